@@ -84,6 +84,8 @@ fn the_metrics_are_those_of_their_page() {
             let open: fn(&mut Config) = if is_named { named } else { public };
             let house = House::open_with(PIPELINE, open).await;
             built(&house, b"hello\n", Outcome::Failed).await;
+            // slots are those of connected workers
+            let _connected = house.worker("bellows").await;
             assert_eq!(get(&house.pages, "/login/nothing", &[]).await.status, 404);
             let text = get(&house.pages, "/metrics", &[]).await.text();
             for name in &listed {

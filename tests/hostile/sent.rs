@@ -179,6 +179,7 @@ fn answer<'a>(
         "perspective.Viewer.builds" => plain!(viewer::builds_results),
         "perspective.Viewer.workers" => plain!(viewer::workers_results),
         "perspective.Viewer.queue" => plain!(viewer::queue_results),
+        "perspective.Viewer.crons" => told(guild.crons("demo").await),
         "perspective.Viewer.branch" => plain!(viewer::branch_results),
         "perspective.Build.view" => plain!(build::view_results),
         "perspective.Build.explain" => plain!(build::explain_results),

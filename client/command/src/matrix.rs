@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(
             text,
             [
-                "✓ lint                       41.0s",
-                "✓ test@linux-x86_64,3.11      3:12",
-                "✗ test@linux-aarch64,3.14     4:48  failed",
-                "◐ test@linux-x86_64,3.14      1:01  running",
-                "· publish                           skipped",
+                "✓ lint                      41.0s",
+                "✓ test@linux-x86_64,3.11     3:12",
+                "✗ test@linux-aarch64,3.14    4:48  failed",
+                "◐ test@linux-x86_64,3.14     1:01  running",
+                "· publish                          skipped",
                 "✗ test@linux-aarch64,3.14  step 2 \"tests\"  exit code 2",
             ]
         );

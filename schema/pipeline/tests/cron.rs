@@ -1,5 +1,7 @@
 //! When the entries of `[trigger.cron]` fire, over the changes of clocks in both hemispheres, and what is said of broken ones.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
+
 use pipeline::{Changed, Context, CronEntry, CronMistake, CronTimes, load};
 use schema::values::{BuildCause, Time, Trust};
 

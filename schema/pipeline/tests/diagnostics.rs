@@ -315,7 +315,7 @@ fn limits() {
         lines(&fill),
         "2:6 job `a@".to_owned()
             + &long
-            + "` has 29,700,938 bytes of commands and variables; at most 1 MiB go to a worker | \
+            + "` has 29,700,962 bytes of commands and variables; at most 1 MiB go to a worker | \
                put long commands into a script of the repository, and run that"
     );
     let name = format!("{JOB}matrix.z = ['{long}']\nname = '{}{{z}}'", "n".repeat(101));

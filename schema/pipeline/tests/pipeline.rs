@@ -242,7 +242,7 @@ fn when() {
     );
     assert_eq!(
         skipped("", BuildCause::Run { by: String::new() }, None)[0],
-        "when: a commit without a ref is not branch release/* or tag v*"
+        "runs only for branches release/* and tags v*; this is a commit without a branch"
     );
 }
 

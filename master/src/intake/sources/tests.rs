@@ -206,6 +206,7 @@ async fn a_ref_that_cannot_be_read_stops_no_other() {
     let first = scene.commit("a", "1");
     scene.git(&["branch", "dev/bad"]);
     let mirror = Scene::open(scene.dir.path());
+    mirror.refs().await.unwrap();
     let lost = format!("tree {}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nlost\n", "1".repeat(40));
     std::fs::write(scene.dir.path().join("lost"), lost).unwrap();
     let mut put = std::process::Command::new("git");

@@ -139,7 +139,7 @@ fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
         let text = format!("cannot start `{program}`: there is no directory {}", order.dir.display());
         return (KillCause::Impossible(shortened(&text)), text);
     }
-    let text = shortened(&format!("cannot start `{program}`: {error}{}", searched(order, program, &error)));
+    let text = shortened(&format!("cannot start `{program}`: {error}{}", searched(order, program, error)));
     let is_code = matches!(
         error.kind(),
         io::ErrorKind::NotFound

@@ -143,10 +143,10 @@ async fn check(path: &Path) -> Result<(), Failure> {
     let mut missing = Vec::new();
     for (key, error, file) in lacking {
         let text = format!("{}: `{key}` names {}: {error}", path.display(), file.display());
-        match error.kind() {
-            std::io::ErrorKind::NotFound => missing.push(text),
+        match error.kind() == std::io::ErrorKind::NotFound {
+            true => missing.push(text),
             // it may be the master's user alone who can
-            _ => say(&format!("{text}; the master's user must be able to read it"))?,
+            false => say(&format!("{text}; the master's user must be able to read it"))?,
         }
     }
     if !missing.is_empty() {

@@ -115,7 +115,7 @@ fn an_operator_hears_of_the_machine_of_a_worker() {
         let hour = Time(u64::try_from(now.as_millis()).unwrap() + 3_600_000);
         let worker = Played::attach_at(credential, Vec::new(), &description, hour).await;
         let mut request = worker.session.troubles_request();
-        wire::write_texts(request.get().init_what(1), &["2 trees of files cannot be removed"]);
+        wire::write_texts(request.get().init_what(1), ["2 trees of files cannot be removed"]);
         request.send().promise.await.unwrap();
         let seen = || async {
             let findings = house.guild.examine().await.unwrap();

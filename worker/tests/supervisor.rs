@@ -226,14 +226,11 @@ fn a_fork_bomb_ends_at_the_limit_of_processes() {
     let bomb = "echo begun; f() { i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 100 & done; wait; }; f & f & f";
     let step = sh(bomb).limit(|limits| limits.processes_max = 60);
     let journal = step.run();
-    let said = match &journal.cause {
-        KillCause::Excess(why) => why.clone(),
-        other => panic!("{other:?}"),
-    };
+    let KillCause::Excess(said) = &journal.cause else { panic!("{:?}", journal.cause) };
     assert!(said.starts_with("killed: ") && said.ends_with(" processes; 60 are the limit of a step"), "{said}");
     assert_eq!((journal.survivors, &journal.exit), (0, &Exit::Lost(said.clone())));
     assert!(step.text().ends_with(&format!("[guild: {said}]\n")), "{}", step.text());
-    assert_eq!(journal.exit.to_string(), said, "it is no lost step");
+    assert_eq!(journal.exit.to_string(), *said, "it is no lost step");
 }
 
 /// L12, the relative: what leaves its group and its session, so that no signal to a group ends it.

@@ -1,12 +1,12 @@
 //! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector stands for.
 
 use crate::git::{self, WorkingCopy};
-use crate::live::TerminalSize;
 use crate::options::Options;
 use crate::output::{self, LogOutput, note};
 use crate::printer::Printer;
 use crate::render::{build_row, now, one_line, status_word};
 use crate::resolve::{Asked, Checkout, Facts, Found, Meant, Question, Stop, Wish, choice_line, resolve, resolve_ref};
+use crate::terminal_size::TerminalSize;
 use client::context::{self, Context, Contexts};
 use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Summary, Tail};

@@ -18,6 +18,7 @@ mod printer;
 mod render;
 mod resolve;
 mod selector;
+mod terminal_size;
 
 use crate::commands::Cli;
 use clap::CommandFactory as _;

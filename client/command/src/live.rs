@@ -8,31 +8,6 @@ use client::views::{BuildView, JobView, StepView};
 use client::{Error, UsualTimes, words};
 use schema::values::{State, Time};
 
-/// The width of a terminal that does not say how wide it is, in characters.
-const WIDTH: usize = 80;
-/// The lines of a terminal that does not say how high it is.
-const HEIGHT: usize = 24;
-
-/// The size of a terminal, in characters and lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TerminalSize {
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-}
-
-impl TerminalSize {
-    /// Of the terminal at standard output, else at standard error; of neither, as most terminals are.
-    pub(crate) fn of_process() -> TerminalSize {
-        let of_stdout = rustix::termios::tcgetwinsize(std::io::stdout());
-        let size = of_stdout.or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()));
-        let (width, height) = size.map_or((0, 0), |size| (usize::from(size.ws_col), usize::from(size.ws_row)));
-        TerminalSize {
-            width: if width == 0 { WIDTH } else { width },
-            height: if height == 0 { HEIGHT } else { height },
-        }
-    }
-}
-
 /// The lines at the bottom of a terminal. It knows how many it drew, and takes nothing else of the screen.
 pub(crate) struct LiveRegion {
     drawn: usize,

@@ -1,8 +1,8 @@
 //! How values look: JSON Lines, tab-separated where piped, tables with colours and relative times on a terminal. A column
 //! is a field of the JSON: one description of a row serves all three. Pure, save [`Look::of_process`].
 
-use crate::live::TerminalSize;
 use crate::output::{Paint, Shown};
+use crate::terminal_size::TerminalSize;
 use client::views::{BuildView, JobView};
 use client::words;
 pub(crate) use client::words::status_word;

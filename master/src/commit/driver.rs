@@ -6,6 +6,8 @@
 //! of everything that it was computed from. Only plans are read and offers made before that: neither binds anyone until an
 //! acceptance, which is such an answer.
 
+mod tasks;
+
 use crate::commit::events::Feed;
 use crate::commit::meter::Meter;
 use crate::config::clock::Clock;
@@ -20,6 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use system::fail_point::fail_point;
+use tasks::{commit_batches, keep_time, watch as watch_task};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
@@ -35,10 +38,6 @@ const BUSY: usize = 4;
 /// The least time between the starts of two commits of a busy master. Each costs a sync, the pages that it touches and two thread
 /// switches, however little it holds, so what comes within 3 ms shares one.
 const COMMITS_APART: Duration = Duration::from_millis(3);
-
-/// How often a timer of the wall clock is compared with it. Somebody may set that clock, and a suspended machine wakes to another
-/// time; both tell nobody. So what ends at a date ends this late at most.
-const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
 /// Performs effects that reach beyond the driver. It is called in their order: for plans at once where the disk has room, for the
 /// others after the commit of what caused them.
@@ -109,8 +108,8 @@ impl Driver {
     /// Begins to perform effects, to commit and to keep time.
     pub fn start(self: &Rc<Self>, outside: Outside) {
         assert!(self.outside.set(outside).is_ok(), "a driver is started once");
-        tokio::task::spawn_local(watch(self.clone(), "commits", commit_batches(self.clone())));
-        tokio::task::spawn_local(watch(self.clone(), "timers", keep_time(self.clone())));
+        tokio::task::spawn_local(watch_task(self.clone(), "commits", commit_batches(self.clone())));
+        tokio::task::spawn_local(watch_task(self.clone(), "timers", keep_time(self.clone())));
         self.step(|_, _| ());
     }
 
@@ -424,69 +423,6 @@ fn tell_clocks(clock: &Clock, coordinator: &mut Coordinator) -> Time {
     let (wall, steady) = clock.both();
     coordinator.set_clocks(Ahead::of(wall, steady));
     wall
-}
-
-/// Runs a task without which nothing is answered any more: where it panics, the process must end.
-async fn watch(driver: Rc<Driver>, name: &str, task: impl Future<Output = ()> + 'static) {
-    if let Err(error) = tokio::task::spawn_local(task).await
-        && error.is_panic()
-    {
-        driver.fail(format!("a fault of the master ended its {name}: {error}"));
-    }
-}
-
-async fn commit_batches(driver: Rc<Driver>) {
-    let mut pace = Pace::default();
-    loop {
-        // what can be done already joins this batch, and on a busy master what comes soon
-        tokio::task::yield_now().await;
-        if let Some(next) = driver.may_wait(&pace) {
-            tokio::time::sleep_until(next).await;
-        }
-        let Some((number, batch)) = driver.take_batch() else {
-            driver.work.notified().await;
-            continue;
-        };
-        if !batch.records.is_empty() {
-            pace.done(Instant::now(), COMMITS_APART, 1);
-        }
-        let (events, began) = (events_of(&batch.records), Instant::now());
-        fail_point("master-before-commit");
-        if let Err(why) = driver.commit(batch.records).await {
-            driver.fail(format!("a commit failed: {why}"));
-            return;
-        }
-        driver.meter.note_commit(began.elapsed());
-        fail_point("master-after-commit");
-        driver.retries.set(batch.retries);
-        driver.deliver(number, events, batch.effects);
-    }
-}
-
-async fn keep_time(driver: Rc<Driver>) {
-    loop {
-        let next = driver.coordinator.borrow().next_timers();
-        let look = next.wall.map(|_| Instant::now() + CLOCK_LOOK);
-        let due = look.into_iter().fold(driver.clock.due(next), Instant::min);
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep_until(due) => {}
-            () = driver.rescheduled.notified() => continue,
-        }
-        // on a full disk nothing may run ahead: timers wait, and so leases only get longer
-        if driver.admit().is_err() {
-            tokio::time::sleep(FULL_RETRY).await;
-            continue;
-        }
-        if driver.clock.due(next) <= Instant::now() {
-            driver.step(|coordinator, now| coordinator.handle_timeout(now));
-        }
-    }
-}
-
-fn events_of(records: &[Record]) -> Vec<Event> {
-    let events = records.iter().filter_map(|record| if let Record::Event(event) = record { Some(event) } else { None });
-    events.cloned().collect()
 }
 
 fn disk_full() -> Refusal {

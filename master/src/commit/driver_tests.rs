@@ -1,5 +1,6 @@
 //! The driver over a disk that is full for a while, and while jobs wait for a slot.
 
+use super::tasks::CLOCK_LOOK;
 use super::*;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow, JobKey, JobRow, LeaseToken, RequestId, StepKey};
 use crate::decide::coordinator::{Arrival, GrantOrder, ROOT, Request, Terms};

@@ -5,6 +5,9 @@ use crate::keep::store::Store;
 use crate::keep::store::archive::PART_BYTES;
 use std::os::unix::fs::PermissionsExt as _;
 
+/// Does something to the file of a log.
+type Harm = fn(&Path);
+
 /// A state directory of a master that runs, with a log of several parts.
 fn state() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -108,7 +111,7 @@ fn sealed_state() -> (tempfile::TempDir, Store, [PathBuf; 2]) {
 /// F5: a backup whose logs or stored files are damaged replaces no good one.
 #[test]
 fn a_backup_of_damaged_logs_is_refused_unless_it_is_wanted() {
-    let harms: [(fn(&Path), &str); 3] = [
+    let harms: [(Harm, &str); 3] = [
         (|file| std::fs::write(file, "short").unwrap(), "has 5 of"),
         (|file| std::fs::remove_file(file).unwrap(), "is gone"),
         (

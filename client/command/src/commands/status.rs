@@ -1,12 +1,12 @@
 //! `guild status`: the latest build of this branch, or of each project.
 
 use crate::connected::{Connected, exit_status};
-use crate::live::TerminalSize;
 use crate::matrix;
 use crate::output::Shown;
 use crate::printer::Printer;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use crate::resolve::By;
+use crate::terminal_size::TerminalSize;
 use clap::Args;
 use client::views::{BranchView, BuildView, LaneView};
 use client::{BuildQuery, Error};

@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -128,7 +128,7 @@ fn is_plain_dir(dir: &Path) -> bool {
 }
 
 fn is_settled(found: &Metadata) -> bool {
-    let age = found.modified().ok().and_then(|written| SystemTime::now().duration_since(written).ok());
+    let age = found.modified().ok().and_then(|written| written.elapsed().ok());
     age.is_some_and(|age| age > SETTLED_AFTER)
 }
 

@@ -10,7 +10,8 @@ fn address(scene: &Scene) -> String {
 /// Makes what was packed so old that it is believed.
 fn age(scene: &Scene, file: &str) {
     let file = fs::File::options().write(true).open(scene.dir.path().join("origin").join(file)).unwrap();
-    file.set_modified(SystemTime::now() - SETTLED_AFTER * 2).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(written - SETTLED_AFTER * 2).unwrap();
 }
 
 fn mark(scene: &Scene) -> Option<RefsMark> {

@@ -6,9 +6,8 @@
 use super::Mirror;
 use super::git::GitError;
 use super::patience::Deadline;
-use super::prepare::{CONFIG_FILE, configuration, initialize, remove_file};
+use super::prepare::{CONFIG_FILE, configuration, empty, initialize, is_repository, is_sha256};
 use futures::future::LocalBoxFuture;
-use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -140,26 +139,6 @@ impl Mirror {
             Some(_) | None => Ok(()),
         }
     }
-}
-
-/// Whether a directory has what no repository is without.
-pub(super) fn is_repository(dir: &Path) -> bool {
-    ["HEAD", "config"].iter().all(|name| dir.join(name).is_file())
-        && ["objects/pack", "refs"].iter().all(|name| dir.join(name).is_dir())
-}
-
-/// Removes all that git keeps in a mirror, as far as it is there. What is ours stays.
-pub(super) fn empty(dir: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    ["HEAD", "config", "packed-refs", "shallow"].iter().try_for_each(|name| remove_file(&dir.join(name)))?;
-    ["objects", "refs", "logs"].iter().try_for_each(|name| match std::fs::remove_dir_all(dir.join(name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    })
-}
-
-pub(super) fn is_sha256(dir: &Path) -> bool {
-    std::fs::read_to_string(dir.join("config")).is_ok_and(|config| config.contains("sha256"))
 }
 
 fn doubt(dir: &Path, failure: &GitError) -> Option<Doubt> {

@@ -284,7 +284,7 @@ impl Mirror {
         let mut lines = listing.into_iter().flat_map(|listing| listing.split(|byte| *byte == b'\n'));
         let first = lines.find(|line| !line.starts_with(b"ref: "));
         let digits = first.and_then(|line| line.split(|byte| *byte == b'\t').next()).map(<[u8]>::len);
-        let sha256 = mend::is_sha256(&self.dir);
+        let sha256 = prepare::is_sha256(&self.dir);
         let (Some(digits @ (40 | 64)), true) = (digits, self.refs().await?.refs.is_empty()) else {
             return Ok(());
         };
@@ -296,7 +296,7 @@ impl Mirror {
         let (dir, git) = (self.dir.clone(), self.git.clone());
         let pass = git.passage.pass().await;
         let remade = tokio::task::spawn_blocking(move || {
-            mend::empty(&dir)?;
+            prepare::empty(&dir)?;
             initialize(git.command(&pass, "init"), format)
         });
         let place = || self.dir.display().to_string();

@@ -101,7 +101,7 @@ mod tests {
         });
         let waiting = async {
             // four more hosts, each of which has its turn as soon as one of the others gave its place back
-            let others = ["g", "h", "i", "j"].map(|host| slow(host));
+            let others = ["g", "h", "i", "j"].map(slow);
             drop(futures::future::join_all(others).await);
             began.elapsed()
         };

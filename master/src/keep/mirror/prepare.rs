@@ -7,7 +7,6 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
-use super::mend;
 
 /// In the mirror's directory; git itself knows no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
@@ -48,8 +47,8 @@ impl Preparation {
 fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     std::fs::write(dir.join(CONFIG_FILE), configuration(protocol))?;
-    if !mend::is_repository(dir) {
-        mend::empty(dir)?;
+    if !is_repository(dir) {
+        empty(dir)?;
         initialize(init, "sha1")?;
     }
     clear_locks(dir)?;
@@ -96,6 +95,26 @@ fn clear_halves(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a directory has what no repository is without.
+pub(super) fn is_repository(dir: &Path) -> bool {
+    ["HEAD", "config"].iter().all(|name| dir.join(name).is_file())
+        && ["objects/pack", "refs"].iter().all(|name| dir.join(name).is_dir())
+}
+
+/// Removes all that git keeps in a mirror, as far as it is there. What is ours stays.
+pub(super) fn empty(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    ["HEAD", "config", "packed-refs", "shallow"].iter().try_for_each(|name| remove_file(&dir.join(name)))?;
+    ["objects", "refs", "logs"].iter().try_for_each(|name| match std::fs::remove_dir_all(dir.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    })
+}
+
+pub(super) fn is_sha256(dir: &Path) -> bool {
+    std::fs::read_to_string(dir.join("config")).is_ok_and(|config| config.contains("sha256"))
 }
 
 pub(super) fn remove_file(path: &Path) -> io::Result<()> {

@@ -122,7 +122,7 @@ fn read(path: &Path) -> Result<Option<StoreMark>, StoreError> {
 fn was_a_masters(state: &Path) -> bool {
     // an empty folder may be prepared, as for a disk of its own
     let has_files = |folder: &&str| std::fs::read_dir(state.join(folder)).is_ok_and(|mut found| found.next().is_some());
-    state.join(MARK_FILE).exists() || LATER.iter().any(|folder| has_files(&folder))
+    state.join(MARK_FILE).exists() || LATER.iter().any(has_files)
 }
 
 fn is_database(path: &Path) -> bool {

@@ -4,7 +4,6 @@
 use super::changes::Changes;
 use super::event::Events;
 use super::live::{Connection, LiveObjects};
-use super::measured::MeasuredRepository;
 use super::operator::Operator;
 use super::operator_access::OperatorAccess;
 use super::policy::{CurrentPolicy, Policy};
@@ -12,7 +11,7 @@ use super::served::Served;
 use super::submitter::Submitter;
 use super::submitter_access::SubmitterAccess;
 use super::viewer::Viewer;
-use super::viewer_access::{ViewedRepository, ViewerAccess};
+use super::viewer_access::{MeasuredRepository, ViewedRepository, ViewerAccess};
 use super::worker::WorkerCapability;
 use super::worker_access::WorkerAccess;
 use super::{ApiParts, Holder};

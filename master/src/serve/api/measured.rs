@@ -1,6 +1,7 @@
 //! The state of the whole in numbers, as those want it who watch a master: a look at what is known, and nothing is asked of anybody.
 
 use super::gateway_access::GatewayAccess;
+pub use super::viewer_access::MeasuredRepository;
 use crate::commit::meter::Counted;
 use crate::decide::coordinator::Counts;
 use crate::explain::{Explainer, QueueStatus, WorkerStatus};
@@ -38,14 +39,6 @@ pub struct Measured {
     pub blob_bytes: Option<u64>,
     /// The most that `blob_bytes` may be.
     pub blob_quota: u64,
-}
-
-/// How the looks at one repository go.
-pub struct MeasuredRepository {
-    pub project: String,
-    /// The last look that went well; none: none did.
-    pub good: Option<Time>,
-    pub is_failing: bool,
 }
 
 impl Measured {

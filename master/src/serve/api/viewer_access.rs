@@ -3,7 +3,6 @@
 use super::blob::BlobBytes;
 use super::live::LiveObjects;
 use super::log::Reader;
-use super::measured::MeasuredRepository;
 use super::served::Served;
 use super::{ApiParts, Holder};
 use crate::commit::events::{Feed, Subscription};
@@ -158,4 +157,12 @@ impl ViewedRepository {
     pub(super) fn trouble(&self) -> Option<String> {
         self.0.health.looks().trouble.map(|trouble| trouble.text)
     }
+}
+
+/// How the looks at one repository go.
+pub struct MeasuredRepository {
+    pub project: String,
+    /// The last look that went well; none: none did.
+    pub good: Option<Time>,
+    pub is_failing: bool,
 }

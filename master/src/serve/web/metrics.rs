@@ -23,7 +23,7 @@ use std::time::Duration;
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 
 type Labels = Vec<(String, String)>;
-type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
+type LabelledGauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
 /// Whether the master answers, and can record what it is asked for.
 pub(super) async fn ready(State(site): State<Arc<Site>>) -> Reply {
@@ -79,7 +79,7 @@ impl Families {
     }
 
     fn gauges<'v>(&mut self, name: &str, help: &str, values: impl IntoIterator<Item = (&'static str, &'v str, f64)>) {
-        let family = Gauges::default();
+        let family = LabelledGauges::default();
         for (label, value, number) in values {
             family.get_or_create(&vec![(label.to_owned(), value.to_owned())]).set(number);
         }

@@ -2,8 +2,9 @@
 //! those that have ended.
 
 use crate::connected::Connected;
-use crate::live::{LiveRegion, TerminalSize, tree};
+use crate::live::{LiveRegion, tree};
 use crate::render::{Look, now, one_line, status_word};
+use crate::terminal_size::TerminalSize;
 use client::painted::{Paint, PaintedLine};
 use client::views::BuildView;
 use client::{Error, UsualTimes, words};

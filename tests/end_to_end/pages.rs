@@ -87,6 +87,7 @@ fn the_metrics_are_those_of_their_page() {
             // slots are those of connected workers
             let _connected = house.worker("bellows").await;
             assert_eq!(get(&house.pages, "/login/nothing", &[]).await.status, 404);
+            assert_eq!(ask(&house.pages, "POST", "/hook/demo", &[], b"{}").await.status, 404);
             let text = get(&house.pages, "/metrics", &[]).await.text();
             for name in &listed {
                 let is_told = text.lines().any(|line| line.starts_with(name) || line.contains(&format!(" {name} ")));

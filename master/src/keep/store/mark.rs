@@ -16,7 +16,7 @@ const FORM: &str = "guild-store-1";
 /// What every database of SQLite begins with (<https://sqlite.org/fileformat.html#magic_header_string>).
 const HEADER: &[u8] = b"SQLite format 3\0";
 /// Folders of a master that are made after its store, and that are there also where an older version left no mark.
-const LATER: [&str; 2] = ["logs", "blobs"];
+const LATER: [&str; 3] = ["logs", "blobs", "mirrors"];
 
 /// What a mark says, or a store says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ fn stopped(events: u64) -> TempDir {
     let store = Store::open(dir.path()).unwrap();
     (1..=events).for_each(|number| wait(store.commit(vec![Record::Event(event(number))])).unwrap());
     wait(store.close());
-    std::fs::create_dir(dir.path().join("logs")).unwrap();
+    std::fs::create_dir_all(dir.path().join("mirrors/demo")).unwrap();
     drop(store);
     // what the thread of the checkpoints notes a second after a commit
     let store = Store::open(dir.path()).unwrap();

@@ -50,7 +50,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
     },
-    /// Send one mail by the server that [mail] of the master file names, to see whether notices will arrive
+    /// Send one mail through the mail server of the master file, to see whether notices will arrive
     TestMail {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]

@@ -66,7 +66,7 @@ pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
     write_and_tell(state, output, false).map(|(held, _)| held)
 }
 
-/// As [`write`]. With `accepts_damage` logs and stored files that are damaged or gone stop nothing, and are told.
+/// As [`write()`]. With `accepts_damage` logs and stored files that are damaged or gone stop nothing, and are told.
 pub fn write_and_tell(
     state: &Path,
     output: &Path,

@@ -184,6 +184,8 @@ fn a_worker_whose_disk_cannot_be_written_says_so() {
         let told =
             |start: &'static str| move |line: &String| line.starts_with(start) && line.contains("cannot be written: ");
         bench.master.until(|heard| heard.script.iter().any(told("trouble: the disk of /proc/"))).await;
+        // a worker that asked for a job before it looked at its disks says so with the next question
+        bench.master.offer(job(1, vec![step("a", "true")]));
         bench.master.until(|heard| heard.script.iter().any(told("lacks: the disk of /proc/"))).await;
     });
 }

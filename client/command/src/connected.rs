@@ -230,7 +230,14 @@ impl Connected {
         if self.printer.wants_json() {
             return Ok(());
         }
-        let summary = Summary::of(self.guild().await?, project, number).await?;
+        // the outcome is known, and it stays the exit status where a master that went away says no more
+        let summary = match Summary::of(self.guild().await?, project, number).await {
+            Err(error) if error.is_passing() => {
+                self.printer.note(format!("no summary: {error}"));
+                return Ok(());
+            }
+            summary => summary?,
+        };
         let build = summary.build();
         if !build.is_finished() {
             self.printer.note(format!("{}: {}", build.selector(), status_word(build.state, build.outcome)));
@@ -273,7 +280,8 @@ impl Connected {
         if head == build.revision {
             return Ok(());
         }
-        let is_pushed = is_with_master(copy, self.project(Some(project)).await?);
+        let Ok(project) = self.project(Some(project)).await else { return Ok(()) };
+        let is_pushed = is_with_master(copy, project);
         let is = if is_pushed { "is not the tip of the branch" } else { "is not pushed" };
         self.printer.note(format!(
             "HEAD {} {is}; building {}",

@@ -176,3 +176,16 @@ fn a_restore_is_taken_where_a_newer_store_was() {
     restore(&backup, dir.path()).unwrap();
     assert_eq!(Store::open(dir.path()).unwrap().last_event().unwrap(), 0);
 }
+
+/// Whoever upgrades takes the backup with the new program, before it has migrated the store.
+#[test]
+fn a_store_of_an_earlier_version_is_backed_up_as_it_is() {
+    for version in ["0.1.0", "0.2.0"] {
+        let (dir, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        crate::keep::installation::identity(dir.path()).unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/golden/{version}.db"));
+        std::fs::copy(golden, dir.path().join(DATABASE_FILE)).unwrap();
+        let held = write(dir.path(), &there.path().join("b.guild"));
+        assert_eq!(held.unwrap_or_else(|error| panic!("{version}: {error}")).files, 2, "{version}");
+    }
+}

@@ -112,7 +112,10 @@ async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result
                 until_it_may_be_ended(shared, entry, step).await?;
             }
             let death = match shared.was_killed {
-                true => Death::WithWorker { attempt: entry.assignment.attempt },
+                true => {
+                    let is_alone = shared.ledger.all().len() == 1;
+                    Death::WithWorker { attempt: entry.assignment.attempt, is_alone }
+                }
                 false => Death::Alone,
             };
             return settle(&shared.world, &entry.dir, step, &entry.mark(), death).await.map(Some);

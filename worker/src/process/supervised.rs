@@ -101,7 +101,8 @@ pub(crate) enum Death {
     /// The supervisor alone was killed, while its worker was there.
     Alone,
     /// The worker was killed as well, as `kill -9 -1` in a step does; this was the attempt of the job with this number.
-    WithWorker { attempt: u16 },
+    /// `is_alone`: the worker had no other attempt, whose step could have done it.
+    WithWorker { attempt: u16, is_alone: bool },
 }
 
 /// After so many attempts that ended their worker the job has failed, and does not run again: each ends the other jobs of the worker
@@ -114,10 +115,10 @@ impl Death {
         match self {
             _ if !has_begun => broken("the supervisor of the step could not begin"),
             Death::Alone => broken("the supervisor of the step was killed"),
-            Death::WithWorker { attempt } if attempt < WORKERS_KILLED_MAX => {
+            Death::WithWorker { attempt, is_alone } if !is_alone || attempt < WORKERS_KILLED_MAX => {
                 broken("the supervisor of the step was killed, and the worker with it, as by `kill -9 -1` in the step")
             }
-            Death::WithWorker { attempt } => {
+            Death::WithWorker { attempt, is_alone: _ } => {
                 let text = format!(
                     "{}the worker went with the step, as by `kill -9 -1` in it; attempt {attempt} is the last, because each \
                      ends the worker's other jobs",
@@ -162,13 +163,15 @@ mod tests {
     fn a_step_that_ends_its_worker_twice_has_failed() {
         let cause = |death: Death| death.cause(true).0;
         assert!(matches!(cause(Death::Alone), KillCause::Broken(_)));
-        let first = cause(Death::WithWorker { attempt: 1 });
+        let first = cause(Death::WithWorker { attempt: 1, is_alone: true });
         assert!(matches!(&first, KillCause::Broken(why) if why.contains("and the worker with it")), "{first:?}");
         for attempt in [2, 3] {
-            let last = cause(Death::WithWorker { attempt });
+            let last = cause(Death::WithWorker { attempt, is_alone: true });
             assert!(matches!(&last, KillCause::Excess(why) if why.contains("is the last")), "{last:?}");
         }
-        let (not_begun, _) = Death::WithWorker { attempt: 2 }.cause(false);
+        let beside_others = cause(Death::WithWorker { attempt: 2, is_alone: false });
+        assert!(matches!(beside_others, KillCause::Broken(_)), "the step of another job may have done it");
+        let (not_begun, _) = Death::WithWorker { attempt: 2, is_alone: true }.cause(false);
         assert!(matches!(not_begun, KillCause::Broken(_)), "what never ran ended nothing");
     }
 }

@@ -46,10 +46,9 @@ impl Check {
                 say_crons(&connected.printer, &pipeline).map(|()| 0)
             }
             Err(diagnostics) if connected.printer.wants_json() => {
-                diagnostics
-                    .0
-                    .iter()
-                    .try_for_each(|one| connected.printer.say_json(&serde_json::to_value(one).unwrap_or_default()))?;
+                diagnostics.0.iter().try_for_each(|one| {
+                    connected.printer.say_json_of_stream(&serde_json::to_value(one).unwrap_or_default())
+                })?;
                 Ok(BROKEN)
             }
             Err(diagnostics) => {
@@ -136,7 +135,7 @@ fn say_crons(printer: &Printer, pipeline: &Pipeline) -> Result<(), Error> {
     for entry in pipeline.crons() {
         let (branch, next) = (entry.branch.as_deref().unwrap_or_default(), firings(entry));
         if printer.wants_json() {
-            printer.say_json(&json!({ "cron": entry.name, "branch": branch, "next": next }))?;
+            printer.say_json_of_stream(&json!({ "cron": entry.name, "branch": branch, "next": next }))?;
             continue;
         }
         let branch = if branch.is_empty() { "the default branch" } else { branch };

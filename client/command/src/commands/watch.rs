@@ -101,6 +101,8 @@ async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error
     let mut shown = Shows::new(connected, &subject);
     let mut mirror = Mirror::default();
     let mut ticks = tokio::time::interval(REDRAW);
+    // after a pause of the whole command one picture is enough
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut described = BTreeSet::new();
     loop {
         tokio::select! {

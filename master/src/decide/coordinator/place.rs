@@ -75,7 +75,8 @@ impl Coordinator {
             need: self.need_of(job),
             class: Class::Normal,
             priority: self.job_plan(job).priority,
-            queued: self.ahead.steady(self.job(job).row.queued.unwrap_or(now)),
+            // a wall clock that was set back since then moves nothing into the future
+            queued: self.ahead.steady(self.job(job).row.queued.map_or(now, |queued| queued.min(now))),
             term: self.terms.lease,
         }
     }

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The longest time between two looks at the clock. So a clock that jumps, and an entry that is new, are noticed within it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How soon a firing that is due, and that the sink cannot serve yet, is asked for again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The source of one project.
 pub(super) struct CronSource {
@@ -38,7 +40,9 @@ impl CronSource {
             // on a full disk the sink refuses: what is due stays due
             let next = sink.fire(clock.now(), &|name| self.scope.has(name)).await.unwrap_or_default();
             let pause = next.map_or(LOOK_EVERY, |next| next.since(clock.now()));
-            tokio::time::sleep(pause.min(LOOK_EVERY)).await;
+            // what is due and cannot be built yet, as in a project that was restored, is asked for again
+            let pause = if pause.is_zero() { AGAIN } else { pause.min(LOOK_EVERY) };
+            tokio::time::sleep(pause).await;
         }
     }
 }

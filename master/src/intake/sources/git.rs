@@ -281,7 +281,8 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
     }
 
     async fn fetch(&mut self) -> Result<RefTips, Stop> {
-        let Fetched { refs, refused } = self.source.mirror.fetch().await?;
+        let mirror = &self.source.mirror;
+        let Fetched { refs, refused } = mirror.mended(|| Box::pin(mirror.fetch())).await?;
         self.left_out = refused.clone();
         refused.into_iter().for_each(|refused| self.refuse_ref(refused));
         Ok(refs)

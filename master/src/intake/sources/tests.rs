@@ -639,3 +639,29 @@ async fn many_refs_are_told_in_few_commits() {
     assert_eq!(look(&scene, &seen).await, NOTHING);
     assert_eq!(seen.sights.take(), [0_usize; 0]);
 }
+
+/// F18, its relative: a mirror whose lock was left behind, or that is damaged, sees the next push all the same.
+#[tokio::test]
+async fn a_follower_mends_its_mirror() {
+    for harm in ["refs/heads/main.lock", "HEAD"] {
+        let scene = Scene::new();
+        let seen = Seen::default();
+        scene.commit("a", "1");
+        live(&scene, &seen, SELDOM, async |poke| {
+            poke.look_at_all().await.unwrap();
+            seen.take();
+            let file = scene.mirror.dir().join(harm);
+            match harm {
+                "HEAD" => std::fs::remove_file(file).unwrap(),
+                _ => {
+                    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                    std::fs::write(file, "").unwrap();
+                }
+            }
+            scene.commit("a", "2");
+            poke.look_at_all().await.unwrap_or_else(|error| panic!("{harm}: {error}"));
+            assert_eq!(seen.take(), ["heads/main moved 1"], "{harm}");
+        })
+        .await;
+    }
+}

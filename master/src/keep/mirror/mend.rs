@@ -7,6 +7,7 @@ use super::Mirror;
 use super::git::GitError;
 use super::patience::Deadline;
 use super::prepare::{CONFIG_FILE, configuration, empty, initialize, is_repository, is_sha256};
+use super::remote::REMOTE;
 use futures::future::LocalBoxFuture;
 use std::path::Path;
 use std::sync::PoisonError;
@@ -72,7 +73,8 @@ impl Mirror {
                 return Ok(true);
             }
             Some(Doubt::Gone) => {}
-            Some(Doubt::Unreadable) if self.is_damaged().await => {}
+            // what is there is better than nothing for as long as the remote does not answer
+            Some(Doubt::Unreadable) if self.is_damaged().await && self.ask_remote(&[REMOTE, "HEAD"]).await.is_ok() => {}
             Some(Doubt::Unreadable) => return Ok(false),
         }
         let address = &self.remote.address;
@@ -91,7 +93,8 @@ impl Mirror {
         let check =
             self.git.run("fsck").args(["--connectivity-only", "--no-dangling", "--no-progress", "--no-reflogs"]);
         match check.deadline(Deadline::Total(CHECK_DEADLINE)).output().await {
-            Ok(checked) => checked.succeeded().is_err(),
+            // one that was killed, as where memory is short, says nothing
+            Ok(checked) => checked.status.code().is_some_and(|code| code != 0),
             Err(_) => false,
         }
     }

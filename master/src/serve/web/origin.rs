@@ -18,10 +18,17 @@ impl Site {
         let named = [host, uri.authority().map(|authority| authority.as_str())];
         let mut named = named.into_iter().flatten().peekable();
         let is_named = named.peek().is_some();
-        match is_named && (is_for_machines(uri.path()) || named.all(|name| self.is_called(name))) {
+        match is_named && (self.is_for_machines(uri.path()) || named.all(|name| self.is_called(name))) {
             true => Ok(()),
             false => Err((StatusCode::MISDIRECTED_REQUEST, "This site is not called by that name.\n")),
         }
+    }
+
+    /// Whether the name does not matter: a container asks by the name that its network has for this machine. A delivery is signed, and
+    /// the others tell numbers that everybody may see. Where the metrics name projects, they are not for every page that a browser opens.
+    fn is_for_machines(&self, path: &str) -> bool {
+        let is_open = matches!(path, "/healthz" | "/readyz") || path.starts_with("/hook/");
+        is_open || (path == "/metrics" && !self.names_projects)
     }
 
     fn is_called(&self, host: &str) -> bool {
@@ -40,12 +47,6 @@ impl Site {
         let is_direct = self.host.as_deref() != Some(without_port(host)) || !self.is_secure;
         !host.is_empty() && (origin == self.origin || (is_direct && origin.strip_prefix("http://") == Some(host)))
     }
-}
-
-/// Whether the name does not matter: a container asks by the name that its network has for this machine. A delivery is signed, and the
-/// others tell numbers that everybody may see.
-fn is_for_machines(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/metrics") || path.starts_with("/hook/")
 }
 
 #[cfg(test)]

@@ -40,10 +40,11 @@ pub(crate) fn memory(pids: &[Pid], enough: u64) -> u64 {
     if at_most > enough { pids.iter().filter_map(|pid| exact(*pid)).sum() } else { at_most }
 }
 
-/// Lines of proc_pid_status(5). Pages of files that a process has mapped are left out: the kernel takes those back.
-const AT_MOST: &[&str] = &["RssAnon:", "RssShmem:", "VmSwap:"];
+/// Lines of proc_pid_status(5). Pages of files that a process has mapped are left out, because the kernel takes those back, and so is
+/// what lies in swap, because the limit is for memory.
+const AT_MOST: &[&str] = &["RssAnon:", "RssShmem:"];
 /// Lines of `smaps_rollup`, in which a page that several processes share counts in part for each of them.
-const EXACT: &[&str] = &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"];
+const EXACT: &[&str] = &["Pss_Anon:", "Pss_Shmem:"];
 
 /// The memory of a process without what others pay for. Where the kernel does not tell it, as of a process of another user, the
 /// cheap figure stands.
@@ -94,9 +95,9 @@ mod tests {
     #[test]
     fn the_memory_of_a_process_is_what_it_alone_needs() {
         let status = "VmRSS:\t 900 kB\nRssAnon:\t 100 kB\nRssFile:\t 700 kB\nRssShmem:\t 100 kB\nVmSwap:\t 4 kB\n";
-        assert_eq!(sum_of(status, AT_MOST), 204 * 1024);
+        assert_eq!(sum_of(status, AT_MOST), 200 * 1024);
         let rollup = "Rss: 900 kB\nPss: 500 kB\nPss_Anon: 20 kB\nPss_File: 440 kB\nPss_Shmem: 40 kB\nSwapPss: 1 kB\n";
-        assert_eq!(sum_of(rollup, EXACT), 61 * 1024);
+        assert_eq!(sum_of(rollup, EXACT), 60 * 1024);
     }
 
     #[test]

@@ -155,7 +155,9 @@ impl<'a> Supervision<'a> {
             Phase::Killing { .. } => {
                 self.kill_round();
             }
-            Phase::Stopping { .. } | Phase::Lingering { .. } | Phase::Leaving { .. } => (),
+            // a shell that has ended may have left what forks all the time
+            Phase::Lingering { .. } | Phase::Leaving { .. } => self.end_excess(now),
+            Phase::Stopping { .. } => (),
         }
     }
 
@@ -175,8 +177,10 @@ impl<'a> Supervision<'a> {
     fn end_excess(&mut self, now: Moment) {
         let Some(why) = self.bounds.excess(self.tier, self.main, now) else { return };
         // the whole group at once, before the first look at who else there is: what forks all the time is faster than a look.
-        // Nobody has waited for its leader yet, so the number is still the group's
-        let _ = rustix::process::kill_process_group(self.main, Signal::KILL);
+        // The number is still the group's as long as nobody has waited for its leader, or somebody is in the group
+        if self.status.is_none() || !descent::names_in_group(self.main).is_empty() {
+            let _ = rustix::process::kill_process_group(self.main, Signal::KILL);
+        }
         self.read_output();
         if let Err(error) = self.spool.note(&why) {
             self.lose_log(&error, now);

@@ -184,7 +184,11 @@ pub(super) fn adopt(state: &Path) -> Result<(), StoreError> {
 pub(super) fn sealed_files(file: &Path) -> Result<SealedFiles, StoreError> {
     let connection = Connector::File(file.to_owned()).connect_reader()?;
     let store = Tables(&connection);
-    Ok(SealedFiles { logs: store.sealed_logs()?, blobs: store.sealed_blobs()? })
+    // a store that this version has not migrated yet, as before an upgrade, may lack tables
+    let has = |table: &str| connection.table_exists(None, table);
+    let logs = if has("logs")? && has("removals")? { store.sealed_logs()? } else { Vec::new() };
+    let blobs = if has("blobs")? { store.sealed_blobs()? } else { Vec::new() };
+    Ok(SealedFiles { logs, blobs })
 }
 
 #[cfg(test)]

@@ -1,0 +1,43 @@
+//! Each reader of hostile bytes as one plain function. A function ends by a panic where its reader breaks its promise. Three drivers
+//! call them: libFuzzer (`../run.rs`), the replay of the corpora as plain tests (`../replay.rs`), and the proof that a planted
+//! fault is found (`../planted.toml`).
+
+mod account;
+mod client;
+mod git_answers;
+mod hook;
+mod ledger;
+mod line_index;
+mod log_render;
+mod messages;
+mod pieces;
+mod played;
+#[expect(dead_code, reason = "shared with the tests of another package")]
+#[path = "../../../schema/tests/common/raw.rs"]
+pub mod raw;
+mod ref_name;
+mod server;
+mod sturdy_ref;
+mod toml_files;
+mod wire;
+
+/// Reads some bytes, and panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
+/// The targets by their names, which are those of their corpora too.
+pub const TARGETS: [(&str, Target); 14] = [
+    ("account", account::target),
+    ("client", client::target),
+    ("git", git_answers::target),
+    ("guild_toml", toml_files::guild_toml),
+    ("hook", hook::target),
+    ("ledger", ledger::target),
+    ("line_index", line_index::target),
+    ("log_render", log_render::target),
+    ("log_terminal", log_render::terminal),
+    ("master_toml", toml_files::master_toml),
+    ("ref_name", ref_name::target),
+    ("server", server::target),
+    ("sturdy_ref", sturdy_ref::target),
+    ("wire", wire::target),
+];

@@ -1,100 +1,140 @@
 @0xd1a4b6c0f5e27a06;
-# Events: numbered committed facts. One gap-free sequence per master.
+# Events: numbered committed facts. Each master has one sequence of them, without gaps.
 
 using Change = import "change.capnp";
 using Common = import "common.capnp";
 
 struct Cursor {
-  # A position in the events. `incarnation` changes when a store is restored from a backup: an old cursor is then
-  # answered with a gap.
+  # A position in the events.
   incarnation @0 :UInt64;
-  after @1 :UInt64;              # The last event seen; 0: before the first.
+  # Which life of the store the position belongs to. It changes when a store is restored from a backup; a cursor of an earlier
+  # life is then answered with a gap.
+  after @1 :UInt64;              # The number of the last event seen; 0: before the first.
 }
 
 struct Event {
-  sequence @0 :UInt64;           # From 1, without gaps.
-  time @1 :Int64;
-  version @2 :UInt16;            # Of this event's shape; 1.
+  # One fact.
+  sequence @0 :UInt64;           # The event's number: from 1, without gaps.
+  time @1 :Int64;                # When the event was committed, in milliseconds since 1970.
+  version @2 :UInt16;            # The version of this event's shape: 1.
   project @3 :Text;
-  # Empty where none is concerned. Such events are for operators: those of workers for all, those of grants for whoever lists
-  # the grant, alarms for operators of everything. Logins of browsers make no events.
-  build @4 :UInt32;              # 0 where none is concerned.
+  # The project that it concerns; empty: none. Events without a project are for operators. Every operator sees those of workers,
+  # whoever lists a grant sees that grant's, and only an operator of everything sees alarms. Logins of browsers make no events.
+  build @4 :UInt32;              # The number of the build that it concerns; 0: none.
   origin @46 :Data;
-  # The master where it happened, by what names it for good: the SHA-256 of its public key, 32 bytes. Empty: the master that
-  # tells it, which is of version 0.2 or older.
+  # The master where it happened, by what names that master for good: the SHA-256 of its public key, 32 bytes. Empty: it is the
+  # master that tells the event, and its version is 0.2 or older.
   kind @47 :Text;
-  # The name of the union's member, so that a kind can be named by whoever does not know it; masters up to version 0.2 send none.
-  # Show such an event as unknown, and go on: it changes nothing of what the kinds here say.
+  # The name of the union's member, so that a reader can name a kind that it does not know. Masters up to version 0.2 send none.
+  # Show an event of such a kind as unknown, and go on: it changes nothing of what the kinds here say.
 
   union {
-    unknown @5 :Void;            # Newer than this document, or than the master, which then tells no more than `kind`.
+    # What happened. A job is named with its cell, attempts and steps are counted from 1, and a ref is in full.
+    unknown @5 :Void;
+    # A kind that is newer than this document, or newer than the master, which then tells no more than `kind`.
     changeSubmitted :group {
-      ref @6 :Text;
-      revision @7 :Text;
-      forced @8 :Bool;
+      # A ref has a new tip.
+      ref @6 :Text;              # The ref.
+      revision @7 :Text;         # The new tip.
+      forced @8 :Bool;           # The tip before is no ancestor of the new one.
       commits @48 :List(Change.Commit);
-      # What the ref gained, the newest first, at most 20; at first sight, and where the commit before is no longer known, the tip
-      # alone. A text of more than 512 bytes is cut, with a mark. Masters up to version 0.2 tell none.
-      moreCommits @49 :Bool;     # The ref gained more than these.
+      # What the ref gained: the newest first, at most 20. It is the tip alone at first sight, and where the tip before is no
+      # longer known. A text of more than 512 bytes is cut, with a mark. Masters up to version 0.2 tell none.
+      moreCommits @49 :Bool;     # The ref gained more commits than these.
       paths @50 :List(Text);     # Paths that differ from the tip before, at most 100; none at first sight.
       morePaths @51 :Bool;       # More paths differ than these.
     }
     refDeleted :group { ref @9 :Text; }
+    # A ref no longer exists.
     buildCreated :group { cause @10 :Text; ref @11 :Text; revision @12 :Text; }
+    # A build was made. `cause` is as in `BuildView.cause`; `ref` is empty where the revision was named directly.
     buildPlanned :group { jobs @13 :List(Text); }
+    # The pipeline of a build was read. `jobs` are all its jobs, in the order of the plan. It is told again when jobs are added.
     jobQueued :group { job @14 :Text; }
+    # A job waits for a worker.
     jobStarted :group { job @15 :Text; attempt @16 :UInt16; worker @17 :Text; }
+    # A worker accepted an attempt of a job.
     attemptLost :group { job @18 :Text; attempt @19 :UInt16; worker @20 :Text; reason @21 :Text; }
+    # An attempt ended without a result, and its job may run again. `reason` has at most 4 KiB.
     stepStarted :group { job @22 :Text; attempt @23 :UInt16; step @24 :UInt16; name @25 :Text; }
+    # A step of an attempt began. `name` is the name of the step.
     stepFinished :group { job @26 :Text; attempt @27 :UInt16; step @28 :UInt16; outcome @29 :Common.Outcome; }
+    # A step of an attempt ended.
     jobFinished :group { job @30 :Text; outcome @31 :Common.Outcome; reason @32 :Text; }
+    # A job has its outcome. `reason` has at most 4 KiB; empty: the outcome says all.
     buildFinished :group { outcome @33 :Common.Outcome; }
+    # A build has its outcome.
     workerAttached :group { worker @34 :Text; }
+    # A worker opened a session.
     workerLost :group { worker @35 :Text; reason @36 :Text; }
+    # The session of a worker ended. Its leases go on until their terms end.
     grantIssued :group { grant @37 :UInt64; name @38 :Text; kind @39 :Text; }
+    # A grant was made, by its number. `name` is its holder's, and `kind` a word as in `Gateway.redeem`.
     grantRedeemed :group { grant @40 :UInt64; name @41 :Text; }
+    # A grant was bound to the key of its holder.
     grantRevoked :group { grant @42 :UInt64; name @43 :Text; reason @44 :Text; }
+    # A grant was taken back, or its time is over. `reason` has at most 1,000 bytes.
     alarm :group { text @45 :Text; }
+    # Something happened that an operator should look at, as when a credential was shown by another key.
     cronSkipped :group {
-      # The clock asked for a build, and none was made. One that is made has a `buildCreated`, whose cause is "cron NAME".
-      name @52 :Text;            # Of the entry in the pipeline.
-      ref @53 :Text;             # The branch that it builds, in full.
-      reason @54 :Text;
+      # The clock asked for a build, and none was made. A build that is made has a `buildCreated`, whose cause is "cron NAME".
+      name @52 :Text;            # The name of the entry in the pipeline.
+      ref @53 :Text;             # The branch that it builds.
+      reason @54 :Text;          # Why no build was made.
     }
   }
 }
 
 struct Filter {
-  # All that is set must match; an empty filter matches everything that the grant may see.
-  projects @0 :List(Text);
-  build @1 :UInt32;              # With exactly one project.
-  kinds @2 :List(Text);          # Names of the union's members, "buildFinished".
+  # Which events a subscriber wants. All that is set must match; an empty filter matches everything that the grant may see.
+  projects @0 :List(Text);       # Names of projects, at most 1,000; empty: all.
+  build @1 :UInt32;              # The number of a build, which asks for exactly one project; 0: all builds.
+  kinds @2 :List(Text);          # Names of the union's members, "buildFinished", at most 100; empty: all.
 }
 
 interface Observer {
-  # What a subscriber serves. Called with one batch at a time; the next comes after the answer, so a slow observer
-  # delays only itself.
+  # Authority: to tell a subscriber events.
+  # Holder: the master gets it from a subscriber, by `EventSource.subscribe` or `Viewer.watch`.
+  # Drop: the master drops it when the subscription ends. There is no other word of its end.
+  # Disconnect: it dies, and the subscription with it.
+  # Repeat: a call is never repeated on one subscription. After a new one from an older cursor, events come again.
+  # Cost: the master makes one call at a time, and the next one after the answer. So a slow observer delays only itself. An
+  # exception as the answer ends the subscription.
 
   observe @0 (events :List(Event), cursor :Cursor);
-  # At most 256 events and 512 KiB, in order; an event that is larger comes alone. `cursor` stands after everything up to here,
-  # those that the filter dropped included: store it with what you made of the events, and each is seen exactly once. The batch
-  # may be empty: once the subscription stands where the events stood when it was made, it is told so.
+  # Tells at most 256 events and 512 KiB, in their order; a larger event comes alone. `cursor` stands after all events up to here,
+  # also after those that the filter dropped. Store it with what you made of the events, and you see each one exactly
+  # once. A batch may be empty: the first time that the subscriber has seen everything that was there when it subscribed, it
+  # is told so.
   gap @1 (first :UInt64, last :UInt64, cursor :Cursor);
-  # Events `first` to `last` are no longer kept, or were of another incarnation: take a snapshot again.
+  # Says that the events `first` to `last` are no longer kept, or were of another incarnation. Take a snapshot again.
 }
 
 interface Subscription {
-  # A live interest. Dropping it, or losing the link, ends it; subscribe again from the last cursor.
+  # Authority: to keep a live interest in events.
+  # Holder: a subscriber, from `EventSource.subscribe` or `Viewer.watch`.
+  # Drop: ends the subscription.
+  # Disconnect: ends the subscription. Subscribe again from the last cursor.
+  # Repeat: every call may be repeated.
+  # Cost: a call waits for one round trip. The subscription costs the master one observer and its share of the memory of the grant.
+
   ping @0 ();
+  # Answers while the subscription exists.
 }
 
 interface EventSource {
-  # The authority to follow a master's events, as far as the grant sees. Who gets it: holders of `events` or `view`,
-  # from Perspective.events.
+  # Authority: to follow the events of a master, as far as the grant sees them.
+  # Holder: the holder of a grant with the right "events" or "view", from `Perspective.events`.
+  # Drop: nothing happens. Subscriptions go on.
+  # Disconnect: it dies, and so do its subscriptions. Restore the credential and subscribe from the last cursor.
+  # Repeat: every call may be repeated. Each `subscribe` makes another subscription.
+  # Cost: a call waits for nothing. Events come in batches; the more subscribers there are, the longer is the pause between
+  # the batches of one of them.
 
   subscribe @0 (filter :Filter, cursor :Cursor, observer :Observer)
       -> (subscription :Subscription, refusal :Common.Refusal);
-  # From `cursor` on: first what is past, then live.
+  # Tells `observer` the events after `cursor`: first what is past, then what happens. Refused as `notFound` where the filter
+  # names a project that the grant does not see.
   latest @1 () -> (cursor :Cursor);
-  # Where the sequence stands: subscribe from here for what comes from now on.
+  # The end of the sequence. Subscribe from here for what happens from now on.
 }

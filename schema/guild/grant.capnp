@@ -1,151 +1,174 @@
 @0xd1a4b6c0f5e27a07;
-# Grants and the operator's desk.
+# Grants, and what an operator holds.
 
 using Common = import "common.capnp";
 using Worker = import "worker.capnp";
 
 enum Kind {
-  operator @0;
-  user @1;
-  worker @2;
-  changes @3;
-  events @4;
+  # Whom a grant is for.
+  operator @0;                   # Somebody who runs the guild: workers, grants, projects.
+  user @1;                       # Somebody who looks at builds and asks for them.
+  worker @2;                     # A worker, which gets a WorkerDesk.
+  changes @3;                    # A commit hook or a bridge, which tells of changes.
+  events @4;                     # A program that follows events.
   unknown @5;
-  # A kind that the master does not know, because a newer one issued the grant. It can be used for nothing, and it can be revoked. A
+  # A kind that the master does not know, because a newer one issued the grant. The grant allows nothing, and it can be revoked. A
   # client takes every kind that it does not know itself for this one.
 }
 
 struct What {
   # What a grant allows. A child never has more than its parent: no right, project, pool, label or time, and no kind of
-  # more authority. A grant names at most 1,000 projects and 1,000 pools, by names of at most 100 bytes, and 100 labels, whose
-  # names and values have at most 256 bytes each.
-  may @0 :List(Text);            # "view" "run" "retry" "cancel" "changes" "events" "operate"
-  projects @1 :List(Text);       # Names; "*": all.
-  pools @2 :List(Text);          # For a worker: the pools it serves; none: the default pool. For an operator: see below.
-  labels @3 :List(Common.Pair);  # For a worker: labels that are trusted; "*" as a value: whatever the worker claims.
+  # more authority.
+  may @0 :List(Text);
+  # Rights, each one of "view", "run", "retry", "cancel", "changes", "events", "operate". A worker's grant has none.
+  projects @1 :List(Text);       # Names of at most 1,000 projects, each of 1 to 100 bytes; "*": all.
+  pools @2 :List(Text);
+  # Names of at most 1,000 pools, each of 1 to 100 bytes. For a worker: the pools that it serves; none: the default pool. For an
+  # operator: see below.
+  labels @3 :List(Common.Pair);
+  # At most 100 labels, whose names have 1 to 256 bytes and whose values at most 256. For a worker: the labels that are trusted;
+  # "*" as a value: whatever the worker claims.
+  #
   # Workers belong to no project. An operator issues, holds, drains and forgets those workers whose pools and labels are all
   # among its own; pool "*" is all pools. An operator of all projects that names neither pools nor labels has all of both.
-  # Only that one reaches what belongs to no project besides: the master file, and projects that are added.
+  # Only that operator reaches what belongs to no project besides: the master file, and projects that are added.
 }
 
 struct Role {
   # A name for what a grant allows, from the master file.
-  name @0 :Text;
-  what @1 :What;
+  name @0 :Text;                 # The name of the role.
+  what @1 :What;                 # What it stands for now.
 }
 
 struct Grant {
-  id @0 :UInt64;
-  parent @1 :UInt64;             # 0: the root.
-  kind @2 :Kind;
-  name @3 :Text;                 # Of its holder.
-  what @4 :What;
-  created @5 :Int64;
-  expires @6 :Int64;             # 0: never.
-  revoked @7 :Int64;             # 0: not.
-  holder @8 :Text;               # "sha-256:..." of the holder's key; empty: not redeemed yet.
-  reason @9 :Text;               # Of the revocation.
+  # One handing of authority to a named holder.
+  id @0 :UInt64;                 # The grant's number.
+  parent @1 :UInt64;             # The number of the grant above it; 0: it is the root.
+  kind @2 :Kind;                 # Whom it is for.
+  name @3 :Text;                 # The name of its holder.
+  what @4 :What;                 # What it allows.
+  created @5 :Int64;             # When the grant was issued, in milliseconds since 1970.
+  expires @6 :Int64;             # When the grant ends, in milliseconds since 1970; 0: never.
+  revoked @7 :Int64;             # When the grant was revoked, in milliseconds since 1970; 0: it was not.
+  holder @8 :Text;               # "sha-256:..." of the holder's key; empty: it was not redeemed yet.
+  reason @9 :Text;               # Why the grant was revoked, at most 1,000 bytes; empty: it was not.
 }
 
 struct WorkerView {
-  name @0 :Text;
-  connected @1 :Bool;
-  description @2 :Worker.Description;
-  pools @3 :List(Text);
-  running @4 :List(Text);        # Selectors of its jobs.
-  lastHeard @5 :Int64;
-  draining @6 :Bool;
-  held @7 :Text;                 # Not empty: the reason why an operator holds it.
-  grant @8 :UInt64;
+  # One worker, as the master knows it.
+  name @0 :Text;                 # The worker's name, which its grant's holder has too.
+  connected @1 :Bool;            # The worker has a session.
+  description @2 :Worker.Description;   # What it said of itself when it attached last.
+  pools @3 :List(Text);          # The pools that it serves.
+  running @4 :List(Text);        # Selectors of the jobs that it runs, at most 500.
+  lastHeard @5 :Int64;           # When the master last heard of it, in milliseconds since 1970.
+  draining @6 :Bool;             # The worker gets no further jobs.
+  held @7 :Text;                 # Why an operator holds it; empty: nobody does.
+  grant @8 :UInt64;              # The number of its grant.
   labels @10 :List(Common.Pair);
-  # Labels that count: those of its grant, those that its grant lets it claim, and its platform. What it claims besides is in
-  # `description`, and no job is placed by that.
-  revoked @11 :Text;             # Not empty: its grant was revoked, and why. An older master does not say.
-  waits @9 :Text;                # Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
+  # The labels that count: those of its grant, those that its grant lets it claim, and its platform. `description` has what it
+  # claims besides, and no job is placed by that.
+  revoked @11 :Text;             # Why its grant was revoked; empty: it was not, or the master is older.
+  waits @9 :Text;
+  # Why its jobs are placed again only when their leases end; empty: it holds no lease.
 }
 
 struct Difference {
   # A key of the master file that says something else than what the master runs with.
-  key @0 :Text;                  # "project.pyfoo.poll"
+  key @0 :Text;                  # The key with its tables, "project.pyfoo.poll".
   before @1 :Text;               # What the master runs with, as it would be written; empty: nothing.
   after @2 :Text;                # What the file says now; empty: nothing.
-  needsRestart @3 :Bool;         # Taken up by the next start only.
+  needsRestart @3 :Bool;         # Only the next start takes it up.
 }
 
 struct NewProject {
-  # A project to follow, as its file will say it. What is empty is left to the defaults of the master file.
-  name @0 :Text;
-  repository @1 :Text;           # A path on the master's machine, or what git can fetch from.
-  aliases @2 :List(Text);
-  branches @3 :List(Text);
-  tags @4 :List(Text);
-  poll @5 :Text;                 # "30s"
-  pools @6 :List(Text);
-  public @7 :Bool;
-  credential @8 :Data;           # An SSH key; stored beside the file, readable by the master alone.
-  knownHosts @9 :Data;           # The hosts to trust with it.
-  token @10 :Data;               # For HTTPS, stored in the same way.
+  # A project to follow, as its file will say it. The defaults of the master file hold for what is empty.
+  name @0 :Text;                 # 1 to 100 letters, digits, ".", "_" and "-".
+  repository @1 :Text;           # A path on the master's machine, or an address from which git can fetch.
+  aliases @2 :List(Text);        # Other addresses of the repository, by which a checkout is recognised.
+  branches @3 :List(Text);       # Patterns of the branches to build.
+  tags @4 :List(Text);           # Patterns of the tags to build.
+  poll @5 :Text;                 # How often to look for changes, "30s".
+  pools @6 :List(Text);          # The pools whose workers may run its jobs.
+  public @7 :Bool;               # Everybody may look at it on the pages, without a login.
+  credential @8 :Data;           # An SSH key. It is stored beside the file, readable by the master alone.
+  knownHosts @9 :Data;           # The hosts to trust with the key, as in a file `known_hosts`.
+  token @10 :Data;               # A token for HTTPS, stored as the key is.
   hookKind @11 :Text;            # Whose webhooks are taken: "github" "gitea" "gitlab" "generic"; empty: nobody's.
 }
 
 struct Finding {
-  # Something of the master that was looked at.
+  # Something of the installation that the master looked at.
   enum Health {
-    good @0;
-    warned @1;                   # Works, and will not for long.
-    bad @2;
+    # How well the thing is.
+    good @0;                     # There is nothing to do.
+    warned @1;                   # It works now, and will not for long.
+    bad @2;                      # It does not work.
   }
-  subject @0 :Text;              # "repository of pyfoo"
-  verdict @1 :Health;
-  seen @2 :Text;
+  subject @0 :Text;              # What was looked at, "repository of pyfoo".
+  verdict @1 :Health;            # How well it is.
+  seen @2 :Text;                 # What was found, in a sentence.
   remedy @3 :Text;               # What to do about it; empty where it is good.
 }
 
 interface Operator {
-  # The authority to run the guild: workers and grants. Who gets it: a grant of kind `operator`, from
-  # Perspective.operator. Every mutating call is written to the audit chain with the caller's grant.
+  # Authority: to run the guild: workers, grants and the master file, as far as the grant reaches.
+  # Holder: the holder of a grant with the right "operate", from `Perspective.operator`.
+  # Drop: nothing happens. What was done stays done.
+  # Disconnect: it dies. A call in flight may have been done or not: restore the credential, and repeat it with its request.
+  # Repeat: a call without a `request` may be repeated, and one with a `request` under the same request.
+  # Cost: a call that changes something waits for its commit, and is written to the audit chain with the caller's grant. The
+  # master file takes as long as its disk, `addProject` a fetch, and `examine` a few seconds.
 
   issue @0 (request :Data, kind :Kind, name :Text, what :What, lifetime :UInt64, joinHash :Data)
       -> (grant :Grant, advertise :List(Text), fingerprint :Text, refusal :Common.Refusal);
-  # A new grant below the caller's own, to be redeemed once. The caller makes the join, 32 random bytes, and sends
-  # its SHA-256 only: the master never holds it. `lifetime` 0: no expiry. `advertise`, `fingerprint`: what goes
-  # into the sturdy ref. A join that was issued before is refused (`conflict`). An operator has at most 10,000 grants in force
-  # below it, those of its own operators included, and a grant at most 16 above it (`unavailable`).
+  # Makes a new grant below the caller's own, to be redeemed once. The caller makes the join, 32 random bytes, and sends
+  # only its SHA-256 as `joinHash`: the master never holds the join. `name` is the holder's: 1 to 100 letters, digits, ".", "_"
+  # and "-". `lifetime` is in milliseconds; 0: the grant does not expire by itself. `advertise` ("host:port") and `fingerprint`
+  # go into the sturdy ref. Refused as `notPermitted` where the grant would have more than the caller's, and as `invalid` where
+  # its name or its sizes are wrong. Refused as `conflict` where the join was issued before, or a worker of this name has a grant.
+  # Refused as `unavailable` beyond 10,000 grants in force below an operator, those of its own operators included, and beyond 16
+  # grants above one.
   grants @1 (after :UInt64, limit :UInt32, ended :Bool) -> (grants :List(Grant), next :UInt64);
-  # The caller's own grant and what is below it, by number, a page at a time: after the grant `after`, at most `limit` (0, and
-  # more than 1,000: 1,000), of 1 MiB at most. `next` 0: that is all; else the `after` of the next page. `ended`: also those that
-  # were revoked or are expired; the newest 10,000 of them are kept. Logins of browsers go when they end.
+  # The caller's own grant and all below it, in the order of their numbers, a page at a time. `after` is the number after which
+  # the page begins; 0: the first. `limit` is the most grants of the page; 0, and more than 1,000, mean 1,000. A page has at most
+  # 1 MiB. `next` is the `after` of the next page; 0: this is the last. `ended`: also the grants that were revoked or are expired,
+  # of which the newest 10,000 are kept. Logins of browsers go when they end.
   revoke @2 (request :Data, grant :UInt64, reason :Text) -> (revoked :List(UInt64), refusal :Common.Refusal);
-  # Takes a grant and its whole subtree back. When this answers, no call of theirs is dispatched any more; calls in
-  # flight have failed; reachable workers were told. `reason` has at most 1,000 bytes.
+  # Takes a grant and its whole subtree back. When this answers, no call of their holders is dispatched any more and calls in
+  # flight have failed. The workers that can be reached are told. `reason` has at most 1,000 bytes. `revoked` are the numbers
+  # of the grants that ended. Refused as `notFound` where the grant is not below the caller's, and as `conflict` where it is
+  # revoked already.
   workers @3 (after :Text) -> (workers :List(WorkerView), more :Bool);
-  # As Viewer.workers. Whoever operates neither on all projects nor on a worker's pools and labels cannot drain, hold or
-  # forget it (`notPermitted`).
+  # As Viewer.workers. The caller cannot drain, hold or forget a worker (`notPermitted`) whose pools and labels it does not have.
   drain @4 (request :Data, worker :Text, on :Bool) -> (refusal :Common.Refusal);
-  # No further offers to this worker until `on` is false; what it runs goes on. Lasts over restarts.
+  # Offers this worker no further jobs until a call with `on` false. What it runs goes on. This lasts over restarts of both.
+  # Refused as `notFound` where no worker has this name.
   hold @5 (request :Data, worker :Text, reason :Text) -> (refusal :Common.Refusal);
-  # As drain, with a reason that is shown. An empty reason lifts it.
+  # As `drain`, with a reason of at most 4 KiB that is shown. An empty reason ends it. Refused as `drain`.
   forget @6 (request :Data, worker :Text, gone :Bool) -> (refusal :Common.Refusal);
-  # Removes a worker that is not connected from the lists, and revokes its grant, whoever issued it. `gone`: the caller's word that its
-  # machine is off, so that nothing of its jobs runs there any more: they are placed again at once. Without it their
-  # leases decide.
+  # Removes a worker that is not connected from the lists, and revokes its grant, whoever issued it. `gone`: the caller knows that
+  # its machine is off, so that nothing of its jobs runs there any more. They are then placed again at once; otherwise their
+  # leases decide. Refused as `drain`, and as `conflict` while the worker is connected.
   roles @7 () -> (roles :List(Role));
-  # What the master file calls by a name, as far as the caller has all of it. A grant keeps what its role meant when it was
-  # issued.
+  # The roles of the master file of which the caller has all, at most 1,000. A grant keeps what its role meant when it was issued.
   differences @8 () -> (differences :List(Difference), refusal :Common.Refusal);
-  # Reads the master file, with what it includes, and compares it with what the master runs with; changes nothing. A file
-  # with errors is refused with all of them. This, `reload` and `addProject` need the right `operate` on all projects.
+  # Reads the master file, with what it includes, and compares it with what the master runs with. It changes nothing. A file
+  # with errors is refused with all of them (`invalid`), and one that cannot be read as `unavailable`. This, `reload` and
+  # `addProject` need the right "operate" on all projects (`notPermitted`).
   reload @9 (request :Data) -> (differences :List(Difference), refusal :Common.Refusal);
-  # As differences, and applies them, all or nothing: a file with errors is refused, and the master goes on with what it
-  # has. Builds that run keep the plan they have.
+  # As `differences`, and applies them, all or nothing. A file with errors is refused, and the master goes on with what it
+  # has. Builds that run keep their plans.
   addProject @10 (request :Data, project :NewProject) -> (hookAddress :Text, hookSecret :Text, refusal :Common.Refusal);
-  # Tries to fetch, writes the project's own file and reloads. Refused, with nothing left behind, where the name is
-  # taken, the repository cannot be read, the master file includes no such file, or any key is wrong. `hookSecret` is
-  # made here and told this once.
+  # Tries to fetch, writes the project's own file and reloads. `hookAddress` is where the forge sends its webhooks, and
+  # `hookSecret` signs them: it is made here, and told only to this request. Both are empty without a `hookKind`. A call that
+  # is refused leaves nothing behind. Refused as `conflict` where the name is taken. Refused as `invalid` where the repository
+  # cannot be read, a key is wrong, or the master file includes no such file. Refused as `unavailable` where the master runs
+  # without a file.
   examine @11 () -> (findings :List(Finding));
-  # Looks at what an installation needs: disk, repositories, workers, pages, notices. Takes a few seconds at most. Whoever
-  # operates on some projects only hears of those, of their pools, and of the workers.
+  # Looks at what an installation needs: disk, repositories, workers, pages, notices. Takes a few seconds at most. An operator of
+  # some projects only hears of those, of their pools, and of the workers.
   findGrants @12 (wanted :Text) -> (grants :List(Grant));
-  # The grant with this number, whatever became of it; else the newest in force of this name, at most 10. Of those that `grants`
-  # lists; none: an empty list.
+  # The grant whose number is `wanted`, whatever became of it; else the newest grants in force of this name, at most 10. It finds
+  # only those that `grants` lists. Empty: there is none.
 }

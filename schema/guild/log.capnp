@@ -4,41 +4,54 @@
 using Common = import "common.capnp";
 
 struct Mark {
-  # When the byte at `offset` was read from the step.
-  offset @0 :UInt64;
-  time @1 :Int64;
+  # When the worker read the byte at `offset` from the step.
+  offset @0 :UInt64;     # In bytes from the start of the log.
+  time @1 :Int64;        # In milliseconds since 1970, by the worker's clock. The master corrects it where that clock is off.
 }
 
 interface LogSink {
-  # The authority to append to one step's log. Who gets it: the lease's holder, from Lease.log or
-  # StepReport.log. It dies with the lease. Dropping it or losing the link does nothing: take it again from the same lease and resume.
+  # Authority: to append to one step's log.
+  # Holder: the holder of a lease, from `Lease.log` or `StepReport.log`.
+  # Drop: nothing happens. The log stays as it is.
+  # Disconnect: it dies, and the bytes stay. Take it again from the same lease, ask `size`, and go on from there.
+  # Repeat: every call may be repeated.
+  # Cost: a call waits for the disk. Keep at most 1 MiB in flight on a connection, and everything that is not durable until the
+  # log is sealed. The log is sealed at the end of the attempt.
 
   write @0 (offset :UInt64, bytes :Data, marks :List(Mark))
       -> (received :UInt64, durable :UInt64, refusal :Common.Refusal);
-  # Bytes at `offset`, at most 1 MiB. What overlaps with bytes already received is dropped (it must be the
-  # same); a gap is refused (`offset`), and so are bytes beyond the size with which the step ended (`invalid`). `received`: where the next write goes. `durable`: how many bytes survive a
-  # power cut; the sender keeps the rest, and everything until the log is sealed. Beyond the log's limit, bytes
-  # are counted as received, and dropped; the log then ends with a marker. May be repeated. Keep at most 1 MiB
-  # in flight on a connection.
+  # Appends `bytes`, at most 1 MiB, at `offset`. What overlaps with bytes already received must be the same, and is dropped.
+  # `marks` say when the bytes were read, at most 131,072 of them. `received` is the offset of the next write, and `durable` how
+  # many bytes survive a power cut. Beyond the limit of the log (`limits.log_bytes` of the master file) bytes count as received
+  # and are dropped; the log then ends with a marker. Refused as `offset` where it would leave a gap, and as `invalid` beyond the
+  # size with which the step ended. Refused as `stale` where the attempt has ended or the log is sealed.
   size @1 () -> (received :UInt64, sealed :Bool);
-  # Where to resume.
+  # Says where to resume: `received` bytes have come. `sealed`: no more are taken. Fails with "stale: " after the end of the
+  # attempt.
 }
 
 interface LogReader {
-  # The authority to read one step's log, live or sealed. Dropping it ends what it follows.
+  # Authority: to read one step's log, while it grows or when it is sealed.
+  # Holder: whoever looks at a build, from `Build.log`.
+  # Drop: frees the file of a log that retention removed while it was read. Drop a call that waits, and its wait ends.
+  # Disconnect: it dies. Ask for it again, and go on from the same offset: nothing is lost and nothing comes twice.
+  # Repeat: every call may be repeated.
+  # Cost: `wait` waits for the step, without a deadline. Every other call waits for its turn among the grants, and for the disk.
+  # No method has a `refusal`. Where retention removed the log before the first read a call fails with "notFound: ". Where the disk
+  # changed the log it fails with "damaged: ".
 
   size @0 () -> (size :UInt64, sealed :Bool, hash :Data);
-  # `size` in bytes so far. `hash`: BLAKE3 of a sealed log.
+  # `size` is how many bytes there are so far. `hash` is the BLAKE3 of a sealed log, 32 bytes; empty while it is not sealed.
   read @1 (offset :UInt64, count :UInt32) -> (bytes :Data, sealed :Bool);
-  # At most `count` bytes and at most 256 KiB from `offset`; empty at the end so far. `sealed`: and there
-  # will be no more after these. May be repeated.
+  # The bytes from `offset` on, at most `count` and at most 256 KiB; empty at the end so far. `sealed`: there will be no more
+  # after these.
   wait @2 (offset :UInt64) -> (size :UInt64, sealed :Bool);
-  # Resolves when there is a byte at `offset`, or when the log is sealed. Following a log is `wait`, `read`, and so on;
-  # after a reconnect it goes on from the same offset: nothing is lost, nothing comes twice.
+  # Resolves when there is a byte at `offset`, or when the log is sealed. `size` is how many bytes there are then. To follow a
+  # log, call `wait` and `read` in turn.
   lines @3 (first :UInt64, count :UInt32) -> (bytes :Data, offset :UInt64);
-  # Lines `first` (the first line is 1) to `first + count - 1`, at most 256 KiB; `offset` is where they begin.
-  # Empty: no such line yet.
+  # The lines `first` to `first + count - 1`, at most 256 KiB. The first line of a log is 1. `offset` is where they begin, in
+  # bytes. Empty: there is no such line yet.
   lastLines @4 (count :UInt32) -> (bytes :Data, offset :UInt64, first :UInt64);
-  # The last `count` lines so far, whole ones as far as 256 KiB hold them; `first` is the number of the first of them,
-  # `offset` where it begins. Empty, with `first` 1: there is nothing yet.
+  # The last `count` lines so far: as many whole lines as 256 KiB hold. `first` is the number of the first of them, and
+  # `offset` where it begins, in bytes. Empty, with `first` 1: there is nothing yet.
 }

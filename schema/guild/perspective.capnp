@@ -10,45 +10,58 @@ using Grant = import "grant.capnp";
 using Worker = import "worker.capnp";
 
 interface Perspective {
-  # A user's authority: the parts that the grant names; the others are null. Who gets it: the holder of a user,
-  # operator, changes or events credential, from Gateway.restore. Ends with the connection; restore again.
+  # Authority: to take the parts that the grant names. The other parts are null.
+  # Holder: the holder of a credential of any kind but a worker's, from `Gateway.restore`.
+  # Drop: nothing happens. The parts that were taken stay.
+  # Disconnect: it dies, with its parts. Restore the credential again.
+  # Repeat: every call may be repeated.
+  # Cost: the calls that give out a part wait for nothing. `whoami` and `browse` wait for a look at the grants and for a commit.
 
   whoami @0 () -> (grant :Grant.Grant, master :Text, incarnation :UInt64, pages :Text);
-  # `pages`: the address of the master's pages; empty: it serves none.
+  # The grant that this capability stands for. `master` has the addresses of the master, "host:port", with commas between them.
+  # `incarnation` is that of its store, as in `Cursor`. `pages` is the address of the master's pages; empty: it serves none.
   viewer @1 () -> (viewer :Viewer);
+  # The authority to look. It needs the right "view".
   submitter @2 () -> (submitter :Submitter);
+  # The authority to steer builds. It needs one of the rights "run", "retry" and "cancel".
   changes @3 () -> (sink :Change.ChangeSink);
+  # The authority to tell of changes. It needs the right "changes".
   events @4 () -> (source :Event.EventSource);
+  # The authority to follow events. It needs the right "events" or "view".
   operator @5 () -> (operator :Grant.Operator);
+  # The authority to run the guild. It needs the right "operate".
   browse @6 (request :Data, joinHash :Data) -> (address :Text, grant :UInt64, refusal :Common.Refusal);
-  # A login of the holder's browser to the master's pages: a grant below the caller's own that only looks, at the same
+  # Makes a login of the holder's browser to the master's pages. It is a grant below the caller's own that only looks, at the same
   # projects, for 30 days. A grant has at most 10 of them: an address that nobody used goes first, and then the oldest login.
-  # The caller makes the join, 32 random bytes, and sends its SHA-256 only. `address` + "/login/" + the join, as in a sturdy ref,
-  # shows a page with a button, whose use within 10 minutes redeems the join, once; Gateway.redeem refuses it. Repeating the
-  # call with the same join answers the same until then. Needs the right "view". Refused (`unavailable`) where the master
-  # serves no pages.
+  # The caller makes the join, 32 random bytes, and sends only its SHA-256. `address` + "/login/" + the join, as in a sturdy ref,
+  # shows a page with a button. Its use within 10 minutes redeems the join, once; Gateway.redeem refuses it. To repeat the
+  # call with the same join answers the same until then. `grant` is the number of the login's grant. Refused as `notPermitted`
+  # without the right "view", and as `unavailable` where the master serves no pages.
 }
 
 struct ProjectView {
-  name @0 :Text;
-  repository @1 :Text;           # Its address, as the master file has it.
-  aliases @2 :List(Text);
-  latest @3 :UInt32;             # Number of the newest build; 0: none.
+  # One project.
+  name @0 :Text;                 # The project's name.
+  repository @1 :Text;           # The address of its repository, as the master file has it.
+  aliases @2 :List(Text);        # Other addresses of the repository.
+  latest @3 :UInt32;             # The number of its newest build; 0: none.
   mainBranch @4 :Text;           # The branch that the repository's HEAD names, in full; empty: not known yet.
-  nextLook @5 :Int64;            # When the repository is looked at for changes next; 0: it is not followed, or the master does not say.
+  nextLook @5 :Int64;
+  # When the repository is looked at for changes next, in milliseconds since 1970; 0: it is not followed, or the master does not
+  # say.
 }
 
 struct CronView {
   # An entry of `[trigger.cron]`, as the pipeline at the tip of its branch has it.
-  name @0 :Text;
+  name @0 :Text;                 # The entry's name.
   ref @1 :Text;                  # The branch that it builds, in full.
-  at @2 :Text;                   # The expression.
+  at @2 :Text;                   # The expression that names the moments.
   tz @3 :Text;                   # The time zone of the expression.
-  ifChanged @4 :Bool;            # It builds only if the branch moved since its last build.
-  next @5 :Int64;                # The next firing; 0: there is none.
+  ifChanged @4 :Bool;            # The entry builds only if the branch moved since its last build.
+  next @5 :Int64;                # The next firing, in milliseconds since 1970; 0: there is none.
   shown @6 :Text;                # The next firing as the clock in `tz` shows it, "2026-12-01 03:00 Europe/Berlin"; empty: none.
-  fired @7 :Int64;               # The time that the newest firing was for; 0: it has not fired.
-  build @8 :UInt32;              # The last build that it made; 0: none.
+  fired @7 :Int64;               # The time that the newest firing was for, in milliseconds since 1970; 0: it has not fired.
+  build @8 :UInt32;              # The number of the last build that it made; 0: none.
   skipped @9 :Text;              # Why the newest firing made no build; empty: it made one, or there was none.
 }
 
@@ -56,220 +69,347 @@ struct LaneView {
   # One job of one branch, build after build. Its state is its newest outcome that counts, in the order of the updates of
   # the branch: succeeded, warned or failed. A run that errored, was cancelled or left out changes nothing; a repeated
   # build of an old commit belongs to that commit.
-  job @0 :Text;                  # With its cell.
-  outcome @1 :Common.Outcome;    # `none`: nothing counts yet.
+  job @0 :Text;                  # The name of the job with its cell.
+  outcome @1 :Common.Outcome;    # The lane's state; `none`: nothing counts yet.
   build @2 :UInt32;              # The build whose outcome that is; 0: none, or it is too long ago.
-  revision @3 :Text;             # Of that build.
+  revision @3 :Text;             # The commit of that build.
   since @4 :UInt32;              # The build in which it began to fail; 0: it does not fail.
-  sinceRevision @5 :Text;
+  sinceRevision @5 :Text;        # The commit of that build; empty: it does not fail.
   lastGood @6 :UInt32;           # The newest build in which it was good; 0: none.
-  lastGoodRevision @7 :Text;
-  errored @8 :UInt32;            # The build in which its newest run errored; 0: that did not error.
+  lastGoodRevision @7 :Text;     # The commit of that build; empty: none.
+  errored @8 :UInt32;            # The build in which its newest run errored; 0: that run did not error.
 }
 
 struct BranchView {
-  # What a branch, or a tag, is: as its worst lane. Badges, pages, `guild status` and notices all show this.
-  ref @0 :Text;                  # In full.
-  outcome @1 :Common.Outcome;    # `none`: nothing counts yet.
+  # The state of a branch or a tag, which is that of its worst lane. Badges, pages, `guild status` and notices all show this.
+  ref @0 :Text;                  # The branch or tag, in full.
+  outcome @1 :Common.Outcome;    # The branch's state; `none`: nothing counts yet.
   errored @2 :Bool;              # The newest run of a lane, or the reading of the pipeline, errored: shown beside the outcome.
   tip @3 :UInt32;                # The newest build of its newest update; 0: none.
-  tipRevision @4 :Text;
+  tipRevision @4 :Text;          # The commit of that build.
   isOpen @5 :Bool;               # That build is not finished.
-  lanes @6 :List(LaneView);      # Of the jobs of the newest plan, in its order.
+  lanes @6 :List(LaneView);      # The lanes of the jobs of the newest plan, in its order.
   broken @7 :UInt32;             # The build that says that the pipeline cannot be read, where no plan is newer; 0: none.
 }
 
 struct BuildView {
-  project @0 :Text;
-  number @1 :UInt32;
-  state @2 :Common.State;
-  outcome @3 :Common.Outcome;
-  ref @4 :Text;
-  revision @5 :Text;
-  subject @6 :Text;              # The tip's first line.
-  author @7 :Text;
+  # One build.
+  project @0 :Text;              # The name of its project.
+  number @1 :UInt32;             # The build's number in the project, from 1.
+  state @2 :Common.State;        # How far the build has come.
+  outcome @3 :Common.Outcome;    # How the build ended: the worst outcome of its jobs.
+  ref @4 :Text;                  # The ref that it was made for, in full; empty: the revision was named directly.
+  revision @5 :Text;             # The commit that it builds.
+  subject @6 :Text;              # The first line of that commit's message.
+  author @7 :Text;               # The author of that commit, "Name <mail>".
   cause @8 :Text;                # "change", "run by NAME", "retry of 411 by NAME", "cron NAME"; more may be added.
-  created @9 :Int64;
-  started @10 :Int64;            # 0: not yet.
-  finished @11 :Int64;           # 0: not yet.
+  created @9 :Int64;             # When the build was made, in milliseconds since 1970.
+  started @10 :Int64;            # When its first job began, in milliseconds since 1970; 0: not yet.
+  finished @11 :Int64;           # When the build finished, in milliseconds since 1970; 0: not yet.
   diagnosis @12 :Text;           # Why there is no plan, as a person reads it, at most 64 KiB; empty otherwise.
-  jobs @13 :List(JobView);       # Empty in lists.
-  retryOf @14 :UInt32;           # 0: none.
-  jobCount @15 :UInt32;
+  jobs @13 :List(JobView);       # The build's jobs in the order of the plan; empty in lists.
+  retryOf @14 :UInt32;           # The number of the build that it repeats; 0: none.
+  jobCount @15 :UInt32;          # How many jobs the build has.
   commitUrl @16 :Text;           # The page of `revision` at the forge; empty: none is known. Empty in lists.
 }
 
 struct JobView {
-  name @0 :Text;
-  state @1 :Common.State;
-  outcome @2 :Common.Outcome;
-  reason @3 :Text;               # Of the outcome, or why it waits; at most 4 KiB.
-  worker @4 :Text;               # Of the latest attempt.
-  attempt @5 :UInt16;            # Number of the latest; 0: none.
-  queued @6 :Int64;
-  started @7 :Int64;
-  finished @8 :Int64;
-  steps @9 :List(StepView);      # Of the latest attempt.
-  platform @10 :Text;            # Of its worker; where it has none yet, as asked for.
-  needs @11 :List(UInt32);
-  carriedFrom @12 :UInt32;       # Not repeated by this retry: the build that it ran in.
+  # One job of a build.
+  name @0 :Text;                 # The job's name with its cell.
+  state @1 :Common.State;        # How far the job has come.
+  outcome @2 :Common.Outcome;    # How the job ended.
+  reason @3 :Text;               # Why the job has this outcome, or why it waits; at most 4 KiB.
+  worker @4 :Text;               # The worker of the latest attempt; empty: none.
+  attempt @5 :UInt16;            # The number of the latest attempt; 0: none.
+  queued @6 :Int64;              # When the job was queued, in milliseconds since 1970; 0: not yet.
+  started @7 :Int64;             # When the latest attempt began, in milliseconds since 1970; 0: not yet.
+  finished @8 :Int64;            # When the job finished, in milliseconds since 1970; 0: not yet.
+  steps @9 :List(StepView);      # The steps of the latest attempt.
+  platform @10 :Text;            # The platform of its worker; where it has none yet, the platform that it asks for.
+  needs @11 :List(UInt32);       # The jobs that it needs: indices into `BuildView.jobs`.
+  carriedFrom @12 :UInt32;       # The build in which it ran, where this retry did not repeat it; 0: this one.
   isolation @13 :Text;           # The tier of the latest attempt: "plain", "guard"; empty: none is known, or the master is older.
 }
 
 struct StepView {
-  name @0 :Text;
-  state @1 :Common.State;
-  outcome @2 :Common.Outcome;
-  exit @3 :Worker.Exit;
-  started @4 :Int64;
-  finished @5 :Int64;
-  logSize @6 :UInt64;
+  # One step of an attempt.
+  name @0 :Text;                 # The step's name.
+  state @1 :Common.State;        # How far the step has come.
+  outcome @2 :Common.Outcome;    # How the step ended.
+  exit @3 :Worker.Exit;          # How its process ended.
+  started @4 :Int64;             # When the step began, in milliseconds since 1970; 0: not yet.
+  finished @5 :Int64;            # When the step ended, in milliseconds since 1970; 0: not yet.
+  logSize @6 :UInt64;            # The size of its log, in bytes; 0 while it runs.
+  tests @7 :Worker.TestsReported;
+  # What its reports say of its tests, where the answer has room for all of it: of large builds fewer are named. Null: it has
+  # none, it is not finished, or an older master ran it.
 }
 
 struct QueueItem {
-  project @0 :Text;
-  build @1 :UInt32;
-  job @2 :Text;
-  since @3 :Int64;
-  reason @4 :Text;               # Why it waits.
-  kind @5 :Text;                 # Of the reason, as in `Explanation`.
-  remedy @6 :Text;               # What would change that, in short; `Build.explain` tells it in full.
+  # A job that waits for a worker.
+  project @0 :Text;              # The name of its project.
+  build @1 :UInt32;              # The number of its build.
+  job @2 :Text;                  # The job's name with its cell.
+  since @3 :Int64;               # Since when the job waits, in milliseconds since 1970.
+  reason @4 :Text;               # Why the job waits, in a sentence.
+  kind @5 :Text;                 # The same in a word for programs, as in `Explanation.kind`.
+  remedy @6 :Text;               # What would change that, in short. `Build.explain` tells it in full.
 }
 
 struct Explanation {
   # Why a job is where it is, and what would change that. Jobs of projects that the grant does not name have no names.
   kind @0 :Text;
-  # Waits for jobs: "needs". Queued: "busy" (all that could take it have no room), "silent" (one has room and does not ask),
-  # "unready" (one has room, and takes no job for now: it says why), "resting" (offers to them came to nothing: they are asked
-  # again later),
-  # "stopped" (drained or held), "away" (not connected), "room" (none is large enough), "pool", "platform", "label" (nobody has
-  # it), "tier" (nobody offers the isolation), "together" (no single one has all), "restored" (the master was, and has not read the repository since). "offered"; "runs"; "ran"; "carried" (of another build); skipped: "when",
-  # "need"; "ended" (without an attempt). More may be added.
+  # The reason in a word for programs. More words may be added.
+  #
+  # The job waits for other jobs: "needs".
+  # It is queued, and workers could take it. "busy": none of them has room. "silent": one has room and does not ask for work.
+  # "unready": one has room, and says why it takes no job for now. "resting": offers to them came to nothing, and they are asked
+  # again later. "stopped": they are drained or held. "away": they are not connected.
+  # It is queued, and no worker could take it. "room": none is large enough. "pool", "platform", "label": nobody has what it asks
+  # for. "tier": nobody offers the isolation. "together": no single worker has all of it. "restored": the master was restored
+  # from a backup, and has not read the repository since.
+  # It went further: "offered", "runs", "ran", and "carried" where it ran in another build.
+  # It was skipped: "when", "need". It ended without an attempt: "ended".
   text @1 :Text;                 # The reason in a sentence.
-  since @2 :Int64;               # Of the job's state; 0: not known.
-  ahead @3 :UInt32;              # Jobs that go first, of those that the same workers could take; at most 1,000.
-  workers @4 :List(Candidate);   # The nearest first, at most 20.
-  workerCount @5 :UInt32;        # All that there are.
-  remedies @6 :List(Remedy);     # Each by itself gets the job placed. The least effort first.
+  since @2 :Int64;               # Since when the job is in this state, in milliseconds since 1970; 0: not known.
+  ahead @3 :UInt32;              # How many queued jobs go first and compete for the same workers; at most 1,000 are counted.
+  workers @4 :List(Candidate);   # The workers, the nearest first, at most 20.
+  workerCount @5 :UInt32;        # How many workers there are in all.
+  remedies @6 :List(Remedy);     # Each one by itself gets the job placed. The one of the least effort comes first.
   hints @7 :List(Text);          # What else to look at, and what later builds could ask for.
-  attempts @8 :List(AttemptView);  # The first one first.
+  attempts @8 :List(AttemptView);  # The attempts of the job, the first one first.
 }
 
 struct Candidate {
   # A worker, and what keeps the job from it.
-  name @0 :Text;
+  name @0 :Text;                 # The name of the worker.
   standing @1 :Text;
-  # "free", "busy", "offered" (has an offer that it has not answered), "silent", "ending" (drains by itself), "drained",
-  # "held", "away", "small", "lacking". More may be added.
-  text @2 :Text;
-  jobs @3 :List(Text);           # What it runs, or was offered: selectors, the oldest first; "": of another project.
-  since @4 :Int64;               # Of the oldest of them, or of the standing; 0: not known.
+  # How the worker stands to the job, in a word for programs: "free", "busy", "offered", "silent", "ending", "drained", "held",
+  # "away", "small" or "lacking". "offered": it has an offer that it has not answered. "ending": it drains by itself. More words may
+  # be added.
+  text @2 :Text;                 # The same in a sentence.
+  jobs @3 :List(Text);           # What it runs, or was offered: selectors, the oldest first; "": a job of another project.
+  since @4 :Int64;               # Since when it runs the oldest of them, or stands so, in milliseconds since 1970; 0: not known.
 }
 
 struct Remedy {
   # Steps to be done one after the other.
-  text @0 :Text;
-  steps @1 :List(RemedyStep);
+  text @0 :Text;                 # All of it in a sentence.
+  steps @1 :List(RemedyStep);    # The steps in their order, at most 50.
 }
 
 struct RemedyStep {
   # One thing to do, or to wait for.
-  act @0 :Act;
-  object @1 :Text;               # The worker, or the job as a selector.
-  command @2 :Text;              # What to type, where there is something to type.
-  # Only of `join`: the worker that would take the job, with room for those that go first.
-  pool @3 :Text;
-  labels @4 :List(Common.Pair);
-  platform @5 :Text;             # Empty: any.
-  room @6 :Worker.Resources;
+  act @0 :Act;                   # What to do.
+  object @1 :Text;               # The name of the worker, or the job as a selector.
+  command @2 :Text;              # What to type; empty: there is nothing to type.
+  pool @3 :Text;                 # Only of `join`, as the next three: the pool of the worker that would take the job.
+  labels @4 :List(Common.Pair);  # The labels of that worker.
+  platform @5 :Text;             # The platform of that worker; empty: any.
+  room @6 :Worker.Resources;     # The room that it needs for the job and for those that go first.
 
   enum Act {
-    wait @0;                     # For the job to end; well, where it is needed.
-    resume @1;                   # The worker gets jobs again; needs the right `operate`.
-    start @2;                    # The worker, on its own machine.
-    join @3;                     # A new worker; needs the right `operate`.
+    # What a person can do about a job that waits.
+    wait @0;                     # Wait for the job to end, and to end well where it is needed.
+    resume @1;                   # Give the worker jobs again. It needs the right "operate".
+    start @2;                    # Start the worker, on its own machine.
+    join @3;                     # Add a new worker. It needs the right "operate".
   }
 }
 
 struct AttemptView {
-  number @0 :UInt16;
-  worker @1 :Text;
-  started @2 :Int64;
-  finished @3 :Int64;            # 0: it runs.
-  outcome @4 :Common.Outcome;
-  reason @5 :Text;               # Why it ended, where that is not the outcome alone.
+  # One attempt of a job.
+  number @0 :UInt16;             # The attempt's number, from 1.
+  worker @1 :Text;               # The name of its worker.
+  started @2 :Int64;             # When the attempt began, in milliseconds since 1970.
+  finished @3 :Int64;            # When the attempt ended, in milliseconds since 1970; 0: it runs.
+  outcome @4 :Common.Outcome;    # How the attempt ended.
+  reason @5 :Text;               # Why the attempt ended; empty: the outcome says all.
   isolation @6 :Text;            # The tier in force: "plain", "guard"; empty: its worker is older and did not say.
-  placed @7 :Text;               # Why there, in a sentence; empty: not recorded (an attempt of version 0.1).
-  because @8 :Text;              # "only", "asked", "only-free", "connected-longest"; empty as above.
-  able @9 :UInt32;               # Connected workers that could take it.
-  free @10 :UInt32;              # Of these, those that had room and asked; at most 8 are counted.
-  waited @11 :UInt64;            # In the queue.
-  waitedFor @12 :Text;           # What ended that; empty: it did not wait.
+  placed @7 :Text;               # Why that worker got it, in a sentence; empty: not recorded (an attempt of version 0.1).
+  because @8 :Text;              # The same in a word: "only", "asked", "only-free", "connected-longest"; empty as `placed`.
+  able @9 :UInt32;               # How many connected workers could take it.
+  free @10 :UInt32;              # How many of these had room and asked; at most 8 are counted.
+  waited @11 :UInt64;            # How long it was queued, in milliseconds.
+  waitedFor @12 :Text;           # What ended the wait, in a sentence; empty: it did not wait.
 }
 
 interface Build {
-  # One build, to look at. Dropping it forgets it and cancels nothing. May be kept across the build's end.
+  # Authority: to look at one build.
+  # Holder: a viewer from `Viewer.build`, and a submitter from the call that made the build.
+  # Drop: forgets it, and cancels nothing.
+  # Disconnect: it dies, and the build goes on. Ask for it again by its project and number.
+  # Repeat: every call may be repeated, also after the end of the build.
+  # Cost: `outcome` waits for the end of the build, without a deadline. Every other call waits for its turn among the grants, and
+  # for the disk. `explain` costs one look at each worker.
+  #
+  # A build that retention removed fails `view` and `outcome` with "notFound: ".
 
   view @0 () -> (view :BuildView);
-  # All of its jobs and steps; a plan whose jobs and steps do not fit into a message is refused when it is read. Where long
-  # reasons leave no room, the longest are cut, with a mark; of builds of older masters, the last jobs may come without steps.
+  # The build with all of its jobs and steps. A plan whose jobs and steps do not fit into a message is refused when the pipeline
+  # is read. Where long reasons leave no room, the longest are cut, with a mark; of builds of older masters, the last jobs may
+  # come without steps.
   outcome @1 () -> (outcome :Common.Outcome);
-  # A promise: resolves when the build is finished.
+  # Resolves when the build is finished.
   log @2 (job :Text, attempt :UInt16, step :UInt16) -> (reader :Log.LogReader, refusal :Common.Refusal);
-  # `job` with its cell; `attempt` 0: the latest; `step` from 1.
+  # The log of a step. `job` is a name with its cell. `attempt` counts from 1; 0: the latest. `step` counts from 1. Refused as
+  # `invalid` where `step` is 0, and as `notFound` where there is no such job, it has not started, or its log was removed.
   explain @3 (job :Text) -> (explanation :Explanation, refusal :Common.Refusal);
-  # Why this job (with its cell) waits and what would change that, or why it ran where it ran. As of now: nothing is
-  # reserved. Costs one look at each worker.
+  # Why this job (a name with its cell) waits and what would change that, or why it ran where it ran. It says how things are now,
+  # and reserves nothing. Refused as `notFound` where there is no such job, and as `conflict` before the pipeline was read.
   blob @4 (blake3 :Data) -> (source :Common.ByteSource, refusal :Common.Refusal);
-  # Sealed bytes that an attempt of this build stored, by their hash of 32 bytes; `notFound` where none of them did. Of a carried
-  # job they are in the build where it ran. A reader that has begun reads on when retention removes the build. Reads are served
-  # in turns, as those of logs are. Older masters do not know this method.
+  # Sealed bytes that an attempt of this build stored, by their hash of 32 bytes. The bytes of a carried job are in the build where
+  # it ran. A reader that has begun reads on when retention removes the build. Refused as `invalid` where the hash has not 32
+  # bytes, and as `notFound` where no attempt of this build stored such bytes. Older masters do not know this method.
+  tests @5 (job :Text, skip :UInt32) -> (tests :List(FailedTest), count :UInt32, refusal :Common.Refusal);
+  # The tests of a job's latest attempt that failed or errored, in the order of their lists. `job`: its name with its cell.
+  # At most 50 are answered, from the `skip`-th on. `count`: how many there are in all. Of a carried job, they are those of the
+  # build where it ran. The answer is empty where the job reported none, or retention took the lists. Waits for nothing. Costs a
+  # read of its lists, in the caller's turn. Refused as `notFound` where the build has no such job. Older masters do not know
+  # this method.
+  change @6 () -> (change :Change.Change, refusal :Common.Refusal);
+  # The update of its ref that made this build, with its commits: the newest 100, and 1,000 of the paths. Refused as `notFound`
+  # where a person or the clock asked for the build. May be repeated; costs one row. Older masters do not know this method.
+}
+
+struct FailedTest {
+  # A test that failed, as its tool told it.
+  suite @0 :Text;                # The suite of the test, with "/" between its parts; may be empty.
+  name @1 :Text;                 # The test's own name.
+  parameters @2 :Text;           # Its parameters, without brackets; empty: it has none.
+  file @3 :Text;                 # The file that has the test; empty: its tool does not say.
+  line @4 :UInt32;               # The line in that file, from 1; 0: its tool does not say.
+  step @5 :UInt16;               # The step that ran it, from 1.
+  outcome @6 :TestPoint.TestOutcome;   # How it ended.
+  duration @7 :UInt64;           # How long it took, in microseconds; 0: its tool does not say.
+  message @8 :Text;              # Why it failed, on a line or two, at most 4 KiB.
+  output @9 :Text;               # What it printed and where it failed, at most 16 KiB.
 }
 
 interface Viewer {
-  # The authority to look at the projects that the grant names; what it does not name is `notFound`.
-  #
-  # A list of more than 3 MiB is cut, and `more` says so. It has at least one row where there is one: a row with more aliases,
-  # pools or labels than have room shows the first of them.
+  # Authority: to look at the projects that the grant names. What the grant does not name is `notFound`, as what does not exist.
+  # Holder: the holder of a grant with the right "view", from `Perspective.viewer`.
+  # Drop: nothing happens. Builds, readers and subscriptions that it gave out go on.
+  # Disconnect: it dies, with all that it gave out. Restore the credential again.
+  # Repeat: every call may be repeated. Each `watch` makes another subscription.
+  # Cost: a call waits for its turn among the grants, and for the disk. A list of more than 3 MiB is cut, and `more` says so. It
+  # has at least one row where there is one. A row with more aliases, pools or labels than have room shows the first of them.
 
   projects @0 (after :Text) -> (projects :List(ProjectView), more :Bool);
-  # In the order of their names. `after`: only those whose names follow this one. 0.1 sends and knows neither that nor `more`.
+  # The projects in the order of their names. `after`: only those whose names follow this one; empty: all. Version 0.1 sends and
+  # knows neither `after` nor `more`.
   builds @1 (project :Text, ref :Text, before :UInt32, limit :UInt32, revision :Text)
       -> (builds :List(BuildView), more :Bool);
-  # Newest first, without their jobs, and with at most 1 KiB of a diagnosis; `project` empty: of all. `ref`: a full name, or the
-  # short name of a branch that was built, else of a tag (0.1 knows only full names). `ref`, `revision` (a prefix of at least 4
-  # digits) empty: any. `before` 0: from the newest; otherwise builds with a smaller number, which asks for a project. `limit`
-  # at most 1,000; `more`: so many did not fit into the message.
+  # Builds, the newest first, without their jobs, and with at most 1 KiB of a diagnosis. `project` empty: builds of all projects.
+  # `ref`: a full name, or the short name of a branch that was built, else of a tag (0.1 knows only full names); empty: any.
+  # `revision`: a prefix of at least 4 hex digits; empty: any. `before`: only builds with a smaller number, which asks for a
+  # project; 0: from the newest. `limit`: at most 1,000 builds. `more`: some of them did not fit into the message.
   build @2 (project :Text, number :UInt32) -> (build :Build, refusal :Common.Refusal);
-  # `number` 0: the project's newest.
+  # One build. `number` counts from 1; 0: the project's newest. Refused as `notFound` where there is none.
   workers @3 (after :Text) -> (workers :List(Grant.WorkerView), more :Bool);
-  # In the order of their names. `after`: only those whose names follow this one. At most 500 jobs of each are named.
+  # The workers in the order of their names. `after`: only those whose names follow this one; empty: all. At most 500 jobs of each
+  # are named, and only those of projects that the grant names.
   queue @4 () -> (items :List(QueueItem));
-  # At most 1,000, and as many as fit into a message, in the order in which they would be placed.
+  # The jobs that wait for a worker, in the order in which they would be placed. There are at most 1,000, and as many as fit into
+  # a message.
   watch @5 (filter :Event.Filter, observer :Event.Observer)
       -> (builds :List(BuildView), cursor :Event.Cursor, subscription :Event.Subscription, refusal :Common.Refusal);
-  # A snapshot with jobs of the builds that the filter names (with `build` 0: those not finished, and the newest of each
-  # project), taken at `cursor`; then every event after it, to `observer`. No gap between the two. Where all of them do not
-  # fit into a message, the largest come without steps or jobs (`jobCount` says how many they are): ask `Build.view` for them.
+  # A snapshot of builds with their jobs, taken at `cursor`; then every event after it, to `observer`. There is no gap between the
+  # two. The snapshot has the build that the filter names. Where its `build` is 0, it has the builds that are not finished and the
+  # newest of each project. Where all of them do not fit into a message, the largest come without steps or jobs. `jobCount` says
+  # how many jobs there are: ask `Build.view` for them. Refused as `notFound` where the filter names a project that the grant does
+  # not see.
   branch @6 (project :Text, ref :Text) -> (branch :BranchView, refusal :Common.Refusal);
-  # The state of a branch or tag. `ref`: a full name, or a short one of a branch or tag with builds, a branch's first; empty:
-  # the project's main branch. `notFound` where nothing was built of it.
+  # The state of a branch or tag. `ref`: a full name, or the short name of a branch with builds, else of a tag; empty: the
+  # project's main branch. Refused as `notFound` where nothing of it was built.
   crons @7 (project :Text) -> (crons :List(CronView), more :Bool, refusal :Common.Refusal);
-  # The builds that the clock asks for, in the order of their branches and names. `more`: not all of them fit into the message.
-  # Older masters do not know this method, and have none.
+  # The builds that the clock asks for, in the order of their branches and names. `more`: some of them did not fit into the
+  # message. Refused as `notFound` where there is no such project. Older masters do not know this method, and have no crons.
+  tests @8 (project :Text, ref :Text, shown :Text, search :Text, job :Text, skip :UInt32)
+      -> (tests :List(TestView), count :UInt32, refusal :Common.Refusal);
+  # The tests of the lanes of a branch or tag: what fails comes first. At most 100 are answered, from the `skip`-th on. `count`:
+  # how many there are in all. `ref`: as of `branch`. `job`: only those of this job, with its cell; empty: of all jobs. `shown`:
+  # "" (all), "failing", "newly-failing", "flaky" (the flakiest first) or "slow" (the slowest first). `search`: a part of a
+  # suite, a name or parameters, whatever the case of its letters. A list that a job left is read within seconds of its end.
+  # Waits for nothing. Costs a byte for each test and each run that is kept, in the caller's turn. Refused as `notFound` where
+  # the project or the ref does not exist. Older masters do not know this method.
+  test @9 (project :Text, number :UInt32) -> (test :TestView, lanes :List(TestLane), refusal :Common.Refusal);
+  # One test in the lanes that ran last, at most 40, with the newest 100 results of each. `test` has its names only. Refused as
+  # `notFound` where the project has no such test. Otherwise as `tests`.
+}
+
+struct TestView {
+  # A test in the lane of one job. The runs of a lane are ordered by the updates of the ref, so that a retry of an old commit
+  # belongs to that commit.
+  number @0 :UInt32;             # The number of the test in its project, from 1.
+  suite @1 :Text;                # The suite of the test, with "/" between its parts; may be empty.
+  name @2 :Text;                 # The test's own name.
+  parameters @3 :Text;           # Its parameters, without brackets; empty: it has none.
+  file @4 :Text;                 # The file that has the test; empty: its tool does not say.
+  job @5 :Text;                  # The job of the lane, with its cell.
+  state @6 :Text;
+  # How the test stands: "newly-failing", "still-failing", "fixed", "new", "passing", "skipped" or "gone". A lane that is young is
+  # compared with that of the project's main branch. More words may be added.
+  firstBad @7 :UInt32;           # The build in which its present failures began; 0: it does not fail.
+  lastGood @8 :UInt32;           # The newest build before that in which it passed; 0: none is known.
+  flakyTrees @9 :UInt32;         # The source trees in which it passed and failed, of the project's newest 500 runs.
+  trees @10 :UInt32;             # The source trees in which it ran; 0 where it is not flaky.
+  duration @11 :UInt64;          # The median of its newest runs, in microseconds, within a tenth; 0: it is not known.
+  results @12 :List(TestPoint);  # The newest results, the newest first, at most 20.
+}
+
+struct TestLane {
+  # One test in one lane. The fields mean what those of `TestView` mean.
+  ref @0 :Text;                  # The full name of the branch or tag.
+  job @1 :Text;                  # The job of the lane, with its cell.
+  state @2 :Text;                # How the test stands: the words of `TestView.state`.
+  firstBad @3 :UInt32;           # The build in which its present failures began; 0: it does not fail.
+  lastGood @4 :UInt32;           # The newest build before that in which it passed; 0: none is known.
+  flakyTrees @5 :UInt32;         # The source trees in which it passed and failed.
+  trees @6 :UInt32;              # The source trees in which it ran; 0 where it is not flaky.
+  duration @7 :UInt64;           # The median of its newest runs, in microseconds; 0: it is not known.
+  results @8 :List(TestPoint);   # The newest results, the newest first, at most 100.
+}
+
+struct TestPoint {
+  # What one run says of a test.
+  build @0 :UInt32;              # The number of the build that ran it.
+  outcome @1 :TestOutcome;       # How it ended there.
+  duration @2 :UInt64;           # In microseconds, within a tenth; 0: it is not known, or the run is not among the newest 20.
+
+  enum TestOutcome {
+    # How a test ended in one run.
+    absent @0;                   # The run has no such test.
+    passed @1;                   # It passed.
+    failed @2;                   # What it asserts does not hold.
+    errored @3;                  # It could not run as it should.
+    skipped @4;                  # It was not run.
+    mixed @5;                    # It failed, and passed when its tool ran it again.
+  }
 }
 
 interface Submitter {
-  # The authority to ask for builds, and to stop them. Each method needs its own right of the grant ("run",
-  # "retry", "cancel"); without it the call is refused with its name.
+  # Authority: to ask for builds, and to stop them, in the projects that the grant names. Each method needs a right of its own.
+  # Holder: the holder of a grant with one of the rights "run", "retry" and "cancel", from `Perspective.submitter`.
+  # Drop: nothing happens. Builds go on.
+  # Disconnect: it dies. A call in flight may have been done or not: restore the credential, and repeat it with its request.
+  # Repeat: every call may be repeated under the same `request`, and then makes no second build.
+  # Cost: a call waits for its commit. `run` waits for its turn among the grants, and may fetch the repository before.
+  #
+  # Every method is refused as `notPermitted` without its right, and as `notFound` where the grant sees no such project or build.
 
   run @0 (request :Data, project :Text, ref :Text, revision :Text) -> (build :Build, number :UInt32, refusal :Common.Refusal);
-  # Builds `revision`, or where that is empty the tip of `ref` (full name, or a branch's short one). Costs a fetch.
+  # Makes a build of `revision` or, where that is empty, of the tip of `ref` after a fetch. `ref` is a full name, or the short name
+  # of a branch. Both empty: the tip of the main branch. `number` is the number of the build. Needs the right "run". Refused as
+  # `notFound` where the repository has no such ref or commit, and as `unavailable` where it cannot be read.
   retry @1 (request :Data, project :Text, number :UInt32, jobs :List(Text), failed :Bool)
       -> (build :Build, number :UInt32, refusal :Common.Refusal);
-  # A new build of the same stamp and plan that names the old. `jobs`: these and what needs them; `failed`: those that did
-  # not succeed; neither: all. The others are carried by reference.
+  # Makes a new build of the stamp and plan of build `number`, and names that build. `jobs`: repeats these, named with their
+  # cells, and what needs them; `failed`: repeats those that did not succeed; neither: repeats all. The other jobs are carried by
+  # reference. Needs the right "retry". Refused as `conflict` where the build is not finished, has no plan, or has nothing to
+  # repeat. Refused as `notFound` where it has no such job, and as `unavailable` while retention removes it.
   cancel @2 (request :Data, project :Text, number :UInt32, job :Text, reason :Text) -> (refusal :Common.Refusal);
-  # The whole build, or one job where `job` is not empty. Running steps get TERM, and KILL 3 s later. Cancelling what is
-  # finished is refused (`conflict`).
+  # Cancels the build, or one job where `job` is not empty. `reason` has at most 4 KiB, and is shown. Running steps get TERM, and
+  # KILL 3 s later. Needs the right "cancel". Refused as `notFound` where there is no such job, and as `conflict` where it is
+  # finished already.
 }

@@ -1,64 +1,81 @@
 @0xd1a4b6c0f5e27a03;
-# The plan: a pipeline expanded for one source stamp. Typed, no variables left, storable.
+# The plan: a pipeline expanded for one source stamp. It is typed, has no variables left, and can be stored.
 
 using Common = import "common.capnp";
 
 struct Plan {
+  # All jobs of one build.
   version @0 :UInt16;
-  # 1. Whoever does not know the version refuses the plan. A field that may be passed over leaves the version as it is.
-  jobs @1 :List(Job);
-  trust @2 :Trust;
+  # The version of the plan's form: 1. Whoever does not know the version refuses the plan. A new field raises it, unless an older
+  # reader may pass the field over.
+  jobs @1 :List(Job);            # The jobs, at most 1,000. A job stands after the jobs that it needs.
+  trust @2 :Trust;               # How far the master trusts what it builds.
 
   enum Trust {
-    # Decided by the master from what triggered the build, never by the repository.
-    trusted @0;
-    untrusted @1;
+    # The master decides it from what triggered the build. The repository never does.
+    trusted @0;                  # The build comes from whoever may write to the repository.
+    untrusted @1;                # The build comes from somebody else.
   }
 }
 
 struct Job {
-  # At most 1 MiB as it travels: a larger one is refused when the pipeline is read.
-  name @0 :Text;                 # With its cell: "test@linux-x86_64,3.14".
-  base @1 :Text;                 # Without: "test".
-  cell @2 :List(Common.Pair);    # axis -> value, in the order of the matrix.
-  needs @3 :List(UInt32);        # Indices into Plan.jobs, all smaller than this job's own.
+  # One cell of the plan. It has at most 1 MiB as it travels: a larger one is refused when the pipeline is read.
+  name @0 :Text;                 # The name with its cell: "test@linux-x86_64,3.14".
+  base @1 :Text;                 # The name without its cell: "test".
+  cell @2 :List(Common.Pair);    # Each axis with its value, in the order of the matrix.
+  needs @3 :List(UInt32);        # The jobs that must end before it: indices into Plan.jobs, all smaller than its own.
   on @4 :Text;                   # The platform, "linux-x86_64"; empty: any worker.
-  want @5 :List(Text);           # Each "name", "name=value", or "memory>=4GiB".
+  want @5 :List(Text);           # What its worker must have, each "name", "name=value", or "memory>=4GiB".
   cpusMilli @6 :UInt32;          # Reserved while it runs, in thousandths of a core; 0: one slot only.
-  memory @7 :UInt64;             # Reserved while it runs, bytes; 0: not reserved.
-  timeout @8 :UInt64;            # Of the whole attempt. The master ends one that lasts 2 min longer than this and `alwaysTimeout`.
-  priority @9 :Int32;            # Higher goes first.
-  retryInfra @10 :UInt16;        # Further attempts after a lost one.
-  workspace @11 :Workspace;
-  sources @12 :Bool;             # False: no checkout.
-  sideEffects @13 :Bool;         # Never run a second time by itself.
-  env @14 :List(Common.Pair);
-  steps @15 :List(Step);
-  skipped @16 :Text;             # Not empty: why this job is skipped.
-  alwaysTimeout @17 :UInt64;     # Of all `always` steps that run after a cancel or after the timeout; 0: 30 s.
-  mayFail @18 :Bool;             # Its failure is a warning for the build and for the jobs that need it.
+  memory @7 :UInt64;             # Reserved while it runs, in bytes; 0: none.
+  timeout @8 :UInt64;            # The most time of one attempt, in milliseconds.
+  # The master ends an attempt that lasts 2 minutes longer than `timeout` and `alwaysTimeout` together.
+  priority @9 :Int32;            # A job of a higher priority goes first.
+  retryInfra @10 :UInt16;        # How many further attempts it has after one that was lost.
+  workspace @11 :Workspace;      # What it finds in its directory.
+  sources @12 :Bool;             # False: it has no checkout.
+  sideEffects @13 :Bool;         # The job never runs a second time by itself.
+  env @14 :List(Common.Pair);    # Variables of the environment of all its steps.
+  steps @15 :List(Step);         # The job's steps in their order, at most 100.
+  skipped @16 :Text;             # Why this job is skipped; empty: it is not.
+  alwaysTimeout @17 :UInt64;
+  # The most time of all `always` steps together that run after a cancel or after the timeout, in milliseconds; 0: 30 s.
+  mayFail @18 :Bool;             # The job's failure is a warning for the build and for the jobs that need it.
   isolation @19 :Text;           # The weakest tier in which it may run: "plain", "guard". Empty: the pipeline names none.
 
   enum Workspace {
+    # What a job finds in its directory when its attempt begins.
     fresh @0;                    # An empty directory and a new checkout.
-    clean @1;                    # Tracked files as committed, ignored files stay, others are removed.
-    kept @2;                     # Tracked files as committed, everything else stays.
+    clean @1;                    # Tracked files are as committed, ignored files stay, and others are removed.
+    kept @2;                     # Tracked files are as committed, and everything else stays.
   }
 }
 
 struct Step {
+  # One command of a job.
   name @0 :Text;                 # At most 200 bytes.
   command :union {
+    # What it runs.
     shell :group {
-      shell @1 :List(Text);      # argv of the shell; the script follows as its last argument.
-      script @2 :Text;
+      # A script, run by a shell.
+      shell @1 :List(Text);      # The program and arguments of the shell. The script follows as the last argument.
+      script @2 :Text;           # The text of the script.
     }
-    exec @3 :List(Text);         # argv; no shell.
+    exec @3 :List(Text);         # A program and its arguments, without a shell.
   }
-  env @4 :List(Common.Pair);
-  dir @5 :Text;                  # Relative to the checkout; never leaves it.
-  timeout @6 :UInt64;            # 0: the job's.
-  idle @7 :UInt64;               # Without a byte of output.
-  always @8 :Bool;               # Runs also after an earlier step failed, was cancelled, or used up the job's time.
-  continueOnFailure @9 :Bool;    # Its failure makes the job `warned`, and the next step runs.
+  env @4 :List(Common.Pair);     # Variables of its environment, added to those of the job.
+  dir @5 :Text;                  # Where it runs, relative to the checkout. It never leaves the checkout.
+  timeout @6 :UInt64;            # The most time, in milliseconds; 0: what the job has.
+  idle @7 :UInt64;               # The most time without a byte of output, in milliseconds; 0: any.
+  always @8 :Bool;               # The step runs also after an earlier step failed, was cancelled, or used up the job's time.
+  continueOnFailure @9 :Bool;    # The step's failure makes the job `warned`, and the next step runs.
+  reports @10 :List(Report);     # What its command writes about the tests that it ran. Older workers do not read them.
+
+  struct Report {
+    # One report of a tool, which the worker reads after the step ended.
+    format @0 :Text;             # "junit", "tap", "subunit" or "libtest". A worker that does not know the word says so.
+    path @1 :Text;
+    # Relative to the step's directory, with `*`, `?` and `**` as in a pattern: each file that matches is read. Empty: what the
+    # step prints.
+  }
 }

@@ -8,21 +8,22 @@ using Log = import "log.capnp";
 
 struct Resources {
   # Room for jobs.
-  slots @0 :UInt16;
-  cpusMilli @1 :UInt32;
-  memory @2 :UInt64;
+  slots @0 :UInt16;              # How many jobs at once.
+  cpusMilli @1 :UInt32;          # Thousandths of a core.
+  memory @2 :UInt64;             # Memory in bytes.
 }
 
 struct Description {
-  # What a worker says of itself. Of `labels`, those that its grant does not allow are dropped. More than 100 labels, or a name
-  # or value above 256 bytes, are refused; other texts are cut after 256 bytes.
+  # What a worker says of itself. More than 100 labels, or a label whose name or value has more than 256 bytes, are refused. Other
+  # texts are cut after 256 bytes.
   platform @0 :Text;             # "linux-x86_64"
-  labels @1 :List(Common.Pair);
-  total @2 :Resources;
-  host @3 :Text;                 # The machine's name; shown, never trusted.
-  version @4 :Text;
-  isolation @5 :List(Text);      # The tiers that it offers: "plain", "guard". A master keeps an unknown word, and places nothing by it.
-  probes @6 :List(TierProbe);    # What came of the try of each tier. Older workers try none: see `TierProbe`.
+  labels @1 :List(Common.Pair);  # What it claims to have. The master drops the labels that its grant does not allow.
+  total @2 :Resources;           # All its room, whether it is in use or not.
+  host @3 :Text;                 # The machine's name. It is shown, and no decision trusts it.
+  version @4 :Text;              # The version of the worker's program.
+  isolation @5 :List(Text);
+  # The tiers that it offers: "plain", "guard". A master keeps an unknown word, and places nothing by it.
+  probes @6 :List(TierProbe);    # What came of its try of each tier. Older workers try none: see `TierProbe`.
   bounds @7 :StepBounds;         # What one step may take. Null: an older worker, which holds a step to nothing.
 }
 
@@ -39,7 +40,7 @@ struct TierProbe {
   # What came of a worker's try of one tier of isolation on its machine, at the start of its process. A job that needs a tier
   # is only placed where the tier was tried and works. A worker that tells of no try gets the jobs for which neither the
   # pipeline nor a pool names a tier, as before.
-  tier @0 :Text;
+  tier @0 :Text;                 # The name of the tier.
   lack @1 :Text;                 # Why it is not offered, in a sentence of at most 1 KiB; more is cut. Empty: it works.
 }
 
@@ -47,194 +48,268 @@ struct Home {
   # Where a worker's state lies and its processes run. A copy of a worker's directory has another home.
   boot @0 :Text;                 # The kernel's boot id.
   pidNamespace @1 :UInt64;       # The inode of the process namespace.
-  device @2 :UInt64;             # Of the state directory.
-  inode @3 :UInt64;
+  device @2 :UInt64;             # The device of the state directory.
+  inode @3 :UInt64;              # The inode of the state directory.
 }
 
 interface WorkerDesk {
-  # The authority to serve as one named worker: which pools, which labels, is the grant's. Who gets it: the
-  # holder of a worker credential, from Gateway.restore. Dropping it ends nothing.
+  # Authority: to serve as one named worker. The grant says for which pools, and with which labels.
+  # Holder: the holder of a worker credential, from `Gateway.restore`.
+  # Drop: nothing happens. Its session goes on.
+  # Disconnect: it dies, and its session ends. Leases go on until their terms end: restore the credential and attach again.
+  # Repeat: every call may be repeated. Each `attach` ends the session before.
+  # Cost: `attach` waits for a commit and, while an earlier process of the same worker has a session, up to 3 s for its answer.
 
   attach @0 (worker :Worker, instance :Data, running :List(Data), description :Description, keepsTerms :Bool,
              home :Home, alive :List(Data), clock :Int64)
       -> (session :Session, standing :List(Standing), leases :List(Lease), term :UInt64, refusal :Common.Refusal,
           terms :List(UInt64));
-  # Opens a session; an older one of the same worker ends. `instance`: 16 random bytes made once per
-  # process start: a second process with the same key is refused (`conflict`) while the first still answers.
-  # `running`: tokens of the leases that this worker still runs or has results for. `standing` tells, in the
-  # same order, what became of each; `leases` has the lease again where it is `resumed`, and null elsewhere, and
-  # `terms` its length in milliseconds, and 0 elsewhere; older masters send no `terms`.
-  # What this worker was running and does not name is placed again at once where nothing of it can run any more: this is
-  # the same `home` that accepted it, and `alive` does not name it. Elsewhere the end of the lease decides. `alive`: tokens
-  # of attempts of which a supervisor or a step lives on this machine, whichever worker's. Older workers tell neither.
+  # Opens a session; an older one of the same worker ends. `worker` is what the master may ask of this worker. `instance` is 16
+  # random bytes made once per process start. `running` are the tokens of the leases that this worker still runs or has results
+  # for, at most 4,096.
+  #
+  # `standing` tells, in the order of `running`, what became of each. `leases` has the lease again where it is `resumed`, and null
+  # elsewhere. `terms` has its length in milliseconds, and 0 elsewhere; older masters send no `terms`.
+  #
+  # What this worker was running and does not name is placed again at once where nothing of it can run any more. That is so where
+  # the same `home` accepted it and `alive` does not name it. Elsewhere the end of the lease decides. `alive` are the tokens of
+  # attempts of which a supervisor or a step lives on this machine, whichever worker's. Older workers tell neither `home` nor
+  # `alive`.
+  #
   # `keepsTerms`: this worker lives by the term of each lease, which is told with the assignment, here, and by `renew`.
   # Older workers live by `term`, in milliseconds, and the master waits for them at least that long.
-  # `clock`: the worker's wall clock at the call, in milliseconds since 1970. Where it is off, the master puts the times of its
-  # steps right by what it is off, and the doctor tells. 0, as older workers say: not told, and taken as right.
+  #
+  # `clock` is the worker's wall clock at the call, in milliseconds since 1970. Where it is off, the master corrects the times
+  # of its steps, and the doctor tells it. A `clock` of 0 is not told, as by older workers, and taken as right.
+  #
+  # Refused as `conflict` where an earlier process with the same key still answers, or a newer session has taken over. Refused as
+  # `revoked` or `expired` where the grant ended meanwhile.
 
   enum Standing {
-    resumed @0;                  # Go on; the lease is in `leases`.
-    stale @1;                    # Placed again, ended or cancelled: stop it and throw its results away.
+    # What became of a lease that a worker still runs.
+    resumed @0;                  # It is in force: go on. The lease is in `leases`.
+    stale @1;                    # Its job was placed again, ended or cancelled: stop it and throw its results away.
   }
 }
 
 interface Worker {
-  # What a worker lets its master ask. The master holds it for one session.
+  # Authority: to ask a worker to stop what it runs, and whether it lives.
+  # Holder: the master gets it from the worker, by `WorkerDesk.attach`, for one session.
+  # Drop: the master drops it when the session ends. Nothing that runs is stopped by that.
+  # Disconnect: it dies. The attempts go on, and the worker attaches again.
+  # Repeat: every call may be repeated. A token that the worker does not know is ignored.
+  # Cost: `revoked` waits for the end of every step. Every other call answers at once, before what it asks for is done.
 
   cancel @0 (token :Data, reason :Text, now :Bool);
-  # End the attempt: the step that runs gets TERM, and 3 s later KILL; then its `always` steps run, for at most the job's
-  # `alwaysTimeout`; then `complete` as cancelled. `now`: it was cancelled again, so they end too, and none begins. Workers of
-  # version 0.1 run no further step in either case. May be repeated; unknown tokens are ignored.
+  # Asks for the end of the attempt whose lease has this token of 16 bytes. The step that runs gets TERM, and 3 s later KILL. Then
+  # its `always` steps run, for at most the job's `alwaysTimeout`. Then the worker calls `complete` as cancelled. `now`: it was
+  # cancelled again, so these steps end too, and none begins. `reason` has at most 4 KiB. Workers of version 0.1 run no further
+  # step in either case.
   revoked @1 (reason :Text) -> (ended :Bool);
-  # The worker's grant was taken back: kill every step now, send nothing. Answered once all have ended, with `ended`: then
-  # its jobs are placed again at once. Older workers answer at once without it, and the ends of the leases decide.
+  # Says that the worker's grant was taken back: it kills every step now, and sends nothing. It answers once all have ended, with
+  # `ended` true, and its jobs are placed again at once. Older workers answer at once with `ended` false, and the ends of the
+  # leases decide.
   stale @2 (token :Data);
-  # The attempt's lease is over: kill its steps, throw its results away.
+  # Says that the lease with this token is over: the worker kills its steps and throws its results away.
   ping @3 () -> (instance :Data);
+  # Answers the 16 bytes of `attach`, by which the master tells this process from another with the same key.
 }
 
 interface Session {
-  # One live connection of a worker. Ends when dropped, when the link is lost, or when a newer one attaches. Its end
-  # never ends a lease, only what was handed out under it.
+  # Authority: to take jobs and to renew leases, as one live connection of a worker.
+  # Holder: the worker, from `WorkerDesk.attach`.
+  # Drop: ends the session. Offers go back and cost nothing. What was handed out under it dies, and the leases go on.
+  # Disconnect: ends the session, as a drop does. Attach again with the tokens of the leases.
+  # Repeat: every call may be repeated, but only one `take` may wait at a time.
+  # Cost: `take` waits for a job, without a deadline: it may rest for days. `renew` waits for the commits that are under way, and
+  # fails as overloaded while the disk is full. Every other call is done at once.
 
   take @0 (free :Resources, most :UInt16) -> (lease :Lease, assignment :Assignment, more :List(Offer));
-  # Waits until there is a job for these resources: a promise that may rest for days. One at a time. The answer
-  # is an offer: `Lease.accept` within 10 s, or it goes back and costs nothing. Dropping the call gives it
-  # back as well.
-  # `most`: how many offers the answer may hold; 0, which is what older workers say, is 1. `more` holds those beyond the
-  # first: of jobs that waited already and fit into `free` beside it, no more than come to each connected worker, 64 at
-  # most, and fewer where plans are large.
+  # Waits until there is a job for the room `free`. The answer is an offer: call `Lease.accept` within 10 s (`limits.offer` of the
+  # master file), or it goes back and costs nothing. To drop the call gives an offer back as well. A second `take` at the same time
+  # fails.
+  #
+  # `most` is how many offers the answer may hold; 0, which older workers say, is 1. `more` holds the offers beyond the first.
+  # They are for jobs that waited already and fit into `free` beside the first, and there are at most 64. There are fewer where
+  # many workers are connected, so that each gets its share, or where plans are large.
   renew @1 (tokens :List(Data)) -> (stale :List(Data), terms :List(UInt64));
-  # Every 20 s, and at least at each third of the shortest term: all leases get a full term from now, save those in
-  # `stale`, which are over. `terms`: the length of each lease in milliseconds, in the order of `tokens`, 0 where it is
-  # over. Older masters send none.
+  # Gives all these leases a full term from now, except those in `stale`, which are over. Call it every 20 s, and at least at each
+  # third of the shortest term. `tokens` has at most 4,096. `terms` has the length of each lease in milliseconds, in the order of
+  # `tokens`; 0: it is over. Older masters send none.
   drain @2 ();
-  # No further offers to this worker in this session. `take` rests.
+  # Asks for no further offers in this session. A `take` rests from then on.
   lacks @3 (what :Text);
-  # Says why this worker does not call `take` for now though it has room, as where its disk is short of it: at most 1 KiB, and
-  # the rest is cut. `guild explain` shows it until the next `take`. May be repeated. Older masters do not know it.
+  # Says why this worker does not call `take` for now though it has room, as where its disk is nearly full. `what` has at most
+  # 1 KiB, and more is cut. `guild explain` shows it until the next `take`. Older masters do not know this method.
   troubles @4 (what :List(Text));
-  # Says what somebody should see to on this worker's machine though it takes jobs, as files that it cannot remove: each a
-  # sentence of at most 1 KiB, the rest is cut; at most 16. `guild doctor` shows them. Each call takes the place of the one
-  # before. Older masters do not know it.
+  # Says what somebody should see to on this worker's machine though it takes jobs, as files that it cannot remove. `what` has at
+  # most 16 sentences of at most 1 KiB each, and more is cut. `guild doctor` shows them. Each call replaces what the call before
+  # said. Older masters do not know this method.
 }
 
 struct Offer {
-  lease @0 :Lease;
-  assignment @1 :Assignment;
+  # A further job that was offered.
+  lease @0 :Lease;               # The right to run it.
+  assignment @1 :Assignment;     # What to run.
 }
 
 struct Assignment {
   # Everything about one attempt that is known when it is offered.
-  token @0 :Data;                # Names the lease: 16 bytes, unguessable.
-  project @1 :Text;
-  build @2 :UInt32;              # The project's number of it.
-  attempt @3 :UInt16;            # From 1.
-  job @4 :Plan.Job;
-  stamp @5 :Change.SourceStamp;
-  lane @6 :Text;                 # Names the workspace to use again: the same job of the same branch.
-  trust @7 :Plan.Plan.Trust;
+  token @0 :Data;                # Names the lease: 16 bytes that nobody can guess.
+  project @1 :Text;              # The name of the project.
+  build @2 :UInt32;              # The number of the build in its project.
+  attempt @3 :UInt16;            # The number of the attempt, from 1.
+  job @4 :Plan.Job;              # What to run.
+  stamp @5 :Change.SourceStamp;  # What to check out.
+  lane @6 :Text;                 # Names the workspace to use again: it is the same for the same job of the same branch.
+  trust @7 :Plan.Plan.Trust;     # How far the master trusts what it builds.
   term @8 :UInt64;               # The lease's length in milliseconds, from `accept` on; 0: as `attach` said.
   planVersion @9 :UInt16;
-  # The version of the plan that the job is of; 0, as masters up to version 0.2 send: 1. A worker that does not know the version
-  # accepts, runs nothing and completes the attempt as `errored`, so that another worker gets the job.
+  # The version of the plan that the job comes from; 0, as masters up to version 0.2 send, means 1. A worker that does not know
+  # the version accepts, runs nothing and completes the attempt as `errored`, so that another worker gets the job.
   isolation @10 :Text;           # The tier in which its steps run. A worker that cannot give it does not accept the lease.
                                  # Empty, as older masters say: the strongest that the worker offers.
 }
 
 interface Lease {
-  # Everything that one attempt may do, and nothing else. Who gets it: the worker that an attempt was offered
-  # to, from Session.take, and again from WorkerDesk.attach. The capability dies with its session, and with its epoch:
-  # when the job is placed again, cancelled or finished, when its term ends, and when the worker's grant is revoked.
-  # Dropping it before `accept` gives the offer back; after, dropping does nothing: the term decides.
+  # Authority: everything that one attempt may do, and nothing else.
+  # Holder: the worker to which the attempt was offered, from `Session.take`, and again from `WorkerDesk.attach`.
+  # Drop: before `accept` the offer goes back. After it nothing happens, and the term decides.
+  # Disconnect: it dies with its session, and the attempt goes on. Attach again with its token, and go on with the new one.
+  # Repeat: every call may be repeated.
+  # Cost: a call waits for a commit, except that `step`, `log` and `artifact` answer at once. `source` waits for the commit of
+  # the acceptance.
+  #
+  # The master takes the lease away when the job is placed again or was cancelled, the term ends, or the worker's grant is
+  # revoked. From then on every call of the lease, and of what it gave out, fails with "revoked: ". After the attempt ended by
+  # `complete`, calls are refused as `stale`, and those without a `refusal` fail with "stale: ". Before `accept`, every other
+  # call fails with "conflict: "; a call that was sent behind `accept`, without waiting for its answer, does not.
 
   accept @0 () -> (refusal :Common.Refusal);
-  # The attempt begins, with a full term from now. May be repeated, and then gets a full term again. Before it every other call
-  # of this lease, and of what it gave out, fails; one that was sent behind it, without waiting for its answer, does not.
-  # A worker that does not accept in time, or loses its connection on an offer, comes last for a while: 1 s to 64 s where no
-  # other worker could take the job, else 60 s. Then it gets one offer at a time until it accepts.
+  # Begins the attempt, with a full term from now. A repeated call gives a full term again. A worker that does not accept in time,
+  # or loses its connection on an offer, comes last for a while. That is 1 s to 64 s where no other worker could take the job, and
+  # else 60 s.
+  # Then it gets one offer at a time until it accepts.
   source @1 (index :UInt16) -> (source :SourcePack, refusal :Common.Refusal);
-  # The index-th source of the stamp.
+  # The source of the stamp with this index, from 0. Refused as `invalid` where the stamp has no such source.
   step @2 (index :UInt16) -> (report :StepReport);
-  # Of the step with this index. Since version 2 `report` and `log` do without it.
+  # The report of the step with this index, from 0. Fails with "invalid: " where the plan has no such step. From protocol version 2
+  # on, `report` and `log` take its place.
   complete @3 (outcome :Common.Outcome, reason :Text) -> (refusal :Common.Refusal);
-  # Ends the attempt (not as `skipped`), after every step's `finished`, whose answer need not be waited for: refused
-  # (`conflict`) while a step that started has not finished. A reason above 4 KiB is cut, with a mark. The job takes this
-  # outcome, or, for `errored`, is placed again where its plan allows. May be repeated; an old epoch is refused (`stale`).
+  # Ends the attempt, after every step's `finished`, whose answer need not be waited for. The job takes this outcome, or, for
+  # `errored`, is placed again where its plan allows. A reason above 4 KiB is cut, with a mark. Refused as `conflict` while a step
+  # that started has not finished, and as `invalid` for the outcomes `none` and `skipped`.
 
   # From protocol version 2 on (`Gateway.restore` says which is spoken):
   report @4 (progress :List(Progress)) -> (refusal :Common.Refusal);
-  # Says how the attempt goes, in the order in which it did: what `step` and `complete` say, in fewer calls. At most 4,096
-  # at once, and none after `ended`. They are taken in order up to the first that is refused, for the same reasons as there;
-  # the answer comes once all that were taken are durable. May be repeated, also with what was taken.
+  # Says how the attempt goes, in the order in which it went: what `step` and `complete` say, in fewer calls. `progress` has at
+  # most 4,096 entries, and none after `ended`. They are taken in order up to the first that is refused, for the same reasons as
+  # there. The answer comes once all that were taken are durable. A repeated call may hold what was taken before.
   log @5 (step :UInt16) -> (sink :Log.LogSink);
-  # The log of the step with this index. Fails where the plan has no such step. What was written for a step that was never
-  # said to have ended is thrown away with the end of the attempt.
+  # The log of the step with this index, from 0. Fails with "invalid: " where the plan has no such step. What was written for a
+  # step that was never said to have ended is thrown away with the end of the attempt.
   artifact @6 (path :Text) -> (sink :Common.ByteSink, refusal :Common.Refusal);
   # Where the bytes of one file of this attempt go. `path` is its name within the attempt: 1 to 1,024 bytes, and the same name
-  # means the same file. At most 16 files of an attempt are sent at once, and at most 1,000 are sealed (`conflict`). They live
-  # as long as their build, and `Build.blob` reads them. Older masters do not know this method.
+  # means the same file. At most 16 files of an attempt are sent at once, and at most 1,000 are sealed. The first `write` beyond
+  # that is refused as `conflict`. They live as long as their build, and `Build.blob` reads them. Refused as `invalid` where the
+  # path is empty or too long. Older masters do not know this method.
 }
 
 struct Progress {
   # What happened to an attempt.
   union {
-    started @0 :StepStart;
-    finished @1 :StepEnd;        # After the last byte of its log was received.
-    ended @2 :AttemptEnd;        # All of it: see `Lease.complete`.
+    # One of these.
+    started @0 :StepStart;       # A step started.
+    finished @1 :StepEnd;        # A step finished. This comes after the last byte of its log was received.
+    ended @2 :AttemptEnd;        # The attempt ended: see `Lease.complete`.
   }
 }
 
 struct StepStart {
-  step @0 :UInt16;               # The index.
-  time @1 :Int64;
+  # The start of a step.
+  step @0 :UInt16;               # The index of the step, from 0.
+  time @1 :Int64;                # When, in milliseconds since 1970, by the worker's clock.
 }
 
 struct StepEnd {
-  # See `StepReport.finished`.
-  step @0 :UInt16;               # The index.
-  outcome @1 :Common.Outcome;
-  exit @2 :Exit;
-  time @3 :Int64;
-  logSize @4 :UInt64;
-  logHash @5 :Data;
+  # The end of a step: see `StepReport.finished`.
+  step @0 :UInt16;               # The index of the step, from 0.
+  outcome @1 :Common.Outcome;    # How the step ended.
+  exit @2 :Exit;                 # How its process ended.
+  time @3 :Int64;                # When, in milliseconds since 1970, by the worker's clock.
+  logSize @4 :UInt64;            # How many bytes it wrote, all of which were sent.
+  logHash @5 :Data;              # The BLAKE3 of these bytes, 32 bytes; empty: not known.
+  tests @6 :TestsReported;       # What its reports say. Null: its plan names none, or an older worker does not read them.
+}
+
+struct TestsReported {
+  # What the reports of one step say of its tests, in short. The whole list is a blob of the attempt, which was sealed before
+  # the step was said to have ended; `schema/reports` has its form.
+  list @0 :Data;                 # The BLAKE3 of that blob, 32 bytes. Empty: there is none, and `trouble` says why.
+  passed @1 :UInt32;             # How many tests passed.
+  failed @2 :UInt32;             # How many tests failed.
+  errored @3 :UInt32;            # How many tests could not run as they should, as where their set-up failed.
+  skipped @4 :UInt32;            # How many tests were left out.
+  duration @5 :UInt64;           # The time of all tests together, in microseconds.
+  failing @6 :List(Text);        # The names of the first 20 that failed or errored, each at most 512 bytes; more is cut.
+  trouble @7 :Text;
+  # Why the list is not whole, with the place: "py.xml was not written", "py.xml:812: the file ends within a test case". At most
+  # 1 KiB; more is cut. Empty: it is whole.
 }
 
 struct AttemptEnd {
-  outcome @0 :Common.Outcome;
-  reason @1 :Text;
+  # The end of an attempt: see `Lease.complete`.
+  outcome @0 :Common.Outcome;    # How the attempt ended.
+  reason @1 :Text;               # Why, at most 4 KiB; more is cut. Empty: the outcome says all.
 }
 
 interface SourcePack {
-  # One repository at one revision, and nothing else of it. No repository credential comes to a worker.
+  # Authority: to read one repository at one revision, and nothing else of it. So no repository credential comes to a worker.
+  # Holder: the worker that holds the lease, from `Lease.source`.
+  # Drop: nothing happens. Packs that it gave out stay until they are dropped.
+  # Disconnect: it dies with its lease. Attach again, and ask the new lease for it.
+  # Repeat: every call may be repeated, and makes another pack.
+  # Cost: a pack costs one `git pack-objects`, shared by all who ask for the same. A lease has one made at a time, a worker two,
+  # and all workers four: others wait for their turn. A lease holds at most 16 packs until they are dropped.
+
   pack @0 (have :List(Text)) -> (pack :Common.ByteSource, refs :List(Common.Pair), refusal :Common.Refusal);
-  # A thin git pack of the revision with its history, less what the worker says it has (commits, at most
-  # 256; those that the master does not know are ignored). An empty pack has size 0: nothing is lacking. `refs`: the
-  # branch and the tags that reach into this history, name -> object. Costs one `git pack-objects`, shared by
-  # all who ask for the same. A lease has one made at a time, a worker two, and all workers four: others wait for their
-  # turn. A lease holds at most 16 packs; a call beyond is a `conflict`, until one of them is dropped.
+  # A thin git pack of the revision with its history, less what the worker says that it has. `have` are commits, at most 256; those
+  # that the master does not know are ignored. An empty pack has size 0: nothing is lacking. `refs` are the branch and the newest
+  # 1,000 tags that reach into this history, each a name with its object. Refused as `conflict` beyond 16 packs, and as `notFound`
+  # where the repository no longer has the revision. Refused as `unavailable` where the disk is full, or the repository was not read
+  # since the master was restored.
 }
 
 interface StepReport {
-  # Says how one step goes. Each call may be repeated.
+  # Authority: to say how one step goes.
+  # Holder: the worker that holds the lease, from `Lease.step`.
+  # Drop: nothing happens. What was said stays said.
+  # Disconnect: it dies with its lease. Attach again, and ask the new lease for it.
+  # Repeat: every call may be repeated.
+  # Cost: a call waits for its commit. `log` answers at once.
+
   started @0 (time :Int64) -> (refusal :Common.Refusal);
+  # The step started. `time` is in milliseconds since 1970, by the worker's clock.
   finished @1 (outcome :Common.Outcome, exit :Exit, time :Int64, logSize :UInt64, logHash :Data)
       -> (refusal :Common.Refusal);
-  # After the last byte of its log was received. The log is sealed with the attempt; where length or BLAKE3 differ
-  # from what was received, the job says `log-incomplete`. A `logHash` has 32 bytes, or none. A step that ran was said to
-  # have `started` before (`conflict`). A `time` before that of the start is taken for that.
+  # The step ended. Call this after the last byte of its log was received. `time` is as in `started`; one before that of the start
+  # is taken for that. `logSize` is in bytes, and `logHash` has 32 bytes, or none. The log is sealed with the attempt: where its
+  # length or BLAKE3 differ from what was received, the job says `log-incomplete`. Refused as `conflict` for a step that ran and was
+  # not said to have `started`. Refused as `invalid` where a code, a signal or the hash is out of its range.
   log @2 () -> (sink :Log.LogSink);
+  # The log of the step.
 }
 
 struct Exit {
   # How the step's process ended.
   union {
-    none @0 :Void;               # It did not run.
-    code @1 :Int32;              # 0 to 255; refused (`invalid`) beyond it.
-    signal @2 :Int32;            # The signal's number, 1 to 64; refused (`invalid`) beyond it.
-    timeout @3 :Void;            # Killed: its time was over.
-    idle @4 :Void;               # Killed: it was silent for too long.
-    lost @5 :Text;               # It could not be started or followed: why, at most 4 KiB; more is cut. Where it begins with
+    # One of these.
+    none @0 :Void;               # The step did not run.
+    code @1 :Int32;              # The step exited with this code, 0 to 255; refused (`invalid`) beyond it.
+    signal @2 :Int32;            # The step was ended by the signal of this number, 1 to 64; refused (`invalid`) beyond it.
+    timeout @3 :Void;            # The step was killed because its time was over.
+    idle @4 :Void;               # The step was killed because it was silent for too long.
+    lost @5 :Text;               # The step could not be started or followed: why, at most 4 KiB; more is cut. Where it begins with
                                  # "killed: ", the step was killed for what it took, as for too many processes.
   }
 }

@@ -23,6 +23,7 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// A new key with its certificate.
     pub fn generate() -> Self {
         let key = KeyPair::generate_for(&PKCS_ED25519).expect("the system gives random bytes");
         Self::from_key(key).expect("a fresh key signs its certificate")
@@ -55,6 +56,7 @@ impl Identity {
         }
     }
 
+    /// The fingerprint of the public key.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -97,12 +99,36 @@ impl fmt::Debug for Identity {
 /// Why a key's file cannot be used. Never repeats what is in it.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
+    /// The file cannot be read.
     #[error("cannot read the key {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        /// The path of the file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: io::Error,
+    },
+    /// The file cannot be written.
     #[error("cannot write the key {}: {source}; the directory must be one that you can write", path.display())]
-    Unwritable { path: PathBuf, source: io::Error },
+    Unwritable {
+        /// The path of the file.
+        path: PathBuf,
+        /// Why it cannot be written.
+        source: io::Error,
+    },
+    /// Other users of the machine can read the file.
     #[error("others can read the key {0} (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
-    Exposed { path: PathBuf, mode: u32 },
+    Exposed {
+        /// The path of the file.
+        path: PathBuf,
+        /// Its permissions, as `chmod` counts them.
+        mode: u32,
+    },
+    /// The file holds no key.
     #[error("{} holds no Ed25519 key in PEM: {reason}", path.display())]
-    Malformed { path: PathBuf, reason: String },
+    Malformed {
+        /// The path of the file.
+        path: PathBuf,
+        /// What is wrong with its content.
+        reason: String,
+    },
 }

@@ -11,8 +11,11 @@
 //! - [`shown`]: what people are shown of texts that others wrote;
 //! - [`manual`]: completions and manual pages of a program.
 //!
-//! Beside it stand crates that are no API: `system` (what a process needs of its host), `toml_file` (a file that people write),
-//! `pipeline` (`guild.toml` to a plan or diagnostics) and `snapshot` (a checkout as a commit).
+//! Beside it stand crates that are no API: `system` (what a process needs of its host) and `toml_file` (a file that people
+//! write). The others are `pipeline` (`guild.toml` to a plan or diagnostics), `reports` (the list of a step's tests) and
+//! `snapshot` (a checkout as a commit).
+
+#![warn(missing_docs)]
 
 pub mod gate;
 pub mod identity;
@@ -27,8 +30,16 @@ pub mod wire;
 
 macro_rules! bindings {
     ($($name:ident)*) => {$(
+        #[doc = concat!("The bindings of one file of the schema, generated for the module `", stringify!($name), "`.")]
         // `allow`, not `expect`: which lints the generated code meets differs from file to file
-        #[allow(clippy::all, clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::allow_attributes, reason = "generated")]
+        #[allow(
+            missing_docs,
+            clippy::all,
+            clippy::unwrap_used,
+            clippy::wildcard_enum_match_arm,
+            clippy::allow_attributes,
+            reason = "generated"
+        )]
         pub mod $name {
             include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
         }

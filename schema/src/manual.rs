@@ -1,5 +1,5 @@
-//! What a program tells a person, a shell and `man` of itself, made from its arguments as they are declared; and how it
-//! prints to standard output, whose reader may go away.
+//! What a program tells a person, a shell and `man` of itself, made from its arguments as they are declared. It also prints to
+//! standard output, whose reader may go away.
 
 use crate::shown;
 use clap::{Command, Parser, Subcommand};
@@ -50,13 +50,14 @@ pub enum OfItself {
     /// Print a shell completion script
     #[command(hide = true)]
     Completions {
+        /// The shell that completes the commands
         #[arg(value_enum)]
         shell: Shell,
     },
     /// Print the manual page, or write all of them into a directory
     #[command(hide = true)]
     Man {
-        /// Write all pages into this directory [default: only that of the program, to standard output]
+        /// Write all pages into this directory [default: only the page of the program, to standard output]
         #[arg(long, short, value_name = "DIR")]
         output: Option<PathBuf>,
     },

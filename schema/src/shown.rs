@@ -4,8 +4,10 @@
 //! [`line()`], [`lines`], [`page`] and [`json`] are for texts, [`Screen`] is for the bytes of a log.
 
 mod screen;
+mod width;
 
 pub use screen::Screen;
+pub use width::{columns, columns_of, of_columns};
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,7 +16,7 @@ use std::io;
 /// How a character is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Face {
-    /// As it is.
+    /// The character is shown as it is.
     Itself,
     /// A control moves the cursor, ends a line or a column, or speaks to the terminal: in a text it becomes a space.
     Space,
@@ -66,7 +68,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// As [`line()`], of a text of several lines, without empty ones at its end.
+/// Several lines as [`line()`] makes one harmless, without empty ones at the end.
 pub fn lines(text: &str) -> String {
     text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
 }

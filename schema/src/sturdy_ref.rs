@@ -82,10 +82,12 @@ impl Token {
         Self(bytes)
     }
 
+    /// Reads the 32 bytes of a token.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SturdyRefError> {
         bytes.try_into().map(Self).map_err(|_| SturdyRefError::Token)
     }
 
+    /// The 32 bytes of the token.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -128,9 +130,11 @@ impl FromStr for Token {
 /// `Display` writes the whole credential, token included: for its file, never for a log. `Debug` hides it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SturdyRef {
+    /// The fingerprint of the key that the other side must prove to have.
     pub fingerprint: Fingerprint,
-    /// `host:port`, an IPv6 host in brackets; tried in this order.
+    /// Where to connect, each `host:port` with an IPv6 host in brackets. They are tried in this order.
     pub addresses: Vec<String>,
+    /// The secret that stands for the capability.
     pub token: Token,
 }
 
@@ -192,24 +196,42 @@ impl FromStr for SturdyRef {
 /// Why a text is no sturdy ref. Never repeats the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SturdyRefError {
+    /// The text has no line with a credential.
     #[error("no credential in it: expected a line `capnp://sha-256:...@host:port/...`")]
     Empty,
+    /// The text has more than one credential.
     #[error("more than one credential in it: keep each in a file of its own")]
     Several,
+    /// The text begins with something else.
     #[error("a credential begins with `{SCHEME}`")]
     Scheme,
+    /// The fingerprint is of another kind.
     #[error("the fingerprint must begin with `{ALGORITHM}`")]
     Algorithm,
+    /// The fingerprint is cut off, or is no base64url.
     #[error("the fingerprint must be 43 characters of base64url after `{ALGORITHM}`: is a part of it missing?")]
     Fingerprint,
+    /// The text ends before the addresses.
     #[error("no `@host:port` after the fingerprint")]
     NoAddress,
+    /// An address cannot be right.
     #[error("address `{address}`: {problem}")]
-    Address { address: String, problem: &'static str },
+    Address {
+        /// The address as it stands in the text.
+        address: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The text has more addresses than are tried.
     #[error("{count} addresses; at most {ADDRESSES_MAX} are accepted")]
-    TooManyAddresses { count: usize },
+    TooManyAddresses {
+        /// How many the text has.
+        count: usize,
+    },
+    /// The text ends before the token.
     #[error("no `/TOKEN` after the addresses: was the line cut off?")]
     NoToken,
+    /// The token is cut off, or is no base64url.
     #[error("the token must be 32 bytes, 43 characters of base64url: was the line cut off?")]
     Token,
 }
@@ -217,12 +239,30 @@ pub enum SturdyRefError {
 /// Why a credential's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CapFileError {
+    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        /// The path of the file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: io::Error,
+    },
+    /// Other users of the machine can read the file.
     #[error("others can read {0} (mode {mode:04o}): run `chmod 600 {0}`", path.display())]
-    Exposed { path: PathBuf, mode: u32 },
+    Exposed {
+        /// The path of the file.
+        path: PathBuf,
+        /// Its permissions, as `chmod` counts them.
+        mode: u32,
+    },
+    /// The file holds no credential.
     #[error("{} is no credential: {source}", path.display())]
-    Malformed { path: PathBuf, source: SturdyRefError },
+    Malformed {
+        /// The path of the file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        source: SturdyRefError,
+    },
 }
 
 fn decode(text: &str) -> Option<[u8; 32]> {

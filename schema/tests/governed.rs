@@ -26,7 +26,7 @@ use futures::future::join_all;
 use raw::Dice;
 use schema::common_capnp::pulse;
 use schema::gate::Gate;
-use schema::vat::{self, CloseReason, Limits, Side, Vat};
+use schema::vat::{self, Budget, CloseReason, Limits, Side, Vat};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -124,6 +124,25 @@ fn a_stream_that_swallows_everything_is_closed_after_45_s() {
         assert_eq!(server.closed().await, CloseReason::Silent(45 * SECOND));
         assert_eq!(start.elapsed(), 45 * SECOND);
         assert_eq!(server.last_heard(), start);
+    });
+}
+
+/// Events are calls of ours. A peer that leaves them unread has them counted with all else that its grant costs.
+#[test]
+fn calls_that_a_peer_leaves_unread_are_counted_with_its_grant() {
+    run(true, async {
+        let budget = Budget::new(64 << 10);
+        let (deaf, server) = bare(vat::pulse(), Limits::known());
+        let (_near, other) = bare(vat::pulse(), Limits::known());
+        [&server, &other].iter().for_each(|vat| vat.share(&budget));
+        let theirs: pulse::Client = server.bootstrap();
+        let calls: Vec<_> = (0..5_000).map(|_| theirs.ping_request().send().promise).collect();
+        let calls = tokio::task::spawn_local(join_all(calls));
+        let why = server.closed().await.to_string();
+        assert!(why.contains("bytes of calls wait to be read, of a budget that is spent"), "{why}");
+        assert!(calls.await.unwrap().iter().all(Result::is_err));
+        assert_eq!((budget.used(), other.why_closed()), (0, None), "the other connection of the grant goes on");
+        drop(deaf);
     });
 }
 

@@ -354,6 +354,33 @@ fn calls_wait_one_for_the_other_in_short_chains() {
     }
 }
 
+/// Found by the fuzz target `server`: the objects of such a connection were kept after its end, for ever.
+#[test]
+fn a_promise_that_becomes_itself_ends_its_connection() {
+    let becomes_itself = raw::bytes(|root| {
+        let mut resolve = root.init_resolve();
+        resolve.set_promise_id(5);
+        resolve.init_cap().set_sender_promise(5);
+    });
+    for is_lent in [false, true] {
+        run(false, async {
+            let mut peer = Peer::new(Limits::known());
+            peer.bootstrap().await;
+            if is_lent {
+                peer.say(&raw::call_on(Target::Answer(0), 7, ECHO, KEEP, |call| {
+                    let mut params = call.init_params();
+                    params.reborrow().init_cap_table(1).get(0).set_sender_promise(5);
+                    lend_first(params.init_content());
+                }))
+                .await;
+            }
+            let _ = peer.stream.write_all(&becomes_itself).await;
+            let reason = peer.ended().await;
+            assert!(matches!(&reason, CloseReason::Protocol(why) if why.contains("became itself")), "{reason}");
+        });
+    }
+}
+
 #[test]
 fn promises_become_promises_again_a_few_times() {
     let to_a_promise = |at: u32| {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
 
-/// By name, each with its values in the order of the file. Shared: each cell refers to its values.
+/// The axes by name, each with its values in the order of the file. Shared: each cell refers to its values.
 pub(super) type Axes = BTreeMap<String, Vec<Rc<AxisValue>>>;
 
 pub(super) fn read(root: &Table<'_>) -> Axes {

@@ -1,7 +1,7 @@
-//! `[trigger.cron.NAME]`: builds that the clock asks for. [`CronTimes`] says when one fires, and is told the time.
+//! `[trigger.cron.NAME]`: builds that the clock asks for. [`CronTimes`] says when one fires; the time is its argument.
 //!
-//! The time zones are those of the program, and not those of the machine that it runs on. So `guild check` says the same as the
-//! master, whatever is installed where.
+//! The time zones are part of the program, and do not come from the machine that it runs on. So `guild check` says the same as
+//! the master, whatever is installed where.
 
 use crate::limits::CRON_TEXT_MAX;
 use croner::errors::CronError;
@@ -44,7 +44,7 @@ pub struct CronTimes {
 /// Why an expression or a zone is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CronMistake {
-    /// In croner's words.
+    /// The expression is wrong, in croner's words.
     Expression(String),
     Never,
     Zone,

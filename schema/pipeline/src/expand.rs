@@ -5,11 +5,12 @@ use super::Branching;
 use super::job::Job;
 use super::matrix::{Cell, variable};
 use super::placeholder::{self, fill};
+use super::reports;
 use super::settings::{Env, PWSH, SH, Settings, is_inside};
 use super::step::{Step, Words};
 use crate::limits::{ARGUMENT_MAX, NEEDS_MAX, PLAN_MAX};
 use schema::limits::{self, JOB_BYTES, STEP_NAME, VIEW_BYTES};
-use schema::values::{Command, JobPlan, StepPlan, Want};
+use schema::values::{Command, JobPlan, ReportPlan, StepPlan, Want};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,9 +38,9 @@ struct Expansion<'p> {
     done: Vec<Branching>,
     /// The cells of a job, with their index in `done`.
     cells: BTreeMap<String, Vec<(u32, Cell)>>,
-    /// Of all jobs so far, in memory.
+    /// The bytes of all jobs so far, in memory.
     bytes: usize,
-    /// Of all jobs so far, as a build shows them.
+    /// The bytes of all jobs so far, as a build shows them.
     view: usize,
     needs: usize,
 }
@@ -67,7 +68,7 @@ impl Expansion<'_> {
         Some(())
     }
 
-    /// Those cells of the needed jobs which agree on the axes that both have.
+    /// The cells of the needed jobs which agree on the axes that both have.
     fn aligned(&self, job: &Job, cell: &Cell) -> Vec<u32> {
         let cells = job.needs.iter().filter_map(|need| self.cells.get(&need.value)).flatten();
         let mut needs: Vec<u32> = cells.filter(|(_, other)| cell.agrees(other)).map(|(index, _)| *index).collect();
@@ -138,7 +139,7 @@ impl Draft<'_> {
         Some(plan)
     }
 
-    /// `test@linux-x86_64,3.14`
+    /// The name of the cell's job, as `test@linux-x86_64,3.14`.
     fn name(&self) -> String {
         let base = &self.job.name.value;
         if self.cell.0.is_empty() { base.clone() } else { format!("{base}@{}", self.cell.label()) }
@@ -215,6 +216,7 @@ impl Draft<'_> {
             command: self.command(on, step)?,
             env,
             dir: self.dir(step)?,
+            reports: self.reports(step)?,
             idle_ms: step.idle_ms.or(own.idle_ms).or(defaults.idle_ms).unwrap_or(IDLE_MS),
             ..step.plan.clone()
         })
@@ -250,6 +252,26 @@ impl Draft<'_> {
             return None;
         }
         Some(text)
+    }
+
+    fn reports(&self, step: &Step) -> Option<Vec<ReportPlan>> {
+        let mut plans = Vec::new();
+        for key in &step.reports {
+            let format = key.format.word().to_owned();
+            let Some(pattern) = &key.pattern else {
+                plans.push(ReportPlan { format, path: String::new() });
+                continue;
+            };
+            let path = self.fill(pattern)?;
+            if let Some((why, help)) = reports::mistake(&path) {
+                let message =
+                    format!("`{format}` of job `{}` has `{path}`, which matches nothing: {why}", self.job.name.value);
+                self.page.error(pattern.span.clone(), message, "", help);
+                return None;
+            }
+            plans.push(ReportPlan { format, path });
+        }
+        Some(plans)
     }
 
     fn command(&self, on: &str, step: &Step) -> Option<Command> {

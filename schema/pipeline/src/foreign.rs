@@ -1,5 +1,5 @@
-//! Words of other systems (GitHub Actions, GitLab CI, BuildBot), and what says the same here; and what to do until a later version
-//! has what it lacks.
+//! Words of other systems (GitHub Actions, GitLab CI, BuildBot), and what says the same here. Where Guild lacks it until a later
+//! version, it says what to do.
 
 /// What to write instead of this key. The names of the keys here are left to the nearest-name rule.
 pub(super) fn advice(key: &str) -> Option<&'static str> {

@@ -1,6 +1,6 @@
-//! The keys of `guild.toml`: what they mean, as its reference lists them, and how they are read; and those that are left to a
-//! later version. A new key of a job or a step is an entry in `keys/job.rs` and a field of the plan. A test compares the keys
-//! with what the readers ask for and take.
+//! The keys of `guild.toml`: what they mean, as its reference lists them, and how they are read. Keys that are left to a later
+//! version are here too. A new key of a job or a step is an entry in `keys/job.rs` and a field of the plan. A test compares the
+//! keys with what the readers ask for and take.
 
 mod job;
 
@@ -12,14 +12,14 @@ use super::entry::{self, Entry, set};
 use super::settings;
 use crate::limits::{
     AXES_MAX, CELLS_MAX, CRON_TEXT_MAX, CRONS_MAX, ENV_MAX, JOBS_MAX, NEEDS_MAX, PATTERN_MAX, PATTERNS_MAX,
-    PATTERNS_TEXT_MAX, PLAN_MAX, RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
+    PATTERNS_TEXT_MAX, PLAN_MAX, REPORTS_MAX, RETRY_INFRA_MAX, RULES_MAX, STEPS_MAX, WANTS_MAX,
 };
 use schema::limits::{FILE_MAX, JOB_BYTES, STEP_NAME, VIEW_BYTES};
 use schema::values::BuildCause;
 use toml_file::reference::Absent::{Is, Means, Required};
 use toml_file::reference::{Form, Key, Reference, Section};
 
-/// The keys of `guild.toml`.
+/// The keys of `guild.toml` with their forms and meanings.
 pub static GUILD_TOML: Reference = Reference {
     file: "guild.toml",
     about: "[The pipeline](../pipeline.md): what to build, in the repository. At most 1 MiB.",
@@ -263,7 +263,7 @@ pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
 const _: () = {
     assert!(JOBS_MAX == 1_000 && CELLS_MAX == 1_000 && STEPS_MAX == 100 && AXES_MAX == 16 && RULES_MAX == 100);
     assert!(WANTS_MAX == 100 && ENV_MAX == 500 && NEEDS_MAX == 100_000);
-    assert!(CRONS_MAX == 20 && CRON_TEXT_MAX == 255);
+    assert!(CRONS_MAX == 20 && CRON_TEXT_MAX == 255 && REPORTS_MAX == 20);
     assert!(PATTERNS_MAX == 1_000 && PATTERN_MAX == 1_000, "docs/pipeline.md says them");
     assert!(PATTERNS_TEXT_MAX == 200_000, "docs/pipeline.md says it");
     assert!(PLAN_MAX == 16 << 20 && FILE_MAX == 1 << 20 && JOB_BYTES == 1 << 20 && VIEW_BYTES == 2 << 20);

@@ -21,6 +21,7 @@ mod matrix;
 pub mod mistake;
 mod order;
 mod placeholder;
+mod reports;
 mod settings;
 mod step;
 mod when;
@@ -43,7 +44,7 @@ const CRON_VARIABLE: &str = "GUILD_CRON";
 /// The version of the file that this reads.
 const VERSION: u16 = 1;
 
-/// A `guild.toml` without errors.
+/// The pipeline of a `guild.toml` without errors.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     trigger: Trigger,
@@ -63,7 +64,7 @@ struct Branching {
 pub struct Changed(BTreeMap<String, Arc<Vec<String>>>);
 
 impl Changed {
-    /// `job`: with its cell.
+    /// Notes the paths of a job, which is named with its cell.
     pub fn insert(&mut self, job: String, paths: Arc<Vec<String>>) {
         self.0.insert(job, paths);
     }
@@ -77,7 +78,7 @@ impl Changed {
 /// What a plan depends on besides the file.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// In full, `refs/heads/main`; empty where a commit was named directly.
+    /// The ref in full, `refs/heads/main`; empty where a commit was named directly.
     pub ref_name: String,
     pub cause: BuildCause,
     pub changed: Changed,

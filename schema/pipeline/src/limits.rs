@@ -8,6 +8,8 @@ use schema::limits::{CRON_TEXT, STEPS};
 pub const JOBS_MAX: usize = PIPELINE_JOBS.count();
 /// The steps of a job.
 pub const STEPS_MAX: usize = STEPS.most;
+/// The reports of a step, each a pattern: a step that needs more writes them into one folder.
+pub const REPORTS_MAX: usize = 20;
 /// The cells of one matrix, and the values of one axis: as many as jobs.
 pub const CELLS_MAX: usize = 1_000;
 /// The axes of a matrix: each is a part of the name of a job.
@@ -18,7 +20,7 @@ pub const RULES_MAX: usize = 100;
 pub const NEEDS_MAX: usize = 100_000;
 /// The bytes of all jobs of a plan in memory: a small file with a large matrix must not fill the memory.
 pub const PLAN_MAX: usize = 16 << 20;
-/// The bytes of a script, of one argument and of one variable with its name: Linux takes 131,072 with the byte that ends it
+/// The bytes of a script, of one argument, and of one variable with its name. Linux takes 131,072 with the byte that ends it
 /// (`MAX_ARG_STRLEN`, execve(2)).
 pub const ARGUMENT_MAX: usize = 131_071;
 /// The cores that a job may reserve.

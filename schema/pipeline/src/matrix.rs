@@ -38,7 +38,7 @@ struct Axis {
     values: Vec<Rc<AxisValue>>,
 }
 
-/// The cells of the job whose table this is.
+/// The cells of a job, from the table of that job.
 pub(super) fn cells(job: &Table<'_>, axes: &Axes) -> Vec<Cell> {
     let (skip, only) = (job.get("skip"), job.get("only"));
     let Some(value) = job.get("matrix") else {
@@ -117,7 +117,7 @@ fn axis(page: &Page<'_>, name: At<&str>, value: &Value<'_>, axes: &Axes) -> Opti
     Some(Axis { name: name.value.into(), values })
 }
 
-/// `"*"`
+/// The value `"*"`: every value of the axis.
 fn every(page: &Page<'_>, name: &At<&str>, value: &Value<'_>, axes: &Axes) -> Option<Vec<Rc<AxisValue>>> {
     if value.string()?.value != "*" {
         value.refuse("must be \"*\" or an array", "", format!("\"*\" means all of [axis.{}]", name.value));

@@ -5,12 +5,12 @@ use schema::values::ShortRef;
 /// What is wrong with a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Goes on after "matches nothing: ".
+    /// Why a pattern matches nothing, as the end of that sentence.
     pub why: String,
     pub help: String,
 }
 
-/// In a glob of paths, as in `paths` of `guild.toml`.
+/// A mistake in a glob of paths, as in `paths` of `guild.toml`.
 pub fn in_path(text: &str) -> Option<Mistake> {
     of_any(text).or_else(|| {
         if text.starts_with('/') {
@@ -102,7 +102,8 @@ fn of_ref(text: &str) -> Option<Mistake> {
     )
 }
 
-/// A `\` before a character that is special in a glob takes that as it is; any other is taken for a separator by its writer.
+/// A `\` before a character that is special in a glob takes that character as it is. The writer of any other `\` meant a
+/// separator.
 fn of_backslash(text: &str) -> Option<Mistake> {
     let mut rest = text;
     while let Some((_, behind)) = rest.split_once('\\') {

@@ -73,7 +73,7 @@ pub(super) fn want(value: &Value<'_>) -> Vec<At<String>> {
     wants
 }
 
-/// Above zero, so that a job which asks for some reserves some.
+/// Reads cores, which must be above zero, so that a job which asks for some reserves some.
 pub(super) fn cpus_milli(value: &Value<'_>) -> Option<u32> {
     let cpus = value.number(CPUS_MAX)?;
     Some(((cpus * 1000.0).round() as u32).max(1))

@@ -1,5 +1,6 @@
 //! A step, and the commands that `run` may hold.
 
+use super::reports::ReportKey;
 use super::settings::Env;
 use super::{entry, keys};
 use schema::values::StepPlan;
@@ -9,7 +10,7 @@ use toml_file::{At, Table, Value};
 /// What a table says of a step. What is optional here depends on the job and the cell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Step {
-    /// It stands in the job's own table.
+    /// Whether the step stands in the job's own table.
     pub of_job: bool,
     /// The keys whose values go into the plan as they are.
     pub plan: StepPlan,
@@ -20,10 +21,11 @@ pub(super) struct Step {
     pub dir: Option<At<String>>,
     pub shell: Option<Vec<String>>,
     pub idle_ms: Option<u64>,
+    pub reports: Vec<ReportKey>,
 }
 
 impl Step {
-    /// A `[[job.NAME.step]]`.
+    /// Reads one entry `[[job.NAME.step]]` of a job.
     pub(super) fn read(table: &Table<'_>) -> Option<Step> {
         let mut step = Step::default();
         entry::read(table, keys::STEP, &mut step);

@@ -14,7 +14,7 @@ use toml_file::{At, Table, Value};
 /// The most work that one plan does for `paths`, in characters of patterns times paths: about two seconds of it.
 const WORK_MAX: usize = 500_000_000;
 
-/// The key whose patterns are of paths; those of all others are of names of branches and tags.
+/// The key whose patterns are of paths; the patterns of all other keys are of names of branches and tags.
 const PATHS: &str = "paths";
 
 /// Globs of which one must match; `*` stays between two `/`, `**` does not.
@@ -129,9 +129,9 @@ fn glob(text: &str) -> Result<GlobMatcher, String> {
 /// Which pushes make a build.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trigger {
-    /// None: every branch.
+    /// The branches whose pushes it takes. None: every branch.
     push: Option<Patterns>,
-    /// None: no tag.
+    /// The tags that it takes. None: no tag.
     tag: Option<Patterns>,
     paths: Option<Patterns>,
     pub(super) crons: Vec<CronEntry>,
@@ -208,8 +208,8 @@ impl When {
         self.paths.is_some()
     }
 
-    /// Why the job is skipped in a build whose cause is of this kind; none: it is not. A retry, which is a kind of its own, has the
-    /// `cause` of the build that it repeats, so that what a cron asked for is repeated too.
+    /// Why the job is skipped in a build whose cause is of this kind; none: it is not. A retry, which is a kind of its own, has
+    /// the `cause` of the build that it repeats. So what a cron asked for is repeated too.
     pub(super) fn reason(
         &self,
         ref_name: &str,

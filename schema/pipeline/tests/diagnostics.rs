@@ -61,7 +61,38 @@ fn what_is_said() {
             "want = true",
             "4:8 `want` of job `a` must be a string, or an array of strings | this is true or false | in quotes it is a string",
         ),
-        ("junit = 'x'", "4:1 `junit` of job `a` is not supported by this version | of a later version"),
+        ("size = 'x'", "4:1 `size` of job `a` is not supported by this version | of a later version"),
+        (
+            "junit = true",
+            "4:9 `junit` of job `a` must be a string, or an array of strings | this is true or false | in quotes it is a string",
+        ),
+        (
+            "libtest = 1",
+            "4:11 `libtest` of job `a` must be a string, an array of strings, or true for what the step prints | this is a whole number | \
+             in quotes it is a string",
+        ),
+        (
+            "junit = ['a.xml', '../b.xml']",
+            "4:19 `junit` of job `a` has `../b.xml`, which matches nothing: a report lies in the step's directory, or below it | \
+             `dir` names another directory",
+        ),
+        (
+            "junit = '/tmp/a.xml'",
+            "4:9 `junit` of job `a` has `/tmp/a.xml`, which matches nothing: no path begins with `/` | write `tmp/a.xml`",
+        ),
+        (
+            "tap = 't/[a-z].tap'",
+            "4:7 `tap` of job `a` has `t/[a-z].tap`, which matches nothing: `[` has no meaning in it | `*`, `?` and `**` are \
+             special; several patterns are a list",
+        ),
+        (
+            "subunit = ''",
+            "4:11 `subunit` of job `a` has ``, which matches nothing: it is empty | leave it out, or say `**` for everything",
+        ),
+        (
+            "junit = '{os}.xml'",
+            "4:9 `{os}` is no axis of job `a` | no such axis | braces themselves are written `{{os}}`",
+        ),
         (
             "timeout = 5",
             "4:11 `timeout` of job `a` must be a string | this is a whole number | write it like \"90s\", \"45m\" or \"1h30m\"",
@@ -315,7 +346,7 @@ fn limits() {
         lines(&fill),
         "2:6 job `a@".to_owned()
             + &long
-            + "` has 29,700,962 bytes of commands and variables; at most 1 MiB go to a worker | \
+            + "` has 29,700,986 bytes of commands and variables; at most 1 MiB go to a worker | \
                put long commands into a script of the repository, and run that"
     );
     let name = format!("{JOB}matrix.z = ['{long}']\nname = '{}{{z}}'", "n".repeat(101));

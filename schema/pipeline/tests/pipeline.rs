@@ -355,3 +355,19 @@ fn line_ends_of_the_file_are_not_of_its_strings() {
     // a mark that some editors put in front
     assert_eq!(plan(&format!("\u{feff}{saved}")), plan(LINES));
 }
+
+#[test]
+fn the_reports_of_a_step_are_patterns_or_what_it_prints() {
+    let plan = plan(
+        "version = 1\n[job.a]\nmatrix.os = ['l', 'w']\nrun = 'x'\njunit = ['{os}/**/*.xml', 'b.xml']\nlibtest = true\ntap = false\n\
+         [job.b]\ndir = 'sub'\n[[job.b.step]]\nrun = 'x'\ntap = 't/?.tap'\nsubunit = 's.bin'\n[[job.b.step]]\nrun = 'y'\n",
+    );
+    let shown = |job: &JobPlan, step: usize| {
+        let one = |report: &schema::values::ReportPlan| format!("{}={}", report.format, report.path);
+        job.steps[step].reports.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(shown(job(&plan, "a@l"), 0), "junit=l/**/*.xml junit=b.xml libtest=");
+    assert_eq!(shown(job(&plan, "a@w"), 0), "junit=w/**/*.xml junit=b.xml libtest=");
+    assert_eq!(shown(job(&plan, "b"), 0), "tap=t/?.tap subunit=s.bin");
+    assert_eq!(shown(job(&plan, "b"), 1), "");
+}

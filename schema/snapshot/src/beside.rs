@@ -52,7 +52,8 @@ impl Beside {
     }
 }
 
-/// With the time of its last change: git compares it with those of the files, and looks into a file that changed since.
+/// Copies the index with the time of its last change. Git compares it with the times of the files, and looks into a file that
+/// changed since.
 fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
     match fs::copy(from, to) {
         Ok(_) => {

@@ -1,5 +1,5 @@
 //! The files of a git checkout as they are now, as a commit: staged, unstaged and untracked ones, without what is ignored. The
-//! checkout stays as it is, byte for byte: its index, its refs and its objects are read, and what is new is written to a
+//! checkout stays as it is, byte for byte. Its index, its refs and its objects are read, and what is new is written to a
 //! repository beside it, which borrows the checkout's objects.
 //!
 //! Sources: git-add(1), git-write-tree(1), git-commit-tree(1); `GIT_INDEX_FILE` and `GIT_OBJECT_DIRECTORY` in git(1).
@@ -13,7 +13,7 @@ use git::{Git, text_of};
 use status::Status;
 use std::path::{Path, PathBuf};
 
-/// Why there is no snapshot.
+/// The reasons for which there is no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     #[error("git could not be run: {0}")]
@@ -85,7 +85,7 @@ pub fn take(top: &Path, place: &Path, untracked_max: u64) -> Result<Snapshot, Sn
     })
 }
 
-/// By the person that git knows, at the time of the parent.
+/// Makes a commit by the person that git knows, at the time of the parent.
 fn commit(git: &Git, tree: &str, base: &str) -> Result<String, SnapshotError> {
     let setting = |key: &str| Ok::<String, SnapshotError>(git.optional(&["config", key])?.unwrap_or_default());
     let named = |value: String, other: &str| if value.is_empty() { other.to_owned() } else { value };

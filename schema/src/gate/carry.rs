@@ -1,5 +1,5 @@
-//! Carries parameters and answers through a gate: copies the message where capabilities are in it, and wraps
-//! those as it is told. Decides nothing, and knows no gate.
+//! Carries parameters and answers through a gate. It copies the message where capabilities are in it, and wraps those as its
+//! caller says. Decides nothing, and knows no gate.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -70,7 +70,7 @@ impl ParamsHook for Copy {
     }
 }
 
-/// The results that the object fills in; on its way to those of the caller.
+/// The results that the object fills in, on their way to the results of the caller.
 pub(super) struct Carried<W> {
     copy: Option<Copy>,
     done: Option<oneshot::Sender<Copy>>,

@@ -1,10 +1,10 @@
 //! The revocable membrane through which every object leaves: it stands between one grant's holder and the objects,
 //! and takes all of it back at once. Knows nothing of stores and tokens: whoever reads them makes the gate.
 //!
-//! Whatever passes, in parameters and in answers, is wrapped on the way, in the direction in which it goes; what
-//! comes home through the same gate is unwrapped, so that an object is recognised by who made it. What belongs to
-//! another gate stays in it and is wrapped once more: both must be open. What belongs to a gate below is as it is: that one
-//! closes with this one, and allows no more.
+//! Whatever passes, in parameters and in answers, is wrapped on the way, in the direction in which it goes. What comes home
+//! through the same gate is unwrapped, so that an object is recognised by who made it. What belongs to another gate stays in it
+//! and is wrapped once more: both must be open. What belongs to a gate below is as it is: that one closes with this one, and
+//! allows no more.
 //!
 //! Objects need not ask who calls: they are made for one grant.
 
@@ -92,8 +92,8 @@ impl Gate {
         membrane::behind(self, capability.as_client_hook()).map(C::new)
     }
 
-    /// Closes the gate and those of its children: later calls are refused, calls in flight fail, and every
-    /// object is released.
+    /// Closes the gate and the gates of its children: later calls are refused, calls in flight fail, and every object is
+    /// released.
     pub fn revoke(&self, reason: &str) {
         self.close(&format!("{REVOKED}{reason}"));
     }
@@ -130,10 +130,12 @@ impl Gate {
         self.0.by_inner.borrow().len()
     }
 
+    /// The number of the grant whose gate it is.
     pub fn grant(&self) -> u64 {
         self.0.grant
     }
 
+    /// The name of the holder of that grant.
     pub fn holder(&self) -> &str {
         &self.0.holder
     }
@@ -234,15 +236,18 @@ impl Drop for GateState {
     }
 }
 
-/// What an exception says of the credential, told by its text: it may have come through several vats, each of
-/// which puts a word before it.
+/// What an exception says of the credential, as its text tells. The exception may have come through several vats, each of which
+/// puts a word before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
+    /// The credential was taken back.
     Revoked,
+    /// The credential's time is over.
     Expired,
 }
 
 impl Refused {
+    /// What an exception says of the credential. None: it is about something else.
     pub fn of(error: &Error) -> Option<Self> {
         let mut text = error.extra.as_str();
         while let Some(rest) = text.strip_prefix("remote exception: ") {

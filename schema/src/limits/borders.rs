@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-/// What a bound counts.
+/// What the number of a bound counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
+    /// Bytes of memory, of a message or of a file.
     Bytes,
     /// How many there are of what the bound names.
     Count,
+    /// Seconds of time that may pass.
     Seconds,
+    /// Days of time that may pass.
     Days,
 }
 
@@ -20,7 +23,9 @@ pub struct Bound {
     pub border: &'static str,
     /// What it bounds, as a person says it: "messages of a stranger".
     pub name: &'static str,
+    /// The largest count or time that is allowed.
     pub most: u64,
+    /// What the number `most` counts.
     pub measure: Measure,
     /// Why the bound has this value.
     pub why: &'static str,
@@ -87,7 +92,7 @@ bounds! {
         STRANGER_MESSAGE: "a message", 512 << 10, Bytes;
         /// The other half of it.
         STRANGER_UNFINISHED: "calls and answers that are not done", 512 << 10, Bytes;
-        /// A stranger needs one.
+        /// A stranger needs only one call.
         STRANGER_CALLS: "calls at once", 128, Count;
         /// Each may cost 1 MiB.
         STRANGERS: "strangers at once", 64, Count;
@@ -99,7 +104,7 @@ bounds! {
         CREDENTIAL: "the time until a credential", 10, Seconds;
         /// While half of the places are taken, silence is not waited for.
         HANDSHAKE_CROWDED: "a handshake while half of the places are taken", 3, Seconds;
-        /// As the handshake.
+        /// As much as the handshake gets.
         CREDENTIAL_CROWDED: "the time until a credential while half of the places are taken", 5, Seconds;
     }
     "a connection with a credential" {
@@ -109,7 +114,7 @@ bounds! {
         KNOWN_UNFINISHED: "calls and answers that are not done", 8 << 20, Bytes;
         /// A worker with hundreds of attempts has some thousand.
         KNOWN_CALLS: "calls at once", 4096, Count;
-        /// As the calls.
+        /// As many as there may be calls.
         KNOWN_EXPORTS: "capabilities that it holds", 4096, Count;
         /// Guild's own peers need at most 3; a list of them is kept as long as its call.
         OPERATIONS: "operations in a transform", 16, Count;
@@ -155,7 +160,7 @@ bounds! {
         BLOBS_ATTEMPT: "files that it stores, together", 8 << 30, Bytes;
         /// As much as all logs have by default, since both lie on one disk.
         BLOBS_PROJECT: "files of all attempts of its project", 100 << 30, Bytes;
-        /// Each is a row and a file.
+        /// Each of these files is a row of the store and a file.
         BLOBS_SEALED: "files that it stores", 1000, Count;
         /// More at once are not faster.
         UPLOADS: "uploads at once", 16, Count;
@@ -165,13 +170,13 @@ bounds! {
         SIGNAL: "the number of a signal", 64, Count;
         /// Each is a run of git.
         PACKS_ALL: "packs that are made for workers at once", 4, Count;
-        /// One of them waits for its turn.
+        /// One of the two is made while the other waits for its turn.
         PACKS_EACH: "packs of one worker at once", 2, Count;
         /// A stamp has few sources.
         PACKS_HELD: "packs that a lease holds", 16, Count;
     }
     "`guild.toml`" {
-        /// The largest one of a known project has a tenth.
+        /// The largest file of a known project has a tenth of it.
         PIPELINE_FILE: "the file", super::FILE_MAX as u64, Bytes;
         /// What one page and one answer can show.
         PIPELINE_JOBS: "jobs", 1000, Count;
@@ -191,13 +196,13 @@ bounds! {
     "web" {
         /// More than this at once are not people.
         WEB_CONNECTIONS: "connections", 512, Count;
-        /// Browsers send some KiB.
+        /// Browsers send some KiB of it.
         WEB_HEAD: "the head of a request", 64 << 10, Bytes;
         /// What GitHub sends at most.
         HOOK_BODY: "the body of a hook", 25 << 20, Bytes;
         /// Forges name the ref within the first few bytes.
         HOOK_KEPT: "what is kept of it", 1 << 20, Bytes;
-        /// In all 8 MiB of what nobody signed yet.
+        /// Together they keep 8 MiB of what nobody signed yet.
         HOOK_BODIES: "bodies of hooks at once", 8, Count;
     }
 }

@@ -9,7 +9,7 @@ const END: &str = " bytes in all]";
 /// The longest mark: of a number of 20 digits, with its commas.
 const MARK_MAX: usize = BEGIN.len() + 26 + END.len();
 
-/// The text with at most `most` bytes. A longer one keeps its beginning, and ends with a mark that says how long it was; where
+/// The text with at most `most` bytes. A longer one keeps its beginning, and ends with a mark that says how long it was. Where
 /// not even the mark has room, there is no mark. One that was cut before says how long it was at first.
 pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {

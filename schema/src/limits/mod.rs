@@ -1,6 +1,6 @@
-//! The limits of everything that crosses a border: one table, `table.rs`, and the only ways to read a text, bytes or a list
-//! from the wire, `read.rs`, each of which asks for its row. What is no field of the schema stands in `borders.rs`. A reader without a row cannot be written by accident, because
-//! `tests/tidy` forbids the plain getters elsewhere.
+//! The limits of everything that crosses a border. There is one table, `table.rs`. The only ways to read a text, bytes or a list
+//! from the wire are in `read.rs`, and each of them asks for its row. What is no field of the schema stands in `borders.rs`. A
+//! reader without a row cannot be written by accident, because `tests/tidy` forbids the plain getters elsewhere.
 //!
 //! What a connection may cost in all (messages, calls, capabilities) is [`crate::vat::Limits`].
 
@@ -12,7 +12,7 @@ mod table;
 
 pub use cut::cut;
 pub use read::{data, key, keys, numbers, pairs, structs, text, texts};
-pub use room::{JOB_VIEW, STEP_VIEW, WORD, event_bytes, fitting, listed, page, text_bytes, view_bytes};
+pub use room::{JOB_VIEW, STEP_VIEW, TESTS_VIEW, WORD, event_bytes, fitting, listed, page, text_bytes, view_bytes};
 pub use table::*;
 
 use std::borrow::Cow;
@@ -20,12 +20,12 @@ use std::borrow::Cow;
 /// How the text of an exception begins that refuses an argument beyond its limit (`common.capnp`).
 pub const INVALID: &str = "invalid: ";
 
-/// What a limit counts.
+/// What the number of a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes of a text in UTF-8, or of data.
     Bytes,
-    /// Elements of a list.
+    /// The elements of a list.
     Elements,
 }
 
@@ -48,7 +48,9 @@ pub struct Limit {
     pub fields: &'static [&'static str],
     /// The largest count that is taken.
     pub most: usize,
+    /// What the number `most` counts.
     pub unit: Unit,
+    /// What happens to a value that is larger.
     pub beyond: Beyond,
     /// Why the limit has this value.
     pub why: &'static str,
@@ -68,7 +70,7 @@ impl Limit {
         cut(text, self.most)
     }
 
-    /// The same limit for who is told the value by a master, which may be older and have no limits: there it is cut.
+    /// The same limit for whoever reads the value from a master. That may be older and have no limits, so the value is cut there.
     pub const fn told(&self) -> Limit {
         Limit { beyond: Beyond::Cut, ..*self }
     }
@@ -83,7 +85,7 @@ impl Limit {
     }
 }
 
-/// `1,048,576`
+/// A number with its thousands apart, as `1,048,576`.
 pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

@@ -1,5 +1,5 @@
-//! The readers of the wire. Each takes what a getter answered and the row of the table, so that nothing is copied, counted
-//! through or allocated before its size was compared with its limit.
+//! The readers of the wire. Each takes what a getter answered and the row of the table. So nothing is copied, counted through or
+//! allocated before its size was compared with its limit.
 
 use super::{INVALID, Limit, cut};
 use crate::common_capnp::pair;
@@ -40,7 +40,7 @@ pub fn keys(from: capnp::Result<data_list::Reader<'_>>, count: &Limit, each: &Li
     from.iter().take(taken).map(|one| key(one, each)).collect()
 }
 
-/// A list of texts.
+/// Reads a list of texts.
 pub fn texts(from: capnp::Result<text_list::Reader<'_>>, count: &Limit, each: &Limit) -> capnp::Result<Vec<String>> {
     let from = from?;
     let taken = count.admit(from.len() as usize)?;
@@ -67,7 +67,7 @@ pub fn structs<'a, T: OwnedStruct + 'a>(
     Ok(from.iter().take(taken))
 }
 
-/// A list of numbers.
+/// Reads a list of numbers.
 pub fn numbers<'a, T: capnp::private::layout::PrimitiveElement>(
     from: capnp::Result<primitive_list::Reader<'a, T>>,
     count: &Limit,

@@ -2,14 +2,17 @@
 //! Proto writes, and little more.
 
 use super::{ABOUT, ANSWER_BYTES, PAGE};
-use crate::values::{Commit, Event, FactField, JobPlan};
+use crate::values::{Commit, Event, FactField, JobPlan, StepPlan};
 
 /// A word of a message, in bytes.
 pub const WORD: usize = 8;
 
-/// The structs `JobView` and `StepView` with its `Exit` as `schema/guild` has them: their numbers and pointers.
+/// The struct `JobView` with its pointers as the schema has it, in bytes.
 pub const JOB_VIEW: usize = 13 * WORD;
-pub const STEP_VIEW: usize = 9 * WORD;
+/// The struct `StepView` with its `Exit` and their pointers as the schema has them, in bytes.
+pub const STEP_VIEW: usize = 10 * WORD;
+/// The struct `TestsReported` with its hash and without its texts.
+pub const TESTS_VIEW: usize = 11 * WORD;
 
 /// A text with its pointer and its final zero, in whole words.
 pub const fn text_bytes(text: &str) -> usize {
@@ -34,7 +37,7 @@ pub fn fitting(beside: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
     sizes.into_iter().take_while(fits).count()
 }
 
-/// As [`fitting`], of a list that goes on in further answers: it has at least one element where there is one, since an answer
+/// As [`fitting`], for a list that goes on in further answers. It has at least one element where there is one, since an answer
 /// without any would end the list. Whoever asks cuts the lists of each element, so that one has room.
 pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     let least = sizes.len().min(1);
@@ -45,7 +48,8 @@ pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
 pub fn view_bytes(job: &JobPlan) -> usize {
     // the worker that will take it and its platform are not known yet; the tier is one of a few words
     let worker = 2 * (ABOUT.most + WORD) + 2 * WORD;
-    let steps: usize = job.steps.iter().map(|step| STEP_VIEW + text_bytes(&step.name)).sum();
+    let tests = |step: &StepPlan| if step.reports.is_empty() { 0 } else { TESTS_VIEW };
+    let steps: usize = job.steps.iter().map(|step| STEP_VIEW + text_bytes(&step.name) + tests(step)).sum();
     JOB_VIEW + text_bytes(&job.name) + worker + WORD + size_of_val(job.needs.as_slice()) + steps
 }
 
@@ -54,7 +58,7 @@ const EVENT: usize = 18 * WORD;
 /// The data `origin`, 32 bytes, with its pointer.
 const ORIGIN: usize = 5 * WORD;
 
-/// An event.
+/// The size of an event as it travels.
 pub fn event_bytes(event: &Event) -> usize {
     let fields: usize = event.fact.fields().into_iter().map(field_bytes).sum();
     EVENT + ORIGIN + text_bytes(&event.project) + text_bytes(event.fact.kind()) + fields

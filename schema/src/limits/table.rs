@@ -15,16 +15,16 @@ pub const NAME_MAX: usize = 100;
 /// The most that a list of an answer holds, in bytes. Every client reads a message of 4 MiB, and the quarter that is left is
 /// for what stands beside the list.
 pub const ANSWER_BYTES: usize = 3 << 20;
-/// The most bytes of events in one batch: a batch is small beside what a connection may hold, and a slow link carries it well
+/// The most bytes of events in one batch. A batch is small beside what a connection may hold, and a slow link carries it well
 /// within the time of a message. One event alone may have more.
 pub const BATCH_BYTES: usize = 512 << 10;
 /// The most events in one batch.
 pub const BATCH_EVENTS: usize = 256;
-/// The most bytes of one job's plan as it travels to a worker: a quarter of the message that a worker reads, so that the
-/// commit, the branch and the names that travel beside it always have room.
+/// The most bytes of one job's plan as it travels to a worker: a quarter of the message that a worker reads. So the commit, the
+/// branch and the names that travel beside it always have room.
 pub const JOB_BYTES: usize = 1 << 20;
-/// The most bytes of the jobs and steps of one build as they are shown, without their reasons: half of a message, so that the
-/// other half is left for the reasons.
+/// The most bytes of the jobs and steps of one build as they are shown, without their reasons. It is half of a message, so that
+/// the other half is left for the reasons.
 pub const VIEW_BYTES: usize = 2 << 20;
 
 macro_rules! table {
@@ -52,7 +52,7 @@ mod peers;
 pub use masters::*;
 pub use peers::*;
 
-/// Every row.
+/// Every row of the table.
 pub fn rows() -> impl Iterator<Item = &'static Limit> {
     peers::ROWS.iter().chain(masters::ROWS)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::common_capnp::pair;
-use crate::values::{Command, JobPlan, StepPlan};
+use crate::values::{Command, JobPlan, ReportPlan, StepPlan};
 use capnp::message::Builder;
 use std::collections::BTreeSet;
 
@@ -75,6 +75,7 @@ fn some_job(words: usize, word: &str) -> JobPlan {
         idle_ms: 2,
         always: false,
         continue_on_failure: false,
+        reports: pairs.iter().map(|(format, path)| ReportPlan { format: format.clone(), path: path.clone() }).collect(),
     };
     let script = Command::Shell { shell: words.clone(), script: word.to_owned() };
     let steps = vec![step.clone(), StepPlan { command: script, ..step }];

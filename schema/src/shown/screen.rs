@@ -17,7 +17,7 @@ pub struct Screen {
     begun: Vec<u8>,
     /// Bytes since something was last recognised.
     in_sequence: usize,
-    /// A sequence was too long: it is passed over up to its end.
+    /// Whether a sequence was too long, so that it is passed over up to its end.
     is_passing_over: bool,
     painter: Painter,
 }
@@ -25,13 +25,14 @@ pub struct Screen {
 #[derive(Default)]
 struct Painter {
     shown: String,
-    /// Something was recognised.
+    /// Whether a sequence was recognised.
     has_heard: bool,
     /// The terminal's own colours are not in force.
     is_painted: bool,
 }
 
 impl Screen {
+    /// A screen that has shown nothing yet.
     pub fn new() -> Screen {
         Screen::default()
     }
@@ -101,8 +102,7 @@ fn unfinished(bytes: &[u8]) -> usize {
     }
 }
 
-/// Without 8, which hides what follows. 38, 48 and 58 take the numbers of a colour along: 5 and one, or 2 and three (ECMA-48, 8.3.117;
-/// ISO 8613-6).
+/// The groups without 8, which hides what follows.
 fn without_concealment(groups: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut groups = groups.into_iter();

@@ -1,4 +1,4 @@
-//! Why a build exists.
+//! The reasons for which a build exists.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -7,14 +7,25 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildCause {
-    /// A ref moved.
+    /// A ref has a new tip.
     Change,
-    /// Someone asked.
-    Run { by: String },
-    /// Someone asked for the build with this number of the same project again.
-    Retry { number: u32, by: String },
-    /// The clock: an entry of `[trigger.cron]` with this name.
-    Cron { name: String },
+    /// Somebody asked for the build.
+    Run {
+        /// The name of whoever asked.
+        by: String,
+    },
+    /// Somebody asked for another build again.
+    Retry {
+        /// The number of that build in the same project.
+        number: u32,
+        /// The name of whoever asked.
+        by: String,
+    },
+    /// The clock asked for the build.
+    Cron {
+        /// The name of the entry of `[trigger.cron]`.
+        name: String,
+    },
 }
 
 impl BuildCause {

@@ -11,11 +11,12 @@ const DIGITS: usize = 10;
 pub struct ShortCommit<'a>(&'a str);
 
 impl<'a> ShortCommit<'a> {
-    /// An id that is shorter, or is none, stays as it is.
+    /// The first digits of an id. A text that is shorter stays as it is.
     pub fn of(id: &'a str) -> ShortCommit<'a> {
         ShortCommit(id.get(..DIGITS).unwrap_or(id))
     }
 
+    /// The digits that are shown.
     pub fn as_str(self) -> &'a str {
         self.0
     }

@@ -10,23 +10,27 @@ use serde::{Deserialize, Serialize};
 /// A position in the events of one incarnation of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
+    /// Which life of the store the position belongs to.
     pub incarnation: u64,
-    /// The last event seen; 0: before the first.
+    /// The number of the last event seen; 0: before the first.
     pub after: u64,
 }
 
+/// One numbered fact of a master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// From 1, without gaps.
+    /// Its number: from 1, without gaps.
     pub sequence: u64,
+    /// When the fact was committed.
     pub time: Time,
     /// The key of the master where it happened. None: it happened at the master that stores it, or that tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Fingerprint>,
-    /// Empty where none is concerned.
+    /// The project that it concerns; empty: none.
     pub project: String,
-    /// The project's number of the build; 0 where none is concerned.
+    /// The number of the build that it concerns; 0: none.
     pub build: u32,
+    /// What happened, with its details.
     pub fact: Fact,
 }
 
@@ -44,10 +48,13 @@ macro_rules! facts {
         #[serde(tag = "kind")]
         pub enum Fact {
             $($(#[$about])* #[serde(rename = $kind)] $name { $($(#[$of])* $field: $type),* },)+
-            /// A fact of a kind, or with a field, that only a newer version knows. Of it the name of its kind is known, which is
-            /// empty where a master of version 0.2 tells it. A store keeps the whole of it.
+            /// A fact of a kind, or with a field, that only a newer version knows. This version knows only the name of its kind, and
+            /// the store keeps the whole fact.
             #[serde(untagged)]
-            Unknown { kind: String },
+            Unknown {
+                /// The name of the kind; empty where a master of version 0.2 tells it.
+                kind: String,
+            },
         }
 
         impl Fact {
@@ -62,7 +69,7 @@ macro_rules! facts {
                 }
             }
 
-            /// All that it carries, by which its size is known.
+            /// The fields of the fact, by which its size is known.
             pub fn fields(&self) -> Vec<FactField<'_>> {
                 match self {
                     $(Fact::$name { $($field),* } => vec![$($field.into()),*],)+
@@ -76,9 +83,12 @@ macro_rules! facts {
 facts! {
     /// A ref moved, or is seen for the first time.
     "changeSubmitted" => ChangeSubmitted {
+        /// The name of the ref in full.
         #[serde(rename = "ref")]
         ref_name: String,
+        /// The new tip of the ref.
         revision: String,
+        /// Whether the tip before is no ancestor of the new one.
         forced: bool,
         /// What the ref gained, the newest first, at most [`crate::limits::EVENT_COMMITS`]. Up to version 0.2 there are none.
         #[serde(default)]
@@ -93,37 +103,138 @@ facts! {
         #[serde(default)]
         more_paths: bool,
     },
-    /// A ref exists no longer.
+    /// A ref no longer exists.
     "refDeleted" => RefDeleted {
+        /// The name of the ref in full.
         #[serde(rename = "ref")]
         ref_name: String,
     },
+    /// A build of a commit was made.
     "buildCreated" => BuildCreated {
+        /// What made it, as "run by NAME".
         cause: String,
+        /// The name of the ref in full.
         #[serde(rename = "ref")]
         ref_name: String,
+        /// The commit that it builds.
         revision: String,
     },
-    /// The build has these jobs, in the order of its plan. Told again, with all of them, when jobs are added.
-    "buildPlanned" => BuildPlanned { jobs: Vec<String> },
-    "jobQueued" => JobQueued { job: String },
-    "jobStarted" => JobStarted { job: String, attempt: u16, worker: String },
-    "attemptLost" => AttemptLost { job: String, attempt: u16, worker: String, reason: String },
-    "stepStarted" => StepStarted { job: String, attempt: u16, step: u16, name: String },
-    "stepFinished" => StepFinished { job: String, attempt: u16, step: u16, outcome: Outcome },
-    "jobFinished" => JobFinished { job: String, outcome: Outcome, reason: String },
-    "buildFinished" => BuildFinished { outcome: Outcome },
-    "workerAttached" => WorkerAttached { worker: String },
-    "workerLost" => WorkerLost { worker: String, reason: String },
-    "grantIssued" => GrantIssued { grant: u64, name: String, grant_kind: String },
-    "grantRedeemed" => GrantRedeemed { grant: u64, name: String },
-    "grantRevoked" => GrantRevoked { grant: u64, name: String, reason: String },
-    "alarm" => Alarm { text: String },
+    /// The pipeline of a build was read. It is told again, with all jobs, when jobs are added.
+    "buildPlanned" => BuildPlanned {
+        /// The jobs of the build, in the order of its plan.
+        jobs: Vec<String>,
+    },
+    /// A job waits for a worker.
+    "jobQueued" => JobQueued {
+        /// The job, with its cell.
+        job: String,
+    },
+    /// A worker accepted an attempt of a job.
+    "jobStarted" => JobStarted {
+        /// The job, with its cell.
+        job: String,
+        /// The number of the attempt, from 1.
+        attempt: u16,
+        /// The name of the worker.
+        worker: String,
+    },
+    /// An attempt ended without a result, and its job may run again.
+    "attemptLost" => AttemptLost {
+        /// The job, with its cell.
+        job: String,
+        /// The number of the attempt, from 1.
+        attempt: u16,
+        /// The name of the worker.
+        worker: String,
+        /// Why it was lost, in a sentence.
+        reason: String,
+    },
+    /// A step of an attempt began.
+    "stepStarted" => StepStarted {
+        /// The job, with its cell.
+        job: String,
+        /// The number of the attempt, from 1.
+        attempt: u16,
+        /// The number of the step, from 1.
+        step: u16,
+        /// The name of the step.
+        name: String,
+    },
+    /// A step of an attempt ended.
+    "stepFinished" => StepFinished {
+        /// The job, with its cell.
+        job: String,
+        /// The number of the attempt, from 1.
+        attempt: u16,
+        /// The number of the step, from 1.
+        step: u16,
+        /// The outcome of the finished step.
+        outcome: Outcome,
+    },
+    /// A job has its outcome.
+    "jobFinished" => JobFinished {
+        /// The job, with its cell.
+        job: String,
+        /// The outcome of the finished job.
+        outcome: Outcome,
+        /// Why it ended so; empty: the outcome says all.
+        reason: String,
+    },
+    /// A build has its outcome.
+    "buildFinished" => BuildFinished {
+        /// The outcome of the finished build.
+        outcome: Outcome,
+    },
+    /// A worker opened a session.
+    "workerAttached" => WorkerAttached {
+        /// The name of the worker.
+        worker: String,
+    },
+    /// The session of a worker ended. Its leases go on until their terms end.
+    "workerLost" => WorkerLost {
+        /// The name of the worker.
+        worker: String,
+        /// Why it ended, in a sentence.
+        reason: String,
+    },
+    /// A grant was made by an operator.
+    "grantIssued" => GrantIssued {
+        /// The number of the grant.
+        grant: u64,
+        /// The name of its holder.
+        name: String,
+        /// The word for its kind.
+        grant_kind: String,
+    },
+    /// A grant was bound to the key of its holder.
+    "grantRedeemed" => GrantRedeemed {
+        /// The number of the grant.
+        grant: u64,
+        /// The name of its holder.
+        name: String,
+    },
+    /// A grant was taken back, or its time is over.
+    "grantRevoked" => GrantRevoked {
+        /// The number of the grant.
+        grant: u64,
+        /// The name of its holder.
+        name: String,
+        /// Why it ended, in a sentence.
+        reason: String,
+    },
+    /// Something happened that an operator should look at.
+    "alarm" => Alarm {
+        /// What happened, in a sentence.
+        text: String,
+    },
     /// The clock asked for a build of a branch, and none was made.
     "cronSkipped" => CronSkipped {
+        /// The name of the entry in the pipeline.
         name: String,
+        /// The branch that it builds, in full.
         #[serde(rename = "ref")]
         ref_name: String,
+        /// Why no build was made, in a sentence.
         reason: String,
     },
 }
@@ -133,8 +244,11 @@ facts! {
 pub enum FactField<'a> {
     /// A number, a flag or a word: its size is that of its kind.
     Fixed,
+    /// A text of any length.
     Text(&'a str),
+    /// A list of texts of any length.
     Texts(&'a [String]),
+    /// A list of commits with their texts.
     Commits(&'a [Commit]),
 }
 
@@ -171,14 +285,16 @@ fixed!(bool, u16, u64, Outcome);
 /// Which events a subscriber wants: all that is set must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// Names of projects; empty: all projects.
     pub projects: Vec<String>,
-    /// 0: any.
+    /// The number of a build; 0: all builds.
     pub build: u32,
-    /// Names as [`Fact::kind`] gives them.
+    /// Names of kinds, as [`Fact::kind`] gives them; empty: all kinds.
     pub kinds: Vec<String>,
 }
 
 impl Filter {
+    /// Whether the subscriber wants this event.
     pub fn matches(&self, event: &Event) -> bool {
         (self.projects.is_empty() || self.projects.contains(&event.project))
             && (self.build == 0 || self.build == event.build)

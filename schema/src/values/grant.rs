@@ -1,4 +1,4 @@
-//! What a grant allows.
+//! What a grant allows, and whom it is for.
 
 use super::{Scope, Time};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,10 +11,15 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantKind {
+    /// Somebody who runs the guild: workers, grants, projects.
     Operator,
+    /// Somebody who looks at builds and asks for them.
     User,
+    /// A worker, which takes jobs.
     Worker,
+    /// A commit hook or a bridge, which tells of changes.
     Changes,
+    /// A program that follows events.
     Events,
     /// A kind that only a newer version knows. Such a grant is listed and can be revoked, and nobody can use it.
     #[serde(other)]
@@ -25,16 +30,23 @@ pub enum GrantKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Right {
+    /// To look at builds, logs and workers.
     View,
+    /// To ask for a build.
     Run,
+    /// To repeat a build, or some of its jobs.
     Retry,
+    /// To cancel a build, or one of its jobs.
     Cancel,
+    /// To say that a repository changed.
     Changes,
+    /// To follow events, without looking at builds.
     Events,
+    /// To run the guild: workers, grants, projects.
     Operate,
 }
 
-/// Whether its holder should hear of a grant's end: within a week, of one that was meant to last.
+/// Whether a grant's holder should hear that its end is near: it ends within a week, and was meant to last longer.
 pub fn ends_soon(created: Time, expires: Time, now: Time) -> bool {
     const DAY: Duration = Duration::from_secs(86_400);
     let (left, whole) = (expires.since(now), expires.since(created));
@@ -47,11 +59,12 @@ pub struct What {
     /// The rights that this version knows. The store keeps the others, which allow nothing here.
     #[serde(deserialize_with = "known_rights")]
     pub may: BTreeSet<Right>,
+    /// The projects that it reaches.
     pub projects: Scope,
-    /// For a worker: the pools it serves.
+    /// The pools. A worker serves them; an operator steers only workers that serve no others.
     #[serde(default)]
     pub pools: Scope,
-    /// For a worker: labels that are trusted.
+    /// The labels. The labels of a worker are trusted; an operator steers only workers that have no others.
     #[serde(default)]
     pub labels: Vec<(String, String)>,
 }
@@ -62,20 +75,23 @@ fn known_rights<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Right>, D
 }
 
 impl What {
+    /// Every right, on every project and every pool.
     pub fn everything() -> What {
         What { may: Right::ALL.into_iter().collect(), projects: Scope::all(), pools: Scope::all(), labels: Vec::new() }
     }
 
+    /// Whether it reaches this project.
     pub fn sees(&self, project: &str) -> bool {
         self.projects.covers(project)
     }
 }
 
 impl Right {
+    /// The rights of this version.
     pub const ALL: [Right; 7] =
         [Right::View, Right::Run, Right::Retry, Right::Cancel, Right::Changes, Right::Events, Right::Operate];
 
-    /// All of them, as they are written.
+    /// The rights of this version, as they are written.
     pub const WORDS: [&str; Right::ALL.len()] = {
         let mut words = [""; Right::ALL.len()];
         let mut at = 0;
@@ -86,6 +102,7 @@ impl Right {
         words
     };
 
+    /// The word for the right in files and on the wire.
     pub const fn word(self) -> &'static str {
         match self {
             Right::View => "view",
@@ -121,6 +138,7 @@ impl GrantKind {
     pub const ALL: [GrantKind; 5] =
         [GrantKind::Operator, GrantKind::User, GrantKind::Worker, GrantKind::Changes, GrantKind::Events];
 
+    /// The word for the kind in files and on the wire.
     pub fn word(self) -> &'static str {
         match self {
             GrantKind::Operator => "operator",

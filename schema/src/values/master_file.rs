@@ -6,36 +6,44 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// `project.pyfoo.poll`
+    /// The key with its tables, as `project.pyfoo.poll`.
     pub key: String,
-    /// As it would be written; empty: nothing.
+    /// What the master runs with, as it would be written; empty: nothing.
     pub before: String,
+    /// What the file says now; empty: nothing.
     pub after: String,
-    /// Taken up by the next start only.
+    /// Whether only the next start takes it up.
     pub needs_restart: bool,
 }
 
-/// A project to follow. What is empty is left to the master file's defaults. Its secrets are no part of its JSON.
+/// A project to follow. The defaults of the master file hold for what is empty. Its secrets are no part of its JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NewProject {
+    /// The name of the project.
     pub name: String,
-    /// A path on the master's machine, or what git can fetch from.
+    /// A path on the master's machine, or an address from which git can fetch.
     pub repository: String,
+    /// Other addresses of the repository, by which a checkout is recognised.
     pub aliases: Vec<String>,
+    /// Patterns of the branches to build.
     pub branches: Vec<String>,
+    /// Patterns of the tags to build.
     pub tags: Vec<String>,
-    /// `30s`
+    /// How often to look for changes, as `30s`.
     pub poll: String,
+    /// The pools whose workers may run its jobs.
     pub pools: Vec<String>,
+    /// Whether everybody may look at it on the pages, without a login.
     pub public: bool,
-    /// An SSH key.
+    /// An SSH key for the repository.
     #[serde(skip)]
     pub credential: Vec<u8>,
+    /// The hosts to trust with that key, as in a file `known_hosts`.
     #[serde(skip)]
     pub known_hosts: Vec<u8>,
-    /// For HTTPS.
+    /// A token for the repository over HTTPS.
     #[serde(skip)]
     pub token: Vec<u8>,
-    /// `github`, `gitea`, `gitlab` or `generic`.
+    /// Whose webhooks are taken: `github`, `gitea`, `gitlab` or `generic`; empty: nobody's.
     pub hook_kind: String,
 }

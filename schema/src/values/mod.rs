@@ -1,5 +1,5 @@
-//! Plain structs that two or more crates share. Many are stored as JSON, and read by older and by newer versions: fields are only
-//! added, each with a default, and a field that a version does not know is passed over. `docs/architecture.md` lists them.
+//! Plain structs that two or more crates share. Many are stored as JSON, and read by older and by newer versions. Fields are only
+//! added, each with a default, and a version passes over a field that it does not know. `docs/architecture.md` lists them.
 
 mod cause;
 mod commit_id;
@@ -15,6 +15,7 @@ mod selector;
 mod size;
 mod state;
 mod step_bounds;
+mod tests_reported;
 mod tier;
 mod time_span;
 mod want;
@@ -36,18 +37,20 @@ pub use selector::Selector;
 pub use size::Bytes;
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
 pub use step_bounds::StepBounds;
+pub use tests_reported::{ReportFormat, ReportPlan, TestCounts, TestsReported};
 pub use tier::{Tier, TierName, TierProbe};
 pub use time_span::TimeSpan;
 pub use want::{Asks, Want};
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970-01-01 UTC.
+/// A moment, in milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(pub u64);
 
 impl Time {
+    /// The time that is `duration` later.
     pub fn after(self, duration: std::time::Duration) -> Time {
         Time(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
@@ -76,15 +79,18 @@ pub struct SourceRevision {
 /// Exactly what to build. The first source holds the pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceStamp {
+    /// The repositories with their revisions. This version has one.
     pub sources: Vec<SourceRevision>,
 }
 
 /// What a commit says of itself; never trusted for a decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
+    /// The commit, 40 or 64 hex digits.
     pub revision: String,
-    /// `Name <mail>`
+    /// The author as the commit says, `Name <mail>`.
     pub author: String,
+    /// When the committer made it.
     pub time: Time,
     /// The first line of its message.
     pub subject: String,
@@ -93,36 +99,41 @@ pub struct Commit {
 /// One update of one ref.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
+    /// The project whose repository it is.
     pub project: String,
+    /// The name of the ref in full.
     #[serde(rename = "ref")]
     pub ref_name: String,
-    /// The ref's new tip; empty when the ref was deleted.
+    /// The new tip of the ref; empty when the ref was deleted.
     pub revision: String,
-    /// Its tip before; empty at first sight.
+    /// The tip before; empty when the master sees the ref for the first time.
     pub before: String,
-    /// `before` is no ancestor of `revision`.
+    /// Whether `before` is no ancestor of `revision`.
     pub forced: bool,
-    /// Newest first, at most 100; at first sight only the tip.
+    /// What the ref gained: the newest first, at most 100. At first sight it is the tip alone.
     pub commits: Vec<Commit>,
     /// Paths that differ from `before`, at most 1,000; none at first sight.
     pub paths: Vec<String>,
 }
 
-/// Room for jobs.
+/// Room for jobs on a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Resources {
+    /// How many jobs at once.
     pub slots: u16,
-    /// In thousandths of a core.
+    /// Processor time, in thousandths of a core.
     pub cpus_milli: u32,
-    /// In bytes.
+    /// The size of the memory, in bytes.
     pub memory: u64,
 }
 
 impl Resources {
+    /// Whether there is room for all of `need`.
     pub fn holds(&self, need: &Resources) -> bool {
         self.slots >= need.slots && self.cpus_milli >= need.cpus_milli && self.memory >= need.memory
     }
 
+    /// Both together, up to the largest numbers.
     pub fn plus(&self, more: &Resources) -> Resources {
         Resources {
             slots: self.slots.saturating_add(more.slots),
@@ -131,6 +142,7 @@ impl Resources {
         }
     }
 
+    /// What is left of it, and nothing where more is used than there is.
     pub fn minus(&self, used: &Resources) -> Resources {
         Resources {
             slots: self.slots.saturating_sub(used.slots),
@@ -143,12 +155,15 @@ impl Resources {
 /// What a worker says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// "linux-x86_64"
+    /// The platform of the worker, as "linux-x86_64".
     pub platform: String,
+    /// The labels that the worker claims, each with its value.
     pub labels: Vec<(String, String)>,
+    /// All its room, whether it is in use or not.
     pub total: Resources,
-    /// The machine's name; shown, never trusted.
+    /// The machine's name. It is shown, and no decision trusts it.
     pub host: String,
+    /// The version of the worker's program.
     pub version: String,
     /// The tiers of isolation that the worker offers.
     pub isolation: Vec<TierName>,
@@ -164,23 +179,27 @@ pub struct Description {
 /// Everything about one attempt that is known when it is offered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// Names the lease: unguessable.
+    /// The name of the lease, which nobody can guess.
     pub token: [u8; 16],
+    /// The name of the project.
     pub project: String,
-    /// The project's number of the build.
+    /// The number of the build in its project.
     pub build: u32,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub attempt: u16,
+    /// The job to run, with its steps.
     pub job: JobPlan,
+    /// The revisions to check out.
     pub stamp: SourceStamp,
-    /// Names the workspace to use again: the same job of the same branch.
+    /// The name of the workspace to use again: it is the same for the same job of the same branch.
     pub lane: String,
+    /// How far the master trusts what it builds.
     pub trust: Trust,
     /// The lease's length in milliseconds. 0: a master of version 0.1 offered it, and said the length at `attach`.
     #[serde(default)]
     pub term_ms: u64,
-    /// The version of the plan that the job is of, as in [`Plan`]. 0: a master up to version 0.2 offered it, whose plans are of
-    /// version 1.
+    /// The version of the plan that the job is of, as in [`Plan`]. A master up to version 0.2 sends 0, whose plans are
+    /// of version 1.
     #[serde(default)]
     pub plan_version: u16,
     /// The tier of isolation in which the steps run. None: an older master offered the job, and the worker takes the strongest
@@ -192,11 +211,12 @@ pub struct Assignment {
 /// Where a worker's state lies and its processes run. A copy of a worker's directory has another home.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
-    /// The kernel's boot id.
+    /// The boot id that the kernel gives.
     pub boot: String,
     /// The inode of the process namespace.
     pub pid_namespace: u64,
-    /// Of the state directory.
+    /// The device of the state directory.
     pub device: u64,
+    /// The inode of the state directory.
     pub inode: u64,
 }

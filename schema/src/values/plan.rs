@@ -1,6 +1,6 @@
 //! The plan: a pipeline expanded for one source stamp.
 
-use super::{Outcome, Resources, TierName};
+use super::{Outcome, ReportPlan, Resources, TierName};
 use serde::{Deserialize, Serialize};
 
 /// The newest version of a plan that this program knows, and the one that it makes. A field that may be passed over leaves the
@@ -10,23 +10,26 @@ pub const PLAN_VERSION: u16 = 1;
 /// Why a plan cannot be read: its text is for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadablePlan {
+    /// A newer version made the plan.
     #[error("the plan is of version {0}, and this program knows versions up to {PLAN_VERSION}: upgrade it")]
     Newer(u16),
+    /// The text is no plan that this version can read.
     #[error("the plan is damaged, or has something that this program does not know: {0}")]
     Strange(String),
 }
 
-/// An error for a plan of a version that this program does not know. 0 is what versions up to 0.2 send, whose plans are of
-/// version 1.
+/// An error for a plan of a version that this program does not know. Versions up to 0.2 send 0, and their plans are of version 1.
 pub fn known_plan_version(version: u16) -> Result<(), UnreadablePlan> {
     if version <= PLAN_VERSION { Ok(()) } else { Err(UnreadablePlan::Newer(version)) }
 }
 
-/// Decided by the master from what triggered the build, never by the repository.
+/// How far a build is trusted. The master decides it from what triggered the build, and the repository never does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trust {
+    /// The build comes from whoever may write to the repository.
     Trusted,
+    /// The build comes from somebody else.
     #[default]
     Untrusted,
 }
@@ -35,10 +38,11 @@ pub enum Trust {
 /// passes over fields that only a newer version knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// From 1 to [`PLAN_VERSION`].
+    /// The version of the plan's form, from 1 to [`PLAN_VERSION`].
     pub version: u16,
     /// A job comes after those that it needs.
     pub jobs: Vec<JobPlan>,
+    /// How far the master trusts what it builds.
     pub trust: Trust,
 }
 
@@ -75,51 +79,54 @@ pub enum Workspace {
     /// A new checkout in an empty directory.
     #[default]
     Fresh,
-    /// Tracked files as committed, ignored files stay, others are removed.
+    /// Tracked files are as committed, ignored files stay, and others are removed.
     Clean,
-    /// Tracked files as committed, everything else stays.
+    /// Tracked files are as committed, and everything else stays.
     Kept,
 }
 
 /// One cell of the plan, the unit of placement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlan {
-    /// With its cell: `test@linux-x86_64,3.14`.
+    /// The name with its cell: `test@linux-x86_64,3.14`.
     pub name: String,
-    /// Without: `test`.
+    /// The name without its cell: `test`.
     pub base: String,
-    /// (axis, value) in the order of the matrix.
+    /// Each axis with its value, in the order of the matrix.
     pub cell: Vec<(String, String)>,
-    /// Indices into `Plan::jobs`, all smaller than this job's own.
+    /// The jobs that must end before it: indices into `Plan::jobs`, all smaller than this job's own.
     pub needs: Vec<u32>,
     /// The platform; empty: any worker.
     pub on: String,
-    /// Each `name`, `name=value`, or `memory>=4GiB`.
+    /// What its worker must have, each `name`, `name=value`, or `memory>=4GiB`.
     pub want: Vec<String>,
     /// Reserved while it runs, in thousandths of a core; 0: a slot only.
     pub cpus_milli: u32,
     /// Reserved while it runs, in bytes; 0: not reserved.
     pub memory: u64,
-    /// Of the whole attempt.
+    /// The most time of one attempt, in milliseconds.
     pub timeout_ms: u64,
-    /// Higher goes first.
+    /// The priority. A job of a higher one goes first.
     pub priority: i32,
-    /// Further attempts after a lost one.
+    /// How many further attempts it has after one that was lost.
     pub retry_infra: u16,
+    /// What its directory holds when it starts.
     pub workspace: Workspace,
-    /// False: no checkout.
+    /// Whether it has a checkout.
     pub sources: bool,
-    /// Never run a second time by itself.
+    /// Whether it never runs a second time by itself.
     pub side_effects: bool,
+    /// Variables of the environment of all its steps.
     pub env: Vec<(String, String)>,
+    /// Its steps in their order.
     pub steps: Vec<StepPlan>,
-    /// Not empty: why this job is skipped.
+    /// Why this job is skipped; empty: it is not.
     pub skipped: String,
-    /// Of all `always` steps that run after a cancel or after the job's time, in milliseconds; 0, as in the plans of version
-    /// 0.1: [`ALWAYS_TIMEOUT_MS`].
+    /// The most time of all `always` steps together that run after a cancel or after the job's time, in milliseconds. The value
+    /// 0, as in the plans of version 0.1, means [`ALWAYS_TIMEOUT_MS`].
     #[serde(default)]
     pub always_timeout_ms: u64,
-    /// Its failure is a warning for the build and for the jobs that need it.
+    /// Whether its failure is only a warning for the build and for the jobs that need it.
     #[serde(default)]
     pub may_fail: bool,
     /// The weakest tier of isolation in which the job may run, where the pipeline names one. None: the usual one, which the
@@ -132,7 +139,7 @@ pub struct JobPlan {
     pub skipped_in_retry: Option<String>,
 }
 
-/// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none: long enough
+/// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none. It is long enough
 /// to take down what tests put up, and short enough to wait for.
 pub const ALWAYS_TIMEOUT_MS: u64 = 30_000;
 
@@ -171,14 +178,18 @@ impl JobPlan {
     }
 }
 
+/// The command that a step runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
-    /// `script` follows `shell` as its last argument.
+    /// A script, run by a shell.
     Shell {
+        /// The program and arguments of the shell. The script follows as the last argument.
         shell: Vec<String>,
+        /// The text of the script.
         script: String,
     },
+    /// A program and its arguments, without a shell.
     Exec(Vec<String>),
 }
 
@@ -192,19 +203,25 @@ impl Default for Command {
 /// One command of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepPlan {
+    /// The name of the step.
     pub name: String,
+    /// The command that the step runs.
     pub command: Command,
+    /// Variables of its environment, added to those of the job.
     pub env: Vec<(String, String)>,
-    /// Relative to the checkout; empty: the checkout itself.
+    /// Where it runs, relative to the checkout; empty: in the checkout itself.
     pub dir: String,
-    /// 0: the job's.
+    /// The most time, in milliseconds; 0: what the job has.
     pub timeout_ms: u64,
-    /// Without a byte of output.
+    /// The most time without a byte of output, in milliseconds; 0: any.
     pub idle_ms: u64,
-    /// Runs also after an earlier step failed, was cancelled, or used up the job's time.
+    /// Whether it runs also after an earlier step failed, was cancelled, or used up the job's time.
     pub always: bool,
-    /// Its failure makes the job `warned`, and the next step runs.
+    /// Whether its failure makes the job `warned`, so that the next step runs.
     pub continue_on_failure: bool,
+    /// What its command writes about the tests that it ran.
+    #[serde(default)]
+    pub reports: Vec<ReportPlan>,
 }
 
 impl StepPlan {
@@ -227,7 +244,9 @@ impl StepPlan {
             Command::Shell { shell, script } => size_of_words(shell) + script.len(),
             Command::Exec(words) => size_of_words(words),
         };
-        size_of::<StepPlan>() + self.name.len() + self.dir.len() + command + size_of_pairs(&self.env)
+        let reports: usize =
+            self.reports.iter().map(|report| report.format.len() + report.path.len() + 2 * STRING).sum();
+        size_of::<StepPlan>() + self.name.len() + self.dir.len() + command + size_of_pairs(&self.env) + reports
     }
 }
 

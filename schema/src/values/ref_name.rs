@@ -2,22 +2,24 @@
 
 use std::fmt;
 
-/// Where git keeps branches.
+/// The prefix under which git keeps branches.
 const BRANCHES: &str = "refs/heads/";
-/// Where git keeps tags.
+/// The prefix under which git keeps tags.
 const TAGS: &str = "refs/tags/";
 
 /// The name of a ref as people write it, with the kind of the ref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShortRef<'a> {
+    /// A branch, by its short name.
     Branch(&'a str),
+    /// A tag, by its short name.
     Tag(&'a str),
     /// A ref of another kind has no short name, so this is its full one. It is empty where a commit was named alone.
     Other(&'a str),
 }
 
 impl<'a> ShortRef<'a> {
-    /// Reads a full name.
+    /// Reads a name in full.
     pub fn of(full: &'a str) -> ShortRef<'a> {
         match (full.strip_prefix(BRANCHES), full.strip_prefix(TAGS)) {
             (Some(branch), _) => ShortRef::Branch(branch),
@@ -26,12 +28,14 @@ impl<'a> ShortRef<'a> {
         }
     }
 
+    /// The name as people write it.
     pub fn name(self) -> &'a str {
         match self {
             ShortRef::Branch(name) | ShortRef::Tag(name) | ShortRef::Other(name) => name,
         }
     }
 
+    /// The name of the branch. None: it is no branch.
     pub fn branch(self) -> Option<&'a str> {
         match self {
             ShortRef::Branch(name) => Some(name),
@@ -39,6 +43,7 @@ impl<'a> ShortRef<'a> {
         }
     }
 
+    /// The name of the tag. None: it is no tag.
     pub fn tag(self) -> Option<&'a str> {
         match self {
             ShortRef::Tag(name) => Some(name),
@@ -58,7 +63,7 @@ pub fn branch_ref(name: &str) -> String {
     format!("{BRANCHES}{name}")
 }
 
-/// The full names that a word can mean, in the order in which they are tried: a full name means itself, any other word a
+/// The full names that a word can mean, in the order in which they are tried. A full name means itself. Any other word means a
 /// branch, and then a tag.
 pub fn full_refs(word: &str) -> Vec<String> {
     match word.starts_with("refs/") {

@@ -14,25 +14,27 @@ const ALL: &str = "*";
 pub struct Scope(BTreeSet<String>);
 
 impl Scope {
+    /// The scope that covers every name.
     pub fn all() -> Scope {
         Scope::from([ALL])
     }
 
+    /// Whether it covers every name.
     pub fn is_all(&self) -> bool {
         self.0.contains(ALL)
     }
 
-    /// Whether what is called so belongs to it.
+    /// Whether it covers this name.
     pub fn covers(&self, name: &str) -> bool {
         self.is_all() || self.0.contains(name)
     }
 
-    /// The names, where it is not all.
+    /// The names. None: it covers every name.
     pub fn named(&self) -> Option<&BTreeSet<String>> {
         (!self.is_all()).then_some(&self.0)
     }
 
-    /// For a person: `all projects`, where `noun` is what the names are of; its names otherwise.
+    /// The scope as a person reads it: `all projects`, where `noun` says what the names stand for, or the names.
     pub fn words(&self, noun: &str) -> String {
         match self.0.len() {
             0 => "nothing".to_owned(),

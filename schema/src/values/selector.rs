@@ -12,17 +12,18 @@ pub struct Selector<'a> {
 }
 
 impl<'a> Selector<'a> {
+    /// The name of a build of a project.
     pub fn build(project: &'a str, build: u32) -> Selector<'a> {
         Selector { project, build, job: None, step: None }
     }
 
-    /// A job of the build, by its name with its cell.
+    /// The name of a job of the build. `job` is its name with its cell.
     #[must_use]
     pub fn job(self, job: &'a str) -> Selector<'a> {
         Selector { job: Some(job), ..self }
     }
 
-    /// A step of the job, from 1.
+    /// The name of a step of the job. Steps are counted from 1.
     #[must_use]
     pub fn step(self, step: u16) -> Selector<'a> {
         Selector { step: Some(step), ..self }

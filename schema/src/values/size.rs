@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A number of bytes.
+/// A number of bytes, as people read and write it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 

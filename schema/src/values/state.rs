@@ -1,22 +1,24 @@
-//! States, outcomes and refusals.
+//! States, outcomes and refusals, with the words for them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where a build or a job stands.
+/// How far a build, a job or a step has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// The build's pipeline is being read.
     #[default]
     Planning,
-    /// On needs.
+    /// The job waits for jobs that it needs.
     Waiting,
-    /// For a worker.
+    /// The job waits for a worker.
     Queued,
-    /// To a worker that has not accepted yet.
+    /// The job was offered to a worker that has not accepted it yet.
     Offered,
+    /// At least a part of it has begun.
     Running,
+    /// It has an outcome, which does not change any more.
     Finished,
 }
 
@@ -24,13 +26,17 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
+    /// It did not run, because its condition was not met or a job that it needs failed.
     Skipped,
+    /// Everything went well, without a warning.
     Succeeded,
+    /// Something failed that is allowed to fail.
     Warned,
-    /// The code.
+    /// The code is at fault: a command ended badly, or the pipeline is wrong.
     Failed,
-    /// The infrastructure.
+    /// The infrastructure is at fault, as when a worker was lost.
     Errored,
+    /// Somebody or something cancelled it.
     Cancelled,
 }
 
@@ -45,6 +51,7 @@ impl Outcome {
         }
     }
 
+    /// The word for the outcome in files, on the wire and on pages.
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Skipped => "skipped",
@@ -58,6 +65,7 @@ impl Outcome {
 }
 
 impl State {
+    /// The word for the state in files, on the wire and on pages.
     pub fn word(self) -> &'static str {
         match self {
             State::Planning => "planning",
@@ -86,16 +94,18 @@ impl fmt::Display for State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
-    /// It did not run.
+    /// The step did not run.
     #[default]
     None,
+    /// It exited with this code, 0 to 255.
     Code(i32),
+    /// It was ended by the signal of this number, 1 to 64.
     Signal(i32),
-    /// Killed, because its timeout passed.
+    /// It was killed, because its timeout passed.
     Timeout,
-    /// Killed, because it wrote nothing for as long as `idle` allows.
+    /// It was killed, because it wrote nothing for as long as `idle` allows.
     Idle,
-    /// It could not be started or followed, or was killed for what it took: why.
+    /// It could not be started or followed, or it was killed for what it took. The text says why.
     Lost(String),
 }
 
@@ -119,20 +129,33 @@ impl fmt::Display for Exit {
     }
 }
 
+/// The kinds of refusals, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalCode {
+    /// The master has a bug; its log has the details.
     Internal,
+    /// The grant does not name this.
     NotPermitted,
+    /// There is no such thing, or none that the grant may see.
     NotFound,
+    /// The request id was used for something else, or the state forbids the call.
     Conflict,
+    /// The arguments make no sense.
     Invalid,
+    /// The credential was taken back for good.
     Revoked,
+    /// The credential's time is over for good.
     Expired,
+    /// This master does not know the credential.
     Unknown,
+    /// The lease is over, because its job was placed again or ended.
     Stale,
+    /// It cannot be done for now, as when the disk is full.
     Unavailable,
+    /// The two sides have no protocol version in common.
     Version,
+    /// A write begins beyond what was received.
     Offset,
 }
 
@@ -140,18 +163,21 @@ pub enum RefusalCode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {
+    /// The kind of refusal, for programs.
     pub code: RefusalCode,
-    /// For a person: what was refused, naming the place. Lowercase, no final stop.
+    /// What was refused and where, for a person. Lowercase, without a final stop.
     pub text: String,
-    /// The way out, or empty.
+    /// The way out, for a person; empty: there is none to name.
     pub help: String,
 }
 
 impl Refusal {
+    /// A refusal that names no way out.
     pub fn new(code: RefusalCode, text: impl Into<String>) -> Refusal {
         Refusal { code, text: text.into(), help: String::new() }
     }
 
+    /// The same refusal with a way out.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Refusal {
         self.help = help.into();

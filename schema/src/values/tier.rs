@@ -46,7 +46,9 @@ impl fmt::Display for Tier {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum TierName {
+    /// A tier that this version knows.
     Known(Tier),
+    /// A tier that only a newer version knows.
     Unknown(String),
 }
 
@@ -56,6 +58,7 @@ impl TierName {
         (!word.is_empty()).then(|| word.into())
     }
 
+    /// The word for the tier in files, on the wire and on pages.
     pub fn word(&self) -> &str {
         match self {
             TierName::Known(tier) => tier.word(),
@@ -117,6 +120,7 @@ pub struct TierProbe {
 }
 
 impl TierProbe {
+    /// Whether the tier works, so that the worker offers it.
     pub fn works(&self) -> bool {
         self.lack.is_none()
     }

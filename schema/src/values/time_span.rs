@@ -36,7 +36,7 @@ impl TimeSpan {
         (!text.is_empty() && total <= LONGEST).then_some(TimeSpan(total))
     }
 
-    /// As a file has it, `90s`: in the largest unit that divides it.
+    /// The span as a file has it, `90s`: in the largest unit that divides it.
     pub fn written(self) -> String {
         const UNITS: [(u64, &str); 4] = [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s")];
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
@@ -70,7 +70,7 @@ impl TimeSpan {
 }
 
 impl Time {
-    /// Where this time is, seen from `now`: `12m ago`, `in 3d`.
+    /// How far this time is from `now`: `12m ago`, `in 3d`.
     pub fn seen_from(self, now: Time) -> String {
         match now >= self {
             true => format!("{} ago", TimeSpan(now.since(self)).rough()),

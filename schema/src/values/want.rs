@@ -9,11 +9,16 @@ pub struct Want {
     asks: Asks,
 }
 
-/// What a want means.
+/// What a want asks of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asks {
     /// The worker has a label of this name, and where a value is asked for, with exactly this value.
-    Label { name: String, value: Option<String> },
+    Label {
+        /// The name of the label.
+        name: String,
+        /// The value that it must have. None: any value.
+        value: Option<String>,
+    },
     /// The worker as a whole is at least as large as this.
     Room(Resources),
     /// Nothing that a worker can have, because `>=` compares only memory and cpus. No pipeline is taken that asks for it, but a
@@ -54,6 +59,7 @@ impl Want {
         &self.text
     }
 
+    /// What the text asks of a worker.
     pub fn asks(&self) -> &Asks {
         &self.asks
     }

@@ -1,16 +1,16 @@
-//! What a peer has asked of us and not yet let go of: counted from the messages that pass, since the RPC
-//! library has no limit of its own. Pure: decides when to read no more, and when it is too much.
+//! What a peer has asked of us and not yet let go of. It is counted from the messages that pass, since the RPC library has no
+//! limit of its own. Pure: decides when to read no more, and when it is too much.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::{CloseReason, Limits};
 
-/// What a call costs besides its bytes: the library's tables and futures (measured at some 2.4 KB each, of which
-/// this much is counted), and an import per capability.
+/// What a call costs besides its bytes: the library's tables and futures, and an import per capability. They were measured at
+/// some 2.4 KB each, of which this much is counted.
 const CALL_BYTES: usize = 512;
 const CAPABILITY_BYTES: usize = 512;
-/// Answers that were read but not let go of may be this many times the calls under way: a client that sends
-/// many calls before it looks at the answers lets go of them late.
+/// Answers that were read but not let go of may be this many times the calls under way. A client that sends many calls before it
+/// looks at the answers lets go of them late.
 const HELD_FACTOR: usize = 4;
 /// What a call costs of a budget that several connections share: what was measured, as thousands of them may be open.
 const SHARED_CALL_BYTES: usize = 2 << 10;
@@ -38,8 +38,10 @@ pub(super) struct Account {
     bytes_held: usize,
     /// References that the peer holds, by the export's number.
     exports: HashMap<u32, u64>,
-    /// Promises of the peer's that became promises again.
+    /// How many promises of the peer's became promises again.
     postponed: usize,
+    /// Those of them that we hold, by their numbers: which one became which. Few, because [`Account::postponed`] is bounded.
+    followers: Vec<(u32, u32)>,
 }
 
 struct AnswerEntry {
@@ -83,6 +85,27 @@ impl Account {
     pub(super) fn postponed(&mut self) -> usize {
         self.postponed += 1;
         self.postponed
+    }
+
+    /// A promise of the peer's became another one of its promises. False: that one leads back to it, so neither would ever end.
+    pub(super) fn becomes(&mut self, promise: u32, other: u32) -> bool {
+        let mut last = other;
+        for _ in 0..=self.followers.len() {
+            if last == promise {
+                return false;
+            }
+            match self.followers.iter().find(|(from, _)| *from == last) {
+                Some((_, next)) => last = *next,
+                None => break,
+            }
+        }
+        self.followers.push((promise, other));
+        true
+    }
+
+    /// We let go of an object of the peer's, so that its number may mean another one.
+    pub(super) fn let_go(&mut self, number: u32) {
+        self.followers.retain(|(from, to)| *from != number && *to != number);
     }
 
     /// We answer; `ends_at` is the position in the output at which the answer was read.
@@ -170,7 +193,7 @@ impl Account {
         self.bytes_open + self.bytes_unread + (self.calls_open + self.unread.len()) * SHARED_CALL_BYTES
     }
 
-    /// `shortage`: all connections that share a budget cost more than that, and each may cost so many bytes all the same.
+    /// `shortage`: all connections that share a budget cost more than that, and each may still cost this many bytes.
     pub(super) fn verdict(&self, limits: &Limits, shortage: Option<usize>) -> Admission {
         if let Some(light) = shortage.filter(|light| self.kept() > *light) {
             return over("bytes of answers and capabilities held, of a budget that is spent", self.kept(), light);
@@ -200,7 +223,7 @@ impl Account {
         Admission::Read
     }
 
-    /// Nothing is counted.
+    /// Whether nothing is counted any more.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let bytes = [self.bytes_open, self.bytes_unread, self.bytes_held, self.cost()];
@@ -302,6 +325,17 @@ mod tests {
         assert_eq!(account.verdict(&known, Some(LIGHT)), Admission::Read);
         account.finished(2, true);
         assert!(account.is_empty());
+    }
+
+    #[test]
+    fn a_promise_never_leads_back_to_itself() {
+        let mut account = Account::default();
+        assert!(!account.becomes(5, 5));
+        assert!(account.becomes(5, 6) && account.becomes(6, 7));
+        assert!(!account.becomes(7, 5));
+        // once its number means another one, it may
+        account.let_go(6);
+        assert!(account.becomes(7, 5));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What several connections may cost together: those of one grant. Counts, and wakes whoever waits for less.
+//! What the connections of one grant may cost together. Counts, and wakes whoever waits for less.
 //!
 //! Each connection has a light share that it may always use, so that one that costs much does not stop the others. These shares
-//! are part of the budget and never more than half of it: the others are held up before what is left is spent on them.
+//! are part of the budget and never more than half of it. The others are held up before what is left is spent on them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub(super) struct Portion {
 }
 
 impl Budget {
-    /// Of so many bytes.
+    /// A budget of this many bytes.
     pub fn new(most: usize) -> Self {
         let (used, portions, sharers) = (Cell::new(0), Cell::new(0), Cell::new(0));
         Self(Rc::new(Shared { most, used, portions, sharers, waiting: RefCell::default() }))
@@ -62,7 +62,7 @@ impl Portion {
         Self { budget: budget.clone(), number, used: Cell::new(0) }
     }
 
-    /// From now on this connection costs so much.
+    /// From now on this connection costs this much.
     pub(super) fn set(&self, bytes: usize) {
         let shared = &self.budget.0;
         let was_spent = self.budget.is_spent();

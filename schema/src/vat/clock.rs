@@ -9,7 +9,7 @@ use super::{CloseReason, Limits};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Nothing before this.
+    /// Nothing is due before this moment.
     At(Instant),
     Ping,
     Close(CloseReason),

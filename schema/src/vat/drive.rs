@@ -1,5 +1,5 @@
-//! The task of one connection: lets the RPC system do all it can, writes once what came of it, looks at the
-//! clock, and at the end fails what is pending on our side, tells the peer and closes.
+//! The task of one connection. It lets the RPC system do all it can, writes once what came of it, and looks at the clock. At the
+//! end it fails what is pending on our side, tells the peer and closes.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -27,8 +27,8 @@ use crate::common_capnp::pulse;
 /// So often the RPC system is polled before others get their turn: each poll handles one message.
 const POLLS_PER_TURN: usize = 256;
 
-/// An alarm may ring so much too early: moving it with each message costs more than that. An idle connection is not woken by
-/// one that a ping has put off.
+/// How much too early an alarm may ring, because moving it with each message costs more than that. An idle connection is not
+/// woken by one that a ping has put off.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the connection until it ends.

@@ -7,7 +7,7 @@ use capnp::serialize::{OwnedSegments, SegmentLengthsBuilder};
 use super::CloseReason;
 
 pub(super) const WORD_BYTES: usize = 8;
-/// As in the reference implementation.
+/// The most segments of a message, as in the reference implementation.
 const SEGMENTS_MAX: usize = 512;
 /// The longest table: what a buffer must be able to hold.
 pub(super) const TABLE_BYTES_MAX: usize = 4 + SEGMENTS_MAX * 4 + 4;

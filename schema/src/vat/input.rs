@@ -39,7 +39,7 @@ pub(super) struct Input {
     body: Option<Body>,
 }
 
-/// A message whose table was read.
+/// A message of which the table of segments was read.
 struct Body {
     segments: OwnedSegments,
     filled: usize,
@@ -130,8 +130,8 @@ impl Input {
     }
 }
 
-/// Refuses a message that refers to more than it holds, as one does that names an object twice: a copy of it, which gates
-/// make, would be many times what was sent.
+/// Refuses a message that refers to more than it holds, as one does that names an object twice. A copy of it, which gates make,
+/// would be many times what was sent.
 pub(super) fn weigh(root: &any_pointer::Reader<'_>, bytes: usize) -> capnp::Result<()> {
     match root.target_size()?.word_count <= (bytes / WORD_BYTES) as u64 {
         true => Ok(()),

@@ -19,21 +19,21 @@ pub struct Limits {
     pub calls: usize,
     /// Capabilities of ours that the peer holds at once.
     pub exports: usize,
-    /// Capabilities in one message.
+    /// The most capabilities in one message.
     pub message_exports: usize,
     /// Bytes that wait for a peer which does not read.
     pub output_bytes: usize,
-    /// For a message once begun.
+    /// How long a message may take once it has begun.
     pub message: Duration,
     /// A slow link is given more: this many bytes earn one more second. 0: no more.
     pub pace_bytes: usize,
-    /// Without a byte for so long, a client pings its server; a server waits for a third longer.
+    /// How long a client waits without a byte before it pings its server; a server waits for a third longer.
     pub heartbeat: Duration,
-    /// Without a byte in either direction for so long, the connection ends.
+    /// How long the connection may be without a byte in either direction before it ends.
     pub silence: Duration,
-    /// For a peer that is over its budget to get below it.
+    /// How long a peer that is over its budget may take to get below it.
     pub patience: Duration,
-    /// For the last messages to leave when the connection closes.
+    /// How long the last messages may take to leave when the connection closes.
     pub linger: Duration,
 }
 
@@ -57,7 +57,7 @@ impl Limits {
         }
     }
 
-    /// For a peer that has shown a credential, and for the one that was dialled: at most 16 MiB in all.
+    /// The limits for a peer that has shown a credential, and for the one that was dialled: at most 16 MiB in all.
     pub fn known() -> Self {
         Self {
             message_bytes: KNOWN_MESSAGE.count(),

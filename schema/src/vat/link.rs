@@ -20,7 +20,7 @@ use super::output::Output;
 use super::peek::{self, Entered};
 use super::{CloseReason, Limits};
 
-/// Any stream of bytes.
+/// Any stream of bytes in both directions.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite {}
 impl<S: AsyncRead + AsyncWrite> ByteStream for S {}
 
@@ -52,7 +52,7 @@ pub(super) struct Link {
 /// Signs of life, and waits that end badly.
 #[derive(Clone, Copy)]
 pub(super) struct Pulse {
-    /// A byte came.
+    /// When the last byte came.
     pub(super) heard: Instant,
     /// A full stream took something: the peer reads. A write into an empty one proves nothing, since the
     /// system's buffers swallow it even when the link is dead.

@@ -1,9 +1,8 @@
-//! One governed way to serve or to connect over any byte stream: who is at the other end, what it may cost us,
-//! and what happens when it falls silent. What may be called is not decided here: see [`crate::gate`].
+//! One governed way to serve or to connect over any byte stream. It says who is at the other end, what that may cost us, and what
+//! happens when it falls silent. What may be called is not decided here: see [`crate::gate`].
 //!
-//! [`dial`] and [`accept`] make a stream between two keys; [`start`] speaks RPC over it, or over any other stream,
-//! until the [`Vat`] is dropped, the peer leaves, falls silent, or breaks a limit. Dropping a [`Vat`] fails the
-//! calls of both sides.
+//! [`dial`] and [`accept`] make a stream between two keys. [`start`] speaks RPC over it, or over any other stream, until the
+//! [`Vat`] is dropped, or the peer leaves, falls silent, or breaks a limit. Dropping a [`Vat`] fails the calls of both sides.
 
 mod account;
 mod budget;
@@ -108,8 +107,8 @@ impl Vat {
         self.link.reason()
     }
 
-    /// Runs `last` once the connection is over, in place of what was to run before: where nobody has to wait for it, a task
-    /// for each of many connections is saved.
+    /// Runs `last` once the connection is over, in place of what was to run before. Where nobody has to wait for it, this saves a
+    /// task for each of many connections.
     pub fn when_closed(&self, last: impl FnOnce() + 'static) {
         self.link.at_the_end(last);
     }
@@ -157,30 +156,45 @@ impl Drop for Vat {
     }
 }
 
-/// Why a connection ended.
+/// The reason for which a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
+    /// This side closed it on purpose.
     #[error("this side closed the connection")]
     Asked,
+    /// The peer closed it without a word.
     #[error("the peer closed the connection")]
     Closed,
-    /// The side that did it said so before.
+    /// One side closed it on purpose, and had said so before. It expects to be back.
     #[error("closed on purpose, by a side that expects to be back")]
     Leaving,
+    /// The peer sent an error that ends the connection.
     #[error("the peer gave up: {0}")]
     Aborted(String),
+    /// The link failed below the protocol.
     #[error("the connection was lost: {0}")]
     Lost(String),
+    /// No byte came from the peer for this long.
     #[error("the peer was silent for {} s", .0.as_secs())]
     Silent(Duration),
+    /// A message that had begun did not end in time.
     #[error("a message took too long to arrive")]
     MessageLate,
+    /// The peer sent a message beyond the limit.
     #[error("a message of {bytes} bytes; at most {limit} are read")]
-    TooLarge { bytes: u64, limit: usize },
+    TooLarge {
+        /// The size of the message, in bytes.
+        bytes: u64,
+        /// The most bytes that are read.
+        limit: usize,
+    },
+    /// The peer asked for more than its limits allow.
     #[error("the peer asked for too much: {0}")]
     Overload(String),
+    /// The peer sent what the protocol does not allow.
     #[error("the peer broke the protocol: {0}")]
     Protocol(String),
+    /// A panic on this side ended it.
     #[error("a bug on this side; its log has the details")]
     Panicked,
 }

@@ -24,7 +24,7 @@ pub(super) struct Output {
     blocked: bool,
 }
 
-/// How far writing came.
+/// How far the writing of a message came.
 pub(super) struct WriteProgress {
     /// All is written and flushed.
     pub(super) idle: bool,

@@ -13,20 +13,20 @@ use crate::limits::borders::{CALL_DEPTH, OPERATIONS, POSTPONED};
 
 /// How many steps into an answer a message may name.
 const OPERATIONS_MAX: u32 = OPERATIONS.most as u32;
-/// How many calls of a peer may wait one for the other: each is made on the answer of the one before, or takes it along.
+/// How many calls of a peer may wait one for the other. Each is made on the answer of the one before, or takes it along.
 const DEPTH_MAX: usize = CALL_DEPTH.count();
 /// How many promises of a peer may become promises again, in all the time of a connection: each holds the next one.
 const POSTPONED_MAX: usize = POSTPONED.count();
 
 /// What becomes of a message from the peer.
 pub(super) enum Entered {
-    /// The library's.
+    /// The message goes on to the library.
     Goes,
     /// The library's; with it the peer gives up, for this reason.
     GivesUp(String),
     /// The library reads this in its place.
     Instead(Message),
-    /// It is answered with this, and the library never sees it.
+    /// The message is answered with this, and the library never sees it.
     Answered(Builder<HeapAllocator>),
 }
 
@@ -54,8 +54,9 @@ pub(super) fn received(
             account.released(release.get_id(), release.get_reference_count().into());
         }
         message::Resolve(resolve) => {
-            if let Ok(resolve::Cap(descriptor)) = resolve?.which() {
-                resolved(account, descriptor?)?;
+            let resolve = resolve?;
+            if let Ok(resolve::Cap(descriptor)) = resolve.which() {
+                resolved(account, resolve.get_promise_id(), descriptor?)?;
             }
         }
         message::Disembargo(disembargo) => check_target(disembargo?.get_target()?)?,
@@ -115,10 +116,17 @@ fn depth_of(account: &Account, descriptor: cap_descriptor::Reader<'_>) -> Result
 }
 
 /// A promise of the peer's is settled, or is another one now.
-fn resolved(account: &mut Account, descriptor: cap_descriptor::Reader<'_>) -> Result<()> {
+fn resolved(account: &mut Account, promise: u32, descriptor: cap_descriptor::Reader<'_>) -> Result<()> {
     check_descriptor(descriptor)?;
-    let is_promise = matches!(descriptor.which(), Ok(cap_descriptor::SenderPromise(_)));
-    if (is_promise || depth_of(account, descriptor)? > 0) && account.postponed() > POSTPONED_MAX {
+    let other = match descriptor.which() {
+        Ok(cap_descriptor::SenderPromise(other)) => Some(other),
+        Ok(_) | Err(_) => None,
+    };
+    // the library would hold them, and with them all that the connection has, for ever
+    if other.is_some_and(|other| !account.becomes(promise, other)) {
+        return Err(capnp::Error::failed(format!("the promise {promise} became itself")));
+    }
+    if (other.is_some() || depth_of(account, descriptor)? > 0) && account.postponed() > POSTPONED_MAX {
         let text = format!("more than {POSTPONED_MAX} promises that became promises again");
         return Err(capnp::Error::overloaded(text));
     }
@@ -150,6 +158,8 @@ pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, byt
         };
         let keeps = !answer.get_no_finish_needed();
         account.returned(answer.get_answer_id(), bytes, exports, keeps, ends_at);
+    } else if let Ok(message::Release(release)) = kind {
+        account.let_go(release?.get_id());
     } else if let Ok(message::Resolve(resolve)) = kind
         && let Ok(resolve::Cap(descriptor)) = resolve?.which()
         && let Some(number) = export(descriptor?)

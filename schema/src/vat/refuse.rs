@@ -1,5 +1,5 @@
-//! What is said in place of the library, which keeps for ever what it holds for a third: results go to their caller
-//! and to nobody else. Builds messages, decides nothing.
+//! What we say in place of the library, which keeps for ever what it holds for a third. Results go to their caller and to nobody
+//! else. Builds messages, decides nothing.
 
 use capnp::Result;
 use capnp::message::{Builder, HeapAllocator, ReaderOptions};

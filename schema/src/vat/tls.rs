@@ -37,27 +37,49 @@ pub const HANDSHAKE_MAX: Duration = HANDSHAKE.time();
 /// A stream whose other end has proved its key, if it showed one.
 #[derive(Debug)]
 pub struct Secured<S> {
+    /// The encrypted stream of the connection.
     pub stream: TlsStream<S>,
-    /// `None`: a client without a certificate. Only unbound tokens work for it.
+    /// The key that the peer proved to have. None: it is a client without a certificate, for which only unbound tokens work.
     pub peer: Option<Fingerprint>,
 }
 
 /// Why no secured connection came about.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VatError {
+    /// No address of the master answered.
     #[error("cannot reach {}", tried.join("; "))]
-    Unreachable { tried: Vec<String> },
+    Unreachable {
+        /// Each address with its error.
+        tried: Vec<String>,
+    },
     #[error(
         "{address} holds the key {found}, but the credential names {expected}: another machine \
          answers there, or the master was set up anew and the credential must be issued again"
     )]
-    WrongKey { address: String, expected: Fingerprint, found: Fingerprint },
+    /// An address answered with another key.
+    WrongKey {
+        /// The address that answered, `host:port`.
+        address: String,
+        /// The fingerprint that the credential names.
+        expected: Fingerprint,
+        /// The fingerprint of the key that answered.
+        found: Fingerprint,
+    },
+    /// What answered speaks no TLS 1.3, or not as Guild does.
     #[error("{address} does not speak TLS 1.3 as Guild does: {reason}")]
-    Protocol { address: String, reason: String },
+    Protocol {
+        /// The address that answered, `host:port`.
+        address: String,
+        /// What was wrong, in the words of the TLS library.
+        reason: String,
+    },
+    /// The handshake of an incoming connection failed.
     #[error("the peer's handshake failed: {0}")]
     Handshake(String),
+    /// The handshake of an incoming connection took too long.
     #[error("the peer's handshake took longer than {} s", HANDSHAKE_MAX.as_secs())]
     HandshakeLate,
+    /// The key of this side cannot be used.
     #[error("the own key cannot be used: {0}")]
     Identity(String),
 }

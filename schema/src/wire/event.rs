@@ -17,21 +17,25 @@ use capnp::struct_list;
 /// The version of an event's shape.
 const VERSION: u16 = 1;
 
+/// Writes a cursor in its form on the wire.
 pub fn write_cursor(mut to: cursor::Builder<'_>, cursor: Cursor) {
     to.set_incarnation(cursor.incarnation);
     to.set_after(cursor.after);
 }
 
+/// Reads a cursor from its form on the wire, within the limits of its fields.
 pub fn read_cursor(from: cursor::Reader<'_>) -> Cursor {
     Cursor { incarnation: from.get_incarnation(), after: from.get_after() }
 }
 
+/// Writes a filter of events in its form on the wire.
 pub fn write_filter(mut to: filter::Builder<'_>, filter: &Filter) {
     write_texts(to.reborrow().init_projects(length(filter.projects.len())), &filter.projects);
     to.set_build(filter.build);
     write_texts(to.init_kinds(length(filter.kinds.len())), &filter.kinds);
 }
 
+/// Reads a filter of events from its form on the wire, within the limits of its fields.
 pub fn read_filter(from: filter::Reader<'_>) -> capnp::Result<Filter> {
     Ok(Filter {
         projects: limits::texts(from.get_projects(), &FOLLOWED, &PROJECT)?,
@@ -40,6 +44,7 @@ pub fn read_filter(from: filter::Reader<'_>) -> capnp::Result<Filter> {
     })
 }
 
+/// Writes a change in its form on the wire.
 pub fn write_change(mut to: change::Builder<'_>, change: &Change) {
     to.set_project(&change.project);
     to.set_ref(&change.ref_name);
@@ -47,9 +52,11 @@ pub fn write_change(mut to: change::Builder<'_>, change: &Change) {
     to.set_before(&change.before);
     to.set_forced(change.forced);
     write_commits(to.reborrow().init_commits(length(change.commits.len())), &change.commits);
-    write_texts(to.init_paths(length(change.paths.len())), &change.paths);
+    // a thousand paths of 4 KiB would not fit into a message
+    write_texts(to.init_paths(length(change.paths.len())), change.paths.iter().map(|path| EVENT_TEXT.cut(path)));
 }
 
+/// Reads a change from its form on the wire, within the limits of its fields.
 pub fn read_change(from: change::Reader<'_>) -> capnp::Result<Change> {
     Ok(Change {
         project: limits::text(from.get_project(), &PROJECT.told())?,

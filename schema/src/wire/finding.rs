@@ -1,9 +1,10 @@
-//! Findings.
+//! Findings in their form on the wire.
 
 use crate::grant_capnp::finding;
 use crate::limits::{self, SENTENCE, SUBJECT};
 use crate::values::{Finding, Health};
 
+/// Writes a finding in its form on the wire.
 pub fn write_finding(mut to: finding::Builder<'_>, from: &Finding) {
     to.set_subject(&from.subject);
     to.set_verdict(match from.verdict {
@@ -15,6 +16,7 @@ pub fn write_finding(mut to: finding::Builder<'_>, from: &Finding) {
     to.set_remedy(&from.remedy);
 }
 
+/// Reads a finding from its form on the wire, within the limits of its fields.
 pub fn read_finding(from: finding::Reader<'_>) -> capnp::Result<Finding> {
     Ok(Finding {
         subject: limits::text(from.get_subject(), &SUBJECT)?,

@@ -5,6 +5,7 @@ use crate::grant_capnp::{difference, new_project};
 use crate::limits::{self, ADDRESS, PATTERN, PATTERNS, POOL, POOLS, PROJECT, SECRET, SENTENCE, SETTING, SUBJECT};
 use crate::values::{Difference, NewProject};
 
+/// Writes a difference of the master file in its form on the wire.
 pub fn write_difference(mut to: difference::Builder<'_>, from: &Difference) {
     to.set_key(&from.key);
     to.set_before(&from.before);
@@ -12,6 +13,7 @@ pub fn write_difference(mut to: difference::Builder<'_>, from: &Difference) {
     to.set_needs_restart(from.needs_restart);
 }
 
+/// Reads a difference of the master file from its form on the wire, within the limits of its fields.
 pub fn read_difference(from: difference::Reader<'_>) -> capnp::Result<Difference> {
     Ok(Difference {
         key: limits::text(from.get_key(), &SUBJECT)?,
@@ -21,6 +23,7 @@ pub fn read_difference(from: difference::Reader<'_>) -> capnp::Result<Difference
     })
 }
 
+/// Writes a project to add in its form on the wire.
 pub fn write_new_project(mut to: new_project::Builder<'_>, from: &NewProject) {
     to.set_name(&from.name);
     to.set_repository(&from.repository);
@@ -36,6 +39,7 @@ pub fn write_new_project(mut to: new_project::Builder<'_>, from: &NewProject) {
     to.set_hook_kind(&from.hook_kind);
 }
 
+/// Reads a project to add from its form on the wire, within the limits of its fields.
 pub fn read_new_project(from: new_project::Reader<'_>) -> capnp::Result<NewProject> {
     Ok(NewProject {
         name: limits::text(from.get_name(), &PROJECT)?,

@@ -15,7 +15,7 @@ pub use event::{
 pub use finding::{read_finding, write_finding};
 pub use master_file::{read_difference, read_new_project, write_difference, write_new_project};
 pub use plan::{job_bytes, read_job, read_plan, read_stamp, write_job, write_plan, write_stamp};
-pub use progress::{read_progress, write_progress};
+pub use progress::{read_progress, read_tests, write_progress, write_tests};
 pub use state::{
     enum_to_kind, kind_to_enum, outcome_from_wire, outcome_to_wire, read_exit, refusal, state_from_wire, state_to_wire,
     write_exit, write_refusal,
@@ -30,12 +30,14 @@ use crate::common_capnp::pair;
 /// The protocol versions that this build speaks.
 pub const VERSIONS: std::ops::RangeInclusive<u16> = 1..=2;
 
+/// Writes a list of texts in its form on the wire.
 pub fn write_texts<T: AsRef<str>>(mut list: capnp::text_list::Builder<'_>, texts: impl IntoIterator<Item = T>) {
     for (index, text) in (0..).zip(texts) {
         list.set(index, text.as_ref());
     }
 }
 
+/// Writes a list of names with their values in its form on the wire.
 pub fn write_pairs(mut list: capnp::struct_list::Builder<'_, pair::Owned>, pairs: &[(String, String)]) {
     for (index, (name, value)) in (0..).zip(pairs) {
         let mut pair = list.reborrow().get(index);

@@ -1,13 +1,16 @@
-//! Plans and source stamps.
+//! Plans and source stamps in their form on the wire.
 
 use super::{length, write_pairs, write_texts};
 use crate::change_capnp::{source, source_stamp};
 use crate::limits::{self, ADDRESS, COMMIT, PLAN_LIST, PLAN_TEXT, REF, SOURCES};
 use crate::plan_capnp::{job, plan, step};
 use crate::values::{
-    Command, JobPlan, Plan, SourceRevision, SourceStamp, StepPlan, TierName, Trust, Workspace, known_plan_version,
+    Command, JobPlan, Plan, ReportPlan, SourceRevision, SourceStamp, StepPlan, TierName, Trust, Workspace,
+    known_plan_version,
 };
+use capnp::struct_list;
 
+/// Writes a source stamp in its form on the wire.
 pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
     let mut sources = to.init_sources(length(stamp.sources.len()));
     for (index, source) in (0..).zip(&stamp.sources) {
@@ -19,6 +22,7 @@ pub fn write_stamp(to: source_stamp::Builder<'_>, stamp: &SourceStamp) {
     }
 }
 
+/// Reads a source stamp from its form on the wire, within the limits of its fields.
 pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> {
     let sources = limits::structs(from.get_sources(), &SOURCES)?.map(|source: source::Reader<'_>| {
         Ok(SourceRevision {
@@ -31,7 +35,7 @@ pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> 
     Ok(SourceStamp { sources: sources.collect::<capnp::Result<_>>()? })
 }
 
-/// Below this, in bytes, a rough count of a job's plan is near enough.
+/// The size of a job's plan, in bytes, below which a rough count is near enough.
 const JOB_MEASURED: usize = 256 << 10;
 /// What a step takes on the wire beside its texts, in bytes, at most.
 const STEP_BYTES: usize = 256;
@@ -49,6 +53,7 @@ pub fn job_bytes(job: &JobPlan) -> usize {
     message.size_in_words() * 8
 }
 
+/// Writes a plan in its form on the wire.
 pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
     to.set_version(plan.version);
     to.set_trust(trust_to_wire(plan.trust));
@@ -58,6 +63,7 @@ pub fn write_plan(mut to: plan::Builder<'_>, plan: &Plan) {
     }
 }
 
+/// Reads a plan from its form on the wire, within the limits of its fields.
 pub fn read_plan(from: plan::Reader<'_>) -> capnp::Result<Plan> {
     known_plan_version(from.get_version()).map_err(|error| capnp::Error::failed(error.to_string()))?;
     Ok(Plan {
@@ -67,6 +73,7 @@ pub fn read_plan(from: plan::Reader<'_>) -> capnp::Result<Plan> {
     })
 }
 
+/// Writes a job of a plan in its form on the wire.
 pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
     to.set_name(&job.name);
     to.set_base(&job.base);
@@ -100,6 +107,7 @@ pub fn write_job(mut to: job::Builder<'_>, job: &JobPlan) {
     }
 }
 
+/// Reads a job of a plan from its form on the wire, within the limits of its fields.
 pub fn read_job(from: job::Reader<'_>) -> capnp::Result<JobPlan> {
     Ok(JobPlan {
         name: limits::text(from.get_name(), &PLAN_TEXT)?,
@@ -147,6 +155,15 @@ fn write_step(mut to: step::Builder<'_>, step: &StepPlan) {
     to.set_idle(step.idle_ms);
     to.set_always(step.always);
     to.set_continue_on_failure(step.continue_on_failure);
+    write_reports(to.init_reports(length(step.reports.len())), &step.reports);
+}
+
+fn write_reports(mut to: struct_list::Builder<'_, step::report::Owned>, reports: &[ReportPlan]) {
+    for (index, report) in (0..).zip(reports) {
+        let mut to = to.reborrow().get(index);
+        to.set_format(&report.format);
+        to.set_path(&report.path);
+    }
 }
 
 fn read_step(from: step::Reader<'_>) -> capnp::Result<StepPlan> {
@@ -166,6 +183,14 @@ fn read_step(from: step::Reader<'_>) -> capnp::Result<StepPlan> {
         idle_ms: from.get_idle(),
         always: from.get_always(),
         continue_on_failure: from.get_continue_on_failure(),
+        reports: limits::structs(from.get_reports(), &PLAN_LIST)?.map(read_report).collect::<capnp::Result<_>>()?,
+    })
+}
+
+fn read_report(from: step::report::Reader<'_>) -> capnp::Result<ReportPlan> {
+    Ok(ReportPlan {
+        format: limits::text(from.get_format(), &PLAN_TEXT)?,
+        path: limits::text(from.get_path(), &PLAN_TEXT)?,
     })
 }
 

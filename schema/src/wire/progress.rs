@@ -1,11 +1,12 @@
 //! How an attempt goes, as its worker tells it.
 
-use super::{outcome_from_wire, outcome_to_wire, read_exit, read_time, time, write_exit};
-use crate::limits::{self, LOG_HASH, PROGRESS, REASON};
-use crate::values::{Progress, StepEnd};
-use crate::worker_capnp::{progress, step_end};
+use super::{length, outcome_from_wire, outcome_to_wire, read_exit, read_time, time, write_exit, write_texts};
+use crate::limits::{self, FAILING, FAILING_TEST, LOG_HASH, PROGRESS, REASON, REPORT_TROUBLE, TEST_LIST};
+use crate::values::{Progress, StepEnd, TestCounts, TestsReported};
+use crate::worker_capnp::{progress, step_end, tests_reported};
 use capnp::struct_list;
 
+/// Writes how an attempt goes in its form on the wire.
 pub fn write_progress(mut to: struct_list::Builder<'_, progress::Owned>, said: &[Progress]) {
     for (index, said) in (0..).zip(said) {
         let to = to.reborrow().get(index);
@@ -32,9 +33,28 @@ fn write_step_end(mut to: step_end::Builder<'_>, step: u16, end: &StepEnd) {
     to.set_time(time(end.time));
     to.set_log_size(end.log_size);
     to.set_log_hash(&end.log_hash);
-    write_exit(to.init_exit(), &end.exit);
+    write_exit(to.reborrow().init_exit(), &end.exit);
+    if let Some(tests) = &end.tests {
+        write_tests(to.init_tests(), tests);
+    }
 }
 
+/// Writes what the reports of a step say, cut to the limits of the wire.
+pub fn write_tests(mut to: tests_reported::Builder<'_>, tests: &TestsReported) {
+    to.set_list(&tests.list);
+    to.set_passed(tests.counts.passed);
+    to.set_failed(tests.counts.failed);
+    to.set_errored(tests.counts.errored);
+    to.set_skipped(tests.counts.skipped);
+    to.set_duration(tests.duration_us);
+    let failing = &tests.failing[..tests.failing.len().min(FAILING.most)];
+    // an honest result is not lost for its names
+    let cut = failing.iter().map(|name| FAILING_TEST.cut(name));
+    write_texts(to.reborrow().init_failing(length(failing.len())), cut);
+    to.set_trouble(REPORT_TROUBLE.cut(&tests.trouble));
+}
+
+/// Reads how an attempt goes from its form on the wire, within the limits of its fields.
 pub fn read_progress(from: capnp::Result<struct_list::Reader<'_, progress::Owned>>) -> capnp::Result<Vec<Progress>> {
     limits::structs(from, &PROGRESS)?.map(read_one).collect()
 }
@@ -64,6 +84,23 @@ fn read_step_end(from: step_end::Reader<'_>) -> capnp::Result<StepEnd> {
         time: read_time(from.get_time()),
         log_size: from.get_log_size(),
         log_hash: limits::data(from.get_log_hash(), &LOG_HASH)?.to_vec(),
+        tests: if from.has_tests() { Some(read_tests(from.get_tests()?)?) } else { None },
+    })
+}
+
+/// Reads what the reports of a step say. What is beyond a limit is cut, or refused by name.
+pub fn read_tests(from: tests_reported::Reader<'_>) -> capnp::Result<TestsReported> {
+    Ok(TestsReported {
+        list: limits::data(from.get_list(), &TEST_LIST)?.to_vec(),
+        counts: TestCounts {
+            passed: from.get_passed(),
+            failed: from.get_failed(),
+            errored: from.get_errored(),
+            skipped: from.get_skipped(),
+        },
+        duration_us: from.get_duration(),
+        failing: limits::texts(from.get_failing(), &FAILING, &FAILING_TEST)?,
+        trouble: limits::text(from.get_trouble(), &REPORT_TROUBLE)?,
     })
 }
 

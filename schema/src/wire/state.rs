@@ -6,6 +6,7 @@ use crate::limits::{self, DIAGNOSIS, EXIT};
 use crate::values::{Exit, GrantKind, Outcome, Refusal, RefusalCode, State};
 use crate::worker_capnp::exit;
 
+/// An outcome as it travels; none is `none`.
 pub fn outcome_to_wire(outcome: Option<Outcome>) -> wire::Outcome {
     match outcome {
         None => wire::Outcome::None,
@@ -18,6 +19,7 @@ pub fn outcome_to_wire(outcome: Option<Outcome>) -> wire::Outcome {
     }
 }
 
+/// An outcome as it came; `none` is none.
 pub fn outcome_from_wire(outcome: wire::Outcome) -> Option<Outcome> {
     match outcome {
         wire::Outcome::None => None,
@@ -30,6 +32,7 @@ pub fn outcome_from_wire(outcome: wire::Outcome) -> Option<Outcome> {
     }
 }
 
+/// A state as it travels.
 pub fn state_to_wire(state: State) -> wire::State {
     match state {
         State::Planning => wire::State::Planning,
@@ -41,6 +44,7 @@ pub fn state_to_wire(state: State) -> wire::State {
     }
 }
 
+/// A state as it came over the wire.
 pub fn state_from_wire(state: wire::State) -> State {
     match state {
         wire::State::Planning => State::Planning,
@@ -52,6 +56,7 @@ pub fn state_from_wire(state: wire::State) -> State {
     }
 }
 
+/// A kind of grant as it travels.
 pub fn kind_to_enum(kind: GrantKind) -> Kind {
     match kind {
         GrantKind::Operator => Kind::Operator,
@@ -63,7 +68,7 @@ pub fn kind_to_enum(kind: GrantKind) -> Kind {
     }
 }
 
-/// Also a kind that stands in no schema that this version knows.
+/// The kind of a grant as it came, also one that stands in no schema that this version knows.
 pub fn enum_to_kind(kind: Result<Kind, capnp::NotInSchema>) -> GrantKind {
     match kind {
         Ok(Kind::Operator) => GrantKind::Operator,
@@ -75,6 +80,7 @@ pub fn enum_to_kind(kind: Result<Kind, capnp::NotInSchema>) -> GrantKind {
     }
 }
 
+/// Writes how a process ended in its form on the wire.
 pub fn write_exit(mut to: exit::Builder<'_>, exit: &Exit) {
     match exit {
         Exit::None => to.set_none(()),
@@ -86,6 +92,7 @@ pub fn write_exit(mut to: exit::Builder<'_>, exit: &Exit) {
     }
 }
 
+/// Reads how a process ended from its form on the wire, within the limits of its fields.
 pub fn read_exit(from: exit::Reader<'_>) -> capnp::Result<Exit> {
     Ok(match from.which()? {
         exit::None(()) => Exit::None,
@@ -97,6 +104,7 @@ pub fn read_exit(from: exit::Reader<'_>) -> capnp::Result<Exit> {
     })
 }
 
+/// Writes a refusal in its form on the wire.
 pub fn write_refusal(mut to: wire::refusal::Builder<'_>, refusal: &Refusal) {
     to.set_code(code_to_wire(refusal.code));
     to.set_text(DIAGNOSIS.cut(&refusal.text));

@@ -13,16 +13,19 @@ use crate::values::{
 use crate::worker_capnp::{assignment, description, home, resources, step_bounds, tier_probe};
 use std::collections::BTreeSet;
 
+/// Writes room for jobs in its form on the wire.
 pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
     to.set_slots(resources.slots);
     to.set_cpus_milli(resources.cpus_milli);
     to.set_memory(resources.memory);
 }
 
+/// Reads room for jobs from its form on the wire, within the limits of its fields.
 pub fn read_resources(from: resources::Reader<'_>) -> Resources {
     Resources { slots: from.get_slots(), cpus_milli: from.get_cpus_milli(), memory: from.get_memory() }
 }
 
+/// Writes what a worker says of itself in its form on the wire.
 pub fn write_description(mut to: description::Builder<'_>, description: &Description) {
     to.set_platform(ABOUT.cut(&description.platform));
     write_pairs(to.reborrow().init_labels(length(description.labels.len())), &description.labels);
@@ -42,11 +45,12 @@ pub fn write_description(mut to: description::Builder<'_>, description: &Descrip
     }
 }
 
+/// Reads what a worker says of itself from its form on the wire, within the limits of its fields.
 pub fn read_description(from: description::Reader<'_>) -> capnp::Result<Description> {
     description(from, &LABELS, &LABEL)
 }
 
-/// As a master shows it: an older one has no limits.
+/// Reads a description as a master shows it: an older one has no limits.
 pub fn told_description(from: description::Reader<'_>) -> capnp::Result<Description> {
     description(from, &LABELS.told(), &LABEL.told())
 }
@@ -86,6 +90,7 @@ fn read_probe(from: tier_probe::Reader<'_>) -> capnp::Result<TierProbe> {
     Ok(TierProbe { tier: limits::text(from.get_tier(), &ABOUT)?.into(), lack: (!lack.is_empty()).then_some(lack) })
 }
 
+/// Writes an assignment in its form on the wire.
 pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment) {
     to.set_token(&assignment.token);
     to.set_project(&assignment.project);
@@ -100,7 +105,7 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
     to.set_isolation(assignment.isolation.as_ref().map_or("", TierName::word));
 }
 
-/// Of a job whose plan is of a version that this program does not know, only the name is read.
+/// Reads an assignment. Of a job whose plan is of a version that this program does not know, only the name is read.
 pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
     let job = from.get_job()?;
     Ok(Assignment {
@@ -121,6 +126,7 @@ pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment
     })
 }
 
+/// Writes a worker's home in its form on the wire.
 pub fn write_home(mut to: home::Builder<'_>, home: &Home) {
     to.set_boot(&home.boot);
     to.set_pid_namespace(home.pid_namespace);
@@ -128,6 +134,7 @@ pub fn write_home(mut to: home::Builder<'_>, home: &Home) {
     to.set_inode(home.inode);
 }
 
+/// Reads a worker's home from its form on the wire, within the limits of its fields.
 pub fn read_home(from: home::Reader<'_>) -> capnp::Result<Home> {
     Ok(Home {
         boot: limits::text(from.get_boot(), &ABOUT)?,
@@ -137,6 +144,7 @@ pub fn read_home(from: home::Reader<'_>) -> capnp::Result<Home> {
     })
 }
 
+/// Writes what a grant allows in its form on the wire.
 pub fn write_what(mut to: what::Builder<'_>, what: &What) {
     write_texts(to.reborrow().init_may(length(what.may.len())), what.may.iter().map(|right| right.word()));
     write_texts(to.reborrow().init_projects(length(what.projects.len())), &what.projects);

@@ -12,7 +12,7 @@ pub fn seed(seed: u64) {
     SEEDED.set(Some(seed));
 }
 
-/// `N` bytes of chance.
+/// Draws `N` bytes of chance.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     match SEEDED.get() {
@@ -26,7 +26,7 @@ pub fn word() -> u64 {
     u64::from_le_bytes(bytes())
 }
 
-/// SplitMix64 (https://prng.di.unimi.it/splitmix64.c).
+/// Draws bytes by SplitMix64 (https://prng.di.unimi.it/splitmix64.c).
 fn draw(mut state: u64, bytes: &mut [u8]) -> u64 {
     for part in bytes.chunks_mut(8) {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,8 +1,8 @@
 //! Places where a process dies when a test says so, to see that what comes after a crash there is as promised. Only with the
 //! feature `fail-points`; without it there is nothing of this in a program.
 //!
-//! `GUILD_FAIL=NAME:COUNT` lets the process that comes to NAME for the COUNTth time (from 1) end at once, as `kill -9` does:
-//! nothing is flushed, nothing is said. Before that it makes the file `GUILD_FAIL_LOG`; where that is there already it lives.
+//! `GUILD_FAIL=NAME:COUNT` ends a process at once, as `kill -9` does, when it comes to NAME for the COUNTth time (from 1).
+//! Nothing is flushed, and nothing is said. Before that it makes the file `GUILD_FAIL_LOG`; where that is there already it lives.
 
 /// Every place there is, in the order in which a step's life passes them.
 pub const FAIL_POINTS: &[&str] = &[
@@ -51,7 +51,7 @@ pub fn fail_point(name: &'static str) {
     }
 }
 
-/// Of several processes that are told the same, one dies.
+/// Whether this process is the first: of several processes that are told the same, one dies.
 #[cfg(feature = "fail-points")]
 fn is_first(name: &str) -> bool {
     use std::io::Write as _;

@@ -3,6 +3,7 @@
 //! - [`boot`]: which start of the machine this is;
 //! - [`chance`]: what is left to chance, and no secret;
 //! - [`fail_point`]: where tests let a process die;
+//! - [`heap`]: memory that was let go of;
 //! - [`private_file`]: files that only their owner reads;
 //! - [`systemd`]: what a program and who runs it tell each other;
 //! - [`tail`]: the end of an output that is too long to be kept.
@@ -10,6 +11,7 @@
 pub mod boot;
 pub mod chance;
 pub mod fail_point;
+pub mod heap;
 pub mod private_file;
 #[cfg(feature = "systemd")]
 pub mod systemd;

@@ -55,9 +55,9 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The permission bits when group or others may do anything with the file. Always `None` where a system
-/// has no such bits. A file of root's that our group may only read is not exposed: whoever runs containers hands a secret to a
-/// process of another user in this way.
+/// The permission bits when group or others may do anything with the file. Always `None` where a system has no such bits. A file
+/// of root's that our group may only read is not exposed. Whoever runs containers hands a secret to a process of another user in
+/// this way.
 pub fn exposed_mode(path: &Path) -> io::Result<Option<u32>> {
     #[cfg(unix)]
     {
@@ -75,7 +75,7 @@ pub fn exposed_mode(path: &Path) -> io::Result<Option<u32>> {
     }
 }
 
-/// Whether root hands a file to us by a group of ours: nobody else reads it than who is in that group, and nobody but root changes it.
+/// Whether root hands a file to us by a group of ours. Only members of that group read it, and only root changes it.
 #[cfg(unix)]
 fn is_handed(mode: u32, owner: u32, own: u32, is_our_group: bool) -> bool {
     owner == 0 && own != 0 && mode & 0o037 == 0 && is_our_group
@@ -94,8 +94,8 @@ pub fn keep_to_owner() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
-/// Takes from group and others what they may do with a file or a directory of ours, and answers the mode that it had; none: it was
-/// closed, or is not there. What belongs to another user is an error, because it is not ours to change.
+/// Takes from group and others what they may do with a file or a directory of ours, and answers the mode that it had. None: it
+/// was closed, or is not there. What belongs to another user is an error, because it is not ours to change.
 pub fn close(path: &Path) -> io::Result<Option<u32>> {
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

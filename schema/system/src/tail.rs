@@ -1,5 +1,5 @@
-//! The end of bytes that are too many to be kept. An error stands at the end of an output, so whoever stops to keep it at a
-//! limit still keeps its last bytes, and says how many are missing before them.
+//! The end of bytes that are too many to be kept. An error stands at the end of an output. So whoever stops to keep it at a limit
+//! still keeps its last bytes, and says how many are missing before them.
 
 use std::collections::VecDeque;
 
@@ -47,13 +47,13 @@ impl Tail {
         self.bytes.len()
     }
 
-    /// Nothing came.
+    /// Whether nothing came at all.
     pub fn is_empty(&self) -> bool {
         self.came == 0
     }
 
-    /// The bytes that are kept. Where some are missing before them, they begin with a line, if there is an end of one, and
-    /// the number says how many are missing in all.
+    /// The bytes that are kept. Where some bytes are missing before them, they begin with a line, if there is an end of one. The
+    /// number says how many are missing in all.
     pub fn take(self) -> (u64, Vec<u8>) {
         let mut missing = self.missing();
         let mut bytes = Vec::from(self.bytes);

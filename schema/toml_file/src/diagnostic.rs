@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// The most characters of a source line that are shown.
 const EXCERPT_MAX: usize = 120;
-/// Of those, how many stand before the mark.
+/// How many of these characters stand before the mark.
 const BEFORE_MARK: usize = 40;
 /// The most characters of a message.
 const MESSAGE_MAX: usize = 400;
@@ -16,11 +16,11 @@ const MESSAGE_MAX: usize = 400;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     pub file: String,
-    /// From 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// In bytes of the file.
+    /// The place of the mistake, in bytes of the file.
     pub span: Range<usize>,
     pub message: String,
     /// Stands at the marked text; may be empty.

@@ -74,7 +74,7 @@ fn to_json(text: &str) -> Value {
     table.get("value").and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
 }
 
-/// Without the links, which lead nowhere from an editor.
+/// The text without the links, which lead nowhere from an editor.
 fn plain(markdown: &str) -> String {
     let mut text = String::new();
     let mut rest = markdown;

@@ -30,7 +30,7 @@ use toml::de::DeTable;
 const ERRORS_MAX: usize = 100;
 /// The most syntax errors that are told: they tend to follow from each other.
 const SYNTAX_ERRORS_MAX: usize = 20;
-/// The largest text of which more than one syntax error is told, in bytes.
+/// The largest text, in bytes, of which more than one syntax error is told.
 const SYNTAX_ERRORS_TEXT_MAX: usize = 64 << 10;
 
 /// A value and where it stands.
@@ -43,15 +43,16 @@ pub struct At<T> {
 /// One file's text, and the errors found in it.
 pub struct Page<'t> {
     file: &'t str,
-    /// The file as it is.
+    /// The text of the file as it was written.
     written: &'t str,
-    /// The file with plain line ends. All spans but those of diagnostics are positions in this text.
+    /// The file with plain line ends. All spans are positions in this text, except the spans of diagnostics.
     text: Cow<'t, str>,
     found: RefCell<Vec<Diagnostic>>,
     advice: Advice,
 }
 
-/// What to write instead of a key that is not known, or not yet; `None`: nothing better than the nearest name. It is told the key.
+/// What to write instead of a key that is not known, or not yet; `None`: nothing better than the nearest name. The key is its
+/// argument.
 pub type Advice = fn(&str) -> Option<&'static str>;
 
 impl<'t> Page<'t> {
@@ -81,7 +82,7 @@ impl<'t> Page<'t> {
         Err(page.into_diagnostics())
     }
 
-    /// With advice for keys that people bring along from elsewhere.
+    /// The same page with advice for keys that people bring along from elsewhere.
     #[must_use]
     pub fn with_advice(mut self, advice: Advice) -> Page<'t> {
         self.advice = advice;

@@ -14,13 +14,13 @@ pub struct Reference {
 /// A table, or all tables whose names the file's author chooses.
 #[derive(Debug)]
 pub struct Section {
-    /// As it stands in the file, `[project.NAME]`; empty: the top level.
+    /// The title of the section as it stands in the file, `[project.NAME]`; empty: the top level.
     pub title: &'static str,
     /// What [`super::Table::place`] is of it, where every chosen name is `NAME`.
     pub places: &'static [&'static str],
-    /// In Markdown; may be empty.
+    /// What the section is about, in Markdown; may be empty.
     pub about: &'static str,
-    /// In groups, of which other sections may have the same.
+    /// The keys in groups, of which other sections may have the same.
     pub keys: &'static [&'static [Key]],
     /// Known, and read by a later version.
     pub later: &'static [&'static [&'static str]],
@@ -34,18 +34,18 @@ pub struct Key {
     pub absent: Absent,
     /// A value in TOML that says something else than the absent key.
     pub example: &'static str,
-    /// In Markdown.
+    /// What the key means, in Markdown.
     pub meaning: &'static str,
 }
 
 /// What a file without the key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
-    /// It is an error.
+    /// A file without the key is wrong.
     Required,
     /// The same as this value, in TOML.
     Is(&'static str),
-    /// In words: no value says it, or it depends.
+    /// The meaning in words: no value says it, or it depends.
     Means(&'static str),
 }
 
@@ -53,15 +53,15 @@ pub enum Absent {
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
     Flag,
-    /// From and to.
+    /// A whole number, from the first to the second.
     Whole(i64, i64),
-    /// Above zero, and the most.
+    /// A number above zero, and the most that it may be.
     Number(f64),
     Text,
     OneOf(&'static [&'static str]),
-    /// Like "1h30m".
+    /// A length of time, like "1h30m".
     Duration,
-    /// Like "4GiB".
+    /// A size in bytes, like "4GiB".
     Size,
     Array(&'static Form),
     Either(&'static [Form]),
@@ -75,7 +75,7 @@ impl Form {
     /// A string, or an array of them.
     pub const LIST: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text)]);
 
-    /// For people, in Markdown.
+    /// The form in words for people, in Markdown.
     pub fn words(&self) -> String {
         match self {
             Form::Flag => "`true` or `false`".to_owned(),
@@ -103,7 +103,7 @@ impl Form {
     }
 }
 
-/// `10,000,000`
+/// A number with its thousands apart, as `10,000,000`.
 fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = if number < 0 { "-".to_owned() } else { String::new() };

@@ -38,7 +38,7 @@ impl<'t> Table<'t> {
         Some(Value::new(self.page, format!("`{}` of {}", key.get_ref(), self.place), value))
     }
 
-    /// Where the key stands.
+    /// The span in which the key stands.
     pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
         self.entries.get_key_value(key).map(|(key, _)| key.span())
     }

@@ -38,6 +38,10 @@ impl<'t> Value<'t> {
         self.page.error(self.span(), format!("{} {message}", self.what), label, help);
     }
 
+    pub fn is_boolean(&self) -> bool {
+        matches!(self.value, DeValue::Boolean(_))
+    }
+
     pub fn is_string(&self) -> bool {
         matches!(self.value, DeValue::String(_))
     }
@@ -100,13 +104,13 @@ impl<'t> Value<'t> {
         value
     }
 
-    /// Like "1h30m".
+    /// Reads a length of time, like "1h30m".
     pub fn duration(&self) -> Option<Duration> {
         self.measure("is no duration", "write it like \"90s\", \"45m\" or \"1h30m\"", TimeSpan::parse)
             .map(|span| span.0)
     }
 
-    /// Like "4GiB".
+    /// Reads a size in bytes, like "4GiB".
     pub fn bytes(&self) -> Option<u64> {
         self.measure("is no size", "write it like \"512MiB\" or \"4GiB\"", Bytes::parse).map(|size| size.0)
     }

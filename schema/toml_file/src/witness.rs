@@ -8,14 +8,14 @@ thread_local! {
     static SEEN: RefCell<Option<Asked>> = const { RefCell::new(None) };
 }
 
-/// By the place of a table.
+/// What was asked for, by the place of a table.
 pub type Asked = BTreeMap<String, AskedOf>;
 
 /// The keys of one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AskedOf {
     pub known: BTreeSet<&'static str>,
-    /// Of a later version.
+    /// Keys that a later version will have.
     pub later: BTreeSet<String>,
 }
 

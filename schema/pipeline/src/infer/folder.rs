@@ -54,7 +54,7 @@ impl Folder {
         self.names(|path| path.is_file())
     }
 
-    /// The names of the folders here, in order; hidden ones and those of tools left out.
+    /// The names of the folders here, in order, without hidden folders and folders of tools.
     pub(super) fn folders(&self, most: usize) -> Vec<String> {
         let mut names = self.names(|path| path.is_dir() && !path.is_symlink());
         names.retain(|name| {

@@ -1,4 +1,4 @@
-//! Go modules.
+//! A project with Go modules.
 
 use super::Guess;
 use super::folder::Folder;

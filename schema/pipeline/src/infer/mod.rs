@@ -13,7 +13,7 @@ mod text;
 use folder::Folder;
 use std::path::Path;
 
-/// A starter `guild.toml`.
+/// A starter `guild.toml` that was inferred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inferred {
     pub text: String,

@@ -61,7 +61,7 @@ pub(super) fn makefile(folder: &Folder) -> Option<Guess> {
     Some(tested(Guess::new("native", file).step("build", "make"), &folder.text(file), false))
 }
 
-/// With the tests that the template of the makefile has.
+/// The guess with the tests that the template of the makefile has.
 fn made(folder: &Folder, guess: Guess) -> Guess {
     let template = folder.first(&["Makefile.in", "Makefile.am"]).or_else(|| folder.first(&MAKEFILES));
     let Some(template) = template else { return guess };

@@ -1,4 +1,4 @@
-//! Rust, built by cargo.
+//! A Rust project that cargo builds.
 
 use super::Guess;
 use super::folder::Folder;

@@ -47,7 +47,7 @@ fn table(job: &str, step: &GuessedStep) -> String {
     format!("\n[[job.{job}.step]]\nname = {}\nrun = {}\n", quoted(step.name), quoted(&step.run))
 }
 
-/// A string of TOML.
+/// A text as a string of TOML.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
@@ -56,7 +56,7 @@ fn within(folder: &str, file: &str) -> String {
     if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
 }
 
-/// "a, b and c".
+/// Names as a person lists them: "a, b and c".
 fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),

@@ -1,37 +1,27 @@
-//! The keys of a job, of `[defaults]` and of a step, and those of them that are left to a later version.
+//! The keys of a job, of `[defaults]` and of a step, with the keys that are left to a later version.
 
 use super::super::entry::{Entry, set};
+use super::super::reports;
 use super::super::settings::{self, Settings};
 use super::super::step::{Run, Step};
 use super::{ENV, LIST, SHELL};
 use crate::limits::{CPUS_MAX, PRIORITY_MAX};
-use schema::values::Tier;
+use schema::values::{ReportFormat, Tier};
 use toml_file::reference::Absent::{Is, Means, Required};
 use toml_file::reference::{Form, Key};
 
 pub(crate) const DEFAULTS_LATER: &[&str] = &["image", "cache", "secrets", "keep", "lock"];
-/// Of a job, besides [`STEP_LATER`].
+/// Keys of a job that are left to a later version, besides [`STEP_LATER`].
 pub(crate) const JOB_LATER: &[&str] = &["services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
-pub(crate) const STEP_LATER: &[&str] = &[
-    "secrets",
-    "retry",
-    "junit",
-    "tap",
-    "subunit",
-    "libtest",
-    "warnings",
-    "size",
-    "metric",
-    "artifact",
-    "isolation",
-    "image",
-    "generates",
-    "cache",
-];
+pub(crate) const STEP_LATER: &[&str] =
+    &["secrets", "retry", "warnings", "size", "metric", "artifact", "isolation", "image", "generates", "cache"];
 
 const RUN_FORM: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text), Form::Table("[job.NAME.run]")]);
 const RULES: Form = Form::Either(&[Form::Map(&LIST), Form::Array(&Form::Map(&LIST))]);
 const EVERY: Form = Form::Either(&[Form::OneOf(&["*"]), Form::Array(&Form::Text)]);
+
+/// Files, or what the step prints.
+const PRINTED: Form = Form::Either(&[Form::Flag, Form::Text, Form::Array(&Form::Text)]);
 
 /// What a job and `[defaults]` have.
 pub(crate) const SETTINGS: &[Entry<Settings>] = &[
@@ -237,6 +227,38 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         "of its only step: its failure makes the job `warned`",
         |value, to| set(&mut to.plan.continue_on_failure, value.boolean()),
     ),
+    Entry::new(
+        "junit",
+        LIST,
+        Means("none"),
+        "\"build/**/TEST-*.xml\"",
+        "of its only step: patterns of files of JUnit XML that the command writes, relative to `dir`; at most 20 patterns of all forms together: [test reports](../pipeline.md#test-reports)",
+        |value, to| reports::read(value, ReportFormat::Junit, &mut to.reports),
+    ),
+    Entry::new(
+        "tap",
+        PRINTED,
+        Is("false"),
+        "true",
+        "of its only step: `true`: the command prints TAP, of the versions 12 to 14; or patterns of files of it",
+        |value, to| reports::read(value, ReportFormat::Tap, &mut to.reports),
+    ),
+    Entry::new(
+        "subunit",
+        LIST,
+        Means("none"),
+        "\"tests.subunit\"",
+        "of its only step: patterns of files of subunit, version 2",
+        |value, to| reports::read(value, ReportFormat::Subunit, &mut to.reports),
+    ),
+    Entry::new(
+        "libtest",
+        PRINTED,
+        Is("false"),
+        "true",
+        "of its only step: `true`: the command is `cargo test`, or prints what that does; or patterns of files of it",
+        |value, to| reports::read(value, ReportFormat::Libtest, &mut to.reports),
+    ),
 ];
 
 pub(crate) const STEP: &[Entry<Step>] = &[
@@ -296,5 +318,37 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         "true",
         "its failure makes the job `warned`, and the next step runs",
         |value, to| set(&mut to.plan.continue_on_failure, value.boolean()),
+    ),
+    Entry::new(
+        "junit",
+        LIST,
+        Means("none"),
+        "\"build/**/TEST-*.xml\"",
+        "patterns of files of JUnit XML that the command writes, relative to `dir`; at most 20 patterns of all forms together: [test reports](../pipeline.md#test-reports)",
+        |value, to| reports::read(value, ReportFormat::Junit, &mut to.reports),
+    ),
+    Entry::new(
+        "tap",
+        PRINTED,
+        Is("false"),
+        "true",
+        "`true`: the command prints TAP, of the versions 12 to 14; or patterns of files of it",
+        |value, to| reports::read(value, ReportFormat::Tap, &mut to.reports),
+    ),
+    Entry::new(
+        "subunit",
+        LIST,
+        Means("none"),
+        "\"tests.subunit\"",
+        "patterns of files of subunit, version 2",
+        |value, to| reports::read(value, ReportFormat::Subunit, &mut to.reports),
+    ),
+    Entry::new(
+        "libtest",
+        PRINTED,
+        Is("false"),
+        "true",
+        "`true`: the command is `cargo test`, or prints what that does; or patterns of files of it",
+        |value, to| reports::read(value, ReportFormat::Libtest, &mut to.reports),
     ),
 ];

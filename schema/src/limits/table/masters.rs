@@ -11,6 +11,7 @@ table! {
     WORD_TOLD: "word", 64, Bytes, Cut, [
         "gateway.Gateway.redeem -> kind", "event.Event.grantIssued.kind", "perspective.QueueItem.kind",
         "perspective.Explanation.kind", "perspective.Candidate.standing", "perspective.AttemptView.because",
+        "perspective.TestView.state", "perspective.TestLane.state",
     ];
     /// A few sentences. More than 4 KiB is read by nobody, and an answer has room for hundreds of them.
     SENTENCE: "sentence", 4096, Bytes, Cut, [
@@ -41,7 +42,7 @@ table! {
     HOST: "address of the master", 512, Bytes, Cut, ["grant.Operator.issue -> advertise[]"];
     /// All addresses of the master, with commas between them.
     HOSTS: "addresses of the master", 16 * 514, Bytes, Cut, ["perspective.Perspective.whoami -> master"];
-    /// As `url` of the master file. Browsers take 2,048 letters everywhere.
+    /// The address is as long as `url` of the master file. Browsers take 2,048 letters everywhere.
     PAGES: "address of the pages", 2048, Bytes, Cut, [
         "perspective.Perspective.whoami -> pages", "perspective.Perspective.browse -> address",
         "grant.Operator.addProject -> hookAddress", "perspective.BuildView.commitUrl",
@@ -55,14 +56,34 @@ table! {
     ];
     /// A date, a time, and the name of a zone.
     CRON_TIME: "time of the cron", 320, Bytes, Cut, ["perspective.CronView.shown"];
-    /// As in the master file.
+    /// The name is as long as the master file allows.
     ROLE: "name of the role", 256, Bytes, Cut, ["grant.Role.name"];
     /// A project, a branch and a job with its cell: it names a folder of the worker.
     LANE: "lane", 4096, Bytes, Cut, ["worker.Assignment.lane"];
     /// Reserved, and empty in this version: it only must not be what fills a message.
     PATCH: "patch", 1 << 20, Bytes, Refused, ["change.Source.patch"];
 
+    /// A few lines on a page. Longer ones are cut when the list of tests is read.
+    TEST_TEXT: "text of the test", 1024, Bytes, Cut, [
+        "perspective.TestView.suite", "perspective.TestView.name", "perspective.TestView.parameters",
+        "perspective.TestView.file", "perspective.FailedTest.suite", "perspective.FailedTest.name",
+        "perspective.FailedTest.parameters", "perspective.FailedTest.file",
+    ];
+    /// Why a test failed, on a line or two.
+    TEST_MESSAGE: "message of the test", 4096, Bytes, Cut, ["perspective.FailedTest.message"];
+    /// The end of a test's own log. A page of failed tests with such outputs fills a third of an answer.
+    TEST_OUTPUT: "output of the test", 16 << 10, Bytes, Cut, ["perspective.FailedTest.output"];
+
     // lists
+
+    /// As many as a person looks through at once. One has at most 6 KiB.
+    TESTS_TOLD: "list of tests", 100, Elements, Cut, ["perspective.Viewer.tests -> tests"];
+    /// One has at most 26 KiB, so that all of them fit into an answer.
+    FAILED_TESTS: "list of failed tests", 50, Elements, Cut, ["perspective.Build.tests -> tests"];
+    /// The lanes that ran the test last.
+    TEST_LANES: "list of lanes of the test", 40, Elements, Cut, ["perspective.Viewer.test -> lanes"];
+    /// As many as are kept of a lane.
+    TEST_POINTS: "list of results", 100, Elements, Cut, ["perspective.TestView.results", "perspective.TestLane.results"];
 
     /// A list in pages ends with its bytes, [`ANSWER_BYTES`]: the smallest row has 320 of them. This is the next round number.
     PAGE: "page of a list", 10_000, Elements, Cut, [
@@ -89,7 +110,7 @@ table! {
     FINDINGS: "list of findings", 10_000, Elements, Cut, ["grant.Operator.examine -> findings"];
     /// Enough to see what a worker does, so that one with many slots stays one row of a list.
     RUNNING: "list of running jobs", 500, Elements, Cut, ["grant.WorkerView.running"];
-    /// Those of its grant, those that it claims, and its platform.
+    /// The labels of its grant, the labels that it claims, and its platform.
     LABELS_IN_FORCE: "list of labels in force", 256, Elements, Cut, ["grant.WorkerView.labels"];
     /// A pipeline has at most 100 steps in a job.
     STEPS: "list of steps", 100, Elements, Cut, ["perspective.JobView.steps"];
@@ -97,7 +118,7 @@ table! {
     CANDIDATES: "list of candidates", 20, Elements, Cut, ["perspective.Explanation.workers"];
     /// The most jobs that are named of one of these.
     CANDIDATE_JOBS: "list of jobs of a candidate", 50, Elements, Cut, ["perspective.Candidate.jobs"];
-    /// Up to 4 are told besides a new worker.
+    /// There are up to 4 besides a new worker.
     REMEDIES: "list of remedies", 8, Elements, Cut, ["perspective.Explanation.remedies"];
     /// Nobody does more of them by hand.
     REMEDY_STEPS: "list of steps of a remedy", 50, Elements, Cut, ["perspective.Remedy.steps"];

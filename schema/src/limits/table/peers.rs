@@ -10,7 +10,7 @@ table! {
     TOKEN: "token", 1024, Bytes, Refused, [
         "gateway.Gateway.restore(token)", "gateway.Gateway.redeem(join)", "gateway.Gateway.redeem(token)",
     ];
-    /// It has exactly 16 bytes, which its reader checks.
+    /// A request id has exactly 16 bytes, which its reader checks.
     REQUEST: "request id", 16, Bytes, Refused, [
         "change.ChangeSink.submit(request)", "grant.Operator.issue(request)", "grant.Operator.revoke(request)",
         "grant.Operator.drain(request)", "grant.Operator.hold(request)", "grant.Operator.forget(request)",
@@ -18,7 +18,7 @@ table! {
         "perspective.Perspective.browse(request)", "perspective.Submitter.run(request)",
         "perspective.Submitter.retry(request)", "perspective.Submitter.cancel(request)",
     ];
-    /// It is a SHA-256, which its reader checks.
+    /// The hash is a SHA-256, which its reader checks.
     JOIN_HASH: "hash of the join", 32, Bytes, Refused, [
         "grant.Operator.issue(joinHash)", "perspective.Perspective.browse(joinHash)",
     ];
@@ -29,6 +29,7 @@ table! {
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
         "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)",
         "perspective.Viewer.build(project)", "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)",
+        "perspective.Viewer.tests(project)", "perspective.Viewer.test(project)",
         "perspective.Submitter.run(project)",
         "perspective.Submitter.retry(project)", "perspective.Submitter.cancel(project)", "event.Filter.projects[]",
         "grant.What.projects[]", "grant.NewProject.name", "event.Event.project", "perspective.ProjectView.name",
@@ -37,7 +38,7 @@ table! {
     ];
     /// Git on the usual file systems has no longer ones than 255 bytes a part; the mirror takes 512 in all.
     REF: "name of the ref", 1024, Bytes, Refused, [
-        "change.ChangeSink.submit(ref)", "perspective.Viewer.builds(ref)", "perspective.Viewer.branch(ref)",
+        "change.ChangeSink.submit(ref)", "perspective.Viewer.builds(ref)", "perspective.Viewer.branch(ref)", "perspective.Viewer.tests(ref)", "perspective.TestLane.ref",
         "perspective.Submitter.run(ref)", "event.Event.changeSubmitted.ref", "event.Event.refDeleted.ref",
         "event.Event.buildCreated.ref", "perspective.ProjectView.mainBranch", "perspective.BranchView.ref",
         "perspective.BuildView.ref", "change.Source.ref", "event.Event.cronSkipped.ref",
@@ -49,7 +50,8 @@ table! {
     ];
     /// The name of a job and its cell: 17 names of 100 bytes and what separates them.
     JOB: "name of the job", 2048, Bytes, Refused, [
-        "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Submitter.retry(jobs)[]",
+        "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Build.tests(job)", "perspective.Viewer.tests(job)",
+        "perspective.TestView.job", "perspective.TestLane.job", "perspective.Submitter.retry(jobs)[]",
         "perspective.Submitter.cancel(job)", "event.Event.buildPlanned.jobs[]", "event.Event.jobQueued.job",
         "event.Event.jobStarted.job", "event.Event.attemptLost.job", "event.Event.stepStarted.job",
         "event.Event.stepFinished.job", "event.Event.jobFinished.job", "perspective.LaneView.job",
@@ -70,6 +72,10 @@ table! {
     PROJECTS: "list of projects", 1000, Elements, Refused, ["grant.What.projects"];
     /// Each event is compared with each of them.
     FOLLOWED: "list of projects to follow", 1000, Elements, Refused, ["event.Filter.projects"];
+    /// A word of five: the longest has 13 letters.
+    TESTS_SHOWN: "word for the tests to show", 64, Bytes, Refused, ["perspective.Viewer.tests(shown)"];
+    /// A part of a name that somebody types.
+    TEST_SEARCH: "text to look for", 512, Bytes, Refused, ["perspective.Viewer.tests(search)"];
     /// The longest kind of event has 15 letters.
     KIND: "kind of event", 64, Bytes, Refused, ["event.Filter.kinds[]", "event.Event.kind"];
     /// There are fewer than 20 kinds.
@@ -78,17 +84,17 @@ table! {
     RIGHT: "right", 64, Bytes, Refused, ["grant.What.may[]"];
     /// There are 7 rights, and there may be more.
     RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may"];
-    /// As the master file has it, with room for what a person is called.
+    /// The holder's name is as in the master file, with room for what a person is called.
     HOLDER: "name of the holder", 256, Bytes, Refused, [
         "grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)", "event.Event.grantIssued.name",
         "event.Event.grantRedeemed.name", "event.Event.grantRevoked.name", "grant.Grant.name",
         "gateway.Gateway.redeem -> name",
     ];
-    /// As in the master file.
+    /// The name is as long as the master file allows.
     POOL: "name of the pool", NAME_MAX, Bytes, Refused, [
         "grant.What.pools[]", "grant.NewProject.pools[]", "grant.WorkerView.pools[]", "perspective.RemedyStep.pool",
     ];
-    /// A worker serves few.
+    /// A worker serves a few pools.
     POOLS: "list of pools", 1000, Elements, Refused, [
         "grant.What.pools", "grant.NewProject.pools", "grant.WorkerView.pools",
     ];
@@ -107,7 +113,7 @@ table! {
     ];
     /// A pattern of `guild.toml` has at most this many characters.
     PATTERN: "pattern", 1000, Bytes, Refused, ["grant.NewProject.branches[]", "grant.NewProject.tags[]"];
-    /// As the patterns of a key of `guild.toml`.
+    /// A key of `guild.toml` has at most as many patterns.
     PATTERNS: "list of patterns", 1000, Elements, Refused, [
         "grant.NewProject.branches", "grant.NewProject.tags", "grant.NewProject.aliases",
         "perspective.ProjectView.aliases",
@@ -121,7 +127,7 @@ table! {
 
     // bytes in parts, from whoever keeps them
 
-    /// Of a log, a blob or a pack, what one call reads: several of them are under way at once, and each is held on both sides.
+    /// What one call reads of a log, a blob or a pack. Several of them are under way at once, and each is held on both sides.
     PART: "part", 256 << 10, Bytes, Refused, [
         "common.ByteSource.read -> bytes", "log.LogReader.read -> bytes", "log.LogReader.lines -> bytes",
         "log.LogReader.lastLines -> bytes",
@@ -129,7 +135,7 @@ table! {
 
     // what workers send
 
-    /// It is 16 bytes, which its reader checks.
+    /// An instance has exactly 16 bytes, which its reader checks.
     INSTANCE: "instance", 16, Bytes, Refused, ["worker.WorkerDesk.attach(instance)", "worker.Worker.ping -> instance"];
     /// The leases that one worker can hold: far more than the cores of any machine.
     LEASES: "list of leases", 4096, Elements, Refused, [
@@ -172,7 +178,7 @@ table! {
         "worker.Lease.complete(reason)", "worker.AttemptEnd.reason", "event.Event.attemptLost.reason",
         "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason",
     ];
-    /// As the reason of an attempt.
+    /// The text is as long as the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
     /// A sentence about a disk. It is cut, because the worker says it so that people can help.
     LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
@@ -180,11 +186,19 @@ table! {
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
     /// A BLAKE3 has 32 bytes.
     LOG_HASH: "hash of the log", 64, Bytes, Refused, ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
+    /// A BLAKE3 has 32 bytes.
+    TEST_LIST: "hash of the list of tests", 64, Bytes, Refused, ["worker.TestsReported.list"];
+    /// As many fit into a mail or a terminal; the list of tests has the rest.
+    FAILING: "list of failing tests", 20, Elements, Cut, ["worker.TestsReported.failing"];
+    /// A suite, a name and its parameters, on a line or two.
+    FAILING_TEST: "name of the test", 512, Bytes, Cut, ["worker.TestsReported.failing[]"];
+    /// A sentence with a place in a file.
+    REPORT_TROUBLE: "trouble with the report", 1024, Bytes, Cut, ["worker.TestsReported.trouble"];
     /// What the manual promised from the start. A worker sends 128 KiB at once.
     LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
     /// As much as a part of a log, because both go to a file in one write.
     SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
-    /// It has exactly 32 bytes, which its reader checks.
+    /// A BLAKE3 has exactly 32 bytes, which its reader checks.
     BLAKE3: "BLAKE3", 32, Bytes, Refused, [
         "common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)", "log.LogReader.size -> hash",
     ];
@@ -214,16 +228,17 @@ table! {
         "plan.Job.name", "plan.Job.base", "plan.Job.cell[].name", "plan.Job.cell[].value", "plan.Job.on",
         "plan.Job.want[]", "plan.Job.env[].name", "plan.Job.env[].value", "plan.Job.skipped", "plan.Job.isolation",
         "plan.Step.command.shell.shell[]", "plan.Step.command.shell.script", "plan.Step.command.exec[]",
-        "plan.Step.env[].name", "plan.Step.env[].value", "plan.Step.dir",
+        "plan.Step.env[].name", "plan.Step.env[].value", "plan.Step.dir", "plan.Step.Report.format",
+        "plan.Step.Report.path",
     ];
     /// The lists of a job. A job of 1 MiB holds fewer elements than this.
     PLAN_LIST: "list of the plan", 131_072, Elements, Refused, [
         "plan.Plan.jobs", "plan.Job.cell", "plan.Job.needs", "plan.Job.want", "plan.Job.env", "plan.Job.steps",
-        "plan.Step.command.shell.shell", "plan.Step.command.exec", "plan.Step.env",
+        "plan.Step.command.shell.shell", "plan.Step.command.exec", "plan.Step.env", "plan.Step.reports",
     ];
     /// Why a job is left out: it names up to 5 patterns of each key, which may be long.
     SKIPPED: "reason", 4096, Bytes, Cut, ["perspective.JobView.reason"];
-    /// Up to 100 errors of a file, each with its line. More help nobody.
+    /// It names up to 100 errors of a file, each with its line. More help nobody.
     DIAGNOSIS: "diagnosis", 64 << 10, Bytes, Cut, [
         "perspective.BuildView.diagnosis", "common.Refusal.text", "common.Refusal.help",
     ];
@@ -240,6 +255,6 @@ table! {
     EVENT_TEXT: "text of an event's commit", 512, Bytes, Cut, [
         "event.Event.changeSubmitted.paths[]", "change.Change.paths[]",
     ];
-    /// It is a SHA-256. Anything shorter names nobody.
+    /// The origin is a SHA-256. Anything shorter names nobody.
     ORIGIN: "origin of the event", 32, Bytes, Refused, ["event.Event.origin"];
 }

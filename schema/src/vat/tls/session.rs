@@ -28,7 +28,7 @@ pub(super) enum Stage {
     Open,
     /// The peer has said that no more follows.
     Ended,
-    /// It has failed, and is not to be asked again.
+    /// The session has failed, and is not to be asked again.
     Broken,
 }
 
@@ -70,7 +70,7 @@ impl Session {
         self.write(Task::Close, left, out)
     }
 
-    /// After a failure: appends what the peer is told of it.
+    /// After a failure, appends what tells the peer of it.
     pub(super) fn last_words(&mut self, out: &mut Vec<u8>) {
         // what waits is handed out before anything that came is looked at
         while self.wants_write() {

@@ -1,5 +1,5 @@
-//! A byte stream under TLS. Holds no buffer while nothing is on its way: what comes is read into a buffer that all
-//! connections of a thread share, many records at once, and what goes is dropped once the stream below has taken it.
+//! A byte stream under TLS. Holds no buffer while nothing is on its way. What comes is read into a buffer that all connections of
+//! a thread share, many records at once. What goes is dropped once the stream below has taken it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,8 +16,8 @@ use super::session::{Session, Stage};
 
 /// What is read at once, with what was left over. More than the longest record.
 const SCRATCH_BYTES: usize = 64 << 10;
-/// What is sealed at once, and so may wait for the stream below: much while that takes all, little once it did not, since
-/// what it takes of that is the sign that a slow peer lives.
+/// What is sealed at once, and so may wait for the stream below. It is much while that takes all, and little once it did not,
+/// since what the stream takes shows that a slow peer lives.
 const FLOWING_BYTES: usize = 64 << 10;
 const STALLED_BYTES: usize = 16 << 10;
 
@@ -30,12 +30,12 @@ pub struct TlsStream<S> {
     sealed: Vec<u8>,
     /// Read, and not asked for yet.
     plain: Rest,
-    /// To be sent.
+    /// What is to be sent.
     out: Rest,
     /// The stream below took all of the last write at once.
     is_flowing: bool,
     is_closed: bool,
-    /// Of a session that failed behind something that could still be read.
+    /// The error of a session that failed behind something that could still be read.
     failure: Option<io::Error>,
 }
 

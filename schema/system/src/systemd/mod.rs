@@ -1,6 +1,6 @@
-//! What a program tells the service manager that runs it (sd_notify(3)): that it serves, that it reads its files anew, that
-//! it ends, and again and again that it is not stuck. Where nobody listens all of it does nothing. Knows nothing of what
-//! the program does; how systemd is told to run one is in [`mod@unit`].
+//! What a program tells the service manager that runs it (sd_notify(3)). It tells that it serves, that it reads its files anew,
+//! that it ends, and again and again that it is not stuck. Where nobody listens all of it does nothing. It knows nothing of what
+//! the program does; [`mod@unit`] holds the files by which systemd runs one.
 
 pub mod unit;
 
@@ -8,7 +8,7 @@ use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
-/// For a program itself, and for nothing that it starts.
+/// The variables for a program itself, and for nothing that it starts.
 pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
 /// Whether there is anybody to tell.
@@ -16,12 +16,12 @@ pub fn is_listening() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// It serves; also the end of what [`reloading`] began.
+/// Says that the program serves; also the end of what [`reloading`] began.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// It reads its files anew. [`ready`] must follow, also where they were refused.
+/// Says that the program reads its files anew. [`ready`] must follow, also where they were refused.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -34,7 +34,7 @@ pub fn status(words: &str) {
     tell(&[NotifyState::Status(words)]);
 }
 
-/// It was told to end, and is about to.
+/// Says that the program is about to end.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }

@@ -1,5 +1,5 @@
-//! The files in which systemd finds how to run a program (systemd.unit(5)): where they are, how a path is written in them,
-//! and that none of another content is written over. What stands in one is its program's own.
+//! The files in which systemd finds how to run a program (systemd.unit(5)). They say where these files are and how a path is
+//! written in them. A file with another content is not written over. What stands in one is its program's own.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
@@ -13,9 +13,9 @@ const WAITS_FOR_RELOAD: u32 = 253;
 /// Which service manager runs a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instance {
-    /// The machine's.
+    /// The service manager of the machine.
     System,
-    /// That of the user whose directories these are.
+    /// The service manager of the user whose directories these are.
     User,
 }
 

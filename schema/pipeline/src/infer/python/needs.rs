@@ -4,7 +4,7 @@ use super::super::folder::Folder;
 
 /// The extras and groups that people give the needs of their tests, in this order of preference.
 const EXTRAS: [&str; 5] = ["test", "tests", "testing", "dev", "develop"];
-/// Lists of requirements, those of tests before the general ones.
+/// Lists of requirements: lists for tests stand before the general ones.
 const LISTS: [&str; 8] = [
     "requirements-test.txt",
     "requirements-dev.txt",
@@ -41,7 +41,7 @@ impl Needs {
         !self.is_package && self.files.is_empty()
     }
 
-    /// What follows `pip install`.
+    /// The arguments that follow `pip install`.
     pub(super) fn arguments(&self) -> String {
         let itself = match (self.is_package, self.extra) {
             (true, Some(extra)) => format!(" -e '.[{extra}]'"),
@@ -76,7 +76,7 @@ fn has_extra(folder: &Folder, project: &toml::Table, extra: &str) -> bool {
         || in_setup_py(&folder.text("setup.py"), extra)
 }
 
-/// A key of `[options.extras_require]`.
+/// Whether `setup.cfg` has this key of `[options.extras_require]`.
 fn in_setup_cfg(text: &str, extra: &str) -> bool {
     let section = text.lines().skip_while(|line| line.trim() != "[options.extras_require]").skip(1);
     let keys = section.take_while(|line| !line.starts_with('['));

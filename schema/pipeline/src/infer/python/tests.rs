@@ -18,11 +18,13 @@ pub(super) enum Runner {
 const FOLDERS: [&str; 3] = ["tests", "test", ""];
 /// The most test files that are read to find out what they need.
 const FILES_MAX: usize = 200;
+/// The most folders that are looked at for a package with tests within.
+const PACKAGES_MAX: usize = 50;
 
 impl Runner {
     pub(super) fn find(folder: &Folder, project: &toml::Table) -> Runner {
         let files = FOLDERS.into_iter().map(|name| (name, tests(folder, name))).find(|(_, files)| !files.is_empty());
-        if asks_for_pytest(folder, project) {
+        if asks_for_pytest(folder, project) || files.is_none() && has_tests_within(folder) {
             return Runner::Pytest;
         }
         let Some((name, files)) = files else { return Runner::Compile };
@@ -31,7 +33,7 @@ impl Runner {
         if plain { Runner::Unittest { folder: name, is_package: here.has("__init__.py") } } else { Runner::Pytest }
     }
 
-    /// What follows `python3`.
+    /// The arguments that follow `python3`.
     pub(super) fn arguments(self) -> String {
         match self {
             Runner::Pytest => "-m pytest".to_owned(),
@@ -48,6 +50,16 @@ fn tests(folder: &Folder, name: &str) -> Vec<String> {
     let mut files = folder.below(name).files();
     files.retain(|file| file.starts_with("test") && file.ends_with(".py") || file.ends_with("_test.py"));
     files
+}
+
+/// Whether a package has its tests within, as `calc/tests/test_it.py` and `src/calc/tests/test_it.py`.
+fn has_tests_within(folder: &Folder) -> bool {
+    let packages = |place: Folder| {
+        let names = place.folders(PACKAGES_MAX).into_iter();
+        names.map(move |name| place.below(&name)).filter(|package| package.has("__init__.py"))
+    };
+    let mut packages = [".", "src"].into_iter().flat_map(|place| packages(folder.below(place)));
+    packages.any(|package| FOLDERS[..2].iter().any(|name| !tests(&package, name).is_empty()))
 }
 
 fn asks_for_pytest(folder: &Folder, project: &toml::Table) -> bool {

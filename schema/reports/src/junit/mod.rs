@@ -1,0 +1,186 @@
+//! JUnit XML, as the tools write it: there is no one form of it. The root is `testsuites` or `testsuite`, suites stand in suites,
+//! and any attribute may be missing. Files that are cut keep what was whole.
+
+mod case;
+mod source;
+
+use crate::collection::{Collection, Flaw};
+use case::{Case, Part};
+use quick_xml::Reader;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use source::Source;
+use std::io::Read;
+
+/// How deep elements may stand in each other. Real reports have some ten levels.
+const DEPTH_MAX: usize = 1_000;
+
+pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
+    let mut reader = Reader::from_reader(Source::new(from));
+    let config = reader.config_mut();
+    config.allow_dangling_amp = true;
+    config.expand_empty_elements = true;
+    let mut document = JunitReport { suites: Vec::new(), case: None, depth: 0, has_root: false, to };
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        reader.get_mut().begin_event();
+        let event = reader.read_event_into(&mut bytes);
+        let step = match event {
+            Ok(Event::Eof) => break,
+            Ok(event) => document.take(&event),
+            Err(quick_xml::Error::Io(error)) => Err(error.to_string()),
+            Err(error) => Err(format!("it is no XML from here on: {error}")),
+        };
+        if let Err(why) = step {
+            return Err(Flaw::at(reader.get_ref().line(), why));
+        }
+    }
+    document.end().map_err(|why| Flaw::at(reader.get_ref().line(), why))
+}
+
+/// A report as far as it was read.
+struct JunitReport<'a> {
+    /// The names of the suites that are open.
+    suites: Vec<Suite>,
+    case: Option<Case>,
+    depth: usize,
+    has_root: bool,
+    to: &'a mut Collection,
+}
+
+/// A suite that is open.
+struct Suite {
+    name: String,
+    file: String,
+}
+
+impl JunitReport<'_> {
+    fn take(&mut self, event: &Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Start(start) => self.begin(start),
+            Event::End(end) => self.close(end.local_name().as_ref()),
+            Event::Text(text) => self.text(text),
+            Event::CData(text) => self.text(text),
+            Event::GeneralRef(reference) => self.text(&resolved(reference)),
+            // an entity that the file itself declares is never expanded
+            Event::DocType(_) | Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) | Event::Eof => {
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self, start: &BytesStart<'_>) -> Result<(), String> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(format!("its elements stand in each other more than {DEPTH_MAX} levels deep"));
+        }
+        let name = start.local_name();
+        let name = name.as_ref();
+        if !std::mem::replace(&mut self.has_root, true) && !matches!(name, "testsuites" | "testsuite") {
+            return Err(format!(
+                "it is no JUnit XML: it begins with <{}>, not with <testsuites> or <testsuite>",
+                shown(name)
+            ));
+        }
+        match (name, &mut self.case) {
+            ("testsuite", None) => {
+                let attribute = |name| attribute(start, name);
+                let file = attribute("file").or_else(|| attribute("filepath")).unwrap_or_default();
+                self.suites.push(Suite { name: attribute("name").unwrap_or_default(), file });
+            }
+            ("testcase", None) => self.case = Some(self.new_case(start)),
+            (_, None) => {}
+            (name, Some(case)) => case.begin(Part::of_element(name), start),
+        }
+        Ok(())
+    }
+
+    fn new_case(&self, start: &BytesStart<'_>) -> Case {
+        let suites = self.suites.iter().map(|suite| suite.name.trim()).filter(|name| !is_of_tool(name));
+        let file = self.suites.last().map_or("", |suite| &suite.file);
+        Case::new(start, &suites.collect::<Vec<_>>().join("/"), file)
+    }
+
+    fn close(&mut self, name: &str) -> Result<(), String> {
+        self.depth = self.depth.saturating_sub(1);
+        match name {
+            "testcase" => self.case.take().map_or(Ok(()), |case| case.finish(self.to)),
+            "testsuite" if self.case.is_none() => {
+                self.suites.pop();
+                Ok(())
+            }
+            name => {
+                if let Some(case) = &mut self.case {
+                    case.close(Part::of_element(name));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), String> {
+        if let Some(case) = &mut self.case {
+            case.text(text);
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), String> {
+        match (&self.case, self.suites.last()) {
+            _ if !self.has_root => Err("it is no JUnit XML: it has no element".to_owned()),
+            (Some(case), _) => Err(format!("the file ends within the test case `{}`", shown(case.name()))),
+            (None, Some(suite)) => Err(format!("the file ends within the suite `{}`", shown(&suite.name))),
+            (None, None) if self.depth > 0 => Err("the file ends within <testsuites>".to_owned()),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Whether a suite's name is one that the tool gives to all suites, and so says nothing.
+fn is_of_tool(name: &str) -> bool {
+    ["", "pytest", "(empty)", "Root Suite", "undefined"].contains(&name)
+}
+
+/// A name within a message.
+fn shown(name: &str) -> &str {
+    &name[..name.floor_char_boundary(name.len().min(100))]
+}
+
+/// The value of an attribute, with its entities put in. A broken list of attributes has those before the fault.
+fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
+    let mut attributes = start.attributes();
+    let found = attributes.with_checks(false).flatten().find(|found| found.key.local_name().as_ref() == name)?;
+    Some(with_entities(&found.value))
+}
+
+/// Puts in what entities stand for. Those that XML itself does not know stay as they are.
+fn with_entities(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        whole.push_str(before);
+        let reference = after.split_once(';').filter(|(name, _)| name.len() <= 8);
+        let (put, left) = match reference {
+            Some((name, left)) => (resolved(&BytesRef::new(name)), left),
+            None => ("&".to_owned(), after),
+        };
+        whole.push_str(&put);
+        rest = left;
+    }
+    whole.push_str(rest);
+    whole
+}
+
+fn resolved(reference: &BytesRef<'_>) -> String {
+    if let Ok(Some(char)) = reference.resolve_char_ref() {
+        return char.to_string();
+    }
+    match &**reference {
+        "lt" => "<".to_owned(),
+        "gt" => ">".to_owned(),
+        "amp" => "&".to_owned(),
+        "quot" => "\"".to_owned(),
+        "apos" => "'".to_owned(),
+        other => format!("&{other};"),
+    }
+}

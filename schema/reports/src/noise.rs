@@ -1,0 +1,130 @@
+//! What differs from run to run in the names of tests, and so does not make another test. It is addresses of objects, temporary
+//! directories, and ports that the system chose. Only forms that are known to be such noise are taken out.
+
+use crate::TestId;
+
+/// Ports from this one on are chosen by the system: it is where the range of Linux begins.
+const EPHEMERAL: u32 = 32_768;
+
+/// Directories whose next part is made up for each run, with what that part begins with.
+const TEMPORARY: [(&str, &str); 5] =
+    [("/tmp/", "pytest-of-"), ("/tmp/", "tmp"), ("/tmp/", ".tmp"), ("/tmp/", "go-build"), ("/var/folders/", "")];
+
+/// The identity of a test from its suite and its name, which may have parameters in brackets at its end.
+pub(crate) fn identity(suite: &str, name: &str) -> TestId {
+    let (name, parameters) = split(name);
+    TestId { suite: normal(suite), name: normal(name), parameters: normal(parameters) }
+}
+
+/// `test_x[1-a[0]]` is `test_x` with `1-a[0]`. A blank before the bracket is one of a sentence.
+fn split(name: &str) -> (&str, &str) {
+    let inner = name.strip_suffix(']').and_then(|inner| inner.split_once('['));
+    match inner {
+        Some((name, parameters)) if !name.is_empty() && !name.ends_with(char::is_whitespace) => (name, parameters),
+        _ => (name, ""),
+    }
+}
+
+/// The text without what differs from run to run.
+fn normal(text: &str) -> String {
+    let text = text.trim();
+    let mut normal = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(char) = rest.chars().next() {
+        let (kept, noise) = noise(&normal, rest).unwrap_or((char.len_utf8(), 0));
+        normal.push_str(&rest[..kept]);
+        if noise > 0 {
+            normal.push('…');
+        }
+        rest = &rest[kept + noise..];
+    }
+    normal
+}
+
+/// How many bytes of the rest stay before the noise with which it begins, and how many bytes the noise has.
+fn noise(before: &str, rest: &str) -> Option<(usize, usize)> {
+    match rest.as_bytes()[0] {
+        b'0' => address(before, rest),
+        b'/' => temporary(rest),
+        b':' => port(before, rest),
+        _ => None,
+    }
+}
+
+/// `<object at 0x7f12ab34cd56>`, as Python shows what has no other text.
+fn address(before: &str, rest: &str) -> Option<(usize, usize)> {
+    let digits = length(rest.strip_prefix("0x")?, |char| char.is_ascii_hexdigit());
+    (before.ends_with(" at ") && digits >= 6).then_some((2, digits))
+}
+
+/// `/tmp/tmpab12cd34`, and as much of `/tmp/pytest-of-me/pytest-12` as there is.
+fn temporary(rest: &str) -> Option<(usize, usize)> {
+    let is_name = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_' | '.' | '+');
+    let (root, start) = TEMPORARY.into_iter().find(|(root, start)| {
+        rest.strip_prefix(root).is_some_and(|part| part.starts_with(start) && part.starts_with(is_name))
+    })?;
+    // the parts below are made up as well
+    let parts = if start == "pytest-of-" {
+        2
+    } else if root == "/tmp/" {
+        1
+    } else {
+        3
+    };
+    let mut end = root.len();
+    for part in 0..parts {
+        let slash = usize::from(part > 0 && rest[end..].starts_with('/'));
+        if part > 0 && slash == 0 {
+            break;
+        }
+        end += slash + length(&rest[end + slash..], is_name);
+    }
+    Some((root.len(), end - root.len()))
+}
+
+/// `127.0.0.1:49213`, where the system chose the port.
+fn port(before: &str, rest: &str) -> Option<(usize, usize)> {
+    let is_host = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0"].iter().any(|host| before.ends_with(host));
+    let digits = length(&rest[1..], |char| char.is_ascii_digit());
+    let port: u32 = rest[1..=digits].parse().ok().filter(|_| is_host)?;
+    (port >= EPHEMERAL).then_some((1, digits))
+}
+
+fn length(text: &str, is_part: impl Fn(char) -> bool) -> usize {
+    text.find(|char| !is_part(char)).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_noise_is_taken_out() {
+        for (text, wanted) in [
+            ("<A object at 0x7f12ab34cd56>-0xdeadbeef", "<A object at 0x…>-0xdeadbeef"),
+            ("/tmp/pytest-of-me/pytest-12/test_x0-b", "/tmp/…/test_x0-b"),
+            ("/tmp/tmpab12cd34/x,/tmp/mine", "/tmp/…/x,/tmp/mine"),
+            ("http://127.0.0.1:49213/a and localhost:8080", "http://127.0.0.1:…/a and localhost:8080"),
+            ("/var/folders/ab/c_d12/T/x", "/var/folders/…/x"),
+            ("10:49213 é 0", "10:49213 é 0"),
+            ("/tmp/", "/tmp/"),
+            ("localhost:", "localhost:"),
+        ] {
+            assert_eq!(normal(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters_stand_in_brackets_at_the_end() {
+        for (name, wanted) in [
+            ("test_x[1-a[0]]", ("test_x", "1-a[0]")),
+            ("add(int)[2]", ("add(int)", "2")),
+            ("[1] first", ("[1] first", "")),
+            ("[1]", ("[1]", "")),
+            ("knows [brackets]", ("knows [brackets]", "")),
+            ("plain", ("plain", "")),
+        ] {
+            assert_eq!(split(name), wanted, "{name}");
+        }
+    }
+}

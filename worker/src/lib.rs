@@ -27,6 +27,16 @@ mod session;
 mod worker_shared;
 pub mod workspace;
 
+/// What `tests/fuzz` reaches of this crate.
+#[cfg(feature = "fuzz")]
+pub mod fuzz {
+    /// Takes an attempt up from the bytes of its files, and answers how many steps it went through. None: it is not taken up, or a
+    /// step has no end.
+    pub fn take_up(offer: &[u8], halt: &[u8], cleanup: &[u8], orders: &[&[u8]]) -> Option<usize> {
+        crate::attempt::ledger::fuzz::take_up(offer, halt, cleanup, orders)
+    }
+}
+
 pub use config::keys::WORKER_TOML;
 pub use config::{CREDENTIAL_FILE, Config, ConfigError};
 pub use process::supervisor::{SUPERVISE, supervise_main};

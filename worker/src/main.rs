@@ -1,4 +1,4 @@
-//! The program `guild-worker`.
+//! The program `guild-worker` as a process.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! What the parts of a worker share: made by the entry point, and used by the session, and by those who ask from the same
-//! machine. Housekeeping and the word to the service manager are given their parts of it. Knows none of them.
+//! What the parts of a worker share. The entry point makes it, and the session and whoever asks from the same machine use it.
+//! Housekeeping and the word to the service manager are given their parts of it. Knows none of them.
 
 use crate::attempt::shared::AttemptShared;
 use crate::attempt::troubles::Topic;
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 /// How long all steps together may take to end: from TERM over KILL to the word to the master.
 pub(crate) const CANCEL_MAX: Duration = Duration::from_secs(8);
 
-/// The room that stays free on the disks of the state and of the workspaces, and the way in which those who need it and those
-/// who make it wake each other.
+/// The room that stays free on the disks of the state and of the workspaces. It is also the way in which those who need room and
+/// those who make it wake each other.
 pub(crate) struct DiskReserve {
-    /// In bytes.
+    /// The room that stays free, in bytes.
     pub(crate) bytes: u64,
     /// Told when a disk has less room than the reserve, so that housekeeping begins now.
     pub(crate) short_of_room: Notify,
@@ -35,9 +35,9 @@ impl DiskReserve {
 
 /// What the session and the entry point share: who the worker is to the master, how it stands, and what its attempts share.
 pub(crate) struct WorkerShared {
-    /// What its attempts share.
+    /// What the attempts of the worker share.
     pub(crate) shared: Rc<AttemptShared>,
-    /// What the master is told of this worker.
+    /// What the worker says of itself to the master.
     pub(crate) description: Description,
     /// The key by which the master knows this worker.
     pub(crate) identity: Identity,
@@ -83,7 +83,7 @@ impl WorkerShared {
         self.shared.ledger.clear_leftovers(&self.shared.world.machine).await;
     }
 
-    /// By the clock of leases.
+    /// The time by the clock of leases.
     pub(crate) fn now(&self) -> Moment {
         self.shared.world.clock.now()
     }

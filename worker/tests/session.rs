@@ -5,11 +5,13 @@
 mod bench;
 mod endings;
 mod fake;
+mod reports;
 
 use bench::{Bench, ends, eventually, exit_code, is_alive, test};
 use fake::{job, step, token};
 use rustix::process::{Pid, Signal, kill_process};
-use schema::values::{Assignment, Outcome, PLAN_VERSION, RefusalCode, Tier};
+use schema::limits::PLAN_LIST;
+use schema::values::{Assignment, JobPlan, Outcome, PLAN_VERSION, RefusalCode, Tier};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -244,6 +246,33 @@ fn a_step_that_takes_too_much_has_failed_with_a_sentence() {
         // and the next one runs
         bench.master.offer(job(2, vec![step("next", "true")]));
         bench.master.until(|heard| heard.script.iter().any(|line| line == "complete 2 succeeded")).await;
+        bench.is_tidy().await;
+    });
+}
+
+/// C2, the relative: what a master sends beyond a limit is refused by its name, and the worker takes the next job.
+#[test]
+fn an_offer_beyond_a_limit_is_refused_by_its_name_and_the_next_is_taken() {
+    test(async {
+        let bench = Bench::new().await;
+        let log = std::fs::File::create(bench.path("worker.log")).unwrap();
+        let _worker = bench.command("run").stderr(log).spawn().unwrap();
+        let text = || "x".repeat((1 << 20) + 1);
+        let beyond: [fn(&mut JobPlan, String); 3] = [
+            |job, text| job.on = text,
+            |job, text| job.env.push(("A".to_owned(), text)),
+            |job, _| job.want = vec![String::new(); PLAN_LIST.most + 1],
+        ];
+        for (number, change) in (1..).zip(beyond) {
+            let mut offered = job(number, vec![step("s", "true")]);
+            change(&mut offered.job, text());
+            bench.master.offer(offered);
+        }
+        bench.master.offer(job(4, vec![step("next", "true")]));
+        bench.master.until(|heard| heard.script.iter().any(|line| line == "complete 4 succeeded")).await;
+        let said = std::fs::read_to_string(bench.path("worker.log")).unwrap();
+        let refused = said.matches("the text of the plan has 1,048,577 bytes; at most 1,048,576 are taken").count();
+        assert!(refused == 2 && said.contains("elements; at most"), "{said}");
         bench.is_tidy().await;
     });
 }

@@ -243,6 +243,29 @@ fn a_fork_bomb_of_sessions_ends_at_the_limit_as_well() {
     assert_eq!(journal.survivors, 0);
 }
 
+/// L12, the relative: a shell that has ended leaves what forks on, and takes no notice of a signal.
+#[test]
+fn a_bomb_that_an_ended_shell_left_ends_at_the_limit() {
+    let left = "trap '' TERM; (i=0; while [ $i -lt 400 ]; do i=$((i+1)); sleep 100 & done; wait) & exit 0";
+    let journal = sh(left).limit(|limits| limits.processes_max = 20).run();
+    assert_eq!(journal.survivors, 0);
+    assert!(matches!(&journal.cause, KillCause::Excess(why) if why.contains(" processes; 20 ")), "{:?}", journal.cause);
+}
+
+/// L12, the relative: whoever is asked to end has some time for it, and may not use that to take the machine.
+#[test]
+fn a_bomb_of_a_step_that_was_told_to_stop_ends_at_the_limit() {
+    let bomb = "b() { i=0; while [ $i -lt 400 ]; do i=$((i+1)); sleep 100 & done; wait; }; \
+                trap b TERM; echo begun; while :; do sleep 0.01; done";
+    let step = sh(bomb).limit(|limits| (limits.processes_max, limits.grace_ms) = (20, LONG_MS));
+    let mut running = step.start();
+    running.output(6);
+    running.say("stop enough");
+    let journal = running.end();
+    assert_eq!((journal.survivors, &journal.cause), (0, &KillCause::Stopped("enough".to_owned())));
+    assert!(step.text().contains("processes; 20 are the limit of a step"), "{}", step.text());
+}
+
 /// L12: a step that is out of memory is told so. `tail` keeps a line in memory whose end does not come.
 #[test]
 fn a_step_that_takes_too_much_memory_is_ended_and_told_so() {

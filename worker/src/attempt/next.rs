@@ -28,7 +28,7 @@ pub(crate) struct AttemptResult {
 pub(crate) enum Halt {
     /// Steps that always run still do.
     Cancelled(String),
-    /// It was cancelled again, or its worker is told to stop: no further step runs, not even one that always does.
+    /// It was cancelled again, or its worker must stop. No further step runs, not even one that always does.
     CancelledNow(String),
     /// The job's own time was over before a step began.
     OutOfTime,
@@ -63,22 +63,30 @@ impl Halt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum After {
     All,
-    /// Those that always run.
+    /// Only steps that always run.
     CleanUp,
     Nothing,
 }
 
-/// How one step ended.
+/// The end of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StepEnd {
     pub(crate) outcome: Outcome,
     pub(crate) exit: Exit,
     pub(crate) after: After,
+    /// Why it failed though its command succeeded; empty: its exit says it.
+    pub(crate) why: String,
 }
 
 impl StepEnd {
     pub(crate) fn skipped() -> StepEnd {
-        StepEnd { outcome: Outcome::Skipped, exit: Exit::None, after: After::All }
+        StepEnd { outcome: Outcome::Skipped, exit: Exit::None, after: After::All, why: String::new() }
+    }
+
+    /// The end of a step that lacks what it had to leave behind. One that had not succeeded stays as it is.
+    pub(crate) fn lacking(self, why: String, continue_on_failure: bool) -> StepEnd {
+        let outcome = if continue_on_failure { Outcome::Warned } else { Outcome::Failed };
+        if self.outcome == Outcome::Succeeded { StepEnd { outcome, why, ..self } } else { self }
     }
 
     /// Judges what the supervisor wrote down.
@@ -104,7 +112,7 @@ impl StepEnd {
             KillCause::AttemptTime | KillCause::Stopped(_) => After::CleanUp,
             KillCause::LeaseOver | KillCause::Orphaned | KillCause::Broken(_) => After::Nothing,
         };
-        StepEnd { outcome, exit: journal.exit.clone(), after }
+        StepEnd { outcome, exit: journal.exit.clone(), after, why: String::new() }
     }
 
     fn has_run(&self) -> bool {
@@ -150,7 +158,9 @@ fn result(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> AttemptResul
     let count = ended.iter().position(|end| end.after == After::CleanUp).map_or(ended.len(), |last| last + 1);
     for outcome in [Outcome::Cancelled, Outcome::Errored, Outcome::Failed, Outcome::Warned] {
         if let Some(index) = ended[..count].iter().position(|end| end.outcome == outcome) {
-            let reason = format!("step {} `{}`: {}", index + 1, job.steps[index].name, ended[index].exit);
+            let end = &ended[index];
+            let why = if end.why.is_empty() { end.exit.to_string() } else { end.why.clone() };
+            let reason = format!("step {} `{}`: {why}", index + 1, job.steps[index].name);
             return AttemptResult { outcome, reason };
         }
     }
@@ -173,6 +183,7 @@ mod tests {
             idle_ms: 0,
             always: name.ends_with('!'),
             continue_on_failure: name.ends_with('?'),
+            reports: Vec::new(),
         };
         JobPlan { steps: names.iter().map(step).collect(), ..JobPlan::default() }
     }
@@ -307,8 +318,21 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_lacks_its_report_fails_unless_it_had_failed() {
+        let ended = |exit| StepEnd::of(&journal(KillCause::Ended, exit), false);
+        let lacking = |end: StepEnd, may_fail| end.lacking("py.xml was not written".to_owned(), may_fail);
+        let failed = lacking(ended(Exit::Code(0)), false);
+        let expected = "step 1 `a`: py.xml was not written";
+        assert_eq!(result(&job(&["a"]), std::slice::from_ref(&failed), None).reason, expected);
+        assert_eq!((failed.outcome, failed.exit), (Outcome::Failed, Exit::Code(0)));
+        assert_eq!(lacking(ended(Exit::Code(0)), true).outcome, Outcome::Warned);
+        assert_eq!(lacking(ended(Exit::Code(3)), false), ended(Exit::Code(3)));
+    }
+
+    #[test]
     fn what_clears_up_is_what_always_runs_behind_others() {
-        let ran = || StepEnd { outcome: Outcome::Succeeded, exit: Exit::Code(0), after: After::All };
+        let ran =
+            || StepEnd { outcome: Outcome::Succeeded, exit: Exit::Code(0), after: After::All, why: String::new() };
         assert!(!is_cleanup(&job(&["a!", "b!"]), &[]), "nothing came before it");
         assert!(!is_cleanup(&job(&["a", "b!"]), &[StepEnd::skipped()]));
         assert!(is_cleanup(&job(&["a", "b!"]), &[ran()]));

@@ -1,4 +1,4 @@
-//! Ships a step's spool to the master: by offset, so that whatever is lost on the way is sent again, and within a window,
+//! Ships a step's spool to the master by offset, so that whatever is lost on the way is sent again. It does so within a window,
 //! so that a log of any length costs little memory. Reads what [`crate::process::supervisor`] writes.
 
 use crate::attempt::window::{Room, Window};
@@ -21,11 +21,12 @@ use tokio::sync::watch;
 
 /// How much of a log goes in one call, in bytes: large enough that the call itself costs little.
 const CHUNK_BYTES: usize = 128 << 10;
-/// Once so many chunks of a log are in flight, it waits until the next is full, so that many short lines go together.
+/// Once this many chunks of a log are in flight, it waits until the next is full, so that many short lines go together.
 const EAGER_CHUNKS: usize = 4;
 /// The most marks in one write. A chunk of a slow log may have more, and some of them tell enough.
 const MARKS_MAX: usize = 256;
-/// How long a log that the master cannot take waits for the next try: first this, then twice as long each time, up to the second.
+/// How long a log that the master cannot take waits for the next try. It is first this, then twice as long each time, up to the
+/// second value.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
@@ -118,7 +119,7 @@ enum Stop {
 
 type Flight = Pin<Box<dyn Future<Output = Result<Landed, capnp::Error>>>>;
 
-/// A write that was answered.
+/// The master's answer to a write of log bytes.
 struct Landed {
     received: u64,
     refusal: Option<Refusal>,
@@ -264,7 +265,7 @@ impl Reading {
         Ok(files)
     }
 
-    /// Fills `bytes` from `offset`.
+    /// Fills `bytes` with what stands at `offset`.
     fn chunk(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.files()?.0.read_exact_at(bytes, offset)?;
         if offset == self.hashed {

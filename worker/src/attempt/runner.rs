@@ -4,9 +4,10 @@
 use crate::attempt::ledger::Entry;
 use crate::attempt::next::{Halt, Next, next};
 use crate::attempt::shared::AttemptShared;
+use crate::attempt::test_reports::{self, ReadTests};
 use crate::process::environment::{GIT_OBJECTS, temporary};
 use crate::process::supervised::{Death, Said, Supervised, settle};
-use crate::process::supervisor::{Journal, KillCause, Limits, Order, shortened, wall_of};
+use crate::process::supervisor::{Journal, KillCause, Limits, Order, append_notes, shortened, wall_of};
 use crate::workspace::checkout::{CheckoutError, checkout};
 use crate::workspace::{self, Workspace};
 use schema::values::{Command, RefusalCode, StepPlan, Tier};
@@ -75,20 +76,20 @@ async fn run_step(shared: &AttemptShared, entry: &Rc<Entry>, step: u16) {
         Ok(Some(journal)) => Ok(journal),
         Err(error) => Err(error),
     };
-    end_step(shared, entry, step, ran);
+    end_step(shared, entry, step, ran).await;
 }
 
 /// Passes over a step that is not to run. An earlier worker may have run it, and then it is ended and told of.
 async fn pass_over(shared: &AttemptShared, entry: &Entry, step: u16) {
     match take_up(shared, entry, step).await {
         Ok(None) => entry.step_skipped(step, shared.world.clock.wall()),
-        Ok(Some(journal)) => end_step(shared, entry, step, Ok(journal)),
-        Err(error) => end_step(shared, entry, step, Err(error)),
+        Ok(Some(journal)) => end_step(shared, entry, step, Ok(journal)).await,
+        Err(error) => end_step(shared, entry, step, Err(error)).await,
     }
 }
 
-fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Result<Journal>) {
-    let journal = ran.unwrap_or_else(|error| {
+async fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Result<Journal>) {
+    let mut journal = ran.unwrap_or_else(|error| {
         let text = shortened(&shared.with_lack_of_room(format!("cannot be run: {error}")));
         Journal::without_process(KillCause::Broken(text.clone()), &text, shared.world.clock.wall())
     });
@@ -99,7 +100,25 @@ fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Result<Jo
         shared.troubles.look.notify_one();
     }
     fail_point("worker-step-ended");
-    entry.step_ended(step, &journal);
+    let tests = tests_of(shared, entry, step, &mut journal).await;
+    entry.step_ended(step, &journal, tests);
+}
+
+/// What the test reports of a step say that has ended. What is wrong with them stands at the end of its log.
+async fn tests_of(shared: &AttemptShared, entry: &Entry, step: u16, journal: &mut Journal) -> Option<ReadTests> {
+    let stopped = wait_for(entry, Entry::stop_reason);
+    let tests = tokio::select! {
+        biased;
+        tests = test_reports::read(shared.world.blocking, entry, step, journal) => tests?,
+        _ = stopped => return None,
+    };
+    if !tests.lacks.is_empty() {
+        match append_notes(&entry.files(step), journal.size, &tests.lacks) {
+            Ok(size) => journal.size = size,
+            Err(error) => tracing::warn!(step, %error, "the log of a step does not say which report is missing"),
+        }
+    }
+    Some(tests)
 }
 
 /// Takes up a step that an earlier worker began, and waits for its end. None: the step did not begin.
@@ -238,7 +257,7 @@ async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<
 
 /// Why there is no workspace.
 enum Unready {
-    /// Another attempt may have one.
+    /// The workspace is broken; another attempt may have one.
     Broken(String),
     /// The commit cannot be checked out, here or elsewhere.
     Unusable(String),

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 pub(crate) struct AttemptShared {
     /// The clock, the machine and the way to the master, which a simulation replaces.
     pub(crate) world: World,
-    /// The worker's state directory.
+    /// The directory of the worker's state.
     pub(crate) state: PathBuf,
     /// The directory of all workspaces.
     pub(crate) workspaces: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct AttemptShared {
     pub(crate) tiers: Vec<Tier>,
     /// How long a step runs on without its worker, in milliseconds.
     pub(crate) orphan_ms: u64,
-    /// From TERM to KILL, in milliseconds.
+    /// The time from TERM to KILL, in milliseconds.
     pub(crate) grace_ms: u64,
     /// The most output of a step that is kept, in bytes.
     pub(crate) output_max: u64,
@@ -35,7 +35,7 @@ pub(crate) struct AttemptShared {
     pub(crate) bounds: StepBounds,
     /// Whether the process before this one was killed, so that what was ended with it was perhaps ended by a step.
     pub(crate) was_killed: bool,
-    /// The attempts in hand.
+    /// The attempts that are in hand.
     pub(crate) ledger: Ledger,
     /// Whether the state directory is known to be this worker's own: its home is noted there, or a master has let this process
     /// in. Before that, what an earlier process left may be another worker's.

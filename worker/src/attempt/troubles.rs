@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use tokio::sync::{Notify, watch};
 
-/// What a trouble is about. There is one of each at the most.
+/// What a trouble is about. Of each topic there is at most one trouble. There is one of each at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
     /// A disk that cannot be written.

@@ -1,5 +1,8 @@
-//! How many bytes of logs are in flight on one connection, over all of its logs. The bound follows the link: whatever is in flight
-//! stands before the next `renew`, and a lease must not be lost because a step prints much over a slow line.
+//! How many bytes of logs are in flight on one connection, over all of its logs. The bound follows the link. Whatever is in
+//! flight stands before the next `renew`, and a lease must not be lost because a step prints much over a slow line.
+//!
+//! A long way is no slow line: there an answer takes its time however little is in flight. What tells them apart is whether the answers
+//! come sooner once less is in flight.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,12 +15,15 @@ use tokio::time::Instant;
 pub(super) const UNIT_BYTES: usize = 8 << 10;
 /// The most that is in flight, in bytes: enough for a fast line with a long way.
 pub(super) const WINDOW_BYTES: usize = 2 << 20;
-/// What may be in flight at first, in bytes: over a line of 64 kbit/s it takes 8 s, and on a fast one it doubles with each answer.
+/// What may be in flight at first, in bytes. Over a line of 64 kbit/s it takes 8 s, and on a fast one it doubles with each
+/// answer.
 const FIRST_BYTES: usize = 64 << 10;
 /// A write that was answered sooner than this lets more be in flight, and one that took longer than the second lets less. The second
 /// is the longest that a `renew` waits behind logs on a line that does not change, and the shortest lease is some seconds.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
+/// The longest that the way alone may take, and the master's disk. A `renew` waits no longer than this and [`LATE`] together.
+const WAY_MAX: Duration = Duration::from_secs(5);
 
 /// The room of one connection for bytes in flight, which its logs share.
 #[derive(Clone, Debug)]
@@ -26,11 +32,31 @@ pub(crate) struct Window {
     free: Arc<Semaphore>,
     /// How many units there are, taken or free.
     units: Rc<Cell<usize>>,
+    pace: Rc<Cell<Pace>>,
+}
+
+/// What is known of how long answers take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    /// What the way takes alone, as far as it was seen.
+    way: Duration,
+    /// The answer that had less put in flight since; none: no answer was late.
+    late: Option<LateAnswer>,
+}
+
+/// An answer that came late.
+#[derive(Clone, Copy, Debug)]
+struct LateAnswer {
+    took: Duration,
+    /// The bytes that were in flight.
+    units: usize,
+    /// The time when there were fewer.
+    at: Instant,
 }
 
 /// Room for a part of a log that is on its way.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     taken: OwnedSemaphorePermit,
     since: Instant,
     window: Window,
@@ -39,11 +65,11 @@ pub(super) struct Room {
 impl Window {
     pub(crate) fn new() -> Window {
         let units = FIRST_BYTES / UNIT_BYTES;
-        Window { free: Arc::new(Semaphore::new(units)), units: Rc::new(Cell::new(units)) }
+        Window { free: Arc::new(Semaphore::new(units)), units: Rc::new(Cell::new(units)), pace: Rc::default() }
     }
 
     /// Waits for room in turn, and takes as much as there is then, up to this many bytes.
-    pub(super) async fn room(&self, bytes: usize) -> Room {
+    pub(crate) async fn room(&self, bytes: usize) -> Room {
         let mut taken = self.free.clone().acquire_owned().await.expect("the window is never closed");
         let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(1).min(self.free.available_permits());
         if let Ok(more) = self.free.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(0)) {
@@ -55,21 +81,66 @@ impl Window {
     fn set(&self, units: usize) -> usize {
         self.units.replace(units.clamp(1, WINDOW_BYTES / UNIT_BYTES))
     }
+
+    fn grow_to(&self, units: usize) {
+        let before = self.set(units);
+        self.free.add_permits(self.units.get().saturating_sub(before));
+    }
+
+    /// How much longer than the way alone an answer took.
+    fn delay(&self, took: Duration) -> Duration {
+        let mut pace = self.pace.get();
+        pace.way = pace.way.min(took);
+        self.pace.set(pace);
+        took - pace.way
+    }
+
+    /// Whether an answer is late because of the way: it is no sooner than one for which twice as much was in flight. Answers to what was
+    /// sent before say nothing. Notes how long the way is.
+    fn is_far(&self, since: Instant, took: Duration) -> bool {
+        let mut pace = self.pace.get();
+        let Some(late) = pace.late.filter(|late| late.at <= since && self.units.get() * 2 <= late.units) else {
+            return false;
+        };
+        let is_far = took * 4 >= late.took * 3 && took <= WAY_MAX;
+        pace.late = None;
+        if is_far {
+            pace.way = took;
+        }
+        self.pace.set(pace);
+        is_far
+    }
+
+    fn forget_late(&self) {
+        self.pace.set(Pace { late: None, ..self.pace.get() });
+    }
+
+    fn note_late(&self, took: Duration, units: usize) {
+        let mut pace = self.pace.get();
+        if pace.late.is_none() {
+            pace.late = Some(LateAnswer { took, units, at: Instant::now() });
+            self.pace.set(pace);
+        }
+    }
 }
 
 impl Room {
     /// How many bytes it is for.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.taken.num_permits() * UNIT_BYTES
     }
 
     /// What was sent in it was answered: how long that took says how much may be in flight from now on.
-    pub(super) fn answered(mut self) {
+    pub(crate) fn answered(mut self) {
         let (took, units) = (self.since.elapsed(), self.window.units.get());
-        if took < SOON {
-            let before = self.window.set(units * 2);
-            self.window.free.add_permits(self.window.units.get() - before);
-        } else if took > LATE {
+        let delay = self.window.delay(took);
+        if delay < SOON {
+            self.window.forget_late();
+            self.window.grow_to(units * 2);
+        } else if delay > LATE && self.window.is_far(self.since, took) {
+            self.window.grow_to(units * 2);
+        } else if delay > LATE {
+            self.window.note_late(took, units);
             let least = units.div_ceil(2).max(units.saturating_sub(self.taken.num_permits()));
             self.window.set(least.max(1));
             // one stays in any case, as somebody may wait for it
@@ -85,7 +156,7 @@ mod tests {
     use super::*;
 
     /// The bytes that are in flight together, where each write is answered after what the line takes for all that is before it.
-    async fn in_flight(bytes_per_second: usize, writes: usize) -> usize {
+    async fn in_flight(bytes_per_second: usize, way: Duration, writes: usize) -> usize {
         let window = Window::new();
         let mut last = 0;
         for _ in 0..writes {
@@ -94,6 +165,7 @@ mod tests {
                 rooms.push(window.room(128 << 10).await);
             }
             last = rooms.iter().map(Room::bytes).sum();
+            tokio::time::sleep(way).await;
             for room in rooms {
                 tokio::time::sleep(Duration::from_secs_f64(room.bytes() as f64 / bytes_per_second as f64)).await;
                 room.answered();
@@ -102,14 +174,27 @@ mod tests {
         last
     }
 
+    /// A relative of F15: over a satellite, or to a master whose disk takes its time, each answer is late and the line is not slow.
+    #[tokio::test(start_paused = true)]
+    async fn a_long_way_is_no_slow_line() {
+        for way in [1_500, 2_500, 4_500].map(Duration::from_millis) {
+            let far = in_flight(10 << 20, way, 20).await;
+            assert!(far >= 1 << 20, "{way:?}: {far} bytes");
+            let far_and_slow = in_flight(8_000, way, 40).await;
+            assert!(far_and_slow <= 4 * UNIT_BYTES, "{way:?}, 64 kbit/s: {far_and_slow} bytes");
+        }
+        let too_far = in_flight(10 << 20, WAY_MAX * 2, 20).await;
+        assert!(too_far <= 2 * UNIT_BYTES, "nobody takes 10 s for a way: {too_far} bytes");
+    }
+
     /// F15: what is in flight over a slow line is soon gone, and so is what a `renew` waits for.
     #[tokio::test(start_paused = true)]
     async fn the_window_follows_the_line() {
-        let slow = in_flight(8_000, 20).await;
+        let slow = in_flight(8_000, Duration::ZERO, 20).await;
         assert!(slow <= 2 * UNIT_BYTES, "64 kbit/s: {slow} bytes");
-        let fast = in_flight(100 << 20, 20).await;
+        let fast = in_flight(100 << 20, Duration::ZERO, 20).await;
         assert_eq!(fast, WINDOW_BYTES);
-        let middle = in_flight(1 << 20, 40).await;
+        let middle = in_flight(1 << 20, Duration::ZERO, 40).await;
         assert!((256 << 10..=WINDOW_BYTES).contains(&middle), "8 Mbit/s: {middle} bytes");
     }
 
@@ -127,7 +212,8 @@ mod tests {
         assert_eq!(waits.await, UNIT_BYTES);
         for _ in 0..20 {
             let room = window.room(1 << 20).await;
-            tokio::time::sleep(LATE * 2).await;
+            let units = u32::try_from(room.bytes() / UNIT_BYTES).unwrap();
+            tokio::time::sleep(LATE * 2 * units).await;
             room.answered();
         }
         assert_eq!((window.units.get(), window.free.available_permits()), (1, 1));

@@ -6,8 +6,8 @@ use std::path::Path;
 
 /// The least limit of the groups that this process is in, in bytes; `None` where nothing limits it. `root`: `/`, or a likeness.
 ///
-/// A group's parents limit it too. In a container the path may be that of the host, while only its last part is mounted: a
-/// part that is not there limits nothing, and the top of what is mounted is looked at always.
+/// A group's parents limit it too. In a container the path may be the host's, while only its last part is mounted. A part that is
+/// not there limits nothing, and the top of what is mounted is always looked at.
 pub(super) fn memory(root: &Path) -> Option<u64> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     groups.lines().filter_map(|line| limit(root, line)).min()

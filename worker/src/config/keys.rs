@@ -4,7 +4,7 @@ use schema::values::Tier;
 use toml_file::reference::Absent::{Is, Means};
 use toml_file::reference::{Form, Key, Reference, Section};
 
-/// The keys of `worker.toml`.
+/// The keys of `worker.toml` with their forms and meanings.
 pub static WORKER_TOML: Reference = Reference {
     file: "worker.toml",
     about: "The worker's file, in its state directory (`--state`); all of it is optional, and so is the file. Relative paths are \
@@ -14,7 +14,7 @@ pub static WORKER_TOML: Reference = Reference {
 
 /// Bytes may be a bare number.
 const SIZE: Form = Form::Either(&[Form::Size, Form::Whole(0, i64::MAX)]);
-/// So may seconds.
+/// A time may be a bare number of seconds.
 const SPAN: Form = Form::Either(&[Form::Duration, Form::Whole(0, i64::MAX)]);
 
 const TOP: &[Key] = &[
@@ -35,7 +35,7 @@ const TOP: &[Key] = &[
     Key::new(
         "memory",
         SIZE,
-        Means("that of the machine, or of the container"),
+        Means("the memory of the machine, or of the container"),
         "\"4GiB\"",
         "memory that jobs can reserve; a number is bytes",
     ),
@@ -94,7 +94,7 @@ const TOP: &[Key] = &[
     Key::new(
         "step_memory",
         SIZE,
-        Means("nine tenths of that of the machine, or of the container"),
+        Means("nine tenths of the memory of the machine, or of the container"),
         "\"8GiB\"",
         "the most memory that the processes of one step may take together; a step that takes more is killed, and has failed; a number \
          is bytes; 0: any",

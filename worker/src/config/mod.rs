@@ -24,8 +24,8 @@ const CPUS_PER_SLOT: u16 = 2;
 const RESERVE: u64 = 1 << 30;
 /// How much output of a step is kept where the file says nothing, in bytes.
 const OUTPUT_MAX: u64 = 1 << 30;
-/// How many processes a step may have where the file says nothing: far more than a build that starts some for each core has, and far
-/// fewer than the 32,768 that many a machine has numbers for.
+/// How many processes a step may have where the file says nothing. It is far more than a build needs that starts some for each
+/// core. It is far fewer than the 32,768 for which many a machine has numbers.
 const PROCESSES: u64 = 4_096;
 /// How many files a process of a step may have open where the file says nothing. Programs that close or poll all that they could
 /// have are slow by a larger number.
@@ -40,7 +40,7 @@ const CPUS_MAX: f64 = 1_000_000.0;
 /// How long a step has to end by itself, from TERM to KILL.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
 
-/// Everything that a worker is told by its owner.
+/// Everything that its owner tells a worker.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub state: PathBuf,
@@ -171,7 +171,7 @@ impl Config {
         StepBounds { lack: try_out().or_else(|_| try_out()).err(), ..self.bounds.clone() }
     }
 
-    /// What the master is told of this worker, with what came of the tiers and of the limits of a step.
+    /// What the worker says of itself to the master, with what came of the tiers and of the limits of a step.
     pub fn description(&self, probes: Vec<TierProbe>, bounds: StepBounds) -> Description {
         let isolation = probes.iter().filter(|probe| probe.works()).map(|probe| probe.tier.clone()).collect();
         Description {

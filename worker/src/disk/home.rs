@@ -1,5 +1,5 @@
-//! Where a worker's state lies, so that a copy of its directory is known for one: what the copy says of steps is not its own,
-//! and nothing of them is the copy's to end.
+//! Where a worker's state lies, so that a copy of its directory is known for one. What the copy says of steps is not its own, and
+//! the copy must not end them.
 
 use crate::disk::atomic_file;
 use schema::values::Home;
@@ -22,9 +22,9 @@ pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
 pub(crate) enum Whose {
     /// The master let in a worker here.
     Own,
-    /// It was let in elsewhere.
+    /// The directory is a copy: the worker was let in elsewhere.
     Copy,
-    /// Nothing is noted, as in a new one and in those of 0.1.0, or this machine does not say where it lies.
+    /// Nothing is noted, as in a new directory and in one of 0.1.0, or this machine does not say where it lies.
     Unknown,
 }
 

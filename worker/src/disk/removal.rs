@@ -1,5 +1,5 @@
-//! Removes a directory that strangers filled: follows no symbolic link, undoes missing permissions, and takes any
-//! depth with a bounded stack and a bounded number of open directories.
+//! Removes a directory that strangers filled. It follows no symbolic link, undoes missing permissions, and takes any depth with a
+//! bounded stack and a bounded number of open directories.
 
 use std::ffi::{CStr, CString};
 use std::io;

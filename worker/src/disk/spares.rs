@@ -1,5 +1,5 @@
-//! Directories that are used again. To make files and to remove them costs more than all else that a short job needs, most
-//! of all where a file system looks for room among what was removed just before; to rename a directory costs little.
+//! Directories that are used again. To make files and to remove them costs more than all else that a short job needs. It costs
+//! most where a file system looks for room among what was removed just before. To rename a directory costs little.
 
 use crate::disk::private_dir::{is_own, private_dir};
 use crate::disk::removal::{remove_contended, remove_tree};

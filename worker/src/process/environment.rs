@@ -1,4 +1,4 @@
-//! The environment of a step, built from empty: what any program needs, what names the build, what the worker's owner
+//! The environment of a step, built from empty. It has what any program needs, what names the build, what the worker's owner
 //! passes on, and last what the pipeline says.
 
 use schema::values::{Assignment, ShortRef, StepPlan};
@@ -138,6 +138,7 @@ mod tests {
             idle_ms: 0,
             always: false,
             continue_on_failure: false,
+            reports: Vec::new(),
         }
     }
 

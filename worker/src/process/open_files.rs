@@ -28,7 +28,7 @@ pub(crate) fn tell(command: &mut Command) {
     }
 }
 
-/// In a supervisor, before it starts anything: takes the soft limit back that its worker had.
+/// Takes the soft limit back that the worker had, in a supervisor, before that starts anything.
 pub(crate) fn take_back() {
     let Some(before) = std::env::var(VARIABLE).ok().and_then(|text| text.parse::<u64>().ok()) else { return };
     let limit = getrlimit(Resource::Nofile);

@@ -1,5 +1,5 @@
-//! Where the supervisors of this worker's steps come from: a process that forks them, in a scope of its own where a service
-//! manager makes one, and otherwise a program for each.
+//! Where the supervisors of this worker's steps come from. A process forks them, in a scope of its own where a service manager
+//! makes one; otherwise each is a program.
 
 use crate::process::supervisor::{self, Prepared, ServiceManager, SupervisorForker};
 use std::io;

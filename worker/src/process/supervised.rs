@@ -14,7 +14,7 @@ const KNOCK_EVERY: Duration = Duration::from_millis(20);
 /// The longest line of a supervisor, in bytes. One that sends longer ones is taken for gone.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// What a supervisor says.
+/// What a supervisor says to its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Output(u64),
@@ -31,7 +31,7 @@ pub(crate) struct Supervised {
 }
 
 impl Supervised {
-    /// Starts the step.
+    /// Starts a step under a supervisor.
     pub(crate) fn start(world: &World, dir: &Path, step: u16, order: &Order) -> io::Result<Supervised> {
         Ok(Supervised::over(dir, step, world.machine.start(dir, step, order)?))
     }
@@ -105,8 +105,8 @@ pub(crate) enum Death {
     WithWorker { attempt: u16, is_alone: bool },
 }
 
-/// After so many attempts that ended their worker the job has failed, and does not run again: each ends the other jobs of the worker
-/// too. The first may be the fault of somebody else.
+/// After this many attempts that ended their worker the job has failed, and does not run again. Each of them ends the other jobs
+/// of the worker too. The first may be the fault of somebody else.
 const WORKERS_KILLED_MAX: u16 = 2;
 
 impl Death {

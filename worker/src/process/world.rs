@@ -108,7 +108,7 @@ pub trait Machine: Send + Sync {
 /// Where work on files is done that may block for long.
 #[derive(Clone, Copy, Debug)]
 pub enum BlockingWork {
-    /// On the threads of the runtime, so that the worker goes on meanwhile.
+    /// Work on the threads of the runtime, so that the worker goes on meanwhile.
     Threads,
     /// At once, in the calling task, because a simulation's clock would run ahead of a thread.
     Inline,

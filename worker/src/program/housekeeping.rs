@@ -1,5 +1,5 @@
-//! Keeps the worker's machine in order: workspaces that nobody used for long, or for which there is no room, are removed,
-//! and so are the temporary files of attempts that are no more, and processes that lost their supervisor.
+//! Keeps the worker's machine in order. It removes workspaces that nobody used for long, or for which there is no room. It also
+//! removes the temporary files of attempts that are no more, and processes that lost their supervisor.
 
 use crate::attempt::shared::AttemptShared;
 use crate::attempt::troubles::Topic;

@@ -1,5 +1,5 @@
-//! What a person or a service manager starts: the commands, the worker's life from start to end, and what it does beside its
-//! session with the master.
+//! What a person or a service manager starts: the commands, and the worker's life from start to end. It also holds what the
+//! worker does beside its session with the master.
 
 pub(crate) mod cli;
 pub(crate) mod control;

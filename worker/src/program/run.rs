@@ -1,5 +1,5 @@
-//! The worker as a function: takes up what an earlier process left, then connects again and again until it is told to
-//! end. Makes what all parts share, and starts each of them.
+//! The worker as a function: takes up what an earlier process left, then connects again and again until somebody ends it. Makes
+//! what all parts share, and starts each of them.
 
 use super::{control, housekeeping, service_notify};
 use crate::attempt::ledger::Ledger;
@@ -34,7 +34,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-/// How long the next try to connect waits, in milliseconds: first this, then twice as long each time, up to the second, so that
+/// How long the next try to connect waits, in milliseconds: first this, then twice as long each time, up to the second value. So
 /// a master that comes back is found soon and is not overrun.
 const BACKOFF_MIN_MS: u64 = 500;
 const BACKOFF_MAX_MS: u64 = 8_000;
@@ -46,18 +46,18 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// How often the lock is tried for: two seconds in all.
 const LOCK_TRIES: u32 = 40;
 
-/// Whether, and how, the worker is told from outside to end.
+/// Whether, and how, somebody outside asked the worker to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shutdown {
     #[default]
     No,
     /// End, while steps run on under their supervisors, and the next process takes them up.
     HandOver,
-    /// End all steps first.
+    /// All steps are ended first.
     Cancel,
 }
 
-/// How the worker ended.
+/// How the worker ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     Stopped,

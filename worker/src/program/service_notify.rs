@@ -1,5 +1,5 @@
-//! What this worker tells the service manager that runs it, where there is one: that it serves, whether it has its master, and
-//! that it is not stuck. How that is told stands in `system::systemd`.
+//! What this worker tells the service manager that runs it, where there is one. It tells that it serves, whether it has its
+//! master, and that it is not stuck. How it tells this stands in `system::systemd`.
 
 use system::systemd;
 use tokio::sync::watch;

@@ -1,5 +1,5 @@
-//! The unit with which systemd runs a worker, always one of the user that it runs as: a user may make scopes only under
-//! their own service manager, and each worker keeps its steps in one (`supervisor::scope`).
+//! The unit with which systemd runs a worker. It is always a unit of the user that the worker runs as. A user may make scopes
+//! only under their own service manager, and each worker keeps its steps in one (`supervisor::scope`).
 
 use crate::config::default_state;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(crate) fn prepare(state: &Path) -> Result<UnitFile, UnitError> {
     UnitFile::new(Instance::User, &name, text(&name, &program, &state)?)
 }
 
-/// Of a worker that is not the only one of its user.
+/// The name of the unit for a worker that is not the only one of its user.
 fn name_of(state: &Path) -> String {
     let plain = |char: char| if char.is_ascii_alphanumeric() || "_.-".contains(char) { char } else { '-' };
     let last = state.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();

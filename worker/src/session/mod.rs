@@ -50,8 +50,8 @@ const DISK_PAUSE: Duration = Duration::from_secs(10);
 const FLUSH_MAX: Duration = Duration::from_millis(100);
 /// How long the next try waits where the master gave no job, or did not accept a lease yet.
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
-/// How long more room than the master was told of waits for an offer that may be on its way, because to ask anew throws that one
-/// away.
+/// How long the worker waits for an offer that may be on its way before it tells the master of more room. To ask anew throws that
+/// offer away.
 const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a session is over.
@@ -429,7 +429,7 @@ impl Session {
     }
 }
 
-/// Waits until then, or for ever where no time is named.
+/// Waits until a time, or for ever where none is named.
 async fn sleep_until_some(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

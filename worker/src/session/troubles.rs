@@ -4,7 +4,7 @@ use crate::attempt::troubles::Troubles;
 use schema::wire;
 use schema::worker_capnp::session;
 
-/// Tells for as long as the session lasts. A master that does not know the call has no doctor for it, and is told in vain.
+/// Tells for as long as the session lasts. A master that does not know the call has no doctor for it, so the call is in vain.
 pub(super) async fn tell(troubles: &Troubles, session: &session::Client) -> ! {
     let mut changes = troubles.changes();
     let mut has_told = false;

@@ -1,4 +1,4 @@
-//! The one way in which a worker runs the `git` program: on directories of its own, with nothing to fetch from, no hooks
+//! The one way in which a worker runs the `git` program. It runs on directories of its own, with nothing to fetch from, no hooks
 //! and no configuration but what stands here. Knows nothing of stores and workspaces.
 
 use crate::process::isolation::spawn;
@@ -190,7 +190,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// For whoever feeds it: each piece that git takes is to be noted here.
+    /// The progress of the run, for whoever feeds it: each piece that git takes is to be noted here.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.clone()
     }

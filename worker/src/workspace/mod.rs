@@ -107,15 +107,20 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
 /// Locks a workspace again, by the name of its directory, as it is: for an attempt that outlived its worker. None: it is
 /// in use, or gone.
 pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
-    let dir = root.join(name);
-    if dir.parent() != Some(root) || name == TRASH {
+    if !is_name(name) {
         return Ok(None);
     }
+    let dir = root.join(name);
     Ok(lock(&dir, false)?.map(|lock| Workspace { root: root.to_owned(), dir, lock }))
 }
 
-/// Removes the workspaces that nobody used for so long, and what an earlier removal left; says how many. Blocks as long as
-/// that takes.
+/// Whether a workspace may have this name: it leads to one directory right below that of the workspaces.
+pub(crate) fn is_name(name: &str) -> bool {
+    name != TRASH && !name.contains(['/', '\0']) && !["", ".", ".."].contains(&name)
+}
+
+/// Removes the workspaces that nobody used for this long, and what an earlier removal left; says how many. Blocks as long as that
+/// takes.
 pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
     let mut removed = 0;
     let now = SystemTime::now();
@@ -138,7 +143,7 @@ pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
 }
 
 impl Workspace {
-    /// What a step sees.
+    /// The directory that a step sees.
     pub fn tree(&self) -> PathBuf {
         self.dir.join("tree")
     }
@@ -147,7 +152,7 @@ impl Workspace {
         &self.dir
     }
 
-    /// The checkout's own repository, which no step is told of.
+    /// The checkout's own repository, which no step knows of.
     pub(crate) fn git_dir(&self) -> PathBuf {
         self.dir.join("guild.git")
     }
@@ -298,6 +303,15 @@ fn empty_trash(root: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_workspace_lies_right_below_its_root() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["", ".", "..", "a/b", "/a", TRASH] {
+            assert!(reopen(root.path(), name).unwrap().is_none(), "{name}");
+        }
+        assert!(is_name("pyfoo-main.1"));
+    }
 
     #[test]
     fn a_lane_finds_its_directory_again_and_twins_do_not_meet() {

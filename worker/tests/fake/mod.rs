@@ -3,15 +3,18 @@
 
 #[path = "../../../schema/tests/common/fake_master.rs"]
 mod fake_master;
+mod files;
 
 use fake_master::{Core, Entrance};
+pub(crate) use files::Keeping;
+use files::{FileSink, StoredFile};
 use schema::gateway_capnp::gateway;
 use schema::limits::{self, LEASE};
 use schema::log_capnp::log_sink;
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{
     Assignment, Command, JobPlan, Outcome, Progress, Refusal, RefusalCode, Resources, SourceStamp, StepEnd, StepPlan,
-    Trust,
+    TestsReported, Trust,
 };
 use schema::wire;
 use schema::worker_capnp::{lease, session, step_report, worker, worker_desk};
@@ -43,6 +46,8 @@ pub(crate) struct Master {
     /// Reports that begin with the start, or the end, of these steps are refused once, as on a full disk.
     pub(crate) refused_starts: RefCell<Vec<u16>>,
     pub(crate) refused_ends: RefCell<Vec<u16>>,
+    /// What it makes of the files of attempts.
+    pub(crate) keeping: Cell<Keeping>,
     /// Of the protocol.
     pub(crate) version: Cell<u16>,
     token: Token,
@@ -55,6 +60,9 @@ pub(crate) struct Heard {
     pub(crate) logs: BTreeMap<u16, Vec<u8>>,
     /// Of step ends: (size, hash).
     pub(crate) seals: BTreeMap<u16, (u64, Vec<u8>)>,
+    /// What was said of the tests of each step, each time that it was.
+    pub(crate) tests: Vec<(u16, Option<TestsReported>)>,
+    pub(crate) files: BTreeMap<String, StoredFile>,
     pub(crate) outcome: Option<(Outcome, String)>,
     /// Leases that are over.
     ended: BTreeSet<u8>,
@@ -82,6 +90,7 @@ impl Master {
             is_full_for: Cell::new(0),
             refused_starts: RefCell::default(),
             refused_ends: RefCell::default(),
+            keeping: Cell::default(),
             version: Cell::new(2),
             token: reference.token.clone(),
         });
@@ -154,7 +163,10 @@ impl Master {
 
     fn hear_finish(&self, step: u16, end: StepEnd) {
         self.note(format!("finished {step} {}: {}", end.outcome, end.exit));
-        self.hear(|heard| drop(heard.seals.insert(step, (end.log_size, end.log_hash))));
+        self.hear(|heard| {
+            heard.seals.insert(step, (end.log_size, end.log_hash));
+            heard.tests.push((step, end.tests));
+        });
     }
 
     fn hear_end(&self, lease: u8, outcome: Outcome, reason: String) {
@@ -192,6 +204,7 @@ pub(crate) fn step(name: &str, script: &str) -> StepPlan {
         idle_ms: 0,
         always: false,
         continue_on_failure: false,
+        reports: Vec::new(),
     }
 }
 
@@ -429,6 +442,19 @@ impl lease::Server for Lease {
         Ok(())
     }
 
+    async fn artifact(
+        self: Rc<Self>,
+        params: lease::ArtifactParams,
+        mut results: lease::ArtifactResults,
+    ) -> capnp::Result<()> {
+        let path = params.get()?.get_path()?.to_string()?;
+        match self.0.keeping.get().sink_refusal()? {
+            Some(refusal) => wire::write_refusal(results.get().init_refusal(), &refusal),
+            None => results.get().set_sink(capnp_rpc::new_client(FileSink::new(&self.0, path))),
+        }
+        Ok(())
+    }
+
     async fn log(self: Rc<Self>, params: lease::LogParams, mut results: lease::LogResults) -> capnp::Result<()> {
         results.get().set_sink(capnp_rpc::new_client(Sink(self.0.clone(), params.get()?.get_step())));
         Ok(())
@@ -466,6 +492,7 @@ impl step_report::Server for Report {
             time: wire::read_time(params.get_time()),
             log_size: params.get_log_size(),
             log_hash: params.get_log_hash()?.to_vec(),
+            tests: None,
         };
         self.0.hear_finish(self.1, end);
         Ok(())

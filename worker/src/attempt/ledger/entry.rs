@@ -3,12 +3,13 @@
 use super::{ASSIGNMENT, Offered, Token};
 use crate::attempt::next::{AttemptResult, Halt, Next, StepEnd, is_cleanup, next};
 use crate::attempt::output::{Grown, Shipped, Spooled};
+use crate::attempt::test_reports::ReadTests;
 use crate::disk::atomic_file;
 use crate::process::environment::{mark, token_hex};
 use crate::process::supervisor::{Journal, Moment, StepFiles};
 use crate::process::world::BlockingWork;
 use crate::workspace::Workspace;
-use schema::values::{Assignment, Time};
+use schema::values::{Assignment, TestsReported, Time};
 use schema::worker_capnp::lease;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
@@ -63,18 +64,22 @@ pub(crate) struct Entry {
     notes: RefCell<Vec<String>>,
     /// The workspace, locked for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
-    /// Counts the changes of this attempt, and those of all attempts.
+    /// Counts the changes of this attempt, and the changes of all attempts.
     changed: (watch::Sender<u64>, watch::Sender<u64>),
 }
 
 /// What the master is to know of a step, and what it was told.
 pub(crate) struct Step {
-    /// When the step began.
+    /// When the step that runs began.
     pub(crate) started: watch::Sender<Option<Time>>,
     /// How much output there is.
     pub(crate) grown: watch::Sender<Grown>,
     /// How the step ended, and when.
     pub(crate) finished: watch::Sender<Option<(StepEnd, Time)>>,
+    /// What its test reports say. None: it has none, or they were not read.
+    pub(crate) tests: RefCell<Option<Rc<ReadTests>>>,
+    /// What the master is told of them, once all of it is stored there.
+    pub(crate) stored: RefCell<Option<TestsReported>>,
     /// Whether nothing of its log was ever sent.
     pub(crate) is_unsent: Cell<bool>,
     /// The log as the master has it, once all of it was sent on this connection.
@@ -167,7 +172,8 @@ impl Entry {
         self.step(step).grown.send_modify(|grown| grown.size = grown.size.max(size));
     }
 
-    pub(crate) fn step_ended(&self, step: u16, journal: &Journal) {
+    /// `tests`: what its test reports say, where they were read.
+    pub(crate) fn step_ended(&self, step: u16, journal: &Journal, tests: Option<ReadTests>) {
         if journal.survivors > 0 {
             self.has_survivors.set(true);
         }
@@ -175,7 +181,12 @@ impl Entry {
         let known = self.step(step);
         known.started.send_if_modified(|started| started.replace(journal.started).is_none());
         known.grown.send_replace(Grown { size: journal.size, is_final: true });
-        self.end_step(step, StepEnd::of(journal, plan.continue_on_failure), journal.ended);
+        let mut end = StepEnd::of(journal, plan.continue_on_failure);
+        if let Some(why) = tests.as_ref().and_then(|tests| tests.lacks.first()) {
+            end = end.lacking(why.clone(), plan.continue_on_failure);
+        }
+        known.tests.replace(tests.map(Rc::new));
+        self.end_step(step, end, journal.ended);
     }
 
     pub(crate) fn step_skipped(&self, step: u16, at: Time) {
@@ -295,9 +306,14 @@ impl Entry {
 
     /// Goes on with the time that an earlier process may have begun.
     pub(super) fn resume_cleanup(&self) -> io::Result<()> {
-        if let Some(noted) = atomic_file::read(&self.dir.join(CLEANUP))? {
-            self.cleanup_end.set(Some(Moment(serde_json::from_slice(&noted)?)));
+        match atomic_file::read(&self.dir.join(CLEANUP))? {
+            Some(noted) => self.note_cleanup(&noted),
+            None => Ok(()),
         }
+    }
+
+    pub(super) fn note_cleanup(&self, noted: &[u8]) -> io::Result<()> {
+        self.cleanup_end.set(Some(Moment(serde_json::from_slice(noted)?)));
         Ok(())
     }
 
@@ -325,7 +341,7 @@ impl Entry {
         self.tell();
     }
 
-    /// None: the master has not given it to this process yet.
+    /// When the lease ends. None: the master has not given it to this process yet.
     pub(crate) fn lease_end(&self) -> Option<Moment> {
         self.held.get().map(|held| held.end)
     }
@@ -375,6 +391,8 @@ impl Step {
             started: watch::Sender::new(None),
             grown: watch::Sender::default(),
             finished: watch::Sender::new(None),
+            tests: RefCell::default(),
+            stored: RefCell::default(),
             is_unsent: Cell::new(true),
             shipped: Cell::new(None),
             is_known: Cell::new(false),
@@ -384,6 +402,7 @@ impl Step {
     /// Has everything told again, because whoever was told of it may have lost it.
     pub(crate) fn tell_again(&self) {
         self.shipped.set(None);
+        self.stored.take();
         self.is_known.set(false);
     }
 }

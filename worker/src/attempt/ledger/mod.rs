@@ -1,4 +1,4 @@
-//! What this worker has in hand: each attempt from its offer until the master knows its end, in memory and in a directory
+//! What this worker has in hand: each attempt from its offer until the master knows its end. It is in memory and in a directory
 //! of its own, from which the next worker process takes it up. Starts nothing and calls nobody.
 //!
 //! ```text
@@ -41,7 +41,7 @@ pub(crate) type Token = [u8; 16];
 pub(crate) struct Ledger {
     dir: PathBuf,
     spares: Spares,
-    /// This start of the machine, with which the clock of leases began.
+    /// The boot id of this start of the machine, with which the clock of leases began.
     boot: String,
     blocking: BlockingWork,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
@@ -90,20 +90,15 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// What another start of the machine left is not taken up: its clock is not ours, none of it runs, and a loss of power
-    /// takes from files what was not synced, such as that a step began.
+    /// What another start of the machine left is not taken up, because its clock is not ours and none of it runs. A loss of power
+    /// also takes from files what was not synced, such as that a step began.
     fn load(&self, dir: &Path, workspaces: &Path) -> io::Result<Entry> {
-        let noted = std::fs::read(dir.join(ASSIGNMENT))?;
-        let mut lines = noted.split(|byte| *byte == b'\n');
-        let offered: Offered = serde_json::from_slice(lines.next().unwrap_or_default())?;
+        let (offered, name) = read_offer(&std::fs::read(dir.join(ASSIGNMENT))?)?;
         if !offered.boot.is_empty() && offered.boot != self.boot {
             return Err(io::Error::other("the machine was started again"));
         }
-        known_plan_version(offered.assignment.plan_version).map_err(io::Error::other)?;
         let halt = atomic_file::read(&dir.join("halt.json"))?;
         let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
-        // a line that was cut short is none
-        let name: Option<String> = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
         // where a worker of 0.1.0 noted it
         let name = name.or_else(|| std::fs::read_to_string(dir.join("workspace")).ok());
         let workspace = name.map(|name| workspace::reopen(workspaces, &name)).transpose()?.flatten();
@@ -249,6 +244,53 @@ struct Offered {
     #[serde(default)]
     boot: String,
     assignment: Assignment,
+}
+
+/// Reads the file of an offer: the offer, and the name of its workspace, where that stands behind it.
+fn read_offer(noted: &[u8]) -> io::Result<(Offered, Option<String>)> {
+    let mut lines = noted.split(|byte| *byte == b'\n');
+    let offered: Offered = serde_json::from_slice(lines.next().unwrap_or_default())?;
+    known_plan_version(offered.assignment.plan_version).map_err(io::Error::other)?;
+    // a line that was cut short is none
+    let name = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
+    Ok((offered, name))
+}
+
+/// A door for `tests/fuzz`, which plays the files of an attempt and asks what comes of them.
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz {
+    use super::*;
+    use crate::attempt::next::{Next, next};
+    use crate::process::supervisor::{Journal, Limits, parts_of_order};
+
+    /// Takes an attempt up from its files, lets its steps end as their journals say, and answers how many steps it went through.
+    pub(crate) fn take_up(offer: &[u8], halt: &[u8], cleanup: &[u8], orders: &[&[u8]]) -> Option<usize> {
+        let (offered, name) = read_offer(offer).ok()?;
+        name.iter().for_each(|name| assert!(!workspace::is_name(name) || !name.contains('/'), "{name}"));
+        let halt = serde_json::from_slice(halt).ok();
+        let count = offered.assignment.job.steps.len();
+        let entry =
+            Entry::new(PathBuf::from("/nonexistent"), offered, BlockingWork::Inline, halt, None, watch::Sender::new(0));
+        entry.may_be_known();
+        let _ = entry.note_cleanup(cleanup);
+        let mut journals = orders.iter().map(|bytes| journal_in(bytes));
+        for went in 0..=count {
+            entry.time_left(Moment(1_000));
+            entry.stop_reason();
+            match next(&entry.assignment.job, &entry.ended(), entry.halt().as_ref()) {
+                Next::Done(_) => return Some(went),
+                Next::Skip(step) => entry.step_skipped(step, schema::values::Time(1)),
+                Next::Run(step) | Next::CleanUp(step) => entry.step_ended(step, &journals.next().flatten()?, None),
+            }
+        }
+        panic!("{count} steps, and more of them are to run")
+    }
+
+    fn journal_in(bytes: &[u8]) -> Option<Journal> {
+        let (order, journal) = parts_of_order(bytes);
+        let Limits { output_max, .. } = order.map(|order| order.limits)?;
+        journal.map(|journal| Journal { size: journal.size.min(output_max), ..journal })
+    }
 }
 
 #[cfg(test)]

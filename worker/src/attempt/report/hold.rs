@@ -1,6 +1,5 @@
-//! When the start of a step is told: at once, unless the master has not answered earlier reports of this connection yet.
-//! Then it may wait a little for the step's end and go with it: where many short steps run, each costs one call instead of
-//! two.
+//! When the start of a step is told: at once, unless the master has not answered earlier reports of this connection yet. Then it
+//! may wait a little for the step's end and go with it. Where many short steps run, each costs one call instead of two.
 
 use crate::attempt::output::Grown;
 use std::rc::Rc;

@@ -1,6 +1,6 @@
-//! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the end of all.
-//! What was acknowledged is not said again on this connection. On the next one everything is, until the end of all was
-//! acknowledged: it costs little where the master has it, and what the master lost it gets.
+//! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the end of all. What was
+//! acknowledged is not said again on this connection. On the next connection all of it is said again, until the end of all was
+//! acknowledged. That costs little where the master has it, and brings what the master lost.
 //!
 //! The end of all is said with the end of the last step, or right behind it, not after its acknowledgement: both share a
 //! commit.
@@ -14,24 +14,25 @@ pub(crate) use reporter::AttemptReporter;
 use crate::attempt::ledger::{Entry, Step};
 use crate::attempt::next::{self, AttemptResult};
 use crate::attempt::output::{ShipError, Shipped, dropped, ship};
+use crate::attempt::test_reports::{StoreError, store};
 use crate::attempt::window::Window;
 use futures::future::{try_join, try_join_all};
 use hold::goes_with_end;
 use reporter::StepReporter;
-use schema::values::{Outcome, Refusal, StepEnd, Time};
+use schema::values::{Outcome, Refusal, StepEnd, TestsReported, Time};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use system::fail_point::fail_point;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
-/// How long a report that the master does not take waits for the next try: first this, then twice as long each time, up to the
-/// second.
+/// How long a report that the master does not take waits for the next try. It is first this, then twice as long each time, up to
+/// the second value.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
-/// How reporting ended.
+/// How the reporting of an attempt ended.
 #[derive(Debug)]
 pub(crate) enum Reported {
     /// The master knows the end of the attempt.
@@ -53,6 +54,7 @@ pub(crate) async fn report(entry: Rc<Entry>, reporter: AttemptReporter, window: 
         window,
         untold: watch::Sender::new((0..count).collect()),
         ending: Cell::new(Ending::Untold),
+        storing: Mutex::new(()),
     };
     let connection = &connection;
     let steps = (0..count).map(|step| persist(&entry, move || connection.step(step)));
@@ -102,6 +104,8 @@ struct ConnectionReport<'a> {
     /// The steps whose end is not on its way yet.
     untold: watch::Sender<BTreeSet<u16>>,
     ending: Cell<Ending>,
+    /// Held while files of one step are sent: a master takes few of an attempt at once.
+    storing: Mutex<()>,
 }
 
 /// Which report tells the end of the attempt.
@@ -129,6 +133,16 @@ impl From<ShipError> for Trouble {
         match error {
             ShipError::Stale(refusal) => Trouble::Stale(refusal),
             ShipError::Call(error) => Trouble::Call(error),
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        match error {
+            StoreError::Stale(refusal) => Trouble::Stale(refusal),
+            StoreError::NotYet(refusal) => Trouble::Refused(refusal),
+            StoreError::Call(error) => Trouble::Call(error),
         }
     }
 }
@@ -165,7 +179,7 @@ impl ConnectionReport<'_> {
         let reporter = self.reporter.step(index);
         let Some(at) = has_begun else {
             // nothing at the master holds the end of all back for a step that it does not know of
-            self.say_finished(&reporter, index, None, Shipped::nothing()).await?.await?;
+            self.say_finished(&reporter, index, None, Shipped::nothing(), None).await?.await?;
             tell();
             return Ok(());
         };
@@ -183,8 +197,9 @@ impl ConnectionReport<'_> {
         let follow = async {
             let shipped = self.ship(&reporter, index).await?;
             self.finish_of(index).await?;
+            let tests = self.store(index).await?;
             let start = (!is_start_known.get()).then_some(at);
-            let answered = self.say_finished(&reporter, index, start, shipped).await;
+            let answered = self.say_finished(&reporter, index, start, shipped, tests).await;
             is_end_said.send_replace(true);
             answered
         };
@@ -219,6 +234,20 @@ impl ConnectionReport<'_> {
         Ok(shipped)
     }
 
+    /// Stores what was read of the step's test reports at the master, and answers what is told of it. An older master, which does
+    /// not know of tests, is told nothing.
+    async fn store(&self, index: u16) -> Result<Option<TestsReported>, Trouble> {
+        let step = self.entry.step(index);
+        let Some(tests) = step.tests.borrow().clone().filter(|_| self.reporter.batches()) else { return Ok(None) };
+        if let Some(stored) = &*step.stored.borrow() {
+            return Ok(Some(stored.clone()));
+        }
+        let _turn = self.storing.lock().await;
+        let stored = store(self.reporter.lease(), &self.entry.files(index), index, &tests, &self.window).await?;
+        step.stored.replace(Some(stored.clone()));
+        Ok(Some(stored))
+    }
+
     /// Tells how a step ended, once it has, and answers a future that waits for the answer.
     async fn say_finished<'a>(
         &'a self,
@@ -226,6 +255,7 @@ impl ConnectionReport<'_> {
         index: u16,
         start: Option<Time>,
         shipped: Shipped,
+        tests: Option<TestsReported>,
     ) -> Result<impl Future<Output = Result<(), Trouble>> + use<'a>, Trouble> {
         let step = self.entry.step(index);
         let (end, at) = self.finish_of(index).await?;
@@ -236,7 +266,7 @@ impl ConnectionReport<'_> {
         }
         let ends_all = result.is_some();
         let log_hash = shipped.hash.map(|hash| hash.to_vec()).unwrap_or_default();
-        let end = StepEnd { outcome: end.outcome, exit: end.exit, time: at, log_size: shipped.size, log_hash };
+        let end = StepEnd { outcome: end.outcome, exit: end.exit, time: at, log_size: shipped.size, log_hash, tests };
         let outcome = end.outcome;
         let answer = reporter.finished(start, end, result);
         Ok(async move {

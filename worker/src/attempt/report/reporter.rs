@@ -1,4 +1,4 @@
-//! The calls by which a master is told of an attempt: since version 2 of the protocol in few calls, before that step by step.
+//! The calls by which a master hears of an attempt: since version 2 of the protocol in few calls, before that step by step.
 
 use super::{Trouble, Unanswered};
 use crate::attempt::next::AttemptResult;
@@ -33,6 +33,10 @@ impl AttemptReporter {
 
     pub(super) fn unanswered(&self) -> &Unanswered {
         &self.unanswered
+    }
+
+    pub(super) fn lease(&self) -> &lease::Client {
+        &self.lease
     }
 
     /// Whether one call can tell several things.

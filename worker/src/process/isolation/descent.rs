@@ -15,8 +15,8 @@ pub(crate) fn signal_descendants(ancestor: Pid, signal: Signal) {
     }
 }
 
-/// Sends `signal` to the process group that `leader` led, and to those that descend from `ancestor` in other groups: to each
-/// once, since many a program takes a second one for impatience.
+/// Sends `signal` to the process group that `leader` led, and to the processes that descend from `ancestor` in other groups. Each
+/// gets it once, since many a program takes a second one for impatience.
 pub(crate) fn signal_group_and_others(ancestor: Pid, leader: Pid, signal: Signal) {
     let others: Vec<Pid> = descendants(ancestor).into_iter().filter(|pid| !is_in_group(*pid, leader)).collect();
     let _ = kill_process_group(leader, signal);
@@ -25,7 +25,7 @@ pub(crate) fn signal_group_and_others(ancestor: Pid, leader: Pid, signal: Signal
     }
 }
 
-/// Names, as `ps` shows them, of those that descend from `ancestor` and run, in the order of their start, about.
+/// The names, as `ps` shows them, of the processes that descend from `ancestor` and run, roughly in the order of their start.
 pub(crate) fn names(ancestor: Pid) -> Vec<String> {
     names_of(descendants(ancestor))
 }
@@ -189,7 +189,7 @@ pub(super) fn threads(pid: Pid) -> Option<u64> {
     stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(17)?.parse().ok()
 }
 
-/// The line of proc_pid_stat(5). The name of the program in it may be no text, and is made one.
+/// The line of proc_pid_stat(5). The name of the program in it may not be valid text, and is then converted.
 fn stat(pid: Pid) -> Option<String> {
     Some(String::from_utf8_lossy(&read(pid, "stat")?).into_owned())
 }
@@ -209,12 +209,12 @@ struct Kin {
 }
 
 impl Kin {
-    /// Also of what looks like a zombie: the first thread may be gone while others run.
+    /// Reads the kin of a process, also of what looks like a zombie: the first thread may be gone while others run.
     fn of(pid: Pid) -> Option<Kin> {
         Kin::parse(&stat(pid)?)
     }
 
-    /// See proc_pid_stat(5).
+    /// Reads the file that proc_pid_stat(5) describes.
     fn parse(stat: &str) -> Option<Kin> {
         // the name stands in parentheses and may itself hold some
         let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(1);

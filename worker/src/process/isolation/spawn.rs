@@ -1,4 +1,4 @@
-//! Starts the process of a step, and the process that does so. The only module with unsafe code: what must happen between
+//! Starts the process of a step, and the process that does so. The only module of the worker with unsafe code: what must happen between
 //! fork and exec, and descriptors that belong to nobody yet.
 #![expect(unsafe_code, reason = "fork, pre_exec, and closing descriptors that this process inherited")]
 
@@ -22,9 +22,9 @@ pub(crate) fn close_inherited() {
     }
 }
 
-/// Starts a step with this whole environment in an absolute directory, and answers the reading end of the one pipe that takes
-/// both of its outputs. The step leads a process group of its own, and dies with the calling thread. `files`: how many files each of
-/// its processes may have open, where somebody says.
+/// Starts a step with this whole environment in an absolute directory. Answers the reading end of the one pipe that takes both of
+/// its outputs. The step leads a process group of its own, and dies with the calling thread. `files`: how many files each of its
+/// processes may have open, where somebody says.
 pub(crate) fn spawn(
     argv: &[String],
     env: &[(String, String)],
@@ -87,13 +87,13 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_AS, libc::RLIM_INFINITY),
 ];
 
-/// The least that a step gets, and the most that it may ask for. Files: a worker may have as many as the system lets it, which is for its own
-/// connections, and programs that close or poll all that they could have are slow by it.
+/// The least that a step gets, and the most that it may ask for. Limits the open files. A worker may have as many as the system
+/// lets it, for its own connections. Programs that close or poll all files that they could have are slow by it.
 const FILES: (libc::rlim_t, libc::rlim_t) = (1_024, 65_536);
 
 /// The file by which the kernel chooses what to kill where a machine is out of memory.
 const BLAME_FILE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
-/// What stands in it for a step at the least. Whatever runs as usual has 0, and 1,000 is the most: half of that lets a step go
+/// What stands in it for a step at the least. Whatever runs as usual has 0, and 1,000 is the most. Half of that lets a step go
 /// before the worker, before its supervisor and before other services.
 const BLAME: i32 = 500;
 
@@ -120,8 +120,8 @@ const DEFAULT_ACTION: [u64; 8] = [0; 8];
 /// A set of 64 signals.
 const SIGNAL_SET_BYTES: usize = 8;
 
-/// Takes away what whoever started us left to its children: signals that are ignored or blocked, the umask, and soft limits
-/// that are lower than usual. A hard limit holds, since it cannot be raised. Bounds what a step may have of files.
+/// Takes away what whoever started us left to its children: ignored or blocked signals, the umask, and soft limits that are lower
+/// than usual. A hard limit holds, since it cannot be raised. Bounds what a step may have of files.
 fn forget_origin(files_max: libc::rlim_t) {
     // SAFETY: called between fork and exec, where each of these may be; the structures live on this stack.
     unsafe {

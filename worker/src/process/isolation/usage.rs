@@ -33,17 +33,17 @@ pub(crate) fn threads(pids: &[Pid]) -> u64 {
     pids.iter().filter_map(|pid| descent::threads(*pid)).sum()
 }
 
-/// The memory of these processes, in bytes. It is only measured exactly where a first, cheap sum is above `enough`, because that sum
-/// counts what a process shares with its children once for each of them.
+/// The memory of these processes, in bytes. It is only measured exactly where a first, cheap sum is above `enough`. That sum
+/// counts what a process shares with its children once for each child.
 pub(crate) fn memory(pids: &[Pid], enough: u64) -> u64 {
     let at_most: u64 = pids.iter().filter_map(|pid| part(*pid, "status", AT_MOST)).sum();
     if at_most > enough { pids.iter().filter_map(|pid| exact(*pid)).sum() } else { at_most }
 }
 
-/// Lines of proc_pid_status(5). Pages of files that a process has mapped are left out, because the kernel takes those back, and so is
-/// what lies in swap, because the limit is for memory.
+/// Lines of proc_pid_status(5). Pages of files that a process has mapped are left out, because the kernel takes those back. What
+/// lies in swap is left out too, because the limit is for memory.
 const AT_MOST: &[&str] = &["RssAnon:", "RssShmem:"];
-/// Lines of `smaps_rollup`, in which a page that several processes share counts in part for each of them.
+/// Lines of `smaps_rollup`. A page that several processes share counts there in part for each process.
 const EXACT: &[&str] = &["Pss_Anon:", "Pss_Shmem:"];
 
 /// The memory of a process without what others pay for. Where the kernel does not tell it, as of a process of another user, the

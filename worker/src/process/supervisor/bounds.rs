@@ -23,9 +23,9 @@ const THREADS_PER_PROCESS: u64 = 8;
 /// The limits of a running step's processes and memory, and when to look next.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    /// 0: without a limit.
+    /// The most processes; 0: any number.
     processes: u64,
-    /// In bytes. 0: without a limit.
+    /// The most memory in bytes.
     memory: u64,
     next: Moment,
 }
@@ -40,8 +40,8 @@ impl Bounds {
         (self.processes > 0 || self.memory > 0).then_some(self.next)
     }
 
-    /// Why the step must be killed now. Looks only where it is time, and no more than it must: what the whole machine does not
-    /// have no step has, and processes are counted before their threads and their memory are looked at one by one.
+    /// Why the step must be killed now. Looks only where it is time, and no more than it must. What the whole machine does not
+    /// have no step has. Processes are counted before their threads and their memory are looked at one by one.
     pub(super) fn excess(&mut self, tier: Tier, main: Pid, now: Moment) -> Option<String> {
         if self.next()? > now {
             return None;

@@ -93,7 +93,8 @@ struct Socket {
 }
 
 impl Socket {
-    /// With the attempt's name in its path where that is short enough, so that it is seen which attempts live.
+    /// The socket of a step, with the attempt's name in its path where that is short enough, so that it is seen which attempts
+    /// live.
     fn of(files: &StepFiles) -> io::Result<Socket> {
         let socket = files.socket();
         let name = Path::new(socket.file_name().unwrap_or_default());

@@ -82,8 +82,8 @@ impl SupervisorForker {
     }
 }
 
-/// Adds the words with which a program of ours becomes a supervisor, or the process that forks them, and takes away what is
-/// for the worker alone: it is not for what outlives the worker to speak for it to the service manager.
+/// Adds the words with which a program of ours becomes a supervisor, or the process that forks them. It takes away what is for
+/// the worker alone, because what outlives the worker must not speak for it to the service manager.
 pub(super) fn become_supervisor<A: AsRef<OsStr>>(command: &mut Command, arguments: impl IntoIterator<Item = A>) {
     command.arg(super::SUPERVISE).args(arguments);
     for name in systemd::VARIABLES {

@@ -1,6 +1,6 @@
-//! The supervisor of a step, of one at a time: a small process between the worker and the step, which outlives the worker.
-//! It is the parent of the step, keeps its output and its limits, ends it with all that it started, and writes down how
-//! it ended. It knows nothing of the master: the worker tells it how long the lease lasts.
+//! The supervisor of a step, of one at a time: a small process between the worker and the step, which outlives the worker. It is
+//! the parent of the step, keeps its output and its limits, and ends it with all that it started. Then it writes down how the
+//! step ended. It knows nothing of the master: the worker tells it how long the lease lasts.
 //!
 //! Everything it needs is in the attempt's directory ([`StepFiles`]); it runs on one thread and without a runtime. Its
 //! standard input is a socket to the worker, its standard output the locked order.
@@ -24,7 +24,7 @@ pub use forker::SupervisorForker;
 pub use order::{Journal, KillCause, Limits, Order, OrderSlot, StepFiles, shortened};
 pub(crate) use probe::{PROBE_MAX, probe, probe_bounds};
 pub use scope::{ServiceManager, service_manager};
-pub(crate) use spool::MARK_BYTES;
+pub(crate) use spool::{MARK_BYTES, append_notes};
 pub use start::{Prepared, connect, prepare};
 
 use crate::process::isolation::{establish, spawn};
@@ -149,4 +149,11 @@ fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
             | io::ErrorKind::ArgumentListTooLong
     ) || error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error());
     (if is_code { KillCause::Impossible(text.clone()) } else { KillCause::Broken(text.clone()) }, text)
+}
+
+/// A door for `tests/fuzz`: the order and the journal in the bytes of an order's file.
+#[cfg(feature = "fuzz")]
+pub(crate) fn parts_of_order(bytes: &[u8]) -> (Option<Order>, Option<Journal>) {
+    let found = order::OrderFile::of(bytes.to_owned());
+    (serde_json::from_slice(found.order()).ok(), found.slot.and_then(|slot| found.journal_at(slot)))
 }

@@ -18,7 +18,7 @@ const SLOT_BYTES: usize = 4096;
 const BEGUN: u8 = b'*';
 /// The longest text of a cause or an exit, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
-/// The longest such text as JSON has it, in bytes, where a control character has six: a journal has at most two of them, and its
+/// The longest such text as JSON has it, in bytes, where a control character has six. A journal has at most two of them, and its
 /// numbers and names have some 200 bytes, so that it fits into its slot.
 const REASON_JSON_MAX: usize = 1_900;
 
@@ -26,7 +26,7 @@ const REASON_JSON_MAX: usize = 1_900;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub argv: Vec<String>,
-    /// The whole environment.
+    /// The whole environment of the step.
     pub env: Vec<(String, String)>,
     /// The directory in which the step runs, as an absolute path.
     pub dir: PathBuf,
@@ -88,7 +88,7 @@ pub struct Journal {
     pub ended: Time,
     /// The final size of the spool, in bytes.
     pub size: u64,
-    /// How many processes could not be killed, such as those of another user.
+    /// How many processes could not be killed, such as processes of another user.
     #[serde(default)]
     pub survivors: u32,
 }
@@ -159,7 +159,7 @@ impl StepFiles {
         step.is_some_and(|(step, ending)| step.parse::<u16>().is_ok() && ["order", "log", "marks"].contains(&ending))
     }
 
-    /// Where a supervisor's socket is; see [`super::door`].
+    /// The path of a supervisor's socket; see [`super::door`].
     pub(super) fn socket(&self) -> PathBuf {
         self.named("sock")
     }
@@ -172,12 +172,13 @@ impl StepFiles {
         self.step
     }
 
-    fn named(&self, ending: &str) -> PathBuf {
+    /// The file of the step with this ending.
+    pub(crate) fn named(&self, ending: &str) -> PathBuf {
         self.dir.join(format!("step-{}.{ending}", self.step))
     }
 
     /// Writes the order, and the slot for the journal in the line behind it. The file is locked for as long as it, or a copy of
-    /// its descriptor, is open: the supervisor gets one, so that whoever finds it unlocked knows that there is no supervisor.
+    /// its descriptor, is open. The supervisor gets a copy, so that whoever finds it unlocked knows that there is no supervisor.
     pub fn write_order(&self, order: &Order) -> io::Result<File> {
         let mut file = self.open_order()?;
         let mut line = serde_json::to_vec(order)?;
@@ -276,7 +277,7 @@ impl StepFiles {
     pub fn read_journal(&self) -> io::Result<Option<Journal>> {
         let found = self.read()?;
         match found.slot {
-            Some(slot) => Ok(serde_json::from_slice(found.bytes.get(slot + 1..).unwrap_or_default()).ok()),
+            Some(slot) => Ok(found.journal_at(slot)),
             None => self.read_journal_before(),
         }
     }
@@ -287,9 +288,7 @@ impl StepFiles {
     }
 
     fn read(&self) -> io::Result<OrderFile> {
-        let bytes = std::fs::read(self.order())?;
-        let slot = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
-        Ok(OrderFile { bytes, slot })
+        std::fs::read(self.order()).map(OrderFile::of)
     }
 }
 
@@ -318,14 +317,24 @@ impl OrderSlot {
 }
 
 /// An order's file as it was read: the order, and behind it the slot for the journal.
-struct OrderFile {
+pub(super) struct OrderFile {
     bytes: Vec<u8>,
     /// Where the slot for the journal begins, in bytes. None: a worker of 0.1.0 wrote the order, which has none.
-    slot: Option<usize>,
+    pub(super) slot: Option<usize>,
 }
 
 impl OrderFile {
-    fn order(&self) -> &[u8] {
+    pub(super) fn of(bytes: Vec<u8>) -> OrderFile {
+        let slot = bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+        OrderFile { bytes, slot }
+    }
+
+    /// The journal in the slot. None: nobody wrote it whole.
+    pub(super) fn journal_at(&self, slot: usize) -> Option<Journal> {
+        serde_json::from_slice(self.bytes.get(slot + 1..).unwrap_or_default()).ok()
+    }
+
+    pub(super) fn order(&self) -> &[u8] {
         &self.bytes[..self.slot.unwrap_or(self.bytes.len())]
     }
 
@@ -334,7 +343,7 @@ impl OrderFile {
     }
 }
 
-/// At most 1 KiB of a text, and less of one that is long as JSON, so that it fits into the slot of the journal.
+/// At most 1 KiB of a text, so that it fits into the slot of the journal. It is less of a text that is long as JSON.
 pub fn shortened(text: &str) -> String {
     let mut room = REASON_JSON_MAX;
     let fits = |letter: &char| room.checked_sub(json_bytes(*letter)).map(|left| room = left).is_some();
@@ -398,8 +407,8 @@ mod tests {
         assert_eq!(files.take_order().unwrap().0, order);
     }
 
-    /// What stands twice in a journal, full of characters that JSON writes with six bytes, took more than the slot, and so more than
-    /// the room that was taken ahead for it.
+    /// Some texts stand twice in a journal, full of characters that JSON writes with six bytes. They took more than the slot, and
+    /// so more than the room that was taken ahead for it.
     #[test]
     fn any_journal_fits_into_its_slot() {
         let (_dir, files, order) = ordered();

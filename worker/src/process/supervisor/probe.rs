@@ -1,5 +1,5 @@
 //! Tries a tier of isolation on this machine, so that a worker offers no tier that it cannot give. A process of this program
-//! becomes what a supervisor of the tier becomes, starts a step that does its worst, and looks whether it can end all of it.
+//! becomes what a supervisor of the tier becomes. It starts a step that does its worst, and looks whether it can end all of it.
 
 use super::SUPERVISE;
 use super::forker::become_supervisor;
@@ -92,7 +92,7 @@ pub(super) fn serve(word: &str) -> ExitCode {
     say(tried)
 }
 
-/// As [`serve`], of the try to measure a step.
+/// Serves the try to measure a step, as [`serve`] does for a tier.
 pub(super) fn serve_bounds() -> ExitCode {
     say(measure_step())
 }

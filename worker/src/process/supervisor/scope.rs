@@ -1,5 +1,5 @@
-//! Where supervisors are kept when systemd runs the worker: in a scope beside its unit (systemd.scope(5)), so that what
-//! happens to the unit, as a stop or an upgrade, does not happen to them. Starts nothing itself.
+//! Where supervisors are kept when systemd runs the worker: in a scope beside its unit (systemd.scope(5)). So what happens to the
+//! unit, as a stop or an upgrade, does not happen to them. Starts nothing itself.
 //!
 //! One scope holds the process that forks supervisors, with all that comes from it. To make a scope takes systemd longer than
 //! many a job takes, so it is made ahead of them.

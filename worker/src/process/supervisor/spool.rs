@@ -1,11 +1,12 @@
 //! A step's output on disk: its bytes as they came, and beside them when they came. Written here, read by
 //! [`crate::attempt::output`].
 
+use super::StepFiles;
 use super::clock::{Moment, wall};
 use schema::limits::grouped;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use system::tail::Tail;
 
@@ -92,10 +93,7 @@ impl Spool {
             return Ok(());
         }
         self.marked = Some(now);
-        let mut mark = [0; MARK_BYTES];
-        mark[..8].copy_from_slice(&self.size.to_le_bytes());
-        mark[8..].copy_from_slice(&wall().0.to_le_bytes());
-        self.marks.write(&mark)
+        self.marks.write(&mark_at(self.size))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -104,6 +102,39 @@ impl Spool {
         self.is_amid_line = bytes.last().map_or(self.is_amid_line, |last| *last != b'\n');
         Ok(())
     }
+}
+
+/// Appends lines of the worker's to the spool of a step that has ended, behind its first `size` bytes. Answers the size that the
+/// spool has then. What is appended again comes to the same place.
+pub(crate) fn append_notes(files: &StepFiles, size: u64, notes: &[String]) -> io::Result<u64> {
+    let open = |path| File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let (log, marks) = (open(files.spool())?, open(files.marks())?);
+    let mut last = [b'\n'];
+    if let Some(at) = size.checked_sub(1) {
+        log.read_exact_at(&mut last, at)?;
+    }
+    let lines: String = notes.iter().map(|note| format!("[guild: {note}]\n")).collect();
+    let text = if last == [b'\n'] { lines } else { format!("\n{lines}") };
+    let count = marks.metadata()?.len() / MARK_BYTES as u64;
+    let mut mark = [0; MARK_BYTES];
+    if let Some(last) = count.checked_sub(1) {
+        marks.read_exact_at(&mut mark, last * MARK_BYTES as u64)?;
+    }
+    let marked = mark.first_chunk().map_or(0, |offset| u64::from_le_bytes(*offset));
+    let is_marked = count > 0 && marked >= size;
+    if !is_marked {
+        marks.write_all_at(&mark_at(size), count * MARK_BYTES as u64)?;
+    }
+    log.write_all_at(text.as_bytes(), size)?;
+    Ok(size + text.len() as u64)
+}
+
+/// The mark of what is written at this offset now.
+fn mark_at(offset: u64) -> [u8; MARK_BYTES] {
+    let mut mark = [0; MARK_BYTES];
+    mark[..8].copy_from_slice(&offset.to_le_bytes());
+    mark[8..].copy_from_slice(&wall().0.to_le_bytes());
+    mark
 }
 
 /// A file that is made when it is first written, because many a step prints nothing.
@@ -189,5 +220,20 @@ mod tests {
         let bytes = std::fs::read(&marks).unwrap();
         let offsets: Vec<u8> = bytes.chunks(MARK_BYTES).map(|mark| mark[0]).collect();
         assert_eq!(offsets, [0, 10, 15]);
+    }
+
+    #[test]
+    fn notes_behind_the_end_come_to_the_same_place_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = StepFiles::new(dir.path(), 3);
+        let notes = ["one".to_owned(), "two".to_owned()];
+        assert_eq!(append_notes(&files, 0, &notes).unwrap(), 26, "a step that was silent has no files");
+        std::fs::write(files.spool(), "ab").unwrap();
+        for _ in 0..2 {
+            let size = append_notes(&files, 2, &notes).unwrap();
+            let text = std::fs::read_to_string(files.spool()).unwrap();
+            assert_eq!((text.as_str(), size), ("ab\n[guild: one]\n[guild: two]\n", text.len() as u64));
+            assert_eq!(std::fs::metadata(files.marks()).unwrap().len(), 2 * MARK_BYTES as u64);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! A step's life, from its start to the death of the last process that it left: what the supervisor does until it can
-//! write the journal.
+//! A step's life, from its start to the death of the last process that it left. It is what the supervisor does until it can write
+//! the journal.
 
 use super::bounds::Bounds;
 use super::clock::{Moment, wall};
@@ -155,9 +155,8 @@ impl<'a> Supervision<'a> {
             Phase::Killing { .. } => {
                 self.kill_round();
             }
-            // a shell that has ended may have left what forks all the time
-            Phase::Lingering { .. } | Phase::Leaving { .. } => self.end_excess(now),
-            Phase::Stopping { .. } => (),
+            // a shell that has ended may have left what forks all the time, and one that is to end may begin to
+            Phase::Stopping { .. } | Phase::Lingering { .. } | Phase::Leaving { .. } => self.end_excess(now),
         }
     }
 
@@ -185,7 +184,8 @@ impl<'a> Supervision<'a> {
         if let Err(error) = self.spool.note(&why) {
             self.lose_log(&error, now);
         }
-        self.cause = Some(KillCause::Excess(why));
+        // a step that was told to end before has that as its cause
+        self.cause.get_or_insert(KillCause::Excess(why));
         self.kill(now);
     }
 
@@ -248,7 +248,9 @@ impl<'a> Supervision<'a> {
                 next.map_or(REAP_EVERY_MS, |at| at.since(now))
             }
             // once the main process is gone, nothing tells of the end of the others
-            Phase::Stopping { kill_at } if self.pidfd.is_some() && self.status.is_none() => kill_at.since(now),
+            Phase::Stopping { kill_at } if self.pidfd.is_some() && self.status.is_none() => {
+                self.bounds.next().map_or(kill_at, |next| next.min(kill_at)).since(now)
+            }
             Phase::Running | Phase::Stopping { .. } => 2 * ROUND_MS,
             Phase::Lingering { .. } | Phase::Leaving { .. } | Phase::Killing { .. } => ROUND_MS,
         };

@@ -43,7 +43,7 @@ impl Watch {
         self.deadlines().into_iter().flatten().find(|(at, _)| *at <= now).map(|(_, cause)| cause)
     }
 
-    /// When to look again.
+    /// The moment at which to look again.
     pub(super) fn next(&self) -> Option<Moment> {
         self.deadlines().into_iter().flatten().map(|(at, _)| at).min()
     }

@@ -14,7 +14,7 @@ const COMMITS_MAX: usize = 256;
 const TAGS_MAX: usize = 2048;
 /// Ids that the master regards in one request.
 const HAVE_MAX: usize = 256;
-/// Of these, at most so many tags: the commits that it has not to send again are worth more.
+/// The most tags among these, because the commits are worth more that it has not to send again.
 const HAVE_TAGS_MAX: usize = 192;
 
 /// The commits and tags that are complete in a store, oldest first.
@@ -50,7 +50,7 @@ impl HeldObjects {
         self.commits.iter().chain(self.tags.iter().map(|(_, id)| id)).map(String::as_str).collect()
     }
 
-    /// Forgets all but these.
+    /// Forgets all commits but these.
     pub(super) fn keep(&mut self, ids: &HashSet<String>) {
         self.commits.retain(|id| ids.contains(id));
         self.tags.retain(|(_, id)| ids.contains(id));

@@ -1,9 +1,9 @@
-//! Brings a workspace to a revision: what is lacking comes as a pack from the master into the repository's store, then
-//! the tree is made as committed, then it gets a `.git` of its own. Chooses no workspace and runs no step.
+//! Brings a workspace to a revision. What is lacking comes as a pack from the master into the repository's store. Then the tree
+//! is made as committed, and gets a `.git` of its own. Chooses no workspace and runs no step.
 //!
-//! Three repositories take part: the *store*, shared by all workspaces and written only here; the workspace's own
-//! `guild.git`, which remembers what was written to the tree; and `tree/.git`, made anew for each attempt for the step
-//! to do with as it likes, and never read again. The latter two borrow the store's objects.
+//! Three repositories take part. The *store* is shared by all workspaces and written only here. The workspace's own `guild.git`
+//! remembers what was written to the tree. And `tree/.git` is made anew for each attempt, for the step to do with as it likes,
+//! and is never read again. The latter two borrow the store's objects.
 
 mod held;
 mod private;
@@ -27,7 +27,7 @@ use private::Private;
 pub use store::Stores;
 use store::{Obtained, Store};
 
-/// What a checkout did.
+/// What a checkout brought and wrote.
 #[derive(Clone, Debug)]
 pub struct Checkout {
     /// Bytes that came from the master.
@@ -37,7 +37,7 @@ pub struct Checkout {
     pub notes: Vec<String>,
 }
 
-/// Why a checkout failed.
+/// Why a checkout of a revision failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
     /// The master gives no source.
@@ -137,18 +137,18 @@ impl TreeWriter<'_> {
     }
 
     async fn remake(&self, why: &CheckoutError) -> Result<Obtained, CheckoutError> {
-        tracing::warn!(error = %why, "the store of a repository is damaged: it is made anew");
+        tracing::warn!(error = %why, "the store of a repository is damaged, so it is made again");
         self.store.remake(self.revision, self.pack).await
     }
 
-    /// On a full disk git fails in words of many kinds; what is here is whole, and there would be no room to get it again.
+    /// On a full disk git fails in words of many kinds. What is here is whole, and there would be no room to get it again.
     fn is_worth_repeating(&self, error: &CheckoutError) -> bool {
         error.may_be_damage() && free_bytes(&self.store.objects()).is_some_and(|free| free >= FULL_BELOW)
     }
 
-    /// Writes the tree once more, by and by without what may have been in the way: first without what a step may have closed
-    /// and without our bookkeeping, which a power cut may have damaged, and with a new store only where git cannot read the
-    /// old one, or where that was made anew by another attempt and lacks the revision. What a step left in the tree goes last.
+    /// Writes the tree once more, by and by without what may have been in the way. First it goes without what a step may have
+    /// closed and without our bookkeeping, which a power cut may have damaged. It makes a new store only where git cannot read
+    /// the old one, or where another attempt made that anew and it lacks the revision. What a step left in the tree goes last.
     async fn write_again(&self, why: CheckoutError, obtained: &mut Obtained) -> Result<(), CheckoutError> {
         tracing::warn!(error = %why, "the tree cannot be written: writing it again");
         make_all_writable(&self.workspace.tree());
@@ -184,7 +184,7 @@ impl TreeWriter<'_> {
     }
 
     /// What `reset --hard` does to the tree, without its log and refs. Where attributes changed, the files that stayed the same
-    /// are written as well: line ends, for instance, follow the attributes, and git does not look at those again.
+    /// are written as well. Line ends, for instance, follow the attributes, and git does not look at those again.
     async fn reset(&self) -> Result<(), CheckoutError> {
         let rewrites = self.mode != Mode::Fresh && self.attributes_differ().await?;
         self.read_tree().await?;

@@ -16,7 +16,7 @@ pub(super) struct Private {
     pub(super) revision: String,
     /// Anything but a branch means a detached HEAD.
     pub(super) ref_name: String,
-    /// Full ref -> object.
+    /// Each tag in full, with its object.
     pub(super) tags: Vec<(String, String)>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Resu
     write(&dir.join("config"), &config(is_sha256, false))
 }
 
-/// With the modes that git gives what it makes for a user, whatever our own umask is.
+/// Makes a directory with the modes that git gives what it makes for a user, whatever our own umask is.
 fn make_dir(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o755))

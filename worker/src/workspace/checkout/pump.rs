@@ -1,5 +1,5 @@
-//! Brings the bytes of a pack from the master to git. How much is asked for at once follows the link: the answer to a `renew` comes behind
-//! what was asked for before it, and a lease must not be lost over a slow link because a pack is large.
+//! Brings the bytes of a pack from the master to git. How much is asked for at once follows the link. The answer to a `renew`
+//! comes behind what was asked for before it. A lease must not be lost over a slow link because a pack is large.
 
 use super::CheckoutError;
 use crate::workspace::git::Progress;
@@ -47,7 +47,7 @@ impl Part {
     }
 }
 
-/// How much is asked for next, in bytes, after a part that took so long.
+/// How much is asked for next, in bytes, after a part that took this long.
 fn next(part: u32, took: Duration) -> u32 {
     match took {
         _ if took < SOON => part.saturating_mul(2).min(PART_MAX),

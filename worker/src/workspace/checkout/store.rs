@@ -1,4 +1,4 @@
-//! Stores: one bare repository per source repository with the objects that ever came from the master, and a list of the
+//! Stores: one bare repository per source repository. It has the objects that ever came from the master, and a list of the
 //! commits and tags that are complete in it. Knows nothing of trees.
 //!
 //! Objects are only added, so a store serves any number of attempts while it grows. One transfer at a time goes into it.
@@ -107,11 +107,11 @@ pub(super) struct Store {
     identity: (u64, u64),
 }
 
-/// What `obtain` brought.
+/// What a call of `obtain` brought.
 pub(super) struct Obtained {
-    /// In bytes.
+    /// How much was fetched, in bytes.
     pub(super) fetched: u64,
-    /// Full ref -> object, of those whose object is here.
+    /// Each ref in full with its object, where the object is here.
     pub(super) tags: Vec<(String, String)>,
 }
 
@@ -120,7 +120,7 @@ impl Store {
         let mut store = Store { git: Git::bare(&dir), dir, lock, is_sha256, identity: (0, 0) };
         let made = store.make().or_else(|error| match is_in_the_way(&error) {
             true => {
-                tracing::warn!(store = %store.dir.display(), %error, "a store is no repository: it is made anew");
+                tracing::warn!(store = %store.dir.display(), %error, "a store is no repository, so it is made again");
                 store.put_aside().and_then(|()| store.make())
             }
             false => Err(error),
@@ -138,8 +138,8 @@ impl Store {
         self.is_sha256
     }
 
-    /// Whether `revision` is here with its whole history, however it came: as the tip of an earlier build, as an ancestor of
-    /// one, or in a transfer whose end nobody noted. What is listed is believed: damage shows when it is used.
+    /// Whether `revision` is here with its whole history, however it came. It may be the tip of an earlier build, an ancestor of
+    /// one, or part of a transfer whose end nobody noted. What is listed is believed: damage shows when it is used.
     pub(super) async fn has(&self, revision: &str) -> Result<bool, CheckoutError> {
         if self.held().has(revision) {
             return Ok(true);
@@ -249,8 +249,8 @@ impl Store {
         Ok(Obtained { fetched, tags })
     }
 
-    /// Sees to it that git finds a repository here, whatever befell the files that say so: a full disk may cut them short, and
-    /// git would see none here, for ever.
+    /// Sees to it that git finds a repository here, whatever befell the files that say so. A full disk may cut them short, and
+    /// git would see no repository here, for ever.
     fn make(&self) -> io::Result<()> {
         for part in ["objects/info", "objects/pack", "refs/guild"] {
             std::fs::create_dir_all(self.dir.join(part))?;
@@ -297,7 +297,7 @@ impl Store {
         Ok(())
     }
 
-    /// Those whose object is here: more tags may exist than came, and a ref to nothing breaks a repository.
+    /// The tags whose object is here: more tags may exist than came, and a ref to nothing breaks a repository.
     async fn verified(
         &self,
         tags: Vec<(String, String)>,
@@ -314,7 +314,7 @@ impl Store {
         Ok(tags.into_iter().filter(|(_, id)| known.contains(id)).collect())
     }
 
-    /// Those of these ids that are a tag, `t`, or a commit, `l`, in this store.
+    /// The ids among these that are a tag, `t`, or a commit, `l`, in this store.
     async fn present(&self, ids: &[&str]) -> Result<Vec<(char, String)>, CheckoutError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -331,7 +331,7 @@ impl Store {
         Ok(found)
     }
 
-    /// First the refs, then the list that says so.
+    /// Records what came: first the refs, then the list that says so.
     async fn record(&self, revision: &str, mut held: HeldObjects) -> Result<(), CheckoutError> {
         let before = self.held();
         held.add(revision);
@@ -406,7 +406,7 @@ fn passed(checked: Result<(), GitError>) -> Result<bool, CheckoutError> {
     }
 }
 
-/// Something stands where git looks for something else.
+/// Whether an error says that a file stands where git looks for a directory, or the other way round.
 fn is_in_the_way(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists)
 }

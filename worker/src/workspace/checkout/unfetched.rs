@@ -1,5 +1,5 @@
-//! What a checkout leaves out: submodules, and the contents of files that Git LFS keeps elsewhere. Somebody is told in the log of the
-//! job, because an empty directory or a pointer in the place of a file shows itself late, as an error of something else.
+//! What a checkout leaves out: submodules, and the contents of files that Git LFS keeps elsewhere. The log of the job says so. An
+//! empty directory or a pointer in the place of a file shows itself late, as an error of something else.
 
 use crate::workspace::git::{Git, GitError};
 use std::collections::BTreeSet;

@@ -1,0 +1,107 @@
+//! The test reports of a step. After its end they are found in its directory and read into one list of tests. The list is noted
+//! in the attempt's directory and then stored at the master. The step's own end waits for neither longer than [`TIME_MAX`] and a
+//! link.
+
+mod find;
+mod originals;
+mod patience;
+mod read;
+mod store;
+
+pub(crate) use store::{StoreError, store};
+
+use crate::attempt::ledger::Entry;
+use crate::disk::atomic_file;
+use crate::process::supervisor::{Journal, KillCause, StepFiles};
+use crate::process::world::BlockingWork;
+use patience::{Patience, StopOnDrop};
+use read::Wanted;
+use schema::values::TestsReported;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::time::Duration;
+
+/// How long the reports of one step are read. The largest that are read whole take some seconds.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// The endings of the files in the attempt's directory: what was read in short, the list of the tests, and the reports.
+const NOTE: &str = "tests";
+const LIST: &str = "list";
+const ORIGINALS: &str = "reports";
+
+/// What was read of a step's reports, as it is noted for the next worker process. The files beside it have the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ReadTests {
+    pub(crate) reported: TestsReported,
+    /// Which reports the step did not write, each in words.
+    pub(crate) lacks: Vec<String>,
+    /// The list of the tests. None: there is none.
+    list: Option<NotedFile>,
+    /// The reports themselves. None: they are not kept.
+    originals: Option<NotedFile>,
+}
+
+/// A file that is to be stored, as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct NotedFile {
+    size: u64,
+    /// The BLAKE3 of its bytes.
+    hash: Vec<u8>,
+}
+
+/// Reads the reports of a step that has ended, or what an earlier worker process read of them. None: its plan names none, or it
+/// did not run to an end of its own. Dropping this ends the reading. What was noted is answered at once.
+pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journal: &Journal) -> Option<ReadTests> {
+    let plan = &entry.assignment.job.steps[usize::from(step)];
+    if plan.reports.is_empty() || !has_run(&journal.cause) {
+        return None;
+    }
+    let files = entry.files(step);
+    if let Some(noted) = noted(&files) {
+        return Some(noted);
+    }
+    let Some(workspace) = entry.workspace() else {
+        return Some(unreadable(&io::Error::other("the step's directory is gone")));
+    };
+    let wanted = Wanted {
+        tree: workspace.tree(),
+        dir: plan.dir.clone(),
+        reports: plan.reports.clone(),
+        started: journal.started,
+        printed: journal.size,
+        files,
+    };
+    let patience = Patience::new(TIME_MAX);
+    let _stop = StopOnDrop(patience.clone());
+    let read = blocking.run(move || read::read(&wanted, &patience)).await.flatten();
+    Some(read.unwrap_or_else(|error| {
+        tracing::warn!(job = %entry.assignment.job.name, step, %error, "the test reports of a step are lost");
+        unreadable(&error)
+    }))
+}
+
+fn unreadable(error: &io::Error) -> ReadTests {
+    let trouble = format!("the test reports were not read: {error}");
+    ReadTests { reported: TestsReported { trouble, ..TestsReported::default() }, ..ReadTests::default() }
+}
+
+/// Whether the step ran, and nobody took it away from here.
+fn has_run(cause: &KillCause) -> bool {
+    match cause {
+        KillCause::Ended | KillCause::StepTime | KillCause::AttemptTime | KillCause::Idle | KillCause::Excess(_) => {
+            true
+        }
+        KillCause::LeaseOver
+        | KillCause::Orphaned
+        | KillCause::Stopped(_)
+        | KillCause::Impossible(_)
+        | KillCause::Broken(_) => false,
+    }
+}
+
+/// What an earlier process noted. What is not whole is read again.
+fn noted(files: &StepFiles) -> Option<ReadTests> {
+    let bytes = atomic_file::read(&files.named(NOTE)).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}

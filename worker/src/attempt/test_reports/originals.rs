@@ -1,0 +1,102 @@
+//! The reports of a step as its tools wrote them: one tar file, compressed with zstd, because a step can have thousands of them.
+//! The form is that of POSIX.1-1988, with GNU's way to write a long name.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
+
+/// The bytes of all originals of one step before they are compressed. A file that does not fit is left out.
+const ORIGINALS_MAX: u64 = 64 << 20;
+
+const BLOCK_BYTES: usize = 512;
+/// What the name of a file has in its header, in bytes.
+const NAME_BYTES: usize = 100;
+/// Reports are XML, of which this leaves a tenth.
+const LEVEL: i32 = 3;
+
+/// The tar file, as it is written.
+pub(super) struct Originals {
+    to: zstd::Encoder<'static, BufWriter<File>>,
+    left: u64,
+    count: usize,
+}
+
+impl Originals {
+    pub(super) fn create(path: &Path) -> io::Result<Originals> {
+        let to = zstd::Encoder::new(BufWriter::new(File::create(path)?), LEVEL)?;
+        Ok(Originals { to, left: ORIGINALS_MAX, count: 0 })
+    }
+
+    /// Adds the first `size` bytes of a file. One that has become shorter is filled up with zeros.
+    pub(super) fn add(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
+        let Some(left) = self.left.checked_sub(size) else { return Ok(()) };
+        self.left = left;
+        self.count += 1;
+        if name.len() > NAME_BYTES {
+            self.header("././@LongLink", name.len() as u64 + 1, b'L')?;
+            self.blocks(name.len() as u64 + 1, name.as_bytes())?;
+        }
+        let end = name.floor_char_boundary(name.len().min(NAME_BYTES));
+        self.header(&name[..end], size, b'0')?;
+        self.blocks(size, from)
+    }
+
+    fn header(&mut self, name: &str, size: u64, kind: u8) -> io::Result<()> {
+        let mut block = [0; BLOCK_BYTES];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        let mut put = |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
+        put(100, "0000644\0");
+        put(108, "0000000\0");
+        put(116, "0000000\0");
+        put(124, &format!("{size:011o}\0"));
+        put(136, "00000000000\0");
+        put(148, "        ");
+        put(257, "ustar\0");
+        put(263, "00");
+        block[156] = kind;
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        self.to.write_all(&block)
+    }
+
+    /// Writes so many bytes, and zeros up to the end of a block.
+    fn blocks(&mut self, size: u64, from: impl Read) -> io::Result<()> {
+        let whole = size.next_multiple_of(BLOCK_BYTES as u64);
+        let written = io::copy(&mut from.take(size), &mut self.to)?;
+        io::copy(&mut io::repeat(0).take(whole - written), &mut self.to).map(drop)
+    }
+
+    /// Ends the file. False: nothing is in it.
+    pub(super) fn finish(mut self) -> io::Result<bool> {
+        self.to.write_all(&[0; 2 * BLOCK_BYTES])?;
+        self.to.finish()?.flush()?;
+        Ok(self.count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// The system's own program reads it.
+    #[test]
+    fn tar_reads_what_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reports");
+        let long = format!("{}/é.xml", "long".repeat(40));
+        let mut originals = Originals::create(&path).unwrap();
+        originals.add("a.xml", 5, &b"whole and more"[..]).unwrap();
+        originals.add(&long, 3, &b"x"[..]).unwrap();
+        originals.add("too large", ORIGINALS_MAX, &b""[..]).unwrap();
+        originals.add("empty", 0, &b""[..]).unwrap();
+        assert!(originals.finish().unwrap());
+        let plain = dir.path().join("plain.tar");
+        std::fs::write(&plain, zstd::decode_all(File::open(&path).unwrap()).unwrap()).unwrap();
+        let made = Command::new("tar").arg("-xf").arg(&plain).arg("-C").arg(dir.path()).status().unwrap();
+        assert!(made.success());
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        assert_eq!((read("a.xml").as_str(), read(&long).as_str(), read("empty").as_str()), ("whole", "x\0\0", ""));
+        assert!(!dir.path().join("too large").exists());
+    }
+}

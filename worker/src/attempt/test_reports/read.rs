@@ -1,0 +1,176 @@
+//! Reads the reports of a step, on a thread that may take its time. Finds the files, makes the list of tests, keeps what the
+//! tools wrote, and notes all of it in the attempt's directory.
+
+use super::find::{Search, open};
+use super::originals::Originals;
+use super::patience::{Patience, Patient};
+use super::{LIST, NOTE, NotedFile, ORIGINALS, ReadTests};
+use crate::disk::atomic_file;
+use crate::process::supervisor::{StepFiles, milliseconds};
+use reports::{Collection, encode};
+use schema::values::{ReportFormat, ReportPlan, Time};
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How much older than the step's start a file may seem that the step wrote. The clock of files goes in steps of some
+/// milliseconds.
+const CLOCK_STEP: Duration = Duration::from_millis(50);
+
+/// Which reports are read, and where they and what is made of them are.
+pub(super) struct Wanted {
+    /// The directory of the checkout.
+    pub tree: PathBuf,
+    /// The step's directory in it.
+    pub dir: String,
+    pub reports: Vec<ReportPlan>,
+    /// The moment when the step began.
+    pub started: Time,
+    /// How many bytes the step printed.
+    pub printed: u64,
+    pub files: StepFiles,
+}
+
+/// What is read, on its way to the list.
+struct ReportReading<'a> {
+    wanted: &'a Wanted,
+    patience: &'a Patience,
+    root: PathBuf,
+    collection: Collection,
+    originals: Originals,
+    lacks: Vec<String>,
+}
+
+/// An error of the attempt's directory ends it. What is wrong with a report stands in the list.
+pub(super) fn read(wanted: &Wanted, patience: &Patience) -> io::Result<ReadTests> {
+    let tree = wanted.tree.canonicalize()?;
+    let root = tree.join(&wanted.dir).canonicalize().ok().filter(|root| root.starts_with(&tree));
+    let mut reading = ReportReading {
+        wanted,
+        patience,
+        root: root.clone().unwrap_or_else(|| tree.join(&wanted.dir)),
+        collection: Collection::below(&tree.to_string_lossy(), &wanted.dir),
+        originals: Originals::create(&wanted.files.named(ORIGINALS))?,
+        lacks: Vec::new(),
+    };
+    let mut search = Search::new(root.as_deref().unwrap_or(Path::new("/dev/null")), patience);
+    for report in &wanted.reports {
+        reading.report(report, &mut search, &tree);
+    }
+    if patience.is_stopped() {
+        return Err(io::Error::other("nobody waits for them any more"));
+    }
+    reading.note()
+}
+
+impl ReportReading<'_> {
+    fn report(&mut self, report: &ReportPlan, search: &mut Search<'_>, tree: &Path) {
+        let Some(format) = ReportFormat::of_word(&report.format) else {
+            let text = format!("this worker does not know reports of the form `{}`: upgrade it", report.format);
+            return self.collection.add_trouble(text);
+        };
+        if report.path.is_empty() {
+            return self.printed(format);
+        }
+        let (found, looked) = search.find(&report.path);
+        let count = found.len();
+        let mut fresh = 0;
+        for name in found {
+            fresh += usize::from(self.file(format, &name, tree));
+        }
+        match looked {
+            Err(error) => self.collection.add_trouble(format_args!("{}: {error}", report.path)),
+            Ok(()) if fresh > 0 => {}
+            Ok(()) => self.lack(&report.path, count),
+        }
+    }
+
+    /// Notes that the step did not write a report. `old`: how many files match that it did not write.
+    fn lack(&mut self, pattern: &str, old: usize) {
+        let is_pattern = pattern.contains(['*', '?']) || pattern.ends_with('/');
+        let why = match (is_pattern, old) {
+            (false, 0) => format!("{pattern} was not written"),
+            (false, _) => format!("{pattern} was not written: the file there is older than the step"),
+            (true, 0) => format!("no file was written that matches {pattern}"),
+            (true, 1) => format!("no file was written that matches {pattern}: the one there is older than the step"),
+            (true, old) => {
+                format!("no file was written that matches {pattern}: the {old} there are older than the step")
+            }
+        };
+        self.collection.add_trouble(&why);
+        self.lacks.push(why);
+    }
+
+    fn printed(&mut self, format: ReportFormat) {
+        match File::open(self.wanted.files.spool()) {
+            Ok(file) => self.collect(format, "", file.take(self.wanted.printed)),
+            // nothing was printed
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.collect(format, "", io::empty()),
+            Err(error) => self.collection.add_trouble(format_args!("the step's output cannot be read: {error}")),
+        }
+    }
+
+    /// Reads a file, unless it is older than the step. True: the step wrote it, or nobody can say.
+    fn file(&mut self, format: ReportFormat, name: &str, tree: &Path) -> bool {
+        let opened = open(tree, &self.root.join(name)).and_then(|file| Ok((self.is_own(&file)?, file)));
+        match opened {
+            Ok((false, _)) => return false,
+            Ok((true, mut file)) => {
+                self.collect(format, name, &file);
+                self.keep(name, &mut file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(error) => self.collection.add_trouble(format_args!("{name}: {error}")),
+        }
+        true
+    }
+
+    /// Whether the step wrote the file: when its content, its name or its mode changed last, which no program can set back.
+    fn is_own(&self, file: &File) -> io::Result<bool> {
+        let found = file.metadata()?;
+        let seconds = u64::try_from(found.ctime()).unwrap_or_default();
+        let changed = Duration::new(seconds, u32::try_from(found.ctime_nsec()).unwrap_or_default());
+        Ok(milliseconds(changed + CLOCK_STEP) >= self.wanted.started.0)
+    }
+
+    fn collect(&mut self, format: ReportFormat, name: &str, from: impl Read) {
+        self.collection.read(format, name, Patient { from, patience: self.patience });
+    }
+
+    /// Keeps what the tool wrote. What cannot be kept costs nothing else.
+    fn keep(&mut self, name: &str, file: &mut File) {
+        let kept = file.rewind().and_then(|()| {
+            let size = file.metadata()?.len();
+            self.originals.add(name, size, Patient { from: file, patience: self.patience })
+        });
+        if let Err(error) = kept {
+            tracing::warn!(name, %error, "a test report is not kept");
+        }
+    }
+
+    fn note(self) -> io::Result<ReadTests> {
+        let (files, list) = (&self.wanted.files, self.collection.finish());
+        let mut reported = list.in_short();
+        // where nothing was read the trouble says it all
+        let has_list = !list.results.is_empty() || list.trouble.is_empty();
+        let list = if has_list { Some(write(&files.named(LIST), &encode(&list)?)?) } else { None };
+        reported.list = list.as_ref().map(|list| list.hash.clone()).unwrap_or_default();
+        let originals = if self.originals.finish()? { Some(noted(&files.named(ORIGINALS))?) } else { None };
+        let read = ReadTests { reported, lacks: self.lacks, list, originals };
+        atomic_file::write(&files.named(NOTE), &serde_json::to_vec(&read)?)?;
+        Ok(read)
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<NotedFile> {
+    std::fs::write(path, bytes)?;
+    Ok(NotedFile { size: bytes.len() as u64, hash: blake3::hash(bytes).as_bytes().to_vec() })
+}
+
+fn noted(path: &Path) -> io::Result<NotedFile> {
+    let mut hasher = blake3::Hasher::new();
+    let size = io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(NotedFile { size, hash: hasher.finalize().as_bytes().to_vec() })
+}

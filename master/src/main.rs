@@ -201,13 +201,22 @@ async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {
     say(&format!("{} (one use: `guild login {}`)", output.display(), output.display()))
 }
 
+/// The folder of the master file.
+fn base_of(config: &Path) -> &Path {
+    config.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 async fn save(config: &Path, file: &Path, accepts_damage: bool) -> Result<(), Failure> {
     let loaded = load(config)?;
-    let (held, damage) = backup::write_and_tell(&loaded.state, file, accepts_damage).map_err(Failure::fault)?;
+    let base = base_of(config);
+    let written = backup::write_and_tell(&loaded.state, Some(base), file, accepts_damage);
+    let (held, damage) = written.map_err(Failure::fault)?;
     damage.iter().try_for_each(|what| say(&format!("damaged       {what}")))?;
     say(&format!("{}: {} files, {} bytes", file.display(), held.files, held.size))?;
     let files = [config.to_owned()].into_iter().chain(loaded.included_files());
     let files = files.chain(loaded.named_files().into_iter().map(|(_, file)| file)).filter(|file| file.exists());
+    let saved = std::path::absolute(base.join(backup::PROJECTS)).unwrap_or_default();
+    let files = files.filter(|file| std::path::absolute(file).map_or(true, |file| file.parent() != Some(&*saved)));
     let files: std::collections::BTreeSet<PathBuf> = files.collect();
     let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     say(&format!("not in it     {} (copy these as well)", files.join(" ")))
@@ -215,7 +224,7 @@ async fn save(config: &Path, file: &Path, accepts_damage: bool) -> Result<(), Fa
 
 async fn restore(config: &Path, file: &Path) -> Result<(), Failure> {
     let state = load(config)?.state;
-    let held = backup::restore(file, &state).map_err(Failure::fault)?;
+    let held = backup::restore_beside(file, &state, Some(base_of(config))).map_err(Failure::fault)?;
     say(&format!("{}: {} files, {} bytes", state.display(), held.files, held.size))?;
     say(&format!("next          guild-master run --config {}", config.display()))
 }

@@ -15,7 +15,7 @@ use crate::config::pace::Pace;
 use crate::decide::coordinator::record::{BuildId, Record};
 use crate::decide::coordinator::{Coordinator, Effect, SessionId};
 use crate::decide::steady::Ahead;
-use crate::keep::store::{CommitError, Removal, RemoveError, Store, Sweep};
+use crate::keep::store::{CommitError, Removal, RemoveError, Store, Sweep, TestPiece};
 use schema::values::{Assignment, Event, Refusal, RefusalCode, Time};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -218,8 +218,8 @@ impl Driver {
         receiver
     }
 
-    /// Resolves when a commit failed for another reason than a full disk, or the driver itself: memory can no longer be trusted, and the
-    /// process must end.
+    /// Resolves when a commit failed for another reason than a full disk, or when the driver itself failed. Memory can no longer
+    /// be trusted then, and the process must end.
     pub async fn failure(&self) -> String {
         let mut failed = self.failed.subscribe();
         let seen = failed.wait_for(Option::is_some).await;
@@ -267,6 +267,12 @@ impl Driver {
     pub async fn sweep(&self, sweep: Sweep) -> u32 {
         let swept = self.store.sweep(sweep).await;
         self.done(swept).unwrap_or(0)
+    }
+
+    /// Writes a part of what the lists of tests say. False: the disk is too full for it.
+    pub async fn record_tests(&self, piece: TestPiece) -> bool {
+        let recorded = self.store.record_tests(piece).await;
+        self.done(recorded).is_some()
     }
 
     pub fn is_full(&self) -> bool {
@@ -341,7 +347,7 @@ impl Driver {
         self.early.borrow_mut().pop_front()
     }
 
-    /// Until when the open batch waits for what could share its commit.
+    /// The time until which the open batch waits for what could share its commit.
     fn may_wait(&self, pace: &Pace) -> Option<Instant> {
         let coordinator = self.coordinator.borrow();
         let is_busy = || coordinator.lease_count() >= BUSY && coordinator.is_short_of_room();

@@ -47,12 +47,12 @@ impl EventRing {
     }
 }
 
-/// What follows a cursor.
+/// What comes after a cursor.
 #[derive(Clone, Debug)]
 pub enum Batch {
-    /// In order, at least one.
+    /// The next events in their order, at least one.
     Events(Vec<Rc<Event>>),
-    /// These are no longer kept, or were of another incarnation.
+    /// The events from `first` to `last` are no longer kept, or were of another incarnation.
     Gap { first: u64, last: u64 },
 }
 
@@ -172,7 +172,7 @@ impl Subscription {
         Subscription { feed, who }
     }
 
-    /// See [`Feed::seat`].
+    /// A seat as [`Feed::seat`] gives it.
     pub fn seat(&self) -> SubscriberPacing {
         self.feed.seat()
     }

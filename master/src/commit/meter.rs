@@ -23,7 +23,9 @@ pub struct Counted {
     pub workers_lost: u64,
     /// A credential that somebody else showed, above all.
     pub alarms: u64,
-    /// From the queue to a worker.
+    /// Credentials and joins that were refused at the RPC port.
+    pub logins_refused: u64,
+    /// How long jobs take from the queue to a worker.
     pub queue_seconds: Histogram,
     /// The last attempt of a job, from its start to its end.
     pub job_seconds: Histogram,
@@ -60,6 +62,7 @@ impl Default for Meter {
             attempts_lost: 0,
             workers_lost: 0,
             alarms: 0,
+            logins_refused: 0,
             queue_seconds: Histogram::new(JOB_SECONDS),
             job_seconds: Histogram::new(JOB_SECONDS),
             build_seconds: Histogram::new(JOB_SECONDS),
@@ -76,6 +79,10 @@ impl Meter {
 
     pub fn note_commit(&self, took: Duration) {
         self.counted.borrow().commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub fn note_refused_login(&self) {
+        self.counted.borrow_mut().logins_refused += 1;
     }
 
     pub fn note_all(&self, events: &[Event]) {

@@ -25,22 +25,22 @@ impl StateReader {
         self.0.is_full()
     }
 
-    /// As [`Driver::peek`].
+    /// Looks at the state at once, as [`Driver::peek`] does.
     pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
         self.0.peek(look)
     }
 
-    /// As [`Driver::look`].
+    /// Looks at committed state, as [`Driver::look`] does.
     pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
         self.0.look(look).await
     }
 
-    /// As [`Driver::settled`].
+    /// Waits for the commit of what was begun, as [`Driver::settled`] does.
     pub async fn settled(&self) -> Result<(), Refusal> {
         self.0.settled().await
     }
 
-    /// As [`Driver::finish_of`].
+    /// Waits for the end of a build, as [`Driver::finish_of`] does.
     pub fn finish_of(&self, build: BuildId) -> oneshot::Receiver<()> {
         self.0.finish_of(build)
     }

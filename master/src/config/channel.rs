@@ -24,7 +24,7 @@ pub enum Means {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipient {
-    /// Those who made the commits in question, and those who put them there.
+    /// The people who made the commits in question, and those who put them there.
     Blame,
     Address(String),
 }
@@ -158,9 +158,9 @@ pub(super) const KEYS: &[Key] = &[
 /// What the reader of a channel's keys may look at.
 struct Entry<'t> {
     table: &'t Table<'t>,
-    /// The value of `by`.
+    /// The value of the key `by`.
     by: &'t Value<'t>,
-    /// The master file itself.
+    /// The master file itself, without what it includes.
     main: &'t Part<'t>,
 }
 

@@ -17,11 +17,11 @@ pub struct Clock {
 
 #[derive(Clone, Copy, Debug)]
 enum Wall {
-    /// The machine's.
+    /// The clock of the machine.
     System,
     /// Goes with the steady clock.
     Steady,
-    /// Goes with the steady clock, and is this many milliseconds ahead of it.
+    /// A clock that goes with the steady clock, and is this many milliseconds ahead of it.
     Shifted(&'static AtomicI64),
 }
 
@@ -46,7 +46,7 @@ impl Clock {
         self.both().0
     }
 
-    /// What both clocks show.
+    /// The times that both clocks show now.
     pub fn both(&self) -> (Time, Steady) {
         let steady = self.start.after(self.anchor.elapsed());
         let wall = match self.wall {

@@ -15,8 +15,8 @@ const KNOWN_HOSTS: [(&str, &str); 6] = [
     ("git.sr.ht", "commit"),
 ];
 
-/// The address of a commit's page, with [`COMMIT`] in it: the one that the master file has, or else the one that follows from the
-/// repository's address on a host whose kind of forge is known. `None`: nobody knows of such a page.
+/// The address of a commit's page, with [`COMMIT`] in it. The master file may say it; else it follows from the repository's
+/// address on a host whose kind of forge is known. `None`: nobody knows of such a page.
 pub fn commit_url(project: &ProjectConfig) -> Option<String> {
     project.commit_url.clone().or_else(|| guess(project))
 }

@@ -10,10 +10,10 @@ const FILES_MAX: usize = 10_000;
 
 /// A file as it was read.
 pub(super) struct Text {
-    /// As it is shown.
+    /// The name of the file as it is shown.
     pub name: String,
     pub bytes: Vec<u8>,
-    /// What its paths are relative to.
+    /// The directory to which the file's paths are relative.
     pub base: PathBuf,
 }
 

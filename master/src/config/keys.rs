@@ -6,7 +6,7 @@ use schema::values::{Right, Tier};
 use toml_file::reference::Absent::{Is, Means, Required};
 use toml_file::reference::{Form, Key, Reference, Section};
 
-/// The keys of `master.toml`.
+/// The keys of `master.toml` with their forms and meanings.
 pub static MASTER_TOML: Reference = Reference {
     file: "master.toml",
     about: "[The master's file](../master.md). Relative paths are relative to it.",
@@ -240,7 +240,7 @@ const RETAIN: &[Key] = &[
         Form::Whole(1, super::read::BUILDS_MAX as i64),
         Is("500"),
         "1000",
-        "of each project so many of the newest; the others go with their logs",
+        "how many of the newest builds of each project are kept; the others go with their logs",
     ),
     Key::new(
         "logs",
@@ -254,14 +254,14 @@ const RETAIN: &[Key] = &[
         Form::Size,
         Is("\"100GiB\""),
         "\"1TiB\"",
-        "the most of all logs of all projects; beyond it those of the oldest builds go",
+        "the most of all logs of all projects; beyond it the logs of the oldest builds go",
     ),
     Key::new(
         "events",
         Form::Duration,
         Is("\"30d\""),
         "\"7d\"",
-        "events go at this age; a subscriber that was away for longer is told a gap and takes a new snapshot",
+        "events go at this age; a subscriber that was away for longer hears of the gap and takes a new snapshot",
     ),
 ];
 
@@ -307,7 +307,7 @@ const PROJECT: &[Key] = &[
         Form::Duration,
         Is("\"2m\""),
         "\"30s\"",
-        "how often it is looked at; that of `[defaults.project]` where it is there; more than zero",
+        "how often the master looks for changes, more than zero; where `[defaults.project]` has `poll`, that is the default",
     ),
     Key::new(
         "pools",

@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_secs(2 * 60);
 pub struct Config {
     /// Where it was read; none: nowhere, as under `guild-master up`.
     pub file: Option<PathBuf>,
-    /// Patterns of further files.
+    /// Patterns of further files to read.
     pub include: Vec<String>,
     /// Where people reach this master; may be empty.
     pub url: String,
@@ -54,7 +54,7 @@ pub struct Config {
 
 #[derive(Clone, Debug)]
 pub struct Listen {
-    /// `address:port`
+    /// The address for RPC, `address:port`.
     pub rpc: String,
     /// What a sturdy ref says of where this master is.
     pub advertise: Vec<String>,
@@ -127,11 +127,11 @@ pub struct ProjectConfig {
     pub credential_file: Option<PathBuf>,
     pub known_hosts_file: Option<PathBuf>,
     pub token_file: Option<PathBuf>,
-    /// Patterns of short names.
+    /// Patterns of the short names of branches to build.
     pub branches: Vec<String>,
     pub tags: Vec<String>,
     pub poll: Duration,
-    /// None: the default pool.
+    /// The pools whose workers may run its jobs. None: the default pool.
     pub pools: Vec<String>,
     /// Deliveries of a forge that are taken.
     pub hook: Option<HookConfig>,
@@ -173,9 +173,9 @@ impl Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookKind {
     GitHub,
-    /// Forgejo too.
+    /// Gitea and Forgejo, which sign in the same way.
     Gitea,
-    /// Shows the secret itself.
+    /// GitLab, which shows the secret itself instead of a signature.
     GitLab,
     Generic,
 }
@@ -203,7 +203,7 @@ pub struct HookConfig {
 pub struct PoolConfig {
     /// What a worker must have besides its grant.
     pub matches: Vec<String>,
-    /// None: that of the limits.
+    /// The length of the pool's leases. None: the limits say it.
     pub lease: Option<Duration>,
     /// The weakest tier of isolation in which the pool's jobs run. None: the usual one.
     pub isolation: Option<Tier>,

@@ -5,12 +5,12 @@ use crate::decide::coordinator::record::Transition;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Where mail is handed over.
+/// How mail is sent: the server that takes it, the sender and the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailConfig {
     pub host: String,
     pub port: u16,
-    /// `guild@example.org` or `Guild <guild@example.org>`
+    /// The sender of mails, `guild@example.org` or `Guild <guild@example.org>`.
     pub from: String,
     /// Both or none: a user, and the file with the password.
     pub login: Option<(String, PathBuf)>,
@@ -21,8 +21,8 @@ pub struct MailConfig {
 pub struct NoticeConfig {
     pub events: Vec<Transition>,
     pub by: Means,
-    /// Patterns of projects.
+    /// Patterns of the projects of which it tells.
     pub projects: Vec<String>,
-    /// Patterns of short names.
+    /// Patterns of the short names of branches of which it tells.
     pub branches: Vec<String>,
 }

@@ -6,19 +6,19 @@ use tokio::time::Instant;
 /// The interval and the few are said with each question: an interval may grow and shrink meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When it was done last, had it been done at intervals. None: never.
+    /// When the work was done last, had it been done at intervals. None: never.
     last: Option<Instant>,
 }
 
 impl Pace {
-    /// It is done now. `at_once`: at least 1.
+    /// Notes that the work was done now. `at_once`: at least 1.
     pub(crate) fn done(&mut self, now: Instant, interval: Duration, at_once: u32) {
         let saved = interval.saturating_mul(at_once.saturating_sub(1));
         let earliest = now.checked_sub(saved).unwrap_or(now);
         self.last = Some(self.last.map_or(earliest, |last| (last + interval).clamp(earliest, now)));
     }
 
-    /// Until when it waits; none where it need not.
+    /// The time until which the work waits; none where it need not.
     pub(crate) fn wait(&self, now: Instant, interval: Duration) -> Option<Instant> {
         self.last.map(|last| last + interval).filter(|next| *next > now)
     }

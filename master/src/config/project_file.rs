@@ -6,13 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use system::private_file;
 
-/// Beside the master file.
+/// The folder for added projects, beside the master file.
 const FOLDER: &str = "projects";
 
 /// The file of a project that is to be followed, and its secrets. What is empty is not written.
 pub struct ProjectFile {
     pub project: NewProject,
-    /// What its hook is signed with.
+    /// The secret with which the project's hook is signed.
     pub hook_secret: String,
 }
 
@@ -22,7 +22,7 @@ impl ProjectFile {
         Path::new(FOLDER).join(format!("{}.toml", self.project.name))
     }
 
-    /// What the file says; refused where a value cannot stand in one.
+    /// The text of the file; refused where a value cannot stand in one.
     pub fn text(&self) -> Result<String, String> {
         let mut lines =
             vec![format!("[project.{}]", self.project.name), format!("repo = {}", quoted(&self.project.repository)?)];
@@ -64,7 +64,7 @@ impl ProjectFile {
         done
     }
 
-    /// The file last: with it the project is there.
+    /// Writes all files, this one last: with it the project is there.
     fn write_all(&self, folder: &Path, text: &str, written: &mut Vec<PathBuf>) -> io::Result<()> {
         let secrets = self.secrets().into_iter().map(|(_, name, secret)| (name, secret));
         for (name, content) in secrets.chain([(format!("{}.toml", self.project.name), text.as_bytes())]) {
@@ -80,7 +80,7 @@ impl ProjectFile {
         !self.project.hook_kind.is_empty()
     }
 
-    /// Removes what [`ProjectFile::write`] wrote.
+    /// Removes the files that [`ProjectFile::write`] wrote.
     pub fn remove(&self, base: &Path) {
         let folder = base.join(FOLDER);
         let names = self.secrets().into_iter().map(|(_, name, _)| name).chain([format!("{}.toml", self.project.name)]);
@@ -96,7 +96,7 @@ impl ProjectFile {
         fs::read_to_string(base.join(FOLDER).join(self.secret_name("hook"))).ok()
     }
 
-    /// Key, where it has one of its own, file and content.
+    /// The secrets of the project: each with its key, where it has one of its own, its file and its content.
     fn secrets(&self) -> Vec<(Option<&'static str>, String, &[u8])> {
         let all: [(Option<&str>, &str, &[u8]); 4] = [
             (Some("credential_file"), "key", &self.project.credential),

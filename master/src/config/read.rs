@@ -1,4 +1,4 @@
-//! From the text of `master.toml` to a [`Config`], with all errors at once.
+//! Reads the text of `master.toml` into a [`Config`], and tells all errors at once.
 
 mod notice;
 
@@ -56,7 +56,7 @@ pub(super) fn config(main: &Text, more: Option<Text>) -> Result<Config, Diagnost
     config.filter(|_| errors.0.is_empty()).ok_or(errors)
 }
 
-/// The port of `HOST:PORT`.
+/// Reads the port of an address `HOST:PORT`.
 pub(super) fn port(address: &str) -> Option<u16> {
     let (host, port) = address.rsplit_once(':')?;
     let host_is_one = match host.strip_prefix('[') {
@@ -217,7 +217,7 @@ fn retain(limits: &Table<'_>) -> Retain {
     retain
 }
 
-/// More than zero.
+/// A length of time, which must be more than zero.
 fn duration(table: &Table<'_>, key: &'static str) -> Option<Duration> {
     let value = table.get(key)?;
     let duration = value.duration()?;
@@ -240,7 +240,7 @@ fn lease(table: &Table<'_>) -> Option<Duration> {
     Some(duration)
 }
 
-/// More than zero.
+/// A size in bytes, which must be more than zero.
 fn bytes(table: &Table<'_>, key: &'static str) -> Option<u64> {
     let value = table.get(key)?;
     let bytes = value.bytes()?;
@@ -298,7 +298,7 @@ fn rights(table: &Table<'_>, value: &Value<'_>) -> BTreeSet<Right> {
     let rights = words.into_iter().filter_map(|word| {
         let right = Right::ALL.into_iter().find(|right| right.word() == word.value);
         if right.is_none() {
-            let message = format!("{} names the right `{}`, which there is not", table.place(), word.value);
+            let message = format!("{} names the right `{}`, which does not exist", table.place(), word.value);
             let known = Right::ALL.into_iter().map(Right::word);
             table.page().unknown(word.span.clone(), message, "no such right", &word.value, known);
         }
@@ -307,7 +307,7 @@ fn rights(table: &Table<'_>, value: &Value<'_>) -> BTreeSet<Right> {
     rights.collect()
 }
 
-/// Labels: `name` or `name=value`.
+/// The labels of a pool, each `name` or `name=value`.
 fn matches(table: &Table<'_>) -> Vec<String> {
     let wants = table.get("match").and_then(|value| value.one_or_more()).unwrap_or_default();
     for want in &wants {

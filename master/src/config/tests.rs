@@ -99,7 +99,7 @@ fn what_is_said() {
         (
             "[role.x]\nmay = ['view', 'rnu']",
             "3:1 [role.x] has no `projects`\n\
-             4:16 [role.x] names the right `rnu`, which there is not | no such right | did you mean `run`?",
+             4:16 [role.x] names the right `rnu`, which does not exist | no such right | did you mean `run`?",
         ),
         ("limits.offer = '0s'", "3:16 `offer` of [limits] is zero"),
         (

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-/// Key -> value.
+/// The keys of a master file with their values, as text.
 type Told = BTreeMap<String, String>;
 
-/// In the order of the keys.
+/// The keys that differ between two configurations, in the order of the keys.
 pub fn differences(running: &Config, config: &Config) -> Vec<Difference> {
     let mut taken_up = config.clone();
     keep_fixed(running, &mut taken_up);

@@ -1,5 +1,5 @@
-//! What others can make happen as often as they like, and somebody should know of: the refusal of a copied credential, the login
-//! of a browser. The first of a kind is written at once. Those that repeat it within the hour are counted, and their number is
+//! What others can make happen as often as they like, and somebody should know: the refusal of a copied credential, the login of
+//! a browser. The first of a kind is written at once. Those that repeat it within the hour are counted, and their number is
 //! written when the hour is over.
 
 use super::records::GrantId;
@@ -8,7 +8,7 @@ use schema::sturdy_ref::Fingerprint;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// For so long repetitions are only counted.
+/// How long repetitions are only counted.
 const COUNTED_FOR: Duration = Duration::from_secs(3600);
 /// Kinds that are counted apart, at most: whoever shows a new key each time is counted as one. An entry has some 300 bytes.
 const KINDS_MAX: usize = 1_000;
@@ -18,7 +18,7 @@ const KEYS_MAX: usize = 16;
 /// What makes two of them the same: the grant, the key that was shown, and what was done.
 type Kind = (GrantId, Option<Fingerprint>, String);
 
-/// What is to be written of one that happened, or of several that were counted.
+/// The note of an alarm that happened once, or of several that were counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) struct AlarmNote {
     pub grant: GrantId,
@@ -65,7 +65,7 @@ impl Alarms {
         self.next
     }
 
-    /// Ends the hours that are over. Answers what is to be written of those that repeated within one.
+    /// Ends the hours that are over. Answers what is to be written of the alarms that repeated within their hour.
     pub(in crate::decide) fn tick(&mut self, now: Steady) -> Vec<AlarmNote> {
         let over = self.alarms.iter().filter(|(_, alarm)| alarm.until <= now).map(|(kind, _)| kind.clone());
         let over: Vec<Kind> = over.collect();

@@ -2,8 +2,8 @@
 //! and browsers are logged in, and by which an operator reaches what belongs to no project.
 //!
 //! Builds belong to projects. Workers, pools, labels, the master file, and the addresses that the master opens do not. Whoever
-//! operates on all projects, and names neither pools nor labels, has them all; any other operator has the pools and the
-//! labels that its grant names, and nothing else of them.
+//! operates on all projects, and names neither pools nor labels, has them all. Any other operator has the pools and the labels
+//! that its grant names, and no others.
 
 use crate::decide::records::{DEFAULT_POOL, GrantRow};
 use schema::limits::borders::ISSUED;
@@ -12,7 +12,7 @@ use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Time, What};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Grants in force below one operator, those of its own operators included and browsers left out. Each costs the master
+/// The most grants in force below one operator. The grants of its own operators count, and browsers do not. Each costs the master
 /// about 1 KiB of memory, and a farm of 1,000 workers and as many people stays far below.
 pub const ISSUED_MAX: usize = ISSUED.count();
 
@@ -31,7 +31,7 @@ pub struct Authority {
     projects: Reach<String>,
     pools: Reach<String>,
     labels: Reach<(String, String)>,
-    /// None: never.
+    /// When the authority ends. None: never.
     expires: Option<Time>,
     /// How many grants may be in force below it.
     grants: usize,
@@ -139,7 +139,7 @@ impl Authority {
     }
 }
 
-/// What a child of `parent` may be: its expiry is brought forward to that of the parent, and whatever else it has more is
+/// What a child of `parent` may be. Its expiry is brought forward to the expiry of the parent, and whatever else it has more is
 /// refused. The parent is in force.
 pub fn child_of(
     parent: &GrantRow,
@@ -211,7 +211,7 @@ impl fmt::Display for Excess {
     }
 }
 
-/// Refuses what would be too long to be listed, by the rows that bound a grant on the wire: the master file and the master's own
+/// Refuses what would be too long to be listed, by the rows that bound a grant on the wire. The master file and the master's own
 /// commands do not come that way.
 fn sound(what: &What) -> Result<(), Refusal> {
     are_named("projects", what.projects.iter(), &PROJECTS, &PROJECT)?;
@@ -223,7 +223,7 @@ fn sound(what: &What) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a grant may name so many of something by such names. `them`: "projects".
+/// Whether a grant may name this many things by these names. `them`: "projects".
 fn are_named<'a>(
     them: &str,
     mut names: impl ExactSizeIterator<Item = &'a String>,

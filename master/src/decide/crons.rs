@@ -1,14 +1,14 @@
 //! Builds that the clock asks for: which entries the pipelines have, when each fires next, and what a firing builds.
 //!
-//! The times here are those of the clock on the wall, which may jump. A firing that is late is made once, however many were
-//! missed, and the next one is the first after now. So nothing is made up for when the clock jumps ahead or the master was down.
+//! The times here are of the clock on the wall, which may jump. A firing that is late is made once, however many were missed, and
+//! the next one is the first after now. So nothing is made up for when the clock jumps ahead or the master was down.
 
 use super::builds::Order;
 use super::records::{BuildRow, Cron, CronKey, CronRow, CronTip, GrantId, Head, Recorder, Rows};
 use super::refs::Origin;
 use super::schedule::Schedule;
 use pipeline::{CronEntry, CronTimes};
-use schema::values::{Commit, Fact, SourceRevision, SourceStamp, Time};
+use schema::values::{Commit, Fact, ShortRef, SourceRevision, SourceStamp, Time};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -18,20 +18,43 @@ use std::time::Duration;
 const SET_BACK_MAX: Duration = Duration::from_secs(3600);
 
 /// Why a firing builds nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum CronSkip {
     Gone,
+    /// The branch is gone, and nothing was built of it before: it comes back as a new one, whose pipeline is read.
+    Forgotten,
     Unfollowed,
-    /// Since the build with this number.
+    /// Nothing changed since the build with this number.
     Unchanged(u32),
+    /// The build of the firing before, by its number.
+    Unfinished(u32),
+    /// The entry names no branch, and another one is the default branch now.
+    Moved(String),
+}
+
+/// What is known of the branches of a project outside of the store, when its entries are due.
+#[derive(Clone, Copy)]
+pub struct FiringBranches<'a> {
+    /// Asked with a full name: whether the master follows the branch.
+    pub follows: &'a dyn Fn(&str) -> bool,
+    /// The full name of the default branch. None: it is not known.
+    pub main: Option<&'a str>,
+}
+
+impl fmt::Debug for FiringBranches<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FiringBranches").field("main", &self.main).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Display for CronSkip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CronSkip::Gone => f.write_str("the branch is gone"),
+            CronSkip::Gone | CronSkip::Forgotten => f.write_str("the branch is gone"),
             CronSkip::Unfollowed => f.write_str("the master does not follow the branch"),
             CronSkip::Unchanged(build) => write!(f, "nothing changed since build {build}"),
+            CronSkip::Unfinished(build) => write!(f, "build {build} is not finished"),
+            CronSkip::Moved(main) => write!(f, "the default branch is {main} now"),
         }
     }
 }
@@ -115,13 +138,11 @@ impl Crons {
         self.note(key, to, |cron| (cron.build, cron.built, cron.skipped) = built);
     }
 
-    /// A firing made no build. Where the branch is gone, its entry goes too: it comes back with the branch.
+    /// A firing made no build. The entry of a branch of which nothing is known goes as well.
     pub(in crate::decide) fn skip(&mut self, key: &CronKey, skip: &CronSkip, to: &mut impl Recorder) {
-        match (skip, self.rows.get_mut(&key.project)) {
-            (CronSkip::Gone, Some(of)) => of.forget(key.clone(), to),
-            (CronSkip::Unfollowed | CronSkip::Unchanged(_) | CronSkip::Gone, _) => {
-                self.note(key, to, |cron| cron.skipped = skip.to_string());
-            }
+        match self.rows.get_mut(&key.project).filter(|_| *skip == CronSkip::Forgotten) {
+            Some(of) => of.forget(key.clone(), to),
+            None => self.note(key, to, |cron| cron.skipped = skip.to_string()),
         }
     }
 
@@ -150,8 +171,9 @@ impl OfProject {
         let before = self.rows.get(&key).cloned().unwrap_or_default();
         let is_same = (&before.cron.at, &before.cron.tz) == (&entry.at, &entry.tz);
         let next = if is_same { before.next } else { next(&entry.at, &entry.tz, wall) };
-        let (CronEntry { at, tz, if_changed, .. }, tip) = (entry, tip.clone());
-        let row = CronRow { key: key.clone(), next, cron: Cron { at, tz, if_changed, tip, ..before.cron.clone() } };
+        let (CronEntry { at, tz, branch, if_changed, .. }, tip) = (entry, tip.clone());
+        let said = Cron { at, tz, if_changed, is_of_default: branch.is_none(), tip, ..before.cron.clone() };
+        let row = CronRow { key: key.clone(), next, cron: said };
         if row != before {
             self.arm(&key, next);
             self.rows.put(to, key, row);
@@ -187,21 +209,19 @@ fn next(at: &str, tz: &str, after: Time) -> Option<Time> {
 }
 
 impl CronRow {
-    /// What a firing builds: the tip of its branch. Else why it builds nothing.
+    /// What a firing builds: the tip of its branch. Else why it builds nothing. `is_open`: whether the build of the last firing goes on.
     pub(in crate::decide) fn order(
         &self,
         head: Option<&Head>,
-        is_followed: bool,
+        branches: FiringBranches<'_>,
+        is_open: bool,
         by: GrantId,
     ) -> Result<Order, CronSkip> {
-        let revision = match head.filter(|head| head.gone.is_none()) {
-            None => return Err(CronSkip::Gone),
-            Some(_) if !is_followed => return Err(CronSkip::Unfollowed),
-            Some(head) if self.cron.if_changed && head.revision == self.cron.built => {
-                return Err(CronSkip::Unchanged(self.cron.build));
-            }
-            Some(head) => head.revision.clone(),
-        };
+        let head = head.ok_or(CronSkip::Forgotten)?;
+        if let Some(skip) = self.skip(head, branches, is_open) {
+            return Err(skip);
+        }
+        let revision = head.revision.clone();
         let CronTip { subject, author, .. } = match revision == self.cron.tip.revision {
             true => self.cron.tip.clone(),
             false => CronTip::default(),
@@ -218,8 +238,24 @@ impl CronRow {
         })
     }
 
+    fn skip(&self, head: &Head, branches: FiringBranches<'_>, is_open: bool) -> Option<CronSkip> {
+        let (cron, own) = (&self.cron, self.key.ref_name.as_str());
+        match branches.main.filter(|main| cron.is_of_default && *main != own) {
+            _ if head.gone.is_some() => Some(CronSkip::Gone),
+            Some(main) => Some(CronSkip::Moved(ShortRef::of(main).name().to_owned())),
+            None if !(branches.follows)(own) => Some(CronSkip::Unfollowed),
+            None if cron.if_changed && head.revision == cron.built => Some(CronSkip::Unchanged(cron.build)),
+            None => is_open.then_some(CronSkip::Unfinished(cron.build)),
+        }
+    }
+
+    /// Whether the firing before built nothing for the same reason. What stays so, as a branch that is gone, is told once.
+    pub(in crate::decide) fn is_told(&self, skip: &CronSkip) -> bool {
+        matches!(skip, CronSkip::Gone | CronSkip::Moved(_)) && self.cron.skipped == skip.to_string()
+    }
+
     /// What subscribers hear of a firing that builds nothing.
-    pub(in crate::decide) fn skipped(&self, skip: CronSkip) -> Fact {
+    pub(in crate::decide) fn skipped(&self, skip: &CronSkip) -> Fact {
         let CronKey { ref_name, name, .. } = self.key.clone();
         Fact::CronSkipped { name, ref_name, reason: skip.to_string() }
     }

@@ -1,6 +1,6 @@
-//! What is known of a worker's machine beside what placing needs, as the worker says it: why it takes no job, what somebody should see to,
-//! and what its wall clock is off. The times that a worker with such a clock tells are put right here. The worker's clock decides nothing: it
-//! is shown beside the master's own times, where a step must not begin before its job.
+//! What is known of a worker's machine beside what placing needs, as the worker says it. It is why the worker takes no job, what
+//! somebody should see to, and what its wall clock is off. The times that a worker with such a clock tells are put right here.
+//! The worker's clock decides nothing: it is shown beside the master's own times, where a step must not begin before its job.
 
 use schema::values::Time;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct MachineNotes {
 }
 
 impl MachineNotes {
-    /// Those of a worker that attaches now, whose wall clock shows `told`.
+    /// The notes of a worker that attaches now, whose wall clock shows `told`.
     pub(in crate::decide) fn begin(told: Time, now: Time) -> MachineNotes {
         MachineNotes { clock: WorkerClock { told, at: now }, ..MachineNotes::default() }
     }
@@ -43,8 +43,8 @@ impl WorkerClock {
         }
     }
 
-    /// A time as the worker tells it, put right. What lies between the start of the attempt and now may be right as it is: a clock is
-    /// also set while its worker is connected. Everything else is moved by what the clock was off, into that span.
+    /// A time as the worker tells it, put right. What lies between the start of the attempt and now may be right as it is. A
+    /// clock is also set while its worker is connected. Everything else is moved by what the clock was off, into that span.
     pub(crate) fn put_right(self, begun: Time, now: Time, told: Time) -> Time {
         let (earliest, latest) = (begun.0.saturating_sub(millis(CLOCK_OFF)), now.after(CLOCK_OFF));
         let (ahead, behind) = self.off();

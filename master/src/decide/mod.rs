@@ -1,8 +1,9 @@
-//! What is so: everything is decided here, by code that does nothing, knows no other room and is told the time.
+//! What is so: everything is decided here, by code that does nothing and knows no other room. The time is its argument.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
 //! `steady`, `time_limits`, `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`,
-//! `requests`, `alarms`, `authority`, `grants`, `builds`, `crons`, `coordinator`.
+//! `requests`, `alarms`, `authority`, `grants`, `builds`, `crons`, `coordinator`. The folder
+//! `test_history` uses none of them.
 
 mod alarms;
 pub mod authority;
@@ -21,5 +22,6 @@ mod rests;
 pub mod schedule;
 pub mod steady;
 mod terms;
+pub mod test_history;
 mod time_limits;
 mod tokens;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 /// How long an answer is kept, as `common.capnp` promises.
 const KEPT: Duration = ANSWERS_KEPT.time();
-/// At most so many answers are kept in all, about 200 bytes each; the oldest go first.
+/// The most answers that are kept in all, about 200 bytes each; the oldest go first.
 const KEPT_COUNT: usize = 100_000;
-/// At most so many answers are kept of one grant, so that nobody drives out what others were answered.
+/// The most answers that are kept of one grant, so that nobody drives out what others were answered.
 const KEPT_EACH: usize = ANSWERS_EACH.count();
 
 /// Who asks for what, named so that asking again is noticed.
@@ -26,7 +26,7 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Requests {
     by_id: BTreeMap<RequestId, RequestRow>,
-    /// Their ids, by the order in which they came.
+    /// The ids of the requests, by the order in which they came.
     in_order: BTreeMap<u64, RequestId>,
     /// The places in that order, by whose they are.
     of_grant: BTreeMap<GrantId, BTreeSet<u64>>,

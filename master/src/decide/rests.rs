@@ -1,5 +1,5 @@
-//! Who comes last for a while, and until when: a worker that did not accept what it was offered, whose connection broke on an offer, or
-//! at which work failed for the worker's own reasons. One rule says for how long. It knows no offers and no sessions.
+//! Who comes last for a while, and until when. It is a worker that did not accept an offer, that lost its connection on one, or
+//! at which work failed for its own reasons. One rule says for how long. It knows no offers and no sessions.
 
 use super::matching::OwnerKey;
 use super::steady::Steady;
@@ -8,33 +8,33 @@ use std::time::Duration;
 
 /// So long another worker goes first, if one could take the work: long enough for it to end what it does, mostly.
 const REST: Duration = Duration::from_secs(60);
-/// Where there is no other worker, so long after the first such failure, and twice as long after each further one in a row.
-/// What was wrong may pass, and there are few attempts.
+/// How long a worker comes last after the first such failure, where there is no other worker. It is twice as long after each
+/// further one in a row. What was wrong may pass, and there are few attempts.
 const REST_ALONE: Duration = Duration::from_secs(1);
 /// 1 s becomes 64 s at most: a worker that is well again is not left alone for longer than where there is another.
 const DOUBLINGS_MAX: u32 = 6;
-/// So many offers in a row may be given back without more: a worker that has less room than it said a moment ago does that.
+/// This many offers in a row may be given back without more. A worker gives them back that has less room than it said a moment
+/// ago.
 const DECLINES_MAX: u32 = 3;
 
-/// Offers that come to nothing within so short a time do so together: a connection that is lost drops all that it held, in no
-/// order.
+/// Offers that come to nothing within this time do so together. A connection that is lost drops all that it held, in no order.
 pub(in crate::decide) const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What a worker did that makes it come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It did not accept an offer in time.
+    /// The worker did not accept an offer in time.
     Silent,
-    /// It gave an offer back.
+    /// The worker gave an offer back.
     Declined,
-    /// Its connection broke on an offer.
+    /// The worker's connection broke on an offer.
     Broke,
 }
 
 /// How a worker comes last for all work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resting {
-    /// What it did last.
+    /// What the worker did last.
     pub fault: Fault,
     /// When it is asked again. None: it is asked now, with one offer at a time until it accepts.
     pub until: Option<Steady>,
@@ -43,9 +43,9 @@ pub struct Resting {
 /// Who is passed over, and until when. What is over is removed by its timer.
 #[derive(Debug)]
 pub(in crate::decide) struct Rests<O> {
-    /// For the work of one owner, by the worker's name.
+    /// Who rests for the work of one owner, by the worker's name.
     owners: BTreeMap<O, BTreeMap<String, Steady>>,
-    /// For all work, since the worker last accepted.
+    /// Who rests for all work, since the worker last accepted.
     workers: BTreeMap<String, Unaccepted>,
 }
 
@@ -124,7 +124,7 @@ impl<O: OwnerKey> Rests<O> {
         self.owners.entry(owner).or_default().insert(worker, until);
     }
 
-    /// A worker comes last for a while, unless it does already: what was offered at once counts once. `offered`: when what it
+    /// Lets a worker come last for a while, unless it does already: what was offered at once counts once. `offered`: when what it
     /// did not accept was offered; none: it is about those that it gave back just now. Answers when it may be asked again, if
     /// that is news.
     pub(in crate::decide) fn come_last(
@@ -162,7 +162,7 @@ impl<O: OwnerKey> Rests<O> {
     }
 }
 
-/// The one rule: how long a worker comes last after so many failures in a row.
+/// The one rule: how long a worker comes last after this many failures in a row.
 pub(in crate::decide) fn pause(times: u32, has_another: bool) -> Duration {
     if has_another { REST } else { REST_ALONE * 2_u32.pow(times.saturating_sub(1).min(DOUBLINGS_MAX)) }
 }

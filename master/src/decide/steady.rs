@@ -19,7 +19,7 @@ impl Steady {
     }
 }
 
-/// By how many milliseconds the wall clock is ahead of the steady one. It changes when somebody sets the wall clock, when the
+/// How many milliseconds the wall clock is ahead of the steady one. It changes when somebody sets the wall clock, when the
 /// machine was suspended, and a little all the time while the wall clock is corrected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ahead(i64);

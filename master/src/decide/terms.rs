@@ -9,9 +9,9 @@ use std::time::Duration;
 pub struct Terms {
     /// A lease's length where the pool says nothing.
     pub lease: Duration,
-    /// An offer that is not accepted for so long goes back.
+    /// How long an offer waits to be accepted before it goes back.
     pub offer: Duration,
-    /// A cancelled attempt that did not end for so long is fenced; later by the time of its job's `always` steps.
+    /// How long a cancelled attempt may take to end before it is fenced; the time of its job's `always` steps is added.
     pub cancel: Duration,
     /// The longest that any job may take.
     pub job_timeout: Duration,
@@ -43,6 +43,6 @@ impl Default for Terms {
 
 #[derive(Clone, Debug, Default)]
 pub struct ProjectTerms {
-    /// Where its jobs may run; empty: the default pool.
+    /// The pools in which the project's jobs may run; empty: the default pool.
     pub pools: BTreeSet<String>,
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Logs that are full may take so slow a way, in bytes in a second: that of a poor link at home.
+/// How slowly a full log may come, in bytes in a second: as over a poor link at home.
 const SLOWEST_LINK: u64 = 64 << 10;
-/// Signs move the end of an attempt by so much at most, however much its logs may have.
+/// The most by which signs of life move the end of an attempt, however large its logs may be.
 const SIGNS_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// How long work may take.

@@ -3,7 +3,7 @@
 use super::Explainer;
 use crate::decide::coordinator::snapshot::{LeaseView, Waits};
 
-/// It begins after the worker's name.
+/// The reason as a text, which begins after the worker's name.
 fn text(waits: Waits) -> &'static str {
     match waits {
         Waits::Answer => "was revoked and is asked whether all that it ran has ended",
@@ -14,7 +14,7 @@ fn text(waits: Waits) -> &'static str {
 }
 
 impl Explainer<'_> {
-    /// For the job's page. None: the worker of this lease holds it.
+    /// Why the end of the lease decides, for the job's page. None: the worker of this lease holds it.
     pub(super) fn waits_text(&self, lease: &LeaseView<'_>) -> Option<String> {
         let worker = &lease.attempt.worker;
         let waits = self.it.waits(lease)?;
@@ -28,7 +28,7 @@ impl Explainer<'_> {
         Some(format!("{worker} {waits}: the job is placed again at the latest when its lease ends{way_out}"))
     }
 
-    /// For the worker's page; empty where it holds all that is its own.
+    /// Why the ends of its leases decide, for the worker's page; empty where it holds all that is its own.
     pub(super) fn waits_of(&self, worker: &str) -> String {
         let waits = self.it.leases_of(worker).find_map(|lease| self.it.waits(&lease)).map(text);
         let told = |waits| format!("{waits}: its jobs are placed again at the latest when their leases end");

@@ -8,7 +8,7 @@ use crate::decide::coordinator::snapshot::{LeaseState, LeaseView, Need, Session}
 use schema::values::{Resources, TierName, Time};
 use std::borrow::Cow;
 
-/// Most workers that an explanation names.
+/// The most workers that an explanation names.
 const WORKERS_SHOWN: usize = 20;
 
 /// What keeps a job from a worker, the least first.
@@ -17,13 +17,13 @@ pub enum Availability {
     /// Nothing does; for a job that waits for others.
     Free,
     Busy,
-    /// It has an offer that it has not answered.
+    /// The worker has an offer that it has not answered.
     Offered,
-    /// It has room and does not ask.
+    /// The worker has room and does not ask.
     Silent,
     Drained,
     Held,
-    /// It drains by itself, and will end.
+    /// The worker drains by itself, and will end.
     Ending,
     Away,
     Small,
@@ -39,7 +39,7 @@ pub struct Candidate {
     pub text: String,
     /// Selectors of what it runs or was offered, the oldest first; "": of a project that may not be seen.
     pub jobs: Vec<String>,
-    /// Of the oldest of them, else of the availability.
+    /// The time since when it runs the oldest of them, or else is available so.
     pub since: Option<Time>,
 }
 

@@ -7,9 +7,9 @@ use schema::values::Time;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     pub why: Why,
-    /// Of the job's state.
+    /// The time since when the job is in its state.
     pub since: Option<Time>,
-    /// The number of jobs that go first, of those that the same workers could take; at most 1,000.
+    /// How many queued jobs go first and compete for the same workers; at most 1,000 are counted.
     pub ahead: usize,
     /// The nearest first, at most 20.
     pub workers: Vec<Candidate>,

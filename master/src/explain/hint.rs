@@ -10,7 +10,7 @@ use schema::values::{Asks, Want};
 use std::collections::BTreeSet;
 use toml_file::nearest;
 
-/// Most labels that are told as like the one which nobody has.
+/// The most labels that are told as like the one which nobody has.
 const ALIKE_MAX: usize = 5;
 
 impl Explainer<'_> {

@@ -9,21 +9,21 @@ use std::fmt;
 /// One thing that a worker lacks, the weightiest first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lack {
-    /// Its grant names none of the pools.
+    /// The worker's grant names none of the pools.
     Pool(BTreeSet<String>),
-    /// Its grant names this pool, which asks for more than that.
+    /// The worker's grant names this pool, which asks for more than that.
     Match {
         pool: String,
         want: Want,
     },
     Platform(String),
     Want(Want),
-    /// It does not offer this tier of isolation, or a stronger one: why.
+    /// The worker does not offer this tier of isolation, or a stronger one, for this reason.
     Tier {
         tier: TierName,
         why: String,
     },
-    /// It is too small as a whole.
+    /// The worker is too small as a whole.
     Room(Resources),
 }
 
@@ -71,7 +71,7 @@ fn why_not(tier: &TierName, probes: &[TierProbe]) -> String {
 }
 
 impl fmt::Display for Lack {
-    /// As what a worker "lacks".
+    /// Writes the lack as the object of "lacks".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Lack::Pool(pools) => write!(f, "pool {}", listed(pools)),

@@ -4,7 +4,7 @@ use super::{Explanation, Why};
 use crate::decide::coordinator::record::{BuildRow, JobRow};
 use schema::values::{JobPlan, Outcome};
 
-/// `plan`: the job's.
+/// Explains a job of a build that is finished. `plan` is the plan of the job.
 pub fn explain_past(build: &BuildRow, row: &JobRow, plan: Option<&JobPlan>) -> Explanation {
     let project = &build.project;
     let is_skipped = row.outcome == Some(Outcome::Skipped);

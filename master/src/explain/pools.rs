@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
     pub name: String,
-    /// Those whose jobs may run in it.
+    /// The projects whose jobs may run in it.
     pub projects: Vec<String>,
-    /// Those that are known, have a grant for it, and what it asks for besides.
+    /// The workers that are known and have a grant for it, each with what the pool asks for besides.
     pub workers: Vec<Member>,
 }
 

@@ -1,11 +1,11 @@
-//! The queue as people see it: the jobs that wait for a worker, and why each of them does.
+//! The queue as people see it: the jobs that wait for a worker, and why they wait.
 
 use super::{Explainer, Why};
 use crate::decide::coordinator::record::JobKey;
 use schema::values::Time;
 use std::collections::BTreeMap;
 
-/// Most jobs that a list of the queue shows.
+/// The most jobs that a list of the queue shows.
 const QUEUE_SHOWN: usize = 1_000;
 
 /// A job that waits, as people see it.

@@ -61,7 +61,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// These are connected, could take it, and are large enough.
+    /// Why none of these workers takes the job: they are connected, could take it, and are large enough.
     fn why_not_one_of(&self, able: &[&Session], need: &Need) -> Why {
         let taking: Vec<&Session> = able.iter().copied().filter(|session| session.takes_work()).collect();
         if taking.is_empty() {

@@ -33,11 +33,11 @@ pub enum RemedyStep {
 pub struct MissingWorker {
     pub pool: String,
     pub labels: Vec<(String, String)>,
-    /// Empty: any.
+    /// The platform that it must have; empty: any.
     pub platform: String,
     /// The tier of isolation that the job or its pool asks for, or that a worker lacks which is there. None: it goes without saying.
     pub tier: Option<TierName>,
-    /// For the job and those that go first.
+    /// The room that it needs for the job and for those that go first.
     pub room: Resources,
 }
 

@@ -5,7 +5,7 @@ use crate::decide::coordinator::record::JobKey;
 use crate::decide::coordinator::snapshot::{Fault, Resting, Session};
 
 impl Explainer<'_> {
-    /// What is said of those that are passed over for this job alone.
+    /// What is said of workers that are passed over for this job alone.
     pub(super) fn rest_hints(&self, job: JobKey) -> impl Iterator<Item = String> {
         self.it.passed_over(job).map(|worker| {
             format!("{worker} failed to run it for reasons of its own, and is passed over for a while: look at its log")

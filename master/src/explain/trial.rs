@@ -1,5 +1,5 @@
 //! Finds what would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there,
-//! and which jobs go first. No remedy is told whose room a job ahead in the queue would take.
+//! and which jobs go first. A remedy is left out where a job ahead in the queue would take its room.
 
 use super::candidate::WorkerFit;
 use super::{Availability, Explainer, MissingWorker, Remedy, RemedyStep};
@@ -11,16 +11,16 @@ use schema::values::{Asks, Resources, State, Tier, TierProbe};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most jobs ahead that are counted. With more of them no remedy is told, because trying one costs a look at each.
+/// The most jobs ahead that are counted. With more of them there is no remedy, because trying one costs a look at each.
 const AHEAD_MAX: usize = 1_000;
 /// The most workers with which remedies are tried: the nearest ones, as many as an explanation names.
 pub(super) const WORKERS_TRIED: usize = 20;
 /// The most remedies that are told besides a new worker: nobody reads further.
 const REMEDIES_MAX: usize = 4;
-/// The most steps of a remedy that is told: nobody does more of them by hand.
+/// The most steps of a remedy, because nobody does more of them by hand.
 const STEPS_MAX: usize = 50;
-/// The most jobs for which a place is looked for, of those that one job waits for. With more of them no remedy is told, because
-/// each costs a look at all workers.
+/// The most jobs ahead of a job for which a place is looked for. With more of them there is no remedy, because each costs a look
+/// at all workers.
 const NEEDS_MAX: usize = 20;
 
 /// The rank behind all jobs of the queue.
@@ -60,7 +60,7 @@ impl Explainer<'_> {
         self.it.before(mine.rank, could, AHEAD_MAX).len()
     }
 
-    /// For a queued job.
+    /// The remedies for a job that is queued.
     pub(super) fn remedies(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let mut found = self.remedies_there(mine, seen);
         found.retain(|remedy| !remedy.steps.is_empty());
@@ -69,7 +69,7 @@ impl Explainer<'_> {
         found
     }
 
-    /// For a job that waits for others: first what they wait for, then what it lacks itself.
+    /// The remedies for a job that waits for others: first what they wait for, then what it lacks itself.
     pub(super) fn remedies_with_needs(&self, mut mine: QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let Some(first) = self.towards(mine.key, Remedy::default(), &mut 0) else {
             return Vec::new();
@@ -123,7 +123,7 @@ impl Explainer<'_> {
         rest
     }
 
-    /// With the workers that are known. An empty one: it would be placed at once, were it queued.
+    /// The remedies with the workers that are known. An empty one: it would be placed at once, were it queued.
     fn remedies_there(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let able = seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty());
         let mut found: Vec<Remedy> = able.filter_map(|seen| self.with(mine, seen)).collect();
@@ -131,7 +131,7 @@ impl Explainer<'_> {
         found
     }
 
-    /// With this worker, if it can be had at all.
+    /// The remedy with this worker, if it can be had at all.
     fn with(&self, mine: &QueuePosition<'_>, seen: &WorkerFit<'_>) -> Option<Remedy> {
         let session = &*seen.session;
         // nobody can make it well, and in time it is asked again

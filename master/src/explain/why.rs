@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub enum Why {
     /// Jobs of the same build that are not finished.
     Needs(Vec<String>),
-    /// So many connected workers could take it and may; none has room.
+    /// The number of connected workers that could take it and may; none has room.
     Busy(usize),
     /// This worker has room and does not ask for work.
     Silent(String),
@@ -18,25 +18,25 @@ pub enum Why {
         worker: String,
         lack: String,
     },
-    /// So many connected workers could take it and may; all come last for a while, as offers to them came to nothing.
+    /// This many connected workers could take it and may. All come last for a while, because offers to them came to nothing.
     Resting {
         able: usize,
-        /// One of them.
+        /// The name of one of them.
         worker: String,
         /// "did not accept the last offer; it is asked again in 40 s"
         why: String,
     },
-    /// So many connected workers could take it; all drain or are held.
+    /// This many connected workers could take it; all drain or are held.
     Stopped {
         able: usize,
-        /// One of them, with room where there is one.
+        /// The name of one of them, with room where there is one.
         worker: String,
         /// "is held: its disk is full"
         how: String,
-        /// It drains by itself, as they all do.
+        /// Whether that worker drains by itself, as they all do.
         is_ending: bool,
     },
-    /// These could take it and are not connected.
+    /// These workers could take it and are not connected.
     Away(Vec<String>),
     /// All that could take it are too small.
     Room(Resources),
@@ -72,7 +72,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// For programs: as in `perspective.capnp`.
+    /// The reason in a word for programs, as `perspective.capnp` lists them.
     pub fn kind(&self) -> &'static str {
         match self {
             Why::Needs(_) => "needs",
@@ -114,9 +114,9 @@ impl Why {
             Why::Stopped { able: 1, worker, how, .. } => format!("worker {worker} could take it and {how}"),
             Why::Stopped { able, .. } => format!("all {able} workers that could take it are drained or held"),
             Why::Away(workers) => match workers.as_slice() {
-                [worker] => format!("worker {worker} could take it and is not connected: it is waited for"),
+                [worker] => format!("waiting for worker {worker} to connect: no other worker can run this job"),
                 workers => {
-                    format!("workers {} could take it, none is connected: they are waited for", few(workers))
+                    format!("waiting for one of workers {} to connect: no other worker can run this job", few(workers))
                 }
             },
             Why::Room(asked) => format!("no worker is large enough for {}", room(asked)),

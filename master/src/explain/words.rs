@@ -2,14 +2,14 @@
 
 use schema::values::Resources;
 
-/// Most names in a sentence.
+/// The most names in a sentence.
 const NAMED: usize = 10;
 
 pub(super) fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     names.into_iter().map(|name| name.as_ref().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
-/// Of many names the first ones.
+/// The first ones of many names, as a person lists them.
 pub(super) fn few(names: &[String]) -> String {
     match names.len() > NAMED {
         true => format!("{} and {} more", listed(&names[..NAMED]), names.len() - NAMED),
@@ -29,12 +29,12 @@ pub(super) fn room(room: &Resources) -> String {
     }
 }
 
-/// `pyfoo` of `pyfoo/412/test`.
+/// The project in a selector: `pyfoo` of `pyfoo/412/test`.
 pub fn project_of(selector: &str) -> &str {
     selector.split('/').next().unwrap_or_default()
 }
 
-/// As one word of a shell: labels come from the pipeline, and a command is there to be copied.
+/// A text as one word of a shell: labels come from the pipeline, and a command is there to be copied.
 pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-=@%+,:/".contains(c);
     match word.chars().all(is_plain) {

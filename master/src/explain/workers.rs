@@ -17,7 +17,7 @@ pub struct WorkerStatus {
     pub pools: Vec<String>,
     /// The labels in force, whatever the worker claims.
     pub labels: Vec<(String, String)>,
-    /// Its jobs, as selectors.
+    /// The jobs that it runs, as selectors.
     pub running: Vec<String>,
     pub draining: bool,
     pub held: String,

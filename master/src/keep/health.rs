@@ -12,7 +12,7 @@ const SHOWN: Duration = Duration::from_secs(4 * 24 * 3600);
 /// The newest that are shown; the log has them all.
 const GIVEN_UP_MAX: usize = 16;
 
-/// What keeps failing.
+/// Something that keeps failing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     pub since: Time,
@@ -21,7 +21,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// It failed now; `before`: the trouble since the last time that all went well.
+    /// The trouble after it failed now; `before`: the trouble since the last time that all went well.
     pub(crate) fn after(before: Option<Trouble>, now: Time, text: String) -> Trouble {
         Trouble { since: before.map_or(now, |before| before.since), text }
     }
@@ -32,9 +32,9 @@ impl Trouble {
 pub struct DeliveryHealth {
     /// The events that it tells: "newly-failing, fixed".
     pub what: String,
-    /// The channel.
+    /// The channel by which it is told.
     pub by: Means,
-    /// By what fails: a project, or a mailbox. Empty: the reporter itself.
+    /// The troubles, by what fails: a project, or a mailbox. Empty: the reporter itself.
     troubles: RefCell<BTreeMap<String, Trouble>>,
     given_up: RefCell<VecDeque<(Time, String)>>,
 }

@@ -4,6 +4,7 @@
 use crate::config::clock::Clock;
 use crate::decide::coordinator::record::{Record, RequestId};
 use crate::decide::coordinator::{Coordinator, Effect, GrantOrder, ROOT, Request, Terms};
+use crate::decide::steady::Ahead;
 use crate::keep::store::{Store, StoreError};
 use schema::identity::{Identity, IdentityError};
 use schema::sturdy_ref::{Fingerprint, SturdyRef, Token};
@@ -43,7 +44,8 @@ pub fn identity(state: &Path) -> Result<Identity, InstallError> {
 pub async fn load(store: &Store, terms: Terms, clock: &Clock, seed: [u8; 32]) -> Result<Coordinator, InstallError> {
     let loaded = store.load()?;
     let fresh = loaded.grants.is_empty();
-    let mut coordinator = Coordinator::load(clock.now(), terms, loaded, seed);
+    let (now, steady) = clock.both();
+    let mut coordinator = Coordinator::load_by(now, Ahead::of(now, steady), terms, loaded, seed);
     if fresh {
         coordinator.found(clock.now());
         commit(store, &mut coordinator).await?;

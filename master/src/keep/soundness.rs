@@ -20,7 +20,7 @@ pub enum Soundness {
 pub struct SoundnessCell(RefCell<Soundness>);
 
 impl SoundnessCell {
-    /// What was found last.
+    /// The answer of the newest check.
     pub fn get(&self) -> Soundness {
         self.0.borrow().clone()
     }

@@ -14,9 +14,9 @@ pub struct WriteHealth(RefCell<BTreeMap<StepKey, (Instant, String)>>);
 /// Logs that cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteTrouble {
-    /// How many logs.
+    /// How many logs cannot be written.
     pub logs: usize,
-    /// For how long it has been so of the first of them.
+    /// How long the first of these logs could not be written.
     pub lasts: Duration,
     /// What the system said of the newest.
     pub text: String,

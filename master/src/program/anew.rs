@@ -1,15 +1,15 @@
-//! The explicit word with which a directory whose store was lost or replaced goes on: without what it held, or with the store that
-//! is there. Nothing is deleted.
+//! The explicit command with which a directory goes on whose store was lost or replaced. It goes on without what the store held,
+//! or with the store that is there. Nothing is deleted.
 
 use crate::keep::installation::{InstallError, create_private};
 use crate::keep::store::{self, DATABASE_FILE, StoreError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What belongs to one store, in the order in which it is set aside: the mark comes last, so that a start in between is refused.
+/// What belongs to one store, in the order in which it is set aside. The mark comes last, so that a start in between is refused.
 /// The key and the mirrors stay, because they name no build.
 const OF_THE_STORE: [&str; 6] = [DATABASE_FILE, "guild.db-wal", "guild.db-shm", "logs", "blobs", store::MARK_FILE];
-/// Where that is put, with a number.
+/// The folder to which that is set aside, with a number.
 const ASIDE: &str = "set-aside";
 /// More folders than a person makes: a name that is free comes before.
 const ASIDE_MAX: u32 = 10_000;

@@ -67,7 +67,8 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE", default_value = "operator.cap")]
         output: PathBuf,
     },
-    /// Save the master in one file: builds, grants, logs and its key; it may run meanwhile
+    /// Save the master in one file: builds, grants, logs, its key and the projects beside the master file; it may run
+    /// meanwhile
     Backup {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]

@@ -1,5 +1,5 @@
-//! A master in one file, and a master made from it: the store, the key, the logs and the blobs. Not the mirrors, which are fetched
-//! again, nor the master file. It may be taken while the master runs.
+//! A master in one file, and a master made from it. The file has the store, the key, the logs and the blobs, and the files of
+//! projects that the master wrote. It has neither the mirrors, which are fetched again, nor the master file. It may be taken while the master runs.
 //!
 //! The file is an archive, which gives back what was added or says that it is damaged. The store is copied first, so that
 //! every log and every blob that it calls sealed is there. Those that retention removes before they are read are missing in the
@@ -21,6 +21,8 @@ use std::path::{Component, Path, PathBuf};
 const LOGS: &str = "logs";
 /// Not what is partial: whoever sends it sends it again.
 const BLOBS: &str = "blobs/sealed";
+/// Beside the master file: the files that `guild project add` wrote, with their secrets.
+pub const PROJECTS: &str = "projects";
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -56,19 +58,20 @@ pub enum BackupError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackupSize {
     pub files: u64,
-    /// In bytes.
+    /// The size of the file, in bytes.
     pub size: u64,
 }
 
 /// Writes a backup of the state directory to a path where there is nothing yet: whole, or not at all. Its store is sound, and each
 /// log and stored file is the one that was sealed.
 pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
-    write_and_tell(state, output, false).map(|(held, _)| held)
+    write_and_tell(state, None, output, false).map(|(held, _)| held)
 }
 
-/// As [`write()`]. With `accepts_damage` logs and stored files that are damaged or gone stop nothing, and are told.
+/// As [`write()`]. `base`: where the master file lies, whose projects are saved as well. With `accepts_damage` logs and stored files that are damaged or gone stop nothing, and are told.
 pub fn write_and_tell(
     state: &Path,
+    base: Option<&Path>,
     output: &Path,
     accepts_damage: bool,
 ) -> Result<(BackupSize, Vec<String>), BackupError> {
@@ -76,7 +79,7 @@ pub fn write_and_tell(
         return Err(BackupError::Exists(output.to_owned()));
     }
     let (fresh, copy) = (beside(output, "new"), beside(output, "store"));
-    let written = write_fresh(state, &fresh, &copy).and_then(|(held, damage)| {
+    let written = write_fresh(state, base, &fresh, &copy).and_then(|(held, damage)| {
         if !damage.is_empty() && !accepts_damage {
             return Err(BackupError::Unsound(damage));
         }
@@ -92,7 +95,12 @@ pub fn write_and_tell(
 }
 
 /// Answers what is damaged, too.
-fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<(BackupSize, Vec<String>), BackupError> {
+fn write_fresh(
+    state: &Path,
+    base: Option<&Path>,
+    fresh: &Path,
+    copy: &Path,
+) -> Result<(BackupSize, Vec<String>), BackupError> {
     // what an earlier backup left when it was killed
     for stale in [fresh, copy] {
         let _ = std::fs::remove_file(stale);
@@ -106,6 +114,10 @@ fn write_fresh(state: &Path, fresh: &Path, copy: &Path) -> Result<(BackupSize, V
     let (mut held, mut expected) = (BackupSize::default(), ExpectedFiles::of(copy)?);
     add(&archive, copy, DATABASE_FILE, &mut held)?;
     add(&archive, &state.join(IDENTITY_FILE), IDENTITY_FILE, &mut held)?;
+    for path in base.map_or(Ok(Vec::new()), |base| files_of(&base.join(PROJECTS)))? {
+        let name = format!("{PROJECTS}/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        add(&archive, &path, &name, &mut held)?;
+    }
     let bytes = [LOGS, BLOBS].map(|folder| files_below(&state.join(folder)));
     for path in bytes.into_iter().collect::<Result<Vec<_>, _>>()?.concat() {
         let name = path.strip_prefix(state).unwrap_or(&path).to_string_lossy().into_owned();
@@ -133,6 +145,11 @@ fn add(archive: &NewArchive, path: &Path, name: &str, held: &mut BackupSize) -> 
 /// Makes a state directory from a backup. The master that opens it begins another incarnation: old leases and cursors are
 /// told so. May be repeated until it was done: the store comes last.
 pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
+    restore_beside(backup, state, None)
+}
+
+/// As [`restore()`], and the projects beside the master file, which lies in `base`. A file that is there already stays as it is.
+pub fn restore_beside(backup: &Path, state: &Path, base: Option<&Path>) -> Result<BackupSize, BackupError> {
     if state.join(DATABASE_FILE).exists() {
         return Err(BackupError::Occupied(state.to_owned()));
     }
@@ -141,7 +158,12 @@ pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
     create_private(state)?;
     for file in archive.files(DATABASE_FILE).map_err(of(backup))? {
         let path = checked(&file.name)?;
-        let (target, is_store) = (state.join(path), path == Path::new(DATABASE_FILE));
+        let root = if path.starts_with(PROJECTS) { base } else { Some(state) };
+        let Some(root) = root else { continue };
+        let (target, is_store) = (root.join(path), path == Path::new(DATABASE_FILE));
+        if path.starts_with(PROJECTS) && target.exists() {
+            continue;
+        }
         if is_store {
             // whoever finds the store finds all that it names
             folders.iter().try_for_each(|folder: &PathBuf| sync(folder))?;
@@ -152,7 +174,7 @@ pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
         let fresh = beside(&target, "new");
         extract(&archive, &file, &fresh)?;
         name(&fresh, &target)?;
-        folders.extend(path.ancestors().skip(1).map(|folder| state.join(folder)));
+        folders.extend(path.ancestors().skip(1).map(|folder| root.join(folder)));
         held.files += 1;
         held.size += file.size;
     }
@@ -173,15 +195,23 @@ fn extract(archive: &Archive, file: &ArchivedFile, target: &Path) -> Result<(), 
     archive.extract(file, &mut written).map_err(of(target))
 }
 
-/// A path that a backup names lies in the state directory and is one of those that a backup holds.
+/// Checks that a path in a backup names a file that a backup of a master may have.
 fn checked(name: &str) -> Result<&Path, BackupError> {
     let path = Path::new(name);
     let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    let is_ours = name == DATABASE_FILE || name == IDENTITY_FILE || path.starts_with(LOGS) || path.starts_with(BLOBS);
+    let is_of_project = path.starts_with(PROJECTS) && path.components().count() == 2;
+    let is_bytes = path.starts_with(LOGS) || path.starts_with(BLOBS);
+    let is_ours = name == DATABASE_FILE || name == IDENTITY_FILE || is_bytes || is_of_project;
     match is_plain && is_ours {
         true => Ok(path),
         false => Err(BackupError::Damaged(format!("it names `{name}`, which is no file of a master"))),
     }
+}
+
+/// The plain files of a folder, without those below it.
+fn files_of(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
+    let found = files_below(dir)?;
+    Ok(found.into_iter().filter(|path| path.parent() == Some(dir)).collect())
 }
 
 fn files_below(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {

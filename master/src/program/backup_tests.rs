@@ -49,6 +49,32 @@ fn a_master_comes_back_whole_as_another_incarnation() {
     assert_eq!(left.len(), 2, "{left:?}");
 }
 
+/// T10.3: projects that were added by a command have files that nobody else wrote down.
+#[test]
+fn the_files_of_projects_come_back_and_replace_none() {
+    let (dir, _store) = state();
+    let [base, again] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let files = [("calc.toml", "[project.calc]"), ("hook.calc", "secret"), ("token.calc", "other")];
+    std::fs::create_dir_all(base.path().join("projects/below")).unwrap();
+    std::fs::write(base.path().join("projects/below/x"), "not ours").unwrap();
+    for (name, text) in files {
+        std::fs::write(base.path().join("projects").join(name), text).unwrap();
+    }
+    let file = base.path().join("b.guild");
+    let (held, damage) = write_and_tell(dir.path(), Some(base.path()), &file, false).unwrap();
+    assert_eq!((held.files, damage), (8, Vec::new()));
+    std::fs::create_dir_all(again.path().join("projects")).unwrap();
+    std::fs::write(again.path().join("projects/token.calc"), "newer").unwrap();
+    restore_beside(&file, &again.path().join("state"), Some(again.path())).unwrap();
+    let read = |name: &str| std::fs::read_to_string(again.path().join("projects").join(name)).unwrap();
+    assert_eq!([read("calc.toml"), read("hook.calc"), read("token.calc")], ["[project.calc]", "secret", "newer"]);
+    assert!(!again.path().join("projects/below").exists());
+    // whoever wants the state alone gets it
+    let alone = tempfile::tempdir().unwrap();
+    assert_eq!(restore(&file, &alone.path().join("state")).unwrap().files, 5);
+    assert!(!alone.path().join("state/projects").exists());
+}
+
 #[test]
 fn nothing_is_overwritten() {
     let (dir, _store) = state();
@@ -132,7 +158,7 @@ fn a_backup_of_damaged_logs_is_refused_unless_it_is_wanted() {
             let refused = write(dir.path(), &output).unwrap_err();
             assert!(matches!(refused, BackupError::Unsound(_)) && refused.to_string().contains(told), "{refused}");
             assert!(!output.exists());
-            let (_, damage) = write_and_tell(dir.path(), &output, true).unwrap();
+            let (_, damage) = write_and_tell(dir.path(), None, &output, true).unwrap();
             assert!(damage.len() == 1 && damage[0].contains(told), "{damage:?}");
             assert!(output.exists());
         }

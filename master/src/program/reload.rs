@@ -1,4 +1,4 @@
-//! Keeps a master that runs in step with its file: owns what the file brings to life (followed repositories, reporters), and
+//! Keeps a running master in step with its file. It owns what the file brings to life (followed repositories, reporters), and
 //! replaces what others hold of it (terms, policy, hooks, limits). One call after the other, each all or nothing; what the file
 //! means is said by `config` and by `wiring`.
 
@@ -31,9 +31,9 @@ pub struct Reloader {
     retain: Rc<RefCell<Retain>>,
     followed: BTreeMap<String, FollowTask>,
     reporting: Option<AbortOnDropHandle<()>>,
-    /// Of those that report.
+    /// The health of the reporters that run now.
     reporter_healths: Vec<Rc<DeliveryHealth>>,
-    /// Where the pages listen.
+    /// The address at which the pages listen.
     web: Option<SocketAddr>,
     config_calls: ConfigCalls,
     calls: Calls,
@@ -49,7 +49,7 @@ struct FollowTask {
 type Opened = (Rc<Repository>, ProjectSources);
 
 impl Reloader {
-    /// For a master whose repositories and hooks are those of `config`.
+    /// Makes it for a master that runs with the repositories and hooks of `config`.
     pub(crate) fn new(
         config: Config,
         parts: Rc<MasterParts>,
@@ -222,7 +222,7 @@ impl Reloader {
             file.hook_secret = data_encoding::HEXLOWER.encode(&random::<32>());
         }
         let text = file.text().map_err(|why| Refusal::new(RefusalCode::Invalid, why))?;
-        // all that can be wrong with the text is told before anything is written
+        // everything that can be wrong with the text is found before anything is written
         let config = self.read(Some((&file.file(), &text)))?;
         let name = &file.project.name;
         let followed = config.projects.get(name).cloned().ok_or_else(|| not_included(name))?;

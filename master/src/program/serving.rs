@@ -1,4 +1,4 @@
-//! A master that runs: opens what its configuration names, and serves until it is told to stop or a commit fails.
+//! A master that runs: opens what its configuration names, and serves until somebody stops it or a commit fails.
 
 use crate::config::Config;
 use crate::config::clock::Clock;
@@ -11,6 +11,7 @@ use crate::keep::turns::{Own, Principal};
 use crate::program::reload::Reloader;
 use crate::program::retention::Retention;
 use crate::program::soundness::SoundnessWatch;
+use crate::program::test_intake::TestIntake;
 use crate::program::wiring::{Base, MasterParts, RunError, establish, hooks, open_repositories};
 use crate::serve::api::{self, Api};
 use crate::serve::config_calls::ConfigCalls;
@@ -19,6 +20,8 @@ use schema::identity::Identity;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
+use system::heap::Heap;
 use system::systemd;
 use tokio::net::TcpListener;
 
@@ -29,6 +32,7 @@ pub struct Master {
     listener: TcpListener,
     sources: Vec<(Rc<sources::Repository>, sources::ProjectSources)>,
     retention: Retention,
+    test_intake: TestIntake,
     soundness: SoundnessWatch,
     reloader: Reloader,
     pages: Option<Pages>,
@@ -43,7 +47,7 @@ struct Pages {
     names_projects: bool,
 }
 
-/// Binds the RPC port.
+/// Binds the port for RPC.
 pub async fn listen(address: &str) -> Result<TcpListener, RunError> {
     TcpListener::bind(address).await.map_err(|source| RunError::Listen { address: address.to_owned(), source })
 }
@@ -77,8 +81,9 @@ pub async fn open(config: Config, listener: TcpListener) -> Result<Master, RunEr
     let web = pages.as_ref().and_then(|pages| pages.listener.local_addr().ok());
     let (driver, logs, blobs) = (parts.driver.clone(), parts.logs.clone(), parts.blobs.clone());
     let retention = Retention::new(config.limits.retain.clone(), driver, readers, logs, blobs);
+    let test_intake = TestIntake::new(&parts);
     let reloader = Reloader::new(config, parts.clone(), taken, web, retention.retain());
-    Ok(Master { parts, identity, listener, sources, retention, soundness, reloader, pages })
+    Ok(Master { parts, identity, listener, sources, retention, test_intake, soundness, reloader, pages })
 }
 
 impl Master {
@@ -86,12 +91,12 @@ impl Master {
         self.listener.local_addr()
     }
 
-    /// Where browsers reach the pages; none: nowhere.
+    /// The address where browsers reach the pages; none: nowhere.
     pub fn pages(&self) -> Option<&str> {
         self.pages.as_ref().map(|pages| pages.url.as_str())
     }
 
-    /// Where the pages listen.
+    /// The address at which the pages listen.
     pub fn web_address(&self) -> Option<SocketAddr> {
         self.pages.as_ref().and_then(|pages| pages.listener.local_addr().ok())
     }
@@ -108,7 +113,9 @@ impl Master {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn_local(self.reloader.keep(self.sources));
         tasks.spawn_local(self.retention.keep());
+        tasks.spawn_local(self.test_intake.keep());
         tasks.spawn_local(self.soundness.keep());
+        tasks.spawn_local(keep_heap_small());
         let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;
         let serving = tasks.spawn_local(api::serve(self.parts.api.clone(), self.identity, self.listener));
         tasks.spawn_local(systemd::stay_awake());
@@ -124,7 +131,7 @@ impl Master {
             serving.abort();
             self.parts.api.leave().await;
             // what was decided is written before the process ends
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(8), driver.settled()).await;
+            let _ = tokio::time::timeout(Duration::from_secs(8), driver.settled()).await;
             driver.close().await;
         }
         result
@@ -137,6 +144,22 @@ impl Pages {
         tasks.spawn_local(answers.serve(self.door));
         web::serve(self.listener, web::Site::new(bridge, &self.url, self.hooks, self.names_projects))
             .map_err(RunError::Pages)
+    }
+}
+
+/// How often memory that peers had the master take is given back to the machine: well within the half minute that `SECURITY.md` names.
+const HEAP_EVERY: Duration = Duration::from_secs(10);
+
+/// Gives memory back on a thread of its own, because it takes some milliseconds.
+async fn keep_heap_small() {
+    let mut heap = Heap::default();
+    loop {
+        tokio::time::sleep(HEAP_EVERY).await;
+        let tidying = tokio::task::spawn_blocking(move || {
+            heap.tidy();
+            heap
+        });
+        heap = tidying.await.unwrap_or_default();
     }
 }
 

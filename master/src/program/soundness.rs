@@ -7,7 +7,7 @@ use crate::keep::store::{Reading, StoreError};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// From the start to the first look: what people wait for at a start comes first.
+/// The time from the start to the first look: what people wait for at a start comes first.
 const FIRST: Duration = Duration::from_secs(10);
 /// Between two looks. Damage is rare, and a look reads the whole store.
 const PAUSE: Duration = Duration::from_secs(24 * 3600);
@@ -34,8 +34,19 @@ impl SoundnessWatch {
         }
     }
 
-    /// Looks at all tables, and notes what is damaged.
+    /// Looks at all tables, and notes what is damaged. A look that fails is noted as well, because nobody knows what it would have seen.
     pub async fn look(&self) -> Result<(), StoreError> {
+        let looked = self.damage().await;
+        let noted = match &looked {
+            Ok(damage) => damage.clone(),
+            Err(StoreError::Closed) => return looked.map(drop),
+            Err(error) => vec![format!("it could not be looked through: {error}")],
+        };
+        self.noted.note(self.driver.now(), noted);
+        looked.map(drop)
+    }
+
+    async fn damage(&self) -> Result<Vec<String>, StoreError> {
         let mut damage = Vec::new();
         for table in self.readers.tables().await? {
             if let Some(what) = self.readers.damage_of(&table).await? {
@@ -44,7 +55,6 @@ impl SoundnessWatch {
             }
             tokio::time::sleep(BREATH).await;
         }
-        self.noted.note(self.driver.now(), damage);
-        Ok(())
+        Ok(damage)
     }
 }

@@ -13,9 +13,10 @@ use system::systemd::unit::{
 };
 
 const NAME: &str = "guild-master";
-/// Of the files whose names a master file may say: in its own directory.
+/// The folder of the files that a master file may name, in the master's own directory.
 const CREDENTIALS_DIR: &str = "credentials";
-/// And where that is another user's: root reads them for the master, and must not be led elsewhere.
+/// The folder of these files where the directory is another user's: root reads them for the master, and must not be led
+/// elsewhere.
 const CREDENTIALS_OF_ROOT: &str = "/etc/guild-master/credentials";
 
 /// What the text of a unit says.
@@ -23,12 +24,12 @@ const CREDENTIALS_OF_ROOT: &str = "/etc/guild-master/credentials";
 struct UnitValues<'a> {
     instance: Instance,
     program: &'a Path,
-    /// Where the master file is.
+    /// The directory of the master file.
     dir: &'a Path,
     credentials: &'a Path,
     /// None: whom the instance is of.
     user: Option<&'a str>,
-    /// As `systemctl --version` prints it.
+    /// The version of systemd, as `systemctl --version` prints it.
     systemd: &'a str,
 }
 
@@ -43,7 +44,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// For an installation in `dir`, which need not be there yet. Nothing is changed. `instance`: none: the usual one.
+    /// Prepares the unit for an installation in `dir`, which need not be there yet. Nothing is changed. `instance`: none: the
+    /// usual one.
     pub fn new(dir: &Path, instance: Option<Instance>) -> Result<Prepared, UnitError> {
         let is_root = geteuid().is_root();
         let instance = instance.unwrap_or(if is_root { Instance::System } else { Instance::User });
@@ -78,7 +80,7 @@ impl Prepared {
         }
     }
 
-    /// Where it is, whom the master runs as, and how to go on.
+    /// What a person reads: where the unit is, whom the master runs as, and how to go on.
     pub fn told(&self) -> String {
         let user = match (self.instance, &self.owner) {
             (Instance::User, _) => String::new(),

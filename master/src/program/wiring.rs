@@ -74,7 +74,7 @@ pub struct Base {
     pub open_logs: OpenLogs,
 }
 
-/// [`Logs::open`] or [`Logs::open_inline`].
+/// How logs are opened: [`Logs::open`] or [`Logs::open_inline`].
 pub type OpenLogs = fn(&Path, u64, bool, Box<dyn logs::Seals>) -> io::Result<Logs>;
 
 /// What a master consists of. Only what a person starts holds all of it; every other room is given its part.
@@ -179,7 +179,7 @@ pub(crate) fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunE
     Ok(hooks)
 }
 
-/// Where the logs find those that are sealed.
+/// The rows of the store in which logs find the sealed ones.
 pub(crate) struct StoredSeals(pub(crate) store::Reading);
 
 impl logs::Seals for StoredSeals {
@@ -192,7 +192,7 @@ impl logs::Seals for StoredSeals {
     }
 }
 
-/// Where the blobs find what was committed of them.
+/// The rows of the store in which blobs find what was committed of them.
 pub(crate) struct StoredBlobs(pub(crate) store::Reading);
 
 impl BlobIndex for StoredBlobs {

@@ -1,19 +1,19 @@
-//! How often a subscriber is told: to call one costs about the same for one event as for a hundred, so under load the
-//! events of a while go together. The more subscribers, the longer the while: what they cost in all is bounded.
+//! How often a subscriber is told. To call one costs about the same for one event as for a hundred, so under load the events of a
+//! while go together. The more subscribers there are, the longer that while is, which bounds what they cost in all.
 
 use crate::config::pace::Pace;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So many calls may follow each other at once: the events of one build that begins or ends.
+/// The most calls that may follow each other at once: the events of one build that begins or ends.
 const AT_ONCE: u32 = 16;
 /// Then there is one in this time, for each subscriber there is.
 const SHARE: Duration = Duration::from_millis(1);
-/// However many there are.
+/// The longest turn, however many subscribers there are.
 const TURN_MAX: Duration = Duration::from_secs(1);
 
-/// Where the subscribers sit.
+/// The subscribers that there are, by their seats.
 #[derive(Debug, Default)]
 pub(super) struct SubscriberCount(Rc<()>);
 
@@ -38,7 +38,7 @@ impl SubscriberPacing {
         }
     }
 
-    /// It was called.
+    /// The subscriber was called in this turn.
     pub fn spend(&mut self) {
         self.pace.done(Instant::now(), self.turn(), AT_ONCE);
     }

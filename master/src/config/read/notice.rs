@@ -13,7 +13,7 @@ const TURNS: [(&str, Transition); 2] = [("newly-failing", Transition::NewlyFaili
 /// Known, and of a later version.
 const TURNS_LATER: [&str; 4] = ["every", "worker-missing", "regression", "flaky"];
 
-/// As a file has it.
+/// The word for a transition, as a file has it.
 pub(in crate::config) const fn turn_word(turn: Transition) -> &'static str {
     match turn {
         Transition::NewlyFailing => TURNS[0].0,

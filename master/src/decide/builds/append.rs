@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// A job to be added to a build.
 #[derive(Clone, Debug)]
 pub struct AddedJob {
-    /// Its `needs` count for nothing: they follow from the names.
+    /// The plan of the job. Its `needs` count for nothing: they follow from the names.
     pub plan: JobPlan,
     /// Names of jobs that the build has, or that are added before this one.
     pub needs: Vec<String>,

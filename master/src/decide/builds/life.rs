@@ -1,5 +1,5 @@
-//! How a build goes on: it gets its jobs, may get more, and each of them ends. Every step is recorded here. Who is told of it, and
-//! which job waits for a worker then, is decided by whoever calls.
+//! How a build goes on: it gets its jobs, may get more, and each of them ends. Every step is recorded here. The caller decides
+//! who is told of it, and which job waits for a worker then.
 
 use super::{AddedJob, Build, Job, extended};
 use crate::decide::records::{BuildId, BuildRow, JobKey, JobRow, Record, Recorder, Row};
@@ -12,9 +12,9 @@ use schema::wire::length;
 pub(in crate::decide) enum AfterNeeds {
     /// Nothing yet, or it does not wait any more.
     Stays,
-    /// Its needs are met: it waits for a worker from now on.
+    /// The job's needs are met: it waits for a worker from now on.
     Ready,
-    /// It must not run, for this reason.
+    /// The job must not run, for this reason.
     Skipped(String),
 }
 
@@ -120,7 +120,7 @@ impl Build {
         });
     }
 
-    /// Its jobs that are not finished.
+    /// The jobs of the build that are not finished.
     pub(in crate::decide) fn open_jobs(&self) -> impl Iterator<Item = &Job> {
         self.jobs.iter().filter(|job| job.row.state != State::Finished)
     }

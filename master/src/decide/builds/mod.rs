@@ -1,5 +1,5 @@
-//! What a build that is not finished is made of, and the rules that need nothing else: who needs whom, which job is ready, whether
-//! one is run again, how a build ends, and what a retry of a finished one repeats.
+//! What a build that is not finished is made of, and the rules that need nothing else. They say who needs whom, which job is
+//! ready, and whether one runs again. They also say how a build ends, and what a retry of a finished build repeats.
 
 mod append;
 mod change_event;

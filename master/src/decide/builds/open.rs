@@ -57,8 +57,8 @@ impl Build {
         if outcome == Some(Outcome::Errored) { outcome } else { self.counted(index) }
     }
 
-    /// Whether the jobs that need this one must not run: it did not come to a good end, or was itself skipped because of what
-    /// it needs. A job that `when` left out blocks nothing.
+    /// Whether the jobs that need this one must not run. It did not come to a good end, or was itself skipped because of what it
+    /// needs. A job that `when` left out blocks nothing.
     pub(in crate::decide) fn blocks(&self, index: usize) -> bool {
         let is_left_out = || self.plan.as_ref().is_some_and(|plan| !plan.jobs[index].skipped.is_empty());
         match self.counted(index) {

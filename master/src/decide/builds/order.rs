@@ -33,7 +33,7 @@ impl Order {
         }
     }
 
-    /// The same build again.
+    /// An order for the same build again.
     pub(in crate::decide) fn again(row: &BuildRow, by: GrantId) -> Order {
         let tip = Commit { subject: row.subject.clone(), author: row.author.clone(), ..Commit::default() };
         let origin = Origin::Again(row.update);

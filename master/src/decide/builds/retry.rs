@@ -1,5 +1,5 @@
-//! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other:
-//! each says how history stood when it read the store, and is done only where the other did not come between.
+//! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other. Each
+//! says how history stood when it read the store, and is done only where the other did not come between.
 
 use crate::decide::records::{BuildId, BuildRow, JobRow};
 use schema::values::{Outcome, Plan, Refusal, RefusalCode, State};
@@ -109,8 +109,8 @@ impl RetryGuard {
         self.removals
     }
 
-    /// Builds are about to be removed that were chosen after so many retries. Answers those that may go now: none of them
-    /// where another retry was made since. One removal at a time.
+    /// Begins a removal of builds that were chosen when `retries` retries had been made. Answers those that may go now: none of
+    /// them where another retry was made since. One removal at a time.
     pub(in crate::decide) fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
         assert!(self.going.is_empty(), "one removal at a time");
         if retries != self.retries {

@@ -1,5 +1,5 @@
-//! What a worker says of the end of a step and of an attempt, held against what can be: how a process ends, and whose limit a job's
-//! time was.
+//! What a worker says of the end of a step and of an attempt, held against what can be. It checks how a process ends, and whose
+//! limit a job's time was.
 
 use schema::limits::BLAKE3;
 use schema::limits::borders::{EXIT_CODE, SIGNAL};
@@ -13,7 +13,8 @@ const CODES: std::ops::RangeInclusive<i32> = 0..=EXIT_CODE.most as i32;
 /// Bytes of a BLAKE3 hash.
 const HASH_BYTES: usize = BLAKE3.most;
 
-/// What workers say at the end of the reason of an attempt whose time was over: those of this version, and those up to 0.2.
+/// What workers say at the end of the reason of an attempt whose time was over. First are the words of this version, and then the
+/// words of versions up to 0.2.
 const OVER: [&str; 2] = ["its timeout passed", "time was over"];
 
 /// Whether a step can have ended like this. `started`: when it began; none: nobody said that it did.
@@ -29,14 +30,16 @@ pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Resu
         let text = format!("it ended ({}) and was never said to have started", end.exit);
         return Err(Refusal::new(RefusalCode::Conflict, text).help("say `started` first"));
     }
-    match end.log_hash.len() {
-        0 | HASH_BYTES => Ok(()),
-        count => invalid(format!("the hash of a log has {HASH_BYTES} bytes, not {count}")),
+    let list = end.tests.as_ref().map_or(0, |tests| tests.list.len());
+    match (end.log_hash.len(), list) {
+        (0 | HASH_BYTES, 0 | HASH_BYTES) => Ok(()),
+        (0 | HASH_BYTES, count) => invalid(format!("the hash of a list of tests has {HASH_BYTES} bytes, not {count}")),
+        (count, _) => invalid(format!("the hash of a log has {HASH_BYTES} bytes, not {count}")),
     }
 }
 
-/// The reason of an attempt that failed after it `had` so long, with the master's limit where that cut the time that the job asked
-/// for: the worker cannot know.
+/// The reason of an attempt that failed after the time `had`. Where the master's limit cut the time that the job asked for, the
+/// reason says so, because the worker cannot know it.
 pub(in crate::decide) fn reason_with_limit(
     plan: &JobPlan,
     limit: Duration,
@@ -56,9 +59,10 @@ pub(in crate::decide) fn reason_with_limit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::values::TestsReported;
 
     fn end(exit: Exit) -> StepEnd {
-        StepEnd { outcome: Outcome::Failed, exit, time: Time(5), log_size: 0, log_hash: Vec::new() }
+        StepEnd { outcome: Outcome::Failed, exit, time: Time(5), log_size: 0, log_hash: Vec::new(), tests: None }
     }
 
     #[test]
@@ -104,6 +108,9 @@ mod tests {
         for (count, is_good) in [(0, true), (1, false), (31, false), (32, true), (33, false), (1 << 20, false)] {
             let end = StepEnd { log_hash: vec![7; count], ..end(Exit::Code(0)) };
             assert_eq!(check_end(&end, Some(Time(1))).is_ok(), is_good, "{count} bytes");
+            let tests = TestsReported { list: vec![7; count], ..TestsReported::default() };
+            let end = StepEnd { log_hash: Vec::new(), tests: Some(tests), ..end };
+            assert_eq!(check_end(&end, Some(Time(1))).is_ok(), is_good, "{count} bytes of a list");
         }
     }
 }

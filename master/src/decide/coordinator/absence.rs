@@ -1,6 +1,5 @@
-//! Jobs of workers that are out of reach: away, back without them, revoked, or gone for good. Says when nothing of such a job
-//! can run any more, so that it is placed again before its lease ends; where nobody knows that, the end of the lease
-//! decides.
+//! Jobs of workers that are out of reach: away, back without them, revoked, or gone for good. Says when nothing of such a job can
+//! run any more, so that it is placed again before its lease ends. Where nobody knows that, the end of the lease decides.
 
 use super::Coordinator;
 use super::model::Arrival;
@@ -79,7 +78,7 @@ impl Coordinator {
         self.lose_all(now, tokens, &format!("worker {worker} came back without it"));
     }
 
-    /// Whether a worker that attaches holds jobs, and its present session is that of a copy which holds none.
+    /// Whether a worker that attaches holds jobs, while its present session belongs to a copy that holds none.
     pub fn is_the_original(&self, worker: &str, arrival: &Arrival) -> bool {
         let Some(connection) = self.connection_of(worker) else { return false };
         let begun = || self.leases_of(worker).filter(|lease| lease.state != LeaseState::Offered);

@@ -3,6 +3,7 @@
 use super::record::{BuildCause, BuildRow, CronKey, CronRow, CronTip};
 use super::{Coordinator, ROOT};
 use crate::decide::builds::Trigger;
+use crate::decide::crons::FiringBranches;
 use pipeline::CronEntry;
 use schema::values::Time;
 
@@ -18,13 +19,12 @@ impl Coordinator {
         }
     }
 
-    /// Makes the builds of a project that are due by the clock on the wall. Answers when the next one is. `follows`: asked with the
-    /// name of a branch.
-    pub fn fire_crons(&mut self, now: Time, wall: Time, project: &str, follows: &dyn Fn(&str) -> bool) -> Option<Time> {
+    /// Makes the builds of a project that are due by the clock on the wall. Answers when the next one is.
+    pub fn fire_crons(&mut self, now: Time, wall: Time, project: &str, branches: FiringBranches<'_>) -> Option<Time> {
         // a store that was restored does not know the tips yet
         if !self.is_held(project) {
             let due = self.crons.due(wall, project, &mut self.effects);
-            due.into_iter().for_each(|row| self.fire_cron(now, row, follows));
+            due.into_iter().for_each(|row| self.fire_cron(now, row, branches));
         }
         self.crons.next(project)
     }
@@ -34,16 +34,19 @@ impl Coordinator {
         self.crons.of(project)
     }
 
-    fn fire_cron(&mut self, now: Time, row: CronRow, follows: &dyn Fn(&str) -> bool) {
+    fn fire_cron(&mut self, now: Time, row: CronRow, branches: FiringBranches<'_>) {
         let CronKey { project, ref_name, name } = &row.key;
-        match row.order(self.heads.get(project, ref_name), follows(ref_name), ROOT) {
+        let is_open = self.builds.values().any(|it| it.row.number == row.cron.build && it.row.project == *project);
+        match row.order(self.heads.get(project, ref_name), branches, is_open, ROOT) {
             Ok(order) => {
                 let id = self.open_build(now, order, BuildCause::Cron { name: name.clone() }, Trigger::Timed);
                 self.note_update(id);
                 self.crons.built(&row.key, &self.builds[&id].row, &mut self.effects);
             }
             Err(skip) => {
-                self.tell_of(now, project, 0, row.skipped(skip));
+                if !row.is_told(&skip) {
+                    self.tell_of(now, project, 0, row.skipped(&skip));
+                }
                 self.crons.skip(&row.key, &skip, &mut self.effects);
             }
         }

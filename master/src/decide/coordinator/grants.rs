@@ -139,7 +139,7 @@ impl Coordinator {
         ended
     }
 
-    /// Of the end of a login the caller tells.
+    /// Ends a grant. The caller tells of the end of a login.
     fn end_grant(&mut self, now: Time, id: GrantId, reason: &str) {
         let Some(row) = self.grants.end(now, id, reason, &mut self.effects) else { return };
         let fact = Fact::GrantRevoked { grant: id.0, name: row.name, reason: reason.to_owned() };
@@ -163,7 +163,7 @@ impl Coordinator {
         row
     }
 
-    /// A grant is over, and its row goes: that of a login, or one that ended long ago.
+    /// A grant is over, and its row goes. It is the grant of a login, or one that ended long ago.
     fn forget_grant(&mut self, id: GrantId, reason: &str) {
         if self.grants.forget(id, &mut self.effects).is_some_and(|row| row.revoked.is_none()) {
             self.effects.push_back(Effect::Revoke { grants: vec![id], reason: reason.to_owned() });

@@ -248,7 +248,7 @@ impl Coordinator {
         Some(lease)
     }
 
-    /// The session is told what made room in it, and the rows of the attempt are closed.
+    /// The session learns what made room in it, and the rows of the attempt are closed.
     fn close_attempt(&mut self, now: Time, lease: &Lease<JobKey>, outcome: Outcome, reason: &str) {
         let freed = self.selector(lease.owner);
         if let Some(connection) = lease.session.and_then(|id| self.connections.get_mut(&id)) {

@@ -12,13 +12,20 @@ use crate::decide::placement::{Placement, Restored};
 use crate::decide::records::{Row, Rows, Steps};
 use crate::decide::refs::{Followed, Heads};
 use crate::decide::requests::Requests;
+use crate::decide::steady::Ahead;
 use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
 use std::collections::BTreeMap;
 
 impl Coordinator {
-    /// From what the store holds. Every lease gets a full term from `now`; plans that were asked for are asked for again.
-    /// `key`: 32 random bytes from which lease tokens are drawn.
+    /// Makes the coordinator from what the store holds. Every lease gets a full term from `now`; plans that were asked for are
+    /// asked for again. `key`: 32 random bytes from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
+        Coordinator::load_by(now, Ahead::default(), terms, loaded, key)
+    }
+
+    /// As [`Coordinator::load`], where the two clocks stand like this. The wall clock may have been set since the start, as while a
+    /// large store was migrated.
+    pub fn load_by(now: Time, ahead: Ahead, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
         let (following, mut effects) = (Followed::load(&loaded), Effects::new());
         let mut this = Coordinator {
             placement: Placement::new(placement_terms(&terms), key),
@@ -38,7 +45,7 @@ impl Coordinator {
             effects,
             last_build: loaded.last_build,
             last_event: loaded.last_event,
-            ahead: Default::default(),
+            ahead,
         };
         for build in loaded.builds {
             this.load_build(now, build);
@@ -98,7 +105,8 @@ impl Coordinator {
     }
 }
 
-/// Of a plan that this version cannot read the jobs are known by their rows, so that they can be ended.
+/// The plan as far as it is known. Where this version cannot read a plan, its jobs are known by their rows, so that they can be
+/// ended.
 fn known_plan(plan: StoredPlan, jobs: &[JobRow]) -> (Option<Plan>, Option<UnreadablePlan>) {
     match plan {
         Ok(plan) => (plan, None),

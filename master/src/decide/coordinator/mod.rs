@@ -1,7 +1,7 @@
 //! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
 //!
-//! [`Coordinator`] says how it is driven. Its files are its concerns: what it is told and asked about builds, leases, workers,
-//! grants and refs, and what follows from that for the others. Beside it stand what it owns, each with private fields:
+//! [`Coordinator`] says how it is driven. Its files are its concerns: what it hears and answers about builds, leases, workers,
+//! grants and refs, and what follows from that for the others. Beside it stands what it owns, each with private fields.
 //! `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the two. `grants` has
 //! the tree of grants, `refs` what is known of repositories, `requests` the answers that are kept, and `alarms` what is counted.
 //! `builds` knows what a build is made of, and how it goes on. A row that the store keeps is of a type in `records`, which gives
@@ -29,6 +29,7 @@ mod worker;
 
 pub use super::authority;
 pub use super::builds::{AddedJob, Order, Past, Planned, chosen};
+pub use super::crons::FiringBranches;
 pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
 pub use super::refs::{Before, HeldProject, Origin};
@@ -110,12 +111,12 @@ pub struct Coordinator {
     effects: Effects,
     last_build: u64,
     last_event: u64,
-    /// Rows have the times of the wall clock, and leases those of the steady one.
+    /// Rows have the times of the wall clock, and leases have the times of the steady clock.
     ahead: Ahead,
 }
 
 impl Coordinator {
-    /// How the two clocks stand now: to be told before each call that is told the time.
+    /// Says how the two clocks stand now. Call it before each call that takes the time.
     pub fn set_clocks(&mut self, ahead: Ahead) {
         self.ahead = ahead;
     }
@@ -147,7 +148,7 @@ impl Coordinator {
         self.next_timers().by_wall(self.ahead)
     }
 
-    /// As [`Coordinator::poll_timeout`], by each clock for itself.
+    /// The times at which [`Coordinator::poll_timeout`] has something to do, by each clock for itself.
     pub fn next_timers(&self) -> NextTimers {
         NextTimers::of([self.placement.next_timeout(), self.alarms.next_timeout()], self.grants.next_timeout())
     }

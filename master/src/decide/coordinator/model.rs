@@ -42,12 +42,12 @@ impl Recorder for Effects {
 /// What a worker says when it attaches.
 #[derive(Clone, Debug, Default)]
 pub struct Arrival {
-    /// Of its process.
+    /// The 16 bytes that name the worker's process.
     pub instance: [u8; 16],
     /// The leases that it still runs or has results for.
     pub running: Vec<LeaseToken>,
     pub description: Description,
-    /// Whether it lives by the term of each lease. Else it is of version 0.1, and lives by the term that it is told now.
+    /// Whether it lives by the term of each lease. Else it is of version 0.1, and lives by the term that `attach` answers.
     pub keeps_terms: bool,
     /// None: it does not say.
     pub home: Option<Home>,
@@ -66,7 +66,7 @@ pub enum Resumption {
     Stale,
 }
 
-/// What a worker that attaches is told.
+/// What a worker learns when it attaches.
 #[derive(Clone, Debug)]
 pub struct Attached {
     pub session: SessionId,
@@ -74,7 +74,7 @@ pub struct Attached {
     pub standing: Vec<Resumption>,
     /// The lengths of these leases; zero where one is over.
     pub terms: Vec<Duration>,
-    /// The length of every lease, for a worker that does not keep those of its own.
+    /// The length of every lease, for a worker that does not keep the term of each lease.
     pub term: Duration,
 }
 
@@ -83,7 +83,7 @@ pub struct Attached {
 pub(super) struct WorkerLink {
     pub worker: String,
     pub grant: GrantId,
-    /// Of its process.
+    /// The 16 bytes that name the worker's process.
     pub instance: [u8; 16],
     pub home: Option<Home>,
     /// What the worker says of its machine.
@@ -92,17 +92,17 @@ pub(super) struct WorkerLink {
     pub freed: String,
 }
 
-/// Numbers of the whole.
+/// The figures of the coordinator as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Enrolled, and not forgotten.
+    /// How many workers are enrolled and not forgotten.
     pub workers_known: usize,
     pub workers_connected: usize,
     /// Jobs that are offered or run.
     pub running: usize,
     /// Jobs that wait for a worker.
     pub waiting: usize,
-    /// Not finished.
+    /// How many builds are not finished.
     pub builds_open: usize,
     pub last_event: u64,
 }

@@ -21,7 +21,7 @@ impl Need {
     }
 }
 
-/// What placement is told of the master file.
+/// What placement learns from the master file.
 pub(super) fn placement_terms(terms: &Terms) -> PlacementTerms {
     PlacementTerms { offer: terms.offer, pools: terms.pools.clone() }
 }
@@ -36,7 +36,7 @@ impl Coordinator {
         self.make_offer(now, offer);
     }
 
-    /// The `take` was dropped.
+    /// The worker's `take` was dropped.
     pub fn worker_unready(&mut self, session: SessionId) {
         self.placement.unready(session);
     }

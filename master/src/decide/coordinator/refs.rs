@@ -1,5 +1,5 @@
-//! What follows for builds from what is known of refs: which wait until a repository was looked at, and which update and lane they
-//! belong to.
+//! What follows for builds from what is known of refs. It says which builds wait until a repository was looked at, and which
+//! update and lane they belong to.
 
 use super::Coordinator;
 use super::lane::LaneResult;
@@ -31,8 +31,8 @@ impl Coordinator {
         self.release(now, project);
     }
 
-    /// Nothing is asked for any more of projects that the master file does not have: what comes until one of them is put back
-    /// is history then.
+    /// Nothing more is asked for in projects that the master file does not have. What comes until one of them is put back is
+    /// history then.
     pub fn stop_following_others(&mut self) {
         let is_followed = |project: &str| self.terms.projects.contains_key(project);
         self.following.stop_others(is_followed, &mut self.effects);

@@ -32,6 +32,7 @@ impl Coordinator {
             finished: None,
             log_size: 0,
             log_hash: Vec::new(),
+            tests: None,
         };
         self.note_step(now, token, row);
         let job = self.job(key.job).row.name.clone();
@@ -59,6 +60,7 @@ impl Coordinator {
             finished: Some(started.map_or(end.time, |started| started.max(end.time))),
             log_size: end.log_size,
             log_hash: end.log_hash,
+            tests: end.tests,
         };
         self.note_step(now, token, row);
         let job = self.job(key.job).row.name.clone();

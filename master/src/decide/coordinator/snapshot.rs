@@ -20,9 +20,9 @@ pub(crate) struct LeaseView<'a> {
     pub job: JobKey,
     pub attempt: &'a AttemptRow,
     pub state: LeaseState,
-    /// No session holds it.
+    /// Whether no session holds the lease.
     pub is_away: bool,
-    /// Why somebody wants it ended. None: nobody does.
+    /// Why somebody cancelled the attempt. None: nobody did. None: nobody does.
     pub cancelled: Option<&'a str>,
 }
 
@@ -31,18 +31,18 @@ pub(crate) struct LeaseView<'a> {
 pub(crate) enum Waits {
     /// The worker was revoked a moment ago, and is asked whether all has ended.
     Answer,
-    /// It was revoked, and did not say so.
+    /// The worker was revoked, and did not say that it ended.
     Silence,
     /// It is connected and does not know of the job, or a copy of it is.
     Elsewhere,
-    /// It is not connected.
+    /// The worker is not connected.
     Away,
 }
 
 /// The coordinator at one moment, to be read.
 ///
-/// Its methods are of four kinds, in this order: builds and their jobs, the queue, workers and what they hold, and the terms of
-/// the master file. A job's key must be one of an open build, where a method does not say otherwise.
+/// Its methods are of four kinds, in this order: builds and jobs, the queue, workers with their leases, and the terms of the
+/// master file. A job's key must be one of an open build, where a method does not say otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct CoordinatorSnapshot<'a> {
     it: &'a Coordinator,
@@ -110,7 +110,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.need_of(key)
     }
 
-    /// `pyfoo/412/test`
+    /// The selector of a job, `pyfoo/412/test`.
     pub(crate) fn selector(self, key: JobKey) -> String {
         self.it.selector(key)
     }
@@ -145,7 +145,8 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.placement.rank(key, self.plan(key).priority)
     }
 
-    /// The needs of the jobs that go before this rank, in order, of those needs that `could` be met; the first `limit`.
+    /// The needs of the jobs that go before this rank, in their order, as far as `could` says that they can be met. It answers
+    /// the first `limit`.
     pub(crate) fn before(self, rank: Rank<JobKey>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&'a Need> {
         self.it.placement.before(rank, could, limit)
     }

@@ -94,7 +94,7 @@ impl Coordinator {
         self.change_worker(now, request, worker, |row| row.held = reason.to_owned())
     }
 
-    /// Numbers of the whole.
+    /// The figures of the coordinator as a whole.
     pub fn counts(&self) -> Counts {
         let known = self.workers.values().filter(|row| !row.forgotten);
         let gauges = self.placement.gauges();

@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 /// Bytes of the grants in one page, roughly as they travel. A client reads messages of 4 MiB.
 const PAGE_BYTES: usize = 1 << 20;
-/// Grants of one page.
+/// How many grants one page holds.
 const PAGE_ROWS: usize = 1_000;
 /// Bytes of a grant's times, numbers and key.
 const ROW_BYTES: usize = 300;
@@ -53,7 +53,7 @@ impl Grants {
         page
     }
 
-    /// The grant with this number, whatever became of it; else the newest of those in force that have this name.
+    /// The grant with this number, whatever became of it; else the newest grants in force that have this name.
     pub fn find(&self, now: Time, caller: GrantId, wanted: &str) -> Vec<GrantRow> {
         let top = self.top_of(caller);
         let by_number = wanted.parse().ok().and_then(|id| self.rows.get(&GrantId(id)));
@@ -68,13 +68,13 @@ impl Grants {
         found
     }
 
-    /// Whether a grant is one of those that this caller finds.
+    /// Whether this caller finds a grant.
     pub fn lists(&self, caller: GrantId, id: GrantId) -> bool {
         self.rows.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
     }
 
     /// The caller's own grant and what is below it. An operator of everything that is directly below the root sees the root's
-    /// whole tree, so that a lost operator credential can be replaced by another.
+    /// whole tree. So another can take the place of a lost operator credential.
     pub fn below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
         let top = self.top_of(caller);
         self.rows.values().filter(move |row| self.is_listed(row, top))
@@ -97,7 +97,7 @@ fn size(row: &GrantRow) -> usize {
     ROW_BYTES + row.name.len() + row.reason.len() + names + labels
 }
 
-/// As it is, where it fits into a page.
+/// A grant as a page shows it: as it is, where it fits into a page.
 fn shown(row: &GrantRow) -> GrantRow {
     let mut row = row.clone();
     if size(&row) <= PAGE_BYTES {

@@ -1,5 +1,6 @@
-//! Logins of browsers: grants below a user's own that only look. They are made by whoever may look, as often as they like, so
-//! they are few at once, and nothing is kept of them when they end: no row, no event, and in the audit table two rows in an hour.
+//! Logins of browsers: grants below a user's own that only look. Whoever may look makes them, as often as they like, so they are
+//! few at once, and nothing is kept of them when they end. There is no row and no event, and there are two rows in an hour in the
+//! audit table.
 
 use super::{Grants, join_is_known, unknown};
 use crate::decide::authority::child_of;
@@ -22,9 +23,9 @@ const SUFFIX: &str = ".browser";
 /// The login that a person asks for.
 #[derive(Debug)]
 pub(in crate::decide) enum AskedLogin {
-    /// It was made for the same join before, and waits for its browser.
+    /// The login was made for the same join before, and waits for its browser.
     Made(GrantId),
-    /// It is to be added, once there is room.
+    /// The login is to be added, once there is room.
     New(Box<GrantRow>),
 }
 
@@ -80,6 +81,11 @@ impl Grants {
         self.unindex(&row);
         let row = self.bind(row, token_hash, cookie, to);
         Ok((row, &self.rows[&by]))
+    }
+
+    /// Whose login this is: the name of the grant below which it was made.
+    pub fn login_of(&self, login: &GrantRow) -> Option<&str> {
+        login.parent.and_then(|parent| self.get(parent)).map(|parent| parent.name.as_str())
     }
 
     /// The logins that are over, or too many.

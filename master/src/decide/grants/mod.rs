@@ -1,8 +1,8 @@
 //! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
 //!
-//! [`Grants`] owns the tree. Its files are what is asked of it: what a new grant may be (`order`), what is in force and who is
-//! below whom (`tree`), the logins of browsers (`login`), and how operators find grants (`list`). What else follows from a
-//! change, as the end of a worker's session, is the coordinator's.
+//! [`Grants`] owns the tree. Its files are the questions to it: what a new grant may be (`order`), and what is in force and who
+//! is below whom (`tree`). Then come the logins of browsers (`login`), and how operators find grants (`list`). What else follows
+//! from a change, as the end of a worker's session, is the coordinator's.
 
 mod list;
 mod login;
@@ -27,7 +27,7 @@ pub const ROOT: GrantId = GrantId(1);
 
 /// Grants that ended and are still listed; the audit table has the older ones. Each costs the master about 1 KiB of memory.
 const ENDED_MAX: usize = 10_000;
-/// Rows of old grants that go in one step, and how long others have their turn before the next: an earlier master may have
+/// How many rows of old grants go in one step, and how long others have their turn before the next. An earlier master may have
 /// left 44,000 logins.
 const OLD_AT_ONCE: usize = 500;
 const BREATH: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ pub struct Grants {
     by_token: BTreeMap<[u8; 32], GrantId>,
     /// Grants, by the one that they are below.
     children: BTreeSet<(GrantId, GrantId)>,
-    /// Those of them that are logins of browsers.
+    /// The grants that are logins of browsers, each with the grant above it.
     logins: BTreeSet<(GrantId, GrantId)>,
     /// Grants of an earlier life that are over, whose rows are left.
     old: Vec<GrantId>,
@@ -62,8 +62,8 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// From what the store holds. The logins that are over, or too many, are left out, so that nobody meets them; their rows
-    /// go bit by bit.
+    /// Makes the grants from what the store holds. The logins that are over, or too many, are left out, so that nobody meets
+    /// them; their rows go bit by bit.
     pub(in crate::decide) fn load(now: Time, rows: Vec<GrantRow>, last: u64, to: &mut impl Recorder) -> Grants {
         let mut grants = Grants {
             rows: Rows::loaded(Vec::new(), |row| row.id),
@@ -89,7 +89,7 @@ impl Grants {
         self.add(GrantRow::new(ROOT, None, GrantKind::Operator, "root".to_owned(), What::everything(), now), to);
     }
 
-    /// Records a new grant.
+    /// Records a grant that is new.
     pub(in crate::decide) fn add(&mut self, row: GrantRow, to: &mut impl Recorder) {
         self.last = row.id.0;
         self.count(&row);
@@ -275,7 +275,7 @@ impl Grants {
         }
     }
 
-    /// Counts a grant that is in force for all that are above it, and one that is over among those.
+    /// Counts a grant for all grants above it: as one in force, or as one that is over.
     fn count(&mut self, row: &GrantRow) {
         if row.is_browser {
             return;

@@ -13,7 +13,7 @@ pub struct GrantOrder {
     pub kind: GrantKind,
     pub name: String,
     pub what: What,
-    /// `None`: no expiry.
+    /// How long the grant lasts. `None`: it does not expire.
     pub lifetime: Option<Duration>,
     /// SHA-256 of the one-use join.
     pub join_hash: [u8; 32],

@@ -6,7 +6,7 @@ use schema::values::{GrantKind, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
 
 impl Grants {
-    /// A grant that its holder can use: it is in force, and this version knows its kind and the kinds of those above it.
+    /// A grant that its holder can use. It is in force, and this version knows its kind and the kinds of all grants above it.
     pub fn live(&self, now: Time, id: GrantId) -> Result<&GrantRow, Refusal> {
         let row = self.find_in_force(now, id)?;
         match self.line_of(id).find(|row| row.kind == GrantKind::Unknown) {

@@ -23,9 +23,9 @@ pub struct PoolTerms {
 #[derive(Clone, Copy, Debug)]
 pub struct Ability<'a> {
     pub platform: &'a str,
-    /// Its size as a whole.
+    /// The size of the worker as a whole.
     pub total: &'a Resources,
-    /// Its labels in force, each name once.
+    /// The labels of the worker in force, each name once.
     pub labels: &'a [(String, String)],
     /// The pools that its grant names.
     pub pools: &'a [String],
@@ -63,7 +63,7 @@ impl<'a> Ability<'a> {
         want.matches(self.total, self.labels)
     }
 
-    /// Those of these pools that its grant names.
+    /// The pools among these that its grant names.
     pub fn granted(&self, pools: &BTreeSet<String>) -> impl Iterator<Item = &'a String> {
         self.pools.iter().filter(|pool| pools.contains(*pool))
     }

@@ -1,4 +1,4 @@
-//! Who waits for whom: tickets for a worker, workers for a ticket. Tickets with equal needs form a group, and what a worker can take
+//! Who waits for whom: tickets for a worker, workers for a ticket. Tickets with equal needs form a group. What a worker can take
 //! is decided per group, so that a decision costs O(log n) in tickets and workers.
 
 use super::SessionId;
@@ -48,7 +48,7 @@ impl<O: OwnerKey> Group<O> {
     }
 }
 
-/// The tickets that wait.
+/// The tickets that wait, in their order.
 #[derive(Debug)]
 pub(in crate::decide) struct Queue<O> {
     groups: BTreeMap<Need, Group<O>>,
@@ -120,7 +120,7 @@ impl<O: OwnerKey> Queue<O> {
         able.any(|(need, group)| total.holds(&need.room) && group.has_normal())
     }
 
-    /// Those of these sessions that could take a ticket of the idle class.
+    /// The sessions among these that could take a ticket of the idle class.
     pub(in crate::decide) fn able_for_idle(&self, sessions: &BTreeSet<SessionId>) -> BTreeSet<SessionId> {
         let with_idle = self.groups.values().filter(|group| group.has_idle());
         with_idle.flat_map(|group| group.able.intersection(sessions).copied()).collect()
@@ -156,7 +156,7 @@ impl<O: OwnerKey> Queue<O> {
         self.places.get(&owner).map(|place| &place.need)
     }
 
-    /// Since when the owner's work waits.
+    /// The time since when the owner's work waits.
     pub(in crate::decide) fn queued(&self, owner: O) -> Option<Steady> {
         self.places.get(&owner).map(|place| place.queued)
     }

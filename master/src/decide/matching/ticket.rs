@@ -19,7 +19,7 @@ pub struct Ticket<O> {
     pub class: Class,
     /// Within its class, a higher priority goes first.
     pub priority: i32,
-    /// Since when the work waits.
+    /// The time since when the work waits.
     pub queued: Steady,
     /// The length of its lease, where no pool that the ticket and the worker share says one.
     pub term: Duration,
@@ -28,7 +28,7 @@ pub struct Ticket<O> {
 /// What a worker must offer. Tickets with equal needs are decided together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
-    /// The platform; empty: any.
+    /// The platform that it asks for; empty: any.
     pub on: String,
     pub want: BTreeSet<Want>,
     pub pools: BTreeSet<String>,

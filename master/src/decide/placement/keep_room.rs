@@ -1,4 +1,4 @@
-//! Room that is kept for a large ticket: whoever is first in order and waits for long is not passed for ever by what is smaller.
+//! Room that is kept for a large ticket. Whoever is first in order and waits for long is not passed for ever by what is smaller.
 //!
 //! A session that would pass over such a ticket gives nothing that ranks behind it, until the ticket has left the queue. So the room of
 //! what ends there adds up. Only what is too little for the ticket stays unused, and one session keeps room for one ticket.
@@ -8,8 +8,8 @@ use crate::decide::matching::{Class, OwnerKey, Rank, SessionId};
 use crate::decide::steady::Steady;
 use std::time::Duration;
 
-/// How long a ticket is passed over by what fits. In this time most small steps end, so that often the room comes by itself;
-/// and it is short beside a build that takes a whole worker.
+/// How long a ticket is passed over by what fits. In this time most small steps end, so that often the room comes by itself. It
+/// is short beside a build that takes a whole worker.
 pub const KEPT_AFTER: Duration = Duration::from_secs(30);
 
 impl<O: OwnerKey> Placement<O> {
@@ -63,7 +63,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// For whom this session keeps its room, while that is of use.
+    /// The owner for whom this session keeps its room, while that is of use.
     fn kept_by(&self, id: SessionId) -> Option<O> {
         let owner = *self.kept.get(&id)?;
         self.can_keep(id, owner).then_some(owner)

@@ -28,16 +28,16 @@ pub struct Lease<O> {
     pub until: Steady,
     /// The length of the term.
     pub term: Duration,
-    /// Somebody wants it ended.
+    /// Why somebody wants the attempt to end. None: nobody does.
     pub ending: Option<Ending>,
     /// What the work asks of a worker.
     pub(super) need: Need,
-    /// When it was offered.
+    /// When the lease was offered.
     pub(super) offered: Steady,
     pub(super) overdue: Overdue,
 }
 
-/// That somebody wants the work of a lease ended.
+/// The wish of somebody that the work of a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// When the lease is ended from our side, if the worker did not end it.

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub enum Accepted<O> {
     /// The work begins. The worker may get a further offer, where it was given one at a time.
     Begun(Option<Offer<O>>),
-    /// It had begun before, and has a full term again.
+    /// The attempt had begun before, and has a full term again.
     Again(Renewed<O>),
 }
 
@@ -29,7 +29,7 @@ pub enum Accepted<O> {
 pub struct Renewed<O> {
     pub owner: O,
     pub term: Duration,
-    /// It had lapsed: the owner's ticket is out of the queue again.
+    /// Whether the lease had lapsed: the owner's ticket is out of the queue again.
     pub had_lapsed: bool,
 }
 
@@ -120,7 +120,8 @@ impl<O: OwnerKey> Placement<O> {
         Some(ending)
     }
 
-    /// Takes up a lease of an earlier life of the master, with a full term from now and the whole time of its work: never less.
+    /// Takes up a lease of an earlier life of the master, with a full term from now and the whole time of its work. It never gets
+    /// less.
     pub fn restore(&mut self, now: Steady, token: LeaseToken, from: Restored<O>) {
         let Restored { owner, need, worker, term, has_lapsed, ends_by, limits } = from;
         let state = if has_lapsed { LeaseState::Lapsed } else { LeaseState::Running };
@@ -175,8 +176,8 @@ impl<O: OwnerKey> Placement<O> {
         self.leases.insert(token, lease);
     }
 
-    /// Ends a lease. Where it had begun its session has more room; where it was an offer, a worker that gets one at a time may
-    /// be asked again.
+    /// Ends a lease. Where the attempt had begun its session has more room. Where it was an offer, a worker that gets one at a
+    /// time may be asked again.
     pub(super) fn release(&mut self, now: Steady, token: LeaseToken) -> Option<Lease<O>> {
         let lease = self.leases.remove(token)?;
         self.owners.remove(&lease.owner);

@@ -1,10 +1,10 @@
 //! Who gets which work: placement knows tickets and workers, and no builds.
 //!
-//! [`Placement`] is the policy, and its list of methods is how it is told what happens. What a ticket asks, what a worker brings
-//! and in which order tickets stand is said in `matching`. The files here are the rules: who is chosen (`place`), for whom
-//! room is kept (`keep_room`), who comes last for a while (`rest`), how a lease lives (`lease`, `leases`), and when its work has taken too long (`overdue`). A rule that keeps a
-//! ticket from a session, as a lock would, stands in `place`, beside the class. A rule that prefers one session to another, as
-//! affinity would, stands there too, where the ready ones are found.
+//! [`Placement`] is the policy, and its list of methods says what can happen. What a ticket asks, what a worker brings and in
+//! which order tickets stand is said in `matching`. The files here are the rules: who is chosen (`place`), for whom room is kept
+//! (`keep_room`), and who comes last for a while (`rest`). They say how a lease lives (`lease`, `leases`), and when its work has
+//! taken too long (`overdue`). A rule that keeps a ticket from a session, as a lock would, stands in `place`, beside the class. A
+//! rule that prefers one session to another, as affinity would, stands there too, where the ready ones are found.
 
 mod keep_room;
 mod lease;
@@ -36,10 +36,10 @@ use schema::values::Resources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What placing is told of the master file.
+/// What placing learns from the master file.
 #[derive(Clone, Debug)]
 pub struct PlacementTerms {
-    /// An offer that is not accepted for so long goes back.
+    /// How long an offer waits to be accepted before it goes back.
     pub offer: Duration,
     pub pools: Pools,
 }
@@ -93,7 +93,7 @@ enum PlacementTimer<O> {
 
 /// The queue, the sessions and the leases of work whose owners mean nothing to it.
 ///
-/// It is pure: it is told the time, and the same calls make the same decisions. Whoever drives it turns these into rows and
+/// It is pure: the time is an argument, and the same calls make the same decisions. Whoever drives it turns these into rows and
 /// effects. Its methods stand in this order: tickets, sessions, leases, time, looks.
 ///
 /// - An owner has one ticket or one lease at a time, except that a lapsed lease may stand beside a ticket until that is offered.
@@ -158,7 +158,7 @@ impl<O: OwnerKey> Placement<O> {
         self.offer_to_ready(now, owner)
     }
 
-    /// The owner wants nothing any more: neither its ticket nor its lease is left, which is answered.
+    /// The owner wants nothing any more. Removes its ticket and its lease, and answers the lease.
     pub fn withdraw(&mut self, now: Steady, owner: O) -> Option<(LeaseToken, Lease<O>)> {
         self.leave_queue(now, owner);
         self.rests.forget_owner(owner);
@@ -278,7 +278,8 @@ impl<O: OwnerKey> Placement<O> {
         self.queue.rank(owner, priority)
     }
 
-    /// The needs of the tickets that go before this rank, in order, of those needs that `could` be met; the first `limit`.
+    /// The needs of the tickets that go before this rank, in their order, as far as `could` says that they can be met. It answers
+    /// the first `limit`.
     pub fn before(&self, rank: Rank<O>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&Need> {
         self.queue.before(rank, could, limit)
     }
@@ -334,7 +335,7 @@ impl<O: OwnerKey> Placement<O> {
         Some(ticket)
     }
 
-    /// Its leases that have begun live on without a session.
+    /// Closes a session. Its leases that have begun live on without one.
     fn close_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
         self.ready.remove(&id);

@@ -1,7 +1,7 @@
 //! The time of work by the master's own clock. Its worker ends it in time; where it does not, we do.
 //!
-//! The end of a step is told after its whole log, and both may come late for reasons of the link or of our own. So what an
-//! attempt says moves its end, up to a cap. Who only renews its lease says nothing.
+//! The end of a step is told after its whole log, and both may come late because of the link or because of us. So what an attempt
+//! says moves its end, up to a cap. Who only renews its lease says nothing.
 
 use super::{Decision, Placement, PlacementTimer};
 use crate::decide::matching::OwnerKey;
@@ -47,7 +47,7 @@ impl Overdue {
         self.given
     }
 
-    /// It gets the margin from now, where it had less.
+    /// The attempt gets the margin from now, where it had less.
     fn prolong(&mut self, now: Steady) {
         let wanted = now.after(MARGIN);
         if self.at.is_some_and(|at| at >= wanted) {

@@ -32,7 +32,7 @@ pub struct Choice {
     pub because: Because,
     /// Connected workers that could take the work.
     pub able: usize,
-    /// Of these, those that had room and asked; counted up to [`FREE_COUNTED`].
+    /// How many of these had room and asked; counted up to [`FREE_COUNTED`].
     pub free: usize,
     pub waited: Duration,
     /// What ended the wait; none: the ticket did not wait.
@@ -47,14 +47,14 @@ pub enum Because {
     Only,
     /// The worker asked for work, and this was the first in line that it could take.
     Asked,
-    /// No other one had room.
+    /// The worker was the only one that had room.
     OnlyFree,
-    /// Of those with room it is connected the longest.
+    /// It has been connected the longest of the workers with room.
     ConnectedLongest,
 }
 
 impl Because {
-    /// As it is stored, and as programs see it.
+    /// The word for the reason as it is stored, and as programs see it.
     pub fn word(self) -> &'static str {
         match self {
             Because::Only => "only",
@@ -122,8 +122,8 @@ impl<O: OwnerKey> Placement<O> {
         self.offer(now, session, owner, (because, able, ready.len()))
     }
 
-    /// Whether another ticket goes first on this session. Only a worker that gets one offer at a time asks while tickets wait that
-    /// it could take: when it gives its offer back, that ticket is not the next one.
+    /// Whether another ticket goes first on this session. Only a worker that gets one offer at a time asks while tickets wait
+    /// that it could take. When it gives its offer back, that ticket is not the next one.
     fn is_behind(&self, id: SessionId, owner: O) -> bool {
         let is_doubted = self.sessions.get(id).is_some_and(|session| self.rests.is_doubted(&session.worker));
         is_doubted && self.first_for(id) != Some(owner)
@@ -195,7 +195,7 @@ impl<O: OwnerKey> Placement<O> {
         of_pools.min().unwrap_or(ticket.term)
     }
 
-    /// Whether some worker could take this ticket now or later: one that is connected, or one of those that are away.
+    /// Whether some worker could take this ticket now or later, be it connected or away.
     pub fn is_placeable(&self, owner: O, away: impl Iterator<Item = Session>) -> bool {
         let Some(need) = self.queue.need(owner) else { return true };
         let mut here = self.queue.able(owner).filter_map(|id| self.sessions.get(id));
@@ -203,7 +203,7 @@ impl<O: OwnerKey> Placement<O> {
         here.any(is_large) || self.able_among(need, away).any(|session| is_large(&session))
     }
 
-    /// Those of these workers that could take such work when they are connected and have room.
+    /// The workers among these that could take such work when they are connected and have room.
     pub fn able_among(&self, need: &Need, away: impl Iterator<Item = Session>) -> impl Iterator<Item = Session> {
         away.filter(move |session| session.is_able(need, &self.terms.pools))
     }

@@ -1,6 +1,6 @@
-//! Which worker comes last for a while: one that did not accept what it was offered, whose connection broke on an offer, or at
-//! which work failed for the worker's own reasons. The first two are passed over for all work, the last for that work.
-//! `decide/rests.rs` keeps who that is. Nothing of this is recorded: after a restart of the master each worker is as good as another.
+//! Which worker comes last for a while. It is one that did not accept an offer, that lost its connection on one, or at which work
+//! failed for its own reasons. The first two are passed over for all work, the last for that work. `decide/rests.rs` keeps who
+//! that is. Nothing of this is recorded: after a restart of the master each worker is as good as another.
 
 use super::lease::{Lease, LeaseState};
 use super::session::Session;

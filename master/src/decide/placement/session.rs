@@ -40,7 +40,7 @@ pub enum Readiness {
     Resumed,
     /// Something that it ran has ended.
     Freed,
-    /// It had room before, and asked only now.
+    /// The worker had room before, and asked only now.
     Asked,
 }
 

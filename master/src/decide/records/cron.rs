@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CronKey {
     pub project: String,
-    /// In full.
+    /// The name of the branch in full.
     pub ref_name: String,
-    /// As the pipeline has it.
+    /// The name of the entry, as the pipeline has it.
     pub name: String,
 }
 
@@ -25,12 +25,16 @@ pub struct CronRow {
 /// What an entry says, and what became of its firings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cron {
-    /// The expression.
+    /// The expression that names the moments.
     pub at: String,
-    /// The time zone.
+    /// The time zone of the expression.
     pub tz: String,
     #[serde(default)]
     pub if_changed: bool,
+    /// Whether the entry names no branch, and so is of the default one. Versions before 0.3 did not store it, and their entries
+    /// stay with their branches until the next push.
+    #[serde(default)]
+    pub is_of_default: bool,
     /// The time that the newest firing was for. None: it has not fired.
     #[serde(default)]
     pub fired: Option<Time>,

@@ -1,8 +1,8 @@
-//! Lanes: the same job of the same ref, build after build. This file is the definition of what a lane and a branch are;
-//! badges, pages, `guild status`, exit statuses, notices and the rule of `paths` all read it. Pure.
+//! Lanes: the same job of the same ref, build after build. This file is the definition of what a lane and a branch are. Badges,
+//! pages, `guild status`, exit statuses, notices and the rule of `paths` all read it. Pure.
 //!
-//! The results of a lane are ordered by the update of the ref that they belong to, and within an update by the number of
-//! the build. So a retry of an old commit belongs to that commit, in whatever order builds finish.
+//! The results of a lane are ordered by the update of the ref that they belong to. Within an update the number of the build
+//! orders them. So a retry of an old commit belongs to that commit, in whatever order builds finish.
 
 use super::BuildRow;
 use schema::values::{Outcome, Time};
@@ -59,7 +59,7 @@ pub struct Earlier {
     /// The newest outcome that counts.
     pub outcome: Option<Outcome>,
     pub last_good: Option<Mark>,
-    /// Where the run of failures began that was unbroken at the end of them.
+    /// The beginning of the run of failures that was unbroken at the end of them.
     pub first_bad: Option<Mark>,
 }
 
@@ -125,19 +125,19 @@ impl Lane {
         self.newest().filter(|result| result.outcome == Outcome::Errored)
     }
 
-    /// The commit with which a build is compared that may leave this job out: that of the newest run, where it was good. None:
-    /// the job runs.
+    /// The commit with which a build is compared that may leave this job out. It is the commit of the newest run, where that was
+    /// good. None: the job runs.
     pub fn good_base(&self) -> Option<&str> {
         let newest = self.newest()?;
         (newest.counts() && !is_bad(newest.outcome)).then_some(newest.revision.as_str())
     }
 
-    /// The newest good result.
+    /// The newest good result of the lane.
     pub fn last_good(&self) -> Option<Mark> {
         self.whole().last_good
     }
 
-    /// Where the present run of failures began; none where the lane is not failing.
+    /// The beginning of the present run of failures; none where the lane is not failing.
     pub fn first_bad(&self) -> Option<Mark> {
         self.whole().first_bad
     }
@@ -185,7 +185,7 @@ pub fn counts(outcome: Outcome) -> bool {
     }
 }
 
-/// Of outcomes that count.
+/// Whether an outcome that counts is bad.
 pub fn is_bad(outcome: Outcome) -> bool {
     outcome == Outcome::Failed
 }

@@ -14,8 +14,8 @@ pub use rows::{Recorder, Row, Rows, Steps};
 use schema::sturdy_ref::Fingerprint;
 pub use schema::values::BuildCause;
 use schema::values::{
-    Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, TierName, Time, Trust,
-    UnreadablePlan, What,
+    Change, Cursor, Event, Exit, GrantKind, Home, Outcome, Plan, SourceStamp, State, TestsReported, TierName, Time,
+    Trust, UnreadablePlan, What,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -42,9 +42,9 @@ pub struct JobKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepKey {
     pub job: JobKey,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub attempt: u16,
-    /// From 0.
+    /// The index of the step, from 0.
     pub step: u16,
 }
 
@@ -60,13 +60,13 @@ pub struct BuildRow {
     pub stamp: SourceStamp,
     pub cause: BuildCause,
     pub trust: Trust,
-    /// Of builds: planning, queued (no job started yet), running or finished.
+    /// The state of the build: planning, queued (no job started yet), running or finished.
     pub state: State,
     pub outcome: Option<Outcome>,
     pub created: Time,
     pub started: Option<Time>,
     pub finished: Option<Time>,
-    /// Of the stamp's first revision.
+    /// The subject of the stamp's first revision.
     pub subject: String,
     pub author: String,
     /// Why there is no plan, as a person reads it; empty otherwise.
@@ -85,18 +85,18 @@ pub struct JobRow {
     pub name: String,
     pub state: State,
     pub outcome: Option<Outcome>,
-    /// Of the outcome.
+    /// Why the job has its outcome.
     pub reason: String,
     /// The number of the latest attempt; 0: none.
     pub attempt: u16,
-    /// Attempts that were lost.
+    /// How many of its attempts were lost.
     pub lost: u16,
     pub queued: Option<Time>,
     pub started: Option<Time>,
     pub finished: Option<Time>,
-    /// Of the latest attempt.
+    /// The worker of the latest attempt.
     pub worker: String,
-    /// Of its worker.
+    /// The platform of that worker.
     pub platform: String,
     /// Not repeated by this retry: the number of the build that it ran in; 0 otherwise.
     pub carried_from: u32,
@@ -107,10 +107,10 @@ pub struct JobRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRow {
     pub job: JobKey,
-    /// From 1: the epoch.
+    /// The number of the attempt, from 1: the epoch of its lease.
     pub number: u16,
     pub token: LeaseToken,
-    /// The worker's grant.
+    /// The grant of the worker.
     pub grant: GrantId,
     pub worker: String,
     pub started: Time,
@@ -133,16 +133,18 @@ pub struct AttemptRow {
 pub struct StepRow {
     pub key: StepKey,
     pub name: String,
-    /// Running or finished.
+    /// Whether it runs or has finished.
     pub state: State,
     pub outcome: Option<Outcome>,
     pub exit: Exit,
     pub started: Option<Time>,
     pub finished: Option<Time>,
-    /// In bytes; known when the step is finished.
+    /// The size of the log in bytes, known when the step is finished.
     pub log_size: u64,
     /// BLAKE3 of the log, as the worker says; empty until the step is finished.
     pub log_hash: Vec<u8>,
+    /// What its reports say of its tests. None: it has none, it is not finished, or an older version ran it.
+    pub tests: Option<TestsReported>,
 }
 
 /// A log that will not change any more.
@@ -160,7 +162,7 @@ pub struct SealRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UploadKey {
     pub job: JobKey,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub attempt: u16,
     /// The name of the file within the attempt.
     pub name: String,
@@ -172,7 +174,7 @@ pub struct UploadKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobRow {
     pub key: UploadKey,
-    /// In bytes.
+    /// The size of the blob, in bytes.
     pub size: u64,
     /// BLAKE3 of the bytes: the address of the blob.
     pub hash: [u8; 32],
@@ -182,7 +184,7 @@ pub struct BlobRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantRow {
     pub id: GrantId,
-    /// `None`: the root.
+    /// The grant above it. `None`: it is the root.
     pub parent: Option<GrantId>,
     pub kind: GrantKind,
     pub name: String,
@@ -190,7 +192,7 @@ pub struct GrantRow {
     pub created: Time,
     pub expires: Option<Time>,
     pub revoked: Option<Time>,
-    /// Of the revocation.
+    /// Why the grant was revoked.
     pub reason: String,
     /// SHA-256 of the one-use join.
     pub join_hash: Option<[u8; 32]>,
@@ -203,7 +205,7 @@ pub struct GrantRow {
 }
 
 impl GrantRow {
-    /// One that nobody redeemed.
+    /// A new grant that nobody has redeemed.
     pub fn new(
         id: GrantId,
         parent: Option<GrantId>,
@@ -262,7 +264,7 @@ pub struct Head {
     pub is_told: bool,
     /// When the ref was deleted; none: it exists.
     pub gone: Option<Time>,
-    /// Its update, as in [`BuildRow`]; 0: no build was opened for it.
+    /// The update that the ref is at, as in [`BuildRow`]; 0: no build was opened for it.
     pub update: u32,
     /// The update with which the ref came into being: one that was deleted and made anew has lanes of its own.
     pub since: u32,
@@ -274,7 +276,7 @@ pub struct FollowedRow {
     pub project: String,
     /// The repository at the last look at all its refs; empty: a version that did not note it looked.
     pub address: String,
-    /// What was asked for since that look, the oldest first. A ref was followed all the time if each of them has it.
+    /// What was asked for since that look, the oldest first. A ref was followed all the time if each of these rows has it.
     pub scopes: Vec<RefScope>,
     /// The incarnation of the store in which all refs were last looked at.
     pub looked_in: u64,
@@ -292,7 +294,7 @@ pub struct RefScope {
 pub struct RequestRow {
     pub id: RequestId,
     pub by: GrantId,
-    /// SHA-256 of the arguments.
+    /// The SHA-256 of the method and its arguments.
     pub body: [u8; 32],
     pub answer: Answer,
     pub time: Time,
@@ -325,7 +327,7 @@ impl Transition {
     }
 }
 
-/// Where a reporter goes on.
+/// The cursor from which a reporter goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReporterRow {
     /// Follows from what the master file says of it.
@@ -346,7 +348,7 @@ pub struct ToldRow {
     pub revision: String,
     /// The number of the build.
     pub build: u32,
-    /// The notice's id.
+    /// The id of the notice.
     pub notice: String,
     pub time: Time,
 }
@@ -417,14 +419,14 @@ pub type LoadedAttempt = (AttemptRow, Vec<StepRow>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub incarnation: u64,
-    /// Those that are not finished.
+    /// The builds that are not finished.
     pub builds: Vec<LoadedBuild>,
     pub grants: Vec<GrantRow>,
     pub workers: Vec<WorkerRow>,
     pub heads: Vec<HeadRow>,
     pub followed: Vec<FollowedRow>,
     pub crons: Vec<CronRow>,
-    /// Those of the last 7 days, at most 100,000.
+    /// The answered requests of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
     /// Project -> the highest build number ever used.
     pub numbers: Vec<(String, u32)>,

@@ -11,9 +11,9 @@ pub struct Placed {
     pub because: Because,
     /// Connected workers that could take the job.
     pub able: u32,
-    /// Of these, those that had room and asked; counted up to [`FREE_COUNTED`].
+    /// How many of these had room and asked; counted up to [`FREE_COUNTED`].
     pub free: u32,
-    /// For a worker, in milliseconds.
+    /// How long the job waited for a worker, in milliseconds.
     pub waited_ms: u64,
     /// What ended that; none: it did not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,7 +28,7 @@ pub enum Opening {
     Resumed,
     /// The end of this job, by its selector; "": of a project that may not be seen.
     Freed(String),
-    /// It had room before, and asked only now.
+    /// The worker had room before, and asked only now.
     Asked,
 }
 

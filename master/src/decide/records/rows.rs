@@ -52,7 +52,7 @@ impl<K: Ord, R> Rows<K, R> {
 }
 
 impl<R: Clone + Into<Record>> Row<R> {
-    /// Records a new row.
+    /// Records a row that is new.
     pub(in crate::decide) fn new(row: R, to: &mut impl Recorder) -> Row<R> {
         record(row.clone(), to);
         Row(row)
@@ -82,7 +82,7 @@ impl<R: Clone + Into<Record>> Row<R> {
     }
 }
 
-/// Rows by their key.
+/// The rows of a table, by their key.
 #[derive(Debug)]
 pub struct Rows<K, R>(BTreeMap<K, R>);
 
@@ -300,6 +300,7 @@ mod tests {
             finished: None,
             log_size: 0,
             log_hash: Vec::new(),
+            tests: None,
         };
         let (mut effects, mut steps) = (Vec::new(), Steps::default());
         for (index, state) in [(2, State::Running), (0, State::Running), (0, State::Finished)] {

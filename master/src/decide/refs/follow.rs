@@ -1,5 +1,5 @@
-//! How the repositories of projects are followed: what was asked for since the last look at all refs, and in which life of the
-//! store that look was.
+//! How the repositories of projects are followed. It keeps what was asked for since the last look at all refs, and in which life
+//! of the store that look was.
 //!
 //! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back
 //! until all refs of its repository were looked at in this life of the store. Attempts that run go on.
@@ -40,7 +40,7 @@ pub struct HeldProject {
 /// How the repositories are followed, and which projects are held back.
 #[derive(Debug)]
 pub(in crate::decide) struct Followed {
-    /// By project.
+    /// The rows, by their project.
     rows: Rows<String, FollowedRow>,
     /// Which life of the store this is.
     incarnation: u64,

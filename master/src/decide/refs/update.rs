@@ -1,5 +1,5 @@
-//! Updates of refs: which one a build belongs to. An update is named by the number of the build that it opened first, so
-//! a later update of the same ref has a greater number.
+//! Updates of refs: which one a build belongs to. An update is named by the number of the build that it opened first. So a later
+//! update of the same ref has a greater number.
 
 use crate::decide::records::Head;
 use schema::values::SourceRevision;
@@ -7,14 +7,14 @@ use schema::values::SourceRevision;
 /// How a build comes by its update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Its ref moved, which is an update.
+    /// The build's ref moved, which is an update.
     Moved,
     /// Somebody asked for the tip of its ref, as it was when it was looked up. `since`: the number that the next build of the project
     /// had before that, so an update with this number or a greater one came meanwhile.
     Tip { since: u32 },
     /// Somebody named the commit, which may be any.
     Named,
-    /// It repeats a build of this update.
+    /// The build repeats a build of this update.
     Again(u32),
 }
 

@@ -15,9 +15,9 @@ pub struct ConfigFacts {
     /// Bytes that all projects may store beside their logs.
     pub(super) blob_bytes_total: u64,
     pub(super) files: Vec<NamedFile>,
-    /// Where browsers reach the pages; empty: nowhere.
+    /// The address where browsers reach the pages; empty: nowhere.
     pub(super) url: String,
-    /// Where they listen.
+    /// The address at which the pages listen.
     pub(super) web: Option<SocketAddr>,
     /// Projects that wait for a forge's deliveries.
     pub(super) hooks: Vec<String>,
@@ -51,7 +51,7 @@ impl ConfigFacts {
         }
     }
 
-    /// With the places where looks at the store and failed writes of logs are noted.
+    /// The same facts with the places where looks at the store and failed writes of logs are noted.
     #[must_use]
     pub fn with_disk(self, soundness: Rc<SoundnessCell>, writes: Rc<WriteHealth>) -> ConfigFacts {
         ConfigFacts { soundness, writes, ..self }
@@ -59,7 +59,7 @@ impl ConfigFacts {
 }
 
 impl ConfigFacts {
-    /// Where the state lies.
+    /// The directory of the master's state.
     pub fn state(&self) -> &Path {
         &self.state
     }

@@ -8,21 +8,21 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// For a file system to answer: one of a lost server never does.
+/// How long a file system may take to answer: one of a lost server never does.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// Less is little, on any disk.
 const FREE_MIN: u64 = 5 << 30;
 /// More is enough, on any disk.
 const FREE_ENOUGH: u64 = 100 << 30;
 
-/// What was seen of it.
+/// The disk of the state, as the doctor saw it.
 pub(super) struct Disk {
     pub(super) room: io::Result<Room>,
-    /// Of the database's file, in bytes.
+    /// The size of the database's file, in bytes.
     pub(super) database: u64,
 }
 
-/// In bytes, and in files.
+/// The room on a disk, in bytes and in files.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub(super) total: u64,

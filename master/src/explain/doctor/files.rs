@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 /// A file, by the key that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NamedFile {
-    /// "credential_file"
+    /// The key that names the file, as "credential_file".
     pub(super) key: String,
-    /// Empty: of all.
+    /// The project that the file is for; empty: all projects.
     pub(super) project: String,
     pub(super) path: PathBuf,
     pub(super) is_secret: bool,
@@ -27,7 +27,7 @@ impl NamedFile {
     }
 }
 
-/// With who may use it, once it was opened.
+/// A file with the permissions that say who may use it, once it was opened.
 pub(super) type OpenedFile = (NamedFile, io::Result<Permissions>);
 
 #[derive(Clone, Copy, Debug)]

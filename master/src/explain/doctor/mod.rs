@@ -166,7 +166,7 @@ fn line(text: &str) -> String {
     }
 }
 
-/// `12m`
+/// A time in one unit, as `12m`.
 fn rough(duration: Duration) -> String {
     schema::values::TimeSpan(duration).rough()
 }

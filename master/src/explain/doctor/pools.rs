@@ -4,7 +4,7 @@ use super::{DAY, count, rough};
 use crate::explain::{Member, PoolStatus, Presence, WorkerStatus, quoted};
 use schema::values::{Finding, Time};
 
-/// Most names in a sentence.
+/// The most names in a sentence.
 const NAMED: usize = 5;
 
 pub(super) fn judge(pool: &PoolStatus, now: Time) -> Finding {

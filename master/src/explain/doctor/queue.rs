@@ -5,7 +5,7 @@ use crate::explain::{QueueStatus, Why};
 use schema::values::{Finding, Selector, Time};
 use std::time::Duration;
 
-/// A worker that is started again, or a person who steers, is given so long.
+/// How long a worker that is started again, or a person who steers, may take.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {

@@ -6,7 +6,7 @@ use crate::intake::sources::Looks;
 use schema::values::{Finding, Time};
 use std::time::Duration;
 
-/// One look may fail, and a large one takes its time.
+/// How long looks may fail before the doctor tells it, because one look may fail and a large one takes its time.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn judge_all(reach: &DoctorAccess, now: Time) -> Vec<Finding> {

@@ -18,7 +18,9 @@ pub(super) fn judge(held: &HeldProject, is_followed: bool) -> Option<Finding> {
         true => Finding::warned(
             subject,
             seen,
-            format!("`guild notify --project {project}` has it read now; what is in its way is told of the repository"),
+            format!(
+                "`guild notify --project {project}` has it read now; the finding of the repository says what is in its way"
+            ),
         ),
         false => Finding::bad(
             subject,

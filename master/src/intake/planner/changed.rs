@@ -1,9 +1,9 @@
 //! What changed for each job, since the run of its lane that it is compared with. Reads past runs and mirrors; the rule itself
 //! is [`Lane::good_base`].
 //!
-//! A job may be left out only where the newest run of its lane was good and nothing that it names differs from the commit of
-//! that run. What is not known matches everything: a run that errored, was cancelled or failed, a list that was cut, a
-//! submodule that moved, a commit that the mirror no longer has.
+//! A job may be left out only on two conditions. The newest run of its lane was good, and nothing that the job names differs from
+//! the commit of that run. What is not known matches everything. Examples are a run that errored, was cancelled or failed, and a
+//! list that was cut. A submodule that moved is one too, and so is a commit that the mirror no longer has.
 
 use crate::decide::coordinator::lane::{Lane, LaneResult};
 use crate::decide::coordinator::record::BuildRow;
@@ -27,9 +27,9 @@ pub(super) struct Comparison<'a> {
     source: &'a SourceRevision,
     own: RefRuns,
     main: RefRuns,
-    /// By commit: what differs; none: not known.
+    /// What differs from each commit; none: not known.
     differences: BTreeMap<String, Option<Arc<Vec<String>>>>,
-    /// By commit: whether this build descends from it.
+    /// Whether this build descends from each commit.
     ancestors: BTreeMap<String, bool>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Comparison<'a> {
         Some(Comparison { repository, source, own, main, differences, ancestors })
     }
 
-    /// For `[trigger]`: since the newest build of the branch that came to something, where that was good.
+    /// The paths for `[trigger]` that changed since the newest build of the branch that came to something, where that was good.
     pub(super) async fn paths(&mut self) -> Option<Arc<Vec<String>>> {
         let builds = if self.own.builds.is_empty() { self.main.builds.clone() } else { self.own.builds.clone() };
         let whole = Lane { results: builds.into_iter().rev().collect(), ..Lane::default() };
@@ -76,7 +76,7 @@ impl<'a> Comparison<'a> {
         self.difference(&base?).await
     }
 
-    /// For `when`.
+    /// What changed since the compared commit, for `when`.
     pub(super) async fn changed(&mut self, pipeline: &Pipeline) -> Changed {
         let mut changed = Changed::default();
         for job in pipeline.jobs_by_paths() {
@@ -97,8 +97,8 @@ impl<'a> Comparison<'a> {
         self.base_before(&lane).await
     }
 
-    /// A branch without a run of its own is compared with the main branch as it was where the two parted: with the newest run
-    /// there that this build descends from.
+    /// A branch without a run of its own is compared with the main branch as it was where the two parted. It is compared with the
+    /// newest run there that this build descends from.
     async fn base_before(&mut self, lane: &Lane) -> Option<String> {
         for result in lane.results.iter().rev() {
             if self.descends_from(&result.revision).await? {

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use workshop::WorkSize;
 
-/// The pipeline file's name.
+/// The name of the pipeline's file.
 pub const FILE: &str = "guild.toml";
 /// Begins the reason of a build that lacks the file.
 const NO_FILE: &str = "there is no guild.toml at";
@@ -62,7 +62,7 @@ impl Planner {
         self.workshop.counts()
     }
 
-    /// Plans one build.
+    /// Reads the pipeline of one build and plans it.
     pub async fn plan(&self, row: &BuildRow) -> PlanRead {
         let Some(source) = row.stamp.sources.first() else {
             return Planned::Broken("the build has no source".to_owned()).into();
@@ -187,7 +187,7 @@ impl Draft<'_> {
     }
 }
 
-/// A push of a branch that is not for Guild is no failure. Somebody who asks for a build is told what is missing.
+/// A push of a branch that is not for Guild is no failure. Tells somebody who asks for a build what is missing.
 async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Planned {
     let SourceRevision { revision, repository: name, .. } = source;
     match repository.mirror.commit(revision).await {

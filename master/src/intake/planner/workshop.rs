@@ -1,15 +1,15 @@
-//! Where plans are made: on other threads, since the one thread shall not stand still for a file that is hard to read, and in turns between
-//! projects. In a simulation they are made where they are asked for, as a paused clock jumps over work on other threads.
+//! Where plans are made: on other threads, since the one thread shall not stand still for a file that is hard to read. Projects
+//! have their turns. In a simulation they are made where they are asked for, as a paused clock jumps over work on other threads.
 
 use crate::keep::turns::{Bounds, QueueLoad, TurnQueue};
 use tokio::time::Instant;
 
-/// Plans that are made at once, and those of one project: each may keep a processor busy for a few seconds.
+/// How many plans are made at once, and how many of one project. Each may keep a processor busy for a few seconds.
 const PLANS: Bounds = Bounds { in_all: 2, each: 1 };
 
-/// A pipeline of this size, in bytes, is planned where it is asked for, if it has no matrix: that takes a few milliseconds in the worst
-/// case, and most builds are then planned in the commit that makes them. A key may be written with escapes, so a pipeline that has a
-/// backslash may have a matrix.
+/// A pipeline up to this size, in bytes, is planned where it is asked for, if it has no matrix. That takes a few milliseconds in
+/// the worst case, and most builds are then planned in the commit that makes them. A key may be written with escapes, so a
+/// pipeline that has a backslash may have a matrix.
 const SMALL_MAX: usize = 4 << 10;
 
 /// How much work a pipeline may make.

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-/// A look that failed is made again after so long, whatever `poll` is, and each time after twice as long: most troubles are
-/// short.
+/// How long after a failed look the next one is made, whatever `poll` is. It is twice as long each time: most troubles are short.
 const AGAIN_FIRST: Duration = Duration::from_secs(2);
 /// A lost repository is looked for at least this often, since whoever mended it waits.
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
-/// And at most this much more rarely than a good one.
+/// How much more rarely than a good look a failed one is made again, at most.
 const BACKOFF_FACTOR_MAX: u32 = 4;
 
-/// How long after so many failed looks in a row the next one is.
+/// How long after this many failed looks in a row the next one is.
 pub(super) fn again_after(poll: Duration, failures: u32) -> Duration {
     let longest = poll.saturating_mul(BACKOFF_FACTOR_MAX).min(AGAIN_MAX);
     let pause = AGAIN_FIRST.min(poll).saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));

@@ -1,7 +1,7 @@
-//! The git source of one project: looks at the repository now and then, or when poked, and submits one Change per ref
-//! that differs from what the sink acknowledged last. So nothing is lost over a downtime, a refusal or a crash: what was not
-//! acknowledged still differs. What is history at the first look is told as seen (`sight`). Knows mirrors and changes;
-//! decides nothing about builds.
+//! The git source of one project. It looks at the repository now and then, or when poked, and submits one Change per ref that
+//! differs from what the sink acknowledged last. So nothing is lost over a downtime, a refusal or a crash: what was not
+//! acknowledged still differs. What is history at the first look is told as seen (`sight`). Knows mirrors and changes; decides
+//! nothing about builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -24,7 +24,7 @@ use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{Fetched, GitError, Mirror, RefusedRef};
 
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-/// Above that one whole fetch is cheaper.
+/// The most refs that are fetched one by one: above that one whole fetch is cheaper.
 const SINGLE_FETCHES_MAX: usize = 4;
 const TOLD_MAX: usize = 1000;
 /// Refs that are told as seen at once: each of these tells is one commit of the store.
@@ -32,12 +32,12 @@ const SEEN_AT_ONCE: usize = 1_000;
 /// Refs that are compared before others have the thread: a look at 100,000 shall not hold up what else is to be done.
 const COMPARED_AT_ONCE: usize = 1_000;
 
-/// What is followed.
+/// What the git source of a project follows.
 #[derive(Clone, Debug)]
 pub struct GitSource {
     pub project: String,
     pub mirror: Rc<Mirror>,
-    /// Between two looks.
+    /// The time between two looks.
     pub poll: Duration,
     /// A ref that is not in it is never submitted.
     pub scope: RefScope,
@@ -55,7 +55,7 @@ pub enum FollowerReport {
     /// The repository cannot be read; told once until it recovers.
     Trouble(String),
     Recovered,
-    /// Told once per name.
+    /// A ref was refused, which is told once per name.
     RefusedRef(RefusedRef),
     /// The sink refused this change for good; told once per revision.
     RefusedChange {
@@ -97,9 +97,9 @@ struct Follower<S, T> {
     scope: Scope,
     sink: S,
     tell: T,
-    /// Acknowledged, or history.
+    /// The refs that were acknowledged, or are history.
     known: Known,
-    /// Not to be submitted again.
+    /// Changes that were refused for good and are not to be submitted again, by their ref.
     refused: RefTips,
     unreadable: Unreadable,
     /// What the last look at all refs left out.
@@ -406,7 +406,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         }
     }
 
-    /// What is told of a look to whoever asked for one ref, or for all.
+    /// What a look answers to whoever asked for one ref, or for all.
     fn part_of(&self, found: &RefTips, name: Option<&str>) -> Result<RefTips, Refusal> {
         let Some(name) = name else { return Ok(found.clone()) };
         if let Some(why) = self.unreadable.why(name) {

@@ -14,13 +14,15 @@ pub trait History {
     fn fetch_ref<'a>(&'a self, ref_name: &'a str) -> GitFuture<'a, Option<String>>;
     /// Takes a commit with its history from another repository on this machine, whether a ref holds it or not.
     fn bring<'a>(&'a self, from: &'a Path, commit: &'a str) -> GitFuture<'a, ()>;
-    /// The default branch.
+    /// The default branch of the repository.
     fn head(&self) -> GitFuture<'_, Option<String>>;
     /// The full revision of what is here already.
     fn resolve<'a>(&'a self, revision_or_ref: &'a str) -> GitFuture<'a, Option<String>>;
     fn commit<'a>(&'a self, revision: &'a str) -> GitFuture<'a, Option<Commit>>;
     /// A file of a revision, of at most `limit` bytes.
     fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> GitFuture<'a, Option<Vec<u8>>>;
+    /// The name of the tree of a commit. None: the commit is not here.
+    fn tree<'a>(&'a self, revision: &'a str) -> GitFuture<'a, Option<String>>;
     /// What differs between two commits.
     fn difference<'a>(&'a self, before: &'a str, after: &'a str) -> GitFuture<'a, Difference>;
     /// Whether `ancestor` is reachable from `revision`, or the same; false where one is unknown.
@@ -60,6 +62,10 @@ impl History for Mirror {
 
     fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> GitFuture<'a, Option<Vec<u8>>> {
         Box::pin(self.mended(move || Box::pin(Mirror::read(self, revision, path, limit))))
+    }
+
+    fn tree<'a>(&'a self, revision: &'a str) -> GitFuture<'a, Option<String>> {
+        Box::pin(Mirror::tree(self, revision))
     }
 
     fn difference<'a>(&'a self, before: &'a str, after: &'a str) -> GitFuture<'a, Difference> {

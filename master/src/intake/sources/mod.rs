@@ -65,6 +65,7 @@ pub fn open(
         poke,
         health: Rc::default(),
     });
+    let cron = CronSource { scope: Scope::new(&scope), mirror: mirror.clone(), health: repository.health.clone() };
     let following = Following { project: project.to_owned(), address: config.repo.clone(), scope: scope.clone() };
     let git = FollowedRepository {
         source: GitSource { project: project.to_owned(), mirror, poll: config.poll, scope },
@@ -72,6 +73,5 @@ pub fn open(
         pokes,
         health: repository.health.clone(),
     };
-    let cron = CronSource { scope: Scope::new(&following.scope) };
     Ok((repository, ProjectSources { following, sources: vec![Box::new(git), Box::new(cron)] }))
 }

@@ -9,7 +9,7 @@ impl Patterns {
         Patterns(patterns.into_iter().map(Into::into).collect())
     }
 
-    /// Matches every name.
+    /// The pattern that matches every name.
     pub fn all() -> Patterns {
         Patterns::new(["*"])
     }
@@ -19,8 +19,8 @@ impl Patterns {
     }
 }
 
-/// Each `*` takes the first place where the next part fits, the last part must end the name: linear in practice, and never
-/// worse than the product of both lengths.
+/// Each `*` takes the first place where the next part fits, and the last part must end the name. This is linear in practice, and
+/// never worse than the product of both lengths.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Pokes that wait until the source takes them all at once; whoever pokes beyond that waits for room.
 const POKES_MAX: usize = 64;
 
-/// Full ref -> revision.
+/// The refs of a repository in full, each with its tip.
 pub(super) type RefTips = BTreeMap<String, String>;
 
 /// Makes a source look at once.
@@ -20,7 +20,7 @@ pub struct Pokes(pub(super) mpsc::Receiver<LookRequest>);
 
 #[derive(Debug)]
 pub(super) struct LookRequest {
-    /// None: all.
+    /// The ref to look at. None: all of them.
     pub(super) ref_name: Option<String>,
     pub(super) answer: oneshot::Sender<Result<RefTips, Refusal>>,
 }

@@ -16,16 +16,23 @@ pub struct PollHealth(RefCell<Looks>);
 pub struct Looks {
     /// When the repository is followed since; none: it is not.
     pub began: Option<Time>,
-    /// Between two.
+    /// The time between two looks.
     pub poll: Duration,
     /// The last that went well.
     pub good: Option<Time>,
     /// When the next one is due; none: it is not known yet.
     pub next: Option<Time>,
-    /// Since the last that went well.
+    /// What is wrong since the last look that went well.
     pub trouble: Option<Trouble>,
     /// Left out at the last look at all refs.
     pub refused: Vec<RefusedRef>,
+}
+
+impl Looks {
+    /// Whether a look has ended since the repository is followed, well or not.
+    pub(super) fn has_ended_one(&self) -> bool {
+        self.good.is_some() || self.trouble.is_some()
+    }
 }
 
 impl PollHealth {

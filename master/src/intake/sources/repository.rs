@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 pub struct Repository {
     pub project: String,
-    /// As the master file has it.
+    /// The address of the repository, as the master file has it.
     pub address: String,
     pub aliases: Vec<String>,
     pub mirror: Rc<dyn History>,
@@ -28,7 +28,7 @@ pub struct Repository {
     pub health: Rc<PollHealth>,
 }
 
-/// Those that are followed now: they come and go with the master file.
+/// The repositories that are followed now: they come and go with the master file.
 #[derive(Default)]
 pub struct Repositories {
     by_project: RefCell<BTreeMap<String, Rc<Repository>>>,
@@ -59,7 +59,7 @@ impl Repositories {
         self.by_project.borrow().get(project).cloned()
     }
 
-    /// In the order of their names.
+    /// All repositories in the order of their names.
     pub fn all(&self) -> Vec<Rc<Repository>> {
         self.by_project.borrow().values().cloned().collect()
     }

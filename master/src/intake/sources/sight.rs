@@ -1,4 +1,4 @@
-//! What a first look at all refs takes for news, and what for history. Pure: it is told what was known before.
+//! What a first look at all refs takes for news, and what for history. It is pure: what was known before is an argument.
 //!
 //! A ref that was followed all the time since the last look is news where it moved, as over a downtime. All else is history
 //! until its next push, save the default branch, which is built once.
@@ -45,11 +45,11 @@ pub(super) struct Sight {
 /// What a ref is at the first look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FirstLook {
-    /// It is where it was.
+    /// The ref is where it was.
     Known,
-    /// It was deleted, and came back to where it was.
+    /// The ref was deleted, and came back to where it was.
     Returned,
-    /// It is older than the wish to follow it.
+    /// The ref is older than the wish to follow it.
     History,
     Push,
 }
@@ -65,7 +65,7 @@ impl Sight {
         }
     }
 
-    /// Of a ref that is followed now.
+    /// Judges a ref that is followed now.
     pub(super) fn judge(&self, ref_name: &str, revision: &str, known: Option<&Head>) -> FirstLook {
         match known {
             Some(head) if head.revision == revision && head.gone.is_none() => return FirstLook::Known,
@@ -86,8 +86,8 @@ impl Sight {
     }
 }
 
-/// The branch that is built although it is history: the default branch, where it is followed and there; else the only branch
-/// that is followed, since whoever names one wants that. `followed`: the refs that are there and followed.
+/// The branch that is built although it is history. It is the default branch, where it is followed and there; else the only
+/// branch that is followed, since whoever names one wants that. `followed`: the refs that are there and followed.
 pub(super) fn chosen<'a>(head: Option<&str>, followed: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
     let mut branches = followed.filter(|name| ShortRef::of(name).branch().is_some());
     let default = branches.clone().find(|name| Some(name.as_str()) == head);

@@ -1,7 +1,7 @@
 //! Where change sources tell what they notice. The product's sink is a command of the coordinator each.
 
-use crate::decide::coordinator::Before;
 use crate::decide::coordinator::record::Head;
+use crate::decide::coordinator::{Before, FiringBranches};
 use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, Time};
 use std::rc::Rc;
@@ -14,12 +14,11 @@ pub trait ChangeSink {
     fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>>;
     /// These refs were seen and are not to be built. (ref, revision)
     fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>>;
-    /// The clock on the wall shows this time: makes the builds that it asks for. Answers when the next one is. `follows`: asked with
-    /// the full name of a branch.
+    /// The clock on the wall shows this time: makes the builds that it asks for. Answers when the next one is.
     fn fire<'a>(
         &'a self,
         wall: Time,
-        follows: &'a dyn Fn(&str) -> bool,
+        branches: FiringBranches<'a>,
     ) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>>;
     /// All refs were looked at for the first time, and what they are was told.
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>>;
@@ -41,9 +40,9 @@ impl<S: ChangeSink + ?Sized> ChangeSink for Rc<S> {
     fn fire<'a>(
         &'a self,
         wall: Time,
-        follows: &'a dyn Fn(&str) -> bool,
+        branches: FiringBranches<'a>,
     ) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
-        (**self).fire(wall, follows)
+        (**self).fire(wall, branches)
     }
 
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {

@@ -19,11 +19,11 @@ pub trait ChangeSource {
     ) -> LocalBoxFuture<'static, ()>;
 }
 
-/// What the sources of a project follow, as the coordinator is told it.
+/// What the sources of a project follow, in the form that the coordinator takes.
 #[derive(Clone, Debug)]
 pub struct Following {
     pub project: String,
-    /// Where the repository lies.
+    /// The address of the repository.
     pub address: String,
     pub scope: RefScope,
 }

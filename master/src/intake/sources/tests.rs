@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::git::{FollowerReport, GitSource, Known, follow};
 use super::{ChangeSink, Poke, PollHealth, pokes};
 use crate::decide::coordinator::record::{FollowedRow, Head, RefScope};
-use crate::decide::coordinator::{Before, Coordinator, Effect, ROOT, Terms};
+use crate::decide::coordinator::{Before, Coordinator, Effect, FiringBranches, ROOT, Terms};
 use crate::keep::mirror::tests::Scene;
 
 /// What one life of a source saw. A coordinator keeps what is known, as the product's does.
@@ -100,7 +100,7 @@ impl ChangeSink for &Seen {
         async { Ok(()) }.boxed_local()
     }
 
-    fn fire<'a>(&'a self, _: Time, _: &'a dyn Fn(&str) -> bool) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
+    fn fire<'a>(&'a self, _: Time, _: FiringBranches<'a>) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
         async { Ok(None) }.boxed_local()
     }
 

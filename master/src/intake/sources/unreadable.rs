@@ -1,4 +1,4 @@
-//! Refs whose update cannot be read. Each is left out for itself, so that it stops no other, and is tried again when it moves, or
+//! Refs whose update cannot be read. Each is left out for itself, so that it stops no other. It is tried again when it moves, or
 //! later and more and more rarely.
 
 use crate::keep::mirror::{GitError, RefusedRef};
@@ -8,19 +8,19 @@ use tokio::time::Instant;
 
 /// The most that are noted: those beyond are tried at each look.
 const NOTED_MAX: usize = 1_000;
-/// The most that a person is told of.
+/// How many of them a person is told.
 const TOLD_MAX: usize = 100;
 /// Before the first further attempt, and the longest pause.
 const AGAIN_FIRST: Duration = Duration::from_secs(60);
 const AGAIN_MAX: Duration = Duration::from_secs(3600);
 
-/// By name.
+/// The refs that cannot be read, by their name.
 #[derive(Debug, Default)]
 pub(super) struct Unreadable(BTreeMap<String, Attempt>);
 
 #[derive(Debug)]
 struct Attempt {
-    /// Where the ref was.
+    /// The tip of the ref at that attempt.
     revision: String,
     failures: u32,
     again: Instant,
@@ -33,7 +33,7 @@ impl Unreadable {
         self.0.get(name).is_none_or(|attempt| attempt.revision != revision || attempt.again <= now)
     }
 
-    /// It could not be read. Answers what to tell of it.
+    /// Notes that a ref could not be read. Answers what to tell of it.
     pub(super) fn note(&mut self, name: &str, revision: &str, error: &GitError, now: Instant) -> RefusedRef {
         let before = self.0.get(name).filter(|attempt| attempt.revision == revision).map_or(0, |it| it.failures);
         let pause = AGAIN_FIRST.saturating_mul(2_u32.saturating_pow(before)).min(AGAIN_MAX);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// Who holds which hash.
+/// Says who holds which hash.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     held: Mutex<BTreeMap<BlobHash, Claim>>,
@@ -18,7 +18,7 @@ pub(super) struct Claims {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
-    /// So many uploads give their file this name, or wait for the commit of it.
+    /// This many uploads give their file this name, or wait for the commit of it.
     Sealing(usize),
     Removing,
 }

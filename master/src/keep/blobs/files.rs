@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Bytes of the hash of an upload's name that its partial file is called by. Names hold slashes, and are longer than a file's.
 const NAME_BYTES: usize = 16;
 
-/// The folders of blobs.
+/// The folders in which blobs lie.
 #[derive(Clone, Debug)]
 pub(super) struct BlobFiles {
     /// Bytes that are not sealed yet. No backup has them.

@@ -23,6 +23,7 @@ use crate::keep::bytes::write_room::WriteRoom;
 use claims::{Claims, Removing};
 use files::BlobFiles;
 use futures::future::LocalBoxFuture;
+use schema::limits::PART;
 use schema::limits::borders::{BLOBS_ATTEMPT, BLOBS_PROJECT, BLOBS_SEALED, UPLOADS};
 use schema::values::{Refusal, RefusalCode};
 use std::cell::{Cell, RefCell};
@@ -33,8 +34,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upload::{Budgets, Upload, UploadState, UploadTurn, over};
 
-/// Bytes that one attempt may store, sealed or not: a large bundle with its symbols has some GiB, and a job that goes wild
-/// shall not take the disk of all.
+/// The most bytes that one attempt may store, sealed or not. A large bundle with its symbols has some GiB, and a job that goes
+/// wild shall not take the disk of all.
 pub const ATTEMPT_BYTES_MAX: u64 = BLOBS_ATTEMPT.most;
 /// Bytes that one project may store, each blob counted once: as much as all logs have by default, since both lie on one disk.
 pub const PROJECT_BYTES_MAX: u64 = BLOBS_PROJECT.most;
@@ -60,9 +61,9 @@ pub struct BlobUsage {
     pub total: u64,
     /// Bytes of its project, each blob counted once.
     pub project: u64,
-    /// Bytes of its attempt.
+    /// Sealed bytes of the upload's attempt.
     pub attempt: u64,
-    /// Blobs of its attempt.
+    /// How many sealed blobs its attempt has.
     pub count: u32,
 }
 
@@ -71,7 +72,7 @@ pub trait BlobIndex {
     /// The seal of an upload; none: it was not sealed.
     fn sealed(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<Option<Seal>, String>>;
     fn usage(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<BlobUsage, String>>;
-    /// Those of these hashes that something refers to.
+    /// The hashes among these that something refers to.
     fn referenced(&self, hashes: Vec<BlobHash>) -> LocalBoxFuture<'_, Result<BTreeSet<BlobHash>, String>>;
 }
 
@@ -86,7 +87,7 @@ pub struct Blobs {
     left: RefCell<BTreeSet<(JobKey, u16)>>,
     claims: Arc<Claims>,
     room: WriteRoom,
-    /// For files that readers hold.
+    /// The permits for files that readers hold.
     grips: Arc<Semaphore>,
 }
 
@@ -97,7 +98,7 @@ pub struct PlacedBlob {
     upload: Arc<Upload>,
     turn: UploadTurn,
     seal: Seal,
-    /// Its reference was committed before: the caller asks again.
+    /// Whether the blob's reference was committed before: the caller asks again.
     pub is_recorded: bool,
 }
 
@@ -142,7 +143,7 @@ impl Blobs {
         self.quota.get()
     }
 
-    /// From now on. What is stored or under way stays, also where it is more.
+    /// Changes the quota of all projects from now on. What is stored or under way stays, also where it is more.
     pub fn set_quota(&self, quota: u64) {
         self.quota.set(quota);
     }
@@ -167,14 +168,14 @@ impl Blobs {
         }
     }
 
-    /// Waits until so many bytes may be queued.
+    /// Waits until this many bytes may be queued.
     pub async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         self.room.take(bytes).await.map_err(|error| cannot_write(&error))
     }
 
-    /// Appends at `offset`. What overlaps is dropped, a gap is refused, and so is what is beyond a quota; writes of one upload
-    /// take effect in the order of calls. A write that was begun ends also when its caller is gone. Answers how many bytes
-    /// were received.
+    /// Appends at `offset`. What overlaps is dropped. A gap is refused, and so is what is beyond a quota. Writes of one upload
+    /// take effect in the order of calls. A write that was begun ends also when its caller is gone. Answers how many bytes were
+    /// received.
     pub async fn write(&self, key: &UploadKey, offset: u64, write: BlobWrite) -> Result<u64, Refusal> {
         let (upload, turn) = self.resume(key).await?;
         let usage = self.index.usage(key.clone()).await.map_err(unreadable)?;
@@ -234,7 +235,7 @@ impl Blobs {
         BlobReader { seal, path: self.files.sealed_path(&seal.hash), grip: Grip::default() }
     }
 
-    /// At most `count` bytes from `offset`. A reader goes on when the blob is removed, where it has begun to read before.
+    /// Reads at most `count` bytes from `offset`. A reader goes on when the blob is removed, where it has begun to read before.
     pub async fn read(&self, reader: &BlobReader, offset: u64, count: u32) -> io::Result<Vec<u8>> {
         let work = self.files.work;
         let snapshot = match reader.grip.source() {
@@ -248,7 +249,21 @@ impl Blobs {
         snapshot.on_thread(work, move |snapshot| snapshot.read(offset, count as usize)).await
     }
 
-    /// Unlinks those of these blobs that nothing refers to and that nobody seals. The caller deletes their rows before it drops
+    /// All bytes of a blob. The caller has compared its length with what may be held at once.
+    pub async fn whole(&self, seal: Seal) -> io::Result<Vec<u8>> {
+        let reader = self.reader(seal);
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < seal.size {
+            let more = self.read(&reader, bytes.len() as u64, PART.most as u32).await?;
+            if more.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            bytes.extend(more);
+        }
+        Ok(bytes)
+    }
+
+    /// Unlinks each of these blobs that nothing refers to and that nobody seals. The caller deletes their rows before it drops
     /// the answer.
     pub async fn remove_unreferenced(&self, hashes: Vec<BlobHash>) -> io::Result<RemovedBlobs> {
         let mut claimed: Vec<Removing> = hashes.into_iter().filter_map(|hash| self.claims.remove(hash)).collect();

@@ -1,7 +1,7 @@
 //! One upload: bytes on their way to a blob.
 //!
-//! Changes of an upload follow each other. Each holds its state, and takes it along to the thread where it touches a file and
-//! runs to its end, so that a caller that goes away in the middle leaves nothing half done.
+//! Changes of an upload follow each other. Each change holds the upload's state. It takes the state along to the thread where it
+//! touches a file, and runs there to its end. So a caller that goes away in the middle leaves nothing half done.
 
 use super::claims::Sealing;
 use super::files::BlobFiles;
@@ -34,7 +34,7 @@ pub(super) struct Upload {
     under_way: Share,
 }
 
-/// What uploads share.
+/// The budgets that all uploads share.
 #[derive(Default)]
 pub(super) struct Budgets {
     /// Bytes that the uploads of one attempt have together.
@@ -63,11 +63,11 @@ pub(super) enum UploadState {
         _sealing: Sealing,
     },
     Recorded(Seal),
-    /// Its attempt has ended before it was sealed.
+    /// The upload's attempt has ended before the upload was sealed.
     Over,
 }
 
-/// The bytes so far.
+/// The bytes of an upload so far.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     /// None: there was no byte yet.
@@ -76,7 +76,7 @@ pub(super) struct Partial {
     sum: Sum,
 }
 
-/// What a worker sends.
+/// Bytes that a worker sends at once.
 pub struct BlobWrite {
     pub bytes: Vec<u8>,
     /// Given back when the bytes are written.
@@ -105,7 +105,8 @@ impl Upload {
         self.state.clone().lock_owned().await
     }
 
-    /// Lets it in where its attempt may have so many blobs beside those that it has sealed. False: it may not, and this one stays out.
+    /// Lets it in where its attempt may have `left` blobs beside those that it has sealed. False: it may not, and this one stays
+    /// out.
     pub(super) fn let_in(&self, left: u32) -> bool {
         self.under_way.take(1, usize::try_from(left).unwrap_or(usize::MAX))
     }

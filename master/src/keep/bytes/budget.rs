@@ -41,7 +41,7 @@ impl Share {
         self.budget.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Gives all back.
+    /// Gives back all that was taken.
     pub(in crate::keep) fn give_back(&self) {
         self.budget.0.fetch_sub(self.taken.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }

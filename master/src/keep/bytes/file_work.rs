@@ -5,7 +5,7 @@ use std::io;
 /// The place where work on files runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::keep) enum FileWork {
-    /// On blocking threads, so that it holds nothing up.
+    /// Work on blocking threads, so that it holds nothing up.
     Threads,
     /// Where it is asked for, as in a simulation: a paused clock would jump over work on other threads.
     Inline,

@@ -17,7 +17,7 @@ pub(in crate::keep) struct GrowingFile {
     file: Arc<File>,
     work: FileWork,
     durable: u64,
-    /// A sync that runs, and up to where it makes the file durable.
+    /// The sync that runs, and the size up to which it makes the file durable.
     syncing: Option<(u64, JoinHandle<io::Result<()>>)>,
     sync_failed: bool,
 }

@@ -24,12 +24,12 @@ pub(in crate::keep) const CHUNK: usize = 1 << 20;
 /// The length and the BLAKE3 of bytes that will not change any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// In bytes.
+    /// The size of all bytes, in bytes.
     pub size: u64,
     pub hash: [u8; 32],
 }
 
-/// Of a write at `offset`, leaves the bytes beyond the `received` ones: what overlaps is dropped, and a gap is refused.
+/// Leaves of a write at `offset` the bytes beyond the `received` ones: what overlaps is dropped, and a gap is refused.
 pub(in crate::keep) fn drop_known(received: u64, offset: u64, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some(known) = received.checked_sub(offset) else {
         let text = format!("the write begins at {offset}, but only {received} bytes were received");
@@ -40,7 +40,7 @@ pub(in crate::keep) fn drop_known(received: u64, offset: u64, bytes: &mut Vec<u8
     Ok(())
 }
 
-/// At most `count` bytes from `offset`; fewer only at the end of the file.
+/// Reads at most `count` bytes from `offset`; there are fewer only at the end of the file.
 pub(in crate::keep) fn read_at(file: &File, offset: u64, count: usize) -> io::Result<Vec<u8>> {
     let left = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; count.min(left)];

@@ -27,7 +27,7 @@ impl ByteSnapshot {
         ByteSnapshot { size: 0, bytes: Bytes::Memory(Arc::default()) }
     }
 
-    /// At most `count` bytes from `offset`. Touches a file: see [`ByteSnapshot::on_thread`].
+    /// Reads at most `count` bytes from `offset`. Touches a file: see [`ByteSnapshot::on_thread`].
     pub(in crate::keep) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = count.min(left);
@@ -57,7 +57,7 @@ impl ByteSnapshot {
         }
     }
 
-    /// With its file open, for more than one read.
+    /// The snapshot with its file open, for more than one read.
     pub(in crate::keep) fn opened(self) -> io::Result<ByteSnapshot> {
         match self.bytes {
             Bytes::Closed(path) => {

@@ -15,7 +15,7 @@ impl Sum {
         self.0.is_none()
     }
 
-    /// Of what came so far.
+    /// The hash of what came so far.
     pub(in crate::keep) fn hash(&self) -> [u8; 32] {
         let hash = self.0.as_ref().map_or_else(|| blake3::hash(&[]), |hasher| hasher.finalize());
         *hash.as_bytes()

@@ -18,7 +18,7 @@ impl Default for WriteRoom {
 }
 
 impl WriteRoom {
-    /// Waits until so many bytes may be queued. They may until the permit is dropped.
+    /// Waits until this many bytes may be queued. They may until the permit is dropped.
     pub(in crate::keep) async fn take(&self, bytes: usize) -> io::Result<OwnedSemaphorePermit> {
         let wanted = u32::try_from(bytes.min(QUEUED_MAX)).unwrap_or(u32::MAX);
         self.0.clone().acquire_many_owned(wanted).await.map_err(io::Error::other)

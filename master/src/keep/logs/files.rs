@@ -35,7 +35,7 @@ pub(super) struct Files {
 pub(super) struct Pair {
     pub(super) log: GrowingFile,
     side: File,
-    /// In bytes.
+    /// The size of the side file, in bytes.
     side_size: u64,
 }
 
@@ -119,7 +119,7 @@ impl Files {
         is_there(std::fs::remove_file(self.path(key, "marks"))).map(drop)
     }
 
-    /// None where there are none.
+    /// The marks of a log; none where there are none.
     pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         match File::open(self.path(key, "marks")) {
             Ok(file) => Ok(decode(&read_at(&file, 0, usize::MAX)?).filter(|mark| mark.time.0 != END).collect()),

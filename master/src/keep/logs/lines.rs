@@ -1,5 +1,5 @@
-//! Lines by number. An index counts the line ends up to each block of a log; it grows while somebody looks for lines, and
-//! is kept for the logs read last. A line of any length costs no more than its blocks.
+//! Lines by number. An index counts the line ends up to each block of a log. It grows while somebody looks for lines, and is kept
+//! for the logs that were read last. A line of any length costs no more than its blocks.
 
 use super::Lines;
 use crate::decide::coordinator::record::{BuildId, StepKey};
@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 
-/// In bytes: 8 bytes of index for each.
+/// The size of a block in bytes; each has 8 bytes of index.
 const BLOCK: u64 = 64 << 10;
 /// Read at once while counting.
 const BLOCKS_READ: usize = 16;
@@ -85,7 +85,7 @@ impl Index {
         Ok(end.map(|(at, _)| begin + at as u64 + 1).filter(|start| *start < source.size))
     }
 
-    /// Counts on until there are so many line ends, or no further whole block.
+    /// Counts on until there are this many line ends, or no further whole block.
     fn grow(&mut self, source: &ByteSnapshot, wanted: u64) -> io::Result<()> {
         loop {
             let (begin, counted) = (self.ends.len() as u64 * BLOCK, self.ends.last().copied().unwrap_or(0));
@@ -130,4 +130,22 @@ fn collect(source: &ByteSnapshot, offset: u64, count: u32) -> io::Result<Vec<u8>
         bytes.truncate(end + 1);
     }
     Ok(bytes)
+}
+
+/// A door for `tests/fuzz`: lines of these bytes with the offset of the first. They are found by an index that grows from one
+/// question to the next. Each question is a first line, or none for the last ones, and a count.
+#[cfg(feature = "fuzz")]
+pub fn find_lines(bytes: &[u8], questions: &[(Option<u64>, u32)]) -> io::Result<Vec<(u64, Vec<u8>, u64)>> {
+    use crate::keep::bytes::snapshot::Bytes;
+    let memory = Bytes::Memory(std::sync::Arc::new(bytes.to_owned()));
+    let source = ByteSnapshot { size: bytes.len() as u64, bytes: memory };
+    let mut index = Index::default();
+    let mut ask = |first: Option<u64>, count: u32| {
+        let (first, found) = match first {
+            Some(first) => (first, index.lines(&source, first, count)?),
+            None => index.last(&source, count)?,
+        };
+        Ok((first, found.bytes, found.offset))
+    };
+    questions.iter().map(|(first, count)| ask(*first, *count)).collect()
 }

@@ -1,7 +1,7 @@
 //! One log while it is written.
 //!
-//! Changes of a log follow each other: each holds the writer, and a change that touches a file takes it along to another
-//! thread and runs there to its end, so that a caller that goes away in the middle leaves nothing half done.
+//! Changes of a log follow each other, because each holds the writer. A change that touches a file takes the writer along to
+//! another thread and runs there to its end. So a caller that goes away in the middle leaves nothing half done.
 
 use super::files::{Files, Pair};
 use super::{LogExtent, SMALL_MAX, Sealed, TimeMark, Written};
@@ -36,7 +36,7 @@ pub(super) struct LiveLog {
     limit: u64,
     /// Fair: changes take effect in the order of calls.
     writer: Arc<tokio::sync::Mutex<Writer>>,
-    /// Of the memory that its attempt may have.
+    /// The log's share of the memory that its attempt may have.
     share: Share,
     /// Locked for moments only, never over file work.
     view: Mutex<LogView>,
@@ -50,9 +50,9 @@ pub(super) type WriterGuard = OwnedMutexGuard<Writer>;
 #[derive(Default)]
 pub(super) struct Writer {
     pair: Option<Pair>,
-    /// Of all that the worker sent.
+    /// The sum of all that the worker sent.
     sent: Sum,
-    /// Of what is stored, from where that is no longer the same.
+    /// The sum of what is stored, from where that is no longer the same.
     stored: Option<Sum>,
     last: Option<u8>,
     /// The end of what came beyond the limit: an error stands at the end.
@@ -65,12 +65,12 @@ pub(super) struct Writer {
     end_told: bool,
 }
 
-/// What readers see.
+/// What the readers of a growing log see.
 struct LogView {
     taken_up: bool,
     /// Bytes that the worker need not send again.
     received: u64,
-    /// Those received, up to the limit, and our own lines.
+    /// The bytes that were received, up to the limit, and our own lines.
     source: ByteSnapshot,
     sealed: Option<SealRow>,
 }
@@ -99,8 +99,8 @@ impl LiveLog {
         self.writer.clone().lock_owned().await
     }
 
-    /// Takes up what there is of the log: sealed by an earlier call, begun by an earlier master, which left a file, or
-    /// nothing.
+    /// Takes up the log as it is. It was sealed by an earlier call, or begun by an earlier master, which left a file, or there is
+    /// nothing yet.
     pub(super) async fn open(
         self: &Arc<Self>,
         mut turn: WriterGuard,
@@ -409,7 +409,7 @@ impl Writer {
         if self.tail.is_empty() { 0 } else { self.tail.kept() + GAP_BYTES }
     }
 
-    /// The hash of what is stored, from here on apart from that of what was sent.
+    /// Begins the hash of what is stored, which from here on differs from what was sent.
     fn part(&mut self) -> &mut Sum {
         self.stored.get_or_insert_with(|| self.sent.clone())
     }

@@ -2,11 +2,11 @@
 //! `STATE/logs`; knows nothing of leases and of who may read.
 //!
 //! A small log stays in memory until it is sealed and then lies in the store: a trivial job costs no file. A larger one is a
-//! file; its worker keeps the bytes until the seal is committed, so that a power cut in the middle costs nothing.
+//! file. Its worker keeps the bytes until the seal is committed, so that a power cut in the middle costs nothing.
 //!
-//! `received` counts what the worker sent, `size` what is stored and read. They part at the limit: of the bytes beyond it only
-//! the last 64 KiB are kept, and come at the end, after a line of ours that says how many are missing. So a log may be longer
-//! than the limit by these and by lines of ours. The seal's size and hash are those of the bytes stored, with all that.
+//! `received` counts what the worker sent, `size` what is stored and read. They part at the limit. Of the bytes beyond it only
+//! the last 64 KiB are kept. They come at the end, after a line of ours that says how many bytes are missing. So a log may be
+//! longer than the limit by these and by lines of ours. Size and hash of the seal are of the bytes as they are stored, with all that.
 
 mod files;
 mod lines;
@@ -14,13 +14,14 @@ mod live;
 mod sealed;
 
 pub use crate::keep::bytes::grip::Grip;
+#[cfg(feature = "fuzz")]
+pub use lines::find_lines;
 pub use live::Write;
 
 use crate::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
-use crate::keep::bytes::file_work::FileWork;
-use crate::keep::bytes::grip;
 use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes, damaged};
 use crate::keep::bytes::write_room::WriteRoom;
+use crate::keep::bytes::{file_work::FileWork, grip};
 use crate::keep::write_health::WriteHealth;
 use files::Files;
 use futures::future::LocalBoxFuture;
@@ -49,7 +50,7 @@ pub struct TimeMark {
 /// The answer to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Where the next write goes.
+    /// The offset of the next write.
     pub received: u64,
     /// How many bytes survive a power cut.
     pub durable: u64,
@@ -74,7 +75,7 @@ pub struct Chunk {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
     pub bytes: Vec<u8>,
-    /// Where they begin.
+    /// The offset where the lines begin, in bytes.
     pub offset: u64,
 }
 
@@ -103,12 +104,12 @@ pub struct Logs {
     changed: Notify,
     room: WriteRoom,
     health: Rc<WriteHealth>,
-    /// For files that readers hold.
+    /// The permits for files that readers hold.
     grips: Arc<Semaphore>,
     index: lines::Indexes,
 }
 
-/// Where a log's bytes are.
+/// Where the bytes of a log are.
 enum LogLocation {
     Live(Arc<LiveLog>),
     Sealed(SealRow),
@@ -116,8 +117,7 @@ enum LogLocation {
 }
 
 impl Logs {
-    /// `limit`: the most bytes that a log may have. `trusted`: false where files of an earlier master are not to be
-    /// trusted; they never are when they were begun in another boot of the machine.
+    /// `limit`: the most bytes of a log. `trusted`: false where files of an earlier master are not, as those of another boot never are.
     pub fn open(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
         Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Threads)?, limit, seals))
     }
@@ -190,7 +190,7 @@ impl Logs {
         self.write_in(key, offset, Write { bytes, marks, room }).await
     }
 
-    /// Waits until so many bytes may be queued.
+    /// Waits until this many bytes may be queued.
     pub async fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         self.room.take(bytes).await.map_err(|error| cannot_write(&error))
     }
@@ -235,7 +235,7 @@ impl Logs {
         })
     }
 
-    /// At most `count` bytes from `offset`; empty at the end so far.
+    /// Reads at most `count` bytes from `offset`; empty at the end so far.
     pub async fn read(&self, key: StepKey, offset: u64, count: u32) -> io::Result<Chunk> {
         self.read_on(key, &Grip::default(), offset, count).await
     }
@@ -332,7 +332,7 @@ impl Logs {
     }
 
     /// Ends every open log of an attempt with a line that says why; answers what to record. May be repeated until that is
-    /// committed: also of a log that is sealed already, as whoever sealed it may not have come to record it.
+    /// committed. That holds also of a log that is sealed already, because whoever sealed it may not have come to record it.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
@@ -467,7 +467,7 @@ impl Logs {
         self.seals.find(key).await.map_err(io::Error::other)
     }
 
-    /// Its attempt has begun here, and the store has nothing of it.
+    /// Whether the log's attempt has begun here, so that the store has nothing of it.
     fn is_fresh(&self, key: StepKey) -> bool {
         self.fresh.borrow().contains(&(key.job, key.attempt))
     }

@@ -1,5 +1,5 @@
-//! A commit that no branch and no tag holds, from a repository on this machine: HEAD in the middle of a rebase, or the files of a
-//! checkout as they are.
+//! A commit that no branch and no tag holds, from a repository on this machine. It is HEAD in the middle of a rebase, or the
+//! files of a checkout as they are.
 
 use super::git::GitError;
 use super::patience::Deadline;
@@ -9,7 +9,8 @@ use std::path::Path;
 /// Where such commits are kept: what no ref holds would be lost when the mirror is packed anew. The last part of a ref's name is
 /// `NUMBER-COMMIT`, where a later one has a greater number, or `COMMIT` alone, as older masters wrote it.
 const BROUGHT: &str = "refs/guild/brought";
-/// Of these the newest that stay. Whoever brought one builds it at once, and each fetch compares what comes with all that refs hold.
+/// How many commits that were brought stay, the newest ones. Whoever brought one builds it at once, and each fetch compares what
+/// comes with all that refs hold.
 const BROUGHT_MAX: usize = 20;
 
 impl Mirror {
@@ -54,7 +55,7 @@ impl Mirror {
         Ok(names)
     }
 
-    /// Lets go of all of these but the last ones.
+    /// Lets go of all commits that were brought but the last ones.
     async fn forget_old(&self, brought: &[String]) -> Result<(), GitError> {
         let old = &brought[..brought.len().saturating_sub(BROUGHT_MAX)];
         if old.is_empty() {

@@ -8,24 +8,24 @@ use super::git::GitError;
 use super::refs::{check_ref, is_object_id};
 
 const COMMITS_MAX: usize = COMMITS.most;
-/// Paths of one difference: what is beyond is not known.
+/// The most paths of one difference: what is beyond is not known.
 const PATHS_MAX: usize = PATHS.most;
 /// Bytes that git may write of a difference, about 100 of them for each path besides its name.
 const DIFFERENCE_BYTES_MAX: usize = 1 << 20;
 const TEXT_CHARS_MAX: usize = 300;
-/// A larger commit is read by `git log`, which cuts what it says.
+/// The largest commit, in bytes, that is not read by `git log`, which cuts what it says.
 const COMMIT_BYTES_MAX: usize = 1 << 20;
 /// What `git log` is asked for of a commit: id, author, address, time of committing and subject, each ended by NUL. Texts are cut
 /// by git itself, above the 300 characters that are kept even where each is two columns wide, since each may have megabytes.
 /// (`trunc` also fills up with blanks.)
 const FORMAT: &str = "--format=%H%x00%<(700,trunc)%an%x00%<(700,trunc)%ae%x00%ct%x00%<(700,trunc)%s%x00";
-/// Of what `git log` says of the 100 commits of an update, in bytes: each column may be several bytes.
+/// The most bytes of what `git log` says of the 100 commits of an update: each column may be several bytes.
 const LISTED_BYTES_MAX: usize = 4 << 20;
 
-/// How two commits differ.
+/// What differs between two commits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// At most 1,000; bytes that are not UTF-8 are replaced.
+    /// The paths that differ, at most 1,000; bytes that are not UTF-8 are replaced.
     pub paths: Vec<String>,
     /// The paths are all that there is to say: the list was not cut, and no submodule moved and no file changed its mode.
     pub is_whole: bool,
@@ -113,14 +113,7 @@ impl Mirror {
         let run = run.args(["--end-of-options"]).args(revisions).args(["--"]);
         let output = run.limit(LISTED_BYTES_MAX).output().await?;
         let listed = if output.cut { output.stdout } else { output.succeeded()? };
-        let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-        let commits = fields.chunks_exact(5).map(|five| Commit {
-            revision: five[0].trim().to_string(),
-            author: short(&format!("{} <{}>", five[1].trim_end(), five[2].trim_end())),
-            time: time_of(&five[3]),
-            subject: short(five[4].trim_end()),
-        });
-        Ok(commits.collect())
+        Ok(read_commits(&listed))
     }
 
     /// What differs between the trees of two commits, whichever is older.
@@ -138,8 +131,20 @@ impl Mirror {
     }
 }
 
+/// Five fields for each commit, as [`FORMAT`] has them. What stands after the last whole commit was cut.
+pub(super) fn read_commits(listed: &[u8]) -> Vec<Commit> {
+    let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    let commits = fields.chunks_exact(5).map(|five| Commit {
+        revision: five[0].trim().to_string(),
+        author: short(&format!("{} <{}>", five[1].trim_end(), five[2].trim_end())),
+        time: time_of(&five[3]),
+        subject: short(five[4].trim_end()),
+    });
+    commits.collect()
+}
+
 /// Pairs of `:MODE MODE ID ID STATUS` and a path, each ended by a NUL; what stands after the last NUL was cut.
-fn read_difference(listed: &[u8]) -> Difference {
+pub(super) fn read_difference(listed: &[u8]) -> Difference {
     let mut fields: Vec<&[u8]> = listed.split(|byte| *byte == 0).collect();
     fields.pop();
     let pairs = fields.chunks_exact(2).take(PATHS_MAX);
@@ -171,7 +176,7 @@ fn first(commits: Vec<Commit>) -> Option<Commit> {
 }
 
 /// None: it is not in UTF-8.
-fn parse_commit(revision: &str, raw: &[u8]) -> Option<Commit> {
+pub(super) fn parse_commit(revision: &str, raw: &[u8]) -> Option<Commit> {
     let text = std::str::from_utf8(raw).ok()?;
     let (head, message) = text.split_once("\n\n").unwrap_or((text, ""));
     let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

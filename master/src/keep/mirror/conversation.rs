@@ -90,7 +90,7 @@ impl Conversation {
     }
 }
 
-fn header_of(line: &str) -> Option<Header> {
+pub(super) fn header_of(line: &str) -> Option<Header> {
     let mut words = line.split(' ');
     let header =
         Header { id: words.next()?.to_string(), kind: words.next()?.to_string(), size: words.next()?.parse().ok()? };
@@ -105,7 +105,7 @@ pub(super) struct Astray {
 }
 
 /// What git says of such a path, and how many bytes follow: see "--follow-symlinks" in git-cat-file(1).
-fn link_of(line: &str) -> Option<(&'static str, usize)> {
+pub(super) fn link_of(line: &str) -> Option<(&'static str, usize)> {
     let (word, length) = line.split_once(' ')?;
     let how = match word {
         "symlink" => "it is a symbolic link that leads out of the repository",

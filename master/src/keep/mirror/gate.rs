@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Runs of git at once, besides the [`KEPT_MAX`] processes that nobody asks: each is busy with a processor or a disk, or waits for a remote, so more
-/// would only take the memory of more. A run may start a few processes of its own, as a fetch does. One mirror may have four packs under way,
-/// each for half an hour, and two slow runs: two are then left to read and to plan, and four to other mirrors. Packs, slow runs and the
-/// one that tidies are 11 at most, so that one is always left to whoever reads.
+/// The most runs of git at once, besides the [`KEPT_MAX`] processes that nobody asks. Each is busy with a processor or a disk, or
+/// waits for a remote, so more would only take memory. A run may start a few processes of its own, as a fetch does. One mirror
+/// may have four packs under way, each for half an hour, and two slow runs. Two runs are then left to read and to plan, and four
+/// to other mirrors. Packs, slow runs and the one that tidies are 11 at most, so that one is always left to whoever reads.
 const RUNS: Bounds = Bounds { in_all: GIT_RUNS.count(), each: 8 };
-/// Of these, runs that wait for a remote, and those of one host. Room for others is left however many remotes are silent: of the runs
-/// that hang two keep their places, and every other host has its turns at the rest.
+/// The most of these runs that wait for a remote, and the most that wait for one host. Room for others is left however many
+/// remotes are silent. Of the runs that hang two keep their places, and every other host has its turns at the rest.
 const SLOW_RUNS: Bounds = Bounds { in_all: 6, each: 2 };
-/// Of these, runs whose remote is on this machine, and those of one mirror. They are of no host, so that two places are left to hosts.
+/// The most of these runs whose remote is on this machine, and the most of one mirror. They are of no host, so that two places
+/// are left to hosts.
 const DISK_RUNS: Bounds = Bounds { in_all: 4, each: 2 };
 /// Runs that tidy a mirror up. Each may take an hour and keeps a processor and a disk busy, and nobody waits for it.
 const TIDYING: Bounds = Bounds { in_all: 1, each: 1 };
@@ -40,7 +41,7 @@ struct GitQueues {
     mirrors: AtomicU64,
     /// Runs that began so far.
     begun: AtomicU64,
-    /// The one that was asked last is last.
+    /// The processes that are kept, of which the one that was asked last is last.
     kept: Mutex<VecDeque<Weak<dyn Idle>>>,
 }
 
@@ -65,7 +66,7 @@ impl GitGate {
         self.0.runs.counts()
     }
 
-    /// For another mirror, whose remote is on this host; the empty one is this machine.
+    /// The passage of another mirror, whose remote is on this host; the empty one is this machine.
     pub(super) fn passage(&self, host: &str) -> Passage {
         let mirror = self.0.mirrors.fetch_add(1, Ordering::Relaxed);
         let line = if host.is_empty() { RemoteHost::Disk(mirror) } else { RemoteHost::Host(host.into()) };
@@ -81,11 +82,11 @@ pub(super) struct Passage {
     line: RemoteHost,
 }
 
-/// Who has turns as one for what waits for a remote: all mirrors of a host, as they wait for the same.
+/// The host of a remote. All mirrors of a host have turns as one, because they wait for the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RemoteHost {
     Host(Arc<str>),
-    /// Of a mirror whose remote is on this machine.
+    /// A mirror whose remote is on this machine.
     Disk(u64),
 }
 
@@ -95,14 +96,14 @@ pub(super) trait Idle: Debug + Send + Sync {
     fn end_if_idle(&self);
 }
 
-/// For what a run of git takes its time.
+/// What a run of git takes its time for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunKind {
-    /// It has what it needs on this machine.
+    /// The run has what it needs on this machine.
     Quick,
-    /// It waits for a remote.
+    /// The run waits for a remote.
     Slow,
-    /// It may take an hour, and nobody waits for it.
+    /// The run may take an hour, and nobody waits for it.
     Tidying,
 }
 
@@ -112,7 +113,7 @@ pub(super) struct Pass {
     gate: GitGate,
     _run: Turn<u64>,
     slow_run: Option<Turn<RemoteHost>>,
-    /// Of a run on this machine's disks, or of one that tidies up.
+    /// The place of a run on this machine's disks, or of one that tidies up.
     _own: Option<Turn<u64>>,
 }
 
@@ -120,7 +121,7 @@ pub(super) struct Pass {
 pub(super) type Hanging = OwnedSemaphorePermit;
 
 impl Pass {
-    /// For a run that hangs: the place that lets it stay, if there is one.
+    /// The place that lets a run stay that hangs, if there is one.
     pub(super) fn hang(&self) -> Option<Hanging> {
         self.gate.0.hanging.clone().try_acquire_owned().ok()
     }
@@ -133,7 +134,7 @@ impl Pass {
 }
 
 impl Passage {
-    /// For a run of this pace.
+    /// Waits for the pass of a run of this pace.
     pub(super) async fn pass_at(&self, pace: RunKind) -> Pass {
         match pace {
             RunKind::Quick => self.pass().await,
@@ -142,14 +143,14 @@ impl Passage {
         }
     }
 
-    /// For a run that has what it needs on this machine.
+    /// Waits for the pass of a run that has what it needs on this machine.
     pub(super) async fn pass(&self) -> Pass {
         let run = self.gate.0.runs.turn(self.mirror).await;
         self.gate.0.begun.fetch_add(1, Ordering::Relaxed);
         Pass { gate: self.gate.clone(), _run: run, slow_run: None, _own: None }
     }
 
-    /// For a run that waits for a remote.
+    /// Waits for the pass of a run that waits for a remote.
     async fn slow_pass(&self) -> Pass {
         let disk_run = match self.line {
             RemoteHost::Host(_) => None,
@@ -159,7 +160,7 @@ impl Passage {
         Pass { slow_run: Some(slow_run), _own: disk_run, ..self.pass().await }
     }
 
-    /// For a run that may take an hour. It waits for others of its kind, and for no remote.
+    /// Waits for the pass of a run that may take an hour. It waits for others of its kind, and for no remote.
     async fn tidying_pass(&self) -> Pass {
         let tidying = self.gate.0.tidying.turn(self.mirror).await;
         Pass { _own: Some(tidying), ..self.pass().await }

@@ -1,9 +1,9 @@
-//! The one way in which the master runs the `git` program: arguments as a list, an environment built from empty,
-//! output bounded, every run with an end. Knows nothing of refs or packs.
+//! The one way in which the master runs the `git` program. Arguments are a list, the environment is built from empty, output is
+//! bounded, and every run has an end. Knows nothing of refs or packs.
 //!
-//! What git may do is said in one configuration file of ours, [`CONFIG_FILE`] in the mirror, and named by
-//! `GIT_CONFIG_GLOBAL`: a file, unlike `-c`, also reaches the `upload-pack` that git starts for a local path, which would
-//! otherwise refuse a repository of another user.
+//! One configuration file of ours says what git may do: [`CONFIG_FILE`] in the mirror, named by `GIT_CONFIG_GLOBAL`. A file,
+//! unlike `-c`, also reaches the `upload-pack` that git starts for a local path, which would otherwise refuse a repository of
+//! another user.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -42,7 +42,7 @@ const PASSED: &[&str] = &[
     "NO_PROXY",
 ];
 
-/// With less than this left where the repository is, in bytes, git failed of it: it says so in words of many kinds.
+/// The room on the repository's disk, in bytes, below which git failed because of it: it says so in words of many kinds.
 const ROOM_MIN: u64 = 1 << 20;
 
 /// Why a run of git brought nothing.
@@ -115,7 +115,7 @@ impl Git {
         Git { dir: dir.to_path_buf(), passage, preparation: Arc::new(Preparation::new(protocol)) }
     }
 
-    /// Makes its directory ready, unless that is done. Whoever starts git needs it.
+    /// Makes the mirror's directory ready, unless that is done. Whoever starts git needs it.
     pub(super) async fn ready(&self) -> Result<(), GitError> {
         if self.preparation.is_done() {
             return Ok(());
@@ -165,7 +165,7 @@ impl Git {
     }
 }
 
-/// One run, being prepared.
+/// One run of git that is being prepared.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     git: &'a Git,
@@ -180,7 +180,7 @@ pub(super) struct Run<'a> {
     pace: RunKind,
 }
 
-/// What a run brought.
+/// What a run of git printed.
 #[derive(Debug)]
 pub(super) struct Output {
     verb: &'static str,
@@ -189,7 +189,7 @@ pub(super) struct Output {
     /// The limit was reached, and git was ended there.
     pub(super) cut: bool,
     pub(super) stderr: String,
-    /// It failed on a full disk.
+    /// Whether the run failed on a full disk.
     lacks_room: bool,
 }
 
@@ -211,7 +211,7 @@ impl Run<'_> {
         self
     }
 
-    /// Its output goes there instead of into memory, unbounded.
+    /// The same run with its output in a file instead of in memory, unbounded.
     pub(super) fn stdout_to(mut self, file: std::fs::File) -> Self {
         self.stdout = Some(file);
         self
@@ -227,13 +227,13 @@ impl Run<'_> {
         self
     }
 
-    /// How long it takes, and what it waits for; quick unless said otherwise.
+    /// Says how long the run takes, and what it waits for; quick unless said otherwise.
     pub(super) fn pace(mut self, pace: RunKind) -> Self {
         self.pace = pace;
         self
     }
 
-    /// Stdout of a run that must succeed and stay within its limit.
+    /// The standard output of a run that must succeed and stay within its limit.
     pub(super) async fn bytes(self) -> Result<Vec<u8>, GitError> {
         let (verb, limit) = (self.verb, self.limit);
         let output = self.output().await?;

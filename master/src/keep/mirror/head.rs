@@ -8,10 +8,10 @@ use super::Mirror;
 use super::git::GitError;
 use super::refs::check_ref;
 
-/// Where the answer is kept across restarts, in the mirror's directory.
+/// The file in the mirror's directory that keeps the answer across restarts.
 const FILE: &str = "guild.head";
-/// A remote beyond a network tells its HEAD only when it is asked, which costs a connection: an hour of the old name is
-/// bearable after a rename of the main branch, which is rare. Where refs changed it is asked sooner.
+/// A remote beyond a network tells its HEAD only when it is asked, which costs a connection. An hour of the old name is bearable
+/// after a rename of the main branch, which is rare. Where refs changed it is asked sooner.
 const ASKED_EVERY: Duration = Duration::from_secs(3600);
 /// The shortest time between two questions where refs changed.
 const ASKED_AFTER_CHANGE: Duration = Duration::from_secs(60);

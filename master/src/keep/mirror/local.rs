@@ -22,7 +22,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(3);
 pub(super) struct RefsMark([u8; 32]);
 
 impl RefsMark {
-    /// Of the repository at an address; none: only git can tell.
+    /// The mark of the repository at an address; none: only git can tell.
     pub(super) fn of(address: &str) -> Option<RefsMark> {
         let dir = git_dir(address)?;
         if dir.join("commondir").exists() || dir.join("reftable").exists() || !dir.join("objects").is_dir() {

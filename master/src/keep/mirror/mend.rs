@@ -1,25 +1,28 @@
-//! A mirror is a cache of its remote: where it is damaged it is made anew, and nobody's build is to blame for it.
+//! A mirror is a cache of its remote. Where it is damaged it is fetched anew, and nobody's build is to blame for it.
 //!
 //! Git says of damage what it happens to meet, and a remote that is damaged itself says the same. So words only raise a doubt, and
-//! git's own check of the mirror decides. Both are bounded, because a large mirror costs minutes to check and hours to fetch.
+//! git's own check of the mirror decides. Both are bounded, because a large mirror costs minutes to check and hours to fetch. The new
+//! mirror is fetched beside the old one, and takes its place when it is whole. What can be read stays until then.
 
-use super::Mirror;
+use super::gate::RunKind;
 use super::git::GitError;
 use super::patience::Deadline;
-use super::prepare::{CONFIG_FILE, configuration, empty, initialize, is_repository, is_sha256};
-use super::remote::REMOTE;
+use super::prepare::{is_repository, remove_tree, swap, twin};
+use super::{Fetching, Mirror};
 use futures::future::LocalBoxFuture;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 /// The least time between two checks of one mirror: what a check does not find would not be found a moment later.
 const CHECK_EVERY: Duration = Duration::from_secs(600);
-/// For the check of a large mirror on a slow disk.
+/// How long the check of a large mirror on a slow disk may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1_800);
 /// What git says of objects and refs that are damaged.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 16] = [
     "not a git repository",
     "packfile",
     ".pack",
@@ -34,7 +37,16 @@ const WORDS: [&str; 14] = [
     "broken",
     "did not send all necessary objects",
     "unresolved delta",
+    "inflate:",
+    "unable to unpack",
 ];
+
+/// What git's own checks of a mirror found last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MirrorCheck {
+    at: Instant,
+    is_damaged: bool,
+}
 
 /// What may be wrong with a mirror, as far as an error says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,47 +85,77 @@ impl Mirror {
                 return Ok(true);
             }
             Some(Doubt::Gone) => {}
-            // what is there is better than nothing for as long as the remote does not answer
-            Some(Doubt::Unreadable) if self.is_damaged().await && self.ask_remote(&[REMOTE, "HEAD"]).await.is_ok() => {}
+            Some(Doubt::Unreadable) if self.is_damaged().await => {}
             Some(Doubt::Unreadable) => return Ok(false),
         }
-        let address = &self.remote.address;
-        tracing::warn!(address, dir = %self.dir.display(), %failure, "the mirror is damaged, and is made anew");
-        self.make_anew().await?;
-        self.fetch().await.map(|_| true)
+        let (address, dir) = (&self.remote.address, self.dir.display());
+        tracing::warn!(address, %dir, %failure, "the mirror is damaged, and is made anew");
+        // what is there is better than nothing for as long as the remote does not answer
+        if let Err(error) = self.make_anew().await {
+            tracing::warn!(address, %dir, %error, "the damaged mirror stays as it is, because it could not be fetched anew");
+            return Ok(false);
+        }
+        Ok(true)
     }
 
-    /// Whether git's own check finds damage. False, too, where that was asked a moment ago.
+    /// Whether git's own checks find damage. What they found a moment ago is not looked for again.
     async fn is_damaged(&self) -> bool {
-        let now = Instant::now();
-        let before = self.checked.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        if before.is_some_and(|before| now.duration_since(before) < CHECK_EVERY) {
-            return false;
+        let before = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(check) = before.filter(|check| check.at.elapsed() < CHECK_EVERY) {
+            return check.is_damaged;
         }
-        let check =
-            self.git.run("fsck").args(["--connectivity-only", "--no-dangling", "--no-progress", "--no-reflogs"]);
-        match check.deadline(Deadline::Total(CHECK_DEADLINE)).output().await {
+        let is_damaged = self.lacks_objects().await || self.has_damaged_pack().await;
+        self.note_check(is_damaged);
+        is_damaged
+    }
+
+    fn note_check(&self, is_damaged: bool) {
+        let check = MirrorCheck { at: Instant::now(), is_damaged };
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
+    }
+
+    /// Whether an object is missing, or one that is in no pack cannot be read. Reads no file of a pack's commits, so it is quick.
+    async fn lacks_objects(&self) -> bool {
+        let common = ["--no-dangling", "--no-progress", "--no-reflogs"];
+        self.finds_fault("fsck", &[&["--connectivity-only"], &common[..]].concat()).await
+            || self.finds_fault("fsck", &[&["--no-full"], &common[..]].concat()).await
+    }
+
+    /// Whether the bytes of a pack are not those that were received. One run for each pack, so that others have turns between them.
+    async fn has_damaged_pack(&self) -> bool {
+        let dir = self.dir.clone();
+        let packs = tokio::task::spawn_blocking(move || packs(&dir)).await;
+        for pack in packs.unwrap_or_else(|lost| Err(lost.into())).unwrap_or_default() {
+            if self.finds_fault("verify-pack", &[pack]).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn finds_fault(&self, verb: &'static str, args: &[impl AsRef<std::ffi::OsStr>]) -> bool {
+        let check = self.git.run(verb).args(args).deadline(Deadline::Total(CHECK_DEADLINE)).pace(RunKind::Tidying);
+        match check.output().await {
             // one that was killed, as where memory is short, says nothing
             Ok(checked) => checked.status.code().is_some_and(|code| code != 0),
             Err(_) => false,
         }
     }
 
+    /// Fetches all of it into a directory beside this one, which then takes its place. Where the fetch fails, or whoever waits for it is
+    /// gone, nothing has changed. Needs room for both.
     async fn make_anew(&self) -> Result<(), GitError> {
-        let mut fetching = self.fetching.lock().await;
+        let mut fetching = self.fetching.clone().lock_owned().await;
         fetching.seen = None;
+        let fetching = on_files(fetching, twin(&self.dir), remove_tree).await?;
+        let fresh = Mirror::at(&twin(&self.dir), self.remote.clone(), self.transport, self.git.passage.clone());
+        fresh.fetch_silence(self.fetch_silence).fetch().await?;
+        let fetching = on_files(fetching, self.dir.clone(), swap).await?;
         self.objects.forget().await;
-        let (dir, git) = (self.dir.clone(), self.git.clone());
-        let (pass, configuration) = (git.passage.pass().await, configuration(self.transport.name()));
-        let made = tokio::task::spawn_blocking(move || {
-            let format = if is_sha256(&dir) { "sha256" } else { "sha1" };
-            empty(&dir)?;
-            std::fs::write(dir.join(CONFIG_FILE), configuration)?;
-            initialize(git.command(&pass, "init"), format)
-        });
-        let place = || self.dir.display().to_string();
-        made.await.map_err(|lost| GitError::io(place(), lost.into()))?.map_err(|cause| GitError::io(place(), cause))?;
         *self.refs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // a remote that is damaged itself is not fetched again and again
+        self.note_check(false);
+        drop(fetching);
         Ok(())
     }
 
@@ -161,6 +203,24 @@ fn doubt(dir: &Path, failure: &GitError) -> Option<Doubt> {
         | GitError::Invalid(_)
         | GitError::Astray(_) => None,
     }
+}
+
+/// Does this with a directory of the mirror, on a thread that may block. Nobody else fetches meanwhile, also if whoever waits is gone.
+async fn on_files(
+    alone: OwnedMutexGuard<Fetching>,
+    dir: PathBuf,
+    work: fn(&Path) -> io::Result<()>,
+) -> Result<OwnedMutexGuard<Fetching>, GitError> {
+    let place = dir.display().to_string();
+    let done = tokio::task::spawn_blocking(move || work(&dir).map(|()| alone)).await;
+    done.unwrap_or_else(|lost| Err(lost.into())).map_err(|cause| GitError::io(place, cause))
+}
+
+/// The indexes of all packs.
+fn packs(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir.join("objects/pack"))?;
+    let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "idx")).collect())
 }
 
 /// What the remote says of itself is about the remote.

@@ -4,6 +4,8 @@ use super::super::tests::Scene;
 use crate::keep::mirror::{GitError, Mirror};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use tokio::time::{Duration, timeout};
 
 type Harm = fn(&Path);
 
@@ -26,8 +28,24 @@ fn cut_packs(mirror: &Path) {
     }
 }
 
+/// Changes the checksum of each file in the packs.
+fn change_files(mirror: &Path) {
+    for pack in packs(mirror) {
+        let listed = Command::new("git").args(["verify-pack", "-v"]).arg(&pack).output().unwrap();
+        let mut bytes = fs::read(&pack).unwrap();
+        for line in String::from_utf8(listed.stdout).unwrap().lines() {
+            if let [_, "blob", _, size, offset, ..] = line.split_whitespace().collect::<Vec<_>>()[..] {
+                bytes[offset.parse::<usize>().unwrap() + size.parse::<usize>().unwrap() - 2] ^= 1;
+            }
+        }
+        fs::remove_file(&pack).unwrap();
+        fs::write(&pack, bytes).unwrap();
+    }
+}
+
 /// The ways in which mirrors were seen damaged, and relatives of them.
-const HARMS: [(&str, Harm); 8] = [
+const HARMS: [(&str, Harm); 9] = [
+    ("the files of the packs are changed", change_files),
     ("a pack is cut", cut_packs),
     ("a ref is garbage", |mirror| fs::write(mirror.join("refs/heads/main"), "garbage\n").unwrap()),
     ("HEAD is gone", |mirror| fs::remove_file(mirror.join("HEAD")).unwrap()),
@@ -103,4 +121,79 @@ async fn what_is_not_damaged_is_left_alone() {
     assert!(scene.mirror.mended(|| Box::pin(scene.mirror.fetch())).await.is_err());
     assert_eq!(packs(scene.mirror.dir()), before);
     assert!(read(&scene.mirror, &revision, "guild.toml").await.unwrap().is_some());
+}
+
+/// A relative: what git names as missing, and a look of its own finds whole, may be one byte of a file.
+#[tokio::test]
+async fn a_byte_of_a_file_that_changed_is_found_and_the_file_is_right_again() {
+    let scene = packed().await;
+    let revision = scene.git(&["rev-parse", "HEAD"]);
+    change_files(scene.mirror.dir());
+    let after_start = Scene::open(scene.dir.path());
+    assert_eq!(read(&after_start, &revision, "7").await.unwrap().as_deref(), Some(&b"7"[..]));
+}
+
+/// The remote went before the mirror was whole again: what is still good in it can be read, now and after a restart.
+#[tokio::test]
+async fn a_mirror_that_cannot_be_fetched_anew_stays_as_it_is() {
+    let scene = packed().await;
+    let revision = scene.git(&["rev-parse", "HEAD"]);
+    let before = packs(scene.mirror.dir());
+    fs::rename(scene.dir.path().join("origin"), scene.dir.path().join("elsewhere")).unwrap();
+    assert!(scene.mirror.make_anew().await.is_err());
+    assert_eq!(packs(scene.mirror.dir()), before);
+    assert!(read(&scene.mirror, &revision, "guild.toml").await.unwrap().is_some());
+    assert!(read(&Scene::open(scene.dir.path()), &revision, "guild.toml").await.unwrap().is_some());
+}
+
+/// The remote was away when the damage was found, and is back: nobody waits for the next check.
+#[tokio::test]
+async fn damage_that_was_found_is_mended_once_the_remote_is_back() {
+    let scene = packed().await;
+    let revision = scene.git(&["rev-parse", "HEAD"]);
+    change_files(scene.mirror.dir());
+    let [origin, elsewhere] = ["origin", "elsewhere"].map(|name| scene.dir.path().join(name));
+    fs::rename(&origin, &elsewhere).unwrap();
+    assert!(read(&scene.mirror, &revision, "7").await.is_err());
+    fs::rename(&elsewhere, &origin).unwrap();
+    assert_eq!(read(&scene.mirror, &revision, "7").await.unwrap().as_deref(), Some(&b"7"[..]));
+}
+
+/// Whoever waited for it is gone at any moment: the mirror is the old one or the new one, and each is whole.
+#[tokio::test]
+async fn a_making_that_is_dropped_leaves_a_whole_mirror() {
+    let scene = packed().await;
+    let revision = scene.git(&["rev-parse", "HEAD"]);
+    for milliseconds in [0, 1, 3, 9, 27, 81, 10_000] {
+        let made = timeout(Duration::from_millis(milliseconds), scene.mirror.make_anew()).await;
+        assert!(made.is_ok() || milliseconds < 10_000);
+        drop(scene.mirror.fetching.lock().await);
+        let after_start = Scene::open(scene.dir.path());
+        assert!(read(&after_start, &revision, "guild.toml").await.unwrap().is_some(), "{milliseconds}");
+    }
+}
+
+/// The master ended between the two renames, or before the first one.
+#[tokio::test]
+async fn a_swap_that_was_cut_off_is_finished_at_the_next_start() {
+    for ends in ["before the swap", "between the renames", "before the old one was removed"] {
+        let scene = packed().await;
+        let revision = scene.git(&["rev-parse", "HEAD"]);
+        let dir = scene.mirror.dir().to_owned();
+        let [fresh, old] = ["mirror~new", "mirror~old"].map(|name| scene.dir.path().join(name));
+        let copied = Command::new("cp").arg("-a").arg(&dir).arg(&fresh).status().unwrap();
+        assert!(copied.success());
+        match ends {
+            "before the swap" => {}
+            "between the renames" => fs::rename(&dir, &old).unwrap(),
+            _ => {
+                fs::rename(&dir, &old).unwrap();
+                fs::rename(&fresh, &dir).unwrap();
+            }
+        }
+        fs::rename(scene.dir.path().join("origin"), scene.dir.path().join("elsewhere")).unwrap();
+        let after_start = Scene::open(scene.dir.path());
+        assert!(read(&after_start, &revision, "guild.toml").await.unwrap().is_some(), "{ends}");
+        assert!(!fresh.exists() && !old.exists(), "{ends}");
+    }
 }

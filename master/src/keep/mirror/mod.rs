@@ -8,6 +8,8 @@ mod ancestry;
 mod bring;
 mod change;
 mod conversation;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod gate;
 mod git;
 mod head;
@@ -38,12 +40,13 @@ pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id};
 pub use remote::Remote;
 
-use gate::RunKind;
+use gate::{Passage, RunKind};
 use git::Git;
 use local::RefsMark;
 use objects::Objects;
 use patience::Deadline;
 use prepare::{clear_locks, initialize};
+use refs::ListedRef;
 use remote::{REMOTE, Transport};
 use schema::values::branch_or_tag;
 
@@ -57,7 +60,7 @@ const REFUSED_MAX: usize = 100;
 const READ_AT_ONCE: usize = 1_000;
 const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
-/// One repository's mirror.
+/// The mirror of one repository.
 #[derive(Debug)]
 pub struct Mirror {
     dir: PathBuf,
@@ -68,12 +71,12 @@ pub struct Mirror {
     packs: pack::Packs,
     fetch_silence: Duration,
     /// Held by who changes refs.
-    fetching: tokio::sync::Mutex<Fetching>,
+    fetching: Arc<tokio::sync::Mutex<Fetching>>,
     /// None until they were read.
     refs: Mutex<Option<Fetched>>,
     head: Mutex<head::MainBranch>,
-    /// When git checked it last.
-    checked: Mutex<Option<Instant>>,
+    /// None: no failure has asked for a check yet.
+    checked: Mutex<Option<mend::MirrorCheck>>,
 }
 
 /// What a fetch found at the remote.
@@ -116,20 +119,26 @@ impl Mirror {
     pub fn open(dir: &Path, remote: Remote, gate: &GitGate) -> io::Result<Mirror> {
         let transport = remote.transport()?;
         let dir = std::path::absolute(dir)?;
-        let git = Arc::new(Git::new(&dir, gate.passage(&remote.host()), transport.name()));
-        Ok(Mirror {
+        let passage = gate.passage(&remote.host());
+        Ok(Mirror::at(&dir, remote, transport, passage))
+    }
+
+    /// `dir` is absolute.
+    fn at(dir: &Path, remote: Remote, transport: Transport, passage: Passage) -> Mirror {
+        let git = Arc::new(Git::new(dir, passage, transport.name()));
+        Mirror {
             objects: Objects::new(git.clone()),
             packs: pack::Packs::default(),
             fetch_silence: FETCH_SILENCE,
-            fetching: tokio::sync::Mutex::default(),
+            fetching: Arc::default(),
             refs: Mutex::default(),
-            head: Mutex::new(head::MainBranch::open(&dir)),
+            head: Mutex::new(head::MainBranch::open(dir)),
             checked: Mutex::default(),
-            dir,
+            dir: dir.to_owned(),
             remote,
             transport,
             git,
-        })
+        }
     }
 
     /// How long a fetch may go without a sign of life; 2 min unless said otherwise.
@@ -231,6 +240,15 @@ impl Mirror {
         Ok(header.map(|header| header.id))
     }
 
+    /// The name of the tree of a commit, which two commits share where nothing differs between them. None: it is not here.
+    pub async fn tree(&self, revision: &str) -> Result<Option<String>, GitError> {
+        if !is_object_id(revision) {
+            return Ok(None);
+        }
+        let header = self.objects.header(&format!("{revision}^{{tree}}")).await?;
+        Ok(header.map(|header| header.id))
+    }
+
     /// The file at `path` in `revision`; none: there is no such revision or file. Symbolic links are followed within the revision.
     /// One that leads elsewhere is an error, and so is a file longer than `limit` bytes.
     pub async fn read(&self, revision: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
@@ -245,8 +263,8 @@ impl Mirror {
         Ok(found)
     }
 
-    /// Packs what many small fetches left behind. Costs minutes in a large mirror, so it is called now and then when
-    /// nothing waits; harms nothing that runs at the same time, and loses no object.
+    /// Packs what many small fetches left behind. Costs minutes in a large mirror, so it is called now and then when nothing
+    /// waits. It harms nothing that runs at the same time, and loses no object.
     pub async fn tidy(&self) -> Result<(), GitError> {
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
         run.deadline(Deadline::Total(GC_DEADLINE)).pace(RunKind::Tidying).bytes().await?;
@@ -281,9 +299,7 @@ impl Mirror {
 
     /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
     async fn match_object_format(&self, listing: Option<&[u8]>) -> Result<(), GitError> {
-        let mut lines = listing.into_iter().flat_map(|listing| listing.split(|byte| *byte == b'\n'));
-        let first = lines.find(|line| !line.starts_with(b"ref: "));
-        let digits = first.and_then(|line| line.split(|byte| *byte == b'\t').next()).map(<[u8]>::len);
+        let digits = listing.and_then(refs::digits_of_ids);
         let sha256 = prepare::is_sha256(&self.dir);
         let (Some(digits @ (40 | 64)), true) = (digits, self.refs().await?.refs.is_empty()) else {
             return Ok(());
@@ -362,31 +378,21 @@ impl Mirror {
     }
 
     async fn read_ref(&self, line: &[u8]) -> Result<Result<(String, String), RefusedRef>, GitError> {
-        let words: Vec<&[u8]> = line.splitn(5, |byte| *byte == b' ').collect();
-        let [kind, id, peeled_kind, peeled, name] = words[..] else {
+        let listed = refs::listed(line).ok_or_else(|| {
             let text = String::from_utf8_lossy(line).into_owned();
-            return Err(GitError::Unreadable { verb: "for-each-ref", text });
-        };
-        let name = match refs::accept(name) {
-            Ok(name) => name.to_string(),
+            GitError::Unreadable { verb: "for-each-ref", text }
+        })?;
+        let (name, tag) = match listed {
+            Ok(ListedRef::Names(name, revision)) => return Ok(Ok((name, revision))),
+            Ok(ListedRef::NamesTag(name, tag)) => (name, tag),
             Err(refused) => return Ok(Err(refused)),
         };
-        let unreadable = |error: GitError| RefusedRef { name: name.clone(), why: error.to_string() };
-        let ascii = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        let revision = match (kind, peeled_kind) {
-            (b"commit", _) => Some(ascii(id)),
-            (b"tag", b"commit") => Some(ascii(peeled)),
-            // a tag of a tag, which older versions of git peel only once
-            (b"tag", b"tag") => match self.objects.header(&format!("{}^{{commit}}", ascii(peeled))).await {
-                Ok(peeled) => peeled.map(|header| header.id),
-                Err(error) if error.may_be_of_what_was_asked() => return Ok(Err(unreadable(error))),
-                Err(error) => return Err(error),
-            },
-            _ => None,
-        };
-        Ok(match revision {
-            Some(revision) => Ok((name, revision)),
-            None => Err(RefusedRef { name, why: "it names no commit".to_string() }),
-        })
+        let refused = |why: String| Ok(Err(RefusedRef { name: name.clone(), why }));
+        match self.objects.header(&format!("{tag}^{{commit}}")).await {
+            Ok(Some(peeled)) => Ok(Ok((name, peeled.id))),
+            Ok(None) => refused(refs::NO_COMMIT.to_owned()),
+            Err(error) if error.may_be_of_what_was_asked() => refused(error.to_string()),
+            Err(error) => Err(error),
+        }
     }
 }

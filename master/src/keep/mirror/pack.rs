@@ -1,5 +1,5 @@
-//! Packs of a revision's history, less what the asker has. Askers for the same share one run of git and one file, which
-//! has no name in the file system and so is gone with its last holder, whatever happens.
+//! Packs of a revision's history, less what the asker has. Askers for the same share one run of git and one file. The file has no
+//! name in the file system, so it is gone with its last holder, whatever happens.
 
 use schema::limits::{HAVE, REFS};
 use std::collections::{BTreeSet, HashMap};
@@ -26,14 +26,14 @@ const HEADER_BYTES: usize = 12;
 #[derive(Clone, Debug)]
 pub struct Pack {
     file: Arc<File>,
-    /// In bytes; 0: nothing is lacking.
+    /// The size of the pack in bytes; 0: nothing is lacking.
     pub size: u64,
     /// Tags that reach into the history, the newest 1,000: full ref -> object (not peeled).
     pub refs: Vec<(String, String)>,
 }
 
 impl Pack {
-    /// At most `count` bytes; fewer only at the end. Costs a copy from the page cache.
+    /// Reads at most `count` bytes; there are fewer only at the end. Costs a copy from the page cache.
     pub fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; count.min(left)];
@@ -51,7 +51,7 @@ impl Pack {
 struct PackRequest {
     revision: String,
     have: BTreeSet<String>,
-    /// They change while the revision does not.
+    /// The tags that are asked for, because they change while the revision does not.
     tags: Vec<(String, String)>,
 }
 
@@ -93,7 +93,7 @@ impl std::ops::Deref for SharedPack {
 }
 
 impl Mirror {
-    /// A pack of `revision` with its history and tags, less what is reachable from `have`: commits and tag objects, of
+    /// A pack of `revision` with its history and tags, less what is reachable from `have`. These are commits and tag objects, of
     /// which at most 256 are regarded and unknown ones are ignored.
     pub async fn pack(&self, revision: &str, have: &[String]) -> Result<SharedPack, GitError> {
         if !is_object_id(revision) || self.commit(revision).await?.is_none() {
@@ -120,12 +120,7 @@ impl Mirror {
         let count = format!("--count={TAGS_MAX}");
         let options = ["--sort=-creatordate", &count, &merged, "--format=%(objectname) %(refname)", "refs/tags"];
         let lines = self.git.run("for-each-ref").args(options).bytes().await?;
-        let tag = |line: &[u8]| {
-            let (id, name) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
-            let name = refs::accept(&name[1..]).ok()?;
-            Some((name.to_string(), String::from_utf8_lossy(id).into_owned()))
-        };
-        let mut tags: Vec<_> = lines.split(|byte| *byte == b'\n').filter_map(tag).collect();
+        let mut tags: Vec<_> = lines.split(|byte| *byte == b'\n').filter_map(refs::listed_tag).collect();
         tags.sort();
         Ok(tags)
     }

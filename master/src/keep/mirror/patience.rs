@@ -1,13 +1,13 @@
-//! When a run of git is ended by force: after a time in all, or after silence. A run that waits for a remote in silence keeps others
-//! waiting, so few of those stay while somebody waits for their turn.
+//! When a run of git is ended by force: after a time in all, or after silence. A run that waits for a remote in silence keeps
+//! others waiting. So few such runs stay while somebody waits for a turn.
 
 use super::gate::Pass;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// After so long without a byte a run that waits for a remote counts as hanging. A remote that works shows its progress each second,
-/// save while it counts what it has to send.
+/// How long a run that waits for a remote may be without a byte before it counts as hanging. A remote that works shows its
+/// progress each second, save while it counts what it has to send.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(10);
 /// How often a hanging run looks whether it may stay: whoever waits for its turn waits this much longer at most.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const LOOKED_EVERY: Duration = Duration::from_secs(1);
 /// When a run is ended by force.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deadline {
-    /// So long after its start.
+    /// The deadline is this long after the run's start.
     Total(Duration),
     /// So long after the last byte of progress: a large transfer may take hours, a dead one may not.
     Silence(Duration),
@@ -37,7 +37,7 @@ impl Heard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers when nothing was heard for so long, with the moment of the last sign of life.
+    /// Answers when nothing was heard for this long, with the moment of the last sign of life.
     async fn silence(&self, time: Duration) -> Instant {
         loop {
             let last = self.last();

@@ -1,5 +1,5 @@
-//! Makes a mirror's directory ready for git when git is needed there for the first time: a master of thousands of projects serves
-//! before it has touched any of them.
+//! Makes a mirror's directory ready for git when git is needed there for the first time. So a master of thousands of projects
+//! serves before it has touched any of them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
 
-/// In the mirror's directory; git itself knows no file of this name.
+/// The file of our configuration in the mirror's directory; git itself knows no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
 
 /// Whether a mirror's directory is ready, and what makes it so.
 #[derive(Debug)]
 pub(super) struct Preparation {
-    /// The only one that git may speak.
+    /// The only protocol that git may speak.
     protocol: &'static str,
     done: tokio::sync::OnceCell<()>,
     /// Held by the thread that prepares: whoever asked for it may be gone, and somebody else may have asked again.
@@ -22,7 +22,7 @@ pub(super) struct Preparation {
 }
 
 impl Preparation {
-    /// For a mirror whose remote speaks this.
+    /// The preparation of a mirror whose remote speaks this protocol.
     pub(super) fn new(protocol: &'static str) -> Preparation {
         Preparation { protocol, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
     }
@@ -45,6 +45,7 @@ impl Preparation {
 }
 
 fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
+    finish_swap(dir)?;
     std::fs::create_dir_all(dir)?;
     std::fs::write(dir.join(CONFIG_FILE), configuration(protocol))?;
     if !is_repository(dir) {
@@ -97,6 +98,61 @@ fn clear_halves(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Where a mirror is fetched that shall take the place of this one.
+pub(super) fn twin(dir: &Path) -> PathBuf {
+    beside(dir, "~new")
+}
+
+/// Where a mirror is that another one took the place of, until it is removed.
+fn replaced(dir: &Path) -> PathBuf {
+    beside(dir, "~old")
+}
+
+/// No project has such a name, because `~` is no letter of one.
+fn beside(dir: &Path, ending: &str) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Puts the [`twin`] of a mirror in its place. What stops it in the middle is undone, or finished, by [`finish_swap`].
+pub(super) fn swap(dir: &Path) -> io::Result<()> {
+    let (fresh, old) = (twin(dir), replaced(dir));
+    remove_tree(&old)?;
+    match std::fs::rename(dir, &old) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    std::fs::rename(&fresh, dir)?;
+    remove_tree(&old)
+}
+
+/// A mirror that was being replaced when the master ended has no directory, or two.
+fn finish_swap(dir: &Path) -> io::Result<()> {
+    let (fresh, old) = (twin(dir), replaced(dir));
+    if !dir.exists() && old.exists() && is_repository(&fresh) {
+        std::fs::rename(&fresh, dir)?;
+    }
+    [fresh, old].iter().try_for_each(|rest| remove_tree(rest))
+}
+
+/// Removes a directory, if it is there. A git that was killed a moment ago may still put a file into it, so that is tried again.
+pub(super) fn remove_tree(dir: &Path) -> io::Result<()> {
+    for _ in 0..REMOVALS_MAX {
+        match std::fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::sleep(REMOVAL_PAUSE),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => return Ok(()),
+        }
+    }
+    std::fs::remove_dir_all(dir)
+}
+
+/// How often a directory is removed into which somebody still writes. A killed process is gone within a second.
+const REMOVALS_MAX: u32 = 40;
+/// The pause before the next try.
+const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Whether a directory has what no repository is without.
 pub(super) fn is_repository(dir: &Path) -> bool {
     ["HEAD", "config"].iter().all(|name| dir.join(name).is_file())
@@ -107,10 +163,7 @@ pub(super) fn is_repository(dir: &Path) -> bool {
 pub(super) fn empty(dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     ["HEAD", "config", "packed-refs", "shallow"].iter().try_for_each(|name| remove_file(&dir.join(name)))?;
-    ["objects", "refs", "logs"].iter().try_for_each(|name| match std::fs::remove_dir_all(dir.join(name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    })
+    ["objects", "refs", "logs"].iter().try_for_each(|name| remove_tree(&dir.join(name)))
 }
 
 pub(super) fn is_sha256(dir: &Path) -> bool {
@@ -124,8 +177,8 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// All that git is told, beside the repository's own file. No protocol but the address's own, no hooks, no prompts, no
-/// collection behind our back; a local repository may belong to anyone.
+/// All that git is told, beside the repository's own file of configuration. No protocol but the address's own, no hooks, no
+/// prompts, no collection behind our back; a local repository may belong to anyone.
 pub(super) fn configuration(protocol: &str) -> String {
     let sections = [
         ("safe", "directory = *"),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const COUNT_MAX: usize = 256;
-/// Of one object, in bytes; larger ones are read again.
+/// The most bytes of one object; larger ones are read again.
 const SIZE_MAX: usize = 32 << 10;
 
 #[derive(Debug)]
@@ -16,7 +16,7 @@ struct RecentObject {
     bytes: Option<Arc<[u8]>>,
 }
 
-/// At most 256 objects of at most 32 KiB each; the one that came first goes first.
+/// Objects that were read recently: at most 256 of at most 32 KiB each; the one that came first goes first.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     found: BTreeMap<String, RecentObject>,

@@ -3,7 +3,7 @@
 
 use schema::values::ShortRef;
 
-/// Longer names are refused.
+/// The most bytes of a ref's name; longer names are refused.
 const NAME_BYTES_MAX: usize = 512;
 
 /// A ref that is left out, and why.
@@ -11,7 +11,7 @@ const NAME_BYTES_MAX: usize = 512;
 pub struct RefusedRef {
     /// Bytes that are not UTF-8 are replaced.
     pub name: String,
-    /// For a person.
+    /// Why the ref is refused, for a person.
     pub why: String,
 }
 
@@ -43,6 +43,50 @@ pub(super) fn accept(name: &[u8]) -> Result<&str, RefusedRef> {
     Ok(text)
 }
 
+/// Why a ref that leads to a tree or to a file is left out.
+pub(super) const NO_COMMIT: &str = "it names no commit";
+
+/// A ref that goes further, as `git for-each-ref` listed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ListedRef {
+    /// The full name of the ref, and its commit.
+    Names(String, String),
+    /// The full name of the ref, and a tag whose commit git has still to be asked for. Older versions peel a tag of a tag
+    /// only once.
+    NamesTag(String, String),
+}
+
+/// Reads a line of type and id of an object, type and id of what a tag names, and the name of the ref. None: it is no such line.
+pub(super) fn listed(line: &[u8]) -> Option<Result<ListedRef, RefusedRef>> {
+    let words: Vec<&[u8]> = line.splitn(5, |byte| *byte == b' ').collect();
+    let [kind, id, peeled_kind, peeled, name] = words[..] else { return None };
+    let name = match accept(name) {
+        Ok(name) => name.to_string(),
+        Err(refused) => return Some(Err(refused)),
+    };
+    let ascii = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    Some(match (kind, peeled_kind) {
+        (b"commit", _) => Ok(ListedRef::Names(name, ascii(id))),
+        (b"tag", b"commit") => Ok(ListedRef::Names(name, ascii(peeled))),
+        (b"tag", b"tag") => Ok(ListedRef::NamesTag(name, ascii(peeled))),
+        _ => Err(RefusedRef { name, why: NO_COMMIT.to_string() }),
+    })
+}
+
+/// Reads a line of the id of a tag and its full name. None: it is no such line, or the name goes no further.
+pub(super) fn listed_tag(line: &[u8]) -> Option<(String, String)> {
+    let (id, name) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
+    let name = accept(&name[1..]).ok()?;
+    Some((name.to_string(), String::from_utf8_lossy(id).into_owned()))
+}
+
+/// The number of digits of the ids in an answer of `git ls-remote --symref`. None: it has no line with an id.
+pub(super) fn digits_of_ids(listing: &[u8]) -> Option<usize> {
+    let mut lines = listing.split(|byte| *byte == b'\n');
+    let first = lines.find(|line| !line.starts_with(b"ref: "))?;
+    first.split(|byte| *byte == b'\t').next().map(<[u8]>::len)
+}
+
 /// A complete object id: 40 or 64 hex digits.
 pub fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && is_hex(text)
@@ -57,7 +101,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The rules of git-check-ref-format(1).
+/// Whether a name follows the rules of git-check-ref-format(1).
 fn is_well_formed(short: &str) -> bool {
     let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     !short.chars().any(bad)

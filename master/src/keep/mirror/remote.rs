@@ -1,4 +1,4 @@
-//! Where a repository comes from, and the credentials for it: which addresses are accepted, what git may speak, and how a
+//! Where a repository comes from, and the credentials for it. It says which addresses are accepted, what git may speak, and how a
 //! key or a token reaches git without passing through an argument list.
 
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ pub struct Remote {
     pub address: String,
     /// A private key for ssh.
     pub key_file: Option<PathBuf>,
-    /// The only host keys that ssh believes; absent: those of the user that the master runs as.
+    /// The only host keys that ssh believes. Absent: ssh believes the host keys of the user that the master runs as.
     pub known_hosts_file: Option<PathBuf>,
     /// A token for https; read at each fetch.
     pub token_file: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// As `protocol.NAME.allow` knows it.
+    /// The name of the protocol in `protocol.NAME.allow`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Transport::File => "file",
@@ -140,7 +140,7 @@ impl Remote {
         host.unwrap_or_default().to_ascii_lowercase()
     }
 
-    /// For https without its user, which git would else ask a password for.
+    /// The address for https without its user, for which git would else ask a password.
     fn plain_address(&self) -> String {
         match (self.address.split_once("://"), self.user()) {
             (Some((scheme, rest)), Some(user)) if scheme.starts_with("http") => {

@@ -442,6 +442,25 @@ async fn what_lies_between_commits() {
     assert_eq!((by_eve.author.name.as_str(), by_eve.subject.as_str()), ("\u{e9}ve", "by eve"));
 }
 
+#[tokio::test]
+async fn a_commit_names_its_co_authors_and_what_it_takes_back() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    let second = scene.commit("a", "2");
+    scene.git(&["revert", "--no-edit", &second]);
+    let revert = scene.git(&["rev-parse", "HEAD"]);
+    let message = "together\n\nlong\n\nCo-authored-by: Eve <eve@x.org>\nco-authored-by: nobody\nCo-Authored-By: Bob B <bob@x.org>";
+    scene.git(&["commit", "-q", "--allow-empty", "-m", message]);
+    let together = scene.git(&["rev-parse", "HEAD"]);
+    scene.mirror.fetch().await.unwrap();
+    let found = scene.mirror.range(&together, &[first], 100).await.unwrap().commits;
+    let names: Vec<&str> = found[0].co_authors.iter().map(|person| person.name.as_str()).collect();
+    assert_eq!(names, ["Eve", "Bob B"]);
+    assert_eq!(found.iter().map(|commit| &commit.revision).collect::<Vec<_>>(), [&together, &revert, &second]);
+    assert_eq!(found[1].reverts, [second]);
+    assert!(found[2].reverts.is_empty() && found.iter().all(|commit| !commit.is_merge));
+}
+
 /// C48: who put a commit there is named too, and `.mailmap` moves old addresses.
 #[tokio::test]
 async fn a_range_names_people_as_they_are_known_now() {

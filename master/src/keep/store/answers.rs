@@ -18,7 +18,7 @@ pub struct BuildFilter {
     pub ref_name: Option<String>,
     /// At least 4 hex digits of the revision.
     pub revision: Option<String>,
-    /// Only smaller numbers.
+    /// Only builds with a smaller number.
     pub before: Option<u32>,
 }
 
@@ -34,7 +34,7 @@ pub struct PlannedBuild {
     pub jobs: Vec<JobRow>,
 }
 
-/// A job with all its attempts. The attempts of a carried job are those of the build where it ran.
+/// A job with all its attempts. The attempts of a carried job are in the build where it ran.
 #[derive(Debug)]
 pub struct JobHistory {
     pub build: BuildRow,
@@ -93,11 +93,11 @@ pub struct AgeingCursor {
 pub struct RemovalCandidate {
     pub id: BuildId,
     pub number: u32,
-    /// When it finished; none: it is not finished.
+    /// When the build finished; none: it is not finished.
     pub finished: Option<Time>,
     /// Its ref exists, and it is the ref's newest build, or the last that is finished and had jobs.
     pub is_tip: bool,
-    /// Builds that refer to jobs of it.
+    /// The builds that refer to jobs of this build.
     pub carriers: Vec<BuildId>,
 }
 
@@ -115,10 +115,10 @@ pub struct AgeingPage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     pub build: BuildId,
-    /// The bytes of all its logs.
+    /// The bytes of all logs of the build.
     pub bytes: u64,
     pub created: Time,
-    /// When it finished; none: it is not finished.
+    /// When the build finished; none: it is not finished.
     pub finished: Option<Time>,
 }
 

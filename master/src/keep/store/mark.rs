@@ -1,4 +1,4 @@
-//! The mark of a store: a file beside it that says that this directory is a master's, which store it has, and how far that came.
+//! The mark of a store: a file beside it. It says that this directory is a master's, which store it has, and how far that came.
 //!
 //! A store that is lost, emptied or replaced by an older one looks like a new one or like a good one. A master that goes on with
 //! it would give numbers a second time and forget what it acknowledged. So it compares the mark at its start, and refuses.

@@ -13,6 +13,7 @@ mod readers;
 mod reading;
 mod removal;
 mod sqlite;
+pub mod test_rows;
 
 pub use answers::{
     AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, Logged, LoggedJob, LoggedPage, NOT_KEPT, PlannedBuild,
@@ -23,6 +24,10 @@ pub use readers::{Readers, Reading};
 pub use removal::{Removal, RemoveError, Sweep};
 pub use sqlite::DATABASE_FILE;
 pub(crate) use sqlite::archive;
+pub use test_rows::{
+    LaneOfTest, TestFilter, TestHistory, TestIdentity, TestLane, TestLine, TestName, TestPage, TestPiece, TestPoint,
+    TestRunRow, TestsShown, UnreadJob, UnreadTests,
+};
 
 use crate::decide::coordinator::record::{Loaded, Record, SealRow};
 use crate::keep::bytes::Seal;
@@ -81,7 +86,7 @@ pub enum CommitError {
 pub trait Weather {
     /// Before a commit. True: the disk is full, nothing of it is written.
     fn before(&self) -> LocalBoxFuture<'_, bool>;
-    /// It is written; nobody knows yet.
+    /// After a commit is written, and before anybody knows of it.
     fn after(&self) -> LocalBoxFuture<'_, ()>;
 }
 
@@ -178,6 +183,11 @@ impl Store {
         self.change(self.database.sweep(sweep)).await
     }
 
+    /// Writes a part of what the lists of tests say, in one transaction of its own.
+    pub async fn record_tests(&self, piece: TestPiece) -> Result<(), RemoveError> {
+        self.change(self.database.record_tests(piece)).await
+    }
+
     async fn change<T>(&self, change: impl Future<Output = Result<T, RemoveError>>) -> Result<T, RemoveError> {
         if let Some(weather) = &self.weather
             && weather.before().await
@@ -197,9 +207,9 @@ impl Store {
     }
 }
 
-/// Writes a consistent copy of a sound store in a state directory, also while a master uses it, to a path where there is nothing
-/// yet or an empty file. A master that opens the copy begins another incarnation, so that no lease or cursor of this one is
-/// mistaken for its own. The caller makes it durable.
+/// Writes a consistent copy of a sound store in a state directory, also while a master uses it. It goes to a path where there is
+/// nothing yet, or an empty file. A master that opens the copy begins another incarnation, so that no lease or cursor of this one
+/// is mistaken for its own. The caller makes it durable.
 pub fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
     sqlite::copy(state, target)
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Reads at once for one principal. One of two threads is then always free for others, and what one principal reads in a second
-/// does not suffer: a thread is kept busy.
+/// Reads at once for one principal. One of two threads is then always free for others. What one principal reads in a second does
+/// not suffer, because a thread is kept busy.
 const READS_AT_ONCE: usize = READS_EACH.count();
 
 type Free = Arc<Mutex<VecDeque<usize>>>;

@@ -10,17 +10,18 @@ use super::answers::{
     AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, LoggedJob, LoggedPage, PlannedBuild, RefHistory,
     Snapshot, WatchedBranch,
 };
-use super::{Reading, StoreError};
+use super::{Reading, StoreError, TestFilter, TestHistory, TestIdentity, TestLane, TestPage, TestRunRow, UnreadTests};
 use crate::decide::coordinator::lane::{Lane, RefState};
 use crate::decide::coordinator::record::{
     AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, ReporterRow, SealRow, StepKey, StepRow, UploadKey,
 };
+use crate::decide::test_history::RUNS_KEPT;
 use crate::keep::blobs::{BlobHash, BlobUsage};
 use crate::keep::bytes::Seal;
-use schema::values::{Event, Filter};
-use std::collections::BTreeSet;
+use schema::values::{Change, Event, Filter};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The tables themselves.
+/// How reads reach the tables themselves.
 impl Reading {
     /// The names of all tables, in their order.
     pub async fn tables(&self) -> Result<Vec<String>, StoreError> {
@@ -65,9 +66,9 @@ impl Reading {
         self.ask(move |store| store.newest_of_refs(&refs)).await
     }
 
-    /// At most `limit` builds that match a filter, the newest first. A short name of a ref means the branch that was built,
-    /// else the tag. Costs the rows that it answers; a filter by revision costs all rows of that revision, and a filter
-    /// without a project costs `limit` rows for each project that it may see.
+    /// At most `limit` builds that match a filter, the newest first. A short name of a ref means the branch that was built, else
+    /// the tag. Costs the rows that it answers. A filter by revision costs all rows of that revision. A filter without a project
+    /// costs `limit` rows for each project that it may see.
     pub async fn builds(&self, filter: BuildFilter, limit: u32) -> Result<Vec<BuildRow>, StoreError> {
         self.ask(move |store| store.builds(&filter, limit)).await
     }
@@ -76,6 +77,11 @@ impl Reading {
     /// all jobs and of all steps of the build.
     pub async fn detail(&self, build: BuildId) -> Result<Option<Detail>, StoreError> {
         self.ask(move |store| store.detail(build)).await
+    }
+
+    /// The update of a ref that made a build; none: it was asked for otherwise. Costs one row.
+    pub async fn change_of(&self, build: BuildId) -> Result<Option<Change>, StoreError> {
+        self.ask(move |store| store.change_of(build)).await
     }
 
     /// A build with its plan and its jobs in the order of the plan. Costs the rows of its jobs.
@@ -154,8 +160,8 @@ impl Reading {
         self.ask(move |store| store.pipeline_lane(&project, &ref_name)).await
     }
 
-    /// A branch as a reporter looks at it, and what the reporter told of it. Costs its newest 200 builds, the jobs of those that
-    /// are unfinished, its lanes, and what the reporter told of it.
+    /// A branch as a reporter looks at it, and what the reporter told of it. Costs its newest 200 builds, the jobs of the
+    /// unfinished ones, its lanes, and what the reporter told of it.
     pub async fn watched_branch(
         &self,
         reporter: &str,
@@ -210,6 +216,39 @@ impl Reading {
     }
 }
 
+/// The history of tests, by lane.
+impl Reading {
+    /// The first finished job whose lists of tests are not read yet. None: all are. Costs the jobs of its build.
+    pub async fn unread_tests(&self) -> Result<Option<UnreadTests>, StoreError> {
+        self.ask(|store| store.unread_tests()).await
+    }
+
+    /// The number of each test of a project. Costs the rows that it answers.
+    pub async fn test_numbers(&self, project: &str) -> Result<BTreeMap<TestIdentity, u32>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.test_numbers(&project)).await
+    }
+
+    /// The tests of a ref that a filter asks for. Costs the runs of the lanes of the ref, and the newest 500 runs of the project. A
+    /// search costs the names of all tests of the project as well.
+    pub async fn tests_of_ref(&self, filter: TestFilter) -> Result<TestPage, StoreError> {
+        self.ask(move |store| store.tests_of_ref(&filter)).await
+    }
+
+    /// One test in the lanes that ran last. None: the project has no such test. Costs the newest 500 runs of the project, and those of
+    /// at most 40 lanes.
+    pub async fn test_history(&self, project: &str, number: u32) -> Result<Option<TestHistory>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.test_history(&project, number)).await
+    }
+
+    /// The runs of a lane that are kept, the newest first. Costs the rows that it answers, of which each has a byte for each test.
+    pub async fn test_runs(&self, lane: &TestLane) -> Result<Vec<TestRunRow>, StoreError> {
+        let lane = lane.clone();
+        self.ask(move |store| store.test_runs(&lane, RUNS_KEPT)).await
+    }
+}
+
 /// Logs and blobs, and what retention asks before it removes anything.
 impl Reading {
     /// The length and the hash of a log whose end is known, and its bytes where it is small. Costs one row.
@@ -247,12 +286,12 @@ impl Reading {
         self.ask(move |store| store.blob_usage(&key)).await
     }
 
-    /// At most `limit` blobs to which nothing refers. Costs the rows that it answers.
+    /// Answers at most `limit` blobs to which nothing refers. Costs the rows that it answers.
     pub async fn unreferenced_blobs(&self, limit: u32) -> Result<Vec<BlobHash>, StoreError> {
         self.ask(move |store| store.unreferenced_blobs(limit)).await
     }
 
-    /// Those of these hashes to which something refers. Costs one row for each hash.
+    /// The hashes among these to which something refers. Costs one row for each hash.
     pub async fn referenced_blobs(&self, hashes: Vec<BlobHash>) -> Result<BTreeSet<BlobHash>, StoreError> {
         self.ask(move |store| store.referenced_blobs(&hashes)).await
     }

@@ -7,7 +7,7 @@ use schema::values::Time;
 /// What shall go, in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// Whole builds, finished ones.
+    /// Whole builds to remove, all of them finished.
     pub builds: Vec<BuildId>,
     /// The logs of finished builds, and why.
     pub logs: Vec<(BuildId, String)>,
@@ -20,13 +20,13 @@ pub struct Sweep {
     pub unlinked: Vec<BuildId>,
     /// Blobs to which nothing refers, and whose files are gone.
     pub unlinked_blobs: Vec<BlobHash>,
-    /// Older events go.
+    /// Events that are older than this go.
     pub events_before: Time,
     /// The most rows that go.
     pub rows: u32,
 }
 
-/// Why nothing was removed.
+/// Why a removal removed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
     #[error("the disk is full")]

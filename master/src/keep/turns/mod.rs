@@ -1,10 +1,11 @@
-//! Turns between those who ask: few are served at once in all and for each, and who cost much waits for longer. Pure: it is told who
-//! comes, who is done, and what that did cost. [`TurnQueue`] has callers wait for their turn, [`Principal`] is who takes turns.
+//! Turns between those who ask: few are served at once in all and for each, and who cost much waits for longer. It is pure: it
+//! hears who comes, who is done, and what that did cost. [`TurnQueue`] has callers wait for their turn, [`Principal`] is who
+//! takes turns.
 //!
-//! This is surplus round robin, the deficit round robin of Shreedhar and Varghese (SIGCOMM 1995) for costs that are known
-//! only afterwards: each visit gives a line a [`SHARE`] where it has none left, and a line that is in debt is passed over. So
-//! among N lines whose answers cost at most a share each is served within N turns, and a dearer line is passed over once for each
-//! share that it used beyond its own.
+//! This is surplus round robin, the deficit round robin of Shreedhar and Varghese (SIGCOMM 1995) for costs that are known only
+//! afterwards. Each visit gives a line a [`SHARE`] where it has none left, and a line that is in debt is passed over. So each of
+//! N lines whose answers cost at most a share is served within N turns. A dearer line is passed over once for each share that it
+//! used beyond its own.
 
 mod principal;
 mod queue;
@@ -14,7 +15,7 @@ pub use queue::{QueueLoad, Turn, TurnQueue};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What one visit gives to a line, in microseconds of work: more than a read of one build takes, and a small part of what a
+/// What one visit gives to a line, in microseconds of work. It is more than a read of one build takes, and a small part of what a
 /// read of 1,000 takes.
 pub const SHARE: i64 = 1_000;
 /// The most that one piece of work is charged, in microseconds. A machine that stood still for a minute shall not keep a line
@@ -28,7 +29,7 @@ pub struct Bounds {
     pub each: usize,
 }
 
-/// Names who waits.
+/// The number by which somebody who waits is known.
 pub type TurnNumber = u64;
 
 /// Who waits, and who is served. Holds as much as callers wait, and a word for each line that is in debt.
@@ -46,7 +47,7 @@ pub struct Turns<K> {
 struct Line {
     waiting: BTreeSet<TurnNumber>,
     serving: usize,
-    /// What is left of its share; less than nothing: its debt.
+    /// What is left of the line's share; less than nothing: its debt.
     balance: i64,
     is_in_ring: bool,
 }
@@ -57,7 +58,7 @@ impl<K: Ord + Clone> Turns<K> {
         Turns { bounds, lines: BTreeMap::new(), ring: VecDeque::new(), serving: 0, last: 0 }
     }
 
-    /// Somebody comes, and waits.
+    /// Somebody comes, and waits for a turn.
     pub fn join(&mut self, who: &K) -> TurnNumber {
         self.last += 1;
         self.lines.entry(who.clone()).or_default().waiting.insert(self.last);

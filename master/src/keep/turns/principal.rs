@@ -10,25 +10,27 @@ pub enum Principal {
     Everyone,
     /// The holder of a grant, with the browsers that it logged in: see [`Principal::of`].
     Grant(GrantId),
-    /// The master itself.
+    /// The master itself, for a purpose of its own.
     Own(Own),
 }
 
 /// What the master asks for on its own account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Own {
-    /// Plans of builds.
+    /// Plans of builds are read.
     Planner,
-    /// What reporters tell of.
+    /// Reporters read what they tell.
     Reporters,
-    /// What is too old to be kept.
+    /// What is too old to be kept is looked for.
     Retention,
-    /// Where logs lie.
+    /// The places of logs are read.
     Logs,
-    /// Which blobs are stored.
+    /// The list of stored blobs is read.
     Blobs,
     /// Whether the store is sound.
     Soundness,
+    /// What lists of tests say.
+    Tests,
     /// The program around the master.
     Program,
 }

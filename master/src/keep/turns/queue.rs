@@ -1,7 +1,7 @@
 //! Callers that wait for their turn, and work that is begun when its turn comes.
 //!
-//! A caller that nobody polls keeps the turn that it was given: so whoever reads, and then waits for something else in the same task,
-//! could wait for itself. Work that is handed over by [`TurnQueue::start`] needs no poll.
+//! A caller that nobody polls keeps the turn that it was given. So whoever reads, and then waits for something else in the same
+//! task, could wait for itself. Work that is handed over by [`TurnQueue::start`] needs no poll.
 
 use super::{Bounds, TurnNumber, Turns};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ pub struct TurnQueue<K: Ord + Clone>(Arc<Mutex<QueueState<K>>>);
 
 struct QueueState<K> {
     turns: Turns<K>,
-    /// Those that wait are called here.
+    /// The callbacks by which those who wait are called.
     calls: HashMap<TurnNumber, TurnCallback>,
     most: usize,
 }
@@ -136,12 +136,12 @@ impl<K: Ord + Clone> QueueState<K> {
 }
 
 impl<K: Ord + Clone> Turn<K> {
-    /// Whether others were before it.
+    /// Whether others were before this turn.
     pub fn has_waited(&self) -> bool {
         self.has_waited
     }
 
-    /// What was done in this turn took so long.
+    /// What was done in this turn took this long.
     pub fn charge(&mut self, cost: Duration) {
         self.cost += cost;
     }

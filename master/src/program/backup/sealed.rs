@@ -14,7 +14,7 @@ const NAMED_MAX: usize = 5;
 pub(super) struct ExpectedFiles(BTreeMap<String, Seal>);
 
 impl ExpectedFiles {
-    /// Those of the database at a path.
+    /// The files that the database at a path names.
     pub(super) fn of(database: &Path) -> Result<ExpectedFiles, StoreError> {
         let SealedFiles { logs, blobs } = store::sealed_files(database)?;
         let logs = logs.iter().map(|row| (logs::path_below(row.key), Seal { size: row.size, hash: row.hash }));

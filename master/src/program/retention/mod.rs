@@ -1,9 +1,9 @@
 //! Retention: takes out of history what the master file does not keep, a little at a time. Owns when and in what steps;
 //! what goes is decided by [`policy`], and done by the store, the logs and the blobs.
 //!
-//! A pass sweeps what earlier ones removed, files before rows; where nothing is left it chooses at most 100 builds, or the logs
-//! of 100, and takes them out of history in one short transaction. So a crash at any time leaves nothing that the next pass
-//! does not find, and the first pass after a start needs no other way than every pass.
+//! A pass first sweeps what earlier ones removed, files before rows. Where nothing is left it chooses at most 100 builds, or the
+//! logs of 100, and takes them out of history in one short transaction. So a crash at any time leaves nothing that the next pass
+//! does not find. The first pass after a start is like every other pass.
 
 pub mod policy;
 
@@ -20,19 +20,19 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// From the master's start to the first pass.
+/// The time from the master's start to the first pass.
 const FIRST: Duration = Duration::from_secs(60);
 /// Between passes when nothing is left to do.
 const PAUSE: Duration = Duration::from_secs(5 * 60);
 /// Between passes when there is more: commits of others go between.
 const BREATH: Duration = Duration::from_millis(100);
-/// Until what could not be done now is tried again, as on a full disk.
+/// The time until what could not be done now is tried again, as on a full disk.
 const LATER: Duration = Duration::from_secs(10);
-/// Builds chosen by a pass, and logs of so many.
+/// The most builds that a pass chooses, or whose logs it chooses.
 const BUILDS: u32 = 100;
 /// The same on a full disk, where a transaction must be very small.
 const BUILDS_FULL: u32 = 4;
-/// Rows of one transaction.
+/// How many rows one transaction removes.
 const ROWS: u32 = 200;
 const ROWS_FULL: u32 = 50;
 
@@ -52,7 +52,7 @@ pub struct Retention {
 #[derive(Clone, Debug)]
 enum Look {
     Builds(Option<AgeingCursor>),
-    /// Of builds after this one.
+    /// The pass looks for logs of builds after this one.
     Logs(BuildId),
 }
 
@@ -61,7 +61,7 @@ enum Look {
 pub enum Passed {
     /// Nothing is left that must go.
     Done,
-    /// There may be more.
+    /// There may be more to remove.
     More,
     /// A retry came between, or the disk is full: the same again later.
     Blocked,
@@ -129,7 +129,7 @@ impl Retention {
         Ok(if has_more { Passed::More } else { Passed::Done })
     }
 
-    /// Unlinks blobs to which nothing refers: those of builds that are gone, and those that a crash left without a row.
+    /// Unlinks blobs to which nothing refers: blobs of builds that are gone, and blobs that a crash left without a row.
     async fn unlink_blobs(&mut self, most: u32) -> Result<RemovedBlobs, StoreError> {
         let mut hashes = self.readers.unreferenced_blobs(most).await?;
         let removed = match self.next_shard().await {

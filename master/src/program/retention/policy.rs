@@ -10,8 +10,8 @@ use std::time::Duration;
 /// A build that ended less than this ago stays, whatever the limits: its last logs are closed, and people read it.
 pub const GRACE: Duration = Duration::from_secs(3600);
 
-/// The builds of a page that go: finished, beyond the newest of their project, no tip of a ref that exists, and not referred
-/// to by a build that stays. A page comes newest first, so what may refer to a build was decided before it.
+/// The builds of a page that go. They are finished and beyond the newest of their project. None is the tip of a ref that exists,
+/// and no build that stays refers to them. A page comes newest first, so what may refer to a build was decided before it.
 pub fn builds_to_go(now: Time, page: &AgeingPage) -> Vec<BuildId> {
     let mut going = BTreeSet::new();
     for build in &page.candidates {

@@ -27,6 +27,8 @@ use target::Target;
 
 /// How often the repository is looked at for new commits.
 const POLL: Duration = Duration::from_secs(1);
+/// The pattern of tags that are looked at.
+const ALL_TAGS: &str = "**";
 
 #[derive(clap::Args)]
 pub struct UpArguments {
@@ -184,7 +186,7 @@ async fn look(
     }
 }
 
-/// How following ended.
+/// How the following of a build ended.
 enum FollowEnd {
     Outcome(Outcome),
     Stopped,
@@ -202,15 +204,16 @@ fn serving_ended(result: Result<Result<(), RunError>, tokio::task::JoinError>) -
     }
 }
 
-/// The one-project configuration. With `--once` nothing is polled: HEAD is asked for.
+/// The one-project configuration. With `--once` nothing is polled: HEAD is asked for. Which of the new tags are built is the pipeline's
+/// to say.
 fn config(checkout: &Checkout, state: &Path, address: &str, inferred: Option<String>, once: bool) -> Config {
     let mut config = Config::standalone(state, address);
-    let branches = match (&checkout.branch, once) {
-        (Some(branch), false) => vec![branch.clone()],
-        (Some(_) | None, _) => Vec::new(),
+    let (branches, tags) = match (&checkout.branch, once) {
+        (Some(branch), false) => (vec![branch.clone()], vec![ALL_TAGS.to_owned()]),
+        (Some(_) | None, _) => (Vec::new(), Vec::new()),
     };
     let mut project = ProjectConfig::of(checkout.top.to_string_lossy().into_owned());
-    project.branches = branches;
+    (project.branches, project.tags) = (branches, tags);
     project.poll = POLL;
     project.inferred = inferred;
     config.projects = BTreeMap::from([(checkout.name.clone(), project)]);

@@ -2,7 +2,7 @@
 
 use crate::commit::driver::Driver;
 use crate::decide::coordinator::record::Head;
-use crate::decide::coordinator::{Before, Coordinator, ROOT};
+use crate::decide::coordinator::{Before, Coordinator, FiringBranches, ROOT};
 use crate::intake::sources::{ChangeSink, Following};
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -49,9 +49,9 @@ impl ChangeSink for CommandedSink {
     fn fire<'a>(
         &'a self,
         wall: Time,
-        follows: &'a dyn Fn(&str) -> bool,
+        branches: FiringBranches<'a>,
     ) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>> {
-        self.apply(move |it, now| it.fire_crons(now, wall, &self.following.project, follows))
+        self.apply(move |it, now| it.fire_crons(now, wall, &self.following.project, branches))
     }
 
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>> {

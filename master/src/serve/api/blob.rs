@@ -17,7 +17,7 @@ pub(super) struct BlobBytes {
     pub(super) blobs: Rc<Blobs>,
     pub(super) served: Rc<Served>,
     pub(super) reader: Rc<BlobReader>,
-    /// In whose turns it is read.
+    /// The principal in whose turns the bytes are read.
     pub(super) principal: Principal,
 }
 

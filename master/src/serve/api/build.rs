@@ -2,6 +2,7 @@
 
 use super::detail::detail;
 use super::explain::{explain, write_explanation};
+use super::failed_tests;
 use super::room::{build_bytes, fit};
 use super::sink::read_hash;
 use super::view::{write_build, write_jobs};
@@ -20,7 +21,7 @@ use std::rc::Rc;
 
 pub(super) struct BuildCapability {
     pub(super) access: Rc<ViewerAccess>,
-    /// Whose eyes it is for.
+    /// The holder for whom the build is shown.
     pub(super) holder: Holder,
     pub(super) id: BuildId,
 }
@@ -85,6 +86,27 @@ impl build::Server for BuildCapability {
         let hash = accept!(results, read_hash(hash));
         let seal = accept!(results, self.find_blob(hash).await?);
         results.get().set_source(self.access.blob(&self.holder, seal));
+        Ok(())
+    }
+
+    async fn change(self: Rc<Self>, _: build::ChangeParams, mut results: build::ChangeResults) -> capnp::Result<()> {
+        let found = self.access.history(&self.holder).change_of(self.id).await.map_err(broken)?;
+        let asked_for = || Refusal::new(RefusalCode::NotFound, "no update of a ref made this build: it was asked for");
+        let change = accept!(results, found.ok_or_else(asked_for));
+        wire::write_change(results.get().init_change(), &change);
+        Ok(())
+    }
+
+    async fn tests(self: Rc<Self>, params: build::TestsParams, mut results: build::TestsResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (job, skip) = (limits::text(params.get_job(), &JOB)?, params.get_skip() as usize);
+        let found = self.access.history(&self.holder).logged_job(self.id, &job).await.map_err(broken)?;
+        let missing = || Refusal::new(RefusalCode::NotFound, format!("the build has no job `{job}`"));
+        let row = accept!(results, found.job.ok_or_else(missing));
+        let (tests, count) = failed_tests::of_job(&self.access, &self.holder, &row, skip).await?;
+        let mut to = results.get();
+        to.set_count(count);
+        failed_tests::write(to.init_tests(wire::length(tests.len())), &tests);
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: HANDSH
 const FIRST_CREDENTIAL: Patience = Patience { calm: CREDENTIAL.time(), crowded: CREDENTIAL_CROWDED.time() };
 
 /// Accepts until dropped. An honest crowd (every worker after a restart) is served one after the other, and nobody of it is
-/// turned away: who comes when there is no place, and nobody is silent, waits in the listener's backlog.
+/// turned away. Who comes when there is no place, and nobody is silent, waits in the listener's backlog.
 pub async fn serve(api: Api, identity: Rc<Identity>, listener: TcpListener) {
     let doorkeeper = Doorkeeper::new(PLACES);
     loop {
@@ -88,7 +88,7 @@ fn host(api: Api, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fi
     connection
 }
 
-/// Until the first credential was shown; who shows none in time is sent away.
+/// Waits until the first credential was shown; who shows none in time is sent away.
 async fn meet(connection: &Connection, place: &Place) {
     let Some(vat) = connection.vat.borrow().clone() else { return };
     tokio::select! {

@@ -4,11 +4,11 @@ use super::Holder;
 use super::gateway_access::GatewayAccess;
 use super::measured::Measured;
 use crate::decide::coordinator::record::{GrantId, GrantRow, RequestId};
-use crate::decide::coordinator::{ROOT, Request};
+use crate::decide::coordinator::{Coordinator, ROOT, Request};
 use crate::keep::turns::Principal;
 use schema::perspective_capnp::viewer;
 use schema::sturdy_ref::{Fingerprint, Token};
-use schema::values::{GrantKind, Refusal, Right, What};
+use schema::values::{GrantKind, Refusal, Right, Time, What};
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 
@@ -26,7 +26,7 @@ impl Door {
         Door { access }
     }
 
-    /// What everyone may see.
+    /// A viewer of what everyone may see.
     pub fn everyone(&self) -> viewer::Client {
         let projects = self.access.policy().open.clone();
         let what = What { may: [Right::View].into(), projects, ..What::default() };
@@ -56,7 +56,11 @@ impl Door {
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;
-        self.access.driver().look_up(|it, now| it.grants().open_login(now, join).map(|row| row.name.clone())).await
+        let name = |it: &Coordinator, now: Time| {
+            let login = it.grants().open_login(now, join)?;
+            Ok(it.grants().login_of(login).unwrap_or(&login.name).to_owned())
+        };
+        self.access.driver().look_up(name).await
     }
 
     /// Makes a cookie good with the join of a login's address; once.
@@ -130,7 +134,7 @@ impl Door {
         }
     }
 
-    /// Numbers of the whole.
+    /// The figures of the master as a whole.
     pub async fn measured(&self) -> Measured {
         Measured::of(&self.access).await
     }
@@ -149,7 +153,7 @@ fn delivered(project: &str, delivery: &str) -> Request {
     Request { id: RequestId(id), by: ROOT, body }
 }
 
-/// A cookie is a key of its own: a grant that is bound to it cannot be restored over RPC, where a key is proven otherwise.
+/// A cookie is a key of its own. A grant that is bound to it cannot be restored over RPC, where a key is proven otherwise.
 fn key_of(cookie: &Token) -> Fingerprint {
     Fingerprint(Sha256::new().chain_update(b"guild cookie").chain_update(cookie.as_bytes()).finalize().into())
 }

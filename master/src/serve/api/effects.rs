@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// How long a worker's call may take before it counts as unreachable.
 const TELL: Duration = Duration::from_secs(10);
-/// How long the connection of a revoked worker is kept for its answer alone, that all which it ran has ended: it kills within
-/// 10 s.
+/// How long the connection of a revoked worker is kept, only for its answer that everything it ran has ended. A worker kills
+/// within 10 s.
 const ANSWER: Duration = Duration::from_secs(15);
 /// Before the connection of a session that was replaced is closed: the newer one may be on it, and is noted a moment later.
 const PARTING: Duration = Duration::from_secs(1);

@@ -23,6 +23,14 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
+    /// Counts a credential that was refused. A disk that is full refuses for a reason of the master's own.
+    fn counted<T>(&self, login: Result<T, Refusal>) -> Result<T, Refusal> {
+        if login.as_ref().is_err_and(|refusal| refusal.code != RefusalCode::Unavailable) {
+            self.access.driver().meter().note_refused_login();
+        }
+        login
+    }
+
     /// The grant that a token and a key name.
     async fn row_of(&self, token: [u8; 32], peer: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
         match self.access.grant_of(token, peer).await? {
@@ -50,7 +58,7 @@ impl gateway::Server for Gateway {
         let version = accept!(results, common_version(versions.get_min(), versions.get_max()));
         let token = digest(limits::data(params.get_token(), &TOKEN)?);
         let peer = self.peer;
-        let row = accept!(results, self.row_of(token, peer).await);
+        let row = accept!(results, self.counted(self.row_of(token, peer).await));
         accept!(results, self.access.admit(&self.connection, &row));
         let mut results = results.get();
         results.set_version(version);
@@ -77,7 +85,8 @@ impl gateway::Server for Gateway {
             );
         };
         let token = digest(token);
-        let row = accept!(results, self.access.driver().call(|it, now| it.redeem(now, join, token, peer)).await);
+        let redeemed = self.access.driver().call(|it, now| it.redeem(now, join, token, peer)).await;
+        let row = accept!(results, self.counted(redeemed));
         let mut results = results.get();
         results.set_grant(row.id.0);
         results.set_name(&row.name);

@@ -42,7 +42,7 @@ pub(super) struct GatewayAccess {
     live: Rc<LiveObjects>,
     policy: Rc<CurrentPolicy>,
     writes: Rc<WriteHealth>,
-    /// Where browsers reach the pages. Unset: nowhere.
+    /// The address where browsers reach the pages. Unset: nowhere.
     pages: OnceCell<String>,
     viewer: Rc<ViewerAccess>,
     submitter: Rc<SubmitterAccess>,
@@ -143,7 +143,7 @@ impl GatewayAccess {
         self.viewer.repositories().iter().map(ViewedRepository::measured).collect()
     }
 
-    /// Counts a connection as one of a grant's, of which the policy allows so many.
+    /// Counts a connection as one of its grant's. The policy says how many a grant may have.
     pub(super) fn admit(&self, connection: &Connection, row: &GrantRow) -> Result<(), Refusal> {
         connection.sit(&self.live.seats, account_of(row), self.policy().connections)?;
         connection.add_grant(row.id);

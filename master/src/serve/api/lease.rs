@@ -203,8 +203,9 @@ impl lease::Server for LeaseCapability {
     }
 }
 
-/// Lets nothing pass before the lease was accepted but `accept` itself. `source` passes on a full disk as well, and waits by
-/// its own refusal: there the acceptance waits too, and workers that asked for both at once take no exception for an answer.
+/// Lets nothing pass before the lease was accepted but `accept` itself. On a full disk `source` passes as well, and its own
+/// refusal says that it waits: the acceptance waits there too. A worker that asked for both at once would take an exception for
+/// the answer.
 fn opens_with_accept(access: &Rc<WorkerAccess>, token: LeaseToken) -> impl Fn(u64, u16) -> capnp::Result<()> + 'static {
     let access = Rc::downgrade(access);
     move |interface, method| {

@@ -28,7 +28,7 @@ pub struct LiveObjects {
 
 struct LiveSession {
     grant: GrantId,
-    /// Behind every gate, so that a worker can be told that its grant is over.
+    /// The worker's own object behind every gate, so that it can hear that its grant is over.
     worker: worker::Client,
     gate: Gate,
     connection: Weak<Connection>,

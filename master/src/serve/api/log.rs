@@ -19,7 +19,7 @@ pub(super) struct Reader {
     pub(super) served: Rc<Served>,
     pub(super) key: StepKey,
     pub(super) grip: Rc<Grip>,
-    /// In whose turns it reads.
+    /// The principal in whose turns the log is read.
     pub(super) principal: Principal,
 }
 

@@ -1,4 +1,4 @@
-//! The state of the whole in numbers, as those want it who watch a master: a look at what is known, and nothing is asked of anybody.
+//! The state of the whole in numbers, for those who watch a master. It only looks at what is known, and asks nobody.
 
 use super::gateway_access::GatewayAccess;
 pub use super::viewer_access::MeasuredRepository;
@@ -26,14 +26,16 @@ pub struct Measured {
     pub unplaceable: u64,
     /// Workers by the word for their state.
     pub workers: BTreeMap<&'static str, u64>,
-    /// Slots of connected workers by pool, and those in use. A worker of two pools counts in both.
-    pub slots: BTreeMap<String, (u64, u64)>,
+    /// Slots of connected workers, and those in use.
+    pub slots: (u64, u64),
+    /// The same by pool. A worker of two pools counts in both.
+    pub slots_by_pool: BTreeMap<String, (u64, u64)>,
     pub repositories: Vec<MeasuredRepository>,
     /// Notices that could not be handed over lately, by channel: how many reporters are in trouble.
     pub notices_failing: u64,
     /// Notices that were given up lately.
     pub notices_given_up: u64,
-    /// Where the state lies, so that its disk can be asked on another thread.
+    /// The directory of the state, so that its disk can be asked on another thread.
     pub state: std::path::PathBuf,
     pub log_bytes: Option<u64>,
     pub blob_bytes: Option<u64>,
@@ -57,7 +59,8 @@ impl Measured {
                 oldest_queued: queue.iter().map(|queued| queued.since).min(),
                 unplaceable: number(queue.iter().filter(|queued| is_unplaceable(queued)).count()),
                 workers: by_state(&workers),
-                slots: by_pool(&workers),
+                slots: slots_of(workers.iter().filter(|worker| worker.connected)),
+                slots_by_pool: by_pool(&workers),
                 repositories: access.measured_repositories(),
                 notices_failing: number(config_facts.reporters().filter(|health| health.trouble().is_some()).count()),
                 notices_given_up: number(
@@ -93,15 +96,17 @@ fn by_state(workers: &[WorkerStatus]) -> BTreeMap<&'static str, u64> {
 }
 
 fn by_pool(workers: &[WorkerStatus]) -> BTreeMap<String, (u64, u64)> {
-    let mut pools: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut pools: BTreeMap<String, Vec<&WorkerStatus>> = BTreeMap::new();
     for worker in workers.iter().filter(|worker| worker.connected) {
-        for pool in &worker.pools {
-            let (slots, used) = pools.entry(pool.clone()).or_default();
-            *slots += u64::from(worker.description.total.slots);
-            *used += number(worker.running.len());
-        }
+        worker.pools.iter().for_each(|pool| pools.entry(pool.clone()).or_default().push(worker));
     }
-    pools
+    pools.into_iter().map(|(pool, workers)| (pool, slots_of(workers.into_iter()))).collect()
+}
+
+fn slots_of<'a>(workers: impl Iterator<Item = &'a WorkerStatus>) -> (u64, u64) {
+    workers.fold((0, 0), |(slots, used), worker| {
+        (slots + u64::from(worker.description.total.slots), used + number(worker.running.len()))
+    })
 }
 
 fn number(count: usize) -> u64 {

@@ -27,6 +27,7 @@ mod effects;
 mod event;
 mod examine;
 mod explain;
+mod failed_tests;
 mod gateway;
 mod gateway_access;
 mod lease;
@@ -46,6 +47,7 @@ mod sink;
 mod source;
 mod submitter;
 mod submitter_access;
+mod test_view;
 mod view;
 mod viewer;
 mod viewer_access;
@@ -120,7 +122,7 @@ impl Api {
         Door::new(self.gateway.clone())
     }
 
-    /// Where browsers reach the pages. None: nowhere.
+    /// The address where browsers reach the pages. None: nowhere.
     pub fn pages(&self) -> Option<&str> {
         self.gateway.pages()
     }
@@ -152,19 +154,19 @@ impl Api {
     }
 }
 
-/// Whose authority an object carries.
+/// The holder of a grant, whose authority an object carries.
 #[derive(Clone, Debug)]
 pub struct Holder {
     pub grant: GrantId,
     pub kind: GrantKind,
     pub name: String,
     pub what: What,
-    /// In whose turns it is served.
+    /// The principal in whose turns the holder is served.
     pub principal: Principal,
 }
 
 impl Holder {
-    /// Who holds a grant.
+    /// The holder of a grant, from its row.
     fn of(row: GrantRow) -> Holder {
         let principal = Principal::of(&row);
         Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what, principal }
@@ -207,7 +209,7 @@ impl Holder {
     }
 }
 
-/// The same words for what does not exist and for what the grant does not name: which it is, is not told.
+/// A project that does not exist and one that the grant does not name get the same text. So a caller cannot probe for names.
 fn no_project(project: &str) -> Refusal {
     Refusal::new(RefusalCode::NotFound, format!("no project `{project}` that this grant may see"))
         .help("`guild project list` shows those")

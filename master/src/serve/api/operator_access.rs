@@ -48,7 +48,7 @@ impl OperatorAccess {
         &self.driver
     }
 
-    /// By what a worker knows that it talks with this master.
+    /// The fingerprint by which a worker knows that it talks with this master.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }

@@ -83,6 +83,7 @@ impl step_report::Server for StepReport {
             time: wire::read_time(params.get_time()),
             log_size: params.get_log_size(),
             log_hash: limits::data(params.get_log_hash(), &LOG_HASH)?.to_vec(),
+            tests: None,
         };
         let begun = finished(&self.access, self.token, self.step, end);
         accept!(results, settled(&self.access, begun).await);

@@ -1,26 +1,30 @@
-//! How large rows are as people see them, and what gives way where they do not fit into one answer: first the length of
-//! reasons, then the steps of the last jobs. Nothing that one peer wrote may keep an answer from another.
+//! How large rows are as people see them, and what gives way where they do not fit into one answer. First it is the names of
+//! failing tests, then the length of reasons, then the steps of the last jobs. Nothing that one peer wrote may keep an answer from
+//! another.
 
 use super::detail::JobDetail;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow};
 use crate::explain::{Candidate, QueueStatus, WorkerStatus};
 use schema::limits::{
     self, ADDRESS, ANSWER_BYTES, ATTEMPTS, CANDIDATE_JOBS, JOB_VIEW, LABELS, LABELS_IN_FORCE, PATTERNS, POOLS, RUNNING,
-    STEP_VIEW, TIERS, WORD, text_bytes,
+    STEP_VIEW, TESTS_VIEW, TIERS, WORD, text_bytes,
 };
-use schema::values::{Exit, TierName, TierProbe, Time};
+use schema::values::{Exit, TestsReported, TierName, TierProbe, Time};
 use std::borrow::Cow;
 
-/// The most jobs of one worker that are named: enough to see what it does, and a worker with many slots stays one row of a list.
+/// The most jobs of one worker that are named. It is enough to see what the worker does, and a worker with many slots stays one
+/// row of a list.
 pub(super) const RUNNING_SHOWN: usize = RUNNING.most;
 /// The most jobs that are named of one worker in an explanation, which shows up to 20 workers.
 pub(super) const CANDIDATE_SHOWN: usize = CANDIDATE_JOBS.most;
-/// The most bytes of attempts in an explanation: those of some 200 with the longest reasons.
+/// The most bytes of attempts in an explanation, which hold some 200 attempts with the longest reasons.
 const ATTEMPTS_BYTES: usize = 1 << 20;
 /// The most bytes of each list of a worker, of which it has five: a sixth is left for its texts. Only older masters let it have
 /// more.
 const WORKER_LIST_BYTES: usize = ANSWER_BYTES / 6;
-/// Of a build, a worker, a waiting job and an attempt: their numbers and pointers, with room for what is added to them.
+/// How many failing tests of each step are named where not all have room, one number after the other.
+const FAILING_NAMED: [usize; 3] = [5, 1, 0];
+/// The size of a row of a list in an answer: its numbers and pointers, with room for what is added to them.
 const ROW: usize = 40 * WORD;
 
 /// A build without its jobs.
@@ -105,12 +109,15 @@ pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>)
     attempts.drain(..attempts.len() - kept);
 }
 
-/// Makes the jobs of a build fit into so many bytes, and answers how many they have, which are never more. Where they have no
-/// room even without their steps, none is left.
+/// Makes the jobs of a build fit into `most` bytes, and answers how many bytes they have, which are never more. Where they have
+/// no room even without their steps, none is left.
 pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
-    let whole: usize = jobs.iter().map(bytes).sum();
-    if whole <= most {
-        return whole;
+    for named in FAILING_NAMED {
+        let whole: usize = jobs.iter().map(bytes).sum();
+        if whole <= most {
+            return whole;
+        }
+        name_failing(jobs, named);
     }
     let mut fixed: usize = jobs.iter().map(fixed_bytes).sum();
     for job in jobs.iter_mut().rev() {
@@ -127,8 +134,14 @@ pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
     jobs.iter().map(bytes).sum()
 }
 
+/// Names at most so many failing tests of each step.
+fn name_failing(jobs: &mut [JobDetail], most: usize) {
+    let steps = jobs.iter_mut().flat_map(|job| &mut job.steps);
+    steps.filter_map(|step| step.tests.as_mut()).for_each(|tests| tests.failing.truncate(most));
+}
+
 /// Makes the jobs of several builds fit into one answer, and answers how many of the builds do. The smallest builds are shown
-/// whole, so that a large one of one project leaves room for those of the others.
+/// whole, so that a large build of one project leaves room for the builds of the others.
 pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
     let rows = builds.iter().map(|(row, _)| build_bytes(row, &row.diagnosis));
     let shown = limits::page(rows);
@@ -147,7 +160,7 @@ fn bytes(job: &JobDetail) -> usize {
     fixed_bytes(job) + words_of(job).map(beyond_first).sum::<usize>()
 }
 
-/// One job with its words cut to nothing: each of them still has the word of its final zero.
+/// The size of one job whose texts are cut to nothing. Each text still has the word of its final zero.
 fn fixed_bytes(job: &JobDetail) -> usize {
     let row = &job.row;
     let isolation = row.isolation.as_ref().map_or("", TierName::word);
@@ -164,7 +177,12 @@ fn fixed_bytes(job: &JobDetail) -> usize {
 
 fn fixed_step(step: &crate::decide::coordinator::record::StepRow) -> usize {
     let lost = if matches!(step.exit, Exit::Lost(_)) { WORD } else { 0 };
-    STEP_VIEW + 2 * WORD + text_bytes(&step.name) + lost
+    STEP_VIEW + 2 * WORD + text_bytes(&step.name) + lost + step.tests.as_ref().map_or(0, tests_bytes)
+}
+
+/// What the reports of a step say, with its trouble cut to nothing.
+fn tests_bytes(tests: &TestsReported) -> usize {
+    TESTS_VIEW + WORD + tests.failing.iter().map(|name| text_bytes(name)).sum::<usize>()
 }
 
 /// What a text has beyond its pointer and its first word of 8 bytes, which an empty one has too.
@@ -172,17 +190,18 @@ fn beyond_first(length: usize) -> usize {
     length / WORD * WORD
 }
 
-/// The lengths of the words that may be cut: why the job ended or waits, and how its steps were lost.
+/// The lengths of the words that may be cut: why the job ended or waits, how its steps were lost, and what their reports lack.
 fn words_of(job: &JobDetail) -> impl Iterator<Item = usize> {
     let reason = if job.waits.is_empty() { job.row.reason.len() } else { job.waits.len() };
     let lost = job.steps.iter().filter_map(|step| match &step.exit {
         Exit::Lost(why) => Some(why.len()),
         Exit::None | Exit::Code(_) | Exit::Signal(_) | Exit::Timeout | Exit::Idle => None,
     });
-    std::iter::once(reason).chain(lost)
+    let trouble = job.steps.iter().filter_map(|step| step.tests.as_ref()).map(|tests| tests.trouble.len());
+    std::iter::once(reason).chain(lost).chain(trouble)
 }
 
-/// Cuts the longest words, so that all of them have at most so many bytes beyond what empty ones have.
+/// Cuts the longest texts, so that all of them together have at most `room` bytes beyond what empty ones have.
 fn cut_words(jobs: &mut [JobDetail], room: usize) {
     let mut lengths: Vec<usize> = jobs.iter().flat_map(words_of).collect();
     lengths.sort_unstable();
@@ -198,6 +217,9 @@ fn cut_words(jobs: &mut [JobDetail], room: usize) {
         for step in &mut job.steps {
             if let Exit::Lost(why) = &mut step.exit {
                 cut(why);
+            }
+            if let Some(tests) = &mut step.tests {
+                cut(&mut tests.trouble);
             }
         }
     }

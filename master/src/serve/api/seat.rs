@@ -12,7 +12,7 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(super) struct ConnectionCounts(Rc<RefCell<BTreeMap<GrantId, Account>>>);
 
-/// What one grant has.
+/// What the connections of one grant have.
 struct Account {
     connections: usize,
     budget: Budget,

@@ -20,7 +20,7 @@ const PACKS: Bounds = Bounds { in_all: PACKS_ALL.count(), each: PACKS_EACH.count
 /// grant stand before it; in all there is room for those that wait for a silent one.
 const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
 
-/// The queues.
+/// The queues in which holders wait for costly answers.
 pub(super) struct Served {
     answers: TurnQueue<Principal>,
     files: TurnQueue<Principal>,

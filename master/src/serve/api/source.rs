@@ -23,10 +23,10 @@ const HELD_MAX: usize = PACKS_HELD.count();
 
 /// The packs of one lease.
 pub(super) struct LeasePacks {
-    /// Of whoever makes one.
+    /// The permit of whoever makes a pack.
     making: Semaphore,
     held: Cell<usize>,
-    /// In whose turns they are made and read.
+    /// The principal in whose turns the packs are made and read.
     principal: Principal,
 }
 

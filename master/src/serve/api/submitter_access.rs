@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 /// What the objects share that ask for builds or tell of changes: commands, and repositories that are fetched for them.
 pub(super) struct SubmitterAccess {
-    /// For what they made, which they may look at.
+    /// Access to the builds that they made, which they may look at.
     viewer: Rc<ViewerAccess>,
     driver: Rc<Driver>,
     repositories: Rc<Repositories>,

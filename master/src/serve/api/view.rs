@@ -51,7 +51,7 @@ pub(super) fn write_grant(mut to: grant::Builder<'_>, row: &GrantRow) {
     to.set_reason(REVOCATION.cut(&row.reason));
 }
 
-/// As many as the list has room for.
+/// Writes as many workers as the list has room for.
 pub(super) fn write_workers(mut list: struct_list::Builder<'_, worker_view::Owned>, workers: &[WorkerStatus]) {
     for (index, worker) in (0..list.len()).zip(workers) {
         write_worker(list.reborrow().get(index), worker);
@@ -116,6 +116,9 @@ fn write_step(mut to: step_view::Builder<'_>, row: &StepRow) {
     to.set_started(maybe(row.started));
     to.set_finished(maybe(row.finished));
     to.set_log_size(row.log_size);
+    if let Some(tests) = &row.tests {
+        wire::write_tests(to.init_tests(), tests);
+    }
 }
 
 fn retried(cause: &BuildCause) -> u32 {

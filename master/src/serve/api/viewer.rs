@@ -6,19 +6,20 @@ use super::cron::{cron_bytes, write_cron};
 use super::detail::{JobDetail, detail};
 use super::event::Subscriber;
 use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker, worker_bytes};
+use super::test_view;
 use super::view::{write_build, write_jobs, write_queue_item, write_workers};
 use super::viewer_access::{ViewedRepository, ViewerAccess};
-use super::{Holder, broken, no_build, no_project, refuse};
+use super::{Holder, accept, broken, no_build, no_project, refuse};
 use crate::decide::coordinator::record::BuildRow;
 use crate::explain::Explainer;
 use crate::keep::store::BuildFilter;
 use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, ROWS_TOLD, WORKER};
 use schema::perspective_capnp::viewer;
-use schema::values::Filter;
+use schema::values::{Filter, Refusal, RefusalCode};
 use schema::wire;
 use std::rc::Rc;
 
-/// Most builds in one answer.
+/// The most builds in one answer.
 const BUILDS_MAX: u32 = ROWS_TOLD.most as u32;
 
 pub(super) struct Viewer {
@@ -165,6 +166,42 @@ impl viewer::Server for Viewer {
         results.get().set_more(shown < rows.len());
         let mut list = results.get().init_crons(wire::length(shown));
         (0..).zip(&rows[..shown]).for_each(|(index, row)| write_cron(list.reborrow().get(index), row));
+        Ok(())
+    }
+
+    async fn tests(
+        self: Rc<Self>,
+        params: viewer::TestsParams,
+        mut results: viewer::TestsResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let repository = self.access.repository(&project).filter(|_| self.holder.what.sees(&project));
+        let Some(repository) = repository else { refuse!(results, no_project(&project)) };
+        let filter = accept!(results, test_view::filter(&self.access, &self.holder, &repository, params).await?);
+        let page = self.access.history(&self.holder).tests_of_ref(filter).await.map_err(broken)?;
+        let mut to = results.get();
+        to.set_count(page.count);
+        test_view::write_lines(to.init_tests(wire::length(page.lines.len())), &page.lines);
+        Ok(())
+    }
+
+    async fn test(self: Rc<Self>, params: viewer::TestParams, mut results: viewer::TestResults) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
+        if !self.holder.what.sees(&project) || self.access.repository(&project).is_none() {
+            refuse!(results, no_project(&project));
+        }
+        // people count from 1
+        let found = match number.checked_sub(1) {
+            Some(number) => self.access.history(&self.holder).test_history(&project, number).await.map_err(broken)?,
+            None => None,
+        };
+        let missing = || Refusal::new(RefusalCode::NotFound, format!("{project} has no test number {number}"));
+        let found = accept!(results, found.ok_or_else(missing));
+        let mut to = results.get();
+        test_view::write_name(to.reborrow().init_test(), found.number, &found.name);
+        test_view::write_lanes(to.init_lanes(wire::length(found.lanes.len())), &found.lanes);
         Ok(())
     }
 

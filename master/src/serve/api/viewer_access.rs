@@ -1,4 +1,4 @@
-//! What the objects of those who look share, and nothing that commands.
+//! What the objects of viewers share. Nothing of it commands.
 
 use super::blob::BlobBytes;
 use super::live::LiveObjects;
@@ -22,7 +22,7 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{Cursor, Refusal, Time};
 use std::rc::Rc;
 
-/// What the objects of those who look share: the state, history, events and logs. Each read is made in the turns of its holder.
+/// What the objects of viewers share: the state, history, events and logs. Each read is made in the turns of its holder.
 pub(super) struct ViewerAccess {
     state: StateReader,
     readers: Readers,
@@ -32,7 +32,7 @@ pub(super) struct ViewerAccess {
     served: Rc<Served>,
     repositories: Rc<Repositories>,
     live: Rc<LiveObjects>,
-    /// Of the key of this master, where the events happen that it tells.
+    /// The fingerprint of this master, where the events happen that it tells.
     origin: Fingerprint,
     incarnation: u64,
 }
@@ -97,6 +97,21 @@ impl ViewerAccess {
         let (blobs, served) = (self.blobs.clone(), self.served.clone());
         let reader = Rc::new(blobs.reader(seal));
         capnp_rpc::new_client(BlobBytes { blobs, served, reader, principal: holder.principal })
+    }
+
+    /// What is made of all bytes of a blob, on a thread of its own and in the holder's turn. None: the blob is gone.
+    pub(super) async fn whole_blob<T: Send + 'static>(
+        &self,
+        holder: &Holder,
+        seal: Seal,
+        make: impl FnOnce(Vec<u8>) -> T + Send + 'static,
+    ) -> capnp::Result<Option<T>> {
+        let blobs = self.blobs.clone();
+        let reading = async move {
+            let bytes = blobs.whole(seal).await.ok()?;
+            tokio::task::spawn_blocking(move || make(bytes)).await.ok()
+        };
+        self.served.file(holder.principal, reading).await
     }
 
     /// The gate of a holder, where something was given out through it.

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 /// How long an earlier process of the same key may take to say that it is still there.
 const CLONE_PING: Duration = Duration::from_secs(3);
-/// An answer to `take` holds so many offers beyond the first, and none once its plans are this large, in bytes, about: all of
-/// them are to be accepted in time, also over a slow link.
+/// The most offers that an answer to `take` holds beyond the first, and the size of their plans, in bytes, at which it ends. All
+/// of them must be accepted in time, also over a slow link.
 const FURTHER_MAX: usize = OFFERS.most;
 const FURTHER_BYTES: usize = 64 << 10;
 
@@ -115,7 +115,7 @@ struct SessionCapability {
     access: Rc<WorkerAccess>,
     worker: String,
     id: SessionId,
-    /// Those of leases are below it: on the next session they are held anew.
+    /// The gate of the session. The gates of its leases are below it: on the next session they are held anew.
     gate: Gate,
     taking: Cell<bool>,
 }

@@ -20,14 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 /// How often one who waits for a place looks whether another has fallen silent.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How often one whose request is worked on is looked at again.
+/// How often a guest whose request is worked on is looked at again.
 const WHILE_AT_WORK: Duration = Duration::from_secs(1);
 
 /// Gives places out and takes them back.
 pub(crate) struct Doorkeeper {
     begun: Instant,
     state: Mutex<PlacesState>,
-    /// Somebody left.
+    /// Wakes who waits when a guest has left.
     left: Notify,
     /// It became crowded, or no longer is: what is waited for ends at another time.
     turned: Notify,
@@ -115,7 +115,7 @@ impl Doorkeeper {
 }
 
 impl Place {
-    /// From now on this is waited for, for so long.
+    /// The guest must now do something within the given time.
     pub(crate) fn want(&self, patience: Patience) {
         let now = self.keeper.now();
         self.keeper.change(|places| places.want(now, self.id, patience));

@@ -16,10 +16,10 @@ const LULL_GRACE: Duration = Duration::from_secs(1);
 const FIRST_LULL: Duration = Duration::from_millis(250);
 /// So long it is from each guest that got what it came for: logins of a crowd follow each other faster.
 const LULL: Duration = Duration::from_millis(100);
-/// Between two looks of who waits for a place no more than this counts: when a machine is so slow that they are rarer, its
-/// guests are not silent but served late.
+/// At most this much of the time between two looks counts for a guest that waits for a place. Where a machine is so slow that
+/// looks are rarer, its guests are not silent but served late.
 const LOOK: Duration = Duration::from_millis(20);
-/// A shortage that comes so long after the one before is another one.
+/// How long after a shortage another one counts as a new one.
 const SHORTAGE: Duration = Duration::from_secs(10);
 
 /// How many may be there at once.
@@ -30,7 +30,7 @@ pub(crate) struct Capacity {
     pub(crate) per_address: usize,
 }
 
-/// For how long something of a guest is waited for.
+/// How long a guest may take for something.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) calm: Duration,
@@ -38,28 +38,28 @@ pub(crate) struct Patience {
     pub(crate) crowded: Duration,
 }
 
-/// What becomes of one who comes.
+/// What becomes of a guest who comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Enters(u64),
-    /// The other must go.
+    /// The guest gets a place, for which another guest must go.
     Replaces {
         id: u64,
         other: u64,
     },
-    /// Nobody is silent: one may be soon.
+    /// Nobody is silent, so the guest waits until somebody is.
     Waits,
     TurnedAway,
 }
 
-/// All guests. Times are since any beginning.
+/// All guests and their places. Times are counted from any beginning. Times are since any beginning.
 #[derive(Debug)]
 pub(crate) struct Places {
     bounds: Capacity,
     last: u64,
-    /// By the order in which they came.
+    /// The guests, by the order in which they came.
     guests: BTreeMap<u64, Guest>,
-    /// When one came last for whom there was no place.
+    /// When a guest came last for whom there was no place.
     short: Option<Duration>,
     lull_end: Duration,
 }
@@ -68,15 +68,15 @@ pub(crate) struct Places {
 struct Guest {
     from: Neighbour,
     has_spoken: bool,
-    /// It is the guest's turn: nothing of ours is to be done for it.
+    /// Whether it is the guest's turn, so that nothing of ours is to be done for it.
     is_awaited: bool,
-    /// Requests of it that are worked on.
+    /// How many requests of the guest are worked on.
     requests: usize,
-    /// When it came, spoke first, or got on last.
+    /// When the guest came, spoke first, or got on last.
     since: Duration,
     /// The same, later by what does not count.
     graced: Duration,
-    /// For how long it is waited for.
+    /// How long the guest may take for what it does now.
     patience: Option<Patience>,
 }
 
@@ -112,7 +112,7 @@ impl Places {
         self.guests.values_mut().for_each(|guest| guest.graced = now.min(guest.graced + late));
     }
 
-    /// It got what it came for, and leaves.
+    /// The guest got what it came for, and leaves.
     pub(crate) fn served(&mut self, now: Duration, id: u64) {
         if self.guests.remove(&id).is_some() {
             self.lull_end = self.lull_end.max(now + LULL);
@@ -123,7 +123,7 @@ impl Places {
         self.guests.remove(&id);
     }
 
-    /// Bytes of it came.
+    /// Bytes of this guest came.
     pub(crate) fn heard(&mut self, now: Duration, id: u64) {
         let Some(guest) = self.guests.get_mut(&id) else { return };
         guest.is_awaited = false;
@@ -133,7 +133,7 @@ impl Places {
         }
     }
 
-    /// It is its turn to say or to take something.
+    /// It is the guest's turn to say or to take something.
     pub(crate) fn awaits(&mut self, id: u64) {
         if let Some(guest) = self.guests.get_mut(&id) {
             guest.is_awaited = true;
@@ -163,7 +163,7 @@ impl Places {
         }
     }
 
-    /// A stage begins, for which it has so long.
+    /// A stage begins, which may last for at most this long.
     pub(crate) fn want(&mut self, now: Duration, id: u64, patience: Patience) {
         if let Some(guest) = self.guests.get_mut(&id) {
             guest.patience = Some(patience);
@@ -195,7 +195,7 @@ impl Places {
         self.guests.values().filter(|guest| guest.from == from).count()
     }
 
-    /// The oldest of the silent ones.
+    /// The oldest guest that is silent.
     fn silent(&self, now: Duration, of: impl Fn(&Guest) -> bool) -> Option<u64> {
         self.guests.iter().find(|(_, guest)| self.is_silent(guest, now) && of(guest)).map(|(id, _)| *id)
     }

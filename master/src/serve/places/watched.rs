@@ -19,7 +19,7 @@ impl<S> Watched<S> {
         Watched { stream, place: Arc::downgrade(place), may_take_its_time: false }
     }
 
-    /// Where answers are long: a guest that takes them is not silent.
+    /// The stream of a guest that takes long answers, which counts as no silence.
     pub(crate) fn of_a_reader(stream: S, place: &Arc<Place>) -> Watched<S> {
         Watched { may_take_its_time: true, ..Watched::new(stream, place) }
     }

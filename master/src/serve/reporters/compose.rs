@@ -8,6 +8,7 @@ use super::notice::{self, Author, CommitResult, Notice, NoticeCommit, NoticeJob,
 use super::reproduce;
 use super::told::Branch;
 use crate::decide::coordinator::record::{BuildRow, StepKey, StepRow, Transition};
+use crate::explain::{Suspect, suspects};
 use crate::keep::mirror::{Authored, CommitRange, Person};
 use schema::values::{Outcome, Plan, ShortRef};
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ pub(super) async fn compose(
 ) -> Result<Option<Notice>, String> {
     let Some(shown) = access.reads.build(branch.project, news.at.build).await? else { return Ok(None) };
     let range = range(access, branch, news, &shown.row).await?;
-    let commits: Vec<NoticeCommit> = range.commits.into_iter().map(told).collect();
+    let commits: Vec<NoticeCommit> = suspects(range.commits).into_iter().map(told).collect();
     let jobs = jobs(access, branch, news, &shown).await?;
     let Some(first) = jobs.first().cloned() else { return Ok(None) };
     Ok(Some(Notice {
@@ -165,11 +166,12 @@ fn from_build(build: &BuildRow, commit: &str) -> CommitRange {
         author,
         time: build.created,
         subject: build.subject.clone(),
+        ..Authored::default()
     };
     CommitRange { commits: vec![commit], left_out: 0 }
 }
 
-fn told(commit: Authored) -> NoticeCommit {
+fn told(Suspect { commit, undone_with }: Suspect) -> NoticeCommit {
     let person = |it: Person| Author { name: it.name, email: it.email };
     NoticeCommit {
         commit: commit.revision,
@@ -177,6 +179,8 @@ fn told(commit: Authored) -> NoticeCommit {
         subject: commit.subject,
         time: commit.time,
         committer: person(commit.committer),
+        co_authors: commit.co_authors.into_iter().map(person).collect(),
+        undone_with,
     }
 }
 
@@ -204,7 +208,10 @@ async fn failure(
 fn told_step(step: StepRow, plan: Option<&Plan>, job: &str) -> NoticeStep {
     let planned = plan.and_then(|plan| plan.jobs.iter().find(|it| it.name == job));
     let command = planned.and_then(|job| job.steps.get(usize::from(step.key.step))).map(reproduce::command);
+    let tests = step.tests.unwrap_or_default();
     NoticeStep {
+        failing_test_count: tests.counts.bad(),
+        failing_tests: tests.failing,
         number: u32::from(step.key.step) + 1,
         name: step.name,
         exit: step.exit.to_string(),

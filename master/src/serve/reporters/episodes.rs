@@ -1,5 +1,5 @@
-//! When a branch turned red, and when it was good again. Pure: the results of its lanes and what was told go in, and what
-//! is to be told next comes out; the time is an argument.
+//! When a branch turned red, and when it was good again. It is pure: the results of its lanes and what was told go in, and what
+//! is to be told next comes out. The time is an argument.
 //!
 //! Results are read in the order of the updates of the ref, so it does not matter which build finishes first. A branch is
 //! red at an update where a lane that counts is bad. A red range begins at the first such update, and ends at the first
@@ -64,7 +64,7 @@ pub struct Said {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewsLane {
     pub job: String,
-    /// Where it began to fail.
+    /// The place where the lane began to fail.
     pub since: Spot,
     /// The newest good result before that; of a failure only.
     pub last_good: Option<Mark>,
@@ -95,7 +95,7 @@ pub enum Next {
     Add(News),
 }
 
-/// Decides what comes next. Nothing is told of a failure from before `born`.
+/// Decides what comes next. A failure from before `born` is not told.
 pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next {
     let record = ToldSummary::of(view, told);
     let course = Course::of(view, &record);
@@ -107,7 +107,7 @@ pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next
 
 /// What the told rows come to.
 struct ToldSummary<'a> {
-    /// Of each lane that was told as failing and not as good again, the newest row; in the order of time.
+    /// The newest row of each lane that was told as failing and not as good again, in the order of time.
     open: Vec<&'a Said>,
     /// Lanes that were red before the branch began.
     inherited: BTreeSet<&'a str>,
@@ -115,7 +115,7 @@ struct ToldSummary<'a> {
     until: u32,
     /// When the newest fix was told.
     fixed: Time,
-    /// Of each lane the newest row.
+    /// The newest row of each lane.
     last: BTreeMap<&'a str, &'a Said>,
 }
 
@@ -148,7 +148,8 @@ impl<'a> ToldSummary<'a> {
     }
 }
 
-/// Version 0.1 told each lane by itself, and never told the end of one that went out of the plan: it is no news any more.
+/// Version 0.1 told each lane by itself, and never told the end of a lane that went out of the plan. Such a row is no news any
+/// more.
 fn is_left_over(view: &ObservedBranch, row: &ToldRow) -> bool {
     let counts = view.lanes.iter().any(|(job, _)| *job == row.job);
     !counts && row.notice == notice::id(&row.project, &row.ref_name, &row.job, row.turn, &row.revision)
@@ -196,7 +197,7 @@ impl<'a> Course<'a> {
         Course { lanes: lanes.collect() }
     }
 
-    /// Without the failures that were over when the newest fix was told.
+    /// The course without the failures that were over when the newest fix was told.
     fn after(mut self, record: &ToldSummary<'_>) -> Course<'a> {
         let is_over = |point: &Point| point.spot.update <= record.until && point.finished <= record.fixed;
         let points = self.lanes.iter_mut().flat_map(|(_, points)| points);
@@ -218,7 +219,7 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// In the order of updates.
+    /// The ranges in which a lane was red, in the order of updates.
     fn ranges(&self) -> Vec<RedRange> {
         let mut ranges: Vec<RedRange> = Vec::new();
         for update in self.updates() {
@@ -248,8 +249,8 @@ impl<'a> Course<'a> {
         Some(ended.after(PATIENCE)).filter(|ready| is_held && *ready > now)
     }
 
-    /// Whether an unfinished build could change what happened at an update: it is of the same update, or has a lane of
-    /// which nothing is known in between.
+    /// Whether an unfinished build could change what happened at an update. It belongs to the same update, or has a lane of which
+    /// nothing is known in between.
     fn matters(&self, open: u32, lanes: Option<&BTreeSet<String>>, at: u32) -> bool {
         let is_between = |point: &Point| open < point.spot.update && point.spot.update < at;
         let may_have = |job: &str| lanes.is_none_or(|lanes| lanes.contains(job));
@@ -278,7 +279,7 @@ fn points(lane: &Lane) -> Vec<Point> {
     points
 }
 
-/// Nothing is told as failing: does something fail?
+/// No failure was told: does something fail?
 fn failing(view: &ObservedBranch, course: Course<'_>, record: &ToldSummary<'_>, (born, now): (Time, Time)) -> Next {
     for range in course.ranges() {
         let first = course.bad(RedRange { start: range.start, end: Some(range.start + 1) });
@@ -311,7 +312,7 @@ fn good_before(lane: &Lane, update: u32) -> Option<Mark> {
     found.map(mark).or_else(|| lane.earlier.last_good.clone())
 }
 
-/// A failure is told: did more lanes fail, and is it over?
+/// A failure was told: did more lanes fail, and is it over?
 fn goes_on(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, now: Time) -> Next {
     let (Some(first), Some(newest)) = (record.open.first(), record.open.iter().max_by_key(|said| said.update)) else {
         return Next::Nothing;
@@ -374,8 +375,8 @@ fn told_range(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'
     }
 }
 
-/// Whether a range that was told goes on in a later one: that was red already when the good result came, which moved only
-/// the beginning.
+/// Whether a range that was told goes on in a later one. The later one was red already when the good result came, which moved
+/// only the beginning.
 fn is_same(course: &Course<'_>, good: &Point, later: RedRange, update: u32) -> bool {
     let known = course.bad(RedRange { start: later.start, end: Some(later.start + 1) });
     let was_red = known.iter().any(|(_, point)| point.finished <= good.finished);

@@ -19,8 +19,8 @@ pub(super) fn excerpt(bytes: &[u8], is_cut: bool) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// Without escape sequences and control characters, except for line ends and tabs. A line that was written over shows what was
-/// written last.
+/// The text without escape sequences and control characters, except for line ends and tabs. A line that was written over shows
+/// what was written last.
 pub(super) fn plain(text: &str) -> String {
     let mut rest = text.chars().peekable();
     let (mut plain, mut line) = (String::new(), 0);
@@ -45,7 +45,7 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// Behind an ESC (ECMA-48, 5.3 to 5.6).
+/// Passes over a sequence behind an ESC (ECMA-48, 5.3 to 5.6).
 fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match rest.peek() {
         Some('[') => {

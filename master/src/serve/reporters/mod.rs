@@ -1,8 +1,8 @@
 //! Reporters: tell the outside world what became of branches, each `[[notice]]` by itself. What is to be told is decided by
 //! [`episodes`] from the store's state; an event only says where to look.
 //!
-//! Something counts as told when it was handed over and that is committed: a master that is killed in between tells it again, with
-//! the same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
+//! News counts as told when it was handed over and that is committed. A master that is killed in between tells it again, with the
+//! same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
 
 mod access;
 mod channel;
@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Until the store is asked again.
+/// How long to wait until the store is asked again.
 const LATER: Duration = Duration::from_secs(10);
 
 /// All reporters of a master.

@@ -1,4 +1,4 @@
-//! A notice: what is told of one change of a branch, as JSON and as text. Pure.
+//! A notice: the news of one change of a branch, as JSON and as text. Pure.
 
 use crate::decide::coordinator::record::Transition;
 use schema::values::{ShortCommit, Time};
@@ -8,31 +8,31 @@ use std::fmt::Write as _;
 
 /// Lanes that a subject names; more make it too long for a list of mails.
 const NAMED_MAX: usize = 3;
-/// How the address of a program that commits for people begins, as that of a forge which merges.
+/// How the address of a program that commits for people begins, as a forge does that merges.
 const NO_REPLY: &str = "noreply@";
 
-/// What is told. Serialized, it is what a command gets; fields are only added.
+/// The content of a notice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Notice {
-    /// The same whenever this is told again.
+    /// The name of the notice. It stays the same when the notice is sent again.
     pub id: String,
     pub kind: Transition,
     pub project: String,
-    /// Its short name.
+    /// The short name of the branch.
     pub branch: String,
-    /// The first of `jobs`.
+    /// The first one of `jobs`.
     pub job: String,
-    /// The number of the build that showed it.
+    /// The number of the build that showed the change.
     pub build: u32,
     pub selector: String,
     /// The job's page; none where the master has no address.
     pub url: Option<String>,
     pub commit: String,
-    /// Of a new failure: the newest result of the first lane that was good; none: nothing good is known of it.
+    /// Where the failure is new: the newest result of the first lane that was good; none: nothing good is known of it.
     pub last_good: Option<CommitResult>,
-    /// Of a fix: the newest result before it that was bad.
+    /// Where it is a fix: the newest result before it that was bad.
     pub last_bad: Option<CommitResult>,
-    /// Of a fix: the id of the notice that told the failure.
+    /// Where it is a fix: the id of the notice that told the failure.
     pub fixes: Option<String>,
     /// The newest first: what `commit` has and the last good of one of the lanes, or the last bad, has not.
     pub commits: Vec<NoticeCommit>,
@@ -40,15 +40,15 @@ pub struct Notice {
     pub commits_left_out: u32,
     /// Who made the commits, and who put them there; each once.
     pub authors: Vec<Author>,
-    /// Of the first lane: the step that failed.
+    /// The step that failed in the first lane.
     pub step: Option<NoticeStep>,
-    /// The end of its log.
+    /// The end of the log of that step.
     pub log: String,
     /// The first line of the message of `commit`.
     pub commit_subject: String,
     /// Every lane that failed, in the order of the plan.
     pub jobs: Vec<NoticeJob>,
-    /// Commands for a shell.
+    /// Commands for a shell that repeat the failure.
     pub reproduce: Vec<String>,
 }
 
@@ -57,15 +57,15 @@ pub struct Notice {
 pub struct NoticeJob {
     pub job: String,
     pub selector: String,
-    /// Its page; none where the master has no address.
+    /// The address of the job's page; none where the master has no address.
     pub url: Option<String>,
-    /// Where it began to fail.
+    /// The result with which the job began to fail.
     pub since: CommitResult,
-    /// Of a new failure: the newest good result before; none: nothing good is known of it.
+    /// Where the failure is new: the newest good result before; none: nothing good is known of it.
     pub last_good: Option<CommitResult>,
-    /// The step that failed.
+    /// The step that failed, where one is known.
     pub step: Option<NoticeStep>,
-    /// The end of its log.
+    /// The end of the log of that step.
     pub log: String,
 }
 
@@ -73,7 +73,7 @@ pub struct NoticeJob {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommitResult {
     pub commit: String,
-    /// The number of the build that showed it.
+    /// The number of the build that showed the result.
     pub build: u32,
 }
 
@@ -84,26 +84,42 @@ pub struct NoticeCommit {
     pub subject: String,
     #[serde(serialize_with = "as_rfc_3339")]
     pub time: Time,
-    /// Who put it there.
+    /// Who put the commit there.
     pub committer: Author,
+    /// Whom its message names as co-authors.
+    pub co_authors: Vec<Author>,
+    /// The commit with which it makes up nothing: its revert, or what it reverts. Null: its changes are in effect.
+    pub undone_with: Option<String>,
+}
+
+impl NoticeCommit {
+    /// Who made it: its author and its co-authors, by name.
+    fn makers(&self) -> String {
+        let all = std::iter::once(&self.author).chain(&self.co_authors);
+        all.map(|author| author.name.as_str()).collect::<Vec<_>>().join(" and ")
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Author {
     pub name: String,
-    /// As the commit has it, or its `.mailmap`: it may be anything.
+    /// The address of the mail as the commit has it, or its `.mailmap`: it may be anything.
     pub email: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NoticeStep {
-    /// From 1, as selectors have it.
+    /// The number of the step, from 1, as selectors have it.
     pub number: u32,
     pub name: String,
-    /// How it ended, in words.
+    /// How the step ended, in words.
     pub exit: String,
     /// What it runs, as a shell takes it; empty where the plan is gone.
     pub command: String,
+    /// The names of the first tests that failed, at most 20; empty: its reports name none.
+    pub failing_tests: Vec<String>,
+    /// How many of the tests failed.
+    pub failing_test_count: u32,
 }
 
 /// Names a notice, whoever tells it and however often. An empty job: of a whole branch.
@@ -115,18 +131,23 @@ pub fn id(project: &str, ref_name: &str, job: &str, turn: Transition, commit: &s
     hash.finalize().to_hex()[..32].to_owned()
 }
 
-/// Each address once, in the order of the commits: who made a commit, and then who put it there.
+/// Each address once, in the order of the commits: who made a commit, and then who put it there. A commit whose changes were
+/// taken back is nobody's fault, unless all were.
 pub fn authors(commits: &[NoticeCommit]) -> Vec<Author> {
     let mut seen = BTreeSet::new();
     let is_person = |author: &&Author| !author.email.to_lowercase().starts_with(NO_REPLY);
-    let all = commits
-        .iter()
-        .flat_map(|commit| [Some(&commit.author), Some(&commit.committer).filter(is_person)].into_iter().flatten());
+    let is_effective = |commit: &&NoticeCommit| commit.undone_with.is_none();
+    let nothing_is = !commits.iter().any(|commit| is_effective(&commit));
+    let blamed = commits.iter().filter(|commit| nothing_is || is_effective(commit));
+    let all = blamed.flat_map(|commit| {
+        let committer = Some(&commit.committer).filter(is_person);
+        std::iter::once(&commit.author).chain(commit.co_authors.iter().filter(is_person)).chain(committer)
+    });
     all.filter(|author| seen.insert(author.email.to_lowercase())).cloned().collect()
 }
 
 impl Notice {
-    /// One line.
+    /// The notice in one line, as a mail's subject.
     pub fn subject(&self) -> String {
         let (jobs, at) = (self.named(), ShortCommit::of(&self.commit));
         let what = match self.kind {
@@ -136,7 +157,7 @@ impl Notice {
         format!("[{}] {what} on {}", self.project, self.branch)
     }
 
-    /// For people, in plain text.
+    /// The notice for people, in plain text.
     pub fn text(&self) -> String {
         let mut text = self.head();
         for job in &self.jobs {
@@ -154,7 +175,7 @@ impl Notice {
         text
     }
 
-    /// The first few lanes.
+    /// The first few lanes by name.
     fn named(&self) -> String {
         let names: Vec<&str> = self.jobs.iter().take(NAMED_MAX).map(|job| job.job.as_str()).collect();
         match self.jobs.len().saturating_sub(NAMED_MAX) {
@@ -163,7 +184,7 @@ impl Notice {
         }
     }
 
-    /// Where there are several, which of them.
+    /// Which of several jobs this is.
     fn of(&self, job: &NoticeJob) -> String {
         if self.jobs.len() > 1 { format!(" of {}", job.job) } else { String::new() }
     }
@@ -194,6 +215,7 @@ impl Notice {
         }
         if let Some(step) = &job.step {
             line(text, "step", &format!("{} \"{}\", {}", step.number, step.name, step.exit));
+            step.write_tests(text);
         }
         if self.kind == Transition::Fixed {
             line(
@@ -220,15 +242,38 @@ impl Notice {
         *text += &format!("\n{since}:\n\n");
         for commit in &self.commits {
             let by = match commit.committer.name == commit.author.name {
-                true => commit.author.name.clone(),
-                false => format!("{} (put there by {})", commit.author.name, commit.committer.name),
+                true => commit.makers(),
+                false => format!("{} (put there by {})", commit.makers(), commit.committer.name),
             };
-            *text += &format!("  {}  {by}  {}\n", ShortCommit::of(&commit.commit), commit.subject);
+            let undone = commit.undone_with.as_ref().map(|other| format!("  (undone: see {})", ShortCommit::of(other)));
+            let subject = &commit.subject;
+            *text += &format!("  {}  {by}  {subject}{}\n", ShortCommit::of(&commit.commit), undone.unwrap_or_default());
         }
         if self.commits_left_out > 0 {
             *text += &format!("  and {} more\n", self.commits_left_out);
         }
     }
+}
+
+impl NoticeStep {
+    /// The tests that failed, one below the other.
+    fn write_tests(&self, text: &mut String) {
+        let heads = std::iter::once("failed").chain(std::iter::repeat(""));
+        for (head, name) in heads.zip(&self.failing_tests) {
+            line(text, head, &on_one_line(name));
+        }
+        let named = u32::try_from(self.failing_tests.len()).unwrap_or(u32::MAX);
+        match (self.failing_test_count.saturating_sub(named), named) {
+            (0, _) => {}
+            (more, 0) => line(text, "failed", &format!("{more} tests")),
+            (more, _) => line(text, "", &format!("and {more} more")),
+        }
+    }
+}
+
+/// A name that a tool chose: it shall not look like a line of ours.
+fn on_one_line(name: &str) -> String {
+    name.split(char::is_control).collect::<Vec<_>>().join(" ")
 }
 
 fn line(text: &mut String, name: &str, value: &str) {

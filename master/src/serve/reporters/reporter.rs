@@ -20,13 +20,13 @@ use tokio::time::Instant;
 
 /// Builds of a project whose branches are looked at in the beginning.
 const RECENT: u32 = 500;
-/// Events read at once.
+/// How many events are read at once.
 const EVENTS: usize = 1_000;
 /// Between an event and the look: what happens together is looked at together.
 const BREATH: Duration = Duration::from_millis(200);
 /// Between looks whether a project is still held back after a restore, of which no event tells.
 const HELD: Duration = Duration::from_secs(1);
-/// The cursor is saved after so many events or so long, as it only says where to look.
+/// The cursor is saved after this many events or this long, because it only says where to look.
 const SAVE_EVENTS: u64 = 1_000;
 const SAVE_AFTER: Duration = Duration::from_secs(60);
 
@@ -39,7 +39,7 @@ pub(super) struct Reporter {
     row: ReporterRow,
     /// The cursor in the store, and since when.
     saved: (Cursor, Instant),
-    /// When to look where.
+    /// When to look at which branch.
     looks: BTreeMap<ProjectRef, Time>,
     has_told: bool,
     /// Projects that a round is under way of.
@@ -47,7 +47,7 @@ pub(super) struct Reporter {
     rounds: FuturesUnordered<LocalBoxFuture<'static, Round>>,
     /// Notices that count as told, and go on to the rest of their receivers.
     partly: FuturesUnordered<LocalBoxFuture<'static, ()>>,
-    /// Until then the feed is not read, as that failed.
+    /// The time until which the feed is not read, because reading it failed.
     deaf_until: Instant,
 }
 

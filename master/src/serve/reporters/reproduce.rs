@@ -8,7 +8,7 @@ use schema::values::{Command, Selector, StepPlan};
 /// The longest command of a step that is shown, in characters: a long script is read in the repository.
 const COMMAND_MAX: usize = 1_000;
 
-/// For a shell in a checkout of the project.
+/// The commands that repeat a failure, for a shell in a checkout of the project.
 pub(super) fn commands(project: &str, news: &News, jobs: &[NoticeJob]) -> Vec<String> {
     let logs = jobs.iter().map(|job| format!("guild logs {}", quoted(&job.selector)));
     match news.turn {
@@ -38,7 +38,7 @@ pub(super) fn command(step: &StepPlan) -> String {
     }
 }
 
-/// As a shell takes one word.
+/// A word as a shell takes it for one word.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -61,6 +61,7 @@ mod tests {
             idle_ms: 0,
             always: false,
             continue_on_failure: false,
+            reports: Vec::new(),
         }
     }
 

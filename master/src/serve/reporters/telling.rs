@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 /// Deliveries of one reporter that are under way at a time: one that hangs for its whole deadline holds back only its own
 /// project.
 const AT_ONCE: usize = 8;
-/// Between tries to tell something; each twice the one before.
+/// The pause between tries to tell something; each is twice the one before.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 
@@ -56,7 +56,7 @@ impl Teller {
         Teller { name, born, config, access, health, slots: Semaphore::new(AT_ONCE), channel, partly }
     }
 
-    /// One after the other, so that what happened first is told first; a look that fails is made again.
+    /// It tells one piece of news after the other, so that what happened first is told first. A look that fails is made again.
     pub(super) async fn round(self: Rc<Self>, project: String, due: Vec<ProjectRef>) -> Round {
         let mut round = Round { project, again: Vec::new(), has_told: false };
         let mut is_well = true;
@@ -128,7 +128,7 @@ impl Teller {
         Ok(if inherited.is_empty() { Compared::News(news) } else { Compared::Inherited(inherited) })
     }
 
-    /// Tells it, however long that takes.
+    /// Tells the news, however long that takes.
     async fn tell(&self, branch: Branch<'_>, news: &News, id: &str) -> Result<(), String> {
         if !self.config.events.contains(&news.turn) {
             return Ok(());
@@ -139,7 +139,7 @@ impl Teller {
         }
     }
 
-    /// Until it is committed, or it would be told again.
+    /// Records the news as told. It tries until that is committed, or the news would be told again.
     async fn remember(&self, project: &str, rows: Vec<ToldRow>) {
         loop {
             match self.access.deliveries.record(rows.clone()).await {
@@ -152,7 +152,7 @@ impl Teller {
         }
     }
 
-    /// Until it is handed over.
+    /// Hands the notice to its channel, and tries until that took it.
     async fn deliver(&self, notice: &Notice) -> Result<(), String> {
         let Some(mut parcel) = self.channel.pack(notice)? else {
             tracing::warn!("a notice of {} by {} has nobody to go to", notice.selector, self.health.by.shown());
@@ -200,6 +200,6 @@ impl Teller {
 /// News after the comparison with the main branch.
 enum Compared {
     News(News),
-    /// These lanes were red where the branch began.
+    /// The lanes that were red where the branch began.
     Inherited(Vec<NewsLane>),
 }

@@ -12,7 +12,7 @@ pub struct Branch<'a> {
     pub ref_name: &'a str,
 }
 
-/// The same whenever the same is told. A branch that turns red by the same commit once more, as by a retry, has news again.
+/// The name of the notice. It stays the same when the same news is sent again.
 pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
     if let Some(failure) = news.failure.as_ref().filter(|_| news.turn == Transition::NewlyFailing) {
         return failure.clone();
@@ -22,19 +22,19 @@ pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
     notice::id(branch.project, branch.ref_name, before.unwrap_or_default(), news.turn, &news.at.revision)
 }
 
-/// When news counts as told that was found by a look: at the look, as what came later was not seen; but after what was told
+/// When news that a look found counts as told. That is at the look, because what came later was not seen, but after what was told
 /// before.
 pub fn time_of(told: &[Said], looked: Time) -> Time {
     told.last().map_or(looked, |last| looked.max(Time(last.row.time.0 + 1)))
 }
 
-/// One for each lane.
+/// The rows that record the news as told: one for each lane.
 pub fn rows(reporter: &str, branch: Branch<'_>, news: &News, id: &str, time: Time) -> Vec<ToldRow> {
     let at = |lane: &NewsLane| if news.turn == Transition::Fixed { news.at.clone() } else { lane.since.clone() };
     news.lanes.iter().map(|lane| row(reporter, branch, (&lane.job, news.turn, &at(lane)), id, time)).collect()
 }
 
-/// Of lanes that were red before the branch began: there is nothing to tell of them.
+/// The rows of lanes that were red before the branch began: there is nothing to tell of them.
 pub fn inherited(reporter: &str, branch: Branch<'_>, lanes: &[NewsLane], time: Time) -> Vec<ToldRow> {
     let row = |lane: &NewsLane| row(reporter, branch, (&lane.job, Transition::NewlyFailing, &lane.since), "", time);
     lanes.iter().map(row).collect()

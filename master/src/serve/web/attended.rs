@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// A body whose next part may take us a while, as that of a log does. Meanwhile it is worked on, and the browser is not silent. Once the
-/// part is there it is the browser's turn to take it.
+/// A body whose next part may take a while, as the next part of a log does. Meanwhile it is worked on, and the browser is not
+/// silent. Once the part is there it is the browser's turn to take it.
 pub(super) struct Attended {
     body: Body,
     place: Arc<Place>,
-    /// Of the part that is waited for.
+    /// The work for the part that the reader waits for.
     work: Option<OpenRequest>,
 }
 

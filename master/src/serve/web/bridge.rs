@@ -1,5 +1,5 @@
-//! Between the pages' thread and the one thread of the capabilities: questions go over as closures, plain values come
-//! back. Few are asked at once, so that whoever reads pages, however many, costs the master's own work little; and they are asked in
+//! Between the pages' thread and the one thread of the capabilities: questions go over as closures, plain values come back. Few
+//! questions are asked at once, so that pages cost the master's own work little, however many people read them. They are asked in
 //! turns, so that a crowd without a login holds up nobody who has one.
 
 use crate::keep::turns::{Bounds, PROGRAM, Principal, TurnQueue};
@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Questions of pages that are being answered, and those of one visitor.
+/// The most questions of all pages that are answered at once, and the most of one visitor.
 const AT_ONCE: Bounds = Bounds { in_all: 2, each: 1 };
-/// Errands, which may wait for a repository, beside them.
+/// The most errands at once, which may wait for a repository, beside the questions.
 const ERRANDS_AT_ONCE: usize = 8;
 /// Questions of pages that wait; those beyond are turned away. Each connection has one, so all connections have room.
 const WAITING_MAX: usize = 512;
@@ -26,17 +26,17 @@ const ERRAND_PATIENCE: Duration = Duration::from_secs(60);
 
 type Answering = Box<dyn FnOnce(Door) -> LocalBoxFuture<'static, ()> + Send>;
 
-/// Something that is asked, until it is answered.
+/// Something that a page asks, until it is answered.
 struct Question {
     asker: Asker,
     answering: Answering,
-    /// Its place among those that wait.
+    /// The question's place among those that wait.
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// Who asks.
+/// The visitor on whose behalf a question is asked.
 enum Asker {
-    /// The pages themselves.
+    /// The pages ask for themselves.
     Pages,
     /// Whoever shows this cookie, or none.
     Visitor(Option<Token>),
@@ -71,7 +71,7 @@ pub(crate) struct Answers {
 pub(crate) enum Busy {
     /// Too many questions wait, or this one waited for too long.
     Overloaded,
-    /// The master is going.
+    /// The master is about to stop.
     Leaving,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Visit {
 /// What every page tells its visitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Visitor {
-    /// None: not logged in.
+    /// The name of the visitor. None: the visitor is not logged in.
     pub(crate) name: Option<String>,
     /// What is wrong with the master itself; empty: nothing.
     pub(crate) alert: &'static str,
@@ -109,8 +109,8 @@ impl Bridge {
         self.ask(Asker::Pages, question).await
     }
 
-    /// As [`Bridge::at_door`], for whoever shows this cookie, or none: in the turns of that visitor, so that a crowd that tries addresses
-    /// of logins holds up nothing of the pages' own.
+    /// As [`Bridge::at_door`], for whoever shows this cookie, or none. It is asked in the turns of that visitor, so that a crowd
+    /// that tries addresses of logins holds up no page.
     pub(crate) async fn at_door_for<T, F>(
         &self,
         cookie: Option<Token>,

@@ -20,15 +20,15 @@ use tokio_util::sync::CancellationToken;
 /// Open at once; when there are more, those that say and take nothing go. A proxy before the pages is one address, so that
 /// there is no bound for each.
 const CONNECTIONS: Capacity = Capacity { all: WEB_CONNECTIONS.count(), per_address: usize::MAX };
-/// For whoever says and takes nothing, and for whom nothing is worked on.
+/// How long a visitor may say and take nothing, while nothing is worked on for it.
 const SILENCE: Patience = Patience { calm: STALL_TIME, crowded: Duration::from_secs(3) };
-/// For the head of a request, and between two requests.
+/// How long the head of a request may take, and the pause between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(20);
 /// Within which a reader takes something of what is written.
 const STALL_TIME: Duration = Duration::from_secs(30);
-/// After which a connection is closed, whatever it does.
+/// The time after which a connection is closed, whatever it does.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// Of a request's head, and of what is written at once, in bytes.
+/// The most bytes of a request's head, and of what is written at once.
 const BUFFER: usize = WEB_HEAD.count();
 
 pub(super) async fn accept(listener: TcpListener, router: Router, ended: CancellationToken) {

@@ -1,6 +1,6 @@
 //! `POST /hook/NAME`: a forge tells of a push. Whoever signs with the secret is believed that something changed, and nothing
-//! else: the source looks itself. Whoever does not sign learns nothing, not even whether the project has a hook: a body is read to its end
-//! and summed for any name, and the answer is the same.
+//! else: the source looks itself. Whoever does not sign learns nothing, not even whether the project has a hook. A body is read
+//! to its end and summed for any name, and the answer is the same.
 
 mod intake;
 
@@ -22,13 +22,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq as _;
 
-/// Of a secret, in bytes.
+/// The fewest bytes of a hook's secret.
 const SECRET_MIN: usize = 16;
 /// Between two lines of the log about deliveries that nobody signed: whoever sends them fills no log.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
-/// Of a delivery's name, in bytes; those of forges have 36.
+/// The most bytes of a delivery's name; the names that forges give have 36.
 const DELIVERY_MAX: usize = 200;
-/// Of SHA-256, in bytes.
+/// The length of a SHA-256, in bytes.
 const DIGEST_BYTES: usize = 32;
 
 /// The hooks that are taken now, by project. The pages' thread sees another set at once.
@@ -39,7 +39,7 @@ pub(crate) struct Hooks {
     nobodys: Arc<Hook>,
     intake: Arc<Intake>,
     unsigned: Arc<Mutex<Unsigned>>,
-    /// Answers by their status.
+    /// How many deliveries were answered, by their status.
     answers: Answered,
 }
 
@@ -66,7 +66,7 @@ struct Unsigned {
 }
 
 impl Unsigned {
-    /// One more. Answers how many there were, where it is time to tell.
+    /// Counts one more unsigned delivery. Answers how many there were, where it is time to tell.
     fn count(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
         if self.told.is_some_and(|told| now < told + TOLD_EVERY) {
@@ -120,7 +120,7 @@ impl Hooks {
 }
 
 impl Hook {
-    /// Reads its secret.
+    /// Opens the hook of a project: reads its secret.
     pub(crate) fn open(config: &HookConfig) -> io::Result<Hook> {
         let secret = std::fs::read(&config.secret_file)?.trim_ascii().to_vec();
         if secret.len() < SECRET_MIN {
@@ -257,6 +257,29 @@ impl<'de> Visitor<'de> for Push<'_> {
         }
         Ok(())
     }
+}
+
+/// A door for `tests/fuzz`: a delivery with this signature whose body comes in these parts. None: it is not taken. Else its name and
+/// its ref, where they are read.
+#[cfg(feature = "fuzz")]
+pub fn play_delivery(
+    kind: HookKind,
+    secret: &[u8],
+    header_values: [&[u8]; 2],
+    parts: &[&[u8]],
+) -> Option<(String, Option<String>)> {
+    let hook = Hook { kind, secret: secret.to_owned() };
+    let mut headers = HeaderMap::new();
+    let (signature, delivery) = headers_of(kind);
+    for (name, value) in [signature, delivery].into_iter().zip(header_values) {
+        headers.insert(name, axum::http::HeaderValue::from_bytes(value).ok()?);
+    }
+    let mut taken = Taken::new(&hook.secret);
+    if !may_be_signed(&headers) || !parts.iter().all(|part| taken.add(part)) {
+        return None;
+    }
+    let start = taken.take_start();
+    hook.is_signed(&headers, taken).then(|| (text(&headers, delivery).to_owned(), ref_of(&start)))
 }
 
 #[cfg(test)]

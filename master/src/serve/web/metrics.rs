@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// For the disk to answer: one of a lost server never does, and the other numbers do not wait for it.
+/// How long the disk may take to answer: one of a lost server never does, and the other numbers do not wait for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 
 type Labels = Vec<(String, String)>;
@@ -107,12 +107,21 @@ impl Families {
         self.seconds("queue_oldest", "How long the oldest job of the queue waits", oldest);
         let workers = measured.workers.iter().map(|(state, count)| ("state", *state, *count as f64));
         self.gauges("workers", "Workers by their state", workers);
-        let slots = measured.slots.iter().map(|(pool, (slots, _))| ("pool", pool.as_str(), *slots as f64));
-        self.gauges("slots", "Slots of connected workers by pool", slots);
-        let used = measured.slots.iter().map(|(pool, (_, used))| ("pool", pool.as_str(), *used as f64));
-        self.gauges("slots_used", "Slots in use by pool", used);
+        self.slots(measured);
         self.gauge("notices_failing", "Reporters that cannot hand over a notice now", measured.notices_failing);
         self.gauge("notices_given_up", "Reporters that gave a notice up within 4 days", measured.notices_given_up);
+    }
+
+    /// A pool may be of one project only, so that its name tells of that.
+    fn slots(&mut self, measured: &Measured) {
+        let (all, used) = ("Slots of connected workers", "Slots in use");
+        if !self.names_projects {
+            self.gauge("slots", all, measured.slots.0);
+            return self.gauge("slots_used", used, measured.slots.1);
+        }
+        let pools = measured.slots_by_pool.iter();
+        self.gauges("slots", all, pools.clone().map(|(pool, (slots, _))| ("pool", pool.as_str(), *slots as f64)));
+        self.gauges("slots_used", used, pools.map(|(pool, (_, used))| ("pool", pool.as_str(), *used as f64)));
     }
 
     fn counts(&mut self, measured: &Measured) {
@@ -121,6 +130,7 @@ impl Families {
         self.outcomes("jobs_finished", "Finished jobs since the start", &counted.jobs);
         self.counter("attempts_lost", "Attempts that were lost with their worker", counted.attempts_lost);
         self.counter("workers_lost", "Times that a worker was lost", counted.workers_lost);
+        self.counter("rpc_logins_refused", "Credentials and joins that the RPC port refused", counted.logins_refused);
         self.counter("alarms", "Alarms, as of a credential that somebody else showed", counted.alarms);
         let histograms = [
             ("job_queue", "How long jobs waited for a worker", &counted.queue_seconds),

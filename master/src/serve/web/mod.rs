@@ -1,10 +1,11 @@
 //! The pages: complete HTML that needs no script, for whoever may look. They run on a thread of their own and hold one
-//! [`crate::serve::api::Door`], through a bridge; everything that a page shows was asked of the viewer that the visitor's cookie
+//! [`crate::serve::api::Door`], through a bridge. Everything that a page shows was asked of the viewer that the visitor's cookie
 //! stands for, or of everyone's.
 //!
-//! In the order of a request: [`serve`] takes the connection, `site` finds the page and guards it, `origin` says whether the request is meant for us, `bridge` carries its
-//! question to the capabilities, `pages` asks it in the words of `questions`, `show` makes what the templates take, `text` makes log bytes
-//! harmless, `attended` says who waits for the next part of an answer.
+//! In the order of a request: [`serve`] takes the connection, `site` finds the page and guards it, and `origin` says whether we
+//! are meant. Then `bridge` carries its question to the capabilities, and `pages` asks it in the words of `questions`. At last
+//! `show` makes what the templates take, `text` makes log bytes harmless, and `attended` says who waits for the next part of an
+//! answer.
 
 mod attended;
 mod badges;
@@ -23,7 +24,11 @@ mod site;
 mod text;
 
 pub(crate) use bridge::bridge;
+#[cfg(feature = "fuzz")]
+pub use hook::play_delivery;
 pub(crate) use hook::{Hook, Hooks};
+#[cfg(feature = "fuzz")]
+pub use text::log_lines;
 
 use axum::extract::State;
 use bridge::Bridge;
@@ -86,7 +91,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Binds the pages' port.
+/// Binds the port of the pages.
 pub(crate) fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;

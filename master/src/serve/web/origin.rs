@@ -37,8 +37,8 @@ impl Site {
         name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.host.as_ref() == Some(&name)
     }
 
-    /// Whether a form was sent by a page of this site: of its name, its port, and its scheme. Behind a proxy the name is that of
-    /// `url`, whatever the proxy makes of the Host; by another name, as localhost, one gets here without it.
+    /// Whether a form was sent by a page of this site: of its name, its port, and its scheme. Behind a proxy the name is the one
+    /// in `url`, whatever the proxy makes of the Host. Whoever uses another name, as localhost, did not come through the proxy.
     pub(super) fn sent_form(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let (Some(origin), None) = (origins.next(), origins.next()) else { return false };

@@ -1,5 +1,5 @@
-//! The pages. Each is a file with its address, the question that it asks with the visitor's authority, and what its template takes; what
-//! several templates take stands in `show`.
+//! The pages. Each is a file with its address, the question that it asks with the visitor's authority, and what its template
+//! takes. What several templates take stands in `show`.
 
 mod build;
 mod cctray;
@@ -8,6 +8,8 @@ mod job;
 mod project;
 mod queue;
 mod step;
+mod test_page;
+mod tests_list;
 mod workers;
 
 use super::{Site, SiteState};
@@ -25,6 +27,8 @@ pub(super) fn routes() -> Router<Arc<Site>> {
         build::routes(),
         job::routes(),
         step::routes(),
+        tests_list::routes(),
+        test_page::routes(),
         queue::routes(),
         workers::routes(),
         cctray::routes(),

@@ -2,10 +2,10 @@
 
 use super::bridge::Visit;
 use super::reply::Miss;
-use super::show::steps_by_interest;
+use super::show::{JobTests, steps_by_interest};
 use client::logs::{self, LogAddress};
 use client::views::{BranchView, BuildView, JobView, WorkerView};
-use client::{BuildQuery, Error, Guild};
+use client::{BuildQuery, Error, Guild, TestQuery};
 use std::collections::BTreeMap;
 
 /// Builds that are looked through for names of branches.
@@ -89,13 +89,34 @@ pub(super) async fn builds_of(
     }
 }
 
-/// Of the attempt that was seen: another one may begin while its log is read.
+/// The address of a log of the attempt that was seen: another one may begin while its log is read.
 pub(super) fn address(build: &BuildView, job: &JobView, step: u16) -> LogAddress {
     let (project, name) = (build.project.clone(), job.name.clone());
     LogAddress { project, build: build.number, job: name, attempt: job.attempt, step }
 }
 
-/// The ends of the logs of a job's steps, by step: first of those that people look for, as far as a page holds them.
+/// The failed tests of a job, and how they stand in its lane; nothing where none failed.
+pub(super) async fn job_tests(guild: &Guild, build: &BuildView, job: &JobView) -> Result<JobTests, Error> {
+    let has_failed = job.steps.iter().filter_map(|step| step.tests.as_ref()).any(|tests| tests.bad() > 0);
+    if !has_failed {
+        return Ok(JobTests::default());
+    }
+    let (failed, _) = guild.failed_tests(&build.project, build.number, &job.name, 0).await?;
+    if build.ref_name.is_empty() {
+        return Ok(JobTests { failed, standing: Vec::new() });
+    }
+    let query = TestQuery {
+        project: build.project.clone(),
+        ref_name: build.ref_name.clone(),
+        job: job.name.clone(),
+        shown: "failing".to_owned(),
+        ..TestQuery::default()
+    };
+    let standing = guild.tests(&query).await?.tests;
+    Ok(JobTests { failed, standing })
+}
+
+/// The ends of the logs of a job's steps, by step. The steps that people look for come first, as far as a page holds them.
 pub(super) async fn job_logs(
     guild: &Guild,
     build: &BuildView,

@@ -55,7 +55,7 @@ pub(super) async fn raw(
     Ok(reply)
 }
 
-/// The parts, each asked for when the one before was taken.
+/// The parts of a log, each asked for when the one before was taken.
 fn body(site: Arc<Site>, cookie: Option<Token>, address: LogAddress, wanted: Range<u64>) -> Body {
     let parts = stream::try_unfold(wanted, move |left: Range<u64>| {
         let (site, cookie, address) = (site.clone(), cookie.clone(), address.clone());

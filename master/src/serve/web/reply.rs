@@ -48,7 +48,7 @@ impl From<client::Error> for Miss {
     }
 }
 
-/// A page; not sent again where the browser has it.
+/// An answer with a page, which is not sent again where the browser has it.
 pub(super) fn page(template: &impl Template, request: &HeaderMap, refresh: Option<u32>) -> Result<Reply, Miss> {
     let html = template.render().map_err(|error| {
         tracing::error!(%error, "a page cannot be rendered");
@@ -90,14 +90,15 @@ pub(super) fn status(code: StatusCode, text: &'static str) -> Reply {
 }
 
 /// Sends the browser on, within this site.
-pub(super) fn see_other(place: &'static str) -> Reply {
+pub(super) fn see_other(place: &str) -> Reply {
     let mut reply = status(StatusCode::SEE_OTHER, "");
-    reply.headers_mut().insert(header::LOCATION, HeaderValue::from_static(place));
+    let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static("/"));
+    reply.headers_mut().insert(header::LOCATION, place);
     reply
 }
 
-/// An answer to somebody who is logged in, or may have been: neither a cache nor the browser keeps it, so that it does not outlive
-/// the login. Our own style and pictures are everybody's.
+/// An answer to somebody who is logged in, or may have been. Neither a cache nor the browser keeps it, so that it does not
+/// outlive the login. Our own style and pictures are everybody's.
 pub(super) fn to_oneself(mut reply: Reply) -> Reply {
     let headers = reply.headers_mut();
     let is_public = |value: &HeaderValue| value.as_bytes().starts_with(b"public");

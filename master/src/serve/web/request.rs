@@ -7,11 +7,31 @@ use schema::sturdy_ref::Token;
 /// The name of the cookie that a browser shows once somebody logged in with it.
 pub(super) const COOKIE: &str = "guild";
 
+/// The name of the cookie with the page to which a browser goes once somebody logged in with it.
+pub(super) const BACK_COOKIE: &str = "guild_back";
+/// The longest address that is gone back to, in bytes. No page of ours has a longer one, and a browser sends it with each login.
+const BACK_BYTES_MAX: usize = 1_000;
+
 /// The cookie of a request; what is none is as good as no cookie.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<Token> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(name, value)| (name == COOKIE).then(|| value.parse().ok())?)
+    cookies(headers).find_map(|(name, value)| (name == COOKIE).then(|| value.parse().ok())?)
+}
+
+/// The page that a browser wanted to see before somebody logged in with it.
+pub(super) fn way_back(headers: &HeaderMap) -> Option<&str> {
+    let named = cookies(headers).find_map(|(name, value)| (name == BACK_COOKIE).then_some(value))?;
+    is_way_back(named).then_some(named)
+}
+
+/// Whether an address is of a page of ours that needs a login. It leads to no other site, and ends no cookie.
+pub(super) fn is_way_back(address: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\');
+    address.starts_with("/p/") && address.len() <= BACK_BYTES_MAX && address.bytes().all(is_plain)
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }
 
 /// What follows `?` in an address; what is not understood is ignored.
@@ -24,3 +44,26 @@ pub(super) struct PageParameters {
 }
 
 pub(super) type PageQuery = Query<PageParameters>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_back_leads_to_a_page_of_ours() {
+        for (address, is_good) in [
+            ("/p/demo", true),
+            ("/p/demo/2/test@linux/1?first=3", true),
+            ("/", false),
+            ("//evil.example/p/", false),
+            ("https://evil.example/p/x", false),
+            ("/p/a;Domain=x", false),
+            ("/p/a b", false),
+            ("/p/\\evil", false),
+            ("/p/ü", false),
+        ] {
+            assert_eq!(is_way_back(address), is_good, "{address}");
+        }
+        assert!(!is_way_back(&format!("/p/{}", "a".repeat(BACK_BYTES_MAX))));
+    }
+}

@@ -1,10 +1,14 @@
 //! What the templates take: views as words, links and classes. Pure, save the time.
 
 mod build;
+mod failing_tests;
 mod log;
+mod test_marks;
 
 pub(super) use build::{BuildPage, ProjectPage};
+pub(super) use failing_tests::JobTests;
 pub(super) use log::{JobPage, LINES, StepPage, steps_by_interest};
+pub(super) use test_marks::{PointMark, strip, test_duration, test_mark, trees};
 
 use super::STYLE;
 use super::bridge::Visitor;
@@ -18,7 +22,7 @@ use schema::values::{Outcome, ShortCommit, State, Time};
 /// What stands around every page.
 pub(super) struct Frame {
     pub(super) title: String,
-    /// None: not logged in.
+    /// The name of the visitor. None: the visitor is not logged in.
     pub(super) who: Option<String>,
     /// What is wrong with the master itself; empty: nothing.
     pub(super) alert: &'static str,
@@ -33,8 +37,8 @@ impl Frame {
         Frame { title: title.to_owned(), who: visitor.name, alert: visitor.alert, style: &STYLE.path, icon }
     }
 
-    /// Shows the state of the page's subject in the browser's tab, by a symbol, a word and the colour of the icon, so that who
-    /// reads another tab sees when a build is done.
+    /// Shows the state of the page's subject in the browser's tab, by a symbol, a word and the colour of the icon. So who reads
+    /// another tab sees when a build is done.
     pub(super) fn marked(mut self, mark: &StatusMark) -> Frame {
         self.title = format!("{} {} {}", mark.symbol, self.title, mark.word);
         self.icon = format!("/icon/{}.svg", mark.class);
@@ -55,7 +59,7 @@ pub(super) struct MessagePage {
 #[template(path = "login.html")]
 pub(super) struct Login {
     pub(super) frame: Frame,
-    /// Of the grant.
+    /// The name of the grant's holder.
     pub(super) name: String,
 }
 
@@ -82,7 +86,7 @@ impl StatusMark {
         StatusMark { symbol: words::symbol(state, outcome), word: words::status_word(state, outcome), class }
     }
 
-    /// None: nothing counts yet.
+    /// The mark of a branch. None: nothing counts yet.
     pub(super) fn of_branch(branch: &BranchView) -> Option<StatusMark> {
         branch.outcome.map(|outcome| StatusMark::new(State::Finished, Some(outcome)))
     }
@@ -127,7 +131,7 @@ pub(super) struct BuildLine {
     pub(super) mark: StatusMark,
     pub(super) reference: String,
     pub(super) revision: String,
-    /// In full.
+    /// The id of the commit in full.
     pub(super) commit: String,
     pub(super) subject: String,
     pub(super) author: String,

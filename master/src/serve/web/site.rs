@@ -7,7 +7,7 @@ use super::metrics;
 use super::pages;
 use super::raw;
 use super::reply::{Miss, Reply, guard, page, see_other, status, tagged, to_oneself};
-use super::request::{COOKIE, cookie};
+use super::request::{BACK_COOKIE, COOKIE, cookie, is_way_back, way_back};
 use super::show::{self, Frame};
 use super::{STYLE, Site, SiteState};
 use axum::Router;
@@ -21,8 +21,11 @@ use schema::sturdy_ref::Token;
 use schema::values::{Refusal, RefusalCode};
 use std::sync::Arc;
 
-/// As long as its grant, in seconds.
+/// The age of a login's cookie, in seconds: as long as its grant.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
+
+/// For how long a browser remembers the page that it wanted, in seconds: as long as the address of a login is good.
+const BACK_AGE: u32 = 600;
 
 pub(super) fn router(site: Arc<Site>) -> Router {
     Router::new()
@@ -45,7 +48,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
 }
 
 impl Miss {
-    /// The status of its page.
+    /// The HTTP status of the page for a miss.
     pub(super) fn status(&self) -> StatusCode {
         self.said().0
     }
@@ -59,7 +62,7 @@ impl Miss {
             ),
             Miss::Over => {
                 let text = "There is no such login. Its address works once, within 10 minutes; guild open --login makes another.";
-                (StatusCode::NOT_FOUND, "This address is over", text)
+                (StatusCode::NOT_FOUND, "This address has expired", text)
             }
             Miss::Busy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Busy", "Too much is asked at once. Try again in a moment.")
@@ -88,8 +91,20 @@ async fn pass(State(site): SiteState, request: Request, next: Next) -> Reply {
         return guard(status(code, text));
     }
     let has_cookie = cookie(request.headers()).is_some();
+    let address = request.uri().path_and_query().map_or_else(String::new, |address| address.as_str().to_owned());
     let reply = next.run(request).await;
-    guard(if has_cookie { to_oneself(reply) } else { reply })
+    guard(match has_cookie {
+        true => to_oneself(reply),
+        false => with_way_back(reply, &site, &address),
+    })
+}
+
+/// Has a browser without a login remember the page that it did not get, whether there is one or not.
+fn with_way_back(mut reply: Reply, site: &Site, address: &str) -> Reply {
+    if reply.status() == StatusCode::NOT_FOUND && is_way_back(address) {
+        set_cookie(&mut reply, site, (BACK_COOKIE, address, "/login"), BACK_AGE);
+    }
+    reply
 }
 
 async fn sheet(headers: HeaderMap) -> Reply {
@@ -111,7 +126,7 @@ async fn show_login(State(site): SiteState, Path(join): Path<String>) -> Result<
     Ok(reply)
 }
 
-/// Why an address logs nobody in is told to nobody, save that a full disk will pass.
+/// Nobody is told why an address logs nobody in, except that a full disk will pass.
 fn no_login(refusal: Refusal) -> Miss {
     tracing::debug!(%refusal, "a login was refused");
     if refusal.code == RefusalCode::Unavailable { Miss::Busy } else { Miss::Over }
@@ -130,8 +145,12 @@ async fn log_in(State(site): SiteState, Path(join): Path<String>, headers: Heade
         site.failed_logins.inc();
         return Err(no_login(refusal));
     }
-    let mut reply = see_other("/");
-    set_cookie(&mut reply, &site, &cookie.reveal(), COOKIE_AGE);
+    let back = way_back(&headers);
+    let mut reply = see_other(back.unwrap_or("/"));
+    set_cookie(&mut reply, &site, (COOKIE, &cookie.reveal(), "/"), COOKIE_AGE);
+    if back.is_some() {
+        set_cookie(&mut reply, &site, (BACK_COOKIE, "", "/login"), 0);
+    }
     Ok(reply)
 }
 
@@ -148,14 +167,15 @@ async fn log_out(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Mi
         site.bridge.at_door_for(who, |door| async move { door.log_out(&cookie).await }).await?;
     }
     let mut reply = see_other("/");
-    set_cookie(&mut reply, &site, "", 0);
+    set_cookie(&mut reply, &site, (COOKIE, "", "/"), 0);
     Ok(reply)
 }
 
-fn set_cookie(reply: &mut Reply, site: &Site, value: &str, age: u32) {
-    let secure = if site.is_secure { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
+/// `cookie`: its name, its value, and the path below which the browser sends it. `age`: in seconds; 0 removes it.
+fn set_cookie(reply: &mut Reply, site: &Site, cookie: (&str, &str, &str), age: u32) {
+    let ((name, value, path), secure) = (cookie, if site.is_secure { "; Secure" } else { "" });
+    let text = format!("{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");
     if let Ok(value) = HeaderValue::from_str(&text) {
-        reply.headers_mut().insert(header::SET_COOKIE, value);
+        reply.headers_mut().append(header::SET_COOKIE, value);
     }
 }

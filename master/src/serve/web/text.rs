@@ -3,7 +3,7 @@
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
 use schema::shown::{self, Face};
 
-/// Of one line, in characters; the raw log has the rest.
+/// The most characters of one line that a page shows; the raw log has the rest.
 const LINE_MAX: usize = 4_096;
 
 /// The lines of some bytes, as HTML; each is harmless by itself.
@@ -17,6 +17,12 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
         painter.end_line();
     }
     painter.lines
+}
+
+/// What `tests/fuzz` reaches of this file.
+#[cfg(feature = "fuzz")]
+pub fn log_lines(bytes: &[u8]) -> Vec<String> {
+    lines(bytes)
 }
 
 /// One text as HTML without markup, for places where templates do not escape.
@@ -34,7 +40,7 @@ fn escape(c: char, to: &mut String) {
 /// How text looks from here on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Style {
-    /// 0 to 15, as terminals count them.
+    /// The colour of the letters, 0 to 15, as terminals count them.
     front: Option<u8>,
     back: Option<u8>,
     bold: bool,

@@ -44,7 +44,7 @@ mod tests {
         Request { id: RequestId([id; 16]), by: GrantId(1), body: [0; 32] }
     }
 
-    /// A finished build as it was read when so many removals had ended.
+    /// A finished build as it was read when `removals` removals had ended.
     fn past(id: u64, removals: u64) -> Past {
         let row = BuildRow {
             id: BuildId(id),

@@ -8,8 +8,8 @@ use std::path::Path;
 
 /// Marks the file as a backup of Guild's: "GLDB".
 const APPLICATION: i32 = 0x474c_4442;
-/// The version of these tables, as this program writes and reads them.
-pub(crate) const FORMAT: i32 = 1;
+/// The newest version of these tables that this program writes and reads. Those of 1 hold no projects.
+pub(crate) const FORMAT: i32 = 2;
 /// Bytes of a part: few rows for a large file, and little memory for each.
 pub(crate) const PART_BYTES: usize = 1 << 20;
 const TABLES: &str = "
@@ -85,7 +85,7 @@ impl NewArchive {
 pub(crate) struct ArchivedFile {
     id: i64,
     pub(crate) name: String,
-    /// In bytes.
+    /// The size of the file, in bytes.
     pub(crate) size: u64,
     hash: Vec<u8>,
 }
@@ -101,7 +101,7 @@ impl Archive {
             return Err(ArchiveError::Foreign);
         }
         match number("user_version")? {
-            Some(FORMAT) => Ok(Archive(archive)),
+            Some(1..=FORMAT) => Ok(Archive(archive)),
             found => Err(ArchiveError::Newer(found.unwrap_or_default())),
         }
     }

@@ -79,7 +79,7 @@ impl Tables<'_> {
         Ok(found)
     }
 
-    /// Of the jobs that a build has, in their order; a lane without a result yet is empty.
+    /// The lanes of the jobs that a build has, in their order; a lane without a result yet is empty.
     fn planned_lanes(self, build: &BuildRow, ref_name: &str) -> rusqlite::Result<Vec<(String, Lane)>> {
         let mut known = self.lanes(&build.project, ref_name)?;
         let jobs = self.jobs(build.id)?.into_iter();
@@ -128,7 +128,7 @@ impl Tables<'_> {
         Ok(lane)
     }
 
-    /// Of the newest builds of a branch that trusted sources brought; the oldest first.
+    /// How the pipeline was read in the newest builds of a branch that trusted sources brought; the oldest first.
     fn readings(self, project: &str, ref_name: &str) -> rusqlite::Result<Vec<PipelineRead>> {
         let mut statement = self.0.prepare_cached(READINGS)?;
         let read = |row: &Row<'_>| {

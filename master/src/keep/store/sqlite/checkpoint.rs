@@ -37,9 +37,9 @@ const LAST_READERS: Duration = Duration::from_secs(2);
 /// How full the write-ahead log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WalPages {
-    /// In the log.
+    /// How many pages the log has.
     all: u64,
-    /// Of these, what is in the database's file as well.
+    /// How many of these pages are in the database's file as well.
     copied: u64,
 }
 
@@ -124,7 +124,7 @@ impl Drop for Checkpointer {
     }
 }
 
-/// What the thread owns.
+/// What the thread of checkpoints owns.
 struct Upkeep {
     connection: Connection,
     writer: Executor,
@@ -134,7 +134,7 @@ struct Upkeep {
     marked: u64,
     /// No checkpoint begins before this.
     next: Instant,
-    /// It was told that a reader keeps the log from being begun anew.
+    /// Whether it was told that a reader keeps the log from being begun anew.
     is_told: bool,
 }
 

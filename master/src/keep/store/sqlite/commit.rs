@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, Transaction};
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// With less than this left, in bytes, an I/O error is taken for a full disk.
+/// The room on the disk, in bytes, below which an I/O error is taken for a full disk.
 const ROOM_MIN: u64 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ fn latest(batch: &[Record]) -> impl Iterator<Item = &Record> {
     kept.into_iter()
 }
 
-/// Build, job, attempt and step, as far as a row is of one.
+/// The keys of a row: its build, job, attempt and step, as far as it belongs to one.
 type RowKey = (BuildId, Option<u32>, Option<u16>, Option<u16>);
 
 /// Which row a record is; none where each is written.
@@ -87,9 +87,9 @@ fn row_of(record: &Record) -> Option<RowKey> {
     }
 }
 
-/// SQLite says "full" where a write met the end of the disk, but "I/O error" where the shared index of the WAL could not
-/// grow or a sync met it (`unixShmMap`, `unixSync`). Any other I/O error ends the process: what a failed sync left behind
-/// is not known.
+/// SQLite says "full" where a write met the end of the disk. It says "I/O error" where the shared index of the WAL could not grow
+/// or a sync met it (`unixShmMap`, `unixSync`). Any other I/O error ends the process: what a failed sync left behind is not
+/// known.
 pub(super) fn is_full(connection: &Connection, error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Set in a copy until a master opens it.
+/// The mark of a copy, until a master opens it.
 const COPY: &str = "copy";
 /// The name of the store, by chance.
 const STORE: &str = "store";
@@ -31,8 +31,8 @@ pub(super) fn copy(connection: &Connection, target: &str) -> Result<(), StoreErr
     Ok(())
 }
 
-/// A copy that is opened for the first time begins an incarnation that no other restoring of the same copy has: the
-/// seconds of the clock, since a higher number might have been given by a restoring that this copy does not know.
+/// A copy that is opened for the first time begins an incarnation that no other restoring of the same copy has. It takes the
+/// seconds of the clock, since a restoring that this copy does not know might have given a higher number.
 pub(super) fn begin_incarnation(connection: &mut Connection) -> Result<(), StoreError> {
     if Tables(connection).meta(COPY)?.is_none() {
         return Ok(());

@@ -7,7 +7,7 @@ use super::tables::Tables;
 use crate::keep::store::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
-/// What is told of a damaged store. More helps nobody, because what mends it is a backup.
+/// What a person reads of a damaged store. More helps nobody, because what mends it is a backup.
 const TOLD_MAX: usize = 3;
 
 impl Tables<'_> {
@@ -31,9 +31,17 @@ pub(super) fn refuse(connection: &Connection) -> Result<(), StoreError> {
 }
 
 fn damage(connection: &Connection, check: &str) -> Result<Option<String>, StoreError> {
-    match lines(connection, check) {
+    seen(lines(connection, check))
+}
+
+/// What a check that ended like this has seen. A disk that does not read a page is damage as well.
+fn seen(checked: rusqlite::Result<Vec<String>>) -> Result<Option<String>, StoreError> {
+    match checked {
         Ok(lines) if lines == ["ok"] => Ok(None),
         Ok(lines) => Ok(Some(lines.join("; "))),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+            Ok(Some(format!("the disk does not read it ({error})")))
+        }
         Err(error) => told_by(&error).map(Some).ok_or_else(|| error.into()),
     }
 }
@@ -53,5 +61,27 @@ pub(super) fn told_by(error: &rusqlite::Error) -> Option<String> {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Some(error.to_string()),
         Some(_) | None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    fn failure(code: i32) -> rusqlite::Result<Vec<String>> {
+        Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    /// A relative of F5: a store that the disk does not read is not sound, and one that is busy is not damaged.
+    #[test]
+    fn what_the_disk_does_not_read_is_damaged() {
+        for code in [ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ] {
+            let seen = seen(failure(code)).unwrap().unwrap();
+            assert!(seen.starts_with("the disk does not read it (") && seen.contains("I/O"), "{seen}");
+        }
+        assert!(seen(failure(ffi::SQLITE_CORRUPT)).unwrap().is_some());
+        assert!(matches!(seen(failure(ffi::SQLITE_BUSY)), Err(StoreError::Failed(_))));
+        assert_eq!(seen(Ok(vec!["ok".to_owned()])).unwrap(), None);
     }
 }

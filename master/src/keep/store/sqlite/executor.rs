@@ -20,7 +20,7 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// The WAL is cut to this size, in bytes, after a burst.
 const JOURNAL_KEPT: i64 = 64 << 20;
 
-/// Where the database is.
+/// Says where the database is.
 #[derive(Clone, Debug)]
 pub(super) enum Connector {
     File(PathBuf),
@@ -46,7 +46,7 @@ impl Connector {
         Ok(connection)
     }
 
-    /// How SQL names it.
+    /// The name of the database for SQLite, as a URI.
     pub(super) fn uri(&self) -> String {
         match self {
             Connector::File(path) => path.to_string_lossy().into_owned(),

@@ -18,12 +18,13 @@ mod migrate;
 mod old_lanes;
 mod removal;
 mod tables;
+mod test_reads;
 
 pub(super) use executor::{Executor, read};
 pub(super) use tables::Tables;
 
 use super::mark::{self, StoreMark};
-use super::{CommitError, Removal, RemoveError, SealedFiles, StoreError, Sweep};
+use super::{CommitError, Removal, RemoveError, SealedFiles, StoreError, Sweep, TestPiece};
 use crate::decide::coordinator::record::{Loaded, Record};
 use checkpoint::{Checkpointer, Signal};
 use executor::Connector;
@@ -46,7 +47,7 @@ impl From<rusqlite::Error> for StoreError {
 /// The database of one store, open.
 pub(super) struct Database {
     connector: Connector,
-    /// Of a file. Ends before the writer does.
+    /// The thread of checkpoints, where the database is a file. Ends before the writer does.
     checkpoints: Option<(Checkpointer, Signal)>,
     writer: Executor,
     same_boot: bool,
@@ -133,6 +134,10 @@ impl Database {
         self.change(move |connection| removal::sweep(connection, &sweep)).await
     }
 
+    pub(super) async fn record_tests(&self, piece: TestPiece) -> Result<(), RemoveError> {
+        self.change(move |connection| removal::record_tests(connection, &piece)).await
+    }
+
     async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Connection) -> Result<T, RemoveError> + Send + 'static,
@@ -162,7 +167,7 @@ impl Database {
 /// The thread of the writer ended, which it does only when the store is dropped.
 const GONE: &str = "the writer is gone";
 
-/// See [`super::copy`].
+/// Copies a store, as [`super::copy`] says.
 pub(super) fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
     let path: PathBuf = state.join(DATABASE_FILE);
     if !path.exists() {
@@ -173,7 +178,7 @@ pub(super) fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
     copies::write(&connection, target)
 }
 
-/// See [`super::adopt`].
+/// Adopts a restored copy, as [`super::adopt`] says.
 pub(super) fn adopt(state: &Path) -> Result<(), StoreError> {
     let path = state.join(DATABASE_FILE);
     mark::refuse_no_database(&path)?;

@@ -7,7 +7,7 @@ use rusqlite::Transaction;
 use schema::values::{Outcome, Trust};
 use std::collections::BTreeMap;
 
-/// Makes every lane anew.
+/// Makes every lane again from the rows of builds and jobs.
 pub(super) fn rebuild(to: &Transaction<'_>) -> rusqlite::Result<()> {
     let sql = format!(
         "select {} from builds where ref_update > 0 order by project, ref, ref_update, number",

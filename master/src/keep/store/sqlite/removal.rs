@@ -1,13 +1,15 @@
-//! Takes out of history what retention chose, a bounded number of rows in each transaction. First a build (or its logs) is
-//! gone for everybody, in a few rows; then its files are unlinked; then what is left of its rows is swept. A crash between
-//! leaves what the next pass sweeps.
+//! Takes out of history what retention chose, a bounded number of rows in each transaction. First a build (or its logs) is gone
+//! for everybody, in a few rows. Then its files are unlinked, and then what is left of its rows is swept. A crash between leaves
+//! what the next pass sweeps.
 
 use super::commit::is_full;
-use super::tables::{Tables, attempts, blobs, builds, changes, events, jobs, lanes, logs, plans, removals, steps};
-use crate::keep::store::{Removal, RemoveError, Sweep};
+use super::tables::{
+    Tables, attempts, blobs, builds, changes, events, jobs, lanes, logs, plans, removals, steps, test_names, test_runs,
+};
+use crate::keep::store::{Removal, RemoveError, Sweep, TestPiece};
 use rusqlite::{Connection, Transaction};
 
-/// From here on the builds are not found, and the logs are known to be removed.
+/// Takes builds and logs out of history: from here on the builds are not found, and the logs are known to be removed.
 pub(super) fn remove(connection: &mut Connection, removal: &Removal) -> Result<(), RemoveError> {
     in_one(connection, |to| {
         removal.builds.iter().try_for_each(|build| remove_build(to, build.0))?;
@@ -27,7 +29,23 @@ pub(super) fn sweep(connection: &mut Connection, sweep: &Sweep) -> Result<u32, R
         }
         take(&mut left, |most| events::sweep_old(to, sweep.events_before, most))?;
         take(&mut left, |most| changes::sweep_old(to, sweep.events_before, most))?;
+        take(&mut left, |most| test_names::sweep(to, most))?;
         Ok(sweep.rows - left)
+    })
+}
+
+/// Deletes at most so many rows of a build.
+type SweepOfBuild = fn(&Transaction<'_>, u64, u32) -> rusqlite::Result<usize>;
+
+const SWEEPS: [SweepOfBuild; 7] =
+    [blobs::sweep, steps::sweep, attempts::sweep, jobs::sweep, plans::sweep, changes::sweep, test_runs::sweep];
+
+/// Writes a part of what the lists of tests say.
+pub(super) fn record_tests(connection: &mut Connection, piece: &TestPiece) -> Result<(), RemoveError> {
+    in_one(connection, |to| match piece {
+        TestPiece::Names { project, names } => test_names::add(to, project, names),
+        TestPiece::Run(row) => test_runs::add(to, row),
+        TestPiece::Nothing(key) => test_names::note_read(to, *key),
     })
 }
 
@@ -49,6 +67,7 @@ fn in_one<T>(
 fn remove_build(to: &Transaction<'_>, build: u64) -> rusqlite::Result<()> {
     let Some((project, ref_name)) = builds::remove(to, build)? else { return Ok(()) };
     lanes::remove_unbuilt(to, &project, &ref_name)?;
+    test_runs::remove_unbuilt(to, &project, &ref_name)?;
     logs::count_out(to, build)?;
     removals::add_build(to, build)
 }
@@ -65,7 +84,7 @@ fn sweep_build(to: &Transaction<'_>, build: u64, left: &mut u32) -> rusqlite::Re
     take(left, |most| logs::sweep(to, build, most))?;
     let is_gone = !Tables(to).is_kept(build)?;
     if is_gone {
-        for sweep in [blobs::sweep, steps::sweep, attempts::sweep, jobs::sweep, plans::sweep, changes::sweep] {
+        for sweep in SWEEPS {
             take(left, |most| sweep(to, build, most))?;
         }
     }

@@ -381,3 +381,61 @@ create table crons (
 
 -- step 13: the tier of isolation in which a job ran
 alter table jobs add column isolation text not null default '';     -- of its latest attempt; empty: not recorded
+
+-- step 14: what the reports of a step say of its tests
+alter table steps add column tests text not null default '';        -- JSON; empty: nothing
+-- step 15: the history of tests; what it means stands in `decide/test_history.rs`
+-- jobs whose lists of tests are not read yet: a row comes with the end of the step, and goes with the run that is made of it
+create table tests_unread (
+    build integer not null,
+    idx integer not null,
+    primary key (build, idx)
+) strict, without rowid;
+
+-- the next number of a test
+create table test_projects (
+    project text primary key,
+    next integer not null
+) strict, without rowid;
+
+-- each test of a project once, by its number from 0
+create table tests (
+    project text not null,
+    number integer not null,
+    identity blob not null,         -- of suite, name and parameters
+    suite text not null,
+    name text not null,
+    parameters text not null,
+    file text not null,
+    primary key (project, number)
+) strict, without rowid;
+create unique index tests_identity on tests (project, identity);
+
+-- one job of one build that reported its tests: of each lane the newest
+create table test_runs (
+    project text not null,
+    ref text not null,
+    job text not null,
+    ref_update integer not null,
+    number integer not null,        -- of the build
+    build integer not null,
+    idx integer not null,
+    tree text not null,             -- of the source; empty: it is not known
+    is_whole integer not null,      -- 0: a report was cut
+    is_together integer not null,   -- 1: so many tests failed that they failed together
+    has_mixed integer not null,     -- 1: a test failed and passed in it
+    verdicts blob not null,         -- a byte for each test by its number, compressed
+    durations blob                  -- the same; null: of a run that is not among the newest
+) strict;
+create unique index test_runs_lane on test_runs (project, ref, job, ref_update, number);
+create index test_runs_build on test_runs (build);
+create index test_runs_project on test_runs (project, build);
+
+-- what runs came to that are no longer kept
+create table test_lanes (
+    project text not null,
+    ref text not null,
+    job text not null,
+    earlier text not null,          -- JSON
+    primary key (project, ref, job)
+) strict, without rowid;

@@ -5,7 +5,7 @@ use crate::decide::coordinator::record::*;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Change, Description, Event, Exit, Fact, GrantKind, Home, JobPlan, Outcome, Plan, SourceRevision, SourceStamp,
-    State, TierName, Time, Trust, What,
+    State, TestCounts, TestsReported, TierName, Time, Trust, What,
 };
 use std::time::Duration;
 
@@ -193,6 +193,15 @@ impl Dice {
         }
     }
 
+    fn tests(&mut self) -> TestsReported {
+        TestsReported {
+            list: self.bytes::<32>().to_vec(),
+            counts: TestCounts { failed: u32::from(self.small(9)), ..TestCounts::default() },
+            failing: vec![self.word()],
+            ..TestsReported::default()
+        }
+    }
+
     /// What a step is called follows from its key; how it goes is drawn.
     pub(crate) fn step(&mut self) -> StepRow {
         let key = StepKey { job: self.job_key(), attempt: 1 + self.small(2), step: self.small(2) };
@@ -206,6 +215,7 @@ impl Dice {
             finished: self.maybe(Dice::time),
             log_size: self.below(1 << 40),
             log_hash: self.bytes::<32>().to_vec(),
+            tests: self.maybe(Dice::tests),
         }
     }
 }

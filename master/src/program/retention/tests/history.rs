@@ -192,6 +192,7 @@ pub(super) fn step(key: StepKey) -> StepRow {
         finished: Some(Time(2)),
         log_size: 0,
         log_hash: Vec::new(),
+        tests: None,
     }
 }
 

@@ -5,7 +5,9 @@ use crate::decide::coordinator::record::{BuildCause, BuildId, GrantId, JobKey, J
 use crate::explain::Why;
 use crate::serve::api::view::{write_build, write_jobs, write_queue_item, write_workers};
 use capnp::message::Builder;
-use schema::values::{Description, SourceRevision, SourceStamp, State, TierName, TierProbe, Time, Trust};
+use schema::values::{
+    Description, SourceRevision, SourceStamp, State, TestsReported, TierName, TierProbe, Time, Trust,
+};
 
 /// The bytes of what is written into a message.
 fn written(write: impl FnOnce(&mut Builder<capnp::message::HeapAllocator>)) -> usize {
@@ -70,6 +72,15 @@ fn build(length: usize) -> BuildRow {
     }
 }
 
+fn tests_of(length: usize) -> TestsReported {
+    TestsReported {
+        list: vec![7; 32],
+        failing: vec![text(length.min(400)); 20],
+        trouble: text(length.min(900)),
+        ..TestsReported::default()
+    }
+}
+
 fn job(length: usize, steps: u16) -> JobDetail {
     let key = JobKey { build: BuildId(1), index: 0 };
     let row = JobRow {
@@ -94,6 +105,7 @@ fn job(length: usize, steps: u16) -> JobDetail {
         finished: None,
         log_size: 0,
         log_hash: Vec::new(),
+        tests: Some(tests_of(length)),
     };
     JobDetail {
         row,
@@ -130,14 +142,20 @@ fn rows_are_never_larger_than_they_are_counted() {
 }
 
 #[test]
-fn a_build_fits_by_giving_up_words_then_steps_then_jobs() {
+fn a_build_fits_by_giving_up_names_then_words_then_steps_then_jobs() {
     let whole = |jobs: &[JobDetail]| jobs.iter().map(bytes).sum::<usize>();
     let mut jobs: Vec<JobDetail> = (0..10).map(|_| job(300, 10)).collect();
     let all = whole(&jobs);
     assert_eq!(fit(&mut jobs, all), all);
     assert!(jobs.iter().all(|job| job.row.reason.len() == 300));
-    // words: 1,100 of them, each of 304 bytes
     let most = all - 20_000;
+    assert!(fit(&mut jobs, most) <= most);
+    let named =
+        |job: &JobDetail| job.steps.iter().filter_map(|step| step.tests.as_ref()).all(|it| it.failing.len() == 5);
+    assert!(jobs.iter().all(|job| named(job) && job.row.reason.len() == 300), "names of failing tests go first");
+    name_failing(&mut jobs, 0);
+    // words: 1,100 of them, each of 304 bytes
+    let most = whole(&jobs) - 20_000;
     assert!(fit(&mut jobs, most) <= most);
     assert!(jobs.iter().all(|job| job.steps.len() == 10 && job.row.reason.ends_with("[cut: 300 bytes in all]")));
     let most = jobs.iter().map(fixed_bytes).sum::<usize>() / 2;

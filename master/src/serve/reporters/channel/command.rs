@@ -13,16 +13,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-/// For what it still has to say when it has ended.
+/// How long the command's last output is waited for when it has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const STDERR_BYTES_MAX: usize = 2 << 10;
-/// All of our environment that it sees.
+/// All variables of our environment that the command sees.
 const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// A program that gets each notice.
 pub(super) struct CommandChannel {
     pub(super) argv: Vec<String>,
-    /// The directory in which it runs.
+    /// The directory in which the command runs.
     pub(super) dir: PathBuf,
 }
 

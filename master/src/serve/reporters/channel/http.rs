@@ -1,6 +1,6 @@
-//! One POST over HTTP/1.1, for notices. No redirect is followed, the answer is bounded in time and size, and a name that leads into a
-//! private network is refused unless the master file allows it: otherwise whoever answers for the name could aim the master at its
-//! own neighbours.
+//! One POST over HTTP/1.1, for notices. No redirect is followed, and the answer is bounded in time and size. A name that leads
+//! into a private network is refused unless the master file allows it. Otherwise whoever answers for the name could aim the
+//! master at its own neighbours.
 
 use super::own_thread::on_own_thread;
 use axum::body::Body;
@@ -21,18 +21,18 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// From the beginning to the head of the answer. Standard Webhooks recommends 15 to 30 s.
+/// How long a request may take from its beginning to the head of the answer. Standard Webhooks recommends 15 to 30 s.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// For each address of a name. A network that loses IPv6 leaves time for IPv4.
+/// How long each address of a name may take to answer. A network that loses IPv6 leaves time for IPv4.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// For the body behind the head: it only says why, and the status is known.
+/// How long the body behind the head may take: it only says why, and the status is known.
 const BODY_DEADLINE: Duration = Duration::from_secs(3);
 /// The most of an answer's head, in bytes; hyper takes no less.
 const HEAD_BYTES_MAX: usize = 8 << 10;
 /// The most that is read of an answer's body, in bytes: enough for a sentence about what went wrong.
 const BODY_BYTES_MAX: usize = 1 << 10;
 
-/// Where a request goes.
+/// Where a request is sent.
 #[derive(Clone, Debug)]
 pub(super) struct PostTarget {
     /// Absolute, with `http` or `https`, as the master file was checked to have it.
@@ -79,12 +79,12 @@ fn request(uri: &Uri, headers: &[(&str, String)], body: &[u8]) -> Result<Request
     request.body(Body::from(body.to_vec())).map_err(|error| error.to_string())
 }
 
-/// Without the brackets of an IPv6 address.
+/// The host of an address, without the brackets of IPv6.
 fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Where the name leads, save where it must not.
+/// The addresses to which the name leads, except those to which it must not.
 async fn addresses(target: &PostTarget) -> Result<Vec<SocketAddr>, String> {
     let name = host(&target.uri);
     let port = target.uri.port_u16().unwrap_or(if target.uri.scheme_str() == Some("https") { 443 } else { 80 });
@@ -109,8 +109,8 @@ fn allowed(name: &str, may_be_private: bool, found: &[SocketAddr]) -> Result<Vec
     }
 }
 
-/// Whether an address is not one of the public internet: of this machine, of a network behind it, or of nobody (the special-purpose
-/// registries of IANA, RFC 6890).
+/// Whether an address is not one of the public internet: it belongs to this machine, to a network behind it, or to nobody. The
+/// special-purpose registries of IANA (RFC 6890) list them.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_private_v4(address),
@@ -173,7 +173,8 @@ async fn first_that_answers<T>(
     Err(why)
 }
 
-/// With the authorities that this machine trusts. They are read anew each time, so one that is added counts without a restart.
+/// Sets up TLS with the authorities that this machine trusts. They are read anew each time, so one that is added counts without a
+/// restart.
 async fn secured(stream: TcpStream, name: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, String> {
     let roots = on_own_thread("roots", roots).await?;
     let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());

@@ -96,18 +96,18 @@ struct Letter {
     message: Vec<u8>,
     subject: String,
     from: Address,
-    /// Who does not have it yet.
+    /// The recipients who do not have the letter yet.
     to: Vec<Address>,
 }
 
-/// What became of handing it over.
+/// What became of a letter that was handed over.
 #[derive(Debug)]
 enum Delivery {
     /// Each recipient has it, or never will.
     All,
-    /// These are still to have it.
+    /// Some recipients are still to have the letter.
     Some(Letter),
-    /// Each mailbox refuses it for a while: why.
+    /// No mailbox takes the letter for a while, for this reason.
     None(String),
 }
 
@@ -173,8 +173,8 @@ impl Letter {
     }
 }
 
-/// A letter that some of its recipients have. The others are tried for some days; a master that ends meanwhile forgets
-/// them, as a second mail to those who have it would be worse.
+/// A letter that some of its recipients have. The others are tried for some days. A master that ends meanwhile forgets them,
+/// because a second mail to those who have it would be worse.
 struct Tardy {
     letter: Letter,
     mail: MailConfig,
@@ -183,7 +183,7 @@ struct Tardy {
 }
 
 impl Tardy {
-    /// Until each recipient has it, or never will.
+    /// Delivers the mail until each recipient has it, or never will.
     async fn deliver(mut self) {
         let (began, of) = (self.clock.now(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
         self.health.fails(&of, began, "the mailbox is refused for a while");
@@ -207,7 +207,7 @@ impl Tardy {
     }
 }
 
-/// Each address once. An author's that is none is left out: anybody can commit anything.
+/// The recipients, each address once. An author's address that does not parse is left out, because a commit can claim any author.
 fn mailboxes(to: &[Recipient], authors: &[Author]) -> Vec<Mailbox> {
     let mut found = Vec::new();
     for recipient in to {

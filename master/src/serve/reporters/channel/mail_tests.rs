@@ -20,6 +20,8 @@ fn notice(authors: Vec<Author>) -> Notice {
         subject: "Add zero-copy parse".to_owned(),
         time: Time(0),
         committer: author.clone(),
+        co_authors: Vec::new(),
+        undone_with: None,
     };
     let job = job("test@linux", "assert 1 == 2\nfailed");
     Notice {
@@ -55,7 +57,14 @@ fn job(name: &str, log: &str) -> NoticeJob {
         url: Some(format!("https://ci.example.org/p/pyfoo/412/{name}")),
         since: result("3f9c2ab", 412),
         last_good: Some(result("8a1b2c3", 408)),
-        step: Some(NoticeStep { number: 2, name: step.0, exit: step.1, command: step.2 }),
+        step: Some(NoticeStep {
+            number: 2,
+            name: step.0,
+            exit: step.1,
+            command: step.2,
+            failing_tests: Vec::new(),
+            failing_test_count: 0,
+        }),
         log: log.to_owned(),
     }
 }
@@ -101,6 +110,26 @@ fn a_message() {
 }
 
 #[test]
+fn a_message_names_the_tests_that_failed() {
+    let mut notice = notice(vec![author("Ann", "ann@example.org")]);
+    let step = notice.jobs[0].step.as_mut().unwrap();
+    step.failing_tests = vec!["a.B › breaks_here".to_owned(), "a.B › two\n  commit    of my own".to_owned()];
+    step.failing_test_count = 9;
+    let (text, _) = write(&[Recipient::Blame], &notice);
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(body.contains("commit    of my own"), "{body}");
+    let lines: Vec<&str> = body.lines().map(str::trim_end).collect();
+    assert!(!lines.contains(&"  commit    of my own"), "a name keeps to its line: {body}");
+    let text = notice.text();
+    let wanted = "\x20 failed    a.B › breaks_here\n\
+        \x20           a.B › two   commit    of my own\n\
+        \x20           and 7 more\n";
+    assert!(text.contains(wanted), "{text}");
+    notice.jobs[0].step.as_mut().unwrap().failing_tests.clear();
+    assert!(notice.text().contains("  failed    9 tests\n"), "{}", notice.text());
+}
+
+#[test]
 fn a_message_of_several_lanes_names_each() {
     let mut notice = notice(vec![author("Ann", "ann@example.org")]);
     notice.jobs.extend([job("lint", "too long"), job("doc", ""), job("fmt", "")]);
@@ -138,6 +167,23 @@ fn who_made_a_commit_is_named_before_who_put_it_there() {
     ];
     let named: Vec<String> = notice::authors(&commits).into_iter().map(|author| author.email).collect();
     assert_eq!(named, ["bob@x.example", "ann@x.example", "eve@x.example", "dan@x.example", "cat@x.example"]);
+}
+
+#[test]
+fn co_authors_are_named_and_who_took_back_a_change_is_not() {
+    let commit = |name: &str, undone_with: Option<&str>| NoticeCommit {
+        undone_with: undone_with.map(str::to_owned),
+        ..notice(vec![author(name, &format!("{name}@x.example"))]).commits.remove(0)
+    };
+    let names = |commits: &[NoticeCommit]| {
+        let authors = notice::authors(commits).into_iter();
+        authors.map(|author| author.name).collect::<Vec<_>>().join(" ")
+    };
+    let mut together = commit("ann", None);
+    together.co_authors = vec![author("bot", "noreply@forge.example"), author("bob", "bob@x.example")];
+    let undone = [commit("eve", Some("3f9c2ab")), commit("dan", Some("3f9c2ab"))];
+    assert_eq!(names(&[undone[0].clone(), together, undone[1].clone()]), "ann bob");
+    assert_eq!(names(&undone), "eve dan", "something broke it");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::thread;
 use tokio::sync::oneshot;
 
-/// Does work that may hang. A runtime waits for its blocking threads when it ends; it does not wait for this thread, so what hangs does
-/// not hold up the end of the master.
+/// Does work that may hang. A runtime waits for its blocking threads when it ends. It does not wait for this thread, so a channel
+/// that hangs does not hold up the end of the master.
 pub(super) async fn on_own_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,5 +1,5 @@
-//! One conversation with a mail server (RFC 5321): each recipient is taken or refused by itself, and those who are taken get
-//! the message at once.
+//! One conversation with a mail server (RFC 5321). The server takes or refuses each recipient by itself, and the recipients that
+//! it took get the message at once.
 
 use crate::config::MailConfig;
 use lettre::Address;
@@ -10,19 +10,19 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error, response::Response};
 use std::time::Duration;
 
-/// For each answer of the server.
+/// How long each answer of the server may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Where TLS comes first (RFC 8314).
+/// The port where TLS comes first (RFC 8314).
 const SUBMISSIONS: u16 = 465;
 
 /// What the server did with a message, recipient by recipient.
 #[derive(Debug, Default)]
 pub(super) struct HandedOver {
-    /// It took the message, for somebody.
+    /// Whether the server took the message for somebody.
     pub(super) is_taken: bool,
-    /// It will never take it for these: why.
+    /// The recipients for whom the server will never take it, each with the reason.
     pub(super) refused: Vec<(Address, String)>,
-    /// It may take it for these later: why not now.
+    /// The recipients for whom the server may take it later, each with the reason.
     pub(super) put_off: Vec<(Address, String)>,
 }
 
@@ -83,8 +83,8 @@ fn refusal(answer: Result<Response, Error>) -> Result<Option<String>, String> {
     }
 }
 
-/// Without a login, TLS where it is offered, with whatever certificate: as mail servers do among each other. A password only goes
-/// to a server that proved who it is, or to this machine.
+/// Connects to the mail server. Without a login it uses TLS where that is offered, with whatever certificate, as mail servers do
+/// among each other. A password only goes to a server that proved who it is, or to this machine.
 fn connect(mail: &MailConfig) -> Result<SmtpConnection, String> {
     let is_checked = mail.login.is_some() && !is_this_machine(&mail.host);
     let tls = TlsParameters::builder(mail.host.clone()).dangerous_accept_invalid_certs(!is_checked).build();
@@ -118,7 +118,7 @@ fn is_final(error: &Error) -> bool {
     error.is_permanent() && code.is_some_and(|code| !(530..540).contains(&code))
 }
 
-/// With its causes.
+/// An error in words, with its causes.
 fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -35,7 +35,7 @@ const MOVE_MIN: usize = 16 << 10;
 /// When whoever was turned away may come again, in seconds.
 const RETRY_AFTER: &str = "10";
 
-/// The places for bodies.
+/// The places for bodies of hooks, of which there are few.
 pub(super) struct Intake {
     places: Semaphore,
     waiting: Semaphore,
@@ -102,7 +102,7 @@ impl Intake {
 }
 
 impl Taken {
-    /// Of no byte yet.
+    /// What is known of a body before its first byte.
     pub(super) fn new(secret: &[u8]) -> Taken {
         let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a secret of any length is a key");
         Taken { mac, size: 0, start: Vec::new() }
@@ -117,7 +117,7 @@ impl Taken {
         self.size <= BODY_MAX
     }
 
-    /// The first of its bytes; once.
+    /// The first bytes of the body; once.
     pub(super) fn take_start(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.start)
     }

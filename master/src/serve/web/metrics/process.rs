@@ -5,7 +5,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The numbers of one look.
 pub(super) struct ProcessNumbers {
-    /// In user and system mode together.
+    /// The processor time of this process, in user and system mode together.
     pub(super) cpu_seconds: f64,
     pub(super) resident_bytes: u64,
     pub(super) open_files: u64,

@@ -27,10 +27,12 @@ async fn build(
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         let build = visit.guild.build(&project, number).await?;
         let previous = builds(&visit.guild, &project, &build.ref_name, number, 1).await?;
-        Ok::<_, Error>((build, previous, visit.name))
+        let change = visit.guild.change(&project, number).await?;
+        Ok::<_, Error>((build, previous, change, visit.name))
     });
-    let (build, previous, who) = looked.await??;
+    let (build, previous, change, who) = looked.await??;
     let refresh = (!build.is_finished()).then_some(REFRESH);
     let frame = Frame::new(&build.selector(), who).marked(&StatusMark::of(&build));
-    page(&show::BuildPage::new(frame, &build, previous.first()), &headers, refresh)
+    let shown = show::BuildPage::new(frame, &build, previous.first());
+    page(&shown.with_change(&build, change.as_ref()), &headers, refresh)
 }

@@ -52,7 +52,7 @@ async fn cctray(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Mis
 "#
 )]
 struct MonitorFeed<'a> {
-    /// Where browsers reach this site. It may be empty.
+    /// The address where browsers reach this site. It may be empty.
     origin: &'a str,
     lines: Vec<MonitoredBranch>,
 }

@@ -16,7 +16,7 @@ use client::Error;
 use client::views::{BranchView, BuildView, ProjectView, WorkerView};
 use std::sync::Arc;
 
-/// Builds beside a project.
+/// How many builds stand beside a project.
 const STRIP: u32 = 10;
 
 pub(super) fn routes() -> Router<Arc<Site>> {
@@ -69,11 +69,11 @@ struct WorkerCounts {
 struct ProjectCard {
     name: String,
     repository: String,
-    /// Of its main branch.
+    /// The state of the project's main branch.
     state: Option<StatusMark>,
     is_errored: bool,
     newest: Option<BuildLine>,
-    /// Newest first.
+    /// The latest builds, the newest first.
     strip: Vec<BuildLine>,
 }
 
@@ -97,7 +97,7 @@ impl HomePage {
 }
 
 impl ProjectCard {
-    /// Its state; where nothing counts yet, how the newest build goes.
+    /// The state of the project; where nothing counts yet, how the newest build goes.
     fn mark(&self) -> Option<&StatusMark> {
         self.state.as_ref().or(self.newest.as_ref().map(|line| &line.mark))
     }

@@ -3,7 +3,7 @@
 use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
-use crate::serve::web::questions::{job_logs, job_of, numbered};
+use crate::serve::web::questions::{job_logs, job_of, job_tests, numbered};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
 use crate::serve::web::show::{self, Frame, StatusMark};
@@ -11,7 +11,9 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::HeaderMap;
 use axum::routing::get;
-use client::Error;
+use client::views::JobView;
+use client::{Error, Explanation};
+use schema::values::State as JobState;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<Site>> {
@@ -27,11 +29,22 @@ async fn job(
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
         let logs = job_logs(&visit.guild, &build, &job).await?;
-        Ok::<_, Error>((build, job, logs, visit.name))
+        // a page without it is better than none
+        let told = match is_to_be_explained(&job) {
+            true => visit.guild.explain(&project, number, &job.name).await.unwrap_or_default(),
+            false => Explanation::default(),
+        };
+        let tests = job_tests(&visit.guild, &build, &job).await?;
+        Ok::<_, Error>((build, job, logs, told, tests, visit.name))
     });
-    let (build, job, logs, who) = looked.await??;
+    let (build, job, logs, told, tests, who) = looked.await??;
     let refresh = (!job.is_finished()).then_some(REFRESH);
     let title = format!("{} {}", job.name, build.selector());
     let frame = Frame::new(&title, who).marked(&StatusMark::new(job.state, job.outcome));
-    page(&show::JobPage::new(frame, &build, &job, &logs), &headers, refresh)
+    page(&show::JobPage::new(frame, &build, &job, &logs, &told).with_tests(&build, &job, &tests), &headers, refresh)
+}
+
+/// Of a job that waits a reader wants to know what gets it placed, and of one with several attempts what became of them.
+fn is_to_be_explained(job: &JobView) -> bool {
+    job.attempt > 1 || matches!(job.state, JobState::Waiting | JobState::Queued | JobState::Offered)
 }

@@ -14,7 +14,7 @@ use axum::routing::get;
 use client::Error;
 use std::sync::Arc;
 
-/// Builds in the list.
+/// How many builds the page lists.
 const BUILDS: u32 = 25;
 /// Builds whose jobs are compared.
 const COMPARED: usize = 12;

@@ -38,7 +38,7 @@ struct WorkersPage {
 
 struct WorkerLine {
     name: String,
-    /// "connected", "draining", "held", "lost".
+    /// A word for the page: "connected", "draining", "held" or "lost".
     state: &'static str,
     class: &'static str,
     held: String,

@@ -1,10 +1,11 @@
 //! A build, and a project's builds side by side.
 
-use super::{BuildLine, Frame, Piece, StatusMark, When, build_href, duration, pieces, tidy};
+use super::{BuildLine, Frame, Piece, StatusMark, When, build_href, duration, name_of, pieces, tidy};
 use askama::Template;
 use client::cells::{Grid, distinct};
-use client::views::{BranchView, BuildView, CronView, JobView};
-use schema::values::{Outcome, Selector, ShortRef};
+use client::views::{BranchView, BuildView, ChangeView, CommitView, CronView, JobView};
+use client::words::tests_of;
+use schema::values::{Outcome, Selector, ShortCommit, ShortRef};
 
 /// Names of branches that a page offers.
 const BRANCHES_SHOWN: usize = 40;
@@ -26,6 +27,34 @@ pub(crate) struct BuildPage {
     reference: String,
     matrix: Matrix,
     jobs: Vec<JobLine>,
+    /// What the update of the ref brought; of the only commit the page speaks above.
+    commits: Vec<CommitLine>,
+    /// The ref was forced: what it named before, in short; empty: it was not.
+    forced_from: String,
+}
+
+/// A commit of a build's change.
+struct CommitLine {
+    /// The short id of the commit.
+    revision: String,
+    /// Its page at the forge; empty: none is known.
+    href: String,
+    subject: String,
+    author: String,
+    time: Option<When>,
+}
+
+impl CommitLine {
+    /// `build`: whose address at the forge tells where the pages of commits are.
+    fn new(build: &BuildView, commit: &CommitView) -> CommitLine {
+        CommitLine {
+            revision: ShortCommit::of(&commit.revision).to_string(),
+            href: build.commit_url.replace(&build.revision, &commit.revision),
+            subject: tidy(&commit.subject),
+            author: name_of(&commit.author),
+            time: When::new(commit.time),
+        }
+    }
 }
 
 /// The jobs of a build in rows and columns.
@@ -44,8 +73,8 @@ struct MatrixCell {
     name: String,
     mark: StatusMark,
     duration: String,
-    /// The number of the first build in the current unbroken run of failures, among those shown; `None`: there is no such run of
-    /// more than one.
+    /// The number of the first build in the current unbroken run of failures, among the builds shown. `None`: there is no such
+    /// run of more than one.
     since: Option<u32>,
 }
 
@@ -70,7 +99,7 @@ impl BuildPage {
             worker: tidy(&job.worker),
             platform: tidy(&job.platform),
             duration: duration(job.started, job.finished, job.is_finished()),
-            reason: pieces(&job.reason),
+            reason: pieces(&told_reason(job)),
             carried_from: job.carried_from,
         });
         BuildPage {
@@ -86,12 +115,25 @@ impl BuildPage {
             reference: build.ref_name.clone(),
             matrix: Matrix::new(std::slice::from_ref(build)),
             jobs: lines.collect(),
+            commits: Vec::new(),
+            forced_from: String::new(),
         }
+    }
+
+    /// With what the update of the ref brought.
+    pub(crate) fn with_change(mut self, build: &BuildView, change: Option<&ChangeView>) -> BuildPage {
+        let Some(change) = change else { return self };
+        let commits = change.commits.iter().filter(|_| change.commits.len() > 1);
+        self.commits = commits.map(|commit| CommitLine::new(build, commit)).collect();
+        if change.forced {
+            self.forced_from = ShortCommit::of(&change.before).to_string();
+        }
+        self
     }
 }
 
 impl Matrix {
-    /// Of the first of some builds of one branch, newest first; the others tell since when a job is bad.
+    /// The matrix of the first of some builds of one branch, newest first; the others tell since when a job is bad.
     fn new(builds: &[BuildView]) -> Matrix {
         let Some(newest) = builds.first() else { return Matrix { columns: Vec::new(), rows: Vec::new() } };
         let grid = Grid::new(&newest.jobs);
@@ -119,7 +161,7 @@ fn matrix_cell(builds: &[BuildView], job: &JobView) -> MatrixCell {
     }
 }
 
-/// The oldest of the builds since which a job is bad without a break, where that is not the newest.
+/// The first build of the unbroken run of failures that a job is in, among those shown. None: the run has only the newest build.
 fn bad_since(builds: &[BuildView], job: &str) -> Option<u32> {
     let of_job = builds.iter().filter_map(|build| Some((build.number, build.job(job)?)));
     let told = of_job.filter(|(_, job)| job.outcome.is_some_and(|outcome| outcome.word() != "skipped"));
@@ -131,6 +173,12 @@ pub(super) fn job_href(build: &BuildView, job: &JobView) -> String {
     format!("{}/{}", build_href(build), job.name)
 }
 
+/// Why a job ended as it did, or why it waits, with the tests that failed.
+fn told_reason(job: &JobView) -> String {
+    let parts = [job.reason.clone(), tests_of(job)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 #[derive(Template)]
 #[template(path = "project.html")]
 pub(crate) struct ProjectPage {
@@ -139,7 +187,7 @@ pub(crate) struct ProjectPage {
     branch: String,
     branches: Vec<BranchChoice>,
     matrix: Matrix,
-    /// Of the branch.
+    /// The state of the branch.
     state: Option<StatusMark>,
     is_errored: bool,
     /// What fails, and since when.
@@ -150,7 +198,7 @@ pub(crate) struct ProjectPage {
     heads: Vec<LaneHead>,
     builds: Vec<BuildLine>,
     crons: Vec<CronLine>,
-    /// The branch's full name.
+    /// The name of the branch in full.
     reference: String,
     /// Builds before this one are on the next page; 0: there are none.
     older: u32,
@@ -158,7 +206,7 @@ pub(crate) struct ProjectPage {
 
 struct BranchChoice {
     name: String,
-    /// The full name.
+    /// The name of the ref in full.
     reference: String,
     is_shown: bool,
 }
@@ -234,7 +282,7 @@ impl ProjectPage {
         }
     }
 
-    /// With the builds that the clock asks for.
+    /// The page with the builds that the clock asks for.
     pub(crate) fn with_crons(mut self, crons: &[CronView]) -> ProjectPage {
         self.crons = crons.iter().map(|cron| CronLine { name: tidy(&cron.name), line: tidy(&cron.line()) }).collect();
         self
@@ -244,15 +292,15 @@ impl ProjectPage {
 /// A build that the clock asks for.
 struct CronLine {
     name: String,
-    /// When it fires next, and what became of its newest firing.
+    /// When the entry fires next, and what became of its newest firing.
     line: String,
 }
 
-/// A lane that fails.
+/// A lane that fails, as the page lists it.
 struct Failing {
     job: String,
     href: String,
-    /// The build in which it began to.
+    /// The build in which the lane began to fail.
     since: u32,
     since_href: String,
 }
@@ -332,8 +380,8 @@ mod tests {
         assert_eq!(matrix.rows[0].cells[0].as_ref().unwrap().href, "/p/pyfoo/1/test@linux,3.14");
     }
 
-    /// A build in the middle whose `guild.toml` cannot be read has a column of its own, and does not end the table (S4.1 of the
-    /// frictions). One whose jobs were not fetched ends it.
+    /// A build in the middle whose `guild.toml` cannot be read has a column of its own and does not end the table. One whose jobs
+    /// were not fetched ends it.
     #[test]
     fn lanes_go_on_behind_a_build_without_jobs() {
         let good = Some(Outcome::Succeeded);

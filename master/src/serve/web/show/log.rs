@@ -1,12 +1,14 @@
 //! A job with its steps' logs, and one step's log in blocks.
 
 use super::build::job_href;
+use super::failing_tests::{FailingTests, JobTests};
 use super::{BuildLine, Frame, Piece, StatusMark, When, duration, pieces, tidy};
 use crate::serve::web::text;
 use askama::Template;
+use client::explanation::{AttemptView, Explanation};
 use client::logs::Lines;
 use client::views::{BuildView, JobView, StepView};
-use schema::values::{Bytes, Outcome};
+use schema::values::{Bytes, Outcome, State};
 use std::collections::BTreeMap;
 
 /// Lines of a log on a page of its own, so that a page stays of a size that a browser shows at once.
@@ -35,7 +37,28 @@ pub(crate) struct JobPage {
     finished: Option<When>,
     needs: Vec<(String, String)>,
     carried_from: u32,
+    /// What gets the job placed: sentences, and commands to type.
+    advice: Vec<AdviceLine>,
+    /// Empty where there was one at most.
+    attempts: Vec<AttemptLine>,
+    failing: Vec<FailingTests>,
     steps: Vec<StepBlock>,
+}
+
+struct AdviceLine {
+    text: String,
+    is_command: bool,
+}
+
+struct AttemptLine {
+    number: u16,
+    mark: StatusMark,
+    worker: String,
+    reason: Vec<Piece>,
+    started: Option<When>,
+    duration: String,
+    /// The command that prints its logs.
+    command: String,
 }
 
 struct StepBlock {
@@ -52,7 +75,7 @@ struct StepBlock {
     lines: Vec<LogLine>,
     /// How many lines stand before those shown.
     before: u64,
-    /// There is a log, and nothing of it is here.
+    /// Whether there is a log of which nothing is here.
     is_elsewhere: bool,
 }
 
@@ -63,7 +86,13 @@ struct LogLine {
 }
 
 impl JobPage {
-    pub(crate) fn new(frame: Frame, build: &BuildView, job: &JobView, logs: &BTreeMap<u16, Lines>) -> JobPage {
+    pub(crate) fn new(
+        frame: Frame,
+        build: &BuildView,
+        job: &JobView,
+        logs: &BTreeMap<u16, Lines>,
+        told: &Explanation,
+    ) -> JobPage {
         let open = steps_by_interest(job).first().copied();
         let needs = job.needs.iter().filter_map(|index| build.jobs.get(*index as usize));
         let steps = (1..).zip(&job.steps).map(|(number, step)| {
@@ -87,9 +116,39 @@ impl JobPage {
             finished: When::new(job.finished),
             needs: needs.map(|need| (job_href(build, need), tidy(&need.name))).collect(),
             carried_from: job.carried_from,
+            advice: advice(build, job, told),
+            attempts: attempts(build, job, told),
+            failing: Vec::new(),
             steps: steps.collect(),
         }
     }
+
+    /// With the tests of the job that failed.
+    pub(crate) fn with_tests(mut self, build: &BuildView, job: &JobView, tests: &JobTests) -> JobPage {
+        self.failing = FailingTests::of(build, job, tests);
+        self
+    }
+}
+
+/// The part of the explanation that says what to do; nothing where the job does not wait.
+fn advice(build: &BuildView, job: &JobView, told: &Explanation) -> Vec<AdviceLine> {
+    let lines = told.lines(build, job, |_| String::new()).into_iter();
+    let lines =
+        lines.skip_while(|(label, _)| *label != "do").take_while(|(label, _)| matches!(*label, "do" | "or" | ""));
+    lines.map(|(label, text)| AdviceLine { text: tidy(text.trim()), is_command: label.is_empty() }).collect()
+}
+
+fn attempts(build: &BuildView, job: &JobView, told: &Explanation) -> Vec<AttemptLine> {
+    let line = |attempt: &AttemptView| AttemptLine {
+        number: attempt.number,
+        mark: StatusMark::new(attempt.outcome.map_or(State::Running, |_| State::Finished), attempt.outcome),
+        worker: tidy(&attempt.worker),
+        reason: pieces(&attempt.reason),
+        started: When::new(attempt.started),
+        duration: duration(attempt.started, attempt.finished, attempt.outcome.is_some()),
+        command: format!("guild logs {} --attempt {}", tidy(&build.selector_of(job)), attempt.number),
+    };
+    if told.attempts.len() > 1 { told.attempts.iter().map(line).collect() } else { Vec::new() }
 }
 
 impl StepBlock {

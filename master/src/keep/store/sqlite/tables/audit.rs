@@ -1,5 +1,5 @@
-//! The audit table: each row's BLAKE3 covers the row before, and the last one is noted apart, so that a row that is gone
-//! or altered shows. The chain has no key: it tells of accidents and of careless hands, not of who rewrites all of it.
+//! The audit table. The BLAKE3 of each row covers the row before, and the last one is noted apart. So a row that is gone or
+//! altered shows. The chain has no key: it tells of accidents and of careless hands, not of who rewrites all of it.
 
 use super::{Tables, meta, run};
 use crate::keep::store::StoreError;
@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use schema::values::Time;
 
-/// Where the newest row's hash is noted.
+/// The name under which the newest row's hash is noted.
 const END: &str = "audit";
 
 pub(crate) fn append(to: &Transaction<'_>, at: Time, by: u64, text: &str) -> rusqlite::Result<()> {

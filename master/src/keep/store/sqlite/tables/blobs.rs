@@ -33,7 +33,7 @@ impl Tables<'_> {
         Ok(BlobUsage { total: self.blob_bytes()?, project: project.unwrap_or(0), attempt, count })
     }
 
-    /// Those that something refers to.
+    /// The blobs that something refers to.
     pub(crate) fn sealed_blobs(self) -> rusqlite::Result<Vec<Seal>> {
         self.all("select size, hash from blobs where refs > 0", read_seal)
     }
@@ -47,7 +47,7 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_map([limit], |row| row.get(0))?.collect()
     }
 
-    /// Those of these hashes that something refers to.
+    /// The hashes among these that something refers to.
     pub(crate) fn referenced_blobs(self, hashes: &[BlobHash]) -> rusqlite::Result<BTreeSet<BlobHash>> {
         let mut statement = self.0.prepare_cached("select 1 from blobs where hash = ?1 and refs > 0")?;
         let mut found = BTreeSet::new();
@@ -117,7 +117,7 @@ fn is_charged(to: &Transaction<'_>, project: &str, hash: &BlobHash) -> rusqlite:
     to.prepare_cached(sql)?.exists(params![project, hash])
 }
 
-/// Columns: size, hash.
+/// Reads a seal from the columns size and hash.
 fn read_seal(row: &Row<'_>) -> rusqlite::Result<Seal> {
     Ok(Seal { size: read_id(row, 0)?, hash: row.get(1)? })
 }

@@ -1,10 +1,18 @@
 //! Changes of repositories, as they were told.
 
-use super::run;
+use super::{Tables, run};
 use crate::decide::coordinator::record::BuildId;
-use crate::keep::store::sqlite::columns::{id, json, time};
-use rusqlite::{Transaction, params};
+use crate::keep::store::sqlite::columns::{id, json, read_json, time};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 use schema::values::{Change, Time};
+
+impl Tables<'_> {
+    /// The change that made a build.
+    pub(crate) fn change_of(self, build: BuildId) -> rusqlite::Result<Option<Change>> {
+        let sql = "select change from changes where build = ?1 order by id limit 1";
+        self.0.prepare_cached(sql)?.query_row([id(build.0)], |row| read_json(row, 0)).optional()
+    }
+}
 
 pub(crate) fn write(to: &Transaction<'_>, build: Option<BuildId>, change: &Change, at: Time) -> rusqlite::Result<()> {
     let sql = "insert into changes (build, project, change, time) values (?1, ?2, ?3, ?4)";

@@ -1,4 +1,4 @@
-//! Events, by their number.
+//! The table of events, which are ordered by their number.
 
 use super::{Tables, run};
 use crate::keep::store::sqlite::columns::{id, json, read_id, read_json, read_time, time};

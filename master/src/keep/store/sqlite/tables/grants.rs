@@ -23,7 +23,7 @@ impl Tables<'_> {
     }
 }
 
-/// What was granted never changes, so it stays as it was issued: a newer version may have written a kind and rights that this one
+/// What was granted never changes, so it stays as it was issued. A newer version may have written a kind and rights that this one
 /// does not know.
 pub(crate) fn write(to: &Transaction<'_>, row: &GrantRow) -> rusqlite::Result<()> {
     let sql = "insert into grants (id, parent, kind, name, what, created, expires, revoked, reason, \

@@ -1,4 +1,4 @@
-//! Jobs of builds.
+//! The table of the jobs of builds.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{BuildId, JobKey, JobRow};

@@ -20,7 +20,7 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_row(values, |row| read(key, row)).optional()
     }
 
-    /// Those that are files, of builds whose logs are kept.
+    /// The sealed logs that are files, of builds whose logs are kept.
     pub(crate) fn sealed_logs(self) -> rusqlite::Result<Vec<SealRow>> {
         let sql = "select size, hash, bytes, build, idx, attempt, step from logs where bytes is null \
                    and not exists (select 1 from removals as r where r.build = logs.build)";
@@ -94,7 +94,7 @@ pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Re
     Ok(cost)
 }
 
-/// Columns: size, hash, bytes.
+/// Reads a seal from the columns size, hash and bytes.
 fn read(key: StepKey, row: &Row<'_>) -> rusqlite::Result<SealRow> {
     Ok(SealRow { key, size: read_id(row, 0)?, hash: row.get(1)?, bytes: row.get(2)? })
 }

@@ -1,5 +1,5 @@
-//! One file per table or small family of tables: its columns, the reader of its rows, its reads, and how its rows are
-//! written and removed.
+//! One file per table or small family of tables. It has the columns, the reader of the rows, the reads, and how rows are written
+//! and removed.
 //!
 //! Reads are methods of [`Tables`]. Writes are functions on a transaction, named by their file: `builds::write`.
 
@@ -22,12 +22,13 @@ pub(crate) mod removals;
 pub(crate) mod reporters;
 pub(crate) mod requests;
 pub(crate) mod steps;
+pub(crate) mod test_names;
+pub(crate) mod test_runs;
 pub(crate) mod workers;
 
 use rusqlite::{Connection, Params, Row};
 
-/// The tables as one connection sees them. Its methods are the reads; [`crate::keep::store::Reading`] says what each of them
-/// answers.
+/// The tables as one connection sees them. Its methods are the reads; [`crate::keep::store::Reading`] says what they answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a>(pub(crate) &'a Connection);
 

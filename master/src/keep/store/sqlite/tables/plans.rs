@@ -1,4 +1,4 @@
-//! Plans of builds.
+//! The table of the plans of builds.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{BuildId, StoredPlan};

@@ -35,8 +35,8 @@ pub(crate) fn add_logs(to: &Transaction<'_>, build: u64, reason: &str) -> rusqli
     run(to, "insert or ignore into removals (build, reason, swept) values (?1, ?2, 0)", params![id(build), reason])
 }
 
-/// Nothing is left to sweep: the row of a build that is gone goes, and that of a kept build stays for its reason. Answers
-/// how many rows it changed.
+/// Nothing is left to sweep. The row of a build that is gone goes, and the row of a kept build stays for its reason. Answers how
+/// many rows it changed.
 pub(crate) fn end(to: &Transaction<'_>, build: u64, is_gone: bool) -> rusqlite::Result<usize> {
     let sql = if is_gone {
         "delete from removals where build = ?1"

@@ -1,13 +1,14 @@
-//! Steps of attempts.
+//! The table of the steps of attempts.
 
-use super::{Tables, jobs, run};
+use super::{Tables, jobs, run, test_names};
 use crate::decide::coordinator::record::{BuildId, JobKey, StepKey, StepRow};
 use crate::keep::store::sqlite::columns::{
-    id, json, maybe_time, maybe_word, read_id, read_json, read_maybe_time, read_word,
+    id, json, maybe_json, maybe_time, maybe_word, read_id, read_json, read_maybe_time, read_word,
 };
 use rusqlite::{Row, Transaction, params};
 
-const COLUMNS: &str = "build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, log_hash";
+const COLUMNS: &str =
+    "build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, log_hash, tests";
 
 impl Tables<'_> {
     /// The steps of all attempts of a build, in the order of its plan.
@@ -25,10 +26,11 @@ impl Tables<'_> {
 /// A step's start is told once: after a restart of the master only the end is known anew.
 pub(crate) fn write(to: &Transaction<'_>, row: &StepRow) -> rusqlite::Result<()> {
     let sql = "insert into steps (build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, \
-               log_hash) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+               log_hash, tests) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
                on conflict (build, idx, attempt, step) do update set state = excluded.state, \
                outcome = excluded.outcome, exit = excluded.exit, started = coalesce(excluded.started, started), \
-               finished = excluded.finished, log_size = excluded.log_size, log_hash = excluded.log_hash";
+               finished = excluded.finished, log_size = excluded.log_size, log_hash = excluded.log_hash, \
+               tests = excluded.tests";
     let values = params![
         id(row.key.job.build.0),
         row.key.job.index,
@@ -42,8 +44,11 @@ pub(crate) fn write(to: &Transaction<'_>, row: &StepRow) -> rusqlite::Result<()>
         maybe_time(row.finished),
         id(row.log_size),
         row.log_hash,
+        row.tests.as_ref().map_or_else(String::new, json),
     ];
-    run(to, sql, values)
+    run(to, sql, values)?;
+    let has_list = row.tests.as_ref().is_some_and(|tests| !tests.list.is_empty());
+    if has_list { test_names::note_unread(to, row.key.job) } else { Ok(()) }
 }
 
 /// Deletes at most `most` rows of a build that is gone. Answers how many it deleted.
@@ -64,5 +69,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StepRow> {
         finished: read_maybe_time(row, 9)?,
         log_size: read_id(row, 10)?,
         log_hash: row.get(11)?,
+        tests: maybe_json(row, 12)?,
     })
 }

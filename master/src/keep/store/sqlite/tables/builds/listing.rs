@@ -1,4 +1,4 @@
-//! Which builds a list holds, by index alone: the cost is that of what is listed, however many builds there are.
+//! Which builds a list holds, by index alone. The cost depends on what is listed, and not on how many builds there are.
 
 use crate::decide::coordinator::record::BuildId;
 use crate::keep::store::BuildFilter;

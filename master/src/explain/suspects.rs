@@ -1,0 +1,121 @@
+//! Who may have broken a lane: of the commits between what was good and what is bad, those whose changes are in effect. Pure.
+//!
+//! The commits are what the bad commit has and no good commit has. They come by ancestry, so it does not matter in which order
+//! builds finish. Of these, a commit and the revert of it say nothing together, because the tree is as if neither had been.
+
+use crate::keep::mirror::Authored;
+use std::collections::BTreeMap;
+
+/// A commit that may have broken a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    pub commit: Authored,
+    /// The commit with which it makes up nothing: its revert, or what it reverts. None: its changes are in effect.
+    pub undone_with: Option<String>,
+}
+
+/// Marks what was undone. `commits`: each comes before those that it reverts, as git lists them.
+pub fn suspects(commits: Vec<Authored>) -> Vec<Suspect> {
+    let undone = undone(&commits);
+    let marked =
+        commits.into_iter().map(|commit| Suspect { undone_with: undone.get(&commit.revision).cloned(), commit });
+    marked.collect()
+}
+
+/// Of each commit that was undone, the other one.
+fn undone(commits: &[Authored]) -> BTreeMap<String, String> {
+    let mut undone: BTreeMap<String, String> = BTreeMap::new();
+    for (at, commit) in commits.iter().enumerate() {
+        // a revert that was reverted takes nothing back
+        if undone.contains_key(&commit.revision) {
+            continue;
+        }
+        let older = &commits[at + 1..];
+        let target = |id: &String| older.iter().find(|it| it.revision.starts_with(id.as_str()));
+        let targets: Vec<&Authored> = commit.reverts.iter().filter_map(target).collect();
+        for target in &targets {
+            undone.entry(target.revision.clone()).or_insert_with(|| commit.revision.clone());
+        }
+        // one that also takes back what was there before stays in effect
+        if let Some(first) = targets.first().filter(|_| targets.len() == commit.reverts.len()) {
+            undone.insert(commit.revision.clone(), first.revision.clone());
+        }
+    }
+    undone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn commit(number: usize, reverts: &[usize]) -> Authored {
+        let id = |number: usize| format!("{number:040}");
+        let reverts = reverts.iter().map(|number| id(*number)).collect();
+        Authored { revision: id(number), reverts, ..Authored::default() }
+    }
+
+    /// The numbers of those that are in effect, of commits that are given as the numbers that they revert; the oldest first.
+    fn in_effect(from: usize, history: &[Option<usize>]) -> Vec<usize> {
+        let listed = (from..history.len()).rev().map(|at| commit(at, history[at].as_slice()));
+        let found = suspects(listed.collect());
+        let mut numbers: Vec<usize> =
+            found.iter().filter(|it| it.undone_with.is_none()).map(|it| it.commit.revision.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn a_commit_and_its_revert_are_no_suspects() {
+        assert_eq!(in_effect(1, &[None, None, Some(1), None]), [3]);
+        assert_eq!(in_effect(1, &[None, None, Some(1), Some(2)]), [1], "what was brought back is in effect");
+        assert_eq!(in_effect(1, &[None, None, Some(0)]), [1, 2], "it takes back what was good");
+    }
+
+    #[test]
+    fn a_revert_that_also_takes_back_what_was_good_is_a_suspect() {
+        let found = suspects(vec![commit(3, &[2, 0]), commit(2, &[]), commit(1, &[])]);
+        let undone: Vec<bool> = found.iter().map(|it| it.undone_with.is_some()).collect();
+        assert_eq!(undone, [false, true, false]);
+    }
+
+    /// By the definition: each commit switches its own change on, and a revert switches off that of another, which may itself be a
+    /// revert. What differs before and after the range is what is in effect.
+    fn by_switching(from: usize, history: &[Option<usize>]) -> Vec<usize> {
+        let mut on = vec![false; history.len()];
+        let mut before = on.clone();
+        for (at, reverts) in history.iter().enumerate() {
+            if at == from {
+                before = on.clone();
+            }
+            on[at] = true;
+            let mut next = *reverts;
+            while let Some(target) = next {
+                on[target] = !on[target];
+                next = history[target];
+            }
+        }
+        let is_effective = |at: &usize| on[*at] && history[*at].is_none_or(|target| target < from && before[target]);
+        (from..history.len()).filter(is_effective).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+        #[test]
+        fn what_is_in_effect_is_what_switching_says(picks in prop::collection::vec((any::<bool>(), 0..100usize), 1..14), from in 0..14usize) {
+            let mut history: Vec<Option<usize>> = Vec::new();
+            let mut open: Vec<usize> = Vec::new();
+            for (at, (is_revert, pick)) in picks.into_iter().enumerate() {
+                // a commit is reverted once: git refuses to revert what is not there
+                let target = is_revert.then(|| open.get(pick % open.len().max(1)).copied()).flatten();
+                if let Some(target) = target {
+                    open.retain(|it| *it != target);
+                }
+                history.push(target);
+                open.push(at);
+            }
+            let from = from.min(history.len());
+            prop_assert_eq!(in_effect(from, &history), by_switching(from, &history));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Tests of projects by their numbers, and the jobs whose lists of tests are not read yet.
+
+use super::{Tables, run};
+use crate::decide::coordinator::record::{BuildId, JobKey};
+use crate::keep::store::sqlite::columns::{id, read_id};
+use crate::keep::store::test_rows::{TESTS_MAX, TestIdentity, TestLane, TestName, UnreadJob, UnreadTests};
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use std::collections::BTreeMap;
+
+impl Tables<'_> {
+    /// The number of each test of a project.
+    pub(crate) fn test_numbers(self, project: &str) -> rusqlite::Result<BTreeMap<TestIdentity, u32>> {
+        let sql = "select identity, number from tests where project = ?1";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        self.0.prepare_cached(sql)?.query_map([project], read)?.collect()
+    }
+
+    pub(crate) fn test(self, project: &str, number: u32) -> rusqlite::Result<Option<TestName>> {
+        let sql = "select identity, suite, name, parameters, file from tests where project = ?1 and number = ?2";
+        self.0.prepare_cached(sql)?.query_row(params![project, number], read_name).optional()
+    }
+
+    /// The first finished job whose lists of tests are not read yet, or one whose build is gone.
+    pub(crate) fn unread_tests(self) -> rusqlite::Result<Option<UnreadTests>> {
+        let sql = "select u.build, u.idx from tests_unread as u left join jobs as j on j.build = u.build and j.idx = u.idx \
+                   where coalesce(j.state, 'finished') = 'finished' order by u.build, u.idx limit 1";
+        let read = |row: &Row<'_>| Ok(JobKey { build: BuildId(read_id(row, 0)?), index: row.get(1)? });
+        let Some(key) = self.0.prepare_cached(sql)?.query_row([], read).optional()? else { return Ok(None) };
+        Ok(Some(UnreadTests { key, found: self.unread_job(key)? }))
+    }
+
+    fn unread_job(self, key: JobKey) -> rusqlite::Result<Option<UnreadJob>> {
+        let Some(build) = self.build_by_id(key.build)? else { return Ok(None) };
+        let Some(row) = self.jobs(key.build)?.into_iter().find(|row| row.key == key) else { return Ok(None) };
+        let source = build.stamp.sources.into_iter().next().unwrap_or_default();
+        let lane = TestLane { project: build.project, ref_name: source.ref_name, job: row.name.clone() };
+        Ok(Some(UnreadJob { lane, order: (build.update, build.number), revision: source.revision, row }))
+    }
+}
+
+/// A step has a list of tests: its job is to be read when it has finished.
+pub(crate) fn note_unread(to: &Transaction<'_>, key: JobKey) -> rusqlite::Result<()> {
+    run(to, "insert or ignore into tests_unread (build, idx) values (?1, ?2)", params![id(key.build.0), key.index])
+}
+
+pub(crate) fn note_read(to: &Transaction<'_>, key: JobKey) -> rusqlite::Result<()> {
+    run(to, "delete from tests_unread where build = ?1 and idx = ?2", params![id(key.build.0), key.index])
+}
+
+/// Gives numbers to tests that have none yet, as far as the project may have more.
+pub(crate) fn add(to: &Transaction<'_>, project: &str, names: &[TestName]) -> rusqlite::Result<()> {
+    let mut next = next_number(to, project)?;
+    let sql = "insert or ignore into tests (project, number, identity, suite, name, parameters, file) \
+               values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut insert = to.prepare_cached(sql)?;
+    for name in names {
+        if next >= TESTS_MAX {
+            break;
+        }
+        let values = params![project, next, name.identity, name.suite, name.name, name.parameters, name.file];
+        next += u32::from(insert.execute(values)? > 0);
+    }
+    run(to, "insert or replace into test_projects (project, next) values (?1, ?2)", params![project, next])
+}
+
+fn next_number(to: &Transaction<'_>, project: &str) -> rusqlite::Result<u32> {
+    let sql = "select next from test_projects where project = ?1";
+    Ok(to.prepare_cached(sql)?.query_row([project], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// Deletes at most `most` tests of projects of which no run is kept. Answers how many it deleted.
+pub(crate) fn sweep(to: &Transaction<'_>, most: u32) -> rusqlite::Result<usize> {
+    let sql = "select project from test_projects as p \
+               where not exists (select 1 from test_runs as r where r.project = p.project) \
+               and not exists (select 1 from tests_unread) limit 1";
+    let gone: Option<String> = to.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+    let Some(project) = gone else { return Ok(0) };
+    let sql =
+        "delete from tests where (project, number) in (select project, number from tests where project = ?1 limit ?2)";
+    let deleted = to.prepare_cached(sql)?.execute(params![project, most])?;
+    if deleted == 0 {
+        run(to, "delete from test_projects where project = ?1", [project])?;
+    }
+    Ok(deleted)
+}
+
+fn read_name(row: &Row<'_>) -> rusqlite::Result<TestName> {
+    Ok(TestName {
+        identity: row.get(0)?,
+        suite: row.get(1)?,
+        name: row.get(2)?,
+        parameters: row.get(3)?,
+        file: row.get(4)?,
+    })
+}

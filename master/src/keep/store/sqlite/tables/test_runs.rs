@@ -1,0 +1,172 @@
+//! Runs of tests: of each lane the newest, and what those before them came to.
+
+use super::{Tables, run, test_names};
+use crate::decide::coordinator::record::{BuildId, JobKey};
+use crate::decide::test_history::{DURATIONS_KEPT, EarlierRuns, RUNS_KEPT, RunOrder};
+use crate::keep::store::sqlite::columns::{id, json, read_id, read_json};
+use crate::keep::store::test_rows::{TESTS_MAX, TestLane, TestRunRow};
+use rusqlite::types::Type;
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+
+const COLUMNS: &str =
+    "project, ref, job, ref_update, number, build, idx, tree, is_whole, is_together, verdicts, durations";
+/// Most verdicts of a run are alike, so a fast level makes them nearly nothing.
+const LEVEL: i32 = 3;
+
+impl Tables<'_> {
+    /// The runs of a lane that are kept, the newest first, at most `limit`.
+    pub(crate) fn test_runs(self, lane: &TestLane, limit: usize) -> rusqlite::Result<Vec<TestRunRow>> {
+        let sql = format!(
+            "select {COLUMNS} from test_runs where project = ?1 and ref = ?2 and job = ?3 \
+             order by ref_update desc, number desc limit ?4"
+        );
+        let values = params![lane.project, lane.ref_name, lane.job, id(limit as u64)];
+        self.0.prepare_cached(&sql)?.query_map(values, read)?.collect()
+    }
+
+    /// The newest runs of a project, by their builds, the newest first. They have no durations.
+    pub(crate) fn newest_test_runs(self, project: &str, limit: usize) -> rusqlite::Result<Vec<TestRunRow>> {
+        let columns = COLUMNS.replace("durations", "null");
+        let sql = format!("select {columns} from test_runs where project = ?1 order by build desc limit ?2");
+        self.0.prepare_cached(&sql)?.query_map(params![project, id(limit as u64)], read)?.collect()
+    }
+
+    /// What the runs of a lane came to that are no longer kept.
+    pub(crate) fn earlier_tests(self, lane: &TestLane) -> rusqlite::Result<EarlierRuns> {
+        let sql = "select earlier from test_lanes where project = ?1 and ref = ?2 and job = ?3";
+        let values = params![lane.project, lane.ref_name, lane.job];
+        let found = self.0.prepare_cached(sql)?.query_row(values, |row| read_json(row, 0)).optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The jobs of a ref that have runs, in their order.
+    pub(crate) fn tested_jobs(self, project: &str, ref_name: &str) -> rusqlite::Result<Vec<String>> {
+        let sql = "select distinct job from test_runs where project = ?1 and ref = ?2 order by job";
+        self.0.prepare_cached(sql)?.query_map([project, ref_name], |row| row.get(0))?.collect()
+    }
+}
+
+/// Adds a run to its lane, whichever came before, and takes out what is then too old. The job is read.
+pub(crate) fn add(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {
+    if row.order > Tables(to).earlier_tests(&row.lane)?.until {
+        write(to, row)?;
+        if let Some(oldest) = beyond(to, &row.lane, RUNS_KEPT)? {
+            let verdicts = verdicts_of(to, &row.lane, oldest)?;
+            fold(to, &row.lane, oldest, &verdicts)?;
+        }
+        if let Some(order) = beyond(to, &row.lane, DURATIONS_KEPT)? {
+            let sql = "update test_runs set durations = null where project = ?1 and ref = ?2 and job = ?3 \
+                       and (ref_update, number) <= (?4, ?5) and durations is not null";
+            let values = params![row.lane.project, row.lane.ref_name, row.lane.job, order.0, order.1];
+            run(to, sql, values)?;
+        }
+    }
+    test_names::note_read(to, row.key)
+}
+
+fn write(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {
+    let sql = format!(
+        "insert or replace into test_runs ({COLUMNS}, has_mixed) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+    );
+    let values = params![
+        row.lane.project,
+        row.lane.ref_name,
+        row.lane.job,
+        row.order.0,
+        row.order.1,
+        id(row.key.build.0),
+        row.key.index,
+        row.tree,
+        row.is_whole,
+        row.is_together,
+        packed(&row.verdicts)?,
+        packed(&row.durations)?,
+        row.has_mixed(),
+    ];
+    run(to, &sql, values)
+}
+
+/// The newest run of a lane that has at least `kept` newer ones.
+fn beyond(to: &Transaction<'_>, lane: &TestLane, kept: usize) -> rusqlite::Result<Option<RunOrder>> {
+    let sql = "select ref_update, number from test_runs where project = ?1 and ref = ?2 and job = ?3 \
+               order by ref_update desc, number desc limit 1 offset ?4";
+    let values = params![lane.project, lane.ref_name, lane.job, id(kept as u64)];
+    to.prepare_cached(sql)?.query_row(values, |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+fn verdicts_of(to: &Transaction<'_>, lane: &TestLane, order: RunOrder) -> rusqlite::Result<Vec<u8>> {
+    let sql = "select verdicts from test_runs where project = ?1 and ref = ?2 and job = ?3 and ref_update = ?4 and number = ?5";
+    let values = params![lane.project, lane.ref_name, lane.job, order.0, order.1];
+    to.prepare_cached(sql)?.query_row(values, |row| unpacked(row, 0))
+}
+
+/// Takes the oldest run of a lane out, and remembers what it came to.
+fn fold(to: &Transaction<'_>, lane: &TestLane, order: RunOrder, verdicts: &[u8]) -> rusqlite::Result<()> {
+    let mut earlier = Tables(to).earlier_tests(lane)?;
+    earlier.add(order, verdicts);
+    let sql = "insert or replace into test_lanes (project, ref, job, earlier) values (?1, ?2, ?3, ?4)";
+    run(to, sql, params![lane.project, lane.ref_name, lane.job, json(&earlier)])?;
+    let sql = "delete from test_runs where project = ?1 and ref = ?2 and job = ?3 and ref_update = ?4 and number = ?5";
+    run(to, sql, params![lane.project, lane.ref_name, lane.job, order.0, order.1])
+}
+
+/// The last build of a ref was removed, and its lanes go: see [`super::lanes::remove_unbuilt`].
+pub(crate) fn remove_unbuilt(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
+    let sql = "delete from test_lanes where project = ?1 and ref = ?2 \
+               and not exists (select 1 from builds where project = ?1 and ref = ?2)";
+    run(to, sql, params![project, ref_name])
+}
+
+/// Deletes at most `most` runs of a build that is gone. Answers how many it deleted.
+pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
+    let sql = format!("select {COLUMNS} from test_runs where build = ?1 limit ?2");
+    let gone: Vec<TestRunRow> =
+        to.prepare_cached(&sql)?.query_map(params![id(build), most], read)?.collect::<rusqlite::Result<_>>()?;
+    for row in &gone {
+        if is_oldest(to, row)? && Tables(to).has_builds(&row.lane)? {
+            fold(to, &row.lane, row.order, &row.verdicts)?;
+        } else {
+            run(to, "delete from test_runs where build = ?1 and idx = ?2", params![id(build), row.key.index])?;
+        }
+    }
+    Ok(gone.len())
+}
+
+fn is_oldest(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<bool> {
+    let sql = "select not exists (select 1 from test_runs where project = ?1 and ref = ?2 and job = ?3 \
+               and (ref_update, number) < (?4, ?5))";
+    let values = params![row.lane.project, row.lane.ref_name, row.lane.job, row.order.0, row.order.1];
+    to.prepare_cached(sql)?.query_row(values, |row| row.get(0))
+}
+
+impl Tables<'_> {
+    fn has_builds(self, lane: &TestLane) -> rusqlite::Result<bool> {
+        let sql = "select exists (select 1 from builds where project = ?1 and ref = ?2)";
+        self.0.prepare_cached(sql)?.query_row([&lane.project, &lane.ref_name], |row| row.get(0))
+    }
+}
+
+fn packed(bytes: &[u8]) -> rusqlite::Result<Vec<u8>> {
+    let failed = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+    zstd::bulk::compress(bytes, LEVEL).map_err(failed)
+}
+
+fn unpacked(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<u8>> {
+    let Some(bytes) = row.get::<_, Option<Vec<u8>>>(index)? else { return Ok(Vec::new()) };
+    let wrong = |error| rusqlite::Error::FromSqlConversionFailure(index, Type::Blob, Box::new(error));
+    zstd::bulk::decompress(&bytes, TESTS_MAX as usize).map_err(wrong)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<TestRunRow> {
+    Ok(TestRunRow {
+        lane: TestLane { project: row.get(0)?, ref_name: row.get(1)?, job: row.get(2)? },
+        order: (row.get(3)?, row.get(4)?),
+        key: JobKey { build: BuildId(read_id(row, 5)?), index: row.get(6)? },
+        tree: row.get(7)?,
+        is_whole: row.get(8)?,
+        is_together: row.get(9)?,
+        verdicts: unpacked(row, 10)?,
+        durations: unpacked(row, 11)?,
+    })
+}

@@ -1,0 +1,171 @@
+//! The lists of one job as one: each test once. Pure.
+
+use crate::decide::test_history::{Verdict, duration_code};
+use crate::keep::store::{TestIdentity, TestName};
+use reports::{TestId, TestList, TestOutcome};
+use std::collections::BTreeMap;
+
+/// All tests that a job ran.
+#[derive(Debug, Default)]
+pub(super) struct FoldedTests {
+    /// Whether every list was whole.
+    pub(super) is_whole: bool,
+    tests: BTreeMap<TestIdentity, FoldedTest>,
+}
+
+#[derive(Debug)]
+struct FoldedTest {
+    id: TestId,
+    file: String,
+    verdict: Verdict,
+    duration_us: Option<u64>,
+}
+
+/// A test that several steps ran has the worst of its verdicts, and the sum of its durations.
+pub(super) fn fold(lists: Vec<TestList>) -> FoldedTests {
+    let mut folded = FoldedTests { is_whole: lists.iter().all(|list| list.trouble.is_empty()), tests: BTreeMap::new() };
+    for list in lists {
+        let mut results = list.results.into_iter().peekable();
+        let mut failed_before = false;
+        while let Some(result) = results.next() {
+            let is_tried_again =
+                results.peek().is_some_and(|next| next.id == result.id && next.attempt > result.attempt);
+            let verdict = verdict(result.outcome, failed_before);
+            failed_before = is_tried_again && (failed_before || verdict.is_bad());
+            if !is_tried_again {
+                folded.add(FoldedTest { id: result.id, file: result.file, verdict, duration_us: result.duration_us });
+            }
+        }
+    }
+    folded
+}
+
+fn verdict(outcome: TestOutcome, failed_before: bool) -> Verdict {
+    match outcome {
+        TestOutcome::Passed if failed_before => Verdict::Mixed,
+        TestOutcome::Passed => Verdict::Passed,
+        TestOutcome::Failed => Verdict::Failed,
+        TestOutcome::Errored => Verdict::Errored,
+        TestOutcome::Skipped => Verdict::Skipped,
+    }
+}
+
+impl FoldedTests {
+    fn add(&mut self, test: FoldedTest) {
+        match self.tests.entry(identity(&test.id)) {
+            std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(test)),
+            std::collections::btree_map::Entry::Occupied(mut taken) => {
+                let known = taken.get_mut();
+                known.verdict = known.verdict.max(test.verdict);
+                known.duration_us = match (known.duration_us, test.duration_us) {
+                    (Some(one), Some(other)) => Some(one.saturating_add(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+        }
+    }
+
+    /// The tests that have no number yet.
+    pub(super) fn unknown(&self, numbers: &BTreeMap<TestIdentity, u32>) -> Vec<TestName> {
+        let unknown = self.tests.iter().filter(|(identity, _)| !numbers.contains_key(*identity));
+        unknown.map(|(identity, test)| name_of(*identity, test)).collect()
+    }
+
+    /// The bytes of the verdicts and of the durations, each at the number of its test. A test without a number is left out: its
+    /// project has as many as it may have.
+    pub(super) fn columns(&self, numbers: &BTreeMap<TestIdentity, u32>) -> (Vec<u8>, Vec<u8>) {
+        let numbered = self.tests.iter().filter_map(|(identity, test)| Some((*numbers.get(identity)? as usize, test)));
+        let numbered: Vec<_> = numbered.collect();
+        let length = numbered.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
+        let (mut verdicts, mut durations) = (vec![0; length], vec![0; length]);
+        for (number, test) in numbered {
+            verdicts[number] = test.verdict.code();
+            durations[number] = if test.verdict.has_run() { duration_code(test.duration_us) } else { 0 };
+        }
+        (verdicts, durations)
+    }
+}
+
+/// The longest text of a test's name that is kept, in bytes: a few lines on a page.
+const TEXT_MAX: usize = 1024;
+
+fn name_of(identity: TestIdentity, test: &FoldedTest) -> TestName {
+    let cut = |text: &str| schema::limits::cut(text, TEXT_MAX).into_owned();
+    TestName {
+        identity,
+        suite: cut(&test.id.suite),
+        name: cut(&test.id.name),
+        parameters: cut(&test.id.parameters),
+        file: cut(&test.file),
+    }
+}
+
+/// The parts with their lengths, so that no two tests have the same.
+pub(super) fn identity(id: &TestId) -> TestIdentity {
+    let mut hash = blake3::Hasher::new();
+    for part in [&id.suite, &id.name, &id.parameters] {
+        hash.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    let mut identity = TestIdentity::default();
+    identity.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+    identity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reports::TestResult;
+
+    fn list(results: &[(&str, TestOutcome, u16)], trouble: &str) -> TestList {
+        let result = |(name, outcome, attempt): &(&str, TestOutcome, u16)| TestResult {
+            id: TestId { suite: "s".to_owned(), name: (*name).to_owned(), parameters: String::new() },
+            outcome: *outcome,
+            attempt: *attempt,
+            duration_us: Some(1_000),
+            ..TestResult::default()
+        };
+        TestList { results: results.iter().map(result).collect(), trouble: trouble.to_owned() }
+    }
+
+    fn verdict_of(folded: &FoldedTests, name: &str) -> Verdict {
+        let id = TestId { suite: "s".to_owned(), name: name.to_owned(), parameters: String::new() };
+        folded.tests[&identity(&id)].verdict
+    }
+
+    #[test]
+    fn each_test_counts_once() {
+        use TestOutcome::{Failed, Passed, Skipped};
+        let first =
+            list(&[("a", Failed, 1), ("a", Passed, 2), ("b", Failed, 1), ("b", Failed, 2), ("c", Passed, 1)], "");
+        let second = list(&[("c", Failed, 1), ("d", Skipped, 1), ("e", Passed, 1), ("e", Failed, 1)], "");
+        let folded = fold(vec![first, second]);
+        let verdicts = ["a", "b", "c", "d", "e"].map(|name| verdict_of(&folded, name));
+        use Verdict::{Failed as Bad, Mixed, Skipped as Left};
+        assert_eq!(verdicts, [Mixed, Bad, Bad, Left, Bad]);
+        assert!(folded.is_whole);
+        assert!(!fold(vec![list(&[], "cut")]).is_whole);
+    }
+
+    #[test]
+    fn columns_stand_at_the_numbers_of_the_tests() {
+        let folded = fold(vec![list(&[("a", TestOutcome::Failed, 1), ("b", TestOutcome::Skipped, 1)], "")]);
+        let new = folded.unknown(&BTreeMap::new());
+        assert_eq!(new.len(), 2);
+        let number_of = |name: &str| new.iter().find(|it| it.name == name).unwrap().identity;
+        let numbers = BTreeMap::from([(number_of("a"), 2), (number_of("b"), 0)]);
+        assert!(folded.unknown(&numbers).is_empty());
+        let (verdicts, durations) = folded.columns(&numbers);
+        assert_eq!(verdicts, [Verdict::Skipped.code(), 0, Verdict::Failed.code()]);
+        assert_eq!(durations, [0, 0, duration_code(Some(1_000))]);
+    }
+
+    #[test]
+    fn what_stands_where_makes_another_test() {
+        let id = |suite: &str, name: &str, parameters: &str| {
+            identity(&TestId { suite: suite.to_owned(), name: name.to_owned(), parameters: parameters.to_owned() })
+        };
+        assert_ne!(id("a", "b", ""), id("ab", "", ""));
+        assert_ne!(id("a", "b", "c"), id("a", "bc", ""));
+        assert_eq!(id("a", "b", "c"), id("a", "b", "c"));
+    }
+}

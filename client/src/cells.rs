@@ -1,5 +1,5 @@
-//! How the jobs of a build stand beside each other in a table: a row for each platform, a column for what else tells them apart.
-//! Pure.
+//! How the jobs of a build stand beside each other in a table. There is a row for each platform, and a column for what else tells
+//! them apart. Pure.
 
 use crate::views::JobView;
 use std::collections::BTreeSet;
@@ -47,8 +47,8 @@ impl Grid {
     }
 }
 
-/// The platform of a job's row. A job that no worker has yet, and that asks for none, stands in the row that its cell names, or with
-/// the others where there is one platform only.
+/// The platform of a job's row. A job that no worker has yet, and that asks for none, stands in the row that its cell names.
+/// Where there is one platform only it stands with the others.
 fn row_among(job: &JobView, platforms: &[String]) -> String {
     let named = || platforms.iter().find(|platform| job.cell().contains(&platform.as_str()));
     match platforms {

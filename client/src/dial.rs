@@ -1,4 +1,4 @@
-//! From a credential to a live link: dial, restore. [`Guild`] keeps it alive.
+//! Makes a live link of a credential: dial, restore. [`Guild`] keeps it alive.
 
 use crate::error::Error;
 use crate::guild::{Dial, Guild};

@@ -69,15 +69,15 @@ pub enum Error {
         /// What to do about it, or "".
         help: String,
     },
-    /// It did not end within the time that the caller gave it.
+    /// The call did not end within the time that the caller gave it.
     #[error("still running after {0:?}")]
     Timeout(Duration),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// What was read from the master could not be written to the caller's output.
@@ -136,7 +136,7 @@ impl Error {
         Error::NotFound { text: text.into(), help: String::new() }
     }
 
-    /// [`Error::File`] of this file.
+    /// An [`Error::File`] of this file.
     pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {
         Error::File { path: path.into(), source }
     }
@@ -192,8 +192,8 @@ impl Error {
         }
     }
 
-    /// The exit status with which a program tells this error: 2 wrong usage, 4 a failure of this side or of the master, 5 no
-    /// credential or no right, 6 no master, 7 not found, 8 too late.
+    /// The exit status with which a program tells this error. 2: wrong usage. 4: a failure of this side or of the master. 5: no
+    /// credential or no right. 6: no master. 7: not found. 8: too late.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Refused(refusal) => refusal_exit_code(refusal.code),

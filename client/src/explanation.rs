@@ -33,13 +33,13 @@ pub struct Explanation {
 /// A worker, and what keeps the job from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Candidate {
-    /// Its name.
+    /// The name of the worker.
     pub name: String,
     /// How it stands to the job, in a word for programs; `perspective.capnp` lists the words.
     pub standing: String,
     /// The same in a sentence, or "" if the word says all.
     pub text: String,
-    /// The selectors of the jobs that it runs or was offered, the oldest first; "" stands for one of a project that the
+    /// The selectors of the jobs that it runs or was offered, the oldest first. "" stands for a job of a project that the
     /// credential may not see.
     pub jobs: Vec<String>,
     /// Since when it has run the oldest of these jobs, or has stood so; `None` if that is not known.
@@ -85,7 +85,7 @@ pub enum Act {
     Resume,
     /// Start a worker that is not connected.
     Start,
-    /// Add a worker.
+    /// Add a worker that could take the job.
     Join,
     /// A kind that only a newer version of this library knows.
     #[default]
@@ -95,14 +95,14 @@ pub enum Act {
 /// One attempt to run the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AttemptView {
-    /// Its number, from 1.
+    /// The number of the attempt, from 1.
     pub number: u16,
     /// The name of its worker.
     pub worker: String,
-    /// When it started.
+    /// When the attempt started; none if it has not.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When it finished.
+    /// When the attempt finished; none if it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// How it ended, or `None` while it runs.
@@ -117,7 +117,7 @@ pub struct AttemptView {
     pub because: String,
     /// The number of connected workers that could take it at that time.
     pub able: u32,
-    /// The number of those that had room and asked for work; at most 8 are counted.
+    /// How many of these had room and asked for work; at most 8 are counted.
     pub free: u32,
     /// How long it was queued, in milliseconds.
     pub waited_ms: u64,

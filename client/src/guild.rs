@@ -1,5 +1,5 @@
-//! A guild as the holder of a credential sees it: one link at a time, made anew when it is lost, and calls that survive
-//! that. Mutating calls carry a request id, so that all calls may be repeated. The calls themselves are in `look`, `steer` and
+//! A guild as the holder of a credential sees it. There is one link at a time, made anew when it is lost, and calls survive that.
+//! Mutating calls carry a request id, so that all calls may be repeated. The calls themselves are in `look`, `steer` and
 //! `operate`.
 
 use crate::backoff;
@@ -18,11 +18,11 @@ pub type Dial = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Link, Error>>>;
 /// What happened to the link, for a person who waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkNews {
-    /// It was lost, for this reason, and is being made anew.
+    /// The link was lost, for this reason, and is being made anew.
     Lost(String),
     /// A message that was too large ended it, as the text says. It is made anew once; what follows that message may be lost.
     Outgrown(String),
-    /// It is back.
+    /// The link to the master is back.
     Restored,
 }
 
@@ -119,7 +119,7 @@ impl Guild {
     /// The present link, or a new one if the last is known to be lost.
     ///
     /// # Errors
-    /// [`Error::Lost`] if there is no way to make a new one; otherwise those of making one.
+    /// [`Error::Lost`] if there is no way to make a new link; otherwise the errors of making one.
     pub async fn link(&self) -> Result<Rc<Link>, Error> {
         let mut slot = self.0.link.lock().await;
         if let Some(link) = slot.as_ref() {

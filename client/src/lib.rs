@@ -50,11 +50,18 @@ pub mod painted;
 pub mod screen;
 mod steer;
 pub mod summary;
+mod test_history;
 mod usual;
 pub mod views;
 mod watch;
 mod wire;
 pub mod words;
+
+/// What `tests/fuzz` reaches of this crate.
+#[cfg(feature = "fuzz")]
+pub mod fuzz {
+    pub use crate::wire::read_as_any_view;
+}
 
 pub use error::Error;
 pub use explanation::Explanation;
@@ -68,5 +75,6 @@ pub use operate::{HookView, Issued, NewGrant};
 pub use schema;
 pub use steer::Again;
 pub use summary::Summary;
+pub use test_history::{TestQuery, TestsPage};
 pub use usual::UsualTimes;
 pub use watch::{Events, News, Told, Watch};

@@ -1,6 +1,11 @@
 //! Makes whole lines of the pieces in which a log arrives, each with a prefix. Behind a carriage return the prefix stands
 //! again, because what follows overwrites the line on a terminal. Without a prefix the bytes stay as they are. Holds one
 //! unfinished line at most.
+//!
+//! Lines of several logs stand between each other. So what one of them leaves open, a colour, ends with its line and begins again
+//! behind the prefix of its next one.
+
+use crate::painted::OpenColours;
 
 /// A line longer than this is broken: output of parallel jobs must go on.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -10,11 +15,13 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct PrefixedLines {
     prefix: Vec<u8>,
     open: Vec<u8>,
+    /// What the last line left open.
+    colours: OpenColours,
 }
 
 impl PrefixedLines {
     pub(crate) fn new(prefix: String) -> PrefixedLines {
-        PrefixedLines { prefix: prefix.into_bytes(), open: Vec::new() }
+        PrefixedLines { prefix: prefix.into_bytes(), open: Vec::new(), colours: OpenColours::default() }
     }
 
     /// What can be written now that `bytes` arrived.
@@ -56,7 +63,10 @@ impl PrefixedLines {
                 text.push(b'\r');
             }
             text.extend_from_slice(&self.prefix);
+            text.extend_from_slice(self.colours.begin());
             text.extend_from_slice(part);
+            self.colours.follow(part);
+            text.extend_from_slice(self.colours.end());
         }
         text.extend_from_slice(end);
         self.open.clear();
@@ -83,6 +93,28 @@ mod tests {
         assert_eq!(lines.push(b"dos\r\n"), b"a | dos\r\n");
         assert_eq!(lines.push(b"1%\r"), b"");
         assert_eq!(lines.finish(), b"a | 1%\r\n");
+    }
+
+    #[test]
+    fn a_colour_that_stays_open_is_not_the_next_jobs() {
+        let mut lines = PrefixedLines::new("a | ".to_owned());
+        assert_eq!(
+            lines.push(b"\x1b[31mred\nstill\x1b[0m plain\n"),
+            b"a | \x1b[31mred\x1b[0m\na | \x1b[31mstill\x1b[0m plain\n"
+        );
+        assert_eq!(lines.push(b"plain\n"), b"a | plain\n");
+        assert_eq!(lines.push(b"\x1b[1m\x1b[32mx\n"), b"a | \x1b[1m\x1b[32mx\x1b[0m\n");
+        assert_eq!(lines.push(b"y\x1b[m\n"), b"a | \x1b[1m\x1b[32my\x1b[m\n");
+        assert_eq!(lines.push(b"\x1b[1m1%\r2%\n"), b"a | \x1b[1m1%\x1b[0m\ra | \x1b[1m2%\x1b[0m\n");
+        assert_eq!(lines.push(b"\x1b[0;33mz\x1b[0m\x1b[2Kq\n"), b"a | \x1b[1m\x1b[0;33mz\x1b[0m\x1b[2Kq\n");
+    }
+
+    #[test]
+    fn colours_without_end_take_no_room() {
+        let mut lines = PrefixedLines::new("a | ".to_owned());
+        lines.push(&b"\x1b[31m\x1b[32m\x1b[1;4m".repeat(1_000));
+        lines.finish();
+        assert!(lines.colours.begin().len() <= 100, "{:?}", lines.colours);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Logging in: makes a context of the credential that somebody issued. The new token is on disk before the master hears of it, so
-//! that a login whose answer was lost is repeated with the same token.
+//! Logging in: makes a context of the credential that somebody issued. The new token is on disk before the master hears of it. So
+//! a login whose answer was lost is repeated with the same token.
 
 use crate::context::{Context, Contexts};
 use crate::dial::{reach, restore};

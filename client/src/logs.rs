@@ -20,7 +20,7 @@ const CHUNK: u64 = PART.most as u64;
 /// The chunks that are asked for ahead, so that a distant master does not slow the reading down; they bound the memory.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
-/// Names one step's log.
+/// The address of one step's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogAddress {
     /// The name of the project.
@@ -41,7 +41,7 @@ impl std::fmt::Display for LogAddress {
     }
 }
 
-/// Where a [`Tail`] stops.
+/// The place where a [`Tail`] stops.
 #[derive(Clone, Debug)]
 pub enum Until {
     /// At this offset in bytes, or at the end so far.
@@ -84,7 +84,7 @@ impl Tail {
         Tail { guild: guild.clone(), address, offset: from, until, reading: None, outgrown: 0, sum }
     }
 
-    /// Which log this is.
+    /// The address of the log that is read.
     pub fn address(&self) -> &LogAddress {
         &self.address
     }
@@ -262,7 +262,7 @@ pub async fn size(guild: &Guild, address: &LogAddress) -> Result<(u64, bool), Er
         .await
 }
 
-/// At most `count` bytes, and at most 256 KiB, from the offset `offset` on.
+/// Reads at most `count` bytes, and at most 256 KiB, from the offset `offset` on.
 ///
 /// # Errors
 /// As [`lines`].

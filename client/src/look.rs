@@ -5,10 +5,10 @@ use crate::explanation::Explanation;
 use crate::guild::{Guild, new_request};
 use crate::link::Link;
 use crate::steer::done;
-use crate::views::{BranchView, BuildView, CronView, ProjectView, QueueItem, Whoami, WorkerView};
+use crate::views::{BranchView, BuildView, ChangeView, CronView, ProjectView, QueueItem, Whoami, WorkerView};
 use crate::wire::{
-    read_branch, read_build, read_cron, read_explanation, read_grant, read_list, read_project, read_queue_item,
-    read_worker,
+    read_branch, read_build, read_change, read_cron, read_explanation, read_grant, read_list, read_project,
+    read_queue_item, read_worker,
 };
 use schema::limits::{self, HOSTS, PAGE, PAGES, ROWS_TOLD};
 use schema::perspective_capnp::build;
@@ -78,8 +78,8 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of projects"))
     }
 
-    /// The builds of a project that the clock asks for, in the order of their branches and names; as many as one answer of the master
-    /// holds. A master up to version 0.2 has none.
+    /// The builds of a project that the clock asks for, in the order of their branches and names. There are as many as one answer
+    /// of the master holds. A master up to version 0.2 has none.
     pub async fn crons(&self, project: &str) -> Result<Vec<CronView>, Error> {
         let asked = self.call(async |link| {
             let mut request = link.viewer().await?.crons_request();
@@ -155,6 +155,22 @@ impl Guild {
         .map_err(|error| error.about("the build"))
     }
 
+    /// The update of a ref that made a build. None: a person or the clock asked for the build, or the master is older and does not
+    /// say.
+    pub async fn change(&self, project: &str, number: u32) -> Result<Option<ChangeView>, Error> {
+        let asked = self.call(async |link| {
+            let answer = link.build(project, number).await?.change_request().send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())?;
+            read_change(answer.get_change()?)
+        });
+        match asked.await {
+            Ok(change) => Ok(Some(change)),
+            Err(error) if error.is_not_found() || error.is_unimplemented() => Ok(None),
+            Err(error) => Err(error.about("the change of the build")),
+        }
+    }
+
     /// Waits for the end of a build, however often the link is lost meanwhile, and answers its outcome.
     pub async fn outcome(&self, project: &str, number: u32) -> Result<Outcome, Error> {
         self.call_for_ever(async |link| {
@@ -223,7 +239,7 @@ pub(crate) async fn all_pages<T>(
     }
 }
 
-/// Whether another page follows one of so many elements.
+/// Whether another page follows a page of this many elements.
 fn goes_on(more: bool, elements: usize) -> Result<bool, Error> {
     if more && elements == 0 {
         let text = "a page of the list is empty, although more follows, so that the list would not be complete";

@@ -139,7 +139,7 @@ fn carry_on(build: &mut BuildView, event: &Event) {
     }
 }
 
-/// Takes the names of all jobs. The event comes again where jobs are added to a build, and a snapshot that was taken after it knows
+/// Takes the names of all jobs. The event comes again where jobs are added to a build. A snapshot that was taken after it knows
 /// more, so what is known stays as it is.
 fn plan(build: &mut BuildView, jobs: &[String]) {
     if build.state == State::Planning {

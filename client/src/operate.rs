@@ -175,7 +175,8 @@ impl Guild {
         .map_err(|error| error.about("the list of grants"))
     }
 
-    /// Revokes a grant and all below it, and answers the numbers of those that this revoked. The reason is shown to their holders.
+    /// Revokes a grant and all below it, and answers the numbers of the grants that this call revoked. The reason is shown to
+    /// their holders.
     pub async fn revoke(&self, grant: u64, reason: &str) -> Result<Vec<u64>, Error> {
         let id = new_request();
         self.call(async |link| {

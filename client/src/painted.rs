@@ -7,12 +7,12 @@ use schema::values::{Outcome, State};
 /// What a piece of text is, not which colour it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paint {
-    /// Text like any other.
+    /// Text without a meaning of its own.
     #[default]
     Plain,
-    /// Something went well.
+    /// A word for something that went well.
     Good,
-    /// Something went wrong.
+    /// A word for something that went wrong.
     Bad,
     /// Something is worth a look.
     Notable,
@@ -49,12 +49,58 @@ impl Paint {
     }
 }
 
+/// The sequences of colours that a log can leave open, in bytes. What is longer sets the same things again and again.
+const OPEN_BYTES_MAX: usize = 64;
+
+/// The colours that count at the end of a part of a log, as the sequences that set them.
+#[derive(Debug, Default)]
+pub(crate) struct OpenColours(Vec<u8>);
+
+impl OpenColours {
+    /// Sets the colours once again.
+    pub(crate) fn begin(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Sets the terminal's own colours, where others count.
+    pub(crate) fn end(&self) -> &'static [u8] {
+        if self.0.is_empty() { b"" } else { b"\x1b[0m" }
+    }
+
+    /// Carries them over a part. Colours are `ESC [ NUMBERS m`.
+    pub(crate) fn follow(&mut self, part: &[u8]) {
+        let mut rest = part;
+        while let Some(at) = rest.windows(2).position(|pair| pair == b"\x1b[") {
+            let numbers = &rest[at + 2..];
+            let length = numbers.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b';' | b':')).count();
+            rest = &numbers[length..];
+            if rest.first() == Some(&b'm') {
+                self.set(&numbers[..length]);
+            }
+        }
+    }
+
+    /// No number, or 0 first, ends what counted before.
+    fn set(&mut self, numbers: &[u8]) {
+        let first = numbers.split(|byte| *byte == b';').next().unwrap_or_default();
+        let ends_others = first.iter().all(|byte| *byte == b'0');
+        if ends_others || self.0.len() + numbers.len() > OPEN_BYTES_MAX {
+            self.0.clear();
+        }
+        if numbers.iter().any(|byte| matches!(byte, b'1'..=b'9')) && numbers.len() < OPEN_BYTES_MAX {
+            self.0.extend_from_slice(b"\x1b[");
+            self.0.extend_from_slice(numbers);
+            self.0.push(b'm');
+        }
+    }
+}
+
 /// One line for a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PaintedLine(Vec<(String, Paint)>);
 
 impl PaintedLine {
-    /// A line without text.
+    /// A line that has no text yet.
     pub fn new() -> PaintedLine {
         PaintedLine::default()
     }
@@ -81,12 +127,12 @@ impl PaintedLine {
         self.and(" ".repeat(missing), Paint::Plain)
     }
 
-    /// The number of its characters.
+    /// The columns of a terminal that it takes.
     pub fn width(&self) -> usize {
-        self.0.iter().map(|(text, _)| text.chars().count()).sum()
+        self.0.iter().map(|(text, _)| shown::columns(text)).sum()
     }
 
-    /// This, with at most so many characters. A mark stands where something was cut off.
+    /// The same line in at most this many columns. A mark stands where something was cut off.
     #[must_use]
     pub fn cut(mut self, width: usize) -> PaintedLine {
         let mut room = width;
@@ -95,8 +141,8 @@ impl PaintedLine {
         }
         room = room.saturating_sub(1);
         for (text, _) in &mut self.0 {
-            *text = text.chars().take(room).collect();
-            room -= text.chars().count();
+            text.truncate(shown::of_columns(text, room).len());
+            room -= shown::columns(text);
         }
         self.and(if width > 0 { "…" } else { "" }, Paint::Quiet)
     }
@@ -122,6 +168,10 @@ mod tests {
         assert_eq!(line().cut(8).written(false), "one two…");
         assert_eq!(line().cut(6).written(true), "one \u{1b}[31mt\u{1b}[0m\u{1b}[2m…\u{1b}[0m");
         assert_eq!(line().cut(0).written(false), "");
+        // a line that takes more columns than the terminal has begins another one, and the picture would wander
+        assert_eq!(PaintedLine::plain("日本語").cut(5).written(false), "日本…");
+        assert_eq!(PaintedLine::plain("日本語").cut(4).width(), 3);
+        assert_eq!(PaintedLine::plain("日").padded(3).and("b", Paint::Plain).written(false), "日 b");
         assert_eq!(PaintedLine::plain("a").padded(3).and("b", Paint::Plain).written(false), "a  b");
     }
 

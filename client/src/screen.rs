@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-/// Passes the bytes of logs on to a writer: all of them to a program, and to a terminal only what it can show without harm.
+/// Passes the bytes of logs on to a writer. A program gets all of them, and a terminal only what it can show without harm.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -23,7 +23,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 /// ```
 pub struct Screened<W> {
     to: W,
-    /// None: every byte passes.
+    /// The screen for a terminal. None: every byte passes.
     screen: Option<Screen>,
     /// What is shown and not written yet; at most what one write brought.
     waiting: Vec<u8>,

@@ -7,9 +7,9 @@ use schema::wire::{length, refusal, write_texts};
 /// Which jobs of a build a retry repeats. The others are carried over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// All of them.
+    /// All jobs of the build.
     All,
-    /// Those that did not succeed.
+    /// The jobs that did not succeed.
     Failed,
     /// The jobs of these names, with their cells, and what needs them.
     Jobs(Vec<String>),

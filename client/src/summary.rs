@@ -1,13 +1,13 @@
-//! The last screen of a build: its jobs with their times, the ends of the logs that say why it is not good, since when that is so,
-//! and what to do next. [`Summary::of`] asks for it, [`Summary::lines`] is pure.
+//! The last screen of a build: its jobs with their times, and the ends of the logs that say why it is not good. It also says
+//! since when that is so, and what to do next. [`Summary::of`] asks for it, [`Summary::lines`] is pure.
 
 use crate::error::Error;
 use crate::guild::Guild;
 use crate::logs::{LogAddress, last_lines};
 use crate::painted::{Paint, PaintedLine};
-use crate::views::{BranchView, BuildView, JobView, LaneView};
+use crate::views::{BranchView, BuildView, JobView, LaneView, StepTests};
 use crate::words::{self, status_word};
-use schema::shown::Screen;
+use schema::shown::{self, Screen};
 use schema::values::{Outcome, ShortCommit, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const FAILURES_MAX: usize = 4;
 /// The lines of each of these logs. The message of a failed test and the summary behind it fit in.
 const LINES_MAX: u32 = 12;
+/// The failing tests of each step that are named. A screen has room for them beside the logs.
+const TESTS_MAX: usize = 5;
 /// The jobs that are listed. Of more, those that are good are counted only.
 const JOBS_MAX: usize = 24;
 
@@ -93,7 +95,7 @@ impl Summary {
     fn job_lines(&self) -> Vec<PaintedLine> {
         let jobs = &self.build.jobs;
         let is_shown = |job: &&JobView| jobs.len() <= JOBS_MAX || !matches!(job.outcome, Some(Outcome::Succeeded));
-        let name = jobs.iter().filter(is_shown).map(|job| job.name.chars().count()).max().unwrap_or(0);
+        let name = jobs.iter().filter(is_shown).map(|job| shown::columns(&job.name)).max().unwrap_or(0);
         let shown = jobs.iter().filter(is_shown);
         let mut lines: Vec<PaintedLine> = shown.clone().flat_map(|job| self.lines_of(job, name)).collect();
         let left_out = jobs.len() - shown.count();
@@ -109,10 +111,12 @@ impl Summary {
         let took = words::duration(job.started, job.finished, true, Time::default());
         let line = PaintedLine::new().and(format!("{} ", words::symbol(job.state, job.outcome)), paint);
         let line = line.and(&job.name, Paint::Plain).padded(name + 4).and(format!("{took:>6}"), Paint::Plain);
-        let mut lines = vec![match words::why(job) {
-            why if why.is_empty() => line,
-            why => line.and(format!("  {why}"), if job.is_bad() { Paint::Plain } else { Paint::Quiet }),
+        let mut lines = vec![match words::reason(job) {
+            reason if reason.is_empty() => line,
+            reason => line.and(format!("  {reason}"), if job.is_bad() { Paint::Plain } else { Paint::Quiet }),
         }];
+        let tests = job.steps.iter().filter_map(|step| step.tests.as_ref()).flat_map(test_lines);
+        lines.extend(tests.map(|(text, paint)| PaintedLine::new().padded(name + 12).and(text, paint)));
         let begun = failing(self.branch.as_ref(), job, self.build.number).map(|lane| self.begun(lane));
         lines.extend(begun.map(|text| PaintedLine::new().padded(name + 12).and(text, Paint::Notable)));
         lines
@@ -151,6 +155,20 @@ impl Summary {
             .and(format!(" {}", status_word(build.state, build.outcome)), paint)
             .and(format!("{took}{counts}"), Paint::Plain)
     }
+}
+
+/// The tests of a step that failed, one below the other.
+fn test_lines(tests: &StepTests) -> Vec<(String, Paint)> {
+    let shown = tests.failing.iter().take(TESTS_MAX);
+    let mut lines: Vec<_> = shown.map(|name| (format!("✗ {name}"), Paint::Bad)).collect();
+    let left_out = (tests.bad() as usize).saturating_sub(lines.len());
+    if left_out > 0 {
+        lines.push((format!("{left_out} more of {} failed", words::count(tests.all() as usize, "test")), Paint::Bad));
+    }
+    if !tests.trouble.is_empty() {
+        lines.push((format!("the report is not whole: {}", tests.trouble), Paint::Plain));
+    }
+    lines
 }
 
 /// The line that stands before what is said of a build.
@@ -273,6 +291,12 @@ mod tests {
             name: "tests".to_owned(),
             outcome: Some(Outcome::Failed),
             exit: Exit::Code(1),
+            tests: Some(StepTests {
+                passed: 1,
+                failed: 7,
+                failing: vec!["a.B › breaks".to_owned()],
+                ..StepTests::default()
+            }),
             ..StepView::default()
         }];
         let jobs = vec![job("lint", Outcome::Succeeded, 70), fast, job("test@3.14", Outcome::Failed, 95_000), skipped];
@@ -305,6 +329,8 @@ mod tests {
                 "── calc/8 main ca79dca01b \"a test of the median\" ───────────────────────────────",
                 "✓ lint         0.1s",
                 "✗ test@3.11    0.4s  step 1 \"tests\": exit code 1",
+                "                     ✗ a.B › breaks",
+                "                     6 more of 8 tests failed",
                 "                     since calc/6 01e5695aa9 \"add: simplify\" by Ada",
                 "✗ test@3.14    1:35",
                 "                     new: it was good in calc/7",

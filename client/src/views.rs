@@ -3,6 +3,10 @@
 //!
 //! The JSON of these values is part of the command's interface: fields are only added. Times are RFC 3339 in it.
 
+mod test_views;
+
+pub use test_views::{FailedTest, PointOutcome, StepTests, TestLane, TestPoint, TestView};
+
 use schema::values::{Description, Exit, GrantKind, Outcome, Selector, ShortRef, State, TierName, Time, What};
 use serde::{Serialize, Serializer};
 
@@ -38,7 +42,7 @@ pub struct CronView {
     pub tz: String,
     /// Whether it builds only if the branch moved since its last build.
     pub if_changed: bool,
-    /// When it fires next.
+    /// When the entry fires next; none if it never does.
     #[serde(serialize_with = "rfc3339")]
     pub next: Option<Time>,
     /// When it fires next, as the clock in its zone shows it; "" if it does not fire again.
@@ -48,7 +52,7 @@ pub struct CronView {
     pub fired: Option<Time>,
     /// The number of the last build that it made, or 0 if it made none.
     pub build: u32,
-    /// Why the newest firing made no build; "" if it made one, or if there was none.
+    /// Why the newest firing made no build; "" if it made one, or if there was no firing.
     pub skipped: String,
 }
 
@@ -63,6 +67,40 @@ impl CronView {
         };
         format!("of {}, next: {next}{last}", ShortRef::of(&self.ref_name))
     }
+}
+
+/// The update of a ref that made a build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChangeView {
+    /// The name of its project.
+    pub project: String,
+    /// The full ref, as `refs/heads/main`.
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// The commit that the ref names now.
+    pub revision: String,
+    /// The commit that the ref named before; "" if the master saw the ref for the first time.
+    pub before: String,
+    /// Whether the ref was forced: `before` is no ancestor of its new tip.
+    pub forced: bool,
+    /// The commits that it brought, the newest first; at most 100, and only the tip where `before` is "".
+    pub commits: Vec<CommitView>,
+    /// The paths that differ from `before`, at most 1,000, each cut after 512 bytes; none where `before` is "".
+    pub paths: Vec<String>,
+}
+
+/// A commit, as it describes itself. Its author is never trusted for a decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CommitView {
+    /// The full id of the commit.
+    pub revision: String,
+    /// Its author, as `Name <mail>`.
+    pub author: String,
+    /// The time when it was committed.
+    #[serde(serialize_with = "rfc3339")]
+    pub time: Option<Time>,
+    /// The first line of its message.
+    pub subject: String,
 }
 
 /// The state of a branch, or of a tag. A branch is as good as its worst lane.
@@ -124,7 +162,7 @@ pub struct BuildView {
     /// The full ref that it was built for, or "" if the commit was asked for without one.
     #[serde(rename = "ref")]
     pub ref_name: String,
-    /// The full commit id.
+    /// The id of the commit in full.
     pub revision: String,
     /// The first line of the commit's message.
     pub subject: String,
@@ -138,7 +176,7 @@ pub struct BuildView {
     /// When its first job started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When it finished.
+    /// When the build finished; none if it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// Why it has no plan, in lines for a person; "" if it has one.
@@ -174,7 +212,7 @@ pub struct JobView {
     /// When the latest attempt started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When it finished.
+    /// When the job finished; none if it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// The steps of the latest attempt, in their order.
@@ -198,16 +236,18 @@ pub struct StepView {
     pub state: State,
     /// How it ended, or `None` while it is not finished.
     pub outcome: Option<Outcome>,
-    /// How its process ended.
+    /// How the step's process ended.
     pub exit: Exit,
-    /// When it started.
+    /// When the step started; none if it has not.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When it finished.
+    /// When the step finished; none if it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// The bytes of its log that the master holds so far.
     pub log_size: u64,
+    /// What its reports say of its tests. `None`: it has none, it is not finished, or the master is older.
+    pub tests: Option<StepTests>,
 }
 
 /// A job that waits for a worker.
@@ -243,7 +283,7 @@ pub struct GrantView {
     pub name: String,
     /// The rights that it holds, and where they hold.
     pub what: What,
-    /// When it was issued.
+    /// When the grant was issued.
     #[serde(serialize_with = "rfc3339")]
     pub created: Option<Time>,
     /// When it ends by itself, or `None` if it does not.
@@ -318,7 +358,7 @@ impl BuildView {
         Selector::build(&self.project, self.number).to_string()
     }
 
-    /// As people name a job of it.
+    /// The selector of a job of the build, as people name it.
     pub fn selector_of(&self, job: &JobView) -> String {
         Selector::build(&self.project, self.number).job(&job.name).to_string()
     }

@@ -18,11 +18,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// A subscription that stood for so long does not end by the message that ended the one before: that would have come at once,
-/// with the snapshot or behind the cursor.
+/// A subscription that stood for this long does not end by the message that ended the one before. That message would have come at
+/// once, with the snapshot or behind the cursor.
 const OUTGROWN_APART: Duration = Duration::from_secs(600);
 
-/// What a [`Watch`] tells.
+/// The news that a [`Watch`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// The builds as they are now. What was known before is to be forgotten. This comes first, and again after a lost link or a gap.
@@ -48,10 +48,10 @@ pub struct Events {
     outgrown: Outgrown,
 }
 
-/// What [`Events`] tells.
+/// What a subscription to [`Events`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// What happened next.
+    /// The events that happened next.
     Events {
         /// The events in order. There can be none, if the filter names none of them.
         events: Vec<Event>,
@@ -64,7 +64,7 @@ pub enum Told {
         first: u64,
         /// The number of the last of them.
         last: u64,
-        /// The place after them.
+        /// The cursor after these events.
         cursor: Cursor,
     },
 }
@@ -201,7 +201,7 @@ impl Outgrown {
         }
     }
 
-    /// Counts one that had stood for so long.
+    /// Counts a subscription that had stood for this long.
     fn is_too_often(&mut self, stood: Duration) -> bool {
         if stood >= OUTGROWN_APART {
             self.reset();
@@ -251,7 +251,7 @@ async fn subscribe(guild: &Guild, filter: &Filter, cursor: Cursor) -> Result<Fee
 struct Feed {
     link: Rc<Link>,
     told: mpsc::Receiver<Told>,
-    /// When it was made.
+    /// When the subscription was made.
     since: Instant,
     _subscription: subscription::Client,
 }

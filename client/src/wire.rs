@@ -3,7 +3,8 @@
 use crate::error::Error;
 use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, RemedyStep};
 use crate::views::{
-    BranchView, BuildView, CronView, GrantView, JobView, LaneView, ProjectView, QueueItem, StepView, WorkerView,
+    BranchView, BuildView, ChangeView, CommitView, CronView, GrantView, JobView, LaneView, ProjectView, QueueItem,
+    StepTests, StepView, WorkerView,
 };
 use schema::limits::{
     self, ABOUT, ADDRESS, ATTEMPTS, CANDIDATE_JOBS, CANDIDATES, CAUSE, COMMAND, COMMIT, COMMIT_LINE, CRON_TEXT,
@@ -11,11 +12,11 @@ use schema::limits::{
     PATTERNS, POOL, POOLS, PROJECT, REASON, REF, REMEDIES, REMEDY_STEPS, REVOCATION, RUNNING, SELECTOR, SENTENCE,
     SKIPPED, STEP_NAME, STEPS, WORD_TOLD, WORKER,
 };
-use schema::values::Time;
+use schema::values::{TestsReported, Time};
 use schema::wire::{
     enum_to_kind, outcome_from_wire, read_exit, read_resources, read_time, state_from_wire, told_description, told_what,
 };
-use schema::{grant_capnp, perspective_capnp};
+use schema::{change_capnp, grant_capnp, perspective_capnp};
 
 pub(crate) fn read_list<'a, T, V>(
     list: capnp::Result<capnp::struct_list::Reader<'a, T>>,
@@ -51,6 +52,25 @@ pub(crate) fn read_cron(from: perspective_capnp::cron_view::Reader<'_>) -> Resul
         fired: moment(from.get_fired()),
         build: from.get_build(),
         skipped: limits::text(from.get_skipped(), &SENTENCE)?,
+    })
+}
+
+pub(crate) fn read_change(from: change_capnp::change::Reader<'_>) -> Result<ChangeView, Error> {
+    let change = schema::wire::read_change(from)?;
+    let commits = change.commits.into_iter().map(|commit| CommitView {
+        revision: commit.revision,
+        author: commit.author,
+        time: (commit.time > Time(0)).then_some(commit.time),
+        subject: commit.subject,
+    });
+    Ok(ChangeView {
+        project: change.project,
+        ref_name: change.ref_name,
+        revision: change.revision,
+        before: change.before,
+        forced: change.forced,
+        commits: commits.collect(),
+        paths: change.paths,
     })
 }
 
@@ -131,7 +151,21 @@ fn read_step(from: perspective_capnp::step_view::Reader<'_>) -> Result<StepView,
         started: moment(from.get_started()),
         finished: moment(from.get_finished()),
         log_size: from.get_log_size(),
+        tests: if from.has_tests() { Some(told_tests(schema::wire::read_tests(from.get_tests()?)?)) } else { None },
     })
+}
+
+fn told_tests(from: TestsReported) -> StepTests {
+    StepTests {
+        passed: from.counts.passed,
+        failed: from.counts.failed,
+        errored: from.counts.errored,
+        skipped: from.counts.skipped,
+        duration_us: from.duration_us,
+        failing: from.failing,
+        trouble: from.trouble,
+        list: from.list.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
 }
 
 pub(crate) fn read_queue_item(from: perspective_capnp::queue_item::Reader<'_>) -> Result<QueueItem, Error> {
@@ -244,6 +278,17 @@ pub(crate) fn read_worker(from: grant_capnp::worker_view::Reader<'_>) -> Result<
         revoked: limits::text(from.get_revoked(), &REVOCATION.told())?,
         labels: limits::pairs(from.get_labels(), &LABELS_IN_FORCE, &LABEL.told())?,
     })
+}
+
+/// A door for `tests/fuzz`: reads an answer as each view that there is, and says how many could be read.
+#[cfg(feature = "fuzz")]
+pub fn read_as_any_view(from: capnp::any_pointer::Reader<'_>) -> usize {
+    macro_rules! readable {
+        ($($read:ident)*) => {
+            [$(from.get_as().map_err(Error::from).and_then($read).is_ok()),*].into_iter().filter(|is_ok| *is_ok).count()
+        };
+    }
+    readable! { read_project read_cron read_branch read_build read_queue_item read_explanation read_grant read_worker }
 }
 
 /// Zero on the wire is "not yet" or "never".

@@ -1,7 +1,7 @@
 //! How a state and a duration read, in a terminal as on a page. Pure.
 
-use crate::views::JobView;
-use schema::values::{Outcome, State, Time, TimeSpan};
+use crate::views::{CommitView, JobView, StepTests};
+use schema::values::{Outcome, ShortCommit, State, Time, TimeSpan};
 
 /// The word for the outcome, or for the state if there is no outcome yet.
 pub fn status_word(state: State, outcome: Option<Outcome>) -> &'static str {
@@ -30,7 +30,7 @@ pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool
     }
 }
 
-/// `3 workers`, `1 worker`.
+/// A number with its noun: `3 workers`, `1 worker`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
@@ -40,17 +40,89 @@ pub fn author_name(author: &str) -> &str {
     author.split_once(" <").map_or(author, |(name, _)| name)
 }
 
+/// The short id of a commit, its subject and the name of its author, in a line.
+pub fn commit_line(commit: &CommitView) -> String {
+    format!("{} {} ({})", ShortCommit::of(&commit.revision), commit.subject, author_name(&commit.author))
+}
+
 /// Whether the code or the infrastructure failed.
 pub fn is_bad(outcome: Option<Outcome>) -> bool {
     matches!(outcome, Some(Outcome::Failed | Outcome::Errored))
 }
 
-/// Why a job ended as it did, or why it waits, in one sentence: its reason, or else the step that failed. "" if nothing is to be
-/// said.
+/// How many failing tests a line names. More do not fit into a terminal.
+const NAMED_MAX: usize = 3;
+
+/// What the reports of a step say, in one line: `1 of 2 tests failed: a.B › breaks_here`. "" if nothing is to be said.
+pub fn tests_line(tests: &StepTests) -> String {
+    let bad = match (tests.bad(), tests.failing.as_slice()) {
+        (0, _) => String::new(),
+        (bad, []) => format!("{bad} of {} failed", count(tests.all() as usize, "test")),
+        (bad, names) => format!("{bad} of {} failed: {}", count(tests.all() as usize, "test"), named(names, bad)),
+    };
+    match (bad.is_empty(), tests.trouble.as_str()) {
+        (_, "") => bad,
+        (true, trouble) => format!("the report is not whole: {trouble}"),
+        (false, trouble) => format!("{bad}; the report is not whole: {trouble}"),
+    }
+}
+
+fn named(names: &[String], all: u32) -> String {
+    let shown = &names[..names.len().min(NAMED_MAX)];
+    match (all as usize).saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// What the reports of a job say of its failing tests, step by step. "" if nothing is to be said.
+pub fn tests_of(job: &JobView) -> String {
+    let lines = job.steps.iter().filter_map(|step| step.tests.as_ref()).map(tests_line);
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// Why a job ended as it did, or why it waits, in one sentence, with the tests that failed. "" if nothing is to be said.
 pub fn why(job: &JobView) -> String {
+    let (reason, tests) = (reason(job), tests_of(job));
+    let between = if reason.is_empty() || tests.is_empty() { "" } else { "; " };
+    reason + between + &tests
+}
+
+/// Why a job ended as it did, or why it waits: its reason, or else the step that failed. "" if nothing is to be said.
+pub fn reason(job: &JobView) -> String {
     if !job.reason.is_empty() {
         return job.reason.clone();
     }
     let failed = (1..).zip(&job.steps).find(|(_, step)| is_bad(step.outcome));
     failed.map_or_else(String::new, |(index, step): (u16, _)| format!("step {index} \"{}\": {}", step.name, step.exit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tests(passed: u32, failing: &[&str], trouble: &str) -> StepTests {
+        StepTests {
+            passed,
+            failed: u32::try_from(failing.len()).unwrap(),
+            failing: failing.iter().map(|name| (*name).to_owned()).collect(),
+            trouble: trouble.to_owned(),
+            ..StepTests::default()
+        }
+    }
+
+    #[test]
+    fn failing_tests_are_named() {
+        let none = tests_line(&tests(9, &[], ""));
+        assert_eq!(none, "", "a job whose tests pass is good");
+        assert_eq!(tests_line(&tests(1, &["a.B › breaks"], "")), "1 of 2 tests failed: a.B › breaks");
+        assert_eq!(tests_line(&tests(0, &["a"], "")), "1 of 1 test failed: a");
+        assert_eq!(tests_line(&tests(0, &["a", "b", "c", "d", "e"], "")), "5 of 5 tests failed: a, b, c and 2 more");
+        let trouble = "py.xml was not written";
+        assert_eq!(tests_line(&tests(0, &[], trouble)), "the report is not whole: py.xml was not written");
+        let both = "1 of 2 tests failed: a; the report is not whole: py.xml was not written";
+        assert_eq!(tests_line(&tests(1, &["a"], trouble)), both);
+        let unnamed = StepTests { failing: Vec::new(), ..tests(1, &["a"], "") };
+        assert_eq!(tests_line(&unnamed), "1 of 2 tests failed", "a large build names none");
+    }
 }

@@ -21,13 +21,13 @@ use tokio::sync::OnceCell as AsyncOnceCell;
 /// How long a master may take to restart: it is back within seconds, and a migration of a large store takes some more.
 const RESTART: Duration = Duration::from_secs(30);
 
-/// A command's surroundings: its options, its printer, the checkout around it, and the link to the master, which is made when it is
+/// A command's surroundings: its options, its printer, and the checkout around it. The link to the master is made when it is
 /// first asked for.
 pub(crate) struct Connected {
     pub(crate) options: Options,
     pub(crate) printer: Printer,
     directory: PathBuf,
-    /// For how long a master that does not answer is waited for.
+    /// How long the command waits for a master that does not answer.
     patience: Cell<Duration>,
     copy: OnceCell<Option<WorkingCopy>>,
     guild: AsyncOnceCell<Guild>,
@@ -113,7 +113,7 @@ impl Connected {
         let names = self.project_names().await?.join(", ");
         found.ok_or_else(|| {
             Error::not_found(format!("no project `{}`, or none that you may see", name.unwrap_or_default()))
-                .help(format!("those that there are: {names}"))
+                .help(format!("choose one of: {names}"))
         })
     }
 
@@ -366,7 +366,7 @@ fn can_be_asked() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Lets the person choose.
+/// Lets the person choose one meaning.
 fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
     for (number, choice) in (1..).zip(&choices) {
         note(format!("{number}  {}", choice_line(choice)));

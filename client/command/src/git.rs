@@ -6,20 +6,20 @@ use schema::values::{ShortRef, branch_or_tag, branch_ref};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where git keeps what it saw of remotes.
+/// The prefix under which git keeps what it saw of remotes.
 const REMOTES: &str = "refs/remotes/";
 
 /// The working copy that a directory belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkingCopy {
     pub(crate) toplevel: PathBuf,
-    /// Addresses of its remotes.
+    /// The addresses of its remotes.
     pub(crate) remotes: Vec<String>,
     /// The full ref that HEAD names; none where HEAD is detached.
     pub(crate) branch: Option<String>,
-    /// What that branch tracks.
+    /// The branch that it tracks, where it tracks one.
     pub(crate) upstream: Option<Upstream>,
-    /// None before the first commit.
+    /// The commit of HEAD. None before the first commit.
     pub(crate) head: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Upstream {
 }
 
 impl WorkingCopy {
-    /// None outside of any repository, or without a git program.
+    /// The working copy around a directory. None outside of any repository, or without a git program.
     pub(crate) fn around(directory: &Path) -> Option<WorkingCopy> {
         let toplevel = PathBuf::from(git(directory, &["rev-parse", "--show-toplevel"])?);
         let remotes = git(directory, &["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
@@ -145,8 +145,8 @@ pub(crate) fn resolve(directory: &Path, revision: &str) -> Option<String> {
     git(directory, &["rev-parse", "--quiet", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])
 }
 
-/// One form for all spellings of a repository's address: `git@h:a/b.git`, `ssh://git@h:22/a/b` and
-/// `https://h/a/b.git/` are `h/a/b`; a local path is made absolute, without `.git` at its end.
+/// One form for all spellings of a repository's address: `git@h:a/b.git`, `ssh://git@h:22/a/b` and `https://h/a/b.git/` are
+/// `h/a/b`. A local path is made absolute, without `.git` at its end.
 pub(crate) fn normal_address(address: &str) -> String {
     let address = address.trim();
     let remote = match address.split_once("://") {

@@ -1,11 +1,12 @@
-//! A build on a terminal while it runs: the lines at the bottom of the screen, which are drawn again in place, and the tree that
-//! stands there. The tree is pure.
+//! A build on a terminal while it runs. The lines at the bottom of the screen are drawn again in place, and the tree stands
+//! there. The tree is pure.
 
 use crate::output::{self, Shown};
 use crate::render::{Look, one_line, status_word};
 use client::painted::{Paint, PaintedLine};
 use client::views::{BuildView, JobView, StepView};
 use client::{Error, UsualTimes, words};
+use schema::shown;
 use schema::values::{State, Time};
 
 /// The lines at the bottom of a terminal. It knows how many it drew, and takes nothing else of the screen.
@@ -19,7 +20,7 @@ impl LiveRegion {
         LiveRegion { drawn: 0, has_colours: look.colour }
     }
 
-    /// Draws these lines in the place of those before.
+    /// Draws these lines in the place of the lines before.
     pub(crate) fn draw(&mut self, lines: &[PaintedLine]) -> Result<(), Error> {
         let before = std::mem::replace(&mut self.drawn, lines.len());
         output::say(&Shown::redrawn(before, lines, self.has_colours))
@@ -50,7 +51,7 @@ pub(crate) fn tree(build: &BuildView, usual: &UsualTimes, now: Time, room: usize
     short
 }
 
-/// `12 succeeded, 3 waiting`
+/// Jobs counted by their state, as `12 succeeded, 3 waiting`.
 fn counted<'a>(jobs: impl Iterator<Item = &'a JobView>) -> String {
     let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
     jobs.for_each(|job| *counts.entry(status_word(job.state, job.outcome)).or_default() += 1);
@@ -67,7 +68,7 @@ struct Branches<'a> {
 impl Branches<'_> {
     fn lines(&self, is_shown: impl Fn(&JobView) -> bool, with_steps: bool) -> Vec<PaintedLine> {
         let jobs: Vec<&JobView> = self.build.jobs.iter().filter(|job| is_shown(job)).collect();
-        let name = jobs.iter().map(|job| job.name.chars().count()).max().unwrap_or(0);
+        let name = jobs.iter().map(|job| shown::columns(&job.name)).max().unwrap_or(0);
         let mut lines = vec![self.head()];
         for (index, job) in jobs.iter().enumerate() {
             let is_last = with_steps && index + 1 == jobs.len();
@@ -140,7 +141,7 @@ impl Branches<'_> {
         if job.steps.len() < 2 && begun.iter().all(|step| step.name == job.base()) {
             return Vec::new();
         }
-        let name = begun.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+        let name = begun.iter().map(|step| shown::columns(&step.name)).max().unwrap_or(0);
         begun
             .iter()
             .enumerate()

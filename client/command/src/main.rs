@@ -1,4 +1,4 @@
-//! The program `guild`.
+//! The program `guild` as a process.
 
 use std::process::ExitCode;
 

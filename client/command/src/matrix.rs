@@ -1,5 +1,5 @@
-//! The picture of one build: jobs by platforms where that is a matrix and fits, else a list of jobs; and a line for each job that is
-//! not good. Pure.
+//! The picture of one build. It shows jobs by platforms where that is a matrix and fits, else a list of jobs. Each job that is
+//! not good has a line. Pure.
 
 use crate::output::{Paint, Shown};
 use crate::render::{Cell, Look, one_line, status_word, symbol};
@@ -7,6 +7,7 @@ use client::cells::{column_of, distinct, row_of};
 use client::painted::PaintedLine;
 use client::views::{BuildView, JobView};
 use client::words;
+use schema::shown;
 use schema::values::{Outcome, State};
 
 const GAP: usize = 3;
@@ -67,7 +68,7 @@ fn legend(build: &BuildView, grid: &[Vec<Cell>]) -> String {
 
 /// A line for each job, with its word where the symbol does not say all.
 fn list(build: &BuildView, look: &Look) -> Vec<PaintedLine> {
-    let name = build.jobs.iter().map(|job| job.name.chars().count()).max().unwrap_or(0);
+    let name = build.jobs.iter().map(|job| shown::columns(&job.name)).max().unwrap_or(0);
     let line = |job: &JobView| {
         let (symbol, paint) = symbol(job.state, job.outcome);
         let took = words::duration(job.started, job.finished, job.is_finished(), look.now);
@@ -118,7 +119,9 @@ fn failure(job: &JobView, look: &Look) -> Shown {
     let step =
         step.map_or_else(String::new, |(index, step)| format!("  step {index} \"{}\"  {}", step.name, step.exit));
     let reason = if job.reason.is_empty() { String::new() } else { format!("  {}", job.reason) };
-    look.painted(symbol, paint).and(format!(" {}{step}{reason}", job.name)).and_literal("\n")
+    let tests = words::tests_of(job);
+    let tests = if tests.is_empty() { tests } else { format!("  {tests}") };
+    look.painted(symbol, paint).and(format!(" {}{step}{reason}{tests}", job.name)).and_literal("\n")
 }
 
 #[cfg(test)]
@@ -198,6 +201,29 @@ mod tests {
                 "✗ test@linux-aarch64,3.14  step 2 \"tests\"  exit code 2",
             ]
         );
+    }
+
+    #[test]
+    fn failing_tests_are_named_below_their_job() {
+        let tests = client::views::StepTests {
+            passed: 1,
+            failed: 1,
+            failing: vec!["a.B › breaks_here".to_owned()],
+            ..client::views::StepTests::default()
+        };
+        let mut failed = job("test", "linux", Some(Outcome::Failed), 2);
+        failed.steps = vec![StepView {
+            name: "t".to_owned(),
+            outcome: Some(Outcome::Failed),
+            exit: Exit::Code(1),
+            tests: Some(tests),
+            ..StepView::default()
+        }];
+        let build = BuildView { state: State::Finished, jobs: vec![failed], ..BuildView::default() };
+        let look = Look { terminal: true, colour: false, now: Time(1_061_000), width: 80 };
+        let text = picture(&build, &look, 80);
+        let last = text.as_str().lines().last().unwrap();
+        assert_eq!(last, "✗ test  step 1 \"t\"  exit code 1  1 of 2 tests failed: a.B › breaks_here");
     }
 
     /// T2.5: axes without a platform are no matrix of platforms; T2.7.2: the words of a cancel are shown.

@@ -5,7 +5,7 @@ use schema::values::TimeSpan;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Options of every command.
+/// The options that every command has.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Use this credential file rather than a context

@@ -1,6 +1,6 @@
 //! The only way out of the command: what it writes to standard output and standard error goes through here. A text of others is
-//! made harmless where it becomes a [`Shown`], so that a new command cannot forget it; the bytes of a log pass a
-//! [`Screen`] where they go to a terminal.
+//! made harmless where it becomes a [`Shown`], so that a new command cannot forget it. The bytes of a log pass a [`Screen`] where
+//! they go to a terminal.
 
 use client::Error;
 pub(crate) use client::painted::Paint;
@@ -80,7 +80,7 @@ impl Shown {
         Shown(" ".repeat(count))
     }
 
-    /// Its lines, without what fills them up.
+    /// The lines of the text, without what fills them up.
     pub(crate) fn each_line(&self) -> impl Iterator<Item = Shown> {
         self.0.lines().map(|line| Shown(line.trim_end().to_owned()))
     }

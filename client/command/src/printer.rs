@@ -14,7 +14,7 @@ pub(crate) struct Printer {
     pub(crate) look: Look,
     /// The fields that `--json` asks for, with commas between them; none is all of them. `None` asks for no JSON.
     json: Option<String>,
-    /// The columns that were chosen; none is those of the command.
+    /// The columns that were chosen. Where there are none, the columns of the command hold.
     columns: Vec<String>,
     has_headers: bool,
     /// Whether standard error shows colours.
@@ -96,7 +96,7 @@ impl Printer {
         self.say(Shown::json(&render::pick(row, fields)))
     }
 
-    /// That the fields and columns which were asked for are those of a row: a name that was misspelt would be empty everywhere.
+    /// Checks that a row has the fields and columns that were asked for. A name that was misspelt would be empty everywhere.
     fn check_fields(&self, rows: &[Value]) -> Result<(), Error> {
         let of_json = self.json.as_deref().unwrap_or_default().split(',').map(str::trim);
         let asked = of_json.filter(|name| !name.is_empty()).chain(self.columns.iter().map(String::as_str));
@@ -105,7 +105,7 @@ impl Printer {
         let fields: BTreeSet<&str> =
             rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys().map(String::as_str)).collect();
         let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
-        Err(Error::usage(format!("there is no field `{unknown}`")).help(format!("those that there are: {fields}")))
+        Err(Error::usage(format!("there is no field `{unknown}`")).help(format!("choose one of: {fields}")))
     }
 
     /// Rows as JSON Lines or as a table with these columns where no others were asked for.

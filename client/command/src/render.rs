@@ -24,7 +24,7 @@ const COLUMN_GAP: usize = 2;
 /// The least width to which a column is wrapped: narrower text cannot be read.
 const COLUMN_MIN: usize = 16;
 
-/// For whom it is rendered.
+/// The reader for whom it is rendered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) terminal: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// As standard output, NO_COLOR and CLICOLOR_FORCE have it.
+    /// The look that standard output, NO_COLOR and CLICOLOR_FORCE ask for.
     pub(crate) fn of_process() -> Look {
         let terminal = std::io::stdout().is_terminal();
         let width = TerminalSize::of_process().width;
@@ -132,7 +132,7 @@ impl Look {
         }
     }
 
-    /// "12m ago", "in 3d".
+    /// The time from now, as "12m ago" or "in 3d".
     pub(crate) fn ago(&self, time: Time) -> String {
         time.seen_from(self.now)
     }
@@ -140,7 +140,7 @@ impl Look {
 
 /// One field of a table.
 pub(crate) struct Cell {
-    /// On one line.
+    /// The text on one line.
     text: String,
     paint: Paint,
 }
@@ -164,7 +164,7 @@ impl Cell {
     }
 
     pub(crate) fn width(&self) -> usize {
-        self.text.chars().count()
+        shown::columns(&self.text)
     }
 }
 
@@ -195,6 +195,7 @@ pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
     row["selector"] = build.selector_of(job).into();
     row["status"] = status_word(job.state, job.outcome).into();
     row["duration"] = seconds(job.started, job.finished);
+    row["tests"] = words::tests_of(job).into();
     row
 }
 
@@ -231,7 +232,7 @@ fn status_cell(word: &str) -> Cell {
     Cell::painted(text, paint)
 }
 
-/// Of a grant or a worker. Its word may have a reason behind it.
+/// The symbol for the state of a grant, a worker or a test. Its word may have a reason behind it.
 fn standing_symbol(text: &str) -> Option<(&'static str, Paint)> {
     let word = text.split_once(':').map_or(text, |(word, _)| word);
     match word {
@@ -240,6 +241,9 @@ fn standing_symbol(text: &str) -> Option<(&'static str, Paint)> {
         "held" | "draining" => Some(("▲", Paint::Notable)),
         "revoked" | "expired" => Some(("⊘", Paint::Bad)),
         "lost" => Some(("✗", Paint::Bad)),
+        "newly-failing" | "still-failing" => Some(("✗", Paint::Bad)),
+        "passing" | "fixed" | "new" => Some(("✓", Paint::Good)),
+        "gone" => Some(("-", Paint::Quiet)),
         _ => None,
     }
 }
@@ -269,8 +273,8 @@ fn plain_text(value: &Value) -> String {
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive([' ', ',']) {
-        let last = lines.last().map_or(0, |line| line.chars().count());
-        if last > 0 && last + word.trim_end().chars().count() > width {
+        let last = lines.last().map_or(0, |line| shown::columns(line));
+        if last > 0 && last + shown::columns(word.trim_end()) > width {
             lines.push(String::new());
         }
         if let Some(line) = lines.last_mut() {
@@ -327,13 +331,13 @@ fn seconds(started: Option<Time>, finished: Option<Time>) -> Value {
 }
 
 fn shortened(text: &str, most: usize) -> String {
-    match text.chars().count() > most {
-        true => text.chars().take(most - 1).chain(['…']).collect(),
+    match shown::columns(text) > most {
+        true => format!("{}…", shown::of_columns(text, most - 1)),
         false => text.to_owned(),
     }
 }
 
-/// Of seconds, as rows have them.
+/// Seconds as rows show them.
 fn clock(seconds: f64) -> Option<String> {
     Duration::try_from_secs_f64(seconds).ok().map(|took| TimeSpan(took).clock())
 }

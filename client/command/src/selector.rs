@@ -72,10 +72,10 @@ pub(crate) fn chooses(wanted: &str, job: &str) -> bool {
 
 /// The address of one of the master's pages.
 struct Address {
-    /// After `/p/`.
+    /// What follows `/p/` in the address.
     path: String,
     branch: Option<String>,
-    /// `L120-L140`, or nothing.
+    /// The lines that it names, as `L120-L140`; or nothing.
     lines: String,
 }
 

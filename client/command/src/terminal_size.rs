@@ -13,7 +13,7 @@ pub(crate) struct TerminalSize {
 }
 
 impl TerminalSize {
-    /// Of the terminal at standard output, else at standard error; of neither, as most terminals are.
+    /// The size of the terminal at standard output, else at standard error; where there is none, the usual size.
     pub(crate) fn of_process() -> TerminalSize {
         let of_stdout = rustix::termios::tcgetwinsize(std::io::stdout());
         let size = of_stdout.or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()));

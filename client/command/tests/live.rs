@@ -258,7 +258,7 @@ fn what_there_is_not_is_named() {
         for (arguments, status, text) in [
             (&["list", "--columns", "a,b"][..], 2, "there is no field `a`"),
             (&["list", "--json=foo"], 2, "there is no field `foo`"),
-            (&["show", "r/3", "--json=foo"], 2, "those that there are: "),
+            (&["show", "r/3", "--json=foo"], 2, "choose one of: "),
             (&["logs", "r/3/test@a", "--attempt", "7"], 7, "has no attempt 7"),
             (&["list", "--ref", "nosuch"], 7, "no build of the branch or tag nosuch"),
             (&["login", "nosuch.cap"], 7, "no file nosuch.cap"),

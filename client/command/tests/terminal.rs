@@ -160,7 +160,7 @@ fn a_field_ends_no_column_and_no_line() {
             (&["list", "r", "--columns", "selector,subject,author,ref"][..], 4),
             (&["queue", "--columns", "selector,reason,remedy"], 3),
             (&["show", "r/3/test@a"], 0),
-            (&["status", "r/3"], 5),
+            (&["status", "r/3"], 6),
             (&["watch", "r/3"], 0),
             (&["events"], 5),
         ] {

@@ -17,10 +17,10 @@
 //! repository = "/home/me/src/pyfoo"   # optional: use this context within that directory
 //! ```
 //!
-//! In order: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working directory,
-//! the current one. A context that was registered for a process counts only while that process lives. The key of a
-//! credential that no context names is `FILE.key` beside `FILE.cap` where there is one, else the user's own; without a
-//! home directory it is made beside the credential. This module opens no connection.
+//! In order: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working directory, the
+//! current one. A context that was registered for a process counts only while that process lives. The key of a credential that no
+//! context names is `FILE.key` beside `FILE.cap` where there is one, else the user's own. Without a home directory it is made
+//! beside the credential. This module opens no connection.
 
 #[cfg(test)]
 mod tests;
@@ -207,7 +207,7 @@ impl Contexts {
             }
             Error::NotFound {
                 text: format!("there is no context `{name}`"),
-                help: format!("those that there are: {}", self.names().join(", ")),
+                help: format!("choose one of: {}", self.names().join(", ")),
             }
         })?;
         let file: ContextFile =
@@ -360,8 +360,8 @@ fn innermost(contexts: impl Iterator<Item = Context>) -> Option<Context> {
     contexts.max_by_key(|context| context.repository.as_ref().map(|path| path.components().count()))
 }
 
-/// Checks that this can be a context's name, which becomes a file's: at most 100 letters, digits, `.`, `_` and `-`, without a dot
-/// in front.
+/// Checks that this can be a context's name, which becomes a file's. It has at most 100 letters, digits, `.`, `_` and `-`,
+/// without a dot in front.
 ///
 /// # Errors
 /// [`Error::Usage`] if it cannot.

@@ -7,7 +7,7 @@ use client::Error;
 use schema::manual::{self, Shell};
 use std::path::PathBuf;
 
-/// Of its own: `guild worker` has a page beside that of the program `guild-worker`.
+/// The section of Guild's own pages, because `guild worker` has a page beside the page of the program `guild-worker`.
 const SECTION: &str = "1guild";
 
 #[derive(Args)]
@@ -18,7 +18,7 @@ pub(crate) struct Completions {
 
 #[derive(Args)]
 pub(crate) struct Man {
-    /// Write all pages into this directory [default: only that of `guild`, to standard output]
+    /// Write all pages into this directory [default: only the page of `guild`, to standard output]
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
 }

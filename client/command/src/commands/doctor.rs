@@ -1,5 +1,5 @@
-//! `guild doctor`: what is wrong with this installation and what to do about it: first here, then on the way to the master, then
-//! what the master says of itself. What cannot be done is a finding too, and no reason to stop.
+//! `guild doctor`: what is wrong with this installation and what to do about it. It looks first here, then on the way to the
+//! master, and then asks the master. What cannot be done is a finding too, and no reason to stop.
 
 use super::check;
 use crate::connected::{Connected, project_of};

@@ -104,7 +104,7 @@ fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
     printer.say(printer.look.parts(parts.into_iter().map(Shown::from)))
 }
 
-/// An event as a program gets it: its own fields beside those of every event. Of an unknown kind `unknown` is true.
+/// An event as a program gets it: its own fields beside the fields that every event has. Of an unknown kind `unknown` is true.
 fn row(event: &Event) -> Value {
     let mut row = serde_json::to_value(event).unwrap_or_default();
     row["time"] = timestamp(event.time).into();

@@ -63,7 +63,7 @@ fn show(printer: &Printer, build: &BuildView, job: &JobView, told: &Explanation,
     told.lines(build, job, when).iter().try_for_each(|(label, text)| printer.say_field(label, text))
 }
 
-/// The job as elsewhere, with the fields of its explanation; `since` is that of the state.
+/// The job as elsewhere, with the fields of its explanation. `since` is the time since when the job is in its state.
 fn row(build: &BuildView, job: &JobView, told: &Explanation) -> Value {
     let mut row = job_row(build, job);
     if let (Some(fields), Ok(Value::Object(more))) = (row.as_object_mut(), serde_json::to_value(told)) {

@@ -23,7 +23,7 @@ pub(crate) struct List {
     /// All projects, wherever this is
     #[arg(long)]
     all: bool,
-    /// At most so many
+    /// At most this many builds
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
     /// Only builds before this number

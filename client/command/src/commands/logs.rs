@@ -105,7 +105,7 @@ impl Logs {
     }
 }
 
-/// One step's log.
+/// A part of one step's log.
 struct Part {
     address: LogAddress,
     name: String,

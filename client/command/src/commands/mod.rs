@@ -22,6 +22,7 @@ mod run;
 mod schema;
 mod show;
 mod status;
+mod test;
 mod watch;
 mod worker;
 
@@ -64,6 +65,9 @@ enum Command {
     Explain(explain::Explain),
     /// The jobs that wait for a worker, in the order of placement
     Queue(queue::Queue),
+    /// The tests of a branch, and their history
+    #[command(subcommand)]
+    Test(test::Test),
     /// Follow what happens; with a selector, until that build ends
     Watch(watch::Watch),
     /// Print logs, exactly as the steps wrote them
@@ -148,6 +152,7 @@ async fn dispatch(command: Command, connected: &Connected) -> Result<u8, Error> 
         Command::Show(command) => command.run(connected).await,
         Command::Explain(command) => command.run(connected).await,
         Command::Queue(command) => command.run(connected).await,
+        Command::Test(command) => command.run(connected).await,
         Command::Watch(command) => command.run(connected).await,
         Command::Logs(command) => command.run(connected).await,
         Command::Open(command) => command.run(connected).await,

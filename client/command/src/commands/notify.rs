@@ -8,12 +8,12 @@ use client::views::ProjectView;
 use schema::values::{RefusalCode, ShortRef, branch_ref};
 use std::io::IsTerminal as _;
 
-/// Each ref costs the master a fetch: of more refs than this it is told once, and looks at all of them.
+/// Each ref costs the master a fetch. So beyond this number of refs one call tells the master to look at all of them.
 const REFS_MAX: usize = 1_000;
 
 #[derive(Args)]
 pub(crate) struct Notify {
-    /// The project [default: that of the repository here]
+    /// The project [default: the project of the repository here]
     #[arg(long)]
     project: Option<String>,
     /// The ref that changed [default: those that standard input names, "OLD NEW REF" a line, else the branch here]
@@ -21,7 +21,7 @@ pub(crate) struct Notify {
     ref_name: Option<String>,
 }
 
-/// What to tell of.
+/// What the master is told to look at.
 #[derive(Debug, PartialEq, Eq)]
 enum Changed {
     Refs(Vec<String>),
@@ -132,7 +132,7 @@ fn read_pushed(input: impl std::io::BufRead, mut pass_over: impl FnMut(&str)) ->
 mod tests {
     use super::*;
 
-    /// What is told of, and what is passed over.
+    /// What the master is told to look at, and what is passed over.
     fn read(input: &str) -> (Option<Changed>, Vec<String>) {
         let mut passed = Vec::new();
         let changed = read_pushed(input.as_bytes(), |name| passed.push(name.to_owned())).unwrap();

@@ -11,7 +11,7 @@ const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
 
 #[derive(Args)]
 pub(crate) struct Open {
-    /// The page of a project, build, job or step [default: that of the project here]
+    /// The page of a project, build, job or step [default: the page of the project here]
     selector: Option<String>,
     /// Log the browser in: an address whose button is good once, within 10 minutes
     #[arg(long, conflicts_with = "selector")]

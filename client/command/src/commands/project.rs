@@ -6,6 +6,7 @@ use crate::printer::Printer;
 use clap::{Args, Subcommand};
 use client::Error;
 use client::views::{CronView, ProjectView};
+use schema::sturdy_ref::Token;
 use schema::values::NewProject;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -14,10 +15,25 @@ use std::path::PathBuf;
 pub(crate) enum Project {
     /// All projects
     List,
-    /// One project [default: that of the repository here]
+    /// One project [default: the project of the repository here]
     Show(ProjectShow),
     /// Add a repository to the master, which fetches it once as a test; writes projects/NAME.toml there
     Add(Box<Add>),
+    /// What to enter at a forge so that it tells the master of pushes, and what the master's file needs for it. Makes a
+    /// new secret, which is shown once, and changes nothing
+    Hook(Hook),
+}
+
+/// The forges that a master understands.
+const FORGES: [&str; 4] = ["github", "gitea", "gitlab", "generic"];
+
+#[derive(Args)]
+pub(crate) struct Hook {
+    /// The name of the project
+    name: String,
+    /// Which forge: github, gitea (Forgejo too), gitlab or generic
+    #[arg(value_name = "FORGE", value_parser = FORGES)]
+    kind: String,
 }
 
 #[derive(Args)]
@@ -35,7 +51,7 @@ pub(crate) struct Add {
     /// A pattern of tags to follow [default: none]
     #[arg(long, value_name = "PATTERN")]
     tag: Vec<String>,
-    /// How often it is looked at (30s, 5m) [default: that of the master file]
+    /// How often the master looks for changes (30s, 5m) [default: as the master file says]
     #[arg(long, value_name = "TIME")]
     poll: Option<String>,
     /// A pool whose workers may take its jobs [default: the pool `default`]
@@ -54,7 +70,7 @@ pub(crate) struct Add {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Take webhooks of: github, gitea, gitlab or generic; prints their address and a new secret, once
-    #[arg(long, value_name = "FORGE", value_parser = ["github", "gitea", "gitlab", "generic"])]
+    #[arg(long, value_name = "FORGE", value_parser = FORGES)]
     hook: Option<String>,
 }
 
@@ -71,6 +87,7 @@ impl Project {
                 connected.printer.say_rows(&rows, &["name", "latest", "repository"])?;
             }
             Project::Add(add) => add.run(connected).await?,
+            Project::Hook(hook) => hook.run(connected).await?,
             Project::Show(show) => {
                 let project = connected.project(show.name.as_deref()).await?;
                 let crons = connected.guild().await?.crons(&project.name).await?;
@@ -78,6 +95,39 @@ impl Project {
             }
         }
         Ok(0)
+    }
+}
+
+impl Hook {
+    async fn run(self, connected: &Connected) -> Result<(), Error> {
+        let project = connected.project(Some(&self.name)).await?.name.clone();
+        let pages = connected.guild().await?.whoami().await?.pages;
+        if pages.is_empty() {
+            return Err(Error::not_found("this master serves no pages, and so takes no webhooks")
+                .help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+        }
+        let lines = self.lines(&project, &pages, &Token::random().reveal());
+        if connected.printer.wants_json() {
+            let row: serde_json::Map<String, Value> =
+                lines.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            return connected.printer.say_json(&Value::Object(row));
+        }
+        lines.iter().try_for_each(|(name, value)| connected.printer.say_field(name, value))?;
+        connected.printer.note("the secret is shown this once; write it into the file, and then `guild config reload`");
+        Ok(())
+    }
+
+    /// First what to enter at the forge, then what to change where the master runs.
+    fn lines(&self, project: &str, pages: &str, secret: &str) -> [(&'static str, String); 6] {
+        let kind = &self.kind;
+        [
+            ("address", format!("{pages}/hook/{project}")),
+            ("content", "application/json".to_owned()),
+            ("events", "pushes of branches and tags".to_owned()),
+            ("secret", secret.to_owned()),
+            ("file", format!("hook.{project}, beside the file that has [project.{project}]")),
+            ("key", format!("hook = {{ kind = \"{kind}\", secret_file = \"hook.{project}\" }}")),
+        ]
     }
 }
 
@@ -154,4 +204,24 @@ fn say(printer: &Printer, project: &ProjectView, crons: &[CronView]) -> Result<(
 
 fn row(project: &ProjectView) -> Value {
     serde_json::to_value(project).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T9.1: what is entered at the forge and what the file gets fit together.
+    #[test]
+    fn a_hook_is_told_with_what_to_enter() {
+        for kind in FORGES {
+            let hook = Hook { name: "calc".to_owned(), kind: kind.to_owned() };
+            let lines = hook.lines("calc", "https://ci.example.org", "s3cret");
+            let told = |wanted: &str| lines.iter().find(|(name, _)| *name == wanted).map(|(_, text)| text.as_str());
+            assert_eq!(told("address"), Some("https://ci.example.org/hook/calc"));
+            assert_eq!(told("secret"), Some("s3cret"));
+            let key = format!("hook = {{ kind = \"{kind}\", secret_file = \"hook.calc\" }}");
+            assert_eq!(told("key"), Some(key.as_str()));
+            assert!(told("file").unwrap().starts_with("hook.calc, beside the file"));
+        }
+    }
 }

@@ -8,7 +8,7 @@ use client::Error;
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The project [default: that of the repository here]
+    /// The project [default: the project of the repository here]
     project: Option<String>,
     /// The tip of this branch or full ref [default: the branch here; outside of the repository, its main branch]
     #[arg(long = "ref", value_name = "REF", conflicts_with = "revision")]

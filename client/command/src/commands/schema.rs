@@ -1,4 +1,4 @@
-//! `guild schema`: what an editor is told of guild.toml, made from the reference of its keys.
+//! `guild schema`: the schema of guild.toml for an editor, made from the reference of its keys.
 
 use crate::output::Shown;
 use crate::printer::Printer;

@@ -6,14 +6,18 @@ use crate::printer::Printer;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
 use client::Error;
-use client::views::{BuildView, JobView, StepView, timestamp};
-use schema::values::{Outcome, TimeSpan};
+use client::views::{BuildView, ChangeView, JobView, StepTests, StepView, timestamp};
+use client::words;
+use schema::values::{Outcome, ShortCommit, TimeSpan};
+use serde_json::Value;
 
+/// As many as stay on a screen with the jobs.
+const COMMITS_SHOWN: usize = 10;
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Build or job [default: that of HEAD's commit, else the latest of the branch here]
+    /// Build or job [default: the build of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
 }
 
@@ -22,9 +26,12 @@ impl Show {
         let (meant, build) = connected.build(self.selector.as_deref()).await?;
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
         match (&meant.job, connected.printer.wants_json()) {
-            (None, true) => connected.printer.say_json(&build_row(&build))?,
+            (None, true) => connected.printer.say_json(&changed_row(connected, &build).await?)?,
             (Some(_), true) => jobs.iter().try_for_each(|job| connected.printer.say_json(&job_row(&build, job)))?,
-            (None, false) => show_build(&connected.printer, &build)?,
+            (None, false) => {
+                let change = connected.guild().await?.change(&build.project, build.number).await?;
+                show_build(&connected.printer, &build, change.as_ref())?;
+            }
             (Some(_), false) => jobs.iter().try_for_each(|job| show_job(&connected.printer, &build, job))?,
         }
         let outcome = match jobs.as_slice() {
@@ -35,7 +42,15 @@ impl Show {
     }
 }
 
-fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
+/// A build as a row, with what its update of the ref brought; null: it was asked for.
+async fn changed_row(connected: &Connected, build: &BuildView) -> Result<Value, Error> {
+    let change = connected.guild().await?.change(&build.project, build.number).await?;
+    let mut row = build_row(build);
+    row["change"] = serde_json::to_value(change).unwrap_or_default();
+    Ok(row)
+}
+
+fn show_build(printer: &Printer, build: &BuildView, change: Option<&ChangeView>) -> Result<(), Error> {
     let time = |time: Option<_>| time.map_or_else(String::new, timestamp);
     let lines = [
         ("build", build.selector()),
@@ -52,6 +67,9 @@ fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
         printer.say_field(name, value)?;
     }
+    if let Some(change) = change {
+        show_change(printer, change)?;
+    }
     if !build.diagnosis.is_empty() {
         printer.say(Shown::literal("\n").and(Shown::lines(&build.diagnosis)))?;
     }
@@ -62,14 +80,30 @@ fn show_build(printer: &Printer, build: &BuildView) -> Result<(), Error> {
     }
     // a column of sentences would leave the others no room
     let is_told = |job: &&JobView| job.is_bad() || matches!(job.outcome, Some(Outcome::Cancelled | Outcome::Warned));
-    let reasons = build.jobs.iter().filter(is_told).filter(|job| !job.reason.is_empty());
-    for (index, job) in reasons.enumerate() {
+    let reasons = build.jobs.iter().filter(is_told).map(|job| ("reason", job, job.reason.clone()));
+    let tests = build.jobs.iter().map(|job| ("tests", job, words::tests_of(job)));
+    for (index, (name, job, text)) in reasons.chain(tests).filter(|(.., text)| !text.is_empty()).enumerate() {
         if index == 0 {
             printer.say("")?;
         }
-        printer.say_field("reason", &format!("{}: {}", job.name, job.reason))?;
+        printer.say_field(name, &format!("{}: {text}", job.name))?;
     }
     Ok(())
+}
+
+/// The commits of an update, and where there is only one, nothing: the fields above are about it.
+fn show_change(printer: &Printer, change: &ChangeView) -> Result<(), Error> {
+    if change.forced {
+        printer.say_field("forced", &format!("it was {}, which is no ancestor", ShortCommit::of(&change.before)))?;
+    }
+    let commits = change.commits.iter().filter(|_| change.commits.len() > 1);
+    for commit in commits.take(COMMITS_SHOWN) {
+        printer.say_field("commit", &words::commit_line(commit))?;
+    }
+    match change.commits.len().saturating_sub(COMMITS_SHOWN) {
+        0 => Ok(()),
+        more => printer.say_field("commit", &format!("and {more} more, which --json lists")),
+    }
 }
 
 fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), Error> {
@@ -90,6 +124,31 @@ fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), E
     }
     for (index, step) in (1..).zip(&job.steps) {
         printer.say(step_line(printer, index, step))?;
+    }
+    let tested = (1..).zip(&job.steps).filter_map(|(index, step): (u16, _)| Some((index, step.tests.as_ref()?)));
+    for (index, tests) in tested {
+        say_tests(printer, index, tests)?;
+    }
+    Ok(())
+}
+
+/// How many tests of a step ended in which way, and those that failed, one below the other.
+fn say_tests(printer: &Printer, step: u16, tests: &StepTests) -> Result<(), Error> {
+    let counts =
+        [(tests.passed, "passed"), (tests.failed, "failed"), (tests.errored, "errored"), (tests.skipped, "skipped")];
+    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    let counts: Vec<String> = counts.collect();
+    let counts = if counts.is_empty() { "none ran".to_owned() } else { counts.join(", ") };
+    printer.say_field("tests", &format!("step {step}: {counts}"))?;
+    for name in &tests.failing {
+        printer.say_field("failing", name)?;
+    }
+    let more = (tests.bad() as usize).saturating_sub(tests.failing.len());
+    if more > 0 {
+        printer.say_field("failing", &format!("and {more} more"))?;
+    }
+    if !tests.trouble.is_empty() {
+        printer.say_field("report", &format!("it is not whole: {}", tests.trouble))?;
     }
     Ok(())
 }

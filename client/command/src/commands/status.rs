@@ -13,7 +13,7 @@ use client::{BuildQuery, Error};
 use schema::values::{Outcome, ShortRef, State};
 use serde_json::Value;
 
-const COLUMNS: [&str; 5] = ["selector", "status", "platform", "duration", "reason"];
+const COLUMNS: [&str; 6] = ["selector", "status", "platform", "duration", "reason", "tests"];
 
 #[derive(Args)]
 pub(crate) struct Status {
@@ -95,7 +95,7 @@ impl TipView {
         }
     }
 
-    /// The line of the build itself above those of its jobs.
+    /// The line of the build itself, which stands above the lines of its jobs.
     fn head(&self) -> Value {
         let mut row = build_row(&self.build);
         row["reason"] = one_line(&self.build).into();

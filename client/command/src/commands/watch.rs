@@ -18,8 +18,8 @@ use screen::WatchScreen;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How often a terminal is drawn again while something runs: often enough for tenths of a second to look alive, and a few hundred
-/// bytes each time.
+/// How often a terminal is drawn again while something runs. It is often enough for tenths of a second to look alive, and costs a
+/// few hundred bytes each time.
 const REDRAW: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
@@ -47,7 +47,7 @@ impl Watch {
     }
 }
 
-/// What is watched.
+/// What the command watches.
 enum Subject {
     /// All builds, of one project or of all.
     All(Option<String>),
@@ -66,7 +66,7 @@ impl Subject {
         Filter { projects, build, ..Filter::default() }
     }
 
-    /// Whether the build is one of those that are shown.
+    /// Whether the build is shown.
     fn shows(&self, build: &BuildView) -> bool {
         match self {
             Subject::All(_) => true,
@@ -170,7 +170,7 @@ fn outcome(build: &BuildView) -> Option<Outcome> {
     build.outcome.filter(|_| build.is_finished())
 }
 
-/// How it is shown.
+/// How the command shows what it watches.
 enum Shows {
     Lines(PrintedLines),
     Screen(Box<WatchScreen>),

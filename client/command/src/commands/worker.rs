@@ -95,24 +95,22 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
     let Some(worker) = workers.iter().find(|worker| worker.name == name) else {
         let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
         return Err(
-            Error::not_found(format!("no worker `{name}`")).help(format!("those that there are: {}", names.join(", ")))
+            Error::not_found(format!("no worker `{name}`")).help(format!("choose one of: {}", names.join(", ")))
         );
     };
     if connected.printer.wants_json() {
         return connected.printer.say_json(&row(worker));
     }
     let about = &worker.description;
-    // a worker has the platform in a line of its own, and an older master says nothing of the labels that count
-    let granted = worker.labels.iter().filter(|(name, _)| name != "platform");
-    let claimed = about.labels.iter().filter(|label| !worker.labels.contains(label));
+    let (granted, claimed) = labels(worker);
     let cores = f64::from(about.total.cpus_milli) / 1_000.0;
     let lines = [
         ("name", worker.name.clone()),
         ("status", status(worker)),
         ("platform", about.platform.clone()),
         ("pools", worker.pools.join(", ")),
-        ("labels", listed(granted)),
-        ("claims", listed(claimed)),
+        ("labels", granted),
+        ("claims", claimed),
         ("room", format!("{} slots, {cores} cpus, {} MiB", about.total.slots, about.total.memory >> 20)),
         ("isolation", worker.tiers()),
         ("a step", about.bounds.as_ref().map_or_else(String::new, ToString::to_string)),
@@ -127,6 +125,14 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
         connected.printer.say_field(name, &value)?;
     }
     Ok(())
+}
+
+/// The labels in force, and those that the worker only claims. The platform has a line of its own, and an older master says nothing of
+/// the labels that count.
+fn labels(worker: &WorkerView) -> (String, String) {
+    let granted = worker.labels.iter().filter(|(name, _)| name != "platform");
+    let claimed = worker.description.labels.iter().filter(|label| !worker.labels.contains(label));
+    (listed(granted), listed(claimed))
 }
 
 fn listed<'a>(labels: impl Iterator<Item = &'a (String, String)>) -> String {
@@ -161,4 +167,35 @@ fn status(worker: &WorkerView) -> String {
         (true, true, false) => "running",
     };
     if worker.held.is_empty() { word.to_owned() } else { format!("{word}: {}", worker.held) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    /// T5.1: what counts is told apart from what a worker only says of itself.
+    #[test]
+    fn labels_in_force_stand_before_those_that_are_claimed() {
+        let mut worker = WorkerView::default();
+        worker.description.labels = vec![pair("gpu", "yes"), pair("disk", "fast")];
+        assert_eq!(labels(&worker), (String::new(), "gpu=yes, disk=fast".to_owned()));
+        worker.labels = vec![pair("platform", "linux-x86_64"), pair("disk", "fast")];
+        assert_eq!(labels(&worker), ("disk=fast".to_owned(), "gpu=yes".to_owned()));
+    }
+
+    /// T2.5, T8.2: a busy worker does not look dead, and a revoked one says so.
+    #[test]
+    fn a_worker_is_connected_for_a_time_or_was_last_heard() {
+        let (now, heard) = (Time(1_000_000), Some(Time(700_000)));
+        let worker = WorkerView { connected: true, last_heard: heard, ..WorkerView::default() };
+        assert_eq!(connection(&worker, now), "connected for 5m");
+        assert_eq!(status(&worker), "idle");
+        let worker = WorkerView { connected: false, revoked: "machine sold".to_owned(), ..worker };
+        assert_eq!(connection(&worker, now), "last heard 5m ago");
+        assert_eq!(status(&worker), "revoked: machine sold");
+    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// For a name to be found, or somebody to answer.
+/// How long a name may take to be found, or somebody to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An answer that takes longer is felt with each command.
 const SLOW: Duration = Duration::from_secs(1);
@@ -80,11 +80,11 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
     Finding { verdict, ..Finding::bad(subject, seen, remedy) }
 }
 
-/// A master that answered.
+/// A master that answered, and how.
 pub(crate) struct Met {
     pub(crate) guild: Guild,
     pub(crate) who: Whoami,
-    /// From a question to its answer.
+    /// The time from a question to its answer.
     pub(crate) took: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! Which build a person means. Pure: what the master and git know comes in as [`Facts`], and what is not known yet goes
-//! out as a [`Question`], so that whoever calls [`resolve`] answers it and calls again.
+//! Which build a person means. It is pure. What the master and git know comes in as [`Facts`]. What is not known yet goes out as
+//! a [`Question`], so that whoever calls [`resolve`] answers it and calls again.
 //!
 //! The rules, in the order in which they are tried:
 //! 1. Nothing typed, to look: the build of HEAD's commit on the branch that is checked out, else that branch's latest.
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 /// What the command will do with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// It shows one build.
+    /// The command only shows one build.
     Look,
     /// It cancels or retries one build.
     Change,
@@ -91,7 +91,7 @@ pub(crate) enum Question {
 pub(crate) enum GitWord {
     /// A full ref; of a remote's branch, and of a local one that tracks one, the name that it has there.
     Ref(String),
-    /// A full commit id.
+    /// The id of a commit in full.
     Commit(String),
 }
 
@@ -122,7 +122,7 @@ impl Found {
     }
 }
 
-/// The answers so far.
+/// The answers that are known so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     builds: BTreeMap<Question, Vec<Found>>,
@@ -163,23 +163,23 @@ pub(crate) enum By {
     Checkout,
     Project,
     Number,
-    /// Its full name.
+    /// A ref, by its full name.
     Ref(String),
-    /// Its full id.
+    /// A commit, by its full id.
     Commit(String),
 }
 
-/// What is meant.
+/// What the typed words mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meant {
     pub(crate) by: By,
-    /// None: all projects.
+    /// The name of the project. None: all projects.
     pub(crate) project: Option<String>,
     /// None where the command asked for no build ([`Wish::Scope`]) and none was named.
     pub(crate) build: Option<Found>,
     /// With its cell; without one, all cells of that name.
     pub(crate) job: Option<String>,
-    /// From 1.
+    /// The number of the step, from 1.
     pub(crate) step: Option<u16>,
     /// First and last, from 1.
     pub(crate) lines: Option<(u64, u64)>,
@@ -269,7 +269,7 @@ pub(crate) fn choice_line(choice: &Meant) -> String {
     format!("{}  {}", choice.exact(), choice.described())
 }
 
-/// Decides what is meant.
+/// Decides what the typed words mean.
 pub(crate) fn resolve(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let Some(text) = asked.typed else { return readings::of_directory(asked, facts) };
     let words = Words::parse(text).map_err(|error| Stop::Refuse(Error::usage(error.to_string())))?;

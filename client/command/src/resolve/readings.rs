@@ -1,4 +1,4 @@
-//! Each way in which a name can be read, and what there is of it.
+//! Each way in which a name can be read, and what there is for each reading.
 
 use super::{Asked, By, Facts, Found, GitWord, Meant, Question, Stop, Wish, named_ref};
 use crate::selector::{SelectorError, Words, chooses, read_commit, read_number, read_step};
@@ -29,7 +29,7 @@ impl Readings {
     }
 }
 
-/// Nothing was typed.
+/// The meaning where nothing was typed.
 pub(super) fn of_directory(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let project = asked.checkout.project.as_deref();
     match (asked.wish, project) {
@@ -88,7 +88,9 @@ fn latest_of_branch(asked: &Asked<'_>, project: &str, branch: &str, facts: &Fact
     latest.map(|build| Meant::of(By::Checkout, build)).ok_or_else(|| {
         let help = match tracked {
             Some(tracked) => format!("it tracks `{}`, which is another branch: name that one", ShortRef::of(tracked)),
-            None => "push it, or `guild run` asks for a build; `guild list` shows those of other branches".to_owned(),
+            None => {
+                "push it, or `guild run` asks for a build; `guild list` shows the builds of other branches".to_owned()
+            }
         };
         let text = format!("the branch `{}` of {project} has no build yet", ShortRef::of(branch));
         refused(Error::not_found(text).help(help))
@@ -118,7 +120,7 @@ fn detached(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, St
     }
 }
 
-/// Something was typed.
+/// The meaning where something was typed.
 pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<Meant, Stop> {
     let mut readings = Readings::default();
     let (first, rest) = (&words.parts[0], &words.parts[1..]);
@@ -141,7 +143,7 @@ pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<M
     chosen(asked, words, readings)
 }
 
-/// What stands after a project's name.
+/// The meaning of what stands after a project's name.
 fn below_project(
     asked: &Asked<'_>,
     words: &Words,
@@ -228,10 +230,7 @@ fn numbered(
     }
     Ok(match facts.builds(Question::Number { project: project.to_owned(), number })?.first() {
         Some(build) => with_job(By::Number, build, &parts[1..]),
-        None => {
-            Err(Error::not_found(format!("no build {project}/{number}"))
-                .help("`guild list` shows those that there are"))
-        }
+        None => Err(Error::not_found(format!("no build {project}/{number}")).help("`guild list` shows the builds")),
     })
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Awaited {
     ref_name: String,
     /// A full commit id; empty: any.
     revision: String,
-    /// What was typed.
+    /// The word that was typed.
     word: String,
 }
 

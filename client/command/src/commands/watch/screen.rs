@@ -1,5 +1,5 @@
-//! What a person sees of a watch: each build that runs as a tree at the bottom of the terminal, and above it the last screens of
-//! those that have ended.
+//! What a person sees of a watch. Each build that runs is a tree at the bottom of the terminal. Above it stand the last screens
+//! of the builds that have ended.
 
 use crate::connected::Connected;
 use crate::live::{LiveRegion, tree};
@@ -15,8 +15,10 @@ type BuildKey = (String, u32);
 pub(super) struct WatchScreen {
     region: LiveRegion,
     usual: BTreeMap<BuildKey, UsualTimes>,
-    /// The builds that were seen while they ran: their ends are news.
-    open: BTreeSet<BuildKey>,
+    /// Builds whose usual times are known, as far as they are to be had.
+    begun: BTreeSet<BuildKey>,
+    /// Builds whose last screen stands there, and those that had ended before all this.
+    told: BTreeSet<BuildKey>,
     is_first: bool,
     /// Whether builds are to come, for which a line stands while nothing runs.
     waits_for_more: bool,
@@ -24,28 +26,39 @@ pub(super) struct WatchScreen {
 
 impl WatchScreen {
     pub(super) fn new(look: &Look, waits_for_more: bool) -> WatchScreen {
-        let (usual, open) = (BTreeMap::new(), BTreeSet::new());
-        WatchScreen { region: LiveRegion::new(look), usual, open, is_first: true, waits_for_more }
+        let (usual, begun, told) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        WatchScreen { region: LiveRegion::new(look), usual, begun, told, is_first: true, waits_for_more }
     }
 
     pub(super) async fn changed(&mut self, connected: &Connected, builds: &[&BuildView]) -> Result<(), Error> {
-        // what had ended before is shown where it is what was asked for
-        let is_only = std::mem::take(&mut self.is_first) && builds.len() == 1 && builds[0].is_finished();
-        for build in builds {
-            let key = (build.project.clone(), build.number);
-            if !build.is_finished() {
-                self.begin(connected, build, key).await?;
-            } else if self.open.remove(&key) || is_only {
-                self.usual.remove(&key);
-                self.region.clear()?;
-                connected.say_summary(&build.project, build.number).await?;
-            }
+        let ended = self.ended(builds);
+        for build in builds.iter().filter(|build| !build.is_finished()) {
+            self.begin(connected, build).await?;
+        }
+        for (project, number) in ended {
+            self.region.clear()?;
+            connected.say_summary(&project, number).await?;
         }
         self.redraw(builds)
     }
 
-    async fn begin(&mut self, connected: &Connected, build: &BuildView, key: BuildKey) -> Result<(), Error> {
-        if self.open.insert(key.clone()) {
+    /// The builds that have ended since the last picture, also where they began since then.
+    fn ended(&mut self, builds: &[&BuildView]) -> Vec<BuildKey> {
+        let key = |build: &&BuildView| (build.project.clone(), build.number);
+        let finished: BTreeSet<BuildKey> = builds.iter().filter(|build| build.is_finished()).map(key).collect();
+        // what had ended before is shown where it is what was asked for
+        let is_old = std::mem::take(&mut self.is_first) && self.waits_for_more;
+        let new = if is_old { Vec::new() } else { finished.difference(&self.told).cloned().collect() };
+        let is_there: BTreeSet<BuildKey> = builds.iter().map(key).collect();
+        self.usual.retain(|key, _| is_there.contains(key) && !finished.contains(key));
+        self.begun.retain(|key| is_there.contains(key));
+        self.told = finished;
+        new
+    }
+
+    async fn begin(&mut self, connected: &Connected, build: &BuildView) -> Result<(), Error> {
+        let key = (build.project.clone(), build.number);
+        if self.begun.insert(key.clone()) {
             let guild = connected.guild().await?;
             // only the names of jobs would be the same on another branch
             let usual = guild.usual_times(&build.project, &build.ref_name, build.number).await;

@@ -1,0 +1,275 @@
+//! `guild test`: the tests of a branch, and one test with its history.
+
+use crate::connected::Connected;
+use crate::printer::Printer;
+use clap::{Args, Subcommand};
+use client::views::{TestLane, TestPoint, TestView};
+use client::{Error, TestQuery};
+use schema::values::{Selector, ShortRef, TimeSpan};
+use serde_json::Value;
+use std::time::Duration;
+
+const COLUMNS: [&str; 6] = ["test", "job", "status", "since", "flaky", "duration"];
+const LANE_COLUMNS: [&str; 7] = ["ref", "job", "status", "since", "last_good", "flaky", "duration"];
+/// The newest results that a person sees of each lane: as many as fit beside its name.
+const STRIP: usize = 40;
+
+#[derive(Subcommand)]
+pub(crate) enum Test {
+    /// The tests of a branch: what fails comes first
+    List(TestList),
+    /// One test in the lanes where it ran last
+    Show(TestShow),
+    /// The tests that passed and failed in the same source tree, the flakiest first
+    Flaky(Flaky),
+}
+
+#[derive(Args)]
+pub(crate) struct TestList {
+    #[command(flatten)]
+    place: Place,
+    /// Only those that fail
+    #[arg(long, group = "shown")]
+    failing: bool,
+    /// Only those that fail and did not when they ran before
+    #[arg(long, group = "shown")]
+    new: bool,
+    /// Only those that passed and failed in the same source tree, the flakiest first
+    #[arg(long, group = "shown")]
+    flaky: bool,
+    /// Those that take the longest, the slowest first
+    #[arg(long, group = "shown")]
+    slow: bool,
+    /// Only those with this text in their suite, name or parameters
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    search: String,
+    /// At most so many
+    #[arg(long, short = 'n', default_value_t = 50)]
+    limit: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct Flaky {
+    #[command(flatten)]
+    place: Place,
+    /// At most so many
+    #[arg(long, short = 'n', default_value_t = 50)]
+    limit: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct TestShow {
+    /// The number of the test, or a part of its name
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where tests are looked for.
+#[derive(Args)]
+struct Place {
+    /// Of this project [default: that of the repository here]
+    #[arg(long)]
+    project: Option<String>,
+    /// Of this branch or tag [default: the project's main branch]
+    #[arg(long = "ref", value_name = "REF", default_value = "")]
+    ref_name: String,
+    /// Only of this job, with its cell
+    #[arg(long, default_value = "")]
+    job: String,
+}
+
+impl Test {
+    pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        match self {
+            Test::List(list) => list.run(connected).await,
+            Test::Show(show) => show.run(connected).await,
+            Test::Flaky(flaky) => {
+                let query = TestQuery { shown: "flaky".to_owned(), ..flaky.place.query(connected).await? };
+                say_list(connected, query, flaky.limit).await
+            }
+        }
+    }
+}
+
+impl TestList {
+    async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let words =
+            [(self.failing, "failing"), (self.new, "newly-failing"), (self.flaky, "flaky"), (self.slow, "slow")];
+        let shown = words.iter().find(|(is_asked, _)| *is_asked).map_or("", |(_, word)| word);
+        let query = self.place.query(connected).await?;
+        let query = TestQuery { shown: shown.to_owned(), search: self.search, ..query };
+        say_list(connected, query, self.limit).await
+    }
+}
+
+impl Place {
+    async fn query(&self, connected: &Connected) -> Result<TestQuery, Error> {
+        let project = connected.project(self.project.as_deref()).await?.name.clone();
+        Ok(TestQuery { project, ref_name: self.ref_name.clone(), job: self.job.clone(), ..TestQuery::default() })
+    }
+}
+
+async fn say_list(connected: &Connected, query: TestQuery, limit: u32) -> Result<u8, Error> {
+    let (tests, count) = up_to(connected, query.clone(), limit).await?;
+    let rows: Vec<Value> = tests.iter().map(|test| test_row(&query.project, test)).collect();
+    connected.printer.say_rows(&rows, &COLUMNS)?;
+    let left_out = (count as usize).saturating_sub(tests.len());
+    if left_out > 0 {
+        connected.printer.note(format!("{left_out} more: ask for them with --limit {count}"));
+    }
+    Ok(0)
+}
+
+/// Pages of a list until it has so many, and how many there are in all.
+async fn up_to(connected: &Connected, mut query: TestQuery, limit: u32) -> Result<(Vec<TestView>, u32), Error> {
+    let guild = connected.guild().await?;
+    let mut tests = Vec::new();
+    loop {
+        let page = guild.tests(&query).await?;
+        let is_last = page.tests.is_empty();
+        tests.extend(page.tests);
+        query.skip = u32::try_from(tests.len()).unwrap_or(u32::MAX);
+        if is_last || query.skip >= limit.min(page.count) {
+            tests.truncate(limit as usize);
+            return Ok((tests, page.count));
+        }
+    }
+}
+
+impl TestShow {
+    async fn run(self, connected: &Connected) -> Result<u8, Error> {
+        let query = self.place.query(connected).await?;
+        let number = match self.name.parse() {
+            Ok(number) => number,
+            Err(_) => self.found(connected, query.clone()).await?,
+        };
+        let (test, lanes) = connected.guild().await?.test(&query.project, number).await?;
+        if connected.printer.wants_json() {
+            let mut row = serde_json::to_value(&test).unwrap_or_default();
+            row["project"] = query.project.clone().into();
+            row["test"] = test.title().into();
+            row["lanes"] = lanes.iter().map(|lane| lane_row(&query.project, lane)).collect();
+            connected.printer.say_json(&row)?;
+        } else {
+            say_test(&connected.printer, &query.project, &test, &lanes)?;
+        }
+        Ok(0)
+    }
+
+    /// The only test with such a name, or the one whose whole name it is.
+    async fn found(&self, connected: &Connected, query: TestQuery) -> Result<u32, Error> {
+        let query = TestQuery { search: self.name.clone(), ..query };
+        let tests = connected.guild().await?.tests(&query).await?.tests;
+        let mut numbers: Vec<u32> = tests.iter().map(|test| test.number).collect();
+        numbers.dedup();
+        let exact = tests.iter().find(|test| test.title() == self.name || test.name == self.name);
+        match (exact, numbers.as_slice()) {
+            (Some(test), _) => Ok(test.number),
+            (None, [number]) => Ok(*number),
+            (None, []) => {
+                let text = format!("no test has `{}` in its name", self.name);
+                Err(Error::not_found(text).help("`guild test list` shows them"))
+            }
+            (None, _) => {
+                let names: Vec<String> =
+                    tests.iter().take(5).map(|test| format!("  {}  {}", test.number, test.title())).collect();
+                let text = format!("several tests have `{}` in their names: give a number", self.name);
+                Err(Error::usage(text).help(names.join("\n")))
+            }
+        }
+    }
+}
+
+fn test_row(project: &str, test: &TestView) -> Value {
+    let mut row = serde_json::to_value(test).unwrap_or_default();
+    row["project"] = project.into();
+    row["test"] = test.title().into();
+    row["status"] = test.state.clone().into();
+    row["since"] = since(project, test.first_bad).into();
+    row["flaky"] = flaky(test.flaky_trees, test.trees).into();
+    row["duration"] = duration(test.duration_us);
+    row
+}
+
+fn lane_row(project: &str, lane: &TestLane) -> Value {
+    let mut row = serde_json::to_value(lane).unwrap_or_default();
+    row["status"] = lane.state.clone().into();
+    row["since"] = since(project, lane.first_bad).into();
+    row["flaky"] = flaky(lane.flaky_trees, lane.trees).into();
+    row["duration"] = duration(lane.duration_us);
+    row
+}
+
+fn say_test(printer: &Printer, project: &str, test: &TestView, lanes: &[TestLane]) -> Result<(), Error> {
+    let lines = [
+        ("test", test.title()),
+        ("number", test.number.to_string()),
+        ("file", test.file.clone()),
+        ("project", project.to_owned()),
+    ];
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        printer.say_field(name, value)?;
+    }
+    let rows: Vec<Value> = lanes.iter().map(|lane| lane_row(project, lane)).collect();
+    printer.say("")?;
+    printer.say_rows(&rows, &LANE_COLUMNS)?;
+    if printer.look.terminal && !lanes.is_empty() {
+        printer.say("")?;
+        for lane in lanes {
+            let name = format!("{} {}", ShortRef::of(&lane.ref_name).name(), lane.job);
+            printer.say_field("newest", &format!("{}  {name}", strip(&lane.results)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The newest results, the newest last, a character each.
+fn strip(results: &[TestPoint]) -> String {
+    results.iter().take(STRIP).rev().map(|point| point.outcome.symbol()).collect()
+}
+
+/// "" where it does not fail.
+fn since(project: &str, build: u32) -> String {
+    if build == 0 { String::new() } else { Selector::build(project, build).to_string() }
+}
+
+/// "" where it is not flaky. Never in percent: 1 of 2 trees and 50 of 100 are not the same.
+fn flaky(flaky: u32, trees: u32) -> String {
+    if flaky == 0 { String::new() } else { format!("{flaky} of {trees} trees") }
+}
+
+/// In seconds. Null where it is not known.
+fn duration(microseconds: Option<u64>) -> Value {
+    microseconds.map_or(Value::Null, |it| TimeSpan(Duration::from_micros(it)).0.as_secs_f64().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::views::PointOutcome;
+
+    #[test]
+    fn a_row_tells_since_when_and_how_flaky() {
+        let point = |outcome| TestPoint { build: 1, outcome, duration_us: None };
+        let test = TestView {
+            suite: "a.B".to_owned(),
+            name: "breaks".to_owned(),
+            parameters: "3".to_owned(),
+            state: "still-failing".to_owned(),
+            first_bad: 7,
+            flaky_trees: 2,
+            trees: 9,
+            duration_us: Some(1_500_000),
+            ..TestView::default()
+        };
+        let row = test_row("calc", &test);
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!((text("test"), text("since")), ("a.B › breaks[3]".to_owned(), "calc/7".to_owned()));
+        assert_eq!((text("flaky"), row["duration"].as_f64()), ("2 of 9 trees".to_owned(), Some(1.5)));
+        let quiet = test_row("calc", &TestView::default());
+        assert_eq!((quiet["since"].as_str(), quiet["flaky"].as_str()), (Some(""), Some("")));
+        let results = [PointOutcome::Failed, PointOutcome::Mixed, PointOutcome::Passed].map(point);
+        assert_eq!(strip(&results), "✓~✗", "the newest stands last");
+    }
+}

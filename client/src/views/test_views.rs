@@ -1,0 +1,192 @@
+//! Tests as a client sees them: of one step, of one lane, over builds.
+
+use serde::Serialize;
+
+/// What the reports of a step say of its tests, in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StepTests {
+    /// The number of tests that passed.
+    pub passed: u32,
+    /// The number of tests that failed.
+    pub failed: u32,
+    /// The number of tests that could not run as they should, as where their set-up failed.
+    pub errored: u32,
+    /// The number of tests that were skipped.
+    pub skipped: u32,
+    /// How long all of them took together, in microseconds.
+    pub duration_us: u64,
+    /// The names of the first tests that failed or errored, at most 20.
+    pub failing: Vec<String>,
+    /// Why the list of tests is not whole, with the place; "" if it is.
+    pub trouble: String,
+    /// The BLAKE3 of the whole list, in hexadecimal digits; "" if there is none.
+    pub list: String,
+}
+
+impl StepTests {
+    /// The number of tests that failed or errored.
+    pub fn bad(&self) -> u32 {
+        self.failed.saturating_add(self.errored)
+    }
+
+    /// The number of all tests.
+    pub fn all(&self) -> u32 {
+        self.bad().saturating_add(self.passed).saturating_add(self.skipped)
+    }
+}
+
+/// A test in the lane of one job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TestView {
+    /// The number of the test in its project.
+    pub number: u32,
+    /// Where it belongs, as its tool says: a class, a module or a binary. It may be "".
+    pub suite: String,
+    /// The name that its tool gives it.
+    pub name: String,
+    /// What tells it from others of its name; "" if it has none.
+    pub parameters: String,
+    /// The file where it stands; "" if its tool does not say.
+    pub file: String,
+    /// The job with its cell.
+    pub job: String,
+    /// How it stands in a word; `perspective.capnp` lists the words.
+    pub state: String,
+    /// The build in which its present failures began, or 0 if it does not fail.
+    pub first_bad: u32,
+    /// The newest build before that in which it passed, or 0 if none is known.
+    pub last_good: u32,
+    /// The source trees in which it passed and failed.
+    pub flaky_trees: u32,
+    /// The source trees in which it ran; 0 if it is not flaky.
+    pub trees: u32,
+    /// The median of its newest runs, in microseconds, within a tenth; `None` if it is not known.
+    pub duration_us: Option<u64>,
+    /// What its newest runs say, the newest first.
+    pub results: Vec<TestPoint>,
+}
+
+impl TestView {
+    /// Suite, name and parameters, as a person reads them: `a.B › breaks_here[3]`.
+    pub fn title(&self) -> String {
+        title(&self.suite, &self.name, &self.parameters)
+    }
+}
+
+/// A test of a job that failed, as its tool told it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FailedTest {
+    /// Where it belongs, as its tool says. It may be "".
+    pub suite: String,
+    /// The name that its tool gives it.
+    pub name: String,
+    /// What tells it from others of its name; "" if it has none.
+    pub parameters: String,
+    /// The file where it stands; "" if its tool does not say.
+    pub file: String,
+    /// The line there, or 0 if its tool does not say.
+    pub line: u32,
+    /// The number of the step that ran it.
+    pub step: u16,
+    /// Whether it failed or errored.
+    pub outcome: PointOutcome,
+    /// In microseconds; `None` if its tool does not say.
+    pub duration_us: Option<u64>,
+    /// Why it failed, on a line or two.
+    pub message: String,
+    /// What it printed and where it failed.
+    pub output: String,
+}
+
+impl FailedTest {
+    /// Suite, name and parameters, as a person reads them: `a.B › breaks_here[3]`.
+    pub fn title(&self) -> String {
+        title(&self.suite, &self.name, &self.parameters)
+    }
+}
+
+fn title(suite: &str, name: &str, parameters: &str) -> String {
+    let suite = if suite.is_empty() { String::new() } else { format!("{suite} › ") };
+    let parameters = if parameters.is_empty() { String::new() } else { format!("[{parameters}]") };
+    format!("{suite}{name}{parameters}")
+}
+
+/// One test in one lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TestLane {
+    /// The full name of the ref.
+    #[serde(rename = "ref")]
+    pub ref_name: String,
+    /// The job with its cell.
+    pub job: String,
+    /// How it stands in a word; `perspective.capnp` lists the words.
+    pub state: String,
+    /// The build in which its present failures began, or 0 if it does not fail.
+    pub first_bad: u32,
+    /// The newest build before that in which it passed, or 0 if none is known.
+    pub last_good: u32,
+    /// The source trees in which it passed and failed.
+    pub flaky_trees: u32,
+    /// The source trees in which it ran.
+    pub trees: u32,
+    /// The median of its newest runs, in microseconds, within a tenth; `None` if it is not known.
+    pub duration_us: Option<u64>,
+    /// What its newest runs say, the newest first, at most 100.
+    pub results: Vec<TestPoint>,
+}
+
+/// What one run says of a test.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TestPoint {
+    /// The number of the build.
+    pub build: u32,
+    /// How the test ended in it.
+    pub outcome: PointOutcome,
+    /// How long it took, in microseconds, within a tenth; `None` if it is not known.
+    pub duration_us: Option<u64>,
+}
+
+/// How a test ended in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointOutcome {
+    /// The run has no such test, or its outcome is one that this version does not know.
+    #[default]
+    Absent,
+    /// The test passed in this run.
+    Passed,
+    /// What it asserts does not hold.
+    Failed,
+    /// It could not run as it should.
+    Errored,
+    /// The test was skipped in this run.
+    Skipped,
+    /// It failed, and passed when its tool ran it again.
+    Mixed,
+}
+
+impl PointOutcome {
+    /// Its word, as in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            PointOutcome::Absent => "absent",
+            PointOutcome::Passed => "passed",
+            PointOutcome::Failed => "failed",
+            PointOutcome::Errored => "errored",
+            PointOutcome::Skipped => "skipped",
+            PointOutcome::Mixed => "mixed",
+        }
+    }
+
+    /// One character that tells them apart without colour.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            PointOutcome::Absent => " ",
+            PointOutcome::Passed => "✓",
+            PointOutcome::Failed => "✗",
+            PointOutcome::Errored => "!",
+            PointOutcome::Skipped => "·",
+            PointOutcome::Mixed => "~",
+        }
+    }
+}

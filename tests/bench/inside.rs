@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 mod crowd;
+pub mod hostile;
 
 /// None: this was not asked for.
 pub fn main(arguments: &[String]) -> Option<ExitCode> {
@@ -16,6 +17,7 @@ pub fn main(arguments: &[String]) -> Option<ExitCode> {
         ["_subscribers", cap, count] => crowd::subscribers(cap, number(count)),
         ["_followers", cap, count, whose] => crowd::followers(cap, number(count), whose == "all"),
         ["_workers", dir, count] => crowd::workers(dir.as_ref(), number(count)),
+        ["_attack", name, cap, key] => hostile::attack(name, cap.as_ref(), key.as_ref()),
         // of the workers in here
         [worker::SUPERVISE, ..] => return Some(worker::supervise_main(&arguments[1..])),
         _ => return None,

@@ -22,7 +22,7 @@ use tokio::task::LocalSet;
 #[derive(Parser)]
 #[command(name = "guild-bench")]
 pub struct Options {
-    /// Smaller sizes: all but `projects`, `day` and `build` in less than 3 minutes
+    /// Smaller sizes: all but those that must be named in less than 3 minutes
     #[arg(long)]
     quick: bool,
     /// Runs BuildBot's harness in the same run, and writes a table and a chart with both
@@ -34,10 +34,10 @@ pub struct Options {
     /// Writes `bench.jsonl`, `bench.md` and `bench.svg` here
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
-    /// How much of `day` is played, in minutes: 72 are all of it
+    /// How much of `day` is played, in minutes, of which 72 are all; or how long `view-only` goes on
     #[arg(long)]
     minutes: Option<f64>,
-    /// What to measure; all but `projects`, `day` and `build` where nothing is named
+    /// What to measure; all but `projects`, `day`, `build`, `hostile` and `view-only` where nothing is named
     metrics: Vec<Metric>,
 }
 
@@ -75,6 +75,8 @@ pub enum Metric {
     Packs,
     /// A grant taken back with many calls in flight
     Revoke,
+    /// The list of a job with many tests: until it is read, what that does to others, and lists then
+    Tests,
     /// What a killed master or worker costs a step that runs
     Kill,
     /// Many projects: start, processes, and what a look at an unchanged repository costs
@@ -83,6 +85,17 @@ pub enum Metric {
     Day,
     /// A build of everything as it is packaged, from nothing
     Build,
+    /// What hostile peers cost a master, and another client's calls and logins beside them
+    Hostile,
+    /// A holder that may look, and asks for all that it may without a pause; `--minutes` of it
+    ViewOnly,
+}
+
+impl Metric {
+    /// It takes long, or is an answer to a question that is seldom asked.
+    fn must_be_named(self) -> bool {
+        matches!(self, Metric::Projects | Metric::Day | Metric::Build | Metric::Hostile | Metric::ViewOnly)
+    }
 }
 
 fn main() -> ExitCode {
@@ -96,7 +109,7 @@ fn main() -> ExitCode {
     metrics::baseline(&figures);
     for metric in Metric::value_variants() {
         let is_named = options.metrics.contains(metric);
-        let is_usual = options.metrics.is_empty() && !matches!(metric, Metric::Projects | Metric::Day | Metric::Build);
+        let is_usual = options.metrics.is_empty() && !metric.must_be_named();
         let is_wanted = is_named || is_usual;
         if is_wanted {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -123,7 +123,7 @@ fn is_there(name: &str) -> bool {
 fn folder_of(package: &str) -> std::path::PathBuf {
     let folder = match package {
         "command" => "client/command",
-        "pipeline" | "system" | "snapshot" | "toml_file" => return top().join("schema").join(package),
+        "pipeline" | "reports" | "system" | "snapshot" | "toml_file" => return top().join("schema").join(package),
         package => package,
     };
     top().join(folder)

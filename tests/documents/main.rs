@@ -12,6 +12,7 @@ mod limits;
 mod markdown;
 mod pages;
 mod prose;
+mod unclear;
 
 use std::path::{Path, PathBuf};
 

@@ -88,6 +88,9 @@ fn the_metrics_are_those_of_their_page() {
             let _connected = house.worker("bellows").await;
             assert_eq!(get(&house.pages, "/login/nothing", &[]).await.status, 404);
             assert_eq!(ask(&house.pages, "POST", "/hook/demo", &[], b"{}").await.status, 404);
+            let (mut stranger, key) = house.enroll(GrantKind::Changes, "hook", view_of("demo")).await;
+            stranger.token = Token::random();
+            client::Guild::connect(stranger, key.into()).await.err().expect("nobody has this credential");
             let text = get(&house.pages, "/metrics", &[]).await.text();
             for name in &listed {
                 let is_told = text.lines().any(|line| line.starts_with(name) || line.contains(&format!(" {name} ")));
@@ -99,6 +102,9 @@ fn the_metrics_are_those_of_their_page() {
             let finished = text.lines().find(|line| line.starts_with("guild_jobs_finished_total{")).unwrap();
             assert!(finished.contains("outcome=\"failed\"") && finished.ends_with(" 1"), "{finished}");
             assert_eq!(text.contains("demo"), is_named, "{text}");
+            // a pool may be of one project only
+            assert_eq!(text.contains("pool="), is_named, "{text}");
+            assert!(text.contains("guild_rpc_logins_refused_total 1"), "{text}");
             assert!(text.contains("guild_job_run_seconds_count 1") && text.ends_with("# EOF\n"), "{text}");
         }
     });
@@ -195,6 +201,37 @@ fn the_page_of_a_job_shows_the_end_of_its_log_first() {
     });
 }
 
+/// T5.3, T7.5: the page of a job that waits says what gets it placed, and one of several attempts lists them.
+#[test]
+fn the_page_of_a_job_says_what_to_do_and_lists_its_attempts() {
+    run(async {
+        let house = House::open_with(PIPELINE, public).await;
+        let page = async || get(&house.pages, "/p/demo/1/greet", &[]).await.text();
+        let waits = async || page().await.contains("<h2>What gets it placed</h2>");
+        while !waits().await {
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let shown = page().await;
+        assert!(shown.contains("<code>guild grant issue --kind worker"), "{shown}");
+        assert!(!shown.contains("<h2>Attempts</h2>"), "{shown}");
+        // the second attempt is elsewhere
+        for (worker, outcome) in [("anvil", Outcome::Errored), ("bellows", Outcome::Succeeded)] {
+            let worker = house.worker(worker).await;
+            let (_, lease) = worker.take().await;
+            lease.accept_request().send().promise.await.unwrap();
+            work(&lease, b"hello\n", outcome).await;
+        }
+        let home = get(&house.pages, "/", &[]).await.text();
+        assert!(home.contains("Latest builds, the newest first"), "S4.2, as the columns of the project's page: {home}");
+        let shown = page().await;
+        assert!(!shown.contains("What gets it placed"), "{shown}");
+        let list = shown.split("<h2>Attempts</h2>").nth(1).expect("a list of attempts");
+        for word in ["anvil", "errored", "bellows", "succeeded", "guild logs demo/1/greet --attempt 1"] {
+            assert!(list.contains(word), "{word} is not in {list}");
+        }
+    });
+}
+
 #[test]
 fn a_raw_log_comes_in_parts() {
     run(async {
@@ -275,6 +312,37 @@ fn a_browser_logs_in_once_and_its_login_dies_with_its_grant() {
 
 fn view_of(project: &str) -> What {
     What { may: [Right::View].into(), projects: [project.to_owned()].into(), ..What::default() }
+}
+
+/// T4.8, S4.8: who followed a link without a login reads it after the login, which says whose it is.
+#[test]
+fn a_login_comes_back_to_the_page_that_asked_for_it() {
+    run(async {
+        let house = House::open_with(PIPELINE, with_pages).await;
+        let (reference, identity) = house.enroll(GrantKind::User, "ada", view_of("demo")).await;
+        let ada = client::Guild::connect(reference, identity.into()).await.unwrap();
+        let address = ada.browse().await.unwrap();
+        let path = address.strip_prefix(&house.pages).unwrap();
+        // what is not there is remembered as well, so that nobody learns which it is
+        for wanted in ["/p/demo?branch=main", "/p/secret/7"] {
+            let missed = get(&house.pages, wanted, &[]).await;
+            let back = missed.header("set-cookie").to_owned();
+            assert_eq!(missed.status, 404);
+            assert!(back.starts_with(&format!("guild_back={wanted}; Path=/login; ")), "{back}");
+        }
+        assert_eq!(get(&house.pages, "/", &[]).await.header("set-cookie"), "");
+        let shown = get(&house.pages, path, &[]).await.text();
+        assert!(shown.contains("as <b>ada</b>"), "{shown}");
+        let origin = format!("Origin: {}", house.pages);
+        let cookie = "Cookie: guild_back=/p/demo?branch=main";
+        let logged_in = ask(&house.pages, "POST", path, &[&origin, cookie], b"").await;
+        assert_eq!((logged_in.status, logged_in.header("location")), (303, "/p/demo?branch=main"));
+        let elsewhere = ada.browse().await.unwrap();
+        let path = elsewhere.strip_prefix(&house.pages).unwrap();
+        let cookie = "Cookie: guild_back=//evil.example/p/x";
+        let logged_in = ask(&house.pages, "POST", path, &[&origin, cookie], b"").await;
+        assert_eq!((logged_in.status, logged_in.header("location")), (303, "/"));
+    });
 }
 
 #[test]

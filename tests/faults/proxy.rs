@@ -4,12 +4,13 @@
 //! ```text
 //! cut        resets every connection, and each new one, until `heal`
 //! stall      accepts and delivers nothing, as a link that was black-holed, until `heal`
+//! slow       delivers 64 kbit/s, as a thin line does, until `heal`
 //! byte       delivers one byte at a time, each after a millisecond, until `heal`
 //! corrupt    flips one bit of the next bytes that pass
 //! heal       all goes on
 //! ```
 //!
-//! `stall`, `byte` and `corrupt` may be followed by `up`, from those who connect to the target, or by `down`: then what
+//! `stall`, `slow`, `byte` and `corrupt` may be followed by `up`, from those who connect to the target, or by `down`: then what
 //! passes the other way is delivered as ever.
 //!
 //! Each word is answered with itself on standard output once it is in force.
@@ -32,8 +33,19 @@ enum Link {
     Well,
     Cut,
     Stalled(Way),
-    Trickling(Way),
+    Trickling(Way, Trickle),
 }
+
+/// How much passes at a time, in bytes, and how long the next waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Trickle {
+    bytes: usize,
+    pause: Duration,
+}
+
+const BYTE_BY_BYTE: Trickle = Trickle { bytes: 1, pause: Duration::from_millis(1) };
+/// 64 kbit/s.
+const THIN_LINE: Trickle = Trickle { bytes: 512, pause: Duration::from_millis(64) };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -105,7 +117,8 @@ impl Proxy {
         let link = match word {
             "cut" => Link::Cut,
             "stall" => Link::Stalled(way),
-            "byte" => Link::Trickling(way),
+            "slow" => Link::Trickling(way, THIN_LINE),
+            "byte" => Link::Trickling(way, BYTE_BY_BYTE),
             "heal" => Link::Well,
             "corrupt" => {
                 self.corrupts.set(Some(way));
@@ -163,12 +176,13 @@ async fn deliver(
 ) -> std::io::Result<()> {
     while !bytes.is_empty() {
         let _ = link.wait_for(|link| !matches!(link, Link::Stalled(stalled) if stalled.meets(way))).await;
-        let trickles = matches!(*link.borrow(), Link::Trickling(slow) if slow.meets(way));
-        let count = if trickles { 1 } else { bytes.len() };
+        let now = *link.borrow();
+        let trickle = if let Link::Trickling(slow, trickle) = now { slow.meets(way).then_some(trickle) } else { None };
+        let count = trickle.map_or(bytes.len(), |trickle| trickle.bytes.min(bytes.len()));
         to.write_all(&bytes[..count]).await?;
         bytes = &bytes[count..];
-        if trickles {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        if let Some(trickle) = trickle {
+            tokio::time::sleep(trickle.pause).await;
         }
     }
     Ok(())

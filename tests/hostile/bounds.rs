@@ -141,6 +141,25 @@ async fn look(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "perspective.Viewer.build(project)" => call!(it.viewer.build_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.branch(project)" => call!(it.viewer.branch_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.crons(project)" => call!(it.viewer.crons_request(), |to| to.set_project(text(n))),
+        "perspective.Build.tests(job)" => call!(it.build.tests_request(), |to| to.set_job(text(n))),
+        "perspective.Viewer.tests(project)" => call!(it.viewer.tests_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.test(project)" => call!(it.viewer.test_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.tests(ref)" => call!(it.viewer.tests_request(), |to| {
+            to.set_project("demo");
+            to.set_ref(text(n));
+        }),
+        "perspective.Viewer.tests(shown)" => call!(it.viewer.tests_request(), |to| {
+            to.set_project("demo");
+            to.set_shown(text(n));
+        }),
+        "perspective.Viewer.tests(search)" => call!(it.viewer.tests_request(), |to| {
+            to.set_project("demo");
+            to.set_search(text(n));
+        }),
+        "perspective.Viewer.tests(job)" => call!(it.viewer.tests_request(), |to| {
+            to.set_project("demo");
+            to.set_job(text(n));
+        }),
         "perspective.Viewer.branch(ref)" => call!(it.viewer.branch_request(), |to| {
             to.set_project("demo");
             to.set_ref(text(n));
@@ -527,6 +546,18 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
             finished.set_outcome(errored);
             finished.set_log_hash(&vec![1; n]);
         }),
+        "worker.TestsReported.list" => call!(it.lease.report_request(), |to| {
+            tests(to, errored).set_list(&vec![1; n]);
+        }),
+        "worker.TestsReported.failing" => call!(it.lease.report_request(), |to| {
+            tests(to, errored).init_failing(elements(n));
+        }),
+        "worker.TestsReported.failing[]" => call!(it.lease.report_request(), |to| {
+            tests(to, errored).init_failing(1).set(0, text(n));
+        }),
+        "worker.TestsReported.trouble" => call!(it.lease.report_request(), |to| {
+            tests(to, errored).set_trouble(text(n));
+        }),
         "worker.StepReport.finished(logHash)" => call!(report(&it.lease).finished_request(), |to| {
             to.set_outcome(errored);
             to.set_log_hash(&vec![1; n]);
@@ -548,6 +579,18 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "worker.SourcePack.pack(have)[]" => call!(source(it).pack_request(), |to| to.init_have(1).set(0, text(n))),
         _ => return None,
     })
+}
+
+/// What a step that ended says of its tests, to be filled in.
+fn tests(
+    to: schema::worker_capnp::lease::report_params::Builder<'_>,
+    outcome: schema::common_capnp::Outcome,
+) -> schema::worker_capnp::tests_reported::Builder<'_> {
+    let mut finished = to.init_progress(1).get(0).init_finished();
+    // the second step ends, so that the log of the first one is still open to others
+    finished.set_step(1);
+    finished.set_outcome(outcome);
+    finished.init_tests()
 }
 
 fn source(it: &Hands) -> schema::worker_capnp::source_pack::Client {

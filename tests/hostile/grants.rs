@@ -224,7 +224,8 @@ fn logins_that_an_earlier_master_kept_are_gone_soon() {
         let parent: i64 = store.query_row("select id from grants where name = 'ada'", [], |row| row.get(0)).unwrap();
         let change = store.transaction().unwrap();
         let older = "alter table grants drop column browser; drop table crons; alter table jobs drop column isolation; drop table blobs; drop table blob_refs; \
-                     drop table blob_projects; delete from counters where name = 'blob-bytes'; \
+                     drop table blob_projects; alter table steps drop column tests; drop table tests_unread; drop table test_projects; \
+                     drop table tests; drop table test_runs; drop table test_lanes; delete from counters where name = 'blob-bytes'; \
                      pragma user_version = 8";
         change.execute_batch(older).unwrap();
         let sql = "with recursive n(value) as (select 1 union all select value + 1 from n where value < 44000) \

@@ -323,6 +323,9 @@ fn what_hostile_peers_cost() {
     });
 }
 
+/// The most memory that a stranger may cost, in KiB.
+const STRANGER_KIB: u64 = 1 << 10;
+
 /// As many as there may be, each of whom has sent most of a message that is as large as may be, and left the answers to
 /// what it sent before unread.
 async fn strangers(apart: &Apart, master: &SturdyRef) {
@@ -338,7 +341,10 @@ async fn strangers(apart: &Apart, master: &SturdyRef) {
         peer.say(&half).await;
         held.push(peer);
     }
-    println!("strangers: {before} -> {} KiB, {} of them", apart.memory(), held.len());
+    let after = apart.memory();
+    println!("strangers: {before} -> {after} KiB, {} of them", held.len());
+    let each = after.saturating_sub(before) / held.len() as u64;
+    assert!(each <= STRANGER_KIB, "a stranger costs {each} KiB");
     assert_eq!(apart.guild.projects().await.unwrap().len(), 1, "others are served");
 }
 

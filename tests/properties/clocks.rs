@@ -17,9 +17,13 @@ struct Scene {
     ahead: i64,
 }
 
+fn terms() -> Terms {
+    Terms { lease: LEASE, ..Terms::default() }
+}
+
 impl Scene {
     fn new() -> Scene {
-        let mut world = World::new(Terms { lease: LEASE, ..Terms::default() });
+        let mut world = World::new(terms());
         world.now = Time(10 * DAY.unsigned_abs());
         world.enroll("w", What::default());
         let session = world.attach(0, Vec::new());
@@ -40,7 +44,8 @@ impl Scene {
         let steady = Steady(self.world.now.0.saturating_add_signed(-self.ahead));
         self.ahead += by;
         let now = Time(steady.0.saturating_add_signed(self.ahead));
-        self.world.it.set_clocks(Ahead::of(now, steady));
+        self.world.ahead = Ahead::of(now, steady);
+        self.world.it.set_clocks(self.world.ahead);
         self.world.now = now;
         self.world.pass(0);
     }
@@ -67,6 +72,22 @@ fn a_clock_that_is_set_moves_no_lease() {
         scene.world.pass(1_000);
         assert!(scene.is_waiting(job), "and its end is the same: {jump} ms");
         scene.world.it.check();
+    }
+}
+
+/// A relative: the clock was set before the master had read its store, as where a migration took minutes.
+#[test]
+fn a_start_beside_a_clock_that_was_set_gives_one_full_term() {
+    for jump in [3 * DAY, -3 * DAY, 0] {
+        let mut scene = Scene::new();
+        let (job, _) = scene.begin();
+        scene.set(jump);
+        let loaded = scene.world.ledger.load();
+        scene.world.start(terms(), loaded);
+        scene.world.pass(19_999);
+        assert!(!scene.is_waiting(job), "the term ended early: {jump} ms");
+        scene.world.pass(1);
+        assert!(scene.is_waiting(job), "the term did not end: {jump} ms");
     }
 }
 

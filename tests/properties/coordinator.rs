@@ -56,7 +56,7 @@ fn workers_that_are_away_are_waited_for() {
     let mut world = model.world;
     world.plan(build, jobs);
     let why = |world: &World, index| Explainer::new(&world.it, world.now).why(JobKey { build, index });
-    assert_eq!(why(&world, 0), "worker w0 could take it and is not connected: it is waited for");
+    assert_eq!(why(&world, 0), "waiting for worker w0 to connect: no other worker can run this job");
     assert_eq!(why(&world, 1), "no worker of pool default has `gpu`");
     let gpu = JobKey { build, index: 1 };
     assert_eq!(world.it.unplaceable(build), [gpu], "only the job that no known worker could take");
@@ -506,5 +506,5 @@ fn terms(is_closed: bool, leases: usize) -> Terms {
 }
 
 fn end(outcome: Outcome, time: Time) -> StepEnd {
-    StepEnd { outcome, exit: Exit::Code(0), time, log_size: 0, log_hash: Vec::new() }
+    StepEnd { outcome, exit: Exit::Code(0), time, log_size: 0, log_hash: Vec::new(), tests: None }
 }

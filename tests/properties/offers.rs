@@ -282,7 +282,7 @@ fn a_clock_that_is_set_back_gives_no_step_less_than_no_time() {
     world.accept(token);
     world.it.step_started(world.now, token, 0, Time(5_000)).unwrap();
     let (outcome, exit) = (Outcome::Succeeded, Exit::Code(0));
-    let end = StepEnd { outcome, exit, time: Time(1_000), log_size: u64::MAX, log_hash: Vec::new() };
+    let end = StepEnd { outcome, exit, time: Time(1_000), log_size: u64::MAX, log_hash: Vec::new(), tests: None };
     world.it.step_finished(world.now, token, 0, end).unwrap();
     world.settle();
     let rows = world.it.finished_steps(token).unwrap();

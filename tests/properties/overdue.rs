@@ -62,7 +62,7 @@ impl Run {
 
     fn succeed(&mut self) {
         let (outcome, exit, now) = (Outcome::Succeeded, Exit::Code(0), self.world.now);
-        let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new() };
+        let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new(), tests: None };
         self.world.it.step_started(now, self.token, 0, now).unwrap();
         self.world.it.step_finished(now, self.token, 0, end).unwrap();
         self.world.it.complete(now, self.token, outcome, "").unwrap();

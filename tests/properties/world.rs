@@ -18,6 +18,7 @@ use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, 
 use master::decide::coordinator::{
     Arrival, Attached, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms,
 };
+use master::decide::steady::Ahead;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Description, Fact, GrantKind, JobPlan, Outcome, Plan, Resources, State, Time, Trust, What,
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) offers: Vec<(SessionId, Assignment)>,
     /// What else was to be done, and nobody looked at yet: workers were told something, builds ended.
     pub(crate) told: Vec<Effect>,
+    /// How the wall clock stands to the steady one at the next start.
+    pub(crate) ahead: Ahead,
     requests: u64,
 }
 
@@ -52,8 +55,8 @@ impl World {
     pub(crate) fn new(terms: Terms) -> World {
         let now = Time(1_000_000);
         let it = Coordinator::load(now, terms, Ledger::default().load(), [3; 32]);
-        let (ledger, records, grants, plans, offers, told) = Default::default();
-        let mut world = World { it, now, ledger, records, grants, room: ROOM, plans, offers, told, requests: 0 };
+        let (ledger, records, grants, plans, offers, told, ahead) = Default::default();
+        let mut world = World { it, now, ledger, records, grants, room: ROOM, plans, offers, told, ahead, requests: 0 };
         world.it.found(now);
         world.settle();
         world
@@ -189,7 +192,7 @@ impl World {
     pub(crate) fn load(&mut self, terms: Terms, loaded: Loaded) {
         // no two masters give the same tokens
         let key = self.secret();
-        self.it = Coordinator::load(self.now, terms, loaded, key);
+        self.it = Coordinator::load_by(self.now, self.ahead, terms, loaded, key);
         (self.plans, self.offers, self.told) = Default::default();
     }
 

@@ -97,6 +97,10 @@ impl History for Commits {
         Box::pin(look(Some(self.pipeline(revision).into_bytes())))
     }
 
+    fn tree<'a>(&'a self, revision: &'a str) -> Answer<'a, Option<String>> {
+        Box::pin(look(Some(revision.to_owned())))
+    }
+
     fn difference<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, Difference> {
         Box::pin(look(Difference { paths: Vec::new(), is_whole: true }))
     }

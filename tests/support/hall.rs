@@ -63,8 +63,14 @@ impl Hall {
     /// From the acceptance of an offer to the end of its build.
     pub fn work(&mut self, offer: &Assignment) {
         let (now, token) = (self.now, LeaseToken(offer.token));
-        let end =
-            StepEnd { outcome: Outcome::Succeeded, exit: Exit::Code(0), time: now, log_size: 0, log_hash: Vec::new() };
+        let end = StepEnd {
+            outcome: Outcome::Succeeded,
+            exit: Exit::Code(0),
+            time: now,
+            log_size: 0,
+            log_hash: Vec::new(),
+            tests: None,
+        };
         let done = self
             .it
             .accept(now, token)
@@ -147,6 +153,7 @@ pub fn step(name: &str) -> StepPlan {
         idle_ms: 0,
         always: false,
         continue_on_failure: false,
+        reports: Vec::new(),
     }
 }
 

@@ -11,4 +11,5 @@ pub mod raw;
 pub mod relay;
 pub mod seed;
 pub mod sink;
+pub mod tested;
 pub mod worker;

@@ -39,7 +39,11 @@ pub struct RawPeer {
 impl RawPeer {
     pub async fn dial(reference: &SturdyRef, identity: &Identity) -> RawPeer {
         let secured = vat::dial(reference, Some(identity)).await.unwrap();
-        RawPeer { stream: secured.stream, heard: Vec::new() }
+        RawPeer::over(secured.stream)
+    }
+
+    pub fn over(stream: TlsStream<TcpStream>) -> RawPeer {
+        RawPeer { stream, heard: Vec::new() }
     }
 
     /// Sends a message; false: the connection is over.
@@ -97,15 +101,20 @@ impl RawPeer {
 
     /// Shows a credential and asks for the viewer, the first build of `demo` and the log of its first step.
     pub async fn log_in(&mut self, reference: &SturdyRef) {
+        self.log_in_to(reference, "demo", "greet").await;
+    }
+
+    /// As [`RawPeer::log_in`], of a job of this name in this project.
+    pub async fn log_in_to(&mut self, reference: &SturdyRef, project: &str, job: &str) {
         self.bootstrap().await;
         let build = call_on(VIEWER, 3, VIEWER_TYPE, 2, |call| {
             let mut params: viewer::build_params::Builder<'_> = call.init_params().init_content().init_as();
-            params.set_project("demo");
+            params.set_project(project);
             params.set_number(1);
         });
         let log = call_on(BUILD, 4, BUILD_TYPE, 2, |call| {
             let mut params: build::log_params::Builder<'_> = call.init_params().init_content().init_as();
-            params.set_job("greet");
+            params.set_job(job);
             params.set_step(1);
         });
         let messages =

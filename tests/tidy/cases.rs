@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// Rows that say `open`: nobody has shown the right value yet. The number only falls.
-const OPEN_MAX: usize = 121;
+const OPEN_MAX: usize = 0;
 /// Small inputs that failed, by their numbers.
 const INPUTS: [(usize, usize); 8] = [(1, 39), (43, 52), (55, 55), (59, 60), (62, 62), (64, 66), (68, 69), (71, 75)];
 /// Faults of machines, links and disks.

@@ -3,7 +3,7 @@
 
 use super::top;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// `tests/faults/mutants.toml`, where the keys are explained.
@@ -58,6 +58,22 @@ fn each_fault_can_be_put_into_the_product() {
         }
     }
     assert!(wrong.is_empty(), "bring tests/faults/mutants.toml up to date:\n{}", wrong.join("\n"));
+}
+
+/// One for each reader that `tests/fuzz` has, to see that its campaign would find it.
+#[test]
+fn each_target_of_the_campaign_has_a_fault_to_find() {
+    let table = fs::read_to_string(top().join("tests/fuzz/planted.toml")).unwrap();
+    let planted: BTreeMap<String, Change> = toml::from_str(&table).unwrap();
+    let wrong = planted.values().filter_map(|change| {
+        let text = fs::read_to_string(top().join(&change.file)).unwrap_or_default();
+        put_in(&text, change).err()
+    });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "bring tests/fuzz/planted.toml up to date:\n{}", wrong.join("\n"));
+    let corpora = fs::read_dir(top().join("tests/fuzz/corpus")).unwrap();
+    let targets: BTreeSet<String> = corpora.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(planted.into_keys().collect::<BTreeSet<String>>(), targets);
 }
 
 /// A fault without the word would be awake beside each other one, and be found in its place.

@@ -120,19 +120,19 @@ pub fn workers(dir: &Path, count: u64) {
     });
 }
 
-fn on_one_thread(work: impl Future<Output = ()>) {
+pub(super) fn on_one_thread(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     LocalSet::new().block_on(&runtime, work);
     // threads that wait for standard input end with the process
     runtime.shutdown_background();
 }
 
-async fn input_ends() {
+pub(super) async fn input_ends() {
     let ends = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_to_end(&mut Vec::new()));
     let _ = ends.await;
 }
 
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     println!("{line}");
     std::io::stdout().flush().expect("the output is read");
 }

@@ -9,6 +9,7 @@ mod fanout;
 mod followers;
 mod history;
 mod hook;
+mod hostile;
 mod idle;
 mod kill;
 mod latency;
@@ -19,6 +20,7 @@ mod projects;
 mod queue;
 mod ready;
 mod revoke;
+mod test_history;
 mod throughput;
 
 pub use baseline::baseline;
@@ -49,6 +51,9 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
         Metric::Kill => kill::measure(&bench).await,
         Metric::Queue => queue::measure(&bench).await,
         Metric::Checkout => checkout::measure(&bench).await,
+        Metric::Hostile => hostile::measure(&bench).await,
+        Metric::ViewOnly => hostile::view_only(&bench).await,
+        Metric::Tests => test_history::measure(&bench).await,
         Metric::Revoke => revoke::measure(&bench).await,
     }
 }

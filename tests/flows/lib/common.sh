@@ -33,8 +33,9 @@ repo() { # NAME: a repository with guild.toml from standard input
   git -C "$work/$1" add -A; git -C "$work/$1" commit -qm "first"
 }
 
-free_port() { # one that nobody listens on now
+free_port() { # one that nobody listens on now: the system chooses it, where python3 can ask
   local port
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null && return
   while :; do
     port=$((20000 + RANDOM % 20000))
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }

@@ -265,6 +265,134 @@ fn branches_have_entries_of_their_own() {
     ");
 }
 
+/// A branch that is deleted and pushed again where it was is not built, so nobody reads its pipeline again. Its entries are kept.
+#[test]
+fn a_branch_that_comes_back_has_its_entries() {
+    insta::assert_snapshot!(play(
+        "
+        worker w1
+        push main: build
+        crons main at 2026-11-30 12:00: nightly 0 3 * * *
+        w1 asks
+        w1 accepts
+        w1 ends 1/build succeeded
+        delete main
+        clock 2026-12-01 03:00
+        clock 2026-12-02 03:00
+        restart
+        restore main
+        clock 2026-12-03 03:00
+        "
+    ), @r"
+    > worker w1
+    > push main: build
+      1/build queued
+    > crons main at 2026-11-30 12:00: nightly 0 3 * * *
+    > w1 asks
+      1/build is offered to w1
+    > w1 accepts
+    > w1 ends 1/build succeeded
+      1/build succeeded
+      build 1 succeeded
+    > delete main
+    > clock 2026-12-01 03:00
+      no build of refs/heads/main by cron nightly: the branch is gone
+      next: 2026-12-02 03:00 UTC
+    > clock 2026-12-02 03:00
+      next: 2026-12-03 03:00 UTC
+    > restart
+    > restore main
+    > clock 2026-12-03 03:00
+      build 2 of refs/heads/main at 3: cron nightly
+      build 2 skipped
+      next: 2026-12-04 03:00 UTC
+    ");
+}
+
+/// Where no worker is there for a week, one build waits and not one of each firing.
+#[test]
+fn firings_do_not_pile_up() {
+    insta::assert_snapshot!(play(
+        "
+        push main: build
+        crons main at 2026-11-30 12:00: nightly 0 3 * * *; weekly 0 3 * * 2
+        plans wait
+        clock 2026-12-01 03:00
+        clock 2026-12-02 03:00
+        restart
+        clock 2026-12-03 03:00
+        cancel 2
+        clock 2026-12-04 03:00
+        "
+    ), @r"
+    > push main: build
+      1/build queued
+    > crons main at 2026-11-30 12:00: nightly 0 3 * * *; weekly 0 3 * * 2
+    > plans wait
+    > clock 2026-12-01 03:00
+      build 2 of refs/heads/main at 1: cron nightly
+      build 3 of refs/heads/main at 1: cron weekly
+      2/soak queued
+      3/soak queued
+      next: 2026-12-02 03:00 UTC
+    > clock 2026-12-02 03:00
+      no build of refs/heads/main by cron nightly: build 2 is not finished
+      next: 2026-12-03 03:00 UTC
+    > restart
+    > clock 2026-12-03 03:00
+      no build of refs/heads/main by cron nightly: build 2 is not finished
+      next: 2026-12-04 03:00 UTC
+    > cancel 2
+      2/soak cancelled: ada asked for it
+      build 2 cancelled
+    > clock 2026-12-04 03:00
+      build 4 of refs/heads/main at 1: cron nightly
+      4/soak queued
+      next: 2026-12-05 03:00 UTC
+    ");
+}
+
+/// The default branch is another one now: an entry that names no branch fires on one of them only.
+#[test]
+fn an_entry_without_a_branch_follows_the_default_branch() {
+    insta::assert_snapshot!(play(
+        "
+        push main: build
+        crons main at 2026-11-30 12:00: nightly 0 3 * * *
+        default trunk
+        push trunk: build
+        crons trunk at 2026-11-30 12:10: nightly 0 3 * * *
+        clock 2026-12-01 03:00
+        clock 2026-12-02 03:00
+        default main
+        clock 2026-12-03 03:00
+        "
+    ), @r"
+    > push main: build
+      1/build queued
+    > crons main at 2026-11-30 12:00: nightly 0 3 * * *
+    > default trunk
+    > push trunk: build
+      2/build queued
+    > crons trunk at 2026-11-30 12:10: nightly 0 3 * * *
+    > clock 2026-12-01 03:00
+      no build of refs/heads/main by cron nightly: the default branch is trunk now
+      build 3 of refs/heads/trunk at 2: cron nightly
+      build 3 skipped
+      next: 2026-12-02 03:00 UTC
+    > clock 2026-12-02 03:00
+      build 4 of refs/heads/trunk at 2: cron nightly
+      build 4 skipped
+      next: 2026-12-03 03:00 UTC
+    > default main
+    > clock 2026-12-03 03:00
+      build 5 of refs/heads/main at 1: cron nightly
+      no build of refs/heads/trunk by cron nightly: the default branch is main now
+      build 5 skipped
+      next: 2026-12-04 03:00 UTC
+    ");
+}
+
 #[test]
 fn the_clock_of_the_zone_counts() {
     insta::assert_snapshot!(play(

@@ -16,12 +16,14 @@
 //! | `pass 60` | seconds |
 //! | `clock 2026-03-29 02:59` | the clock on the wall shows this in UTC, and what it asks for is built |
 //! | `crons main at 2026-03-29 02:59: a 0 3 * * *; b if-changed 0 4 * * * in Europe/Berlin` | the pipeline at the tip of the branch was read, and has these entries |
-//! | `delete main`, `unfollow main` | the branch is deleted; the master file follows it no longer |
+//! | `delete main`, `restore main` | the branch is deleted; it is pushed again at the commit where it was |
+//! | `unfollow main`, `default main` | the master file follows the branch no longer; it is the default branch, as `main` is at first |
+//! | `plans wait` | the builds of crons have one job from here on, which waits; else they are skipped |
 //! | `restart` | the master is killed and starts from what it recorded |
 
 use crate::world::World;
 use master::decide::coordinator::record::{BuildId, BuildRow, LeaseToken, Record};
-use master::decide::coordinator::{AddedJob, Arrival, Effect, Planned, ROOT, SessionId, Terms};
+use master::decide::coordinator::{AddedJob, Arrival, Effect, FiringBranches, Planned, ROOT, SessionId, Terms};
 use pipeline::{CronEntry, CronTimes};
 use schema::values::{
     Change, Description, Exit, Fact, Home, JobPlan, Outcome, Plan, Refusal, Resources, StepEnd, Tier, TierProbe, Time,
@@ -62,6 +64,10 @@ struct Player {
     jobs: BTreeMap<LeaseToken, (String, Resources)>,
     /// The full name of a branch that the master file follows no longer.
     unfollowed: String,
+    /// The full name of the default branch.
+    main: String,
+    /// Whether the builds of crons have a job, which waits.
+    plans_wait: bool,
     out: String,
 }
 
@@ -71,8 +77,9 @@ fn terms() -> Terms {
 
 impl Player {
     fn new() -> Player {
-        let (workers, plans, jobs, unfollowed, out) = Default::default();
-        Player { world: World::new(terms()), workers, plans, jobs, unfollowed, out }
+        let (workers, plans, jobs, unfollowed, plans_wait, out) = Default::default();
+        let main = "refs/heads/main".to_owned();
+        Player { world: World::new(terms()), workers, plans, jobs, unfollowed, main, plans_wait, out }
     }
 
     fn line(&mut self, line: &str) {
@@ -93,6 +100,9 @@ impl Player {
                 self.read_crons(branch, time, entries.trim_start_matches(':'));
             }
             ["delete", branch] => self.delete(branch),
+            ["plans", "wait"] => self.plans_wait = true,
+            ["default", branch] => self.main = format!("refs/heads/{branch}"),
+            ["restore", branch] => self.restore_branch(branch),
             ["unfollow", branch] => self.unfollowed = format!("refs/heads/{branch}"),
             ["restart"] => self.restart(),
             ["look"] => self.look(),
@@ -204,8 +214,9 @@ impl Player {
     }
 
     fn clock(&mut self, time: &str) {
-        let unfollowed = self.unfollowed.clone();
-        let next = self.world.it.fire_crons(self.world.now, utc(time), "p", &|name| name != unfollowed);
+        let (unfollowed, main) = (self.unfollowed.clone(), self.main.clone());
+        let branches = FiringBranches { follows: &|name| name != unfollowed, main: Some(&main) };
+        let next = self.world.it.fire_crons(self.world.now, utc(time), "p", branches);
         self.settle();
         let next = next.map_or_else(|| "never".to_owned(), |next| CLOCK.with(|clock| clock.shown(next)));
         let _ = writeln!(self.out, "  next: {next}");
@@ -214,13 +225,23 @@ impl Player {
     fn read_crons(&mut self, branch: &str, time: &str, entries: &str) {
         let is_tip = |row: &&BuildRow| row.stamp.sources[0].ref_name == format!("refs/heads/{branch}");
         let row = self.world.ledger.builds.values().rev().find(is_tip).expect("the branch was pushed").clone();
-        let entries = entries.split(';').filter(|entry| !entry.trim().is_empty()).map(cron).collect();
+        let named = (self.main != format!("refs/heads/{branch}")).then(|| branch.to_owned());
+        let entries = entries.split(';').filter(|entry| !entry.trim().is_empty());
+        let entries = entries.map(|entry| CronEntry { branch: named.clone(), ..cron(entry) }).collect();
         self.world.it.read_crons(utc(time), &row, entries);
     }
 
     fn delete(&mut self, branch: &str) {
         let (project, ref_name) = ("p".to_owned(), format!("refs/heads/{branch}"));
         self.world.it.submit_change(self.world.now, ROOT, Change { project, ref_name, ..Change::default() });
+    }
+
+    fn restore_branch(&mut self, branch: &str) {
+        let ref_name = format!("refs/heads/{branch}");
+        let was = self.world.ledger.heads.get(&("p".to_owned(), ref_name.clone())).expect("it was pushed");
+        let change =
+            Change { project: "p".to_owned(), ref_name, revision: was.head.revision.clone(), ..Change::default() };
+        self.world.it.submit_change(self.world.now, ROOT, change);
     }
 
     fn restart(&mut self) {
@@ -279,7 +300,7 @@ impl Player {
         let token = *held.iter().find(|token| self.jobs[token].0 == job).expect("it holds that lease");
         let (now, code) = (self.world.now, u8::from(outcome != Outcome::Succeeded));
         let exit = Exit::Code(code.into());
-        let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new() };
+        let end = StepEnd { outcome, exit, time: now, log_size: 0, log_hash: Vec::new(), tests: None };
         let answer = self
             .world
             .it
@@ -302,7 +323,11 @@ impl Player {
             match effect {
                 Effect::Record(record) => self.record(record),
                 Effect::Plan { build } if self.world.ledger.builds[&build].cause.kind() == "cron" => {
-                    self.world.it.plan_ready(self.world.now, build, Planned::Skip("played".to_owned()));
+                    let planned = match self.plans_wait {
+                        true => Planned::Plan(Plan { jobs: vec![job("soak", &Plan::default())], ..Plan::default() }),
+                        false => Planned::Skip("played".to_owned()),
+                    };
+                    self.world.it.plan_ready(self.world.now, build, planned);
                 }
                 Effect::Plan { build } => {
                     let plan = self.plans.remove(&build).expect("each plan is asked for once");

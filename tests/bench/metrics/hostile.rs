@@ -1,0 +1,130 @@
+//! What hostile peers cost a master, and what another client notices: its calls on an open connection, and its logins.
+
+use super::{Bench, itself};
+use crate::crowd::Crowd;
+use crate::figures::{at, sorted};
+use crate::inside::hostile::names;
+use crate::lab::{Lab, one_job};
+use crate::proc::memory_kib;
+use client::Guild;
+use schema::identity::Identity;
+use schema::values::{GrantKind, Right, What};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use support::guild::enroll;
+use tokio::time::sleep;
+
+/// Between two calls of the other client, and between two of its logins.
+const CALL_EVERY: Duration = Duration::from_millis(20);
+const LOGIN_EVERY: Duration = Duration::from_millis(500);
+/// How long the other client is timed before the attack, and how long the memory has to go back after it.
+const BEFORE: Duration = Duration::from_secs(5);
+const AFTER: Duration = Duration::from_secs(30);
+/// The lines of the log that is read.
+const LINES: usize = 10_000;
+
+/// What was seen during some time.
+struct Seen {
+    calls: Vec<f64>,
+    logins: Vec<f64>,
+    /// The most memory of the master, in KiB.
+    memory: f64,
+}
+
+/// Each attack for some seconds.
+pub async fn measure(bench: &Bench<'_>) {
+    let scene = Scene::open(bench).await;
+    let lasts = Duration::from_secs(bench.size(5, 20) as u64);
+    for attack in names() {
+        scene.play(bench, attack, lasts, Duration::from_secs(5)).await;
+    }
+}
+
+/// All that whoever may look may call, for ten minutes or as long as is asked for.
+pub async fn view_only(bench: &Bench<'_>) {
+    let minutes = bench.minutes.unwrap_or(if bench.quick { 0.5 } else { 10.0 });
+    let scene = Scene::open(bench).await;
+    scene.play(bench, "everything", Duration::from_secs_f64(minutes * 60.0), AFTER).await;
+}
+
+/// A master with one build that is done, one that is not, and one holder of a credential beside the operator.
+struct Scene {
+    lab: Lab,
+    honest: Guild,
+}
+
+impl Scene {
+    async fn open(bench: &Bench<'_>) -> Scene {
+        let lab = Lab::open(bench.bin, &one_job(&itself(&format!("_print {LINES}"))), &[1]).await;
+        let mut finished = lab.finished().await;
+        finished.all_of([lab.run().await].into()).await;
+        lab.queue_up(1).await;
+        let mallory = Identity::load_or_create(&lab.path("mallory.key")).expect("a key");
+        let looks = || What { may: [Right::View].into(), projects: ["*".to_owned()].into(), ..What::default() };
+        let (cap, _) = enroll(&lab.guild, &lab.credential.0, &mallory, GrantKind::User, "mallory", looks()).await;
+        cap.save(&lab.path("mallory.cap")).expect("a file");
+        let alice = Identity::generate();
+        let (cap, _) = enroll(&lab.guild, &lab.credential.0, &alice, GrantKind::User, "alice", looks()).await;
+        let honest = Guild::connect(cap, Rc::new(alice)).await.expect("it connects");
+        Scene { lab, honest }
+    }
+
+    async fn play(&self, bench: &Bench<'_>, attack: &str, lasts: Duration, after: Duration) {
+        let before = self.look(BEFORE).await;
+        let (cap, key) = (self.lab.path("mallory.cap"), self.lab.path("mallory.key"));
+        let words: [&OsStr; 4] = ["_attack".as_ref(), attack.as_ref(), cap.as_os_str(), key.as_os_str()];
+        let crowd = Crowd::gather(&words);
+        let seen = self.look(lasts).await;
+        let answered: Value = serde_json::from_str(&crowd.leave()).expect("counts");
+        sleep(after).await;
+        let left = memory_kib(self.lab.master(), "Rss");
+        self.tell(bench, attack, [&before, &seen], left, answered);
+    }
+
+    fn tell(&self, bench: &Bench<'_>, attack: &str, [before, seen]: [&Seen; 2], left: f64, answered: Value) {
+        let mib = |kib: f64| kib / 1024.0;
+        let p99 = |seconds: &[f64]| at(&sorted(seconds.to_vec()), 0.99) * 1e3;
+        let tell = |name: &str, value, unit, count: usize, detail: Value| {
+            bench.figures.tell(&format!("hostile_{attack}_{name}"), value, unit, count, detail);
+        };
+        tell(
+            "memory",
+            mib(seen.memory - before.memory),
+            "MiB",
+            1,
+            json!({"idle_mib": mib(before.memory), "answered": answered}),
+        );
+        tell("memory_after", mib(left - before.memory), "MiB", 1, json!({}));
+        tell("call_p99", p99(&seen.calls), "ms", seen.calls.len(), json!({"before_ms": p99(&before.calls)}));
+        tell("login_p99", p99(&seen.logins), "ms", seen.logins.len(), json!({"before_ms": p99(&before.logins)}));
+    }
+
+    /// Times the calls and the logins of the other client, and looks at the master's memory meanwhile.
+    async fn look(&self, lasts: Duration) -> Seen {
+        let (end, mut seen) = (Instant::now() + lasts, Seen { calls: Vec::new(), logins: Vec::new(), memory: 0.0 });
+        let mut login = Instant::now();
+        while Instant::now() < end {
+            seen.calls.push(timed(async { drop(self.honest.projects().await.expect("others are served")) }).await);
+            if login <= Instant::now() {
+                login += LOGIN_EVERY;
+                seen.logins.push(timed(self.log_in()).await);
+                seen.memory = seen.memory.max(memory_kib(self.lab.master(), "Rss"));
+            }
+            sleep(CALL_EVERY).await;
+        }
+        seen
+    }
+
+    async fn log_in(&self) {
+        let (reference, identity) = self.lab.credential.clone();
+        drop(Guild::connect(reference, identity).await.expect("whoever has a credential gets in"));
+    }
+}
+
+async fn timed(work: impl Future<Output = ()>) -> f64 {
+    let began = Instant::now();
+    work.await;
+    began.elapsed().as_secs_f64()
+}

@@ -1,0 +1,117 @@
+//! The list of a job with many tests: how soon its history can be asked for, what that does to the commits of another client, and what
+//! lists of tests cost then. The master is in this process, and so are the worker that is played and the clients: what they wait
+//! for each other is in the figures.
+
+use super::Bench;
+use crate::figures::{at, sorted};
+use client::{Guild, TestQuery};
+use reports::{TestId, TestList, TestOutcome, TestResult};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use support::guild::House;
+use support::tested::work;
+
+/// A job that is built by each push, and that no worker but the played one takes.
+const PIPELINE: &str = "version = 1\n[defaults]\nsource = \"none\"\n[job.t]\nrun = \"true\"\n";
+/// The project of the house.
+const PROJECT: &str = "demo";
+/// Between two commits of the other client.
+const APART: Duration = Duration::from_millis(5);
+
+pub async fn measure(bench: &Bench<'_>) {
+    let house = House::open(PIPELINE).await;
+    let worker = house.worker("tests").await;
+    let other = house.worker("other").await;
+    let guild = house.another_guild().await;
+    guild.drain("other", true).await.expect("the worker is drained");
+    let tests = bench.size(20_000, 100_000);
+    let before = commits(&guild, Duration::from_secs(if bench.quick { 5 } else { 60 })).await;
+    for (name, list) in [("first", list(tests, 0)), ("again", list(tests, 7))] {
+        if name == "again" {
+            house.guild.run(PROJECT, "main", "").await.expect("a build is asked for");
+        }
+        work(&worker, &list).await;
+        let began = Instant::now();
+        let (read, during) =
+            tokio::join!(until_read(&house.guild, name, began), commits(&guild, Duration::from_secs(2)));
+        let note = "from the end of the job until its tests are in the list";
+        bench.figures.tell(&format!("tests_ingest_{name}"), read, "s", tests, json!({"tests": tests, "note": note}));
+        tell_commits(bench, &format!("tests_commit_while_{name}"), during);
+    }
+    tell_commits(bench, "tests_commit_before", before);
+    lists(bench, &house.guild).await;
+    drop(other);
+}
+
+/// Every test has a name of the usual length, and one in 200 fails.
+fn list(count: usize, failing: usize) -> TestList {
+    let result = |number: usize| TestResult {
+        id: TestId {
+            suite: format!("pkg.module_{}.TestClass{}", number / 500, number / 50),
+            name: format!("test_something_of_interest_{number}"),
+            parameters: if number.is_multiple_of(3) { format!("{}-utf8", number % 7) } else { String::new() },
+        },
+        outcome: if number % 200 == failing { TestOutcome::Failed } else { TestOutcome::Passed },
+        duration_us: Some(500 + (number as u64 * 7_919) % 90_000),
+        file: format!("tests/module_{}.py", number / 500),
+        ..TestResult::default()
+    };
+    TestList { results: (0..count).map(result).collect(), trouble: String::new() }
+}
+
+/// In seconds.
+async fn until_read(guild: &Guild, name: &str, began: Instant) -> f64 {
+    let builds = if name == "first" { 1 } else { 2 };
+    let query = TestQuery { project: PROJECT.to_owned(), shown: "failing".to_owned(), ..TestQuery::default() };
+    loop {
+        let page = guild.tests(&query).await.expect("a list of tests");
+        let newest = page.tests.first().map_or(0, |test| test.results.len());
+        if newest >= builds {
+            return began.elapsed().as_secs_f64();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The times of small commits, one after another, in seconds.
+async fn commits(guild: &Guild, length: Duration) -> Vec<f64> {
+    let (began, mut times, mut on) = (Instant::now(), Vec::new(), true);
+    while began.elapsed() < length {
+        let asked = Instant::now();
+        guild.hold("other", if on { "measured" } else { "measured again" }).await.expect("the worker is held");
+        times.push(asked.elapsed().as_secs_f64());
+        on = !on;
+        tokio::time::sleep(APART).await;
+    }
+    times
+}
+
+fn tell_commits(bench: &Bench<'_>, name: &str, times: Vec<f64>) {
+    let times = sorted(times);
+    let note = "a commit of another client, from asking to its answer";
+    bench.figures.tell(&format!("{name}_p99"), 1e3 * at(&times, 0.99), "ms", times.len(), json!({"note": note}));
+    bench.figures.tell_ms(name, &times, &json!({"note": note}));
+}
+
+async fn lists(bench: &Bench<'_>, guild: &Guild) {
+    for (shown, search) in [("", ""), ("failing", ""), ("flaky", ""), ("slow", ""), ("", "interest_777")] {
+        let query = TestQuery {
+            project: PROJECT.to_owned(),
+            shown: shown.to_owned(),
+            search: search.to_owned(),
+            ..TestQuery::default()
+        };
+        let mut times = Vec::new();
+        for _ in 0..bench.size(5, 20) {
+            let began = Instant::now();
+            guild.tests(&query).await.expect("a list of tests");
+            times.push(began.elapsed().as_secs_f64());
+        }
+        let name = match (shown, search) {
+            ("", "") => "all",
+            ("", _) => "search",
+            (shown, _) => shown,
+        };
+        bench.figures.tell_ms(&format!("tests_list_{name}"), &times, &json!({"note": "100 tests, by RPC"}));
+    }
+}

@@ -2,6 +2,8 @@
 //! processes end.
 
 pub(crate) mod descent;
+pub(crate) mod launch;
+mod origin;
 pub(crate) mod spawn;
 pub(crate) mod usage;
 

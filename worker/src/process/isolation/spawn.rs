@@ -1,14 +1,10 @@
-//! Starts the process of a step, and the process that does so. The only module of the worker with unsafe code: what must happen between
-//! fork and exec, and descriptors that belong to nobody yet.
+//! How processes of ours are copied, and what of their origin they let go of.
 #![expect(unsafe_code, reason = "fork, pre_exec, and closing descriptors that this process inherited")]
 
-use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
-use std::fs::File;
+use super::origin::USUAL_UMASK;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 /// Closes what whoever started us left open beyond the standard three. Call it first of all in `main`.
 pub(crate) fn close_inherited() {
@@ -22,51 +18,6 @@ pub(crate) fn close_inherited() {
     }
 }
 
-/// Starts a step with this whole environment in an absolute directory. Answers the reading end of the one pipe that takes both of
-/// its outputs. The step leads a process group of its own, and dies with the calling thread. `files`: how many files each of its
-/// processes may have open, where somebody says.
-pub(crate) fn spawn(
-    argv: &[String],
-    env: &[(String, String)],
-    dir: &Path,
-    files: Option<u64>,
-) -> io::Result<(Child, OwnedFd)> {
-    let (name, arguments) =
-        argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
-    let (reader, writer) = io::pipe()?;
-    let mut command = Command::new(name);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(env.iter().map(|(name, value)| (name, value)))
-        .current_dir(dir)
-        .stdin(Stdio::from(File::open("/dev/null")?))
-        .stdout(Stdio::from(writer.try_clone()?))
-        .stderr(Stdio::from(writer))
-        .process_group(0);
-    let supervisor = getpid();
-    let files = files.unwrap_or(FILES.1);
-    let blame = blame();
-    // SAFETY: between fork and exec only system calls are made, and nothing is allocated: the error has no text.
-    unsafe {
-        command.pre_exec(move || {
-            forget_origin(files);
-            take_blame(&blame);
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            // it may have died before the line above
-            match getppid() == Some(supervisor) {
-                true => Ok(()),
-                false => Err(io::ErrorKind::BrokenPipe.into()),
-            }
-        });
-    }
-    let child = command.spawn()?;
-    Ok((child, reader.into()))
-}
-
-/// What a step may expect of files that are made for it: others may read them, as far as they get to them.
-const USUAL_UMASK: libc::mode_t = 0o022;
-
 /// Has a program make files with the usual modes, for which this process has another umask.
 pub(crate) fn with_usual_umask(command: &mut Command) {
     // SAFETY: between fork and exec only a system call is made, and nothing is allocated.
@@ -75,84 +26,6 @@ pub(crate) fn with_usual_umask(command: &mut Command) {
             libc::umask(USUAL_UMASK);
             Ok(())
         });
-    }
-}
-
-/// The usual soft limits on Linux; others are unlimited. A service may lower its own, and so may the shell that started us.
-const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
-    (libc::RLIMIT_STACK, 8 << 20),
-    (libc::RLIMIT_CPU, libc::RLIM_INFINITY),
-    (libc::RLIMIT_FSIZE, libc::RLIM_INFINITY),
-    (libc::RLIMIT_DATA, libc::RLIM_INFINITY),
-    (libc::RLIMIT_AS, libc::RLIM_INFINITY),
-];
-
-/// The least that a step gets, and the most that it may ask for. Limits the open files. A worker may have as many as the system
-/// lets it, for its own connections. Programs that close or poll all files that they could have are slow by it.
-const FILES: (libc::rlim_t, libc::rlim_t) = (1_024, 65_536);
-
-/// The file by which the kernel chooses what to kill where a machine is out of memory.
-const BLAME_FILE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
-/// What stands in it for a step at the least. Whatever runs as usual has 0, and 1,000 is the most. Half of that lets a step go
-/// before the worker, before its supervisor and before other services.
-const BLAME: i32 = 500;
-
-/// What a step writes to [`BLAME_FILE`]. A step may be blamed more than its supervisor, but not less.
-fn blame() -> Vec<u8> {
-    let own = std::fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse::<i32>().ok());
-    own.unwrap_or(0).max(BLAME).to_string().into_bytes()
-}
-
-/// Has the kernel choose this process before its supervisor. Where it does not let us, it chooses as before.
-fn take_blame(blame: &[u8]) {
-    // SAFETY: called between fork and exec, where each of these calls may be; nothing is allocated.
-    unsafe {
-        let file = libc::open(BLAME_FILE.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        if file >= 0 {
-            libc::write(file, blame.as_ptr().cast(), blame.len());
-            libc::close(file);
-        }
-    }
-}
-
-/// At least a `struct sigaction` of the kernel.
-const DEFAULT_ACTION: [u64; 8] = [0; 8];
-/// A set of 64 signals.
-const SIGNAL_SET_BYTES: usize = 8;
-
-/// Takes away what whoever started us left to its children: ignored or blocked signals, the umask, and soft limits that are lower
-/// than usual. A hard limit holds, since it cannot be raised. Bounds what a step may have of files.
-fn forget_origin(files_max: libc::rlim_t) {
-    // SAFETY: called between fork and exec, where each of these may be; the structures live on this stack.
-    unsafe {
-        for signal in 1..=libc::SIGRTMAX() {
-            // by the kernel's own call, since the C library refuses the two signals that it uses itself. All zeros are the
-            // default action. It fails for those that cannot be ignored.
-            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT_ACTION.as_ptr(), 0_usize, SIGNAL_SET_BYTES);
-        }
-        let mut none = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        libc::umask(USUAL_UMASK);
-        for (resource, usual) in LIMITS {
-            let mut limit = std::mem::zeroed::<libc::rlimit>();
-            if libc::getrlimit(resource, &raw mut limit) == 0 {
-                limit.rlim_cur = limit.rlim_cur.max(usual.min(limit.rlim_max));
-                libc::setrlimit(resource, &raw const limit);
-            }
-        }
-        let mut files = std::mem::zeroed::<libc::rlimit>();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut files) == 0 {
-            files.rlim_max = files.rlim_max.min(files_max);
-            files.rlim_cur = files.rlim_cur.max(FILES.0).min(files.rlim_max);
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
-        }
-        // a dump of one large process fills a disk, so a step that wants them asks for them
-        let mut core = std::mem::zeroed::<libc::rlimit>();
-        if libc::getrlimit(libc::RLIMIT_CORE, &raw mut core) == 0 {
-            core.rlim_cur = 0;
-            libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
-        }
     }
 }
 

@@ -27,6 +27,7 @@ pub use scope::{ServiceManager, service_manager};
 pub(crate) use spool::{MARK_BYTES, append_notes};
 pub use start::{Prepared, connect, prepare};
 
+use crate::process::isolation::launch::launch;
 use crate::process::isolation::{establish, spawn};
 use crate::process::open_files;
 use link::Link;
@@ -103,10 +104,10 @@ fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
         return Journal::without_process(KillCause::Broken(text.clone()), &text, started);
     }
     fail_point("supervisor-before-exec");
-    let spawned = spawn::spawn(&order.argv, &order.env, &order.dir, order.limits.open_files());
+    let launched = launch(&order.argv, &order.env, &order.dir, order.limits.open_files());
     fail_point("supervisor-after-exec");
-    match spawned {
-        Ok((child, pipe)) => Supervision::new(order, child.id(), pipe, spool, link).run(started),
+    match launched {
+        Ok((main, pipe)) => Supervision::new(order, main, pipe, spool, link).run(started),
         Err(error) => {
             let (cause, text) = not_started(order, &error);
             let noted = spool.note(&text);

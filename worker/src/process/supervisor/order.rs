@@ -7,7 +7,7 @@ use crate::disk::atomic_file;
 use schema::values::{Exit, Tier, Time};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -226,10 +226,13 @@ impl StepFiles {
 
     /// Reads the order for the supervisor, with the slot for how the step ended.
     pub fn take_order(&self) -> io::Result<(Order, OrderSlot)> {
-        let found = self.read()?;
+        let mut file = File::options().read(true).write(true).open(self.order())?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let found = OrderFile::of(bytes);
         let order = serde_json::from_slice(found.order())?;
         let at = found.slot.ok_or(io::ErrorKind::InvalidData)? as u64;
-        Ok((order, OrderSlot { file: File::options().write(true).open(self.order())?, at }))
+        Ok((order, OrderSlot { file, at }))
     }
 
     /// What is left of the lease as it was when the order was written, in milliseconds. A later one is not noted. Of an order

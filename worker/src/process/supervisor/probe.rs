@@ -3,6 +3,7 @@
 
 use super::SUPERVISE;
 use super::forker::become_supervisor;
+use crate::process::isolation::launch::launch;
 use crate::process::isolation::spawn::{self, Forked};
 use crate::process::isolation::{descent, establish, usage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -138,9 +139,7 @@ fn start(tier: Tier) -> io::Result<(Pid, OwnedFd)> {
     let argv = ["/proc/self/exe", SUPERVISE, STRAY, tier.word()].map(str::to_owned);
     let texts = std::env::vars_os().map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let env: Vec<(String, String)> = texts.flatten().collect();
-    let (child, output) = spawn::spawn(&argv, &env, Path::new("/"), None)?;
-    let main = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    Ok((main.ok_or(io::ErrorKind::InvalidData)?, output))
+    launch(&argv, &env, Path::new("/"), None)
 }
 
 /// The step has stayed in its process group, which ends with one signal.

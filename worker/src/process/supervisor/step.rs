@@ -75,8 +75,7 @@ enum Phase {
 }
 
 impl<'a> Supervision<'a> {
-    pub(super) fn new(order: &Order, pid: u32, pipe: OwnedFd, spool: Spool, link: &'a mut Link) -> Self {
-        let main = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a child's process id is positive");
+    pub(super) fn new(order: &Order, main: Pid, pipe: OwnedFd, spool: Spool, link: &'a mut Link) -> Self {
         let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES);
         let _ = rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK);
         Supervision {
@@ -94,7 +93,7 @@ impl<'a> Supervision<'a> {
             cause: None,
             phase: Phase::Running,
             tell_at: None,
-            buffer: vec![0; READ_BYTES],
+            buffer: Vec::new(),
         }
     }
 
@@ -254,17 +253,19 @@ impl<'a> Supervision<'a> {
             Phase::Running | Phase::Stopping { .. } => 2 * ROUND_MS,
             Phase::Lingering { .. } | Phase::Leaving { .. } | Phase::Killing { .. } => ROUND_MS,
         };
-        let tell = self.tell_at.map_or(u64::MAX, |at| at.since(now));
-        most.min(tell).min(REAP_EVERY_MS)
+        let due = [self.tell_at, self.link.due()].into_iter().flatten().min();
+        due.map_or(most, |at| most.min(at.since(now))).min(REAP_EVERY_MS)
     }
 
     /// Reads output, and answers whether there may be more.
     fn read_output(&mut self) -> bool {
         for _ in 0..READS_PER_TURN {
             let Some(pipe) = &self.pipe else { return false };
-            match rustix::io::read(pipe, &mut self.buffer[..]) {
+            self.buffer.clear();
+            self.buffer.reserve(READ_BYTES);
+            match rustix::io::read(pipe, rustix::buffer::spare_capacity(&mut self.buffer)) {
                 Ok(0) => self.pipe = None,
-                Ok(count) => self.keep(count),
+                Ok(_) => self.keep(),
                 Err(Errno::INTR) => (),
                 Err(Errno::AGAIN) => return false,
                 Err(_) => self.pipe = None,
@@ -273,10 +274,10 @@ impl<'a> Supervision<'a> {
         true
     }
 
-    fn keep(&mut self, count: usize) {
+    fn keep(&mut self) {
         let now = Moment::now();
         self.watch.output(now);
-        if let Err(error) = self.spool.append(&self.buffer[..count], now) {
+        if let Err(error) = self.spool.append(&self.buffer, now) {
             self.lose_log(&error, now);
         }
     }

@@ -1,0 +1,216 @@
+//! Starts the process of a step. Its program begins in a process that shares the supervisor's memory until then, as `posix_spawn` of the
+//! C library has it, and the supervisor waits for that moment. A fork would copy the supervisor's pages, which costs more than
+//! many a step does.
+#![expect(unsafe_code, reason = "clone, and what must happen between it and exec")]
+
+use super::origin::{blame, forget_origin, take_blame};
+use rustix::process::{Pid, getpid};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// The stack of a process that has no program yet, in bytes. It calls the system and no more.
+const STACK_BYTES: usize = 64 << 10;
+/// Where programs are looked for if a step has no `PATH`, as the C library does.
+const USUAL_PATH: &str = "/bin:/usr/bin";
+/// What runs a file that may be run and names no interpreter, as the C library does.
+const SHELL: &CStr = c"/bin/sh";
+
+/// Starts a step with this whole environment in an absolute directory. Answers its process, and the reading end of the one pipe that
+/// takes both of its outputs. The step leads a process group of its own, and dies with the calling thread. `files`: how many
+/// files each of its processes may have open, where somebody says. This process must have no other thread.
+pub(crate) fn launch(
+    argv: &[String],
+    env: &[(String, String)],
+    dir: &Path,
+    files: Option<u64>,
+) -> io::Result<(Pid, OwnedFd)> {
+    let program = Program::new(argv, env)?;
+    let (reader, writer) = io::pipe()?;
+    let nothing = File::open("/dev/null")?;
+    let child = Child {
+        program: &program,
+        dir: CString::new(dir.as_os_str().as_encoded_bytes())?,
+        input: nothing.as_raw_fd(),
+        output: writer.as_raw_fd(),
+        supervisor: getpid(),
+        files,
+        blame: blame(),
+        error: AtomicI32::new(0),
+    };
+    let pid = child.start()?;
+    Ok((pid, reader.into()))
+}
+
+/// Texts for the system, as it takes them: pointers, with a null behind the last.
+struct Texts {
+    /// What the pointers point to.
+    _texts: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Texts {
+    fn new(texts: Vec<CString>) -> Texts {
+        let pointers = texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        Texts { _texts: texts, pointers }
+    }
+}
+
+/// What to run, looked up as the C library does it, but in the step's own `PATH`.
+struct Program {
+    /// Where the program may be, in the order in which it is tried.
+    places: Vec<CString>,
+    /// For each place, the arguments with which the shell runs what is no program by itself.
+    scripts: Vec<Texts>,
+    argv: Texts,
+    env: Texts,
+}
+
+impl Program {
+    fn new(argv: &[String], env: &[(String, String)]) -> io::Result<Program> {
+        let name = argv.first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
+        // of a name that stands twice, the last counts
+        let env: BTreeMap<&str, &str> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let places = c_texts(places(name, env.get("PATH").copied()))?;
+        let arguments = c_texts(argv.iter().cloned())?;
+        let script = |place: &CString| {
+            let behind = arguments.iter().skip(1).cloned();
+            Texts::new([SHELL.to_owned(), place.clone()].into_iter().chain(behind).collect())
+        };
+        Ok(Program {
+            scripts: places.iter().map(script).collect(),
+            places,
+            argv: Texts::new(arguments),
+            env: Texts::new(c_texts(env.iter().map(|(name, value)| format!("{name}={value}")))?),
+        })
+    }
+
+    /// Becomes the program. Comes back with the error if it cannot: that of the last place, or of one where the program lies and may
+    /// not be run. Allocates nothing.
+    fn become_it(&self) -> c_int {
+        let mut denied = None;
+        for (place, script) in self.places.iter().zip(&self.scripts) {
+            // SAFETY: all pointers are to texts that end in a zero, and the lists end in a null pointer.
+            let error = unsafe {
+                libc::execve(place.as_ptr(), self.argv.pointers.as_ptr(), self.env.pointers.as_ptr());
+                if errno() == libc::ENOEXEC {
+                    libc::execve(SHELL.as_ptr(), script.pointers.as_ptr(), self.env.pointers.as_ptr());
+                }
+                errno()
+            };
+            match error {
+                libc::EACCES => denied = Some(error),
+                libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+                other => return other,
+            }
+        }
+        denied.unwrap_or(libc::ENOENT)
+    }
+}
+
+/// The places where a program of this name may be.
+fn places(name: &str, path: Option<&str>) -> Vec<String> {
+    if name.contains('/') || name.is_empty() {
+        return vec![name.to_owned()];
+    }
+    let place = |dir: &str| if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
+    path.unwrap_or(USUAL_PATH).split(':').map(place).collect()
+}
+
+fn c_texts(texts: impl IntoIterator<Item = String>) -> io::Result<Vec<CString>> {
+    texts.into_iter().map(|text| CString::new(text).map_err(io::Error::from)).collect()
+}
+
+fn errno() -> c_int {
+    // SAFETY: the C library has it for each thread.
+    unsafe { *libc::__errno_location() }
+}
+
+/// What the new process needs to become the step. It lies in memory that both share until then.
+struct Child<'a> {
+    program: &'a Program,
+    dir: CString,
+    input: c_int,
+    output: c_int,
+    supervisor: Pid,
+    files: Option<u64>,
+    blame: &'static [u8],
+    /// Why there is no program. 0: there is one.
+    error: AtomicI32,
+}
+
+impl Child<'_> {
+    fn start(&self) -> io::Result<Pid> {
+        let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the kernel lets this thread go on only when the child has its program, or is gone. So until then the child
+        // alone uses this memory, `self` outlives its use of it, and the stack is its own; it grows down from its end. Signals
+        // are blocked, so that no handler runs in the child, which would see the memory of this process.
+        let pid = unsafe {
+            let top = stack.as_mut_ptr().add(stack.capacity());
+            let mut all = std::mem::zeroed();
+            let mut before = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            let pid = libc::clone(child_main, top.cast(), flags, ptr::from_ref(self).cast_mut().cast());
+            let error = io::Error::last_os_error();
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+            Pid::from_raw(pid).filter(|_| pid > 0).ok_or(error)?
+        };
+        match self.error.load(Ordering::Relaxed) {
+            0 => Ok(pid),
+            error => {
+                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+                Err(io::Error::from_raw_os_error(error))
+            }
+        }
+    }
+
+    /// In the child: becomes the step. Comes back with the error if it cannot. Allocates nothing.
+    fn become_step(&self) -> c_int {
+        forget_origin(self.files);
+        take_blame(self.blame);
+        // SAFETY: calls of the system with numbers, and with a text that ends in a zero.
+        let is_ready = unsafe {
+            libc::dup2(self.input, 0) >= 0
+                && libc::dup2(self.output, 1) >= 0
+                && libc::dup2(self.output, 2) >= 0
+                && libc::setpgid(0, 0) == 0
+                && libc::chdir(self.dir.as_ptr()) == 0
+                && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
+        };
+        match is_ready {
+            false => errno(),
+            // it may have died before it was asked for
+            true if rustix::process::getppid() != Some(self.supervisor) => libc::EPIPE,
+            true => self.program.become_it(),
+        }
+    }
+}
+
+extern "C" fn child_main(child: *mut c_void) -> c_int {
+    // SAFETY: it is what `Child::start` handed on, which lives until this process has its program or is gone.
+    let child = unsafe { &*child.cast::<Child<'_>>() };
+    child.error.store(child.become_step(), Ordering::Relaxed);
+    // the C library's clone ends the process with this, and runs nothing of its parent's
+    127
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_looked_for_as_the_c_library_does() {
+        assert_eq!(places("sh", Some("/a:/b")), ["/a/sh", "/b/sh"]);
+        assert_eq!(places("sh", Some("/a::b")), ["/a/sh", "sh", "b/sh"], "an empty part is the step's directory");
+        assert_eq!(places("sh", None), ["/bin/sh", "/usr/bin/sh"]);
+        assert_eq!(places("./sh", Some("/a")), ["./sh"]);
+        assert_eq!(places("", Some("/a")), [""], "which nothing has for a name");
+    }
+}

@@ -130,7 +130,7 @@ impl Running<'_> {
     }
 }
 
-fn eventually(is_so: impl Fn() -> bool) {
+fn eventually(mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "it did not come to pass");
@@ -564,9 +564,13 @@ fn a_supervisor_outlives_its_worker_and_meets_the_next() {
     running.output(4);
     running.line = None;
     std::fs::write(step.file("go"), "").unwrap();
-    let next = connect(step.dir.path(), 0).unwrap();
-    next.set_read_timeout(Some(PATIENCE)).unwrap();
-    running.line = Some(BufReader::new(next));
+    // it opens its door as soon as it sees that its worker is gone
+    eventually(|| {
+        let next = connect(step.dir.path(), 0);
+        running.line = next.ok().map(BufReader::new);
+        running.line.is_some()
+    });
+    running.line.as_ref().unwrap().get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
     running.output(8);
     assert!(step.files().is_supervised().unwrap());
     std::fs::write(step.file("end"), "").unwrap();
@@ -587,8 +591,9 @@ fn nobody_else_can_take_the_place_of_a_supervisor() {
     let other = UnixListener::bind_addr(&address).unwrap();
     let mut running = step.start();
     running.output(5);
-    // the file is there a moment before somebody listens at it
-    eventually(|| connect(step.dir.path(), 0).is_ok());
+    // a step that runs for a moment has a socket, and its file is there a moment before somebody listens at it
+    eventually(|| UnixStream::connect(step.file("step-0.sock")).is_ok());
+    drop(connect(step.dir.path(), 0).unwrap());
     other.set_nonblocking(true).unwrap();
     assert!(other.accept().is_err(), "a worker asks whoever has the name");
     drop(other);

@@ -19,47 +19,61 @@ const ADDRESS_BEFORE: &str = "guild-step/";
 const NEAR: &str = "/proc/self/fd";
 /// The longest path of a socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
+/// How long a step runs, in milliseconds, before its supervisor makes the socket. Most steps that end sooner never need one, and
+/// to make and remove it costs more than all else that their supervisor does on the disk.
+const DOOR_AFTER_MS: u64 = 100;
 /// How long the next try waits where a socket could not be made, in milliseconds.
 const DOOR_EVERY_MS: u64 = 1_000;
 
-/// The socket at which a worker that comes back finds a supervisor.
+/// The socket at which a worker that comes back finds a supervisor. It is made once the worker is gone, or once the step has run
+/// for a moment. Whoever comes earlier sees by the order's lock that there is a supervisor, and knocks again.
 #[derive(Debug)]
 pub(super) struct Door {
     files: StepFiles,
-    /// The socket. None: it could not be made, as on a full disk. The step runs on, and it is tried again.
+    /// The socket. None: it is not made yet, or could not be made, as on a full disk. The step runs on, and it is tried again.
     listener: Option<UnixListener>,
-    tried: Moment,
+    /// When the socket is to be made, if there is none.
+    due: Moment,
 }
 
 impl Door {
-    pub(super) fn open(files: StepFiles) -> Door {
-        let mut door = Door { files, listener: None, tried: Moment(0) };
-        door.make();
-        door
+    /// A door that opens by itself in a moment.
+    pub(super) fn new(files: StepFiles) -> Door {
+        Door { files, listener: None, due: Moment::now().plus(DOOR_AFTER_MS) }
     }
 
     pub(super) fn listener(&self) -> Option<&UnixListener> {
         self.listener.as_ref()
     }
 
-    fn make(&mut self) {
-        self.tried = Moment::now();
-        self.listener = self.bind().ok();
+    /// When [`Door::next`] has to be called, though nobody knocks. None: there is a socket.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.listener.is_none().then_some(self.due)
+    }
+
+    /// Makes the socket at once, because the worker is gone.
+    pub(super) fn open(&mut self) {
+        if self.listener.is_none() {
+            self.listener = self.bind().ok();
+            self.due = Moment::now().plus(DOOR_EVERY_MS);
+        }
     }
 
     fn bind(&self) -> io::Result<UnixListener> {
         let socket = Socket::of(&self.files)?;
-        // of a supervisor that was killed: the order's lock says that we are the only one
-        let _ = std::fs::remove_file(&socket.path);
-        let listener = UnixListener::bind(&socket.path)?;
+        let listener = UnixListener::bind(&socket.path).or_else(|_| {
+            // of a supervisor that was killed: the order's lock says that we are the only one
+            std::fs::remove_file(&socket.path)?;
+            UnixListener::bind(&socket.path)
+        })?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     }
 
     /// The next worker that came back, if one did.
     pub(super) fn next(&mut self) -> Option<UnixStream> {
-        if self.listener.is_none() && Moment::now() >= self.tried.plus(DOOR_EVERY_MS) {
-            self.make();
+        if self.due().is_some_and(|due| Moment::now() >= due) {
+            self.open();
         }
         self.listener.as_ref()?.accept().ok().map(|(peer, _)| peer)
     }
@@ -158,5 +172,24 @@ mod tests {
             std::fs::write(&socket.path, "").unwrap();
             assert!(deep.join("step-65535.sock").exists());
         }
+    }
+
+    #[test]
+    fn a_door_opens_when_the_worker_is_gone_and_not_for_each_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = StepFiles::new(dir.path(), 3);
+        let mut door = Door::new(files.clone());
+        assert!(door.due().is_some(), "it opens by itself in a moment");
+        assert!(!files.socket().exists());
+        door.open();
+        assert!(files.socket().exists() && door.due().is_none());
+        let mut later = Door { due: Moment::now(), ..Door::new(StepFiles::new(dir.path(), 4)) };
+        assert!(later.next().is_none() && later.listener().is_some());
+        door.close();
+        assert!(!files.socket().exists());
+        // what a supervisor left that was killed
+        std::fs::write(files.socket(), "").unwrap();
+        door.open();
+        assert!(UnixStream::connect(files.socket()).is_ok());
     }
 }

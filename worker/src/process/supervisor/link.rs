@@ -53,7 +53,10 @@ impl Link {
         if let Some(peer) = &peer {
             peer.set_nonblocking(true)?;
         }
-        let door = Door::open(files);
+        let mut door = Door::new(files);
+        if peer.is_none() {
+            door.open();
+        }
         Ok(Link { door, peer, received: Vec::new(), is_exact: false, told: 0, told_at: Moment(0) })
     }
 
@@ -64,6 +67,11 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.peer.is_some()
+    }
+
+    /// When [`Link::receive`] has to be called, though nothing came.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.door.due()
     }
 
     pub(super) fn poll_fds(&self) -> [Option<PollFd<'_>>; 2] {
@@ -83,7 +91,7 @@ impl Link {
             }
         }
         if self.fill().is_err() {
-            self.peer = None;
+            self.lose_worker();
         }
         self.words()
     }
@@ -122,10 +130,15 @@ impl Link {
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             // half a line would spoil the next
             Ok(_) | Err(_) => {
-                self.peer = None;
+                self.lose_worker();
                 false
             }
         }
+    }
+
+    fn lose_worker(&mut self) {
+        self.peer = None;
+        self.door.open();
     }
 
     fn fill(&mut self) -> io::Result<()> {

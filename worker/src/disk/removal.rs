@@ -68,7 +68,17 @@ pub(crate) fn in_background(what: PathBuf, removal: impl FnOnce(&Path) -> io::Re
 /// Gives this user back the permission to change a directory, as far as that is possible: a step may have taken it away.
 /// Follows no link.
 pub(crate) fn make_writable(path: &Path) {
-    let _ = writable(path);
+    // as nearly always, where a look is all that it costs
+    if !is_writable(path) {
+        let _ = writable(path);
+    }
+}
+
+fn is_writable(path: &Path) -> bool {
+    rustix::fs::lstat(path).is_ok_and(|found| {
+        FileType::from_raw_mode(found.st_mode) == FileType::Directory
+            && Mode::from_raw_mode(found.st_mode).contains(Mode::RWXU)
+    })
 }
 
 /// [`make_writable`] for the directories of a whole tree.

@@ -63,8 +63,12 @@ pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Resu
 
 /// Makes a directory with the modes that git gives what it makes for a user, whatever our own umask is.
 fn make_dir(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o755))
+    match std::fs::create_dir(path) {
+        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o755)),
+        // made so before
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -10,7 +10,9 @@
 use super::executor::{Connector, Executor};
 use crate::keep::store::StoreError;
 use crate::keep::store::mark::MarkFile;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, Row};
+use std::ffi::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
@@ -67,6 +69,8 @@ enum Wake {
 struct WriterProgress {
     /// The number of the last event that was committed.
     event: AtomicU64,
+    /// How many pages the write-ahead log had after the last commit.
+    pages: AtomicU64,
     pages_left: AtomicU64,
     /// The thread waits for a wake, however long it takes.
     is_parked: AtomicBool,
@@ -75,7 +79,9 @@ struct WriterProgress {
 impl Signal {
     /// To be called on the writer's thread after each commit. `event` is the number of its last event; none: it has none.
     pub(super) fn committed(&self, connection: &Connection, event: Option<u64>) {
-        let left = pages(connection).map_or(0, WalPages::left);
+        // how many of its pages are copied is asked only where the log is long, since that costs a tenth of a small commit
+        let is_long = self.seen.pages.load(SeqCst) >= PAGES_DUE;
+        let left = if is_long { pages(connection).map_or(0, WalPages::left) } else { 0 };
         self.seen.pages_left.store(left, SeqCst);
         event.into_iter().for_each(|event| self.seen.event.store(event, SeqCst));
         let wants_mark = event.is_some() && self.seen.is_parked.swap(false, SeqCst);
@@ -107,8 +113,12 @@ impl Checkpointer {
         let seen = Arc::<WriterProgress>::default();
         seen.event.store(event, SeqCst);
         let signal = Signal { wake: wake.clone(), seen: seen.clone() };
+        let progress = seen.clone();
+        writer.run_now(move |writer| follow(writer, progress))??;
         let writer = writer.clone();
-        let upkeep = Upkeep { connection, writer, mark, seen, marked: event, next: Instant::now(), is_told: false };
+        let now = Instant::now();
+        let upkeep =
+            Upkeep { connection, writer, mark, seen, marked: event, next_mark: now, next: now, is_told: false };
         let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || upkeep.keep(&woken));
         let thread = thread.map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok((Checkpointer { wake, thread: Some(thread) }, signal))
@@ -132,6 +142,8 @@ struct Upkeep {
     seen: Arc<WriterProgress>,
     /// The event of which the mark says that it is in the store.
     marked: u64,
+    /// The mark is not written before this.
+    next_mark: Instant,
     /// No checkpoint begins before this.
     next: Instant,
     /// Whether it was told that a reader keeps the log from being begun anew.
@@ -151,10 +163,13 @@ impl Upkeep {
     /// Waits until there may be something to do. False: the store is closed.
     fn wait(&self, woken: &Receiver<Wake>) -> bool {
         self.seen.is_parked.store(true, SeqCst);
-        let is_marked = self.seen.event.load(SeqCst) == self.marked;
-        let wake = match is_marked {
+        let wake = match self.seen.event.load(SeqCst) == self.marked {
             true => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => woken.recv_timeout(MARK_EVERY),
+            false => {
+                // the next commits need not wake it for the mark
+                self.seen.is_parked.store(false, SeqCst);
+                woken.recv_timeout(self.next_mark.saturating_duration_since(Instant::now()))
+            }
         };
         match wake {
             Ok(Wake::Look) | Err(RecvTimeoutError::Timeout) => true,
@@ -189,12 +204,22 @@ impl Upkeep {
     }
 
     fn note_event(&mut self) {
-        let event = self.seen.event.load(SeqCst);
-        if event != self.marked {
+        let (event, now) = (self.seen.event.load(SeqCst), Instant::now());
+        if event != self.marked && now >= self.next_mark {
             self.mark.note(event);
             self.marked = event;
+            self.next_mark = now + MARK_EVERY;
         }
     }
+}
+
+/// Has SQLite say after each commit of the writer how long the log is, and nothing else: that hook is also the one with which it
+/// would begin a checkpoint by itself.
+fn follow(writer: &mut Connection, progress: Arc<WriterProgress>) -> rusqlite::Result<()> {
+    writer.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
+        progress.pages.store(u64::try_from(pages).unwrap_or(0), SeqCst);
+        Ok(())
+    }))
 }
 
 /// Copies what may be copied without waiting for anybody. Answers how far that came; none: it failed, or another does it.

@@ -60,7 +60,7 @@ impl Cell {
             Effect::Cancel { reason, now, .. } => Some(format!("cancel{}: {reason}", if now { " now" } else { "" })),
             Effect::Withdraw { .. } => Some("stale".to_owned()),
             Effect::Record(_) | Effect::Plan { .. } | Effect::Offer { .. } => None,
-            Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } => None,
+            Effect::Revoke { .. } | Effect::EndSession { .. } | Effect::Finished { .. } | Effect::Tested => None,
         });
         told.collect()
     }

@@ -227,7 +227,8 @@ impl World {
                 | Effect::Withdraw { .. }
                 | Effect::Revoke { .. }
                 | Effect::EndSession { .. }
-                | Effect::Finished { .. } => self.told.push(effect),
+                | Effect::Finished { .. }
+                | Effect::Tested => self.told.push(effect),
             }
         }
         self.it.check();

@@ -7,7 +7,6 @@
 mod folded;
 
 use crate::commit::driver::Driver;
-use crate::commit::events::Subscription;
 use crate::decide::coordinator::lane;
 use crate::decide::coordinator::record::{BuildId, JobKey};
 use crate::decide::test_history::fails_together;
@@ -18,7 +17,7 @@ use crate::keep::turns::{Own, Principal};
 use crate::program::wiring::MasterParts;
 use folded::{FoldedTests, fold};
 use reports::TestList;
-use schema::values::{Fact, TestsReported};
+use schema::values::TestsReported;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -34,7 +33,6 @@ const LATER: Duration = Duration::from_secs(10);
 /// Makes the history of tests.
 pub struct TestIntake {
     driver: Rc<Driver>,
-    events: Subscription,
     readers: Reading,
     blobs: Rc<Blobs>,
     repositories: Rc<Repositories>,
@@ -65,7 +63,6 @@ impl TestIntake {
         let who = Principal::Own(Own::Tests);
         TestIntake {
             driver: parts.driver.clone(),
-            events: Subscription::new(parts.feed.clone(), who),
             readers: parts.readers.of(who),
             blobs: parts.blobs.clone(),
             repositories: parts.repositories.clone(),
@@ -75,33 +72,14 @@ impl TestIntake {
     /// Reads what is unread, and then what each job that finishes leaves, for as long as the master runs.
     pub async fn keep(self) {
         loop {
-            let cursor = self.events.newest();
             match self.pass().await {
                 Ok(IntakeState::More) => {}
-                Ok(IntakeState::Done) => self.job_finished(cursor).await,
+                Ok(IntakeState::Done) => self.driver.tested().await,
                 Ok(IntakeState::Blocked) => tokio::time::sleep(LATER).await,
                 Err(error) => {
                     tracing::warn!("the history of tests waits: {error}");
                     tokio::time::sleep(LATER).await;
                 }
-            }
-        }
-    }
-
-    /// Resolves when a job finished after this cursor.
-    async fn job_finished(&self, mut cursor: schema::values::Cursor) {
-        const EVENTS: usize = 256;
-        loop {
-            match self.events.next(cursor, EVENTS).await {
-                Ok(batch) => {
-                    let has_finished =
-                        batch.events().iter().any(|event| matches!(event.fact, Fact::JobFinished { .. }));
-                    if has_finished || batch.events().is_empty() {
-                        return;
-                    }
-                    cursor = self.events.end(&batch);
-                }
-                Err(_) => return tokio::time::sleep(LATER).await,
             }
         }
     }

@@ -350,7 +350,7 @@ impl Player {
                     let _ = writeln!(self.out, "  the lease of {} is over: {reason}", self.jobs[&token].0);
                 }
                 Effect::EndSession { .. } => self.out.push_str("  its older session ends\n"),
-                Effect::Revoke { .. } | Effect::Finished { .. } => {}
+                Effect::Revoke { .. } | Effect::Finished { .. } | Effect::Tested => {}
             }
         }
         self.world.it.check();

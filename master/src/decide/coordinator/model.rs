@@ -28,6 +28,8 @@ pub enum Effect {
     EndSession { session: SessionId },
     /// Wake who waits for its outcome.
     Finished { build: BuildId },
+    /// A job whose steps may report tests finished: wake who reads their lists.
+    Tested,
 }
 
 /// What must happen outside, in this order.

@@ -40,7 +40,7 @@ impl EffectPerformer {
 
 fn perform(it: &Rc<EffectPerformer>, effect: Effect) {
     match effect {
-        Effect::Record(_) | Effect::Offer { .. } | Effect::Finished { .. } => {
+        Effect::Record(_) | Effect::Offer { .. } | Effect::Finished { .. } | Effect::Tested => {
             unreachable!("the driver performs these itself")
         }
         Effect::Plan { build } => {

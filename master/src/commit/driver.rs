@@ -30,7 +30,7 @@ use tokio::time::Instant;
 /// costs little.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 /// The most records for which a batch reserves room in advance. More are rare, and such a batch may grow.
-const ROOM_MAX: usize = 64;
+const ROOM_MAX: usize = 256;
 
 /// Attempts under way from which the master counts as busy, if jobs are queued as well. Then throughput matters more than the
 /// latency of one answer, and commits start at least [`COMMITS_APART`] apart.
@@ -71,6 +71,7 @@ pub struct Driver {
     retries: Cell<u64>,
     full: watch::Sender<bool>,
     filled: Notify,
+    tested: Notify,
     failed: watch::Sender<Option<String>>,
     outside: OnceCell<Outside>,
     meter: Meter,
@@ -97,6 +98,7 @@ impl Driver {
             retries: Cell::new(0),
             full: watch::Sender::new(false),
             filled: Notify::new(),
+            tested: Notify::new(),
             failed: watch::Sender::new(None),
             outside: OnceCell::new(),
             meter: Meter::default(),
@@ -275,6 +277,12 @@ impl Driver {
         self.done(recorded).is_some()
     }
 
+    /// Resolves when a job finished that may have lists of tests, also where it did so since this was asked last. Who reads them is
+    /// one task.
+    pub async fn tested(&self) {
+        self.tested.notified().await;
+    }
+
     pub fn is_full(&self) -> bool {
         *self.full.borrow()
     }
@@ -363,7 +371,10 @@ impl Driver {
             return None;
         }
         // the next one will be about as large
-        self.open.borrow_mut().records.reserve(batch.records.len().min(ROOM_MAX));
+        let mut open = self.open.borrow_mut();
+        open.records.reserve(batch.records.len().min(ROOM_MAX));
+        open.effects.reserve(batch.effects.len().min(ROOM_MAX));
+        drop(open);
         let number = self.open_number.get();
         self.open_number.set(number + 1);
         Some((number, batch))
@@ -419,6 +430,7 @@ impl Driver {
                     let _ = sender.send(());
                 }
             }
+            Effect::Tested => self.tested.notify_one(),
             effect => (self.outside.get().expect("a driver performs after its start"))(effect),
         }
     }

@@ -32,17 +32,30 @@ pub struct Feed {
 /// The newest events, in order and without a gap: at most [`RING`] of them, and at most [`RING_BYTES`] or a single one.
 #[derive(Default)]
 struct EventRing {
-    events: VecDeque<Rc<Event>>,
+    events: VecDeque<SizedEvent>,
     bytes: usize,
+}
+
+/// An event, and its size as it travels.
+#[derive(Clone, Debug)]
+struct SizedEvent {
+    event: Rc<Event>,
+    bytes: usize,
+}
+
+impl SizedEvent {
+    fn new(event: Event) -> SizedEvent {
+        SizedEvent { bytes: limits::event_bytes(&event), event: Rc::new(event) }
+    }
 }
 
 impl EventRing {
     fn push(&mut self, event: Event) {
-        self.bytes += limits::event_bytes(&event);
-        self.events.push_back(Rc::new(event));
+        let event = SizedEvent::new(event);
+        self.bytes += event.bytes;
+        self.events.push_back(event);
         while self.events.len() > RING || (self.bytes > RING_BYTES && self.events.len() > 1) {
-            let oldest = self.events.pop_front();
-            self.bytes -= oldest.map_or(0, |event| limits::event_bytes(&event));
+            self.bytes -= self.events.pop_front().map_or(0, |oldest| oldest.bytes);
         }
     }
 }
@@ -132,17 +145,18 @@ impl Feed {
     /// None: the ring does not reach back so far.
     fn recent_after(&self, after: u64, limit: usize) -> Option<Vec<Rc<Event>>> {
         let recent = &self.recent.borrow().events;
-        let first = recent.front()?.sequence;
+        let first = recent.front()?.event.sequence;
         let skip = usize::try_from((after + 1).checked_sub(first)?).ok()?;
         let end = recent.len().min(skip.saturating_add(limit));
         let mut left = BATCH_BYTES;
-        let fits = |event: &&Rc<Event>| {
+        let fits = |event: &&SizedEvent| {
             // the first one always goes, however large it is
-            let goes = left == BATCH_BYTES || limits::event_bytes(event) <= left;
-            left = left.saturating_sub(limits::event_bytes(event));
+            let goes = left == BATCH_BYTES || event.bytes <= left;
+            left = left.saturating_sub(event.bytes);
             goes
         };
-        Some(recent.range(skip.min(end)..end).take_while(fits).cloned().collect())
+        let fitting = recent.range(skip.min(end)..end).take_while(fits);
+        Some(fitting.map(|sized| sized.event.clone()).collect())
     }
 
     /// Reads history. What is committed but not published yet is left for later: a cursor never runs ahead of `last`.

@@ -39,7 +39,8 @@ pub struct Counted {
 #[derive(Debug)]
 pub struct Meter {
     counted: RefCell<Counted>,
-    open: RefCell<BTreeMap<(String, u32), OpenBuild>>,
+    /// The open builds of each project, by their numbers.
+    open: RefCell<BTreeMap<String, BTreeMap<u32, OpenBuild>>>,
 }
 
 #[derive(Debug)]
@@ -111,8 +112,7 @@ impl Meter {
             }
             Fact::BuildFinished { outcome } => {
                 *counted.builds.entry((event.project.clone(), *outcome)).or_default() += 1;
-                let open = self.open.borrow_mut().remove(&(event.project.clone(), event.build));
-                observe(&counted.build_seconds, open.map(|open| open.created), event.time);
+                observe(&counted.build_seconds, self.end(event).map(|open| open.created), event.time);
             }
             Fact::AttemptLost { .. } => counted.attempts_lost += 1,
             Fact::WorkerLost { .. } => counted.workers_lost += 1,
@@ -123,13 +123,27 @@ impl Meter {
 
     fn begin(&self, event: &Event) {
         let open = OpenBuild { created: event.time, jobs: BTreeMap::new() };
-        self.open.borrow_mut().insert((event.project.clone(), event.build), open);
+        self.open.borrow_mut().entry(event.project.clone()).or_default().insert(event.build, open);
+    }
+
+    fn end(&self, event: &Event) -> Option<OpenBuild> {
+        let mut open = self.open.borrow_mut();
+        let of_project = open.get_mut(&event.project)?;
+        let ended = of_project.remove(&event.build);
+        // a project that was taken out of the master file leaves nothing
+        if of_project.is_empty() {
+            open.remove(&event.project);
+        }
+        ended
     }
 
     fn on_job<T>(&self, event: &Event, job: &str, change: impl FnOnce(&mut OpenJob) -> T) -> Option<T> {
         let mut open = self.open.borrow_mut();
-        let build = open.get_mut(&(event.project.clone(), event.build))?;
-        Some(change(build.jobs.entry(job.to_owned()).or_default()))
+        let build = open.get_mut(&event.project)?.get_mut(&event.build)?;
+        if !build.jobs.contains_key(job) {
+            build.jobs.insert(job.to_owned(), OpenJob::default());
+        }
+        build.jobs.get_mut(job).map(change)
     }
 }
 

@@ -60,7 +60,8 @@ const ORIGIN: usize = 5 * WORD;
 
 /// The size of an event as it travels.
 pub fn event_bytes(event: &Event) -> usize {
-    let fields: usize = event.fact.fields().into_iter().map(field_bytes).sum();
+    let mut fields = 0;
+    event.fact.each_field(|field| fields += field_bytes(field));
     EVENT + ORIGIN + text_bytes(&event.project) + text_bytes(event.fact.kind()) + fields
 }
 

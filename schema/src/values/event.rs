@@ -39,7 +39,7 @@ pub struct Event {
 /// ```text
 /// enum Fact { #[serde(rename = "alarm")] Alarm { text: String }, … }
 /// fn kind(&self)   { match self { Fact::Alarm { .. } => "alarm", … } }
-/// fn fields(&self) { match self { Fact::Alarm { text } => vec![text.into()], … } }
+/// fn each_field(&self, mut see: …) { match self { Fact::Alarm { text } => { see(text.into()); }, … } }
 /// ```
 macro_rules! facts {
     ($($(#[$about:meta])* $kind:literal => $name:ident { $($(#[$of:meta])* $field:ident: $type:ty),* $(,)? },)+) => {
@@ -69,11 +69,13 @@ macro_rules! facts {
                 }
             }
 
-            /// The fields of the fact, by which its size is known.
-            pub fn fields(&self) -> Vec<FactField<'_>> {
+            /// Shows the fields of the fact, by which its size is known.
+            pub fn each_field<'a>(&'a self, mut see: impl FnMut(FactField<'a>)) {
                 match self {
-                    $(Fact::$name { $($field),* } => vec![$($field.into()),*],)+
-                    Fact::Unknown { .. } => Vec::new(),
+                    $(Fact::$name { $($field),* } => {
+                        $(see($field.into());)*
+                    })+
+                    Fact::Unknown { .. } => {}
                 }
             }
         }

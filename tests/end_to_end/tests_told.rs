@@ -7,9 +7,10 @@ use client::{TestQuery, TestsPage};
 use master::program::test_intake::{IntakeState, TestIntake};
 use reports::{TestId, TestList, TestOutcome, TestResult};
 use schema::values::{Outcome, TestsReported};
+use std::path::Path;
 use support::guild::{House, run, until};
 use support::http::get;
-use support::tested::{end, store, work};
+use support::tested::{end, reported, store, work};
 
 const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\n";
 
@@ -154,6 +155,53 @@ fn a_list_that_cannot_be_read_is_left_out() {
         until_read(&house, 2).await;
         let intake = TestIntake::new(&house.parts);
         assert_eq!(intake.pass().await.unwrap(), IntakeState::Done, "both jobs are read");
+        assert_eq!(told(&tests(&house, "").await.tests), [("a.B › works".to_owned(), "passing", 0, 0)]);
+    });
+}
+
+/// How the file of a stored list is gone: it was deleted, cut, or cannot be opened for now.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Deleted,
+    Cut,
+    Looping,
+}
+
+/// Spoils the file of bytes that are stored.
+fn spoil(state: &Path, bytes: &[u8], fault: Fault) {
+    let name = blake3::hash(bytes).to_hex().to_string();
+    let file = state.join("blobs/sealed").join(&name[..2]).join(&name);
+    assert!(file.is_file(), "{}", file.display());
+    std::fs::remove_file(&file).unwrap();
+    match fault {
+        Fault::Deleted => {}
+        Fault::Cut => std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap(),
+        // too many links is no error of the file itself: it is tried again
+        Fault::Looping => std::os::unix::fs::symlink(&file, &file).unwrap(),
+    }
+}
+
+#[test]
+fn a_list_whose_bytes_are_gone_holds_up_no_other() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        for (number, fault) in (1..).zip([Fault::Deleted, Fault::Cut, Fault::Looping]) {
+            if number > 1 {
+                house.guild.run("demo", "main", "").await.unwrap();
+            }
+            let (_, lease) = worker.take().await;
+            lease.accept_request().send().promise.await.unwrap();
+            let lost = list(&[("lost", true), (&format!("{fault:?}"), true)]);
+            let bytes = reports::encode(&lost).unwrap();
+            store(&lease, &bytes).await;
+            spoil(&house.state(), &bytes, fault);
+            end(&lease, reported(&lost)).await;
+            assert_eq!(house.guild.outcome("demo", number).await.unwrap(), Outcome::Succeeded);
+        }
+        house.guild.run("demo", "main", "").await.unwrap();
+        work(&worker, &list(&[("works", true)])).await;
+        until_read(&house, 4).await;
         assert_eq!(told(&tests(&house, "").await.tests), [("a.B › works".to_owned(), "passing", 0, 0)]);
     });
 }

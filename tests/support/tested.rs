@@ -12,21 +12,30 @@ pub async fn work(worker: &Played, list: &TestList) {
     lease.accept_request().send().promise.await.unwrap();
     let bytes = reports::encode(list).unwrap();
     store(&lease, &bytes).await;
+    end(&lease, reported(list)).await;
+}
+
+/// What is told of a list that was stored.
+pub fn reported(list: &TestList) -> TestsReported {
     let failing = list.results.iter().filter(|result| result.outcome == TestOutcome::Failed);
-    let tests = TestsReported {
-        list: blake3::hash(&bytes).as_bytes().to_vec(),
+    TestsReported {
+        list: blake3::hash(&reports::encode(list).unwrap()).as_bytes().to_vec(),
         counts: list.counts(),
         duration_us: 4_000,
         failing: failing.map(|result| result.id.to_string()).take(TestsReported::FAILING_MAX).collect(),
         trouble: list.trouble.clone(),
-    };
-    end(&lease, tests).await;
+    }
 }
 
 /// The list as a blob of the attempt.
 pub async fn store(lease: &lease::Client, bytes: &[u8]) {
+    store_as(lease, "tests", bytes).await;
+}
+
+/// The list of one of several steps.
+pub async fn store_as(lease: &lease::Client, name: &str, bytes: &[u8]) {
     let mut request = lease.artifact_request();
-    request.get().set_path("tests");
+    request.get().set_path(name);
     let sink = request.send().pipeline.get_sink();
     for (part, chunk) in (0..).zip(bytes.chunks(100_000)) {
         let mut request = sink.write_request();
@@ -42,15 +51,21 @@ pub async fn store(lease: &lease::Client, bytes: &[u8]) {
 
 /// One step with these tests ends, and the attempt with it.
 pub async fn end(lease: &lease::Client, tests: TestsReported) {
-    let outcome = if tests.counts.bad() > 0 { Outcome::Failed } else { Outcome::Succeeded };
-    let exit = Exit::Code(i32::from(outcome == Outcome::Failed));
-    let log_hash = blake3::hash(b"").as_bytes().to_vec();
-    let end = StepEnd { outcome, exit, time: Time(2), log_size: 0, log_hash, tests: Some(tests) };
-    let said = [
-        Progress::Started { step: 0, time: Time(1) },
-        Progress::Finished { step: 0, end },
-        Progress::Ended { outcome, reason: String::new() },
-    ];
+    end_steps(lease, vec![tests]).await;
+}
+
+/// Steps with these tests end one after the other, and then the attempt. Steps of its plan that come after them were skipped.
+pub async fn end_steps(lease: &lease::Client, steps: Vec<TestsReported>) {
+    let (mut said, mut worst) = (Vec::new(), Outcome::Succeeded);
+    for (step, tests) in (0..).zip(steps) {
+        let outcome = if tests.counts.bad() > 0 { Outcome::Failed } else { Outcome::Succeeded };
+        let exit = Exit::Code(i32::from(outcome == Outcome::Failed));
+        let log_hash = blake3::hash(b"").as_bytes().to_vec();
+        let end = StepEnd { outcome, exit, time: Time(2), log_size: 0, log_hash, tests: Some(tests) };
+        said.extend([Progress::Started { step, time: Time(1) }, Progress::Finished { step, end }]);
+        worst = worst.max(outcome);
+    }
+    said.push(Progress::Ended { outcome: worst, reason: String::new() });
     let mut request = lease.report_request();
     wire::write_progress(request.get().init_progress(wire::length(said.len())), &said);
     let answer = request.send().promise.await.unwrap();

@@ -2,31 +2,29 @@
 //! the history means is decided in [`test_history`](crate::decide::test_history), and written by the store.
 //!
 //! Nothing waits for it. Each transaction is short, so that the commits of builds go between. A job stays unread until the transaction
-//! that writes its run. So a crash costs what was read of one list, and the next start reads that list again.
+//! that writes its run. So a crash costs what was read of one list, and the next start reads that list again. A job whose lists cannot
+//! be read is passed over, so that it holds up no other.
 
 mod folded;
+mod job_lists;
 
 use crate::commit::driver::Driver;
 use crate::decide::coordinator::lane;
-use crate::decide::coordinator::record::{BuildId, JobKey};
+use crate::decide::coordinator::record::JobKey;
 use crate::decide::test_history::fails_together;
 use crate::intake::sources::Repositories;
 use crate::keep::blobs::Blobs;
 use crate::keep::store::{Reading, StoreError, TestIdentity, TestName, TestPiece, TestRunRow, UnreadJob, UnreadTests};
 use crate::keep::turns::{Own, Principal};
 use crate::program::wiring::MasterParts;
-use folded::{FoldedTests, fold};
-use reports::TestList;
-use schema::values::TestsReported;
+use folded::FoldedTests;
+use job_lists::{JobLists, apart};
 use std::collections::BTreeMap;
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// New tests of one transaction. It takes a few milliseconds.
 const NAMES: usize = 1_000;
-/// The most bytes of a list as it is stored: a list of the most results has fewer.
-const STORED_MAX: u64 = 64 << 20;
 /// Until what could not be done now is tried again, as on a full disk.
 const LATER: Duration = Duration::from_secs(10);
 
@@ -47,15 +45,6 @@ pub enum IntakeState {
     More,
     /// The disk is full: the same again later.
     Blocked,
-}
-
-/// Why a list could not be read now.
-#[derive(Debug, thiserror::Error)]
-pub enum IntakeError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("failed to read a list of tests: {0}")]
-    Blob(#[from] io::Error),
 }
 
 impl TestIntake {
@@ -84,21 +73,18 @@ impl TestIntake {
         }
     }
 
-    /// Reads the lists of one job.
-    pub async fn pass(&self) -> Result<IntakeState, IntakeError> {
+    /// Reads the lists of one job. An error is one of the store, which may be well again later.
+    pub async fn pass(&self) -> Result<IntakeState, StoreError> {
         let Some(UnreadTests { key, found }) = self.readers.unread_tests().await? else { return Ok(IntakeState::Done) };
-        let lists = match found.as_ref().filter(|job| counts(job)) {
-            Some(job) => self.lists(job).await?,
-            None => Vec::new(),
-        };
-        let (Some(job), false) = (found, lists.is_empty()) else {
-            return Ok(self.record(TestPiece::Nothing(key)).await);
-        };
-        let folded = tokio::task::spawn_blocking(move || fold(lists)).await.map_err(io::Error::other)?;
-        self.take(key, job, folded).await
+        let Some(job) = found.filter(counts) else { return Ok(self.record(TestPiece::Nothing(key)).await) };
+        let lists = JobLists { readers: &self.readers, blobs: &self.blobs };
+        match lists.read(&job).await? {
+            Some(folded) => self.take(key, job, folded).await,
+            None => Ok(self.record(TestPiece::Nothing(key)).await),
+        }
     }
 
-    async fn take(&self, key: JobKey, job: UnreadJob, folded: FoldedTests) -> Result<IntakeState, IntakeError> {
+    async fn take(&self, key: JobKey, job: UnreadJob, folded: FoldedTests) -> Result<IntakeState, StoreError> {
         let mut numbers = self.readers.test_numbers(&job.lane.project).await?;
         let new = folded.unknown(&numbers);
         if !new.is_empty() {
@@ -108,8 +94,14 @@ impl TestIntake {
             numbers = self.readers.test_numbers(&job.lane.project).await?;
         }
         let tree = self.tree(&job).await;
-        let row = tokio::task::spawn_blocking(move || run_of(key, job, tree, &folded, &numbers)).await;
-        Ok(self.record(TestPiece::Run(Box::new(row.map_err(io::Error::other)?))).await)
+        let piece = match apart(move || run_of(key, job, tree, &folded, &numbers)).await {
+            Ok(row) => TestPiece::Run(Box::new(row)),
+            Err(why) => {
+                tracing::warn!(build = key.build.0, job = key.index, "the tests of a job are left out: {why}");
+                TestPiece::Nothing(key)
+            }
+        };
+        Ok(self.record(piece).await)
     }
 
     /// Gives numbers to new tests, some in each transaction.
@@ -136,34 +128,6 @@ impl TestIntake {
             None => None,
         };
         tree.unwrap_or_else(|| job.revision.clone())
-    }
-
-    /// The lists of the steps of the job's last attempt. One that is lost or not understood is left out: it says nothing.
-    async fn lists(&self, job: &UnreadJob) -> Result<Vec<TestList>, IntakeError> {
-        let mut lists = Vec::new();
-        for step in self.readers.steps(job.row.key, job.row.attempt).await? {
-            let Some(tests) = step.tests.filter(|tests| !tests.list.is_empty()) else { continue };
-            match self.list(job.row.key.build, &tests).await? {
-                Ok(list) => lists.push(list),
-                Err(why) => {
-                    tracing::warn!(job = %job.row.name, project = %job.lane.project, "a list of tests is left out: {why}");
-                }
-            }
-        }
-        Ok(lists)
-    }
-
-    async fn list(&self, build: BuildId, tests: &TestsReported) -> Result<Result<TestList, String>, IntakeError> {
-        let Ok(hash) = <[u8; 32]>::try_from(tests.list.as_slice()) else {
-            return Ok(Err("its hash has another length".to_owned()));
-        };
-        let seal = self.readers.blob_of(build, hash).await?;
-        let Some(seal) = seal.filter(|seal| seal.size <= STORED_MAX) else {
-            return Ok(Err("its attempt stored no such bytes, or too many".to_owned()));
-        };
-        let bytes = self.blobs.whole(seal).await?;
-        let decoded = tokio::task::spawn_blocking(move || reports::decode(&bytes)).await.map_err(io::Error::other)?;
-        Ok(decoded.map_err(|error| error.to_string()))
     }
 }
 

@@ -4,12 +4,19 @@ use crate::decide::test_history::{Verdict, duration_code};
 use crate::keep::store::{TestIdentity, TestName};
 use reports::{TestId, TestList, TestOutcome};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// The most bytes that the tests of one job take in memory. A job of as many tests as a project may have takes fewer, if their names
+/// have no more than 300 characters.
+pub(super) const FOLDED_MAX: usize = 256 << 20;
 
 /// All tests that a job ran.
 #[derive(Debug, Default)]
 pub(super) struct FoldedTests {
-    /// Whether every list was whole.
+    /// Whether each list was read, was whole and had room: otherwise a test that is missing here is not gone.
     pub(super) is_whole: bool,
+    /// What the tests take in memory.
+    bytes: usize,
     tests: BTreeMap<TestIdentity, FoldedTest>,
 }
 
@@ -21,20 +28,18 @@ struct FoldedTest {
     duration_us: Option<u64>,
 }
 
-/// A test that several steps ran has the worst of its verdicts, and the sum of its durations.
-pub(super) fn fold(lists: Vec<TestList>) -> FoldedTests {
-    let mut folded = FoldedTests { is_whole: lists.iter().all(|list| list.trouble.is_empty()), tests: BTreeMap::new() };
-    for list in lists {
-        let mut results = list.results.into_iter().peekable();
-        let mut failed_before = false;
-        while let Some(result) = results.next() {
-            let is_tried_again =
-                results.peek().is_some_and(|next| next.id == result.id && next.attempt > result.attempt);
-            let verdict = verdict(result.outcome, failed_before);
-            failed_before = is_tried_again && (failed_before || verdict.is_bad());
-            if !is_tried_again {
-                folded.add(FoldedTest { id: result.id, file: result.file, verdict, duration_us: result.duration_us });
-            }
+/// The tests of one list, as far as they take at most so many bytes.
+pub(super) fn fold(list: TestList, most: usize) -> FoldedTests {
+    let mut folded = FoldedTests { is_whole: list.trouble.is_empty(), ..FoldedTests::default() };
+    let mut results = list.results.into_iter().peekable();
+    let mut failed_before = false;
+    while let Some(result) = results.next() {
+        let is_tried_again = results.peek().is_some_and(|next| next.id == result.id && next.attempt > result.attempt);
+        let verdict = verdict(result.outcome, failed_before);
+        failed_before = is_tried_again && (failed_before || verdict.is_bad());
+        if !is_tried_again {
+            let test = FoldedTest { id: result.id, file: result.file, verdict, duration_us: result.duration_us };
+            folded.add(identity(&test.id), test, most);
         }
     }
     folded
@@ -50,11 +55,33 @@ fn verdict(outcome: TestOutcome, failed_before: bool) -> Verdict {
     }
 }
 
+impl FoldedTest {
+    fn size(&self) -> usize {
+        let TestId { suite, name, parameters } = &self.id;
+        size_of::<(TestIdentity, FoldedTest)>() + suite.len() + name.len() + parameters.len() + self.file.len()
+    }
+}
+
 impl FoldedTests {
-    fn add(&mut self, test: FoldedTest) {
-        match self.tests.entry(identity(&test.id)) {
-            std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(test)),
-            std::collections::btree_map::Entry::Occupied(mut taken) => {
+    /// This and the tests of another list, as far as they take at most so many bytes together.
+    pub(super) fn joined(mut self, other: FoldedTests, most: usize) -> FoldedTests {
+        self.is_whole &= other.is_whole;
+        for (identity, test) in other.tests {
+            self.add(identity, test, most);
+        }
+        self
+    }
+
+    /// A test that stands in several places has the worst of its verdicts, and the sum of its durations.
+    fn add(&mut self, identity: TestIdentity, test: FoldedTest, most: usize) {
+        let bytes = self.bytes + test.size();
+        match self.tests.entry(identity) {
+            Entry::Vacant(_) if bytes > most => self.is_whole = false,
+            Entry::Vacant(free) => {
+                free.insert(test);
+                self.bytes = bytes;
+            }
+            Entry::Occupied(mut taken) => {
                 let known = taken.get_mut();
                 known.verdict = known.verdict.max(test.verdict);
                 known.duration_us = match (known.duration_us, test.duration_us) {
@@ -138,17 +165,35 @@ mod tests {
         let first =
             list(&[("a", Failed, 1), ("a", Passed, 2), ("b", Failed, 1), ("b", Failed, 2), ("c", Passed, 1)], "");
         let second = list(&[("c", Failed, 1), ("d", Skipped, 1), ("e", Passed, 1), ("e", Failed, 1)], "");
-        let folded = fold(vec![first, second]);
+        let folded = fold(first, FOLDED_MAX).joined(fold(second, FOLDED_MAX), FOLDED_MAX);
         let verdicts = ["a", "b", "c", "d", "e"].map(|name| verdict_of(&folded, name));
         use Verdict::{Failed as Bad, Mixed, Skipped as Left};
         assert_eq!(verdicts, [Mixed, Bad, Bad, Left, Bad]);
         assert!(folded.is_whole);
-        assert!(!fold(vec![list(&[], "cut")]).is_whole);
+        let cut = fold(list(&[], "cut"), FOLDED_MAX);
+        assert!(!cut.is_whole && !folded.joined(cut, FOLDED_MAX).is_whole);
+    }
+
+    #[test]
+    fn many_lists_take_no_more_room_than_one() {
+        let names: Vec<String> = (0..50).map(|number| format!("test {number:020}")).collect();
+        let lists = names.chunks(10).map(|names| {
+            list(&names.iter().map(|name| (name.as_str(), TestOutcome::Passed, 1)).collect::<Vec<_>>(), "")
+        });
+        let one = fold(lists.clone().next().unwrap(), FOLDED_MAX);
+        let (most, count) = (2 * one.bytes, one.tests.len());
+        let all = lists.fold(one, |all, list| all.joined(fold(list, most), most));
+        assert_eq!((count, all.tests.len(), all.bytes, all.is_whole), (10, 20, most, false));
+        let again = list(&[(names[0].as_str(), TestOutcome::Failed, 1)], "");
+        let all = FoldedTests { is_whole: true, ..all }.joined(fold(again, most), most);
+        assert!(all.is_whole, "a test that is known needs no room");
+        assert_eq!(verdict_of(&all, &names[0]), Verdict::Failed);
+        assert!(!fold(list(&[("large", TestOutcome::Passed, 1)], ""), 10).is_whole);
     }
 
     #[test]
     fn columns_stand_at_the_numbers_of_the_tests() {
-        let folded = fold(vec![list(&[("a", TestOutcome::Failed, 1), ("b", TestOutcome::Skipped, 1)], "")]);
+        let folded = fold(list(&[("a", TestOutcome::Failed, 1), ("b", TestOutcome::Skipped, 1)], ""), FOLDED_MAX);
         let new = folded.unknown(&BTreeMap::new());
         assert_eq!(new.len(), 2);
         let number_of = |name: &str| new.iter().find(|it| it.name == name).unwrap().identity;

@@ -1,0 +1,134 @@
+//! Reads the lists of tests that the steps of one job stored. They are read one after the other, so that one of them is in memory
+//! at a time. A list that cannot be read is left out, and its reason is told, so it holds up no other list. Only the store can make
+//! its caller wait.
+
+use super::folded::{FOLDED_MAX, FoldedTests, fold};
+use crate::decide::coordinator::record::{BuildId, StepRow};
+use crate::keep::blobs::Blobs;
+use crate::keep::store::{Reading, StoreError, UnreadJob};
+use schema::values::TestsReported;
+use std::io;
+use std::time::Duration;
+
+/// The most bytes of a list as it is stored: a list of the most results has fewer.
+const STORED_MAX: u64 = 64 << 20;
+/// Until bytes that could not be read are read once more: what passes by itself, as too many open files, has mostly passed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Where the lists of jobs are read.
+pub(super) struct JobLists<'a> {
+    pub(super) readers: &'a Reading,
+    pub(super) blobs: &'a Blobs,
+}
+
+impl JobLists<'_> {
+    /// The lists of the steps of the job's last attempt as one. None: no list could be read.
+    pub(super) async fn read(&self, job: &UnreadJob) -> Result<Option<FoldedTests>, StoreError> {
+        let mut found: Option<FoldedTests> = None;
+        for step in self.readers.steps(job.row.key, job.row.attempt).await? {
+            let Some(tests) = &step.tests else { continue };
+            let list = match self.list(job.row.key.build, tests).await? {
+                Ok(list) => join(found.take(), list).await,
+                Err(why) => Err(why),
+            };
+            match list {
+                Ok(joined) => found = Some(joined),
+                Err(why) => tell(job, &step, &why),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn list(&self, build: BuildId, tests: &TestsReported) -> Result<Result<FoldedTests, String>, StoreError> {
+        if tests.list.is_empty() {
+            return Ok(Err(format!("its worker stored none: {}", tests.trouble)));
+        }
+        let Ok(hash) = <[u8; 32]>::try_from(tests.list.as_slice()) else {
+            return Ok(Err("its hash has another length".to_owned()));
+        };
+        let seal = self.readers.blob_of(build, hash).await?;
+        let Some(seal) = seal.filter(|seal| seal.size <= STORED_MAX) else {
+            return Ok(Err("its attempt stored no such bytes, or too many".to_owned()));
+        };
+        let bytes = match again_once(async || self.blobs.whole(seal).await).await {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(format!("its {} bytes cannot be read: {error}", seal.size))),
+        };
+        let decoded = apart(move || reports::decode(&bytes).map(|list| fold(list, FOLDED_MAX))).await;
+        Ok(decoded.and_then(|decoded| decoded.map_err(|error| error.to_string())))
+    }
+}
+
+/// A list that its worker did not store is nothing new: the step says so where people look.
+fn tell(job: &UnreadJob, step: &StepRow, why: &str) {
+    let (number, name, project) = (step.key.step.saturating_add(1), &job.row.name, &job.lane.project);
+    if step.tests.as_ref().is_some_and(|tests| tests.list.is_empty()) {
+        tracing::debug!(job = %name, %project, step = number, "a list of tests is left out: {why}");
+    } else {
+        tracing::warn!(job = %name, %project, step = number, "a list of tests is left out: {why}");
+    }
+}
+
+/// Adds a list to what was read before it.
+async fn join(before: Option<FoldedTests>, list: FoldedTests) -> Result<FoldedTests, String> {
+    match before {
+        Some(before) => apart(move || before.joined(list, FOLDED_MAX)).await,
+        None => Ok(list),
+    }
+}
+
+/// Reads something once more where the reason may pass by itself.
+async fn again_once<T>(read: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
+    match read().await {
+        Err(error) if may_pass(&error) => {
+            tokio::time::sleep(AGAIN).await;
+            read().await
+        }
+        answer => answer,
+    }
+}
+
+/// A file that is gone or damaged stays so.
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, UnexpectedEof};
+    let lasts = [NotFound, UnexpectedEof, InvalidData, PermissionDenied, IsADirectory, NotADirectory];
+    !lasts.contains(&error.kind())
+}
+
+/// Runs what takes long on a thread of its own. Where it panics, the answer is why: what it was about is left out.
+pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| format!("reading it failed, which is a bug: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// How often something is read that fails so often, and whether it came.
+    async fn reads(kind: io::ErrorKind, failures: u32) -> (u32, bool) {
+        let count = Cell::new(0);
+        let read = async || {
+            count.set(count.get() + 1);
+            if count.get() > failures { Ok(()) } else { Err(io::Error::from(kind)) }
+        };
+        let is_there = again_once(read).await.is_ok();
+        (count.get(), is_there)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_read_once_more_and_not_for_ever() {
+        use io::ErrorKind::{InvalidData, NotFound, Other, TimedOut};
+        assert_eq!(reads(Other, 0).await, (1, true));
+        assert_eq!(reads(Other, 1).await, (2, true));
+        assert_eq!(reads(TimedOut, 9).await, (2, false));
+        assert_eq!((reads(NotFound, 1).await, reads(InvalidData, 1).await), ((1, false), (1, false)));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_reason() {
+        assert_eq!(apart(|| 1).await, Ok(1));
+        let why = apart(|| panic!("at the disco")).await;
+        assert!(why.as_ref().is_err_and(|why: &String| why.contains("at the disco")), "{why:?}");
+    }
+}

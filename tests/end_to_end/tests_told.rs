@@ -8,9 +8,9 @@ use master::program::test_intake::{IntakeState, TestIntake};
 use reports::{TestId, TestList, TestOutcome, TestResult};
 use schema::values::{Outcome, TestsReported};
 use std::path::Path;
-use support::guild::{House, run, until};
+use support::guild::{House, Played, run, until};
 use support::http::get;
-use support::tested::{end, reported, store, work};
+use support::tested::{end, end_steps, reported, store, store_as, work};
 
 const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\n";
 
@@ -203,5 +203,59 @@ fn a_list_whose_bytes_are_gone_holds_up_no_other() {
         work(&worker, &list(&[("works", true)])).await;
         until_read(&house, 4).await;
         assert_eq!(told(&tests(&house, "").await.tests), [("a.B › works".to_owned(), "passing", 0, 0)]);
+    });
+}
+
+const TWO_STEPS: &str = "version = 1\n[job.t]\n[[job.t.step]]\nrun = \"true\"\ncontinue = true\njunit = \"a.xml\"\n\
+                         [[job.t.step]]\nrun = \"true\"\njunit = \"b.xml\"\n";
+
+/// The bytes that a step stored, and what is told of its tests. None: it was skipped.
+type SecondStep<'a> = Option<(&'a [u8], TestsReported)>;
+
+/// Does the next job of two steps: the first one with this list, and what the second one says, with these bytes stored.
+async fn work_twice(house: &House, worker: &Played, first: &TestList, second: SecondStep<'_>) {
+    let (_, lease) = worker.take().await;
+    lease.accept_request().send().promise.await.unwrap();
+    store_as(&lease, "0", &reports::encode(first).unwrap()).await;
+    let mut steps = vec![reported(first)];
+    if let Some((bytes, tests)) = second {
+        if !bytes.is_empty() {
+            store_as(&lease, "1", bytes).await;
+        }
+        steps.push(tests);
+    }
+    end_steps(&lease, steps).await;
+    house.guild.run("demo", "main", "").await.unwrap();
+}
+
+/// A test is gone where a run that is whole does not have it. One is not whole of which a step was skipped, or lost its list.
+#[test]
+fn tests_of_a_step_without_its_list_are_not_gone() {
+    run(async {
+        let house = House::open(TWO_STEPS).await;
+        let worker = house.worker("anvil").await;
+        let (all, second) = (list(&[("one", true), ("goes", true)]), list(&[("two", true)]));
+        let bytes = reports::encode(&second).unwrap();
+        work_twice(&house, &worker, &all, Some((&bytes, reported(&second)))).await;
+        let bad = list(&[("one", false)]);
+        let lost = TestsReported { trouble: "it was not stored".to_owned(), ..TestsReported::default() };
+        let strange = TestsReported { list: blake3::hash(b"no list").as_bytes().to_vec(), ..TestsReported::default() };
+        let left_out = ("still-failing", "passing", "passing");
+        let cases: [(SecondStep<'_>, _); 4] = [
+            (None, ("newly-failing", "passing", "passing")),
+            (Some((b"", lost)), left_out),
+            (Some((b"no list", strange)), left_out),
+            (Some((&bytes, reported(&second))), ("still-failing", "passing", "gone")),
+        ];
+        for (number, (second, expected)) in (2..).zip(cases) {
+            work_twice(&house, &worker, &bad, second).await;
+            until_read(&house, number).await;
+            let page = tests(&house, "").await;
+            let state = |name: &str| {
+                let found = page.tests.iter().find(|test| test.name == name);
+                found.map_or("", |test| test.state.as_str())
+            };
+            assert_eq!((state("one"), state("two"), state("goes")), expected, "build {number}");
+        }
     });
 }

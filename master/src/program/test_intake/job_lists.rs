@@ -6,7 +6,8 @@ use super::folded::{FOLDED_MAX, FoldedTests, fold};
 use crate::decide::coordinator::record::{BuildId, StepRow};
 use crate::keep::blobs::Blobs;
 use crate::keep::store::{Reading, StoreError, UnreadJob};
-use schema::values::TestsReported;
+use schema::values::{Plan, TestsReported};
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ pub(super) struct JobLists<'a> {
 impl JobLists<'_> {
     /// The lists of the steps of the job's last attempt as one. None: no list could be read.
     pub(super) async fn read(&self, job: &UnreadJob) -> Result<Option<FoldedTests>, StoreError> {
+        let mut unread = self.reporting_steps(job).await?;
         let mut found: Option<FoldedTests> = None;
+        let mut is_complete = true;
         for step in self.readers.steps(job.row.key, job.row.attempt).await? {
             let Some(tests) = &step.tests else { continue };
             let list = match self.list(job.row.key.build, tests).await? {
@@ -32,11 +35,30 @@ impl JobLists<'_> {
                 Err(why) => Err(why),
             };
             match list {
-                Ok(joined) => found = Some(joined),
-                Err(why) => tell(job, &step, &why),
+                Ok(joined) => {
+                    found = Some(joined);
+                    if let Some(unread) = &mut unread {
+                        unread.remove(&step.key.step);
+                    }
+                }
+                Err(why) => {
+                    is_complete = false;
+                    tell(job, &step, &why);
+                }
             }
         }
+        is_complete &= unread.is_some_and(|unread| unread.is_empty());
+        if let Some(found) = &mut found {
+            found.is_whole &= is_complete;
+        }
         Ok(found)
+    }
+
+    /// The steps of which the plan names reports. A step that was skipped has none of them, and then its tests are not gone. None:
+    /// the plan is not known.
+    async fn reporting_steps(&self, job: &UnreadJob) -> Result<Option<BTreeSet<u16>>, StoreError> {
+        let planned = self.readers.planned_build(&job.lane.project, job.order.1).await?;
+        Ok(planned.and_then(|planned| reporting_steps(&planned.plan.ok()??, &job.row.name)))
     }
 
     async fn list(&self, build: BuildId, tests: &TestsReported) -> Result<Result<FoldedTests, String>, StoreError> {
@@ -67,6 +89,12 @@ fn tell(job: &UnreadJob, step: &StepRow, why: &str) {
     } else {
         tracing::warn!(job = %name, %project, step = number, "a list of tests is left out: {why}");
     }
+}
+
+fn reporting_steps(plan: &Plan, job: &str) -> Option<BTreeSet<u16>> {
+    let job = plan.jobs.iter().find(|planned| planned.name == job)?;
+    let steps = (0..).zip(&job.steps).filter(|(_, step)| !step.reports.is_empty());
+    Some(steps.map(|(number, _)| number).collect())
 }
 
 /// Adds a list to what was read before it.
@@ -103,6 +131,7 @@ pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schema::values::{JobPlan, ReportPlan, StepPlan};
     use std::cell::Cell;
 
     /// How often something is read that fails so often, and whether it came.
@@ -130,5 +159,14 @@ mod tests {
         assert_eq!(apart(|| 1).await, Ok(1));
         let why = apart(|| panic!("at the disco")).await;
         assert!(why.as_ref().is_err_and(|why: &String| why.contains("at the disco")), "{why:?}");
+    }
+
+    #[test]
+    fn steps_with_reports_are_those_of_the_plan() {
+        let step = |reports: usize| StepPlan { reports: vec![ReportPlan::default(); reports], ..StepPlan::default() };
+        let job = JobPlan { name: "t".to_owned(), steps: [1, 0, 2].map(step).to_vec(), ..JobPlan::default() };
+        let plan = Plan { jobs: vec![JobPlan::default(), job], ..Plan::default() };
+        assert_eq!(reporting_steps(&plan, "t"), Some(BTreeSet::from([0, 2])));
+        assert_eq!(reporting_steps(&plan, "other"), None);
     }
 }

@@ -15,6 +15,16 @@ const STORED_MAX: u64 = 64 << 20;
 /// A failed test, and the number of its step.
 pub(super) type Failed = (u16, TestResult);
 
+/// A part of the failed tests of a job, and how many there are. It holds no more than it answers, however many lists there are.
+struct FailedPart {
+    /// How many tests stand before the part.
+    skip: usize,
+    /// The most tests that the part has.
+    most: usize,
+    tests: Vec<Failed>,
+    count: usize,
+}
+
 /// Those of a job from the `skip`-th on, and how many there are in all.
 pub(super) async fn of_job(
     access: &ViewerAccess,
@@ -23,12 +33,13 @@ pub(super) async fn of_job(
     skip: usize,
 ) -> capnp::Result<(Vec<Failed>, u32)> {
     let reading = access.history(holder);
-    let mut all = Vec::new();
+    let mut all = FailedPart::new(skip, FAILED_TESTS.most);
     for step in reading.steps(job.key, job.attempt).await.map_err(broken)? {
-        all.extend(of_step(access, holder, &reading, &step).await?);
+        if let Some(found) = of_step(access, holder, &reading, &step, all.rest()).await? {
+            all.add(found);
+        }
     }
-    let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-    Ok((all.into_iter().skip(skip).take(FAILED_TESTS.most).collect(), count))
+    Ok((all.tests, u32::try_from(all.count).unwrap_or(u32::MAX)))
 }
 
 /// None where the list is gone, or is no list.
@@ -37,28 +48,51 @@ async fn of_step(
     holder: &Holder,
     reading: &Reading,
     step: &StepRow,
-) -> capnp::Result<Vec<Failed>> {
+    part: FailedPart,
+) -> capnp::Result<Option<FailedPart>> {
     let list = step.tests.as_ref().filter(|tests| tests.counts.bad() > 0).map(|tests| tests.list.as_slice());
-    let Some(hash) = list.and_then(|list| <[u8; 32]>::try_from(list).ok()) else { return Ok(Vec::new()) };
+    let Some(hash) = list.and_then(|list| <[u8; 32]>::try_from(list).ok()) else { return Ok(None) };
     let seal = reading.blob_of(step.key.job.build, hash).await.map_err(broken)?;
-    let Some(seal) = seal.filter(|seal| seal.size <= STORED_MAX) else { return Ok(Vec::new()) };
+    let Some(seal) = seal.filter(|seal| seal.size <= STORED_MAX) else { return Ok(None) };
     let number = step.key.step.saturating_add(1);
-    let found = access.whole_blob(holder, seal, move |bytes| failed(&bytes, number)).await?;
-    Ok(found.unwrap_or_default())
+    access.whole_blob(holder, seal, move |bytes| failed(&bytes, number, part)).await
 }
 
 /// The last attempt of each test counts.
-fn failed(bytes: &[u8], step: u16) -> Vec<Failed> {
+fn failed(bytes: &[u8], step: u16, mut part: FailedPart) -> FailedPart {
     let results = reports::decode(bytes).map(|list| list.results).unwrap_or_default();
-    let mut kept: Vec<Failed> = Vec::new();
     let mut results = results.into_iter().peekable();
     while let Some(result) = results.next() {
         let is_tried_again = results.peek().is_some_and(|next| next.id == result.id && next.attempt > result.attempt);
         if !is_tried_again && matches!(result.outcome, TestOutcome::Failed | TestOutcome::Errored) {
-            kept.push((step, result));
+            part.take((step, result));
         }
     }
-    kept
+    part
+}
+
+impl FailedPart {
+    fn new(skip: usize, most: usize) -> FailedPart {
+        FailedPart { skip, most, tests: Vec::new(), count: 0 }
+    }
+
+    /// The part of the next list, behind what was found.
+    fn rest(&self) -> FailedPart {
+        FailedPart::new(self.skip.saturating_sub(self.count), self.most.saturating_sub(self.tests.len()))
+    }
+
+    /// Counts the next test, and keeps it if it belongs to the part.
+    fn take(&mut self, test: Failed) {
+        if self.count >= self.skip && self.tests.len() < self.most {
+            self.tests.push(test);
+        }
+        self.count += 1;
+    }
+
+    fn add(&mut self, next: FailedPart) {
+        self.tests.extend(next.tests);
+        self.count += next.count;
+    }
 }
 
 pub(super) fn write(mut list: struct_list::Builder<'_, failed_test::Owned>, tests: &[Failed]) {
@@ -77,5 +111,41 @@ pub(super) fn write(mut list: struct_list::Builder<'_, failed_test::Owned>, test
         to.set_duration(test.duration_us.unwrap_or(0));
         to.set_message(TEST_MESSAGE.cut(&test.message));
         to.set_output(TEST_OUTPUT.cut(&test.output));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reports::{TestId, TestList};
+
+    /// A list of so many failed tests, named by numbers from this one on, and one that passed when it was tried again.
+    fn list(from: usize, count: usize) -> Vec<u8> {
+        let result = |name: String, outcome, attempt| TestResult {
+            id: TestId { name, ..TestId::default() },
+            outcome,
+            attempt,
+            ..TestResult::default()
+        };
+        let again = [(TestOutcome::Failed, 1), (TestOutcome::Passed, 2)];
+        let again = again.map(|(outcome, attempt)| result("again".to_owned(), outcome, attempt));
+        let failed = (from..from + count).map(|number| result(number.to_string(), TestOutcome::Failed, 1));
+        reports::encode(&TestList { results: again.into_iter().chain(failed).collect(), trouble: String::new() })
+            .unwrap()
+    }
+
+    #[test]
+    fn all_are_counted_and_only_a_part_is_held() {
+        let lists = [list(0, 3), list(3, 4), list(7, 3)];
+        for (skip, expected) in [(0, "0 1 2 3"), (2, "2 3 4 5"), (3, "3 4 5 6"), (6, "6 7 8 9"), (9, "9"), (10, "")] {
+            let mut all = FailedPart::new(skip, 4);
+            for (step, bytes) in (1..).zip(&lists) {
+                let part = failed(bytes, step, all.rest());
+                assert!(part.tests.len() <= 4 - all.tests.len(), "no more is held than has room");
+                all.add(part);
+            }
+            let names: Vec<&str> = all.tests.iter().map(|(_, test)| test.id.name.as_str()).collect();
+            assert_eq!((names.join(" ").as_str(), all.count), (expected, 10), "from the {skip}-th on");
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Who may have broken a lane: of the commits between what was good and what is bad, those whose changes are in effect. Pure.
 //!
 //! The commits are what the bad commit has and no good commit has. They come by ancestry, so it does not matter in which order
-//! builds finish. Of these, a commit and the revert of it say nothing together, because the tree is as if neither had been.
+//! builds finish. Of these, a commit and the revert of it say nothing together, because the tree is as if neither had been. The
+//! revert of a merge takes back all that the merge brought.
 
-use crate::keep::mirror::Authored;
+use crate::keep::mirror::{Authored, Reversal};
 use std::collections::BTreeMap;
 
 /// A commit that may have broken a lane.
@@ -12,13 +13,18 @@ pub struct Suspect {
     pub commit: Authored,
     /// The commit with which it makes up nothing: its revert, or what it reverts. None: its changes are in effect.
     pub undone_with: Option<String>,
+    /// Whether it takes back more than is known, perhaps: not all that it says could be read, so it may have broken the lane.
+    pub is_uncertain: bool,
 }
 
 /// Marks what was undone. `commits`: each comes before those that it reverts, as git lists them.
 pub fn suspects(commits: Vec<Authored>) -> Vec<Suspect> {
     let undone = undone(&commits);
-    let marked =
-        commits.into_iter().map(|commit| Suspect { undone_with: undone.get(&commit.revision).cloned(), commit });
+    let marked = commits.into_iter().map(|commit| Suspect {
+        undone_with: undone.get(&commit.revision).cloned(),
+        is_uncertain: commit.may_revert_more && !commit.reverts.is_empty(),
+        commit,
+    });
     marked.collect()
 }
 
@@ -32,12 +38,14 @@ fn undone(commits: &[Authored]) -> BTreeMap<String, String> {
         }
         let older = &commits[at + 1..];
         let target = |id: &String| older.iter().find(|it| it.revision.starts_with(id.as_str()));
-        let targets: Vec<&Authored> = commit.reverts.iter().filter_map(target).collect();
+        let reverted: Vec<&String> = commit.reverts.iter().flat_map(Reversal::revisions).collect();
+        let targets: Vec<&Authored> = reverted.iter().copied().filter_map(target).collect();
         for target in &targets {
             undone.entry(target.revision.clone()).or_insert_with(|| commit.revision.clone());
         }
-        // one that also takes back what was there before stays in effect
-        if let Some(first) = targets.first().filter(|_| targets.len() == commit.reverts.len()) {
+        // one that also takes back what was there before stays in effect, and so does one that may do it
+        let is_all = targets.len() == reverted.len() && !commit.may_revert_more;
+        if let Some(first) = targets.first().filter(|_| is_all) {
             undone.insert(commit.revision.clone(), first.revision.clone());
         }
     }
@@ -51,7 +59,8 @@ mod tests {
 
     fn commit(number: usize, reverts: &[usize]) -> Authored {
         let id = |number: usize| format!("{number:040}");
-        let reverts = reverts.iter().map(|number| id(*number)).collect();
+        let reversal = |number: &usize| Reversal { revision: id(*number), ..Reversal::default() };
+        let reverts = reverts.iter().map(reversal).collect();
         Authored { revision: id(number), reverts, ..Authored::default() }
     }
 
@@ -77,6 +86,36 @@ mod tests {
         let found = suspects(vec![commit(3, &[2, 0]), commit(2, &[]), commit(1, &[])]);
         let undone: Vec<bool> = found.iter().map(|it| it.undone_with.is_some()).collect();
         assert_eq!(undone, [false, true, false]);
+    }
+
+    /// The commits of which each stands with its number and the numbers of what it reverts, and of which nothing is left.
+    fn undone_of(commits: Vec<Authored>) -> Vec<bool> {
+        suspects(commits).iter().map(|it| it.undone_with.is_some()).collect()
+    }
+
+    /// The merge 3 brought 2 and 1 to the line of 0, and the commit 4 takes it back.
+    fn reverted_merge(brought: &[usize]) -> Vec<Authored> {
+        let mut revert = commit(4, &[3]);
+        revert.reverts[0].brought = brought.iter().map(|number| format!("{number:040}")).collect();
+        vec![revert, commit(3, &[]), commit(2, &[]), commit(1, &[])]
+    }
+
+    #[test]
+    fn the_revert_of_a_merge_takes_back_what_the_merge_brought() {
+        assert_eq!(undone_of(reverted_merge(&[2, 1])), [true; 4]);
+        assert_eq!(undone_of(reverted_merge(&[2])), [true, true, true, false], "it was there before the merge");
+        assert_eq!(undone_of(reverted_merge(&[2, 1, 0])), [false, true, true, true], "it takes back what was good");
+        let again = [vec![commit(5, &[4])], reverted_merge(&[2, 1])].concat();
+        assert_eq!(undone_of(again), [true, true, false, false, false], "what was brought back is in effect");
+    }
+
+    #[test]
+    fn a_revert_of_which_only_a_part_is_known_is_a_suspect() {
+        let partly = |reverts: &[usize]| Authored { may_revert_more: true, ..commit(3, reverts) };
+        let found = suspects(vec![partly(&[2]), commit(2, &[]), commit(1, &[])]);
+        let found: Vec<_> = found.iter().map(|it| (it.undone_with.is_some(), it.is_uncertain)).collect();
+        assert_eq!(found, [(false, true), (true, false), (false, false)]);
+        assert!(!suspects(vec![partly(&[])])[0].is_uncertain, "a long message that reverts nothing");
     }
 
     /// By the definition: each commit switches its own change on, and a revert switches off that of another, which may itself be a

@@ -1,19 +1,23 @@
-//! What reporters ask of history: who made what lies between two commits.
+//! What reporters ask of history: who made what lies between two commits, and what of it was taken back.
 
 use schema::values::Time;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::Mirror;
-use super::change::{is_id, short, time_of};
+use super::change::{COMMIT_BYTES_MAX, is_id, short, time_of};
 use super::git::GitError;
+use super::reversal::{Reversal, named_by};
 
 /// The most commits of a range that are counted.
 const COUNTED_MAX: u32 = 100_000;
 
 /// A mail to more of a commit's authors helps nobody.
 const CO_AUTHORS_MAX: usize = 10;
-/// How `git revert` says what it takes back, with the id behind it.
-const REVERTS: &str = "This reverts commit ";
+/// The most merges of a range that were taken back and of which git is asked what they brought. Each is a run of git.
+const MERGES_MAX: usize = 16;
+/// The most commits that a merge is heard to have brought: a range has fewer, so a longer list would say no more.
+const MERGED_MAX: usize = 1_000;
 
 /// A commit with its author and its committer, as the `.mailmap` of the range's tip has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,10 +30,12 @@ pub struct Authored {
     pub subject: String,
     /// Whom its message names as co-authors, at most 10.
     pub co_authors: Vec<Person>,
-    /// The commits whose changes it takes back, as the message of `git revert` says it: whole ids, or their beginnings.
-    pub reverts: Vec<String>,
-    /// Whether it has several parents.
-    pub is_merge: bool,
+    /// The commits whose changes it takes back, as the message of `git revert` says it.
+    pub reverts: Vec<Reversal>,
+    /// Whether it may take back more than `reverts` has: its message is too long, or too many merges were taken back.
+    pub may_revert_more: bool,
+    /// The whole ids of its parents: a merge has several.
+    pub parents: Vec<String>,
 }
 
 /// A name and an address, apart.
@@ -71,7 +77,9 @@ impl Mirror {
             .args(options)
             .args([format, format!("--max-count={count}")]);
         let listed = run.args(["--end-of-options"]).args(&revisions).args(["--"]).bytes().await?;
-        let commits = read_people(&listed);
+        let mut commits = read_people(&listed);
+        self.read_cut_messages(&mut commits).await;
+        self.add_what_merges_brought(&mut commits).await;
         if without.is_empty() || commits.len() < limit as usize {
             return Ok(CommitRange { commits, left_out: 0 });
         }
@@ -79,6 +87,44 @@ impl Mirror {
         let counted = run.args(["--end-of-options"]).args(&revisions).args(["--"]).bytes().await?;
         let counted: u32 = String::from_utf8_lossy(&counted).trim().parse().unwrap_or(limit);
         Ok(CommitRange { commits, left_out: counted.saturating_sub(limit) })
+    }
+
+    /// Reads to its end what the messages that git cut take back. A commit that is too large, or cannot be read now, stays cut.
+    async fn read_cut_messages(&self, commits: &mut [Authored]) {
+        for commit in commits.iter_mut().filter(|commit| commit.may_revert_more) {
+            if let Ok(Some(raw)) = self.objects.contents(&commit.revision, "commit", COMMIT_BYTES_MAX).await {
+                let text = String::from_utf8_lossy(&raw);
+                commit.reverts = named_by(text.split_once("\n\n").map_or("", |(_, message)| message));
+                commit.may_revert_more = false;
+            }
+        }
+    }
+
+    /// The revert of a merge takes back what the merge brought: all that it has and that the parent which stays has not. Where git
+    /// is not asked or does not say, the revert may take back more than is known.
+    async fn add_what_merges_brought(&self, commits: &mut [Authored]) {
+        let merges = commits.iter().filter(|commit| commit.parents.len() > 1);
+        let merges: BTreeMap<String, Vec<String>> =
+            merges.map(|merge| (merge.revision.clone(), merge.parents.clone())).collect();
+        let mut asked = 0;
+        for commit in commits {
+            for reversal in &mut commit.reverts {
+                let Some((merge, kept)) = reversal.merge_among(&merges) else { continue };
+                asked += 1;
+                let brought = if asked > MERGES_MAX { None } else { self.merged(merge, kept).await.ok() };
+                commit.may_revert_more |= brought.is_none();
+                reversal.brought = brought.unwrap_or_default();
+            }
+        }
+    }
+
+    /// What a merge has besides itself and one of its parents does not have.
+    async fn merged(&self, merge: &str, kept: &str) -> Result<Vec<String>, GitError> {
+        let most = format!("--max-count={}", MERGED_MAX + 1);
+        let run = self.git.run("rev-list").args([most.as_str(), "--end-of-options", merge, &format!("^{kept}"), "--"]);
+        let listed = run.bytes().await?;
+        let ids = String::from_utf8_lossy(&listed);
+        Ok(ids.lines().filter(|id| *id != merge).map(str::to_owned).collect())
     }
 }
 
@@ -94,6 +140,8 @@ fn mailmap_of(tip: &str) -> Vec<(String, OsString)> {
 
 /// Of one commit in what `git log` lists.
 const FIELDS: usize = 10;
+/// What git fills a text up with that it did not cut.
+const FILLING: char = ' ';
 
 /// So many fields for each commit, as [`Mirror::range`] asks for them.
 pub(super) fn read_people(listed: &[u8]) -> Vec<Authored> {
@@ -105,13 +153,14 @@ fn authored(fields: &[std::borrow::Cow<'_, str>]) -> Authored {
     let person = |at: usize| Person { name: short(fields[at].trim_end()), email: short(fields[at + 1].trim_end()) };
     Authored {
         revision: fields[0].trim().to_owned(),
-        is_merge: fields[1].trim().contains(' '),
+        parents: fields[1].split_whitespace().map(str::to_owned).collect(),
         author: person(2),
         committer: person(4),
         time: time_of(&fields[6]),
         subject: short(fields[7].trim_end()),
         co_authors: fields[8].lines().filter_map(contact).take(CO_AUTHORS_MAX).collect(),
-        reverts: reverts(&fields[9]),
+        reverts: named_by(&fields[9]),
+        may_revert_more: !fields[9].ends_with(FILLING),
     }
 }
 
@@ -121,13 +170,3 @@ fn contact(text: &str) -> Option<Person> {
     let person = Person { name: short(name.trim()), email: short(address.trim()) };
     (!person.name.is_empty() && person.email.contains('@')).then_some(person)
 }
-
-/// A revert of several commits has a line for each.
-fn reverts(message: &str) -> Vec<String> {
-    let lines = message.lines().filter_map(|line| line.trim().strip_prefix(REVERTS));
-    let ids = lines.map(|rest| rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>());
-    ids.filter(|id| id.len() >= REVERTED_MIN).collect()
-}
-
-/// Digits of an id that git takes for enough by itself.
-const REVERTED_MIN: usize = 7;

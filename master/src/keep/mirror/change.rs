@@ -14,7 +14,7 @@ const PATHS_MAX: usize = PATHS.most;
 const DIFFERENCE_BYTES_MAX: usize = 1 << 20;
 const TEXT_CHARS_MAX: usize = 300;
 /// The largest commit, in bytes, that is not read by `git log`, which cuts what it says.
-const COMMIT_BYTES_MAX: usize = 1 << 20;
+pub(super) const COMMIT_BYTES_MAX: usize = 1 << 20;
 /// What `git log` is asked for of a commit: id, author, address, time of committing and subject, each ended by NUL. Texts are cut
 /// by git itself, above the 300 characters that are kept even where each is two columns wide, since each may have megabytes.
 /// (`trunc` also fills up with blanks.)

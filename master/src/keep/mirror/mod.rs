@@ -22,6 +22,7 @@ mod prepare;
 mod recent;
 mod refs;
 mod remote;
+mod reversal;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -39,6 +40,7 @@ pub use git::GitError;
 pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id};
 pub use remote::Remote;
+pub use reversal::Reversal;
 
 use gate::{Passage, RunKind};
 use git::Git;

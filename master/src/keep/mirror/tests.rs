@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{Fetched, GitGate, Mirror, Remote};
+use super::{Fetched, GitGate, Mirror, Remote, Reversal};
 
 /// A repository with a work tree, and a mirror of it.
 pub(crate) struct Scene {
@@ -453,12 +453,67 @@ async fn a_commit_names_its_co_authors_and_what_it_takes_back() {
     scene.git(&["commit", "-q", "--allow-empty", "-m", message]);
     let together = scene.git(&["rev-parse", "HEAD"]);
     scene.mirror.fetch().await.unwrap();
-    let found = scene.mirror.range(&together, &[first], 100).await.unwrap().commits;
+    let found = scene.mirror.range(&together, std::slice::from_ref(&first), 100).await.unwrap().commits;
     let names: Vec<&str> = found[0].co_authors.iter().map(|person| person.name.as_str()).collect();
     assert_eq!(names, ["Eve", "Bob B"]);
     assert_eq!(found.iter().map(|commit| &commit.revision).collect::<Vec<_>>(), [&together, &revert, &second]);
-    assert_eq!(found[1].reverts, [second]);
-    assert!(found[2].reverts.is_empty() && found.iter().all(|commit| !commit.is_merge));
+    assert_eq!(found[1].reverts, [Reversal { revision: second.clone(), ..Reversal::default() }]);
+    assert!(found[2].reverts.is_empty());
+    assert_eq!(found.iter().map(|commit| commit.parents.concat()).collect::<Vec<_>>(), [revert, second, first]);
+}
+
+/// A side of two commits is merged and taken back, and then a merge the other way round is.
+#[tokio::test]
+async fn the_revert_of_a_merge_names_what_the_merge_brought() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    scene.git(&["checkout", "-q", "-b", "side"]);
+    let (one, two) = (scene.commit("b", "1"), scene.commit("b", "2"));
+    scene.git(&["checkout", "-q", "main"]);
+    let main = scene.commit("a", "2");
+    let mut reverted = Vec::new();
+    for (branch, into) in [("theirs", "side"), ("ours", "main")] {
+        scene.git(&["checkout", "-q", "-b", branch, if into == "main" { "side" } else { "main" }]);
+        scene.git(&["merge", "-q", "--no-ff", "-m", "merge", into]);
+        let merge = scene.git(&["rev-parse", "HEAD"]);
+        scene.git(&["revert", "--no-edit", "-m", "1", &merge]);
+        reverted.push((merge, scene.git(&["rev-parse", "HEAD"])));
+    }
+    scene.mirror.fetch().await.unwrap();
+    let brought = async |at: usize, without: &String| {
+        let (merge, tip) = &reverted[at];
+        let found = scene.mirror.range(tip, std::slice::from_ref(without), 9).await.unwrap().commits;
+        let reversal = &found[0].reverts[0];
+        assert_eq!((&found[0].revision, &reversal.revision, found[0].may_revert_more), (tip, merge, false));
+        reversal.brought.clone()
+    };
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort();
+        ids
+    };
+    assert_eq!(sorted(brought(0, &main).await), sorted(vec![one.clone(), two.clone()]));
+    assert_eq!(sorted(brought(0, &first).await), sorted(vec![one, two]), "and not what was on the line itself");
+    assert_eq!(brought(1, &main).await, [main.as_str()], "it takes back the line that was good");
+}
+
+#[tokio::test]
+async fn a_message_that_reverts_many_commits_is_read_to_its_end() {
+    let scene = Scene::new();
+    let first = scene.commit("a", "1");
+    let ids: Vec<String> = (0..40).map(|at| format!("{at:040x}")).collect();
+    let lines: String = ids.iter().map(|id| format!("This reverts commit {id}.\n")).collect();
+    let message = scene.dir.path().join("message");
+    let mut found = Vec::new();
+    for tail in [String::new(), "x".repeat(2 << 20)] {
+        std::fs::write(&message, format!("many\n\n{lines}{tail}")).unwrap();
+        scene.git(&["commit", "-q", "--allow-empty", "-F", message.to_str().unwrap()]);
+        scene.mirror.fetch().await.unwrap();
+        let tip = scene.git(&["rev-parse", "HEAD"]);
+        found.push(scene.mirror.range(&tip, std::slice::from_ref(&first), 9).await.unwrap().commits.remove(0));
+    }
+    let named: Vec<&String> = found[0].reverts.iter().map(|it| &it.revision).collect();
+    assert_eq!((named, found[0].may_revert_more), (ids.iter().collect(), false));
+    assert!(!found[1].reverts.is_empty() && found[1].may_revert_more, "one of megabytes stays cut, and says so");
 }
 
 /// C48: who put a commit there is named too, and `.mailmap` moves old addresses.

@@ -171,7 +171,7 @@ fn from_build(build: &BuildRow, commit: &str) -> CommitRange {
     CommitRange { commits: vec![commit], left_out: 0 }
 }
 
-fn told(Suspect { commit, undone_with }: Suspect) -> NoticeCommit {
+fn told(Suspect { commit, undone_with, is_uncertain }: Suspect) -> NoticeCommit {
     let person = |it: Person| Author { name: it.name, email: it.email };
     NoticeCommit {
         commit: commit.revision,
@@ -181,6 +181,7 @@ fn told(Suspect { commit, undone_with }: Suspect) -> NoticeCommit {
         committer: person(commit.committer),
         co_authors: commit.co_authors.into_iter().map(person).collect(),
         undone_with,
+        may_undo_more: is_uncertain,
     }
 }
 

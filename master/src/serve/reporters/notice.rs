@@ -90,6 +90,8 @@ pub struct NoticeCommit {
     pub co_authors: Vec<Author>,
     /// The commit with which it makes up nothing: its revert, or what it reverts. Null: its changes are in effect.
     pub undone_with: Option<String>,
+    /// Whether it reverts others of these commits, and perhaps more, because not all that it reverts could be read.
+    pub may_undo_more: bool,
 }
 
 impl NoticeCommit {
@@ -97,6 +99,15 @@ impl NoticeCommit {
     fn makers(&self) -> String {
         let all = std::iter::once(&self.author).chain(&self.co_authors);
         all.map(|author| author.name.as_str()).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// What is known of whether its changes are in effect, in words behind its subject.
+    fn standing(&self) -> String {
+        match &self.undone_with {
+            Some(other) => format!("  (undone: see {})", ShortCommit::of(other)),
+            None if self.may_undo_more => "  (may revert more than could be read)".to_owned(),
+            None => String::new(),
+        }
     }
 }
 
@@ -245,9 +256,8 @@ impl Notice {
                 true => commit.makers(),
                 false => format!("{} (put there by {})", commit.makers(), commit.committer.name),
             };
-            let undone = commit.undone_with.as_ref().map(|other| format!("  (undone: see {})", ShortCommit::of(other)));
-            let subject = &commit.subject;
-            *text += &format!("  {}  {by}  {subject}{}\n", ShortCommit::of(&commit.commit), undone.unwrap_or_default());
+            let (subject, standing) = (&commit.subject, commit.standing());
+            *text += &format!("  {}  {by}  {subject}{standing}\n", ShortCommit::of(&commit.commit));
         }
         if self.commits_left_out > 0 {
             *text += &format!("  and {} more\n", self.commits_left_out);

@@ -22,6 +22,7 @@ fn notice(authors: Vec<Author>) -> Notice {
         committer: author.clone(),
         co_authors: Vec::new(),
         undone_with: None,
+        may_undo_more: false,
     };
     let job = job("test@linux", "assert 1 == 2\nfailed");
     Notice {
@@ -184,6 +185,15 @@ fn co_authors_are_named_and_who_took_back_a_change_is_not() {
     let undone = [commit("eve", Some("3f9c2ab")), commit("dan", Some("3f9c2ab"))];
     assert_eq!(names(&[undone[0].clone(), together, undone[1].clone()]), "ann bob");
     assert_eq!(names(&undone), "eve dan", "something broke it");
+}
+
+#[test]
+fn a_revert_that_was_not_read_to_its_end_says_so() {
+    let mut notice = notice(vec![author("ann", "ann@x.example")]);
+    assert!(!notice.text().contains("revert"), "{}", notice.text());
+    notice.commits[0].may_undo_more = true;
+    let said = "ann  Add zero-copy parse  (may revert more than could be read)\n";
+    assert!(notice.text().contains(said), "{}", notice.text());
 }
 
 #[test]

@@ -590,3 +590,35 @@ fn a_shell_reads_its_completions() {
         assert_eq!(place.run(&["completions", "tcsh"]).await.status.code(), Some(2));
     });
 }
+
+#[test]
+fn a_test_is_shown_by_a_name_that_means_no_other() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let test = |number: u32, name: &str| client::views::TestView {
+            number,
+            suite: "a.B".to_owned(),
+            name: name.to_owned(),
+            ..client::views::TestView::default()
+        };
+        let long = "x".repeat(700);
+        place.master.world.change(|facts| {
+            // the one of that name stands behind the first hundred of which it is a part
+            facts.tests = (1..=150).map(|number| test(number, &format!("reads {number}"))).collect();
+            facts.tests.extend([test(151, "reads"), test(152, &format!("{long}1")), test(153, &format!("{long}2"))]);
+        });
+        let show = async |name: &str| {
+            let output = place.run(&["test", "show", name, "--project", "r", "--json"]).await;
+            (output.status.code().unwrap(), stdout(&output), stderr(&output))
+        };
+        let (status, shown, said) = show("a.B › reads").await;
+        assert!(status == 0 && shown.contains("\"number\":151,"), "{shown}{said}");
+        assert_eq!(show("reads").await.0, 0, "its name is the whole text");
+        let (status, _, said) = show("read").await;
+        assert!(status == 2 && said.contains("151 tests have `read` in their names"), "{said}");
+        assert!(said.contains("  1  a.B › reads 1\n") && said.contains("  and 141 more: "), "{said}");
+        let (status, shown, said) = show(&format!("{long}2")).await;
+        assert!(status == 0 && shown.contains("\"number\":153,"), "{shown}{said}");
+        assert_eq!((show("nothing like it").await.0, show("7").await.0), (7, 0));
+    });
+}

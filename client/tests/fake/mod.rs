@@ -7,7 +7,7 @@ mod objects;
 
 use fake_master::{Core, Entrance};
 
-use client::views::{BuildView, JobView, ProjectView, QueueItem, StepView};
+use client::views::{BuildView, JobView, ProjectView, QueueItem, StepView, TestView};
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{Event, Fact, Finding, Outcome, State, Time};
 use std::cell::RefCell;
@@ -46,6 +46,8 @@ pub struct Facts {
     /// What the master says of itself; where there is something, its caller is an operator.
     pub findings: Vec<Finding>,
     pub logs: BTreeMap<(u32, String, u16), Log>,
+    /// The tests of each branch, of which one answer has at most 100.
+    pub tests: Vec<TestView>,
     /// Retention took all logs: before they are asked for, or after.
     pub removed: Option<Removed>,
     pub events: Vec<Event>,

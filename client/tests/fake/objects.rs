@@ -1,13 +1,13 @@
 //! The objects that the small master serves.
 
 use super::World;
-use client::views::{BuildView, JobView};
+use client::views::{BuildView, JobView, TestView};
 use schema::event_capnp::{event_source, observer, subscription};
 use schema::gateway_capnp::gateway;
 use schema::grant_capnp::{grant, operator};
-use schema::limits::{self, JOB, JOBS};
+use schema::limits::{self, JOB, JOBS, TEST_SEARCH, TESTS_TOLD};
 use schema::log_capnp::log_reader;
-use schema::perspective_capnp::{build, build_view, job_view, perspective, submitter, viewer};
+use schema::perspective_capnp::{build, build_view, job_view, perspective, submitter, test_view, viewer};
 use schema::values::{Cursor, Filter, GrantKind, Refusal, RefusalCode, Right, State, Time, What};
 use schema::wire::{
     kind_to_enum, length, outcome_to_wire, read_cursor, read_filter, state_to_wire, write_cursor, write_event,
@@ -255,6 +255,30 @@ impl viewer::Server for Served {
         Ok(())
     }
 
+    async fn tests(
+        self: Rc<Self>,
+        params: viewer::TestsParams,
+        mut results: viewer::TestsResults,
+    ) -> capnp::Result<()> {
+        let search = limits::text(params.get()?.get_search(), &TEST_SEARCH)?;
+        let facts = self.0.facts.borrow();
+        let found: Vec<&TestView> = facts.tests.iter().filter(|test| test.title().contains(&search)).collect();
+        let page: Vec<_> = found.iter().skip(params.get()?.get_skip() as usize).take(TESTS_TOLD.most).collect();
+        results.get().set_count(length(found.len()));
+        let mut list = results.get().init_tests(length(page.len()));
+        (0..).zip(page).for_each(|(index, test)| write_test(list.reborrow().get(index), test));
+        Ok(())
+    }
+
+    async fn test(self: Rc<Self>, params: viewer::TestParams, mut results: viewer::TestResults) -> capnp::Result<()> {
+        let number = params.get()?.get_number();
+        match self.0.facts.borrow().tests.iter().find(|test| test.number == number) {
+            Some(test) => write_test(results.get().init_test(), test),
+            None => write_refusal(results.get().init_refusal(), &refusal(RefusalCode::NotFound, "no such test")),
+        }
+        Ok(())
+    }
+
     async fn watch(
         self: Rc<Self>,
         params: viewer::WatchParams,
@@ -275,6 +299,15 @@ impl viewer::Server for Served {
         results.set_subscription(follow(&self.0, filter, cursor, observer));
         Ok(())
     }
+}
+
+fn write_test(mut to: test_view::Builder<'_>, test: &TestView) {
+    to.set_number(test.number);
+    to.set_suite(&test.suite);
+    to.set_name(&test.name);
+    to.set_parameters(&test.parameters);
+    to.set_job(&test.job);
+    to.set_state(&test.state);
 }
 
 impl event_source::Server for Served {

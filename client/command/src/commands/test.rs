@@ -5,14 +5,18 @@ use crate::printer::Printer;
 use clap::{Args, Subcommand};
 use client::views::{TestLane, TestPoint, TestView};
 use client::{Error, TestQuery};
+use schema::limits::TEST_SEARCH;
 use schema::values::{Selector, ShortRef, TimeSpan};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const COLUMNS: [&str; 6] = ["test", "job", "status", "since", "flaky", "duration"];
 const LANE_COLUMNS: [&str; 7] = ["ref", "job", "status", "since", "last_good", "flaky", "duration"];
 /// The newest results that a person sees of each lane: as many as fit beside its name.
 const STRIP: usize = 40;
+/// The tests that are named where a name means several: as many as can be looked through at once.
+const NAMED_MAX: usize = 10;
 
 #[derive(Subcommand)]
 pub(crate) enum Test {
@@ -59,7 +63,7 @@ pub(crate) struct Flaky {
 
 #[derive(Args)]
 pub(crate) struct TestShow {
-    /// The number of the test, or a part of its name
+    /// The number of the test, its whole name, or a part of the name of one test
     name: String,
     #[command(flatten)]
     place: Place,
@@ -157,28 +161,46 @@ impl TestShow {
         Ok(0)
     }
 
-    /// The only test with such a name, or the one whose whole name it is.
+    /// The only test with such a name among all of them.
     async fn found(&self, connected: &Connected, query: TestQuery) -> Result<u32, Error> {
-        let query = TestQuery { search: self.name.clone(), ..query };
-        let tests = connected.guild().await?.tests(&query).await?.tests;
-        let mut numbers: Vec<u32> = tests.iter().map(|test| test.number).collect();
-        numbers.dedup();
-        let exact = tests.iter().find(|test| test.title() == self.name || test.name == self.name);
-        match (exact, numbers.as_slice()) {
-            (Some(test), _) => Ok(test.number),
-            (None, [number]) => Ok(*number),
-            (None, []) => {
-                let text = format!("no test has `{}` in its name", self.name);
-                Err(Error::not_found(text).help("`guild test list` shows them"))
-            }
-            (None, _) => {
-                let names: Vec<String> =
-                    tests.iter().take(5).map(|test| format!("  {}  {}", test.number, test.title())).collect();
-                let text = format!("several tests have `{}` in their names: give a number", self.name);
-                Err(Error::usage(text).help(names.join("\n")))
-            }
-        }
+        // a longer text is refused, and its beginning finds the same test
+        let search = self.name[..self.name.floor_char_boundary(TEST_SEARCH.most)].to_owned();
+        let query = TestQuery { search, ..query };
+        let (tests, _) = up_to(connected, query, u32::MAX).await?;
+        chosen(&self.name, &tests)
     }
+}
+
+/// The number of the test that a name means. These are the tests of the whole title, where there are any, else those of the whole
+/// name, and else all. Several of them are never one.
+fn chosen(wanted: &str, tests: &[TestView]) -> Result<u32, Error> {
+    let ways: [fn(&TestView, &str) -> bool; 3] =
+        [|test, wanted| test.title() == wanted, |test, wanted| test.name == wanted, |_, _| true];
+    // a test stands in the list once for each of its jobs
+    let meant = ways.iter().map(|is_meant| -> BTreeMap<u32, String> {
+        let tests = tests.iter().filter(|test| is_meant(test, wanted));
+        tests.map(|test| (test.number, test.title())).collect()
+    });
+    let meant = meant.into_iter().find(|meant| !meant.is_empty()).unwrap_or_default();
+    match meant.first_key_value() {
+        None => {
+            let text = format!("no test has `{wanted}` in its name");
+            Err(Error::not_found(text).help("`guild test list` shows them"))
+        }
+        Some((number, _)) if meant.len() == 1 => Ok(*number),
+        Some(_) => Err(several(wanted, &meant)),
+    }
+}
+
+fn several(wanted: &str, found: &BTreeMap<u32, String>) -> Error {
+    let mut names: Vec<String> =
+        found.iter().take(NAMED_MAX).map(|(number, title)| format!("  {number}  {title}")).collect();
+    let left_out = found.len().saturating_sub(NAMED_MAX);
+    if left_out > 0 {
+        names.push(format!("  and {left_out} more: see `guild test list --search`"));
+    }
+    let text = format!("{} tests have `{wanted}` in their names: give a number", found.len());
+    Error::usage(text).help(names.join("\n"))
 }
 
 fn test_row(project: &str, test: &TestView) -> Value {
@@ -271,5 +293,36 @@ mod tests {
         assert_eq!((quiet["since"].as_str(), quiet["flaky"].as_str()), (Some(""), Some("")));
         let results = [PointOutcome::Failed, PointOutcome::Mixed, PointOutcome::Passed].map(point);
         assert_eq!(strip(&results), "✓~✗", "the newest stands last");
+    }
+
+    fn named(number: u32, suite: &str, name: &str, job: &str) -> TestView {
+        TestView { number, suite: suite.to_owned(), name: name.to_owned(), job: job.to_owned(), ..TestView::default() }
+    }
+
+    #[test]
+    fn a_name_means_one_test_or_none() {
+        let tests = [
+            named(7, "a.B", "parse", "linux"),
+            named(3, "a.C", "parse", "linux"),
+            named(7, "a.B", "parse", "mac"),
+            named(9, "a.B", "parse_more", "linux"),
+        ];
+        assert_eq!(chosen("a.B › parse", &tests).unwrap(), 7, "its title begins another one");
+        assert_eq!(chosen("parse_more", &tests).unwrap(), 9);
+        let of_two_jobs = [tests[0].clone(), tests[2].clone()];
+        assert_eq!(chosen("B › par", &of_two_jobs).unwrap(), 7, "a test of two jobs is one test");
+        let error = chosen("parse", &tests).unwrap_err();
+        assert_eq!(error.to_string(), "2 tests have `parse` in their names: give a number");
+        assert_eq!((error.way_out(), error.exit_code()), ("  3  a.C › parse\n  7  a.B › parse", 2));
+        assert!(chosen("pars", &tests).unwrap_err().to_string().starts_with("3 tests "));
+        assert!(chosen("x", &[]).unwrap_err().is_not_found());
+        let twins = [named(1, "a", "b › c", ""), named(2, "a › b", "c", "")];
+        assert!(chosen("a › b › c", &twins).is_err(), "two tests with one title");
+        let many: Vec<TestView> = (0..25).map(|number| named(number, "s", &format!("t{number}"), "")).collect();
+        let named = chosen("t", &many).unwrap_err().way_out().to_string();
+        assert_eq!(
+            (named.lines().count(), named.lines().last()),
+            (11, Some("  and 15 more: see `guild test list --search`"))
+        );
     }
 }

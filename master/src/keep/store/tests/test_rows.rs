@@ -2,25 +2,26 @@
 
 use super::*;
 use crate::decide::test_history::{Flakiness, RUNS_KEPT, RunOrder, TestState, Verdict, fails_together};
+use schema::values::{SourceRevision, SourceStamp};
 use std::collections::BTreeSet;
 
-const MAIN: &str = "refs/heads/main";
-const TESTS: u32 = 6;
+pub(crate) const MAIN: &str = "refs/heads/main";
+pub(crate) const TESTS: u32 = 6;
 
 /// A run as it is drawn.
 #[derive(Clone, Debug)]
-struct Drawn {
-    order: RunOrder,
-    tree: String,
-    is_whole: bool,
-    verdicts: Vec<Verdict>,
+pub(crate) struct Drawn {
+    pub(crate) order: RunOrder,
+    pub(crate) tree: String,
+    pub(crate) is_whole: bool,
+    pub(crate) verdicts: Vec<Verdict>,
 }
 
-fn lane() -> TestLane {
+pub(crate) fn lane() -> TestLane {
     TestLane { project: "p".to_owned(), ref_name: MAIN.to_owned(), job: "test".to_owned() }
 }
 
-fn names(count: u32) -> TestPiece {
+pub(crate) fn names(count: u32) -> TestPiece {
     let name = |number: u32| TestName {
         identity: u128::from(number).to_le_bytes(),
         suite: "s".to_owned(),
@@ -58,7 +59,11 @@ fn codes(run: &Drawn) -> Vec<u8> {
 }
 
 fn piece(run: &Drawn) -> TestPiece {
-    TestPiece::Run(Box::new(TestRunRow {
+    TestPiece::Run(Box::new(row(run)))
+}
+
+pub(crate) fn row(run: &Drawn) -> TestRunRow {
+    TestRunRow {
         lane: lane(),
         order: run.order,
         key: JobKey { build: BuildId(u64::from(run.order.1)), index: 0 },
@@ -67,10 +72,32 @@ fn piece(run: &Drawn) -> TestPiece {
         is_together: fails_together(&codes(run)),
         verdicts: codes(run),
         durations: vec![100; TESTS as usize],
-    }))
+    }
 }
 
-fn filter() -> TestFilter {
+/// The build of a run, which has finished.
+pub(crate) fn build_of(run: &TestRunRow) -> Record {
+    let source = SourceRevision { ref_name: run.lane.ref_name.clone(), ..SourceRevision::default() };
+    let number = run.order.1;
+    Record::Build(BuildRow {
+        project: run.lane.project.clone(),
+        number,
+        update: run.order.0,
+        state: State::Finished,
+        stamp: SourceStamp { sources: vec![source] },
+        ..build(u64::from(number))
+    })
+}
+
+/// Records a run with its build, without which it is not kept.
+pub(crate) fn record(store: &Store, piece: TestPiece) {
+    if let TestPiece::Run(run) = &piece {
+        wait(store.commit(vec![build_of(run)])).unwrap();
+    }
+    wait(store.record_tests(piece)).unwrap();
+}
+
+pub(crate) fn filter() -> TestFilter {
     TestFilter { project: "p".to_owned(), ref_name: MAIN.to_owned(), limit: 1_000, ..TestFilter::default() }
 }
 
@@ -152,7 +179,7 @@ fn seen(store: &Store) -> Vec<(u32, TestState, u32, u32, Flakiness)> {
     seen
 }
 
-fn store(name: &str) -> Store {
+pub(crate) fn store(name: &str) -> Store {
     let store = Store::in_memory(name).unwrap();
     now(store.record_tests(names(TESTS))).unwrap();
     store
@@ -176,10 +203,10 @@ fn the_order_in_which_lists_are_read_does_not_matter() {
             let mut left = runs.clone();
             while !left.is_empty() {
                 let next = left.swap_remove(dice.below(left.len() as u64) as usize);
-                now(store.record_tests(piece(&next))).unwrap();
+                record(&store, piece(&next));
                 if dice.below(4) == 0 {
                     // after a crash between two pieces it is read again
-                    now(store.record_tests(piece(&next))).unwrap();
+                    record(&store, piece(&next));
                 }
             }
             assert_eq!(seen(&store), wanted, "seed {seed}, round {round}: {runs:?}");
@@ -197,13 +224,13 @@ fn runs_that_are_no_longer_kept_are_remembered_where_they_matter() {
         verdicts: verdicts.to_vec(),
     };
     use Verdict::{Failed, Passed};
-    now(store.record_tests(piece(&run(1, [Passed; 6])))).unwrap();
+    record(&store, piece(&run(1, [Passed; 6])));
     for number in 2..=250 {
         let mut verdicts = [Passed; 6];
         verdicts[0] = Failed;
         verdicts[1] = if number == 250 { Passed } else { Failed };
         verdicts[2] = if number % 2 == 0 { Failed } else { Passed };
-        now(store.record_tests(piece(&run(number, verdicts)))).unwrap();
+        record(&store, piece(&run(number, verdicts)));
     }
     let states: Vec<_> = seen(&store).into_iter().map(|(test, state, bad, good, _)| (test, state, bad, good)).collect();
     assert_eq!(
@@ -219,7 +246,7 @@ fn runs_that_are_no_longer_kept_are_remembered_where_they_matter() {
     assert_eq!(kept.len(), RUNS_KEPT);
     assert_eq!(kept.iter().filter(|run| !run.durations.is_empty()).count(), 20);
     // what is older than all of it changes nothing
-    now(store.record_tests(piece(&run(3, [Failed; 6])))).unwrap();
+    record(&store, piece(&run(3, [Failed; 6])));
     let again: Vec<_> = seen(&store).into_iter().map(|(test, state, bad, good, _)| (test, state, bad, good)).collect();
     assert_eq!(again, states);
 }
@@ -230,7 +257,7 @@ fn a_list_is_searched_and_paged() {
     let mut verdicts = vec![Verdict::Passed; TESTS as usize];
     verdicts[4] = Verdict::Failed;
     let run = Drawn { order: (1, 1), tree: "a".to_owned(), is_whole: true, verdicts };
-    now(store.record_tests(piece(&run))).unwrap();
+    record(&store, piece(&run));
     let ask = |filter: TestFilter| {
         let page = now(reading(&store).tests_of_ref(filter)).unwrap();
         (page.lines.iter().map(|line| line.number).collect::<Vec<_>>(), page.count)
@@ -259,10 +286,10 @@ fn a_young_lane_is_compared_with_that_of_another_ref() {
         verdicts: verdicts.to_vec(),
     };
     use Verdict::{Absent, Failed, Passed};
-    now(store.record_tests(piece(&run(1, [Passed, Failed, Passed, Absent, Failed, Passed])))).unwrap();
+    record(&store, piece(&run(1, [Passed, Failed, Passed, Absent, Failed, Passed])));
     let TestPiece::Run(mut row) = piece(&run(2, [Failed, Failed, Passed, Passed, Passed, Absent])) else { panic!() };
     row.lane.ref_name = "refs/heads/topic".to_owned();
-    now(store.record_tests(TestPiece::Run(row))).unwrap();
+    record(&store, TestPiece::Run(row));
     let topic = TestFilter { ref_name: "refs/heads/topic".to_owned(), base_ref: MAIN.to_owned(), ..filter() };
     let page = now(reading(&store).tests_of_ref(topic)).unwrap();
     let mut states: Vec<_> = page.lines.iter().map(|line| (line.number, line.standing.state)).collect();
@@ -297,7 +324,7 @@ fn a_build_of_many_tests_takes_little_room() {
             // as real ones: each test has its own, and they waver
             durations: (0..MANY).map(|test| (test % 140) as u8 + 20 + dice.below(4) as u8).collect(),
         };
-        wait(store.record_tests(TestPiece::Run(Box::new(row)))).unwrap();
+        record(&store, TestPiece::Run(Box::new(row)));
         let after = pages(&store);
         most = most.max(after - before);
         before = after;

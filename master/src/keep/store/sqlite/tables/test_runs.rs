@@ -46,22 +46,29 @@ impl Tables<'_> {
     }
 }
 
-/// Adds a run to its lane, whichever came before, and takes out what is then too old. The job is read.
+/// Adds a run to its lane. Its job is read then. Retention may have removed its build since its lists were read: nothing would
+/// sweep the run of such a build.
 pub(crate) fn add(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {
-    if row.order > Tables(to).earlier_tests(&row.lane)?.until {
-        write(to, row)?;
-        if let Some(oldest) = beyond(to, &row.lane, RUNS_KEPT)? {
-            let verdicts = verdicts_of(to, &row.lane, oldest)?;
-            fold(to, &row.lane, oldest, &verdicts)?;
-        }
-        if let Some(order) = beyond(to, &row.lane, DURATIONS_KEPT)? {
-            let sql = "update test_runs set durations = null where project = ?1 and ref = ?2 and job = ?3 \
-                       and (ref_update, number) <= (?4, ?5) and durations is not null";
-            let values = params![row.lane.project, row.lane.ref_name, row.lane.job, order.0, order.1];
-            run(to, sql, values)?;
-        }
+    if Tables(to).is_kept(row.key.build.0)? {
+        keep(to, row)?;
     }
     test_names::note_read(to, row.key)
+}
+
+/// Adds a run to its lane, whichever came before, and takes out what is then too old.
+fn keep(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {
+    if row.order <= Tables(to).earlier_tests(&row.lane)?.until {
+        return Ok(());
+    }
+    write(to, row)?;
+    if let Some(oldest) = beyond(to, &row.lane, RUNS_KEPT)? {
+        let verdicts = verdicts_of(to, &row.lane, oldest)?;
+        fold(to, &row.lane, oldest, &verdicts)?;
+    }
+    let Some(order) = beyond(to, &row.lane, DURATIONS_KEPT)? else { return Ok(()) };
+    let sql = "update test_runs set durations = null where project = ?1 and ref = ?2 and job = ?3 \
+               and (ref_update, number) <= (?4, ?5) and durations is not null";
+    run(to, sql, params![row.lane.project, row.lane.ref_name, row.lane.job, order.0, order.1])
 }
 
 fn write(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {

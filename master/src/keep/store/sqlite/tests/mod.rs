@@ -3,6 +3,7 @@
 mod grant_rows;
 mod old_lanes;
 mod removal;
+mod test_names;
 
 use super::*;
 use crate::decide::coordinator::record::*;

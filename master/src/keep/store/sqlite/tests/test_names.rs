@@ -1,0 +1,47 @@
+//! What goes of the history of tests when builds are removed.
+
+use super::{numbers, sql};
+use crate::decide::coordinator::record::BuildId;
+use crate::decide::test_history::Verdict;
+use crate::keep::store::tests::test_rows::{Drawn, TESTS, build_of, row, store};
+use crate::keep::store::tests::{reading, wait};
+use crate::keep::store::*;
+
+fn first(store: &Store, sql: &'static str) -> u32 {
+    u32::try_from(wait(numbers(&reading(store), sql))[0]).unwrap()
+}
+
+fn sweep(store: &Store, unlinked: &[u64], rows: u32) {
+    let unlinked = unlinked.iter().map(|id| BuildId(*id)).collect();
+    wait(store.sweep(Sweep { unlinked, rows, ..Sweep::default() })).unwrap();
+}
+
+fn run(number: u32) -> TestRunRow {
+    let verdicts = vec![Verdict::Passed; TESTS as usize];
+    row(&Drawn { order: (number, number), tree: "tree".to_owned(), is_whole: true, verdicts })
+}
+
+fn remove(store: &Store, build: u64) {
+    wait(store.remove(Removal { builds: vec![BuildId(build)], logs: Vec::new() })).unwrap();
+}
+
+#[test]
+fn the_run_of_a_build_that_is_gone_is_not_kept() {
+    let store = store("gone build");
+    sql(&store, "insert into tests_unread (build, idx) values (1, 0), (2, 0)");
+    wait(store.commit(vec![build_of(&run(1)), build_of(&run(2))])).unwrap();
+    remove(&store, 1);
+    sweep(&store, &[1], 100);
+    // their lists were read before
+    for number in [1, 2] {
+        wait(store.record_tests(TestPiece::Run(Box::new(run(number))))).unwrap();
+    }
+    assert_eq!(wait(numbers(&reading(&store), "select build from test_runs")), [2]);
+    assert_eq!(first(&store, "select count(*) from tests_unread"), 0, "both are read");
+    remove(&store, 2);
+    sweep(&store, &[2], 100);
+    sweep(&store, &[], 100);
+    for table in ["select count(*) from test_runs", "select count(*) from test_lanes", "select count(*) from tests"] {
+        assert_eq!(first(&store, table), 0, "{table}");
+    }
+}

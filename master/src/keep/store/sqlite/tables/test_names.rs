@@ -63,13 +63,18 @@ pub(crate) fn add(to: &Transaction<'_>, project: &str, names: &[TestName]) -> ru
     run(to, "insert or replace into test_projects (project, next) values (?1, ?2)", params![project, next])
 }
 
+/// Never that of a test that is kept, also where the row of the project is lost.
 fn next_number(to: &Transaction<'_>, project: &str) -> rusqlite::Result<u32> {
-    let sql = "select next from test_projects where project = ?1";
-    Ok(to.prepare_cached(sql)?.query_row([project], |row| row.get(0)).optional()?.unwrap_or(0))
+    let sql = "select max(coalesce((select next from test_projects where project = ?1), 0), \
+               coalesce((select max(number) + 1 from tests where project = ?1), 0))";
+    to.prepare_cached(sql)?.query_row([project], |row| row.get(0))
 }
 
 /// Deletes at most `most` tests of projects of which no run is kept. Answers how many it deleted.
 pub(crate) fn sweep(to: &Transaction<'_>, most: u32) -> rusqlite::Result<usize> {
+    if most == 0 {
+        return Ok(0);
+    }
     let sql = "select project from test_projects as p \
                where not exists (select 1 from test_runs as r where r.project = p.project) \
                and not exists (select 1 from tests_unread) limit 1";
@@ -78,9 +83,8 @@ pub(crate) fn sweep(to: &Transaction<'_>, most: u32) -> rusqlite::Result<usize> 
     let sql =
         "delete from tests where (project, number) in (select project, number from tests where project = ?1 limit ?2)";
     let deleted = to.prepare_cached(sql)?.execute(params![project, most])?;
-    if deleted == 0 {
-        run(to, "delete from test_projects where project = ?1", [project])?;
-    }
+    let sql = "delete from test_projects where project = ?1 and not exists (select 1 from tests where project = ?1)";
+    run(to, sql, [project])?;
     Ok(deleted)
 }
 

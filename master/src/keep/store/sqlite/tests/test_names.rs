@@ -1,14 +1,18 @@
-//! What goes of the history of tests when builds are removed.
+//! The numbers of tests, and what goes of their history when builds are removed.
 
 use super::{numbers, sql};
 use crate::decide::coordinator::record::BuildId;
 use crate::decide::test_history::Verdict;
-use crate::keep::store::tests::test_rows::{Drawn, TESTS, build_of, row, store};
+use crate::keep::store::tests::test_rows::{Drawn, TESTS, build_of, names, record, row, store};
 use crate::keep::store::tests::{reading, wait};
 use crate::keep::store::*;
 
 fn first(store: &Store, sql: &'static str) -> u32 {
     u32::try_from(wait(numbers(&reading(store), sql))[0]).unwrap()
+}
+
+fn tests(store: &Store) -> u32 {
+    first(store, "select count(*) from tests")
 }
 
 fn sweep(store: &Store, unlinked: &[u64], rows: u32) {
@@ -23,6 +27,44 @@ fn run(number: u32) -> TestRunRow {
 
 fn remove(store: &Store, build: u64) {
     wait(store.remove(Removal { builds: vec![BuildId(build)], logs: Vec::new() })).unwrap();
+}
+
+#[test]
+fn a_sweep_that_may_take_no_row_takes_none() {
+    let store = store("no rows");
+    sweep(&store, &[], 0);
+    assert_eq!(first(&store, "select count(*) from test_projects"), 1);
+    record(&store, names(TESTS + 2));
+    assert_eq!(tests(&store), TESTS + 2, "the new ones have numbers");
+}
+
+#[test]
+fn a_project_keeps_its_next_number_until_all_its_tests_went() {
+    let store = store("some rows");
+    sweep(&store, &[], TESTS - 1);
+    assert_eq!((tests(&store), first(&store, "select next from test_projects")), (1, TESTS));
+    record(&store, names(TESTS));
+    assert_eq!((tests(&store), first(&store, "select next from test_projects")), (TESTS, 2 * TESTS - 1));
+    sweep(&store, &[], 2 * TESTS);
+    assert_eq!((tests(&store), first(&store, "select count(*) from test_projects")), (0, 0));
+    record(&store, names(TESTS));
+    assert_eq!(first(&store, "select max(number) from tests"), TESTS - 1, "it begins anew");
+}
+
+/// Stores in which the row of a project went too early.
+#[test]
+fn the_numbers_that_are_taken_are_not_given_again() {
+    let damages = [("lost", "delete from test_projects"), ("zero", "update test_projects set next = 0")];
+    for (name, damage) in damages {
+        let store = store(name);
+        sql(&store, damage);
+        record(&store, names(TESTS + 2));
+        assert_eq!(
+            (tests(&store), first(&store, "select next from test_projects")),
+            (TESTS + 2, TESTS + 2),
+            "{damage}"
+        );
+    }
 }
 
 #[test]

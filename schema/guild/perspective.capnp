@@ -334,8 +334,9 @@ interface Viewer {
   # Waits for nothing. Costs a byte for each test and each run that is kept, in the caller's turn. Refused as `notFound` where
   # the project or the ref does not exist. Older masters do not know this method.
   test @9 (project :Text, number :UInt32) -> (test :TestView, lanes :List(TestLane), refusal :Common.Refusal);
-  # One test in the lanes that ran last, at most 40, with the newest 100 results of each. `test` has its names only. Refused as
-  # `notFound` where the project has no such test. Otherwise as `tests`.
+  # One test in the lanes that ran last, at most 40, with the newest 100 results of each. Where there are more, those whose newest
+  # runs have the test come before the others. `test` has its names only. Refused as `notFound` where the project has no such
+  # test. Otherwise as `tests`.
 }
 
 struct TestView {

@@ -1,14 +1,14 @@
-//! The history of tests: what the runs of a lane say of each test, and which are flaky. This file is the definition. Pages,
-//! commands and notices all read it. Pure.
+//! The history of tests: what the runs of a lane say of each test. This file is the definition. Pages, commands and notices all
+//! read it. Which tests are flaky is defined in [`flakiness`]. Pure.
 //!
 //! A run is one job of one build that reported its tests. The runs of a lane are ordered as the results of a lane are. The
 //! update of the ref decides, and within an update the number of the build. So neither the order in which builds finish nor the order
 //! in which their lists are read makes a difference.
-//!
-//! A flaky test is one that passed and failed in the same source tree. It is told in numbers of trees, and never in percent.
+
+pub mod flakiness;
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The newest runs of a lane that are kept. A person looks at a few dozen, and what is older is kept in sum: see [`EarlierRuns`].
 pub const RUNS_KEPT: usize = 100;
@@ -35,9 +35,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    const ALL: [Verdict; 6] =
-        [Verdict::Absent, Verdict::Skipped, Verdict::Passed, Verdict::Mixed, Verdict::Errored, Verdict::Failed];
-
     /// Its byte in the store.
     pub const fn code(self) -> u8 {
         match self {
@@ -52,7 +49,14 @@ impl Verdict {
 
     /// A byte that only a newer version knows says nothing.
     pub fn of_code(code: u8) -> Verdict {
-        Verdict::ALL.into_iter().find(|verdict| verdict.code() == code).unwrap_or_default()
+        match code {
+            1 => Verdict::Passed,
+            2 => Verdict::Failed,
+            3 => Verdict::Errored,
+            4 => Verdict::Skipped,
+            5 => Verdict::Mixed,
+            _ => Verdict::Absent,
+        }
     }
 
     pub const fn is_bad(self) -> bool {
@@ -136,7 +140,7 @@ impl TestState {
 }
 
 /// How a test stands in a lane, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TestStanding {
     pub state: TestState,
     /// The build in which its present run of failures began; 0: it does not fail.
@@ -226,40 +230,6 @@ pub fn fails_together(verdicts: &[u8]) -> bool {
     bad >= TOGETHER_MIN && bad * 100 > ran * TOGETHER_PERCENT
 }
 
-/// What one run says of one test of a source tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TreeResult<'a> {
-    /// The name of the tree.
-    pub tree: &'a str,
-    pub verdict: Verdict,
-    /// Whether the tests of the run failed together.
-    pub is_together: bool,
-}
-
-/// In how many source trees a test ran, and in how many of them it was flaky: it passed and failed, and nothing was changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Flakiness {
-    pub flaky: u32,
-    pub trees: u32,
-}
-
-/// Of one test, by what all runs of the same job say of it.
-pub fn flakiness<'a>(results: impl Iterator<Item = TreeResult<'a>>) -> Flakiness {
-    let (mut trees, mut good, mut bad) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for result in results.filter(|result| result.verdict.has_run()) {
-        trees.insert(result.tree);
-        if result.verdict.is_good() {
-            good.insert(result.tree);
-        }
-        let has_failed = result.verdict.is_bad() && !result.is_together;
-        if has_failed || result.verdict == Verdict::Mixed {
-            bad.insert(result.tree);
-        }
-    }
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Flakiness { flaky: count(good.intersection(&bad).count()), trees: count(trees.len()) }
-}
-
 /// Codes of durations: each is about 9 % more than the one before, so that one byte reaches from a microsecond to an hour.
 const DURATION_STEPS: f64 = 8.0;
 
@@ -291,6 +261,7 @@ pub fn median(codes: impl Iterator<Item = u8>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     /// `P` passed, `F` failed, `E` errored, `S` skipped, `M` mixed, `-` absent, `?` absent of a report that was cut. The newest
     /// stands first, and the builds count down to 1.
@@ -372,27 +343,6 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_flaky_by_trees() {
-        let of = |runs: &[(&'static str, Verdict, bool)]| {
-            let results = runs.iter().map(|(tree, verdict, is_together)| TreeResult {
-                tree,
-                verdict: *verdict,
-                is_together: *is_together,
-            });
-            let it = flakiness(results);
-            (it.flaky, it.trees)
-        };
-        use Verdict::{Failed, Mixed, Passed, Skipped};
-        assert_eq!(of(&[]), (0, 0));
-        assert_eq!(of(&[("a", Passed, false), ("b", Failed, false)]), (0, 2), "a change broke it");
-        assert_eq!(of(&[("a", Passed, false), ("a", Failed, false), ("b", Passed, false)]), (1, 2));
-        assert_eq!(of(&[("a", Failed, false), ("a", Failed, false)]), (0, 1));
-        assert_eq!(of(&[("a", Passed, false), ("a", Failed, true)]), (0, 1), "all failed together");
-        assert_eq!(of(&[("a", Mixed, false)]), (1, 1), "its tool ran it again");
-        assert_eq!(of(&[("a", Skipped, false)]), (0, 0));
-    }
-
-    #[test]
     fn tests_fail_together() {
         let run = |good: usize, bad: usize| {
             let mut codes = vec![Verdict::Passed.code(); good];
@@ -422,9 +372,11 @@ mod tests {
 
     #[test]
     fn a_verdict_has_one_code() {
-        let codes: BTreeSet<u8> = Verdict::ALL.iter().map(|verdict| verdict.code()).collect();
-        assert_eq!(codes.len(), Verdict::ALL.len());
-        assert!(Verdict::ALL.iter().all(|verdict| Verdict::of_code(verdict.code()) == *verdict));
+        use Verdict::{Absent, Errored, Failed, Mixed, Passed, Skipped};
+        let all = [Absent, Skipped, Passed, Mixed, Errored, Failed];
+        let codes: BTreeSet<u8> = all.iter().map(|verdict| verdict.code()).collect();
+        assert_eq!(codes.len(), all.len());
+        assert!(all.iter().all(|verdict| Verdict::of_code(verdict.code()) == *verdict));
         assert_eq!(Verdict::of_code(200), Verdict::Absent);
     }
 }

@@ -1,11 +1,13 @@
 //! The list of a job with many tests: how soon its history can be asked for, what that does to the commits of another client, and what
-//! lists of tests cost then. The master is in this process, and so are the worker that is played and the clients: what they wait
+//! lists of tests cost then, also where a branch has many jobs. The master is in this process, and so are the worker that is played and the clients: what they wait
 //! for each other is in the figures.
 
 use super::Bench;
 use crate::figures::{at, sorted};
+use crate::proc::peak_kib;
 use client::{Guild, TestQuery};
 use reports::{TestId, TestList, TestOutcome, TestResult};
+use rusqlite::Connection;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use support::guild::House;
@@ -40,6 +42,7 @@ pub async fn measure(bench: &Bench<'_>) {
     }
     tell_commits(bench, "tests_commit_before", before);
     lists(bench, &house.guild).await;
+    many_lanes(bench, &house).await;
     drop(other);
 }
 
@@ -114,4 +117,32 @@ async fn lists(bench: &Bench<'_>, guild: &Guild) {
         };
         bench.figures.tell_ms(&format!("tests_list_{name}"), &times, &json!({"note": "100 tests, by RPC"}));
     }
+}
+
+/// The list of a branch with many jobs of as many tests, and the memory that it takes. The lanes are copies of the one that ran.
+async fn many_lanes(bench: &Bench<'_>, house: &House) {
+    let lanes = bench.size(10, 40);
+    let store = Connection::open(house.state().join("guild.db")).expect("the store opens");
+    let copies = "with recursive run (n) as (select 1 union all select n + 1 from run where n < 100), \
+                  lane (n) as (select 1 union all select n + 1 from lane where n < ?1) \
+                  insert into test_runs (project, ref, job, ref_update, number, build, idx, tree, is_whole, is_together, \
+                  has_mixed, verdicts, durations) \
+                  select project, ref, job || lane.n, ref_update, 1000 + run.n, build, lane.n, tree, is_whole, is_together, \
+                  has_mixed, verdicts, case when run.n > 80 then durations end \
+                  from (select * from test_runs order by build desc limit 1), run, lane";
+    store.execute(copies, [i64::try_from(lanes).expect("there are few lanes")]).expect("lanes are copied");
+    // from here on the kernel counts the peak anew
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
+    let (own, mut times) = (std::process::id(), Vec::new());
+    let before = peak_kib(own);
+    for _ in 0..bench.size(3, 10) {
+        let began = Instant::now();
+        let query = TestQuery { project: PROJECT.to_owned(), ..TestQuery::default() };
+        let page = house.guild.tests(&query).await.expect("a list of tests");
+        assert!(page.count as usize > lanes, "the lanes are in the list");
+        times.push(began.elapsed().as_secs_f64());
+    }
+    let detail = json!({"lanes": lanes, "runs": 100, "note": "what the lists of all lanes take more than before them"});
+    bench.figures.tell("tests_lanes_peak", (peak_kib(own) - before) / 1024.0, "MiB", lanes, detail);
+    bench.figures.tell_ms("tests_lanes_list", &times, &json!({"lanes": lanes, "runs": 100}));
 }

@@ -229,8 +229,8 @@ impl Reading {
         self.ask(move |store| store.test_numbers(&project)).await
     }
 
-    /// The tests of a ref that a filter asks for. Costs the runs of the lanes of the ref, and the newest 500 runs of the project. A
-    /// search costs the names of all tests of the project as well.
+    /// The tests of a ref that a filter asks for. Costs the runs of the lanes of the ref, and the newest 500 runs of the project. Holds
+    /// those of one lane at a time. A search costs the names of all tests of the project as well.
     pub async fn tests_of_ref(&self, filter: TestFilter) -> Result<TestPage, StoreError> {
         self.ask(move |store| store.tests_of_ref(&filter)).await
     }

@@ -1,7 +1,8 @@
 //! The history of tests, as it is written and read.
 
 use crate::decide::coordinator::record::{JobKey, JobRow};
-use crate::decide::test_history::{Flakiness, RunOrder, TestStanding, Verdict};
+use crate::decide::test_history::flakiness::Flakiness;
+use crate::decide::test_history::{RunOrder, TestStanding, Verdict};
 
 /// A project has at most this many tests. A suite that makes new names in each build would else fill the store.
 pub const TESTS_MAX: u32 = 500_000;

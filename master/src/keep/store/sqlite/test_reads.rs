@@ -2,27 +2,25 @@
 //! question reads runs, and names only of the tests that it answers.
 
 use super::tables::Tables;
+use super::tables::test_runs::RunHead;
+use crate::decide::test_history::flakiness::{Flakiness, FlakinessOfJob, TreeResult, flakiness};
 use crate::decide::test_history::{
-    EarlierRuns, Flakiness, RUNS_KEPT, TestResult, TestStanding, TestState, TreeResult, Verdict, flakiness, median,
-    standing,
+    DURATIONS_KEPT, EarlierRuns, RUNS_KEPT, TestResult, TestStanding, TestState, Verdict, median, standing,
 };
 use crate::keep::store::test_rows::{
-    LaneOfTest, TestFilter, TestHistory, TestLane, TestLine, TestPage, TestPoint, TestRunRow, TestsShown,
+    LaneOfTest, TestFilter, TestHistory, TestLane, TestLine, TestName, TestPage, TestPoint, TestRunRow, TestsShown,
 };
 use rusqlite::params;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// The newest runs of a project by which tests are flaky: what was flaky before is long mended, or forgotten.
 const FLAKY_RUNS: usize = 500;
 /// The newest runs of the lane with which a young one is compared.
 const BASE_RUNS: usize = 20;
-/// The newest results of a test that a list shows.
-const POINTS_SHOWN: usize = 20;
-/// The lanes of one test that are shown: those that ran last.
+/// The newest results of a test that a list shows. Their durations are kept as well.
+const POINTS_SHOWN: usize = DURATIONS_KEPT;
+/// The lanes of one test that are opened: those that ran last.
 const LANES_SHOWN: usize = 40;
-
-/// A job and the number of a test.
-type JobTest = (String, u32);
 
 /// A lane with all that is kept of it.
 struct OpenLane {
@@ -40,14 +38,6 @@ impl OpenLane {
         standing(results, self.earlier.failing.get(&test).copied())
     }
 
-    fn points(&self, test: u32, most: usize) -> Vec<TestPoint> {
-        self.runs.iter().take(most).map(|run| point_of(run, test)).collect()
-    }
-
-    fn duration_us(&self, test: u32) -> Option<u64> {
-        median(self.runs.iter().map(|run| byte_of(&run.durations, test)))
-    }
-
     /// More than the highest number of its tests.
     fn test_end(&self) -> u32 {
         let lengths = self.runs.iter().chain(&self.base).map(|run| run.verdicts.len());
@@ -55,69 +45,100 @@ impl OpenLane {
     }
 }
 
+/// A test in a lane, of which a list may show a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ChosenTest {
+    /// Where it stands in the list: the lowest first.
+    rank: (u64, TestState),
+    number: u32,
+    /// The place of its lane among those of the ref.
+    lane: usize,
+    standing: TestStanding,
+    flakiness: Flakiness,
+}
+
+/// The first of all tests that are chosen. Those behind them are only counted, because all lanes of a ref have a great many.
+struct FirstTests {
+    most: usize,
+    first: BinaryHeap<ChosenTest>,
+    count: u32,
+}
+
+impl FirstTests {
+    fn new(most: usize) -> FirstTests {
+        FirstTests { most, first: BinaryHeap::new(), count: 0 }
+    }
+
+    fn add(&mut self, test: ChosenTest) {
+        self.count = self.count.saturating_add(1);
+        self.first.push(test);
+        if self.first.len() > self.most {
+            self.first.pop();
+        }
+    }
+}
+
 impl Tables<'_> {
+    /// Opens one lane after another, so that what it holds does not grow with their number.
     pub(crate) fn tests_of_ref(self, filter: &TestFilter) -> rusqlite::Result<TestPage> {
-        let lanes = self.open_lanes(filter)?;
-        let flaky = self.flaky_tests(&filter.project)?;
         let found = self.numbers_of(&filter.project, &filter.search)?;
-        let mut chosen = Vec::new();
+        let recent = self.newest_run_heads(&filter.project, FLAKY_RUNS)?;
+        let lanes = self.lanes_of(filter)?;
+        let mut tests = FirstTests::new(filter.skip.saturating_add(filter.limit));
         for (at, lane) in lanes.iter().enumerate() {
+            let flaky = self.flaky_tests(&recent, &lane.job)?;
+            let lane = self.open_lane(lane.clone(), Some(&filter.base_ref))?;
             for test in (0..lane.test_end()).filter(|test| found.as_ref().is_none_or(|found| found.contains(test))) {
-                let Some(standing) = lane.standing(test) else { continue };
-                let flakiness = flaky.get(&(lane.lane.job.clone(), test)).copied().unwrap_or_default();
-                let duration_us = if filter.shown == TestsShown::Slow { lane.duration_us(test) } else { None };
-                if is_shown(filter.shown, standing.state, flakiness, duration_us) {
-                    chosen.push((
-                        rank(filter.shown, standing.state, flakiness, duration_us),
-                        test,
-                        at,
-                        standing,
-                        flakiness,
-                    ));
-                }
+                let flakiness = flaky.get(&test).copied().unwrap_or_default();
+                chosen(filter.shown, &lane, at, test, flakiness).into_iter().for_each(|test| tests.add(test));
             }
         }
-        chosen.sort_by_key(|(rank, test, at, ..)| (*rank, *test, *at));
-        let count = u32::try_from(chosen.len()).unwrap_or(u32::MAX);
+        let shown: Vec<ChosenTest> = tests.first.into_sorted_vec().into_iter().skip(filter.skip).collect();
+        Ok(TestPage { lines: self.lines(filter, &lanes, &shown)?, count: tests.count })
+    }
+
+    /// What a list shows of the tests that are chosen, in their order. Opens one lane after another.
+    fn lines(self, filter: &TestFilter, lanes: &[TestLane], shown: &[ChosenTest]) -> rusqlite::Result<Vec<TestLine>> {
         let mut lines = Vec::new();
-        for (_, test, at, standing, flakiness) in chosen.into_iter().skip(filter.skip).take(filter.limit) {
-            let lane = &lanes[at];
-            let Some(name) = self.test(&filter.project, test)? else { continue };
-            lines.push(TestLine {
-                number: test,
-                name,
-                job: lane.lane.job.clone(),
-                standing,
-                flakiness,
-                duration_us: lane.duration_us(test),
-                points: lane.points(test, POINTS_SHOWN),
-            });
+        for at in shown.iter().map(|test| test.lane).collect::<BTreeSet<_>>() {
+            let runs = self.test_runs(&lanes[at], POINTS_SHOWN)?;
+            for (place, test) in shown.iter().enumerate().filter(|(_, test)| test.lane == at) {
+                let Some(name) = self.test(&filter.project, test.number)? else { continue };
+                lines.push((place, line_of(test, name, &lanes[at], &runs)));
+            }
         }
-        Ok(TestPage { lines, count })
+        lines.sort_by_key(|(place, _)| *place);
+        Ok(lines.into_iter().map(|(_, line)| line).collect())
     }
 
     pub(crate) fn test_history(self, project: &str, number: u32) -> rusqlite::Result<Option<TestHistory>> {
         let Some(name) = self.test(project, number)? else { return Ok(None) };
-        let recent = self.recent_runs(project)?;
+        let recent = self.newest_run_heads(project, FLAKY_RUNS)?;
+        let verdict = |run| Ok(Verdict::of_code(byte_of(&self.run_verdicts(run)?, number)));
+        let verdicts: Vec<Verdict> = recent.iter().map(verdict).collect::<rusqlite::Result<_>>()?;
         let mut lanes = Vec::new();
-        for lane in distinct_lanes(&recent) {
-            let lane = self.open_lane(lane, None)?;
+        for lane in lanes_to_open(recent.iter().map(|run| &run.lane).zip(verdicts.iter().copied())) {
+            let lane = self.open_lane(lane.clone(), None)?;
             let Some(standing) = lane.standing(number) else { continue };
-            let flakiness = flakiness_of(recent.iter().filter(|run| run.lane.job == lane.lane.job), number);
-            let (duration_us, points) = (lane.duration_us(number), lane.points(number, RUNS_KEPT));
-            lanes.push(LaneOfTest { lane: lane.lane, standing, flakiness, duration_us, points });
-            if lanes.len() == LANES_SHOWN {
-                break;
-            }
+            let of_job = recent.iter().zip(&verdicts).filter(|(run, _)| run.lane.job == lane.lane.job);
+            let of_job = of_job.map(|(run, verdict)| tree_result(run, *verdict));
+            lanes.push(LaneOfTest {
+                standing,
+                flakiness: flakiness(of_job),
+                duration_us: duration_us(&lane.runs, number),
+                points: points(&lane.runs, number, RUNS_KEPT),
+                lane: lane.lane,
+            });
         }
         Ok(Some(TestHistory { number, name, lanes }))
     }
 
-    fn open_lanes(self, filter: &TestFilter) -> rusqlite::Result<Vec<OpenLane>> {
+    /// The lanes of a ref that a filter asks for.
+    fn lanes_of(self, filter: &TestFilter) -> rusqlite::Result<Vec<TestLane>> {
         let jobs = self.tested_jobs(&filter.project, &filter.ref_name)?;
         let jobs = jobs.into_iter().filter(|job| filter.job.is_empty() || filter.job == *job);
         let lane = |job| TestLane { project: filter.project.clone(), ref_name: filter.ref_name.clone(), job };
-        jobs.map(|job| self.open_lane(lane(job), Some(filter.base_ref.as_str()))).collect()
+        Ok(jobs.map(lane).collect())
     }
 
     /// A lane that has forgotten nothing yet is young: it is compared with the lane of the same job of another ref.
@@ -133,26 +154,15 @@ impl Tables<'_> {
         Ok(OpenLane { lane, runs, base, earlier })
     }
 
-    /// The tests of a project that are flaky, by job.
-    fn flaky_tests(self, project: &str) -> rusqlite::Result<BTreeMap<JobTest, Flakiness>> {
-        let recent = self.recent_runs(project)?;
-        let mut by_job: BTreeMap<&str, Vec<&TestRunRow>> = BTreeMap::new();
-        recent.iter().for_each(|run| by_job.entry(&run.lane.job).or_default().push(run));
-        let mut flaky = BTreeMap::new();
-        for (job, runs) in by_job {
-            for test in candidates(&runs) {
-                let found = flakiness_of(runs.iter().copied(), test);
-                if found.flaky > 0 {
-                    flaky.insert((job.to_owned(), test), found);
-                }
-            }
+    /// The tests of a job that are flaky, by their numbers.
+    fn flaky_tests(self, recent: &[RunHead], job: &str) -> rusqlite::Result<BTreeMap<u32, Flakiness>> {
+        let mut runs: Vec<&RunHead> = recent.iter().filter(|run| run.lane.job == job).collect();
+        runs.sort_by_key(|run| &run.tree);
+        let mut tests = FlakinessOfJob::default();
+        for run in runs {
+            tests.add(&run.tree, run.is_together, &self.run_verdicts(run)?);
         }
-        Ok(flaky)
-    }
-
-    /// The newest runs of a project, the newest first.
-    fn recent_runs(self, project: &str) -> rusqlite::Result<Vec<TestRunRow>> {
-        self.newest_test_runs(project, FLAKY_RUNS)
+        Ok(tests.flaky())
     }
 
     /// The tests whose suite, name or parameters have a text. None: there is no text to look for.
@@ -170,6 +180,40 @@ impl Tables<'_> {
     }
 }
 
+/// None: the list does not show the test.
+fn chosen(shown: TestsShown, lane: &OpenLane, at: usize, test: u32, flakiness: Flakiness) -> Option<ChosenTest> {
+    let standing = lane.standing(test)?;
+    let duration_us = if shown == TestsShown::Slow { duration_us(&lane.runs, test) } else { None };
+    is_shown(shown, standing.state, flakiness, duration_us).then(|| ChosenTest {
+        rank: rank(shown, standing.state, flakiness, duration_us),
+        number: test,
+        lane: at,
+        standing,
+        flakiness,
+    })
+}
+
+/// The runs: the newest ones of the lane, of which at least those that have durations.
+fn line_of(test: &ChosenTest, name: TestName, lane: &TestLane, runs: &[TestRunRow]) -> TestLine {
+    TestLine {
+        number: test.number,
+        name,
+        job: lane.job.clone(),
+        standing: test.standing,
+        flakiness: test.flakiness,
+        duration_us: duration_us(runs, test.number),
+        points: points(runs, test.number, POINTS_SHOWN),
+    }
+}
+
+fn points(runs: &[TestRunRow], test: u32, most: usize) -> Vec<TestPoint> {
+    runs.iter().take(most).map(|run| point_of(run, test)).collect()
+}
+
+fn duration_us(runs: &[TestRunRow], test: u32) -> Option<u64> {
+    median(runs.iter().map(|run| byte_of(&run.durations, test)))
+}
+
 fn byte_of(bytes: &[u8], test: u32) -> u8 {
     bytes.get(test as usize).copied().unwrap_or(0)
 }
@@ -184,31 +228,26 @@ fn point_of(run: &TestRunRow, test: u32) -> TestPoint {
     TestPoint { build: run.order.1, verdict: Verdict::of_code(byte_of(&run.verdicts, test)), duration_us }
 }
 
-fn flakiness_of<'a>(runs: impl Iterator<Item = &'a TestRunRow>, test: u32) -> Flakiness {
-    flakiness(runs.map(|run| TreeResult {
-        tree: &run.tree,
-        verdict: Verdict::of_code(byte_of(&run.verdicts, test)),
-        is_together: run.is_together,
-    }))
+fn tree_result(run: &RunHead, verdict: Verdict) -> TreeResult<'_> {
+    TreeResult { tree: &run.tree, verdict, is_together: run.is_together }
 }
 
-/// The tests of a job that can be flaky. They failed in a tree that has several runs, or passed when they were tried again.
-fn candidates(runs: &[&TestRunRow]) -> BTreeSet<u32> {
-    let mut of_tree: BTreeMap<&str, u32> = BTreeMap::new();
-    runs.iter().for_each(|run| *of_tree.entry(&run.tree).or_default() += 1);
-    let repeated = runs.iter().filter(|run| of_tree.get(run.tree.as_str()).is_some_and(|count| *count > 1));
-    let failed = repeated.flat_map(|run| tests_with(run, Verdict::is_bad));
-    let mixed = runs.iter().flat_map(|run| tests_with(run, |verdict| verdict == Verdict::Mixed));
-    failed.chain(mixed).collect()
-}
-
-fn tests_with(run: &TestRunRow, is: impl Fn(Verdict) -> bool) -> impl Iterator<Item = u32> {
-    (0..).zip(&run.verdicts).filter(move |(_, code)| is(Verdict::of_code(**code))).map(|(test, _)| test)
-}
-
-fn distinct_lanes(runs: &[TestRunRow]) -> Vec<TestLane> {
-    let mut seen = BTreeSet::new();
-    runs.iter().filter(|run| seen.insert(&run.lane)).map(|run| run.lane.clone()).collect()
+/// The lanes that are opened for one test, the newest first, by what the newest runs say of it. Where there are too many, those
+/// that have the test are opened and not those that had it before, or never.
+fn lanes_to_open<'a>(recent: impl Iterator<Item = (&'a TestLane, Verdict)>) -> Vec<&'a TestLane> {
+    let mut lanes: Vec<(&TestLane, bool)> = Vec::new();
+    for (lane, verdict) in recent {
+        let has_it = verdict != Verdict::Absent;
+        match lanes.iter_mut().find(|(known, _)| *known == lane) {
+            Some((_, had_it)) => *had_it |= has_it,
+            None => lanes.push((lane, has_it)),
+        }
+    }
+    let mut order: Vec<usize> = (0..lanes.len()).collect();
+    order.sort_by_key(|at| !lanes[*at].1);
+    order.truncate(LANES_SHOWN);
+    order.sort_unstable();
+    order.into_iter().map(|at| lanes[at].0).collect()
 }
 
 fn is_shown(shown: TestsShown, state: TestState, flakiness: Flakiness, duration_us: Option<u64>) -> bool {
@@ -229,4 +268,47 @@ fn rank(shown: TestsShown, state: TestState, flakiness: Flakiness, duration_us: 
         TestsShown::Slow => duration_us.unwrap_or(0),
     };
     (u64::MAX - most_first, state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(number: usize) -> TestLane {
+        TestLane { ref_name: format!("refs/heads/{number}"), ..TestLane::default() }
+    }
+
+    #[test]
+    fn a_list_holds_no_more_than_it_may_show() {
+        let standing = TestStanding { state: TestState::Passing, first_bad: 0, last_good: 1 };
+        let test = |number: u32| ChosenTest {
+            rank: (0, TestState::Passing),
+            number,
+            lane: 0,
+            standing,
+            flakiness: Flakiness::default(),
+        };
+        let mut tests = FirstTests::new(3);
+        for number in [5, 9, 1, 8, 0, 7] {
+            tests.add(test(number));
+            assert!(tests.first.len() <= 3);
+        }
+        let numbers: Vec<u32> = tests.first.into_sorted_vec().iter().map(|test| test.number).collect();
+        assert_eq!((numbers, tests.count), (vec![0, 1, 5], 6));
+    }
+
+    #[test]
+    fn the_lanes_that_are_opened_are_few() {
+        let lanes: Vec<TestLane> = (0..100).map(lane).collect();
+        let opened = |has_it: &dyn Fn(usize) -> bool| {
+            let verdict = |at: usize| if has_it(at) { Verdict::Passed } else { Verdict::Absent };
+            // the newest run of a lane does not have the test, or an older one does not
+            let recent = lanes.iter().enumerate().flat_map(|(at, lane)| [(lane, Verdict::Absent), (lane, verdict(at))]);
+            lanes_to_open(recent).into_iter().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(opened(&|_| true), lanes[..LANES_SHOWN]);
+        assert_eq!(opened(&|_| false), lanes[..LANES_SHOWN], "they may have had it before");
+        let wanted: Vec<TestLane> = (0..LANES_SHOWN - 1).chain([99]).map(lane).collect();
+        assert_eq!(opened(&|at| at == 99), wanted, "the one that has it is among them");
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod lane_rows;
 mod mark;
 pub(crate) mod reporter_rows;
 pub(crate) mod rows;
+mod test_lanes;
 pub(crate) mod test_rows;
 
 pub(crate) use super::sqlite::tests::{alter, numbers};

@@ -1,7 +1,8 @@
 //! The history of tests as the store keeps it, against a definition by brute force, in whatever order lists are read.
 
 use super::*;
-use crate::decide::test_history::{Flakiness, RUNS_KEPT, RunOrder, TestState, Verdict, fails_together};
+use crate::decide::test_history::flakiness::Flakiness;
+use crate::decide::test_history::{RUNS_KEPT, RunOrder, TestState, Verdict, fails_together};
 use schema::values::{SourceRevision, SourceStamp};
 use std::collections::BTreeSet;
 

@@ -7,11 +7,21 @@ use crate::keep::store::sqlite::columns::{id, json, read_id, read_json};
 use crate::keep::store::test_rows::{TESTS_MAX, TestLane, TestRunRow};
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+use std::io;
 
 const COLUMNS: &str =
     "project, ref, job, ref_update, number, build, idx, tree, is_whole, is_together, verdicts, durations";
 /// Most verdicts of a run are alike, so a fast level makes them nearly nothing.
 const LEVEL: i32 = 3;
+
+/// A run without what it says of the tests, which is the most of it.
+#[derive(Clone, Debug)]
+pub(crate) struct RunHead {
+    id: i64,
+    pub(crate) lane: TestLane,
+    pub(crate) tree: String,
+    pub(crate) is_together: bool,
+}
 
 impl Tables<'_> {
     /// The runs of a lane that are kept, the newest first, at most `limit`.
@@ -24,11 +34,22 @@ impl Tables<'_> {
         self.0.prepare_cached(&sql)?.query_map(values, read)?.collect()
     }
 
-    /// The newest runs of a project, by their builds, the newest first. They have no durations.
-    pub(crate) fn newest_test_runs(self, project: &str, limit: usize) -> rusqlite::Result<Vec<TestRunRow>> {
-        let columns = COLUMNS.replace("durations", "null");
-        let sql = format!("select {columns} from test_runs where project = ?1 order by build desc limit ?2");
-        self.0.prepare_cached(&sql)?.query_map(params![project, id(limit as u64)], read)?.collect()
+    /// The newest runs of a project, by their builds, the newest first.
+    pub(crate) fn newest_run_heads(self, project: &str, limit: usize) -> rusqlite::Result<Vec<RunHead>> {
+        let sql = "select rowid, project, ref, job, tree, is_together from test_runs \
+                   where project = ?1 order by build desc limit ?2";
+        let read = |row: &Row<'_>| {
+            let lane = TestLane { project: row.get(1)?, ref_name: row.get(2)?, job: row.get(3)? };
+            Ok(RunHead { id: row.get(0)?, lane, tree: row.get(4)?, is_together: row.get(5)? })
+        };
+        self.0.prepare_cached(sql)?.query_map(params![project, id(limit as u64)], read)?.collect()
+    }
+
+    /// What a run says of each test, by the number of the test. A run that went meanwhile says nothing.
+    pub(crate) fn run_verdicts(self, run: &RunHead) -> rusqlite::Result<Vec<u8>> {
+        let sql = "select verdicts from test_runs where rowid = ?1";
+        let found = self.0.prepare_cached(sql)?.query_row([run.id], |row| unpacked(row, 0)).optional()?;
+        Ok(found.unwrap_or_default())
     }
 
     /// What the runs of a lane came to that are no longer kept.
@@ -162,7 +183,15 @@ fn packed(bytes: &[u8]) -> rusqlite::Result<Vec<u8>> {
 fn unpacked(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<u8>> {
     let Some(bytes) = row.get::<_, Option<Vec<u8>>>(index)? else { return Ok(Vec::new()) };
     let wrong = |error| rusqlite::Error::FromSqlConversionFailure(index, Type::Blob, Box::new(error));
-    zstd::bulk::decompress(&bytes, TESTS_MAX as usize).map_err(wrong)
+    unpacked_bytes(&bytes).map_err(wrong)
+}
+
+/// Takes the room that the frame says it needs, because most projects have far fewer tests than they may.
+fn unpacked_bytes(packed: &[u8]) -> io::Result<Vec<u8>> {
+    let most = TESTS_MAX as usize;
+    let said = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+    let size = said.and_then(|size| usize::try_from(size).ok()).unwrap_or(most);
+    zstd::bulk::decompress(packed, size.min(most))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<TestRunRow> {
@@ -176,4 +205,27 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TestRunRow> {
         verdicts: unpacked(row, 10)?,
         durations: unpacked(row, 11)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_takes_the_room_of_its_tests() {
+        let verdicts = vec![1; 1_000];
+        let back = unpacked_bytes(&packed(&verdicts).unwrap()).unwrap();
+        assert_eq!(back, verdicts);
+        assert!(back.capacity() <= 4_096, "it took {} bytes", back.capacity());
+        assert!(unpacked_bytes(&packed(&[]).unwrap()).unwrap().is_empty());
+        let most = vec![1; TESTS_MAX as usize];
+        assert_eq!(unpacked_bytes(&packed(&most).unwrap()).unwrap(), most);
+    }
+
+    #[test]
+    fn a_damaged_row_takes_no_more_than_the_most_tests_do() {
+        let larger = packed(&vec![1; TESTS_MAX as usize + 1]).unwrap();
+        assert!(unpacked_bytes(&larger).is_err());
+        assert!(unpacked_bytes(b"no frame").is_err());
+    }
 }

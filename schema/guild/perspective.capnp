@@ -350,7 +350,7 @@ struct TestView {
   job @5 :Text;                  # The job of the lane, with its cell.
   state @6 :Text;
   # How the test stands: "newly-failing", "still-failing", "fixed", "new", "passing", "skipped" or "gone". A lane that is young is
-  # compared with that of the project's main branch. More words may be added.
+  # compared with that of the project's main branch, as that was before the first run of the young lane. More words may be added.
   firstBad @7 :UInt32;           # The build in which its present failures began; 0: it does not fail.
   lastGood @8 :UInt32;           # The newest build before that in which it passed; 0: none is known.
   flakyTrees @9 :UInt32;         # The source trees in which it passed and failed, of the project's newest 500 runs.

@@ -103,6 +103,37 @@ fn a_lane_remembers_its_tests() {
     });
 }
 
+/// What was red on the main branch before is not the fault of a young branch, in its list and on the page of a test.
+#[test]
+fn a_branch_is_compared_with_the_main_branch() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        work(&worker, &list(&[("works", true), ("breaks_here", false)])).await;
+        let commit = house.repo.git(&["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "second"]);
+        house.repo.git(&["update-ref", "refs/heads/topic", &commit]);
+        work(&worker, &list(&[("works", false), ("breaks_here", false)])).await;
+        let query = TestQuery { project: "demo".to_owned(), ref_name: "topic".to_owned(), ..TestQuery::default() };
+        until("the list of the branch is read", || {
+            let (guild, query) = (house.guild.clone(), query.clone());
+            Promise::from_future(async move { Ok(guild.tests(&query).await.is_ok_and(|page| page.count == 2)) })
+        })
+        .await;
+        let page = house.guild.tests(&query).await.unwrap();
+        let wanted = [
+            ("a.B › works".to_owned(), "newly-failing", 2, 1),
+            ("a.B › breaks_here".to_owned(), "still-failing", 1, 0),
+        ];
+        assert_eq!(told(&page.tests), wanted);
+        for test in page.tests {
+            let (_, lanes) = house.guild.test("demo", test.number).await.unwrap();
+            let lane = lanes.iter().find(|lane| lane.ref_name == "refs/heads/topic").unwrap();
+            let told = (lane.state.as_str(), lane.first_bad, lane.last_good);
+            assert_eq!(told, (test.state.as_str(), test.first_bad, test.last_good), "{}", test.title());
+        }
+    });
+}
+
 #[test]
 fn pages_show_failed_tests_first_and_their_history() {
     run(async {

@@ -229,17 +229,22 @@ impl Reading {
         self.ask(move |store| store.test_numbers(&project)).await
     }
 
-    /// The tests of a ref that a filter asks for. Costs the runs of the lanes of the ref, and the newest 500 runs of the project. Holds
-    /// those of one lane at a time. A search costs the names of all tests of the project as well.
+    /// The tests of a ref that a filter asks for. Costs the runs of the lanes of the ref and of those with which they are compared, and
+    /// the newest 500 runs of the project. Holds those of one lane at a time. A search costs the names of all tests of the project as well.
     pub async fn tests_of_ref(&self, filter: TestFilter) -> Result<TestPage, StoreError> {
         self.ask(move |store| store.tests_of_ref(&filter)).await
     }
 
-    /// One test in the lanes that ran last. None: the project has no such test. Costs the newest 500 runs of the project, and those of
-    /// at most 40 lanes.
-    pub async fn test_history(&self, project: &str, number: u32) -> Result<Option<TestHistory>, StoreError> {
-        let project = project.to_owned();
-        self.ask(move |store| store.test_history(&project, number)).await
+    /// One test in the lanes that ran last. `base_ref`: the ref with which a young lane is compared; empty: none. None: the project has
+    /// no such test. Costs the newest 500 runs of the project, and those of at most 40 lanes and of the lanes with which they are compared.
+    pub async fn test_history(
+        &self,
+        project: &str,
+        number: u32,
+        base_ref: &str,
+    ) -> Result<Option<TestHistory>, StoreError> {
+        let (project, base_ref) = (project.to_owned(), base_ref.to_owned());
+        self.ask(move |store| store.test_history(&project, number, &base_ref)).await
     }
 
     /// The runs of a lane that are kept, the newest first. Costs the rows that it answers, of which each has a byte for each test.

@@ -189,12 +189,13 @@ impl viewer::Server for Viewer {
     async fn test(self: Rc<Self>, params: viewer::TestParams, mut results: viewer::TestResults) -> capnp::Result<()> {
         let params = params.get()?;
         let (project, number) = (limits::text(params.get_project(), &PROJECT)?, params.get_number());
-        if !self.holder.what.sees(&project) || self.access.repository(&project).is_none() {
-            refuse!(results, no_project(&project));
-        }
+        let repository = self.access.repository(&project).filter(|_| self.holder.what.sees(&project));
+        let Some(repository) = repository else { refuse!(results, no_project(&project)) };
+        let main = repository.main_branch().unwrap_or_default();
+        let history = self.access.history(&self.holder);
         // people count from 1
         let found = match number.checked_sub(1) {
-            Some(number) => self.access.history(&self.holder).test_history(&project, number).await.map_err(broken)?,
+            Some(number) => history.test_history(&project, number, &main).await.map_err(broken)?,
             None => None,
         };
         let missing = || Refusal::new(RefusalCode::NotFound, format!("{project} has no test number {number}"));

@@ -15,8 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// The newest runs of a project by which tests are flaky: what was flaky before is long mended, or forgotten.
 const FLAKY_RUNS: usize = 500;
-/// The newest runs of the lane with which a young one is compared.
-const BASE_RUNS: usize = 20;
 /// The newest results of a test that a list shows. Their durations are kept as well.
 const POINTS_SHOWN: usize = DURATIONS_KEPT;
 /// The lanes of one test that are opened: those that ran last.
@@ -27,15 +25,16 @@ struct OpenLane {
     lane: TestLane,
     /// The newest one stands first.
     runs: Vec<TestRunRow>,
-    /// Those of the lane with which this one is compared, the newest first.
+    /// Those of the lane with which this one is compared and which came before it, the newest first.
     base: Vec<TestRunRow>,
-    earlier: EarlierRuns,
+    /// The tests that failed before all these runs, and the builds in which that began.
+    failing: BTreeMap<u32, u32>,
 }
 
 impl OpenLane {
     fn standing(&self, test: u32) -> Option<TestStanding> {
         let results = self.runs.iter().chain(&self.base).map(|run| result_of(run, test));
-        standing(results, self.earlier.failing.get(&test).copied())
+        standing(results, self.failing.get(&test).copied())
     }
 
     /// More than the highest number of its tests.
@@ -87,7 +86,7 @@ impl Tables<'_> {
         let mut tests = FirstTests::new(filter.skip.saturating_add(filter.limit));
         for (at, lane) in lanes.iter().enumerate() {
             let flaky = self.flaky_tests(&recent, &lane.job)?;
-            let lane = self.open_lane(lane.clone(), Some(&filter.base_ref))?;
+            let lane = self.open_lane(lane.clone(), &filter.base_ref)?;
             for test in (0..lane.test_end()).filter(|test| found.as_ref().is_none_or(|found| found.contains(test))) {
                 let flakiness = flaky.get(&test).copied().unwrap_or_default();
                 chosen(filter.shown, &lane, at, test, flakiness).into_iter().for_each(|test| tests.add(test));
@@ -111,14 +110,19 @@ impl Tables<'_> {
         Ok(lines.into_iter().map(|(_, line)| line).collect())
     }
 
-    pub(crate) fn test_history(self, project: &str, number: u32) -> rusqlite::Result<Option<TestHistory>> {
+    pub(crate) fn test_history(
+        self,
+        project: &str,
+        number: u32,
+        base_ref: &str,
+    ) -> rusqlite::Result<Option<TestHistory>> {
         let Some(name) = self.test(project, number)? else { return Ok(None) };
         let recent = self.newest_run_heads(project, FLAKY_RUNS)?;
         let verdict = |run| Ok(Verdict::of_code(byte_of(&self.run_verdicts(run)?, number)));
         let verdicts: Vec<Verdict> = recent.iter().map(verdict).collect::<rusqlite::Result<_>>()?;
         let mut lanes = Vec::new();
         for lane in lanes_to_open(recent.iter().map(|run| &run.lane).zip(verdicts.iter().copied())) {
-            let lane = self.open_lane(lane.clone(), None)?;
+            let lane = self.open_lane(lane.clone(), base_ref)?;
             let Some(standing) = lane.standing(number) else { continue };
             let of_job = recent.iter().zip(&verdicts).filter(|(run, _)| run.lane.job == lane.lane.job);
             let of_job = of_job.map(|(run, verdict)| tree_result(run, *verdict));
@@ -141,17 +145,21 @@ impl Tables<'_> {
         Ok(jobs.map(lane).collect())
     }
 
-    /// A lane that has forgotten nothing yet is young: it is compared with the lane of the same job of another ref.
-    fn open_lane(self, lane: TestLane, base_ref: Option<&str>) -> rusqlite::Result<OpenLane> {
+    /// A lane that has forgotten nothing yet is young: it is compared with the lane of the same job of another ref. Only what that one
+    /// had when the young lane began counts.
+    fn open_lane(self, lane: TestLane, base_ref: &str) -> rusqlite::Result<OpenLane> {
         let runs = self.test_runs(&lane, RUNS_KEPT)?;
         let earlier = self.earlier_tests(&lane)?;
-        let base_ref =
-            base_ref.filter(|base| !base.is_empty() && *base != lane.ref_name && earlier == EarlierRuns::default());
-        let base = match base_ref {
-            Some(base) => self.test_runs(&TestLane { ref_name: base.to_owned(), ..lane.clone() }, BASE_RUNS)?,
-            None => Vec::new(),
+        let is_compared = !base_ref.is_empty() && base_ref != lane.ref_name && earlier == EarlierRuns::default();
+        let first = runs.iter().map(|run| run.order.1).min();
+        let Some(first) = first.filter(|_| is_compared) else {
+            return Ok(OpenLane { lane, runs, base: Vec::new(), failing: earlier.failing });
         };
-        Ok(OpenLane { lane, runs, base, earlier })
+        let base_lane = TestLane { ref_name: base_ref.to_owned(), ..lane.clone() };
+        let mut failing = self.earlier_tests(&base_lane)?.failing;
+        // it may have forgotten runs that are newer than the young lane
+        failing.retain(|_, since| *since < first);
+        Ok(OpenLane { lane, runs, base: self.test_runs_before(&base_lane, first)?, failing })
     }
 
     /// The tests of a job that are flaky, by their numbers.

@@ -1,8 +1,100 @@
-//! Lists of several lanes of tests.
+//! Lanes of tests beside each other: young ones that are compared with another ref, and lists of several lanes.
 
-use super::test_rows::{Drawn, TESTS, filter, record, row, store};
+use super::test_rows::{Drawn, MAIN, TESTS, filter, record, row, store};
 use super::*;
-use crate::decide::test_history::Verdict;
+use crate::decide::test_history::{RUNS_KEPT, TestState, Verdict};
+
+const TOPIC: &str = "refs/heads/topic";
+
+/// Records a run of a ref. The codes: `P` passed, `F` failed, `S` skipped, `-` absent.
+fn run(store: &Store, ref_name: &str, order: (u32, u32), codes: &str) {
+    let verdict = |code| match code {
+        'P' => Verdict::Passed,
+        'F' => Verdict::Failed,
+        'S' => Verdict::Skipped,
+        _ => Verdict::Absent,
+    };
+    let tree = format!("tree {}", order.1);
+    let drawn = Drawn { order, tree, is_whole: true, verdicts: codes.chars().map(verdict).collect() };
+    let mut row = row(&drawn);
+    ref_name.clone_into(&mut row.lane.ref_name);
+    record(store, TestPiece::Run(Box::new(row)));
+}
+
+/// State, first bad and last good of each test of the topic, as it is compared with the main branch.
+fn topic(store: &Store) -> Vec<(TestState, u32, u32)> {
+    let asked = TestFilter { ref_name: TOPIC.to_owned(), base_ref: MAIN.to_owned(), ..filter() };
+    let mut lines = now(reading(store).tests_of_ref(asked)).unwrap().lines;
+    lines.sort_by_key(|line| line.number);
+    for line in &lines {
+        let history = now(reading(store).test_history("p", line.number, MAIN)).unwrap().unwrap();
+        let lane = history.lanes.iter().find(|lane| lane.lane.ref_name == TOPIC).unwrap();
+        assert_eq!(lane.standing, line.standing, "a list and the page of test {} say the same", line.number);
+    }
+    lines.iter().map(|line| (line.standing.state, line.standing.first_bad, line.standing.last_good)).collect()
+}
+
+#[test]
+fn a_young_lane_is_compared_with_that_of_another_ref() {
+    let store = store("young lane");
+    run(&store, MAIN, (1, 1), "PFP-FP");
+    run(&store, TOPIC, (2, 2), "FFPPP-");
+    let states: Vec<TestState> = topic(&store).into_iter().map(|(state, ..)| state).collect();
+    use TestState::{Fixed, Gone, New, NewlyFailing, Passing, StillFailing};
+    let wanted = [NewlyFailing, StillFailing, Passing, New, Fixed, Gone];
+    assert_eq!(states, wanted, "what was red before is not theirs");
+}
+
+/// What happens on the main branch after a branch began is neither its fault nor its merit.
+#[test]
+fn a_young_lane_is_compared_with_what_came_before_it() {
+    use TestState::{NewlyFailing, Passing, StillFailing};
+    let store = store("later base");
+    run(&store, MAIN, (1, 1), "PPPF");
+    run(&store, TOPIC, (1, 2), "FPFF");
+    // a push, and a retry of the first commit
+    run(&store, MAIN, (2, 3), "FFPP");
+    run(&store, MAIN, (1, 4), "PPFP");
+    let wanted = [(NewlyFailing, 2, 1), (Passing, 0, 2), (NewlyFailing, 2, 1), (StillFailing, 1, 0)];
+    assert_eq!(topic(&store), wanted);
+    // its own later runs are its own, and the base stays as it was
+    run(&store, TOPIC, (2, 5), "FFPF");
+    let wanted = [(StillFailing, 2, 1), (NewlyFailing, 5, 2), (TestState::Fixed, 0, 5), (StillFailing, 1, 0)];
+    assert_eq!(topic(&store), wanted);
+}
+
+#[test]
+fn what_the_base_no_longer_keeps_counts() {
+    use TestState::StillFailing;
+    let store = store("long base");
+    run(&store, MAIN, (1, 1), "PFFP");
+    for number in 2..=150 {
+        let codes = match number {
+            2..=20 => "FFFP",
+            100 => "FSPF",
+            _ => "FSSS",
+        };
+        run(&store, MAIN, (number, number), codes);
+    }
+    run(&store, TOPIC, (1, 151), "FFFF");
+    let wanted = [
+        (StillFailing, 2, 0),
+        (StillFailing, 1, 0),
+        // it passed in a run that is kept
+        (TestState::NewlyFailing, 151, 100),
+        (StillFailing, 100, 0),
+    ];
+    assert_eq!(topic(&store), wanted);
+}
+
+#[test]
+fn what_the_base_forgot_after_a_young_lane_began_does_not_count() {
+    let store = store("forgotten base");
+    run(&store, MAIN, (1, 1), "FP");
+    run(&store, TOPIC, (1, 2), "FF");
+    (3..=10 + RUNS_KEPT as u32).for_each(|number| run(&store, MAIN, (number, number), "FF"));
+    assert_eq!(topic(&store), [(TestState::StillFailing, 1, 0), (TestState::NewlyFailing, 2, 0)]);
+}
 
 #[test]
 fn pages_of_several_lanes_follow_each_other() {

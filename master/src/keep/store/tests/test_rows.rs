@@ -271,33 +271,10 @@ fn a_list_is_searched_and_paged() {
     assert_eq!(ask(TestFilter { shown: TestsShown::Flaky, ..filter() }), (vec![], 0));
     assert_eq!(ask(TestFilter { shown: TestsShown::Slow, ..filter() }).1, 6);
     assert_eq!(ask(TestFilter { job: "other".to_owned(), ..filter() }), (vec![], 0));
-    let history = now(reading(&store).test_history("p", 4)).unwrap().unwrap();
+    let history = now(reading(&store).test_history("p", 4, "")).unwrap().unwrap();
     assert_eq!((history.name.name.as_str(), history.lanes.len()), ("t4", 1));
     assert_eq!(history.lanes[0].points.len(), 1);
-    assert_eq!(now(reading(&store).test_history("p", 6)).unwrap(), None);
-}
-
-#[test]
-fn a_young_lane_is_compared_with_that_of_another_ref() {
-    let store = store("young lane");
-    let run = |number: u32, verdicts: [Verdict; TESTS as usize]| Drawn {
-        order: (number, number),
-        tree: format!("tree {number}"),
-        is_whole: true,
-        verdicts: verdicts.to_vec(),
-    };
-    use Verdict::{Absent, Failed, Passed};
-    record(&store, piece(&run(1, [Passed, Failed, Passed, Absent, Failed, Passed])));
-    let TestPiece::Run(mut row) = piece(&run(2, [Failed, Failed, Passed, Passed, Passed, Absent])) else { panic!() };
-    row.lane.ref_name = "refs/heads/topic".to_owned();
-    record(&store, TestPiece::Run(row));
-    let topic = TestFilter { ref_name: "refs/heads/topic".to_owned(), base_ref: MAIN.to_owned(), ..filter() };
-    let page = now(reading(&store).tests_of_ref(topic)).unwrap();
-    let mut states: Vec<_> = page.lines.iter().map(|line| (line.number, line.standing.state)).collect();
-    states.sort_unstable();
-    use TestState::{Fixed, Gone, New, NewlyFailing, Passing, StillFailing};
-    let wanted = [NewlyFailing, StillFailing, Passing, New, Fixed, Gone];
-    assert_eq!(states, (0..6).zip(wanted).collect::<Vec<_>>(), "what was red before is not theirs");
+    assert_eq!(now(reading(&store).test_history("p", 6, "")).unwrap(), None);
 }
 
 /// Acceptance 6: a build with 10,000 results grows the database by at most 40 KiB.

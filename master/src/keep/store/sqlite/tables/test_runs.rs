@@ -34,6 +34,17 @@ impl Tables<'_> {
         self.0.prepare_cached(&sql)?.query_map(values, read)?.collect()
     }
 
+    /// The runs of a lane that are kept and whose builds have lower numbers, the newest first. They have no durations.
+    pub(crate) fn test_runs_before(self, lane: &TestLane, number: u32) -> rusqlite::Result<Vec<TestRunRow>> {
+        let columns = COLUMNS.replace("durations", "null");
+        let sql = format!(
+            "select {columns} from test_runs where project = ?1 and ref = ?2 and job = ?3 and number < ?4 \
+             order by ref_update desc, number desc"
+        );
+        let values = params![lane.project, lane.ref_name, lane.job, number];
+        self.0.prepare_cached(&sql)?.query_map(values, read)?.collect()
+    }
+
     /// The newest runs of a project, by their builds, the newest first.
     pub(crate) fn newest_run_heads(self, project: &str, limit: usize) -> rusqlite::Result<Vec<RunHead>> {
         let sql = "select rowid, project, ref, job, tree, is_together from test_runs \

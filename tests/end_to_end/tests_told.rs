@@ -103,6 +103,26 @@ fn a_lane_remembers_its_tests() {
     });
 }
 
+#[test]
+fn a_test_that_moved_is_where_it_was_last_seen() {
+    run(async {
+        let house = House::open(PIPELINE).await;
+        let worker = house.worker("anvil").await;
+        let at = |file: &str| {
+            let mut told = list(&[("works", true)]);
+            file.clone_into(&mut told.results[0].file);
+            told
+        };
+        work(&worker, &at("old.py")).await;
+        until_read(&house, 1).await;
+        assert_eq!(tests(&house, "").await.tests[0].file, "old.py");
+        house.repo.commit("file", "2", "second");
+        work(&worker, &at("new.py")).await;
+        until_read(&house, 2).await;
+        assert_eq!(tests(&house, "").await.tests[0].file, "new.py");
+    });
+}
+
 /// What was red on the main branch before is not the fault of a young branch, in its list and on the page of a test.
 #[test]
 fn a_branch_is_compared_with_the_main_branch() {

@@ -86,7 +86,10 @@ impl TestIntake {
 
     async fn take(&self, key: JobKey, job: UnreadJob, folded: FoldedTests) -> Result<IntakeState, StoreError> {
         let mut numbers = self.readers.test_numbers(&job.lane.project).await?;
-        let new = folded.unknown(&numbers);
+        let mut new = folded.unknown(&numbers);
+        if !numbers.is_empty() {
+            new.extend(folded.moved(&numbers, &self.readers.test_files(&job.lane.project).await?));
+        }
         if !new.is_empty() {
             if self.name(&job.lane.project, new).await == IntakeState::Blocked {
                 return Ok(IntakeState::Blocked);
@@ -104,7 +107,7 @@ impl TestIntake {
         Ok(self.record(piece).await)
     }
 
-    /// Gives numbers to new tests, some in each transaction.
+    /// Gives numbers to new tests and writes where the others stand now, some in each transaction.
     async fn name(&self, project: &str, mut new: Vec<TestName>) -> IntakeState {
         while !new.is_empty() {
             let rest = new.split_off(new.len().min(NAMES));

@@ -229,6 +229,12 @@ impl Reading {
         self.ask(move |store| store.test_numbers(&project)).await
     }
 
+    /// The file of each test of a project whose file is known. Costs the rows that it answers.
+    pub async fn test_files(&self, project: &str) -> Result<BTreeMap<TestIdentity, String>, StoreError> {
+        let project = project.to_owned();
+        self.ask(move |store| store.test_files(&project)).await
+    }
+
     /// The tests of a ref that a filter asks for. Costs the runs of the lanes of the ref and of those with which they are compared, and
     /// the newest 500 runs of the project. Holds those of one lane at a time. A search costs the names of all tests of the project as well.
     pub async fn tests_of_ref(&self, filter: TestFilter) -> Result<TestPage, StoreError> {

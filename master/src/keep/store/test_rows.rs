@@ -54,7 +54,7 @@ impl TestRunRow {
 /// A part of what is to be written of one job, in a transaction of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestPiece {
-    /// Tests that are new to their project.
+    /// Tests that are new to their project, or that stand in another file than before.
     Names { project: String, names: Vec<TestName> },
     /// The run, which is all of it: the job is read.
     Run(Box<TestRunRow>),

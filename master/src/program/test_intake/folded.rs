@@ -3,6 +3,7 @@
 use crate::decide::test_history::{Verdict, duration_code};
 use crate::keep::store::{TestIdentity, TestName};
 use reports::{TestId, TestList, TestOutcome};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -98,6 +99,18 @@ impl FoldedTests {
         unknown.map(|(identity, test)| name_of(*identity, test)).collect()
     }
 
+    /// The tests that have a number, and stand in another file than is known of them.
+    pub(super) fn moved(
+        &self,
+        numbers: &BTreeMap<TestIdentity, u32>,
+        files: &BTreeMap<TestIdentity, String>,
+    ) -> Vec<TestName> {
+        let told =
+            self.tests.iter().filter(|(identity, test)| !test.file.is_empty() && numbers.contains_key(*identity));
+        let moved = told.filter(|(identity, test)| files.get(*identity).is_none_or(|file| *file != cut(&test.file)));
+        moved.map(|(identity, test)| name_of(*identity, test)).collect()
+    }
+
     /// The bytes of the verdicts and of the durations, each at the number of its test. A test without a number is left out: its
     /// project has as many as it may have.
     pub(super) fn columns(&self, numbers: &BTreeMap<TestIdentity, u32>) -> (Vec<u8>, Vec<u8>) {
@@ -117,14 +130,17 @@ impl FoldedTests {
 const TEXT_MAX: usize = 1024;
 
 fn name_of(identity: TestIdentity, test: &FoldedTest) -> TestName {
-    let cut = |text: &str| schema::limits::cut(text, TEXT_MAX).into_owned();
     TestName {
         identity,
-        suite: cut(&test.id.suite),
-        name: cut(&test.id.name),
-        parameters: cut(&test.id.parameters),
-        file: cut(&test.file),
+        suite: cut(&test.id.suite).into_owned(),
+        name: cut(&test.id.name).into_owned(),
+        parameters: cut(&test.id.parameters).into_owned(),
+        file: cut(&test.file).into_owned(),
     }
+}
+
+fn cut(text: &str) -> Cow<'_, str> {
+    schema::limits::cut(text, TEXT_MAX)
 }
 
 /// The parts with their lengths, so that no two tests have the same.
@@ -202,6 +218,33 @@ mod tests {
         let (verdicts, durations) = folded.columns(&numbers);
         assert_eq!(verdicts, [Verdict::Skipped.code(), 0, Verdict::Failed.code()]);
         assert_eq!(durations, [0, 0, duration_code(Some(1_000))]);
+    }
+
+    #[test]
+    fn a_test_that_moved_is_found() {
+        let at = |files: &[(&str, &str)]| {
+            let result = |(name, file): &(&str, &str)| TestResult {
+                id: TestId { suite: "s".to_owned(), name: (*name).to_owned(), parameters: String::new() },
+                file: (*file).to_owned(),
+                ..TestResult::default()
+            };
+            fold(vec![TestList { results: files.iter().map(result).collect(), trouble: String::new() }])
+        };
+        let long = "x".repeat(TEXT_MAX + 1);
+        let before =
+            at(&[("stays", "a.py"), ("moves", "a.py"), ("untold", "a.py"), ("first told", ""), ("long", &long)]);
+        let known = before.unknown(&BTreeMap::new());
+        let numbers = (0..).zip(&known).map(|(number, name)| (name.identity, number)).collect();
+        let files = known.into_iter().map(|it| (it.identity, it.file)).filter(|(_, file)| !file.is_empty()).collect();
+        assert_eq!(before.moved(&numbers, &files), []);
+        let after =
+            at(&[("stays", "a.py"), ("moves", "b.py"), ("untold", ""), ("first told", "b.py"), ("new", "b.py")]);
+        let mut moved: Vec<_> = after.moved(&numbers, &files).into_iter().map(|it| (it.name, it.file)).collect();
+        moved.sort_unstable();
+        assert_eq!(
+            moved,
+            [("first told", "b.py"), ("moves", "b.py")].map(|(name, file)| (name.to_owned(), file.to_owned()))
+        );
     }
 
     #[test]

@@ -15,6 +15,13 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_map([project], read)?.collect()
     }
 
+    /// The file of each test of a project whose file is known.
+    pub(crate) fn test_files(self, project: &str) -> rusqlite::Result<BTreeMap<TestIdentity, String>> {
+        let sql = "select identity, file from tests where project = ?1 and file <> ''";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        self.0.prepare_cached(sql)?.query_map([project], read)?.collect()
+    }
+
     pub(crate) fn test(self, project: &str, number: u32) -> rusqlite::Result<Option<TestName>> {
         let sql = "select identity, suite, name, parameters, file from tests where project = ?1 and number = ?2";
         self.0.prepare_cached(sql)?.query_row(params![project, number], read_name).optional()
@@ -47,20 +54,26 @@ pub(crate) fn note_read(to: &Transaction<'_>, key: JobKey) -> rusqlite::Result<(
     run(to, "delete from tests_unread where build = ?1 and idx = ?2", params![id(key.build.0), key.index])
 }
 
-/// Gives numbers to tests that have none yet, as far as the project may have more.
+/// Gives numbers to tests that have none yet, as far as the project may have more. Of the others it writes where they stand now.
 pub(crate) fn add(to: &Transaction<'_>, project: &str, names: &[TestName]) -> rusqlite::Result<()> {
     let mut next = next_number(to, project)?;
     let sql = "insert or ignore into tests (project, number, identity, suite, name, parameters, file) \
                values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut insert = to.prepare_cached(sql)?;
     for name in names {
-        if next >= TESTS_MAX {
-            break;
+        if is_moved(to, project, name)? || next >= TESTS_MAX {
+            continue;
         }
         let values = params![project, next, name.identity, name.suite, name.name, name.parameters, name.file];
         next += u32::from(insert.execute(values)? > 0);
     }
     run(to, "insert or replace into test_projects (project, next) values (?1, ?2)", params![project, next])
+}
+
+/// A test that is known stands in another file than before. Where its tool no longer says the file, the last one stays.
+fn is_moved(to: &Transaction<'_>, project: &str, name: &TestName) -> rusqlite::Result<bool> {
+    let sql = "update tests set file = ?3 where project = ?1 and identity = ?2 and ?3 not in ('', file)";
+    Ok(to.prepare_cached(sql)?.execute(params![project, name.identity, name.file])? > 0)
 }
 
 /// Never that of a test that is kept, also where the row of the project is lost.

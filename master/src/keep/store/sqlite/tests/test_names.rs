@@ -68,6 +68,22 @@ fn the_numbers_that_are_taken_are_not_given_again() {
 }
 
 #[test]
+fn a_test_stands_where_it_was_last_seen() {
+    let store = store("moved");
+    let told = |file: &str| {
+        let TestPiece::Names { project, mut names } = names(TESTS) else { panic!("they are names") };
+        file.clone_into(&mut names[2].file);
+        record(&store, TestPiece::Names { project, names });
+        wait(reading(&store).test_history("p", 2, "")).unwrap().unwrap().name.file
+    };
+    assert_eq!(told("a.py"), "a.py");
+    assert_eq!(told("b.py"), "b.py");
+    assert_eq!(told(""), "b.py", "its tool may not say");
+    assert_eq!(wait(reading(&store).test_files("p")).unwrap().into_values().collect::<Vec<_>>(), ["b.py"]);
+    assert_eq!((tests(&store), first(&store, "select next from test_projects")), (TESTS, TESTS), "no number is taken");
+}
+
+#[test]
 fn the_run_of_a_build_that_is_gone_is_not_kept() {
     let store = store("gone build");
     sql(&store, "insert into tests_unread (build, idx) values (1, 0), (2, 0)");

@@ -178,6 +178,8 @@ fn what_tap_lacks() {
     assert!(tap("ok 1 - a\n").ends_with("the report has no plan, so tests may be missing at its end"));
     assert!(tap("hello\n").ends_with("there is no test and no plan of TAP in it"));
     assert_eq!(tap("1..0 # SKIP not here\n"), "");
+    let large = "pass a\n! the step's output:2: the plan says 18446744073709551615 tests, and 1 were told of";
+    assert_eq!(tap("0..18446744073709551615\nok 1 - a\n"), large);
     let nested = "1..1\n    1..2\n    ok 1 - x\nok 1 - s\n";
     assert_eq!(tap(nested), "pass s › x\n! the plan says 2 tests, and 1 were told of in the subtest `s`");
     assert!(tap("1..1\n    1..2\n    ok 1 - x\n").starts_with("pass x\n! the step's output:3: the plan says 1"));

@@ -54,7 +54,7 @@ fn plan(text: &str) -> Option<Line<'_>> {
     let (last, comment) = rest.split_at(rest.find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len()));
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
     let is_plan = comment.is_empty() || comment.trim_start().starts_with('#');
-    is_plan.then(|| Line::Plan((last + 1).saturating_sub(first)))
+    is_plan.then(|| Line::Plan(last.saturating_add(1).saturating_sub(first)))
 }
 
 fn point(text: &str) -> Option<Line<'_>> {
@@ -126,6 +126,8 @@ mod tests {
             ("TAP version 14", Some(Line::Version)),
             ("1..4", Some(Line::Plan(4))),
             ("1..0 # SKIP nothing", Some(Line::Plan(0))),
+            ("1..18446744073709551615", Some(Line::Plan(u64::MAX - 1))),
+            ("1..18446744073709551616", None),
             ("1..4 of them", None),
             ("ok", point(true, "", Directive::None, None)),
             ("ok 1 - works", point(true, "works", Directive::None, None)),

@@ -2,13 +2,16 @@
 
 use super::attribute;
 use crate::collection::Collection;
-use crate::cut::{Capped, first_line};
+use crate::cut::{Capped, cut, first_line};
 use crate::noise::identity;
-use crate::{OUTPUT_MAX, TestId, TestOutcome, TestResult};
+use crate::{MESSAGE_MAX, OUTPUT_MAX, TestId, TestOutcome, TestResult};
 use quick_xml::events::BytesStart;
 
 /// How often one test can have been run again. Tools try some times.
 const ATTEMPTS_MAX: usize = 1_000;
+
+/// The bytes of the path of a file, which no system takes a longer one for.
+const PATH_MAX: usize = 4 << 10;
 
 /// An element within a test case that says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,7 @@ impl Case {
         };
         let name =
             [name.as_str(), &class, "(no name)"].into_iter().find(|name| !name.trim().is_empty()).unwrap_or_default();
-        let own_file = attribute("file");
+        let own_file = bounded(attribute("file"));
         let is_off = status == "disabled" || status == "skipped" || (status == "notrun" && !is_of_ctest);
         let own = Attempt {
             outcome: if is_off { TestOutcome::Skipped } else { TestOutcome::Passed },
@@ -161,7 +164,8 @@ impl Case {
 impl Attempt {
     fn says(&mut self, outcome: TestOutcome, start: &BytesStart<'_>) {
         let attribute = |name| attribute(start, name).filter(|text| !text.trim().is_empty());
-        let mut message = attribute("message").unwrap_or_default();
+        let mut message = attribute("message").unwrap_or_default().trim().to_owned();
+        cut(&mut message, MESSAGE_MAX);
         // a test whose program is missing did not run, though nobody wanted to leave it out
         let cannot_run = outcome == TestOutcome::Skipped && message.starts_with("Unable to find executable");
         let outcome = if cannot_run { TestOutcome::Errored } else { outcome };
@@ -195,6 +199,11 @@ impl Attempt {
             ..TestResult::default()
         }
     }
+}
+
+/// The path of a file. What is longer than any path is none.
+pub(super) fn bounded(path: String) -> String {
+    if path.len() > PATH_MAX { String::new() } else { path }
 }
 
 /// The heavier outcome is that of a test that says several.

@@ -5,11 +5,15 @@ mod case;
 mod source;
 
 use crate::collection::{Collection, Flaw};
+use crate::noise::part;
 use case::{Case, Part};
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use source::Source;
 use std::io::Read;
+
+/// The bytes of the name of an entity: a number of a character has the longest, as `#x10FFFF` is.
+const REFERENCE_MAX: usize = 8;
 
 /// How deep elements may stand in each other. Real reports have some ten levels.
 const DEPTH_MAX: usize = 1_000;
@@ -51,6 +55,8 @@ struct JunitReport<'a> {
 /// A suite that is open.
 struct Suite {
     name: String,
+    /// Its name behind those of the suites around it. Each is made and cut once, because a suite can have many cases.
+    path: String,
     file: String,
 }
 
@@ -83,11 +89,7 @@ impl JunitReport<'_> {
             ));
         }
         match (name, &mut self.case) {
-            ("testsuite", None) => {
-                let attribute = |name| attribute(start, name);
-                let file = attribute("file").or_else(|| attribute("filepath")).unwrap_or_default();
-                self.suites.push(Suite { name: attribute("name").unwrap_or_default(), file });
-            }
+            ("testsuite", None) => self.suites.push(self.new_suite(start)),
             ("testcase", None) => self.case = Some(self.new_case(start)),
             (_, None) => {}
             (name, Some(case)) => case.begin(Part::of_element(name), start),
@@ -95,10 +97,22 @@ impl JunitReport<'_> {
         Ok(())
     }
 
+    fn new_suite(&self, start: &BytesStart<'_>) -> Suite {
+        let attribute = |name| attribute(start, name);
+        let name = part(&attribute("name").unwrap_or_default());
+        let around = self.suites.last().map_or("", |suite| &suite.path);
+        let path = match (around, name.as_str()) {
+            (around, name) if is_of_tool(name) => around.to_owned(),
+            ("", name) => name.to_owned(),
+            (around, name) => part(&format!("{around}/{name}")),
+        };
+        let file = attribute("file").or_else(|| attribute("filepath")).unwrap_or_default();
+        Suite { name, path, file: case::bounded(file) }
+    }
+
     fn new_case(&self, start: &BytesStart<'_>) -> Case {
-        let suites = self.suites.iter().map(|suite| suite.name.trim()).filter(|name| !is_of_tool(name));
-        let file = self.suites.last().map_or("", |suite| &suite.file);
-        Case::new(start, &suites.collect::<Vec<_>>().join("/"), file)
+        let (path, file) = self.suites.last().map_or(("", ""), |suite| (&suite.path, &suite.file));
+        Case::new(start, path, file)
     }
 
     fn close(&mut self, name: &str) -> Result<(), String> {
@@ -159,9 +173,10 @@ fn with_entities(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         whole.push_str(before);
-        let reference = after.split_once(';').filter(|(name, _)| name.len() <= 8);
-        let (put, left) = match reference {
-            Some((name, left)) => (resolved(&BytesRef::new(name)), left),
+        // no further, because the text may have a million of them and no end of one
+        let end = after.bytes().take(REFERENCE_MAX + 1).position(|byte| byte == b';');
+        let (put, left) = match end {
+            Some(end) => (resolved(&BytesRef::new(&after[..end])), &after[end + 1..]),
             None => ("&".to_owned(), after),
         };
         whole.push_str(&put);
@@ -182,5 +197,46 @@ fn resolved(reference: &BytesRef<'_>) -> String {
         "quot" => "\"".to_owned(),
         "apos" => "'".to_owned(),
         other => format!("&{other};"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn entities_are_put_in() {
+        for (text, wanted) in [
+            ("a &lt; b &amp;&#x10FFFF;", "a < b &\u{10ffff}"),
+            ("&other; &toolongname; & ; &", "&other; &toolongname; & ; &"),
+            ("&é; &ééééé;", "&é; &ééééé;"),
+        ] {
+            assert_eq!(with_entities(text), wanted);
+        }
+    }
+
+    #[test]
+    fn many_ampersands_take_no_longer_than_other_text() {
+        let text = "&".repeat(1 << 20);
+        let began = Instant::now();
+        assert_eq!(with_entities(&text).len(), text.len());
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+
+    /// The names, the file and the messages of a case are cut when they are read, because cases and attempts repeat them.
+    #[test]
+    fn long_attributes_are_not_repeated() {
+        let long = "x".repeat(1 << 20);
+        let suite = format!("<testsuite name='{long}' file='{long}'>");
+        let rerun = format!("<rerunFailure message='{long}'/>").repeat(5);
+        let case = format!("<testcase name='{long}' file='{long}'><failure/>{rerun}</testcase>");
+        let text = format!("{suite}{suite}{case}{}", "<testcase name='t'/>".repeat(20_000));
+        let mut collection = Collection::default();
+        let began = Instant::now();
+        let flaw = read(text.as_bytes(), &mut collection).unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        assert!(flaw.why.contains("ends within the suite"), "{}", flaw.why);
+        assert_eq!(collection.len(), 20_006);
     }
 }

@@ -7,7 +7,7 @@ mod point;
 use crate::collection::{Collection, Flaw};
 use crate::lines::Lines;
 use line::{Line, Point};
-use point::{Held, Level, TapTest, Yaml};
+use point::{Held, Level, TapTest, Yaml, bytes_of};
 use std::io::Read;
 
 /// How deep subtests may stand in each other. What is deeper counts as what is around it.
@@ -53,13 +53,11 @@ struct TapReport<'a> {
 impl TapReport<'_> {
     fn take(&mut self, text: &str) -> Result<(), String> {
         if let Some(yaml) = &mut self.yaml {
-            if yaml.take(text) {
-                let yaml = self.yaml.take().unwrap_or_default();
-                if let Some(newest) = self.newest() {
-                    yaml.tell(newest);
-                }
+            if !yaml.take(text) {
+                return Ok(());
             }
-            return Ok(());
+            let yaml = self.yaml.take().unwrap_or_default();
+            return self.tell_newest(|newest| yaml.tell(newest));
         }
         let indent = text.len() - text.trim_start_matches(' ').len();
         let depth = (indent / 4).min(DEPTH_MAX);
@@ -80,20 +78,19 @@ impl TapReport<'_> {
                 self.yaml = Some(Yaml::new(indent));
                 Ok(())
             }
-            Some(Line::Comment(said)) => {
-                if let Some(newest) = self.newest().filter(|_| is_newest) {
-                    newest.comment(said);
-                }
-                Ok(())
-            }
-            Some(Line::Version | Line::Yaml) | None => Ok(()),
+            Some(Line::Comment(said)) if is_newest => self.tell_newest(|newest| newest.comment(said)),
+            Some(Line::Version | Line::Yaml | Line::Comment(_)) | None => Ok(()),
         }
     }
 
-    /// The test that was told of last. None: its subtests count in its place.
-    fn newest(&mut self) -> Option<&mut TapTest> {
-        let level = self.levels.last_mut().filter(|level| level.has_own)?;
-        level.told.last_mut()
+    /// Adds to the test that was told of last, unless its subtests count in its place.
+    fn tell_newest(&mut self, tell: impl FnOnce(&mut TapTest)) -> Result<(), String> {
+        let level = self.levels.last_mut().filter(|level| level.has_own);
+        let Some(newest) = level.and_then(|level| level.told.last_mut()) else { return Ok(()) };
+        let before = newest.bytes();
+        tell(newest);
+        let now = newest.bytes();
+        self.held.change(before, now)
     }
 
     fn open(&mut self, depth: usize) {
@@ -116,10 +113,12 @@ impl TapReport<'_> {
         }
         let level = &mut self.levels[depth];
         level.seen += 1;
+        let before = bytes_of(&below);
         let (told, has_own) = point::told(&point, level.seen, below);
         level.has_own = has_own;
-        self.held.count(&told)?;
+        let now = bytes_of(&told);
         level.told.extend(told);
+        self.held.change(before, now)?;
         // nothing comes any more that belongs to what stands before the newest test
         if depth == 0 { self.hand_on(1) } else { Ok(()) }
     }
@@ -129,9 +128,9 @@ impl TapReport<'_> {
         let told = &mut self.levels[0].told;
         let count = told.len().saturating_sub(kept);
         for told in told.drain(..count) {
-            self.held.give(&told);
             self.to.push(told.result(self.file))?;
         }
+        self.held = Held::of(told);
         Ok(())
     }
 

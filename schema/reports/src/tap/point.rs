@@ -1,9 +1,10 @@
 //! A test of TAP with what is said of it, which comes before it where it has subtests, and behind it where it failed.
 
 use super::line::{Directive, Point};
-use crate::cut::Capped;
-use crate::noise::identity;
-use crate::{LIST_MAX, OUTPUT_MAX, TestOutcome, TestResult};
+use crate::cut::{Capped, cut};
+use crate::noise::{identity, part};
+use crate::{LIST_MAX, MESSAGE_MAX, OUTPUT_MAX, TestId, TestOutcome, TestResult};
+use std::rc::Rc;
 
 /// The plan of a report or of a subtest, and the results so far.
 #[derive(Default)]
@@ -26,9 +27,10 @@ impl Level {
 /// A test that was told of.
 #[derive(Default)]
 pub(super) struct TapTest {
-    /// The descriptions of the tests of which it is a subtest, the outermost first.
-    suites: Vec<String>,
-    name: String,
+    /// The descriptions of the tests of which it is a subtest, the outermost last. All subtests of one test share its description.
+    suites: Vec<Rc<str>>,
+    /// Its identity without a suite.
+    id: TestId,
     outcome: TestOutcome,
     duration_us: Option<u64>,
     message: String,
@@ -44,17 +46,17 @@ impl TapTest {
     pub(super) fn comment(&mut self, said: &str) {
         if self.is_bad() && !said.starts_with("Subtest") {
             if self.message.is_empty() {
-                said.clone_into(&mut self.message);
+                self.message = message_of(said);
             }
             self.output.push_line(said, OUTPUT_MAX);
         }
     }
 
     pub(super) fn result(mut self, file: &str) -> TestResult {
-        let first = (!file.is_empty()).then(|| file.to_owned());
-        let suites: Vec<String> = first.into_iter().chain(self.suites).collect();
+        let first = (!file.is_empty()).then_some(file);
+        let suites: Vec<&str> = first.into_iter().chain(self.suites.iter().rev().map(|suite| &**suite)).collect();
         TestResult {
-            id: identity(&suites.join("/"), &self.name),
+            id: TestId { suite: part(&suites.join("/")), ..self.id },
             outcome: self.outcome,
             duration_us: self.duration_us,
             message: self.message,
@@ -63,9 +65,22 @@ impl TapTest {
         }
     }
 
-    fn bytes(&self) -> usize {
-        size_of::<TapTest>() + self.name.len() + self.message.len() + self.output.len()
+    pub(super) fn bytes(&self) -> usize {
+        let names = self.id.name.len() + self.id.parameters.len() + self.suites.capacity() * size_of::<Rc<str>>();
+        size_of::<TapTest>() + names + self.message.len() + self.output.len()
     }
+}
+
+/// The bytes of tests, without the descriptions that they share.
+pub(super) fn bytes_of(told: &[TapTest]) -> usize {
+    told.iter().map(TapTest::bytes).sum()
+}
+
+/// A message within its bound.
+fn message_of(said: &str) -> String {
+    let mut message = said.to_owned();
+    cut(&mut message, MESSAGE_MAX);
+    message
 }
 
 /// The results of a test with its subtests, which then count in its place. It counts itself where it failed and they did not,
@@ -80,11 +95,12 @@ pub(super) fn told(point: &Point<'_>, number: u64, below: Vec<TapTest>) -> (Vec<
     };
     let counts = below.is_empty() || (outcome == TestOutcome::Failed && !below.iter().any(TapTest::is_bad));
     let mut all = below;
+    let suite: Rc<str> = part(&name).into();
     for told in &mut all {
-        told.suites.insert(0, name.clone());
+        told.suites.push(Rc::clone(&suite));
     }
-    let (message, duration_us) = (message.to_owned(), point.duration_us);
-    all.extend(counts.then(|| TapTest { name, outcome, message, duration_us, ..TapTest::default() }));
+    let (id, message, duration_us) = (identity("", &name), message_of(message), point.duration_us);
+    all.extend(counts.then(|| TapTest { id, outcome, message, duration_us, ..TapTest::default() }));
     (all, counts)
 }
 
@@ -93,16 +109,17 @@ pub(super) fn told(point: &Point<'_>, number: u64, below: Vec<TapTest>) -> (Vec<
 pub(super) struct Held(usize);
 
 impl Held {
-    pub(super) fn count(&mut self, told: &[TapTest]) -> Result<(), String> {
-        self.0 += told.last().map_or(0, TapTest::bytes);
+    pub(super) fn of(told: &[TapTest]) -> Held {
+        Held(bytes_of(told))
+    }
+
+    /// Notes that tests take so many bytes now, in place of those before.
+    pub(super) fn change(&mut self, before: usize, now: usize) -> Result<(), String> {
+        self.0 = (self.0 + now).saturating_sub(before);
         if self.0 > LIST_MAX {
             return Err(format!("a test has subtests of more than {} MiB", LIST_MAX >> 20));
         }
         Ok(())
-    }
-
-    pub(super) fn give(&mut self, told: &TapTest) {
-        self.0 = self.0.saturating_sub(told.bytes());
     }
 }
 
@@ -129,7 +146,7 @@ impl Yaml {
         let line = &line[start..];
         self.text.push_line(line, OUTPUT_MAX);
         match line.split_once(':') {
-            Some(("message" | "error", value)) if self.message.is_empty() => self.message = scalar(value),
+            Some(("message" | "error", value)) if self.message.is_empty() => self.message = message_of(&scalar(value)),
             Some(("duration_ms", value)) => self.duration_us = millis(value),
             _ => {}
         }
@@ -163,5 +180,43 @@ fn scalar(value: &str) -> String {
         (Some(text), _) => text.replace("''", "'"),
         (None, Some(text)) => text.replace("\\\"", "\"").replace("\\n", "\n").replace("\\\\", "\\"),
         (None, None) => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NAME_MAX;
+
+    fn point(description: &str) -> Point<'_> {
+        Point { ok: true, description: description.to_owned(), ..Point::default() }
+    }
+
+    /// A report of 256 MiB can have a million subtests, and fifty tests around them with names of 64 KiB.
+    #[test]
+    fn subtests_share_the_name_of_their_test_and_count_its_place() {
+        let mut below: Vec<TapTest> = (0..100).flat_map(|number| told(&point("s"), number, Vec::new()).0).collect();
+        let alone = bytes_of(&below);
+        for _ in 0..50 {
+            below = told(&point(&"n".repeat(60_000)), 1, below).0;
+        }
+        let names: std::collections::BTreeSet<*const u8> =
+            below.iter().flat_map(|told| &told.suites).map(|name| name.as_ptr()).collect();
+        assert_eq!(names.len(), 50, "each name is held once");
+        assert!(below.iter().flat_map(|told| &told.suites).all(|name| name.len() <= NAME_MAX));
+        assert!(bytes_of(&below) >= alone + 100 * 50 * size_of::<Rc<str>>(), "each place in a list counts");
+    }
+
+    #[test]
+    fn what_is_said_of_a_test_is_cut_before_it_is_held() {
+        let long = "m".repeat(60_000);
+        let mut test = told(&Point { ok: false, ..point("t") }, 1, Vec::new()).0.remove(0);
+        test.comment(&long);
+        assert!(test.message.len() <= MESSAGE_MAX && test.bytes() <= MESSAGE_MAX + OUTPUT_MAX + 1_000);
+        let mut yaml = Yaml::new(0);
+        yaml.take(&format!("message: {long}"));
+        assert!(yaml.message.len() <= MESSAGE_MAX);
+        let skipped = told(&Point { directive: Directive::Skip(&long), ..point("t") }, 1, Vec::new()).0;
+        assert!(bytes_of(&skipped) <= MESSAGE_MAX + 1_000);
     }
 }

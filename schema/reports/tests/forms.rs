@@ -233,6 +233,99 @@ fn what_libtest_lacks() {
     assert_eq!(libtest("running 0 tests\n\ntest result: ok. 0 passed\n"), "");
 }
 
+fn libtest_of(lines: &[&str]) -> String {
+    shown(&read(ReportFormat::Libtest, "", format!("{}\n", lines.join("\n")).as_bytes()))
+}
+
+/// With `--nocapture` a test prints between its name and its end.
+#[test]
+fn the_list_of_failures_says_which_tests_of_cargo_failed() {
+    let run = |printed: &str, end: &str| {
+        let summary = "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
+        libtest_of(&[
+            "running 2 tests",
+            &format!("test a ... {printed}"),
+            end,
+            "test b ... ok",
+            "",
+            "failures:",
+            "",
+            "failures:",
+            "    a",
+            "",
+            summary,
+        ])
+    };
+    let expected = "FAIL a\npass b";
+    assert_eq!(run("all is ok", "FAILED"), expected);
+    assert_eq!(run("ok", "FAILED"), expected);
+    assert_eq!(run("", "this is ok\nFAILED"), expected);
+    assert_eq!(run("", "it ends without the word"), "pass b\nFAIL a");
+    let passed = ["running 1 test", "test a ... it has not FAILED", "ok", "", "test result: ok. 1 passed; 0 failed"];
+    assert_eq!(libtest_of(&passed), "pass a");
+    let printed =
+        ["running 1 test", "test a ... says", "failures:", "    b", "no", "ok", "", "test result: ok. 1 passed"];
+    assert_eq!(libtest_of(&printed), "pass a");
+}
+
+const SECTIONS: [&str; 7] = [
+    "     Running unittests src/lib.rs (target/debug/deps/rs-a35a48c092d3f767)",
+    "running 2 tests",
+    "test a ... FAILED",
+    "test b ... FAILED",
+    "",
+    "failures:",
+    "",
+];
+
+/// The tests of a program that reads the output of cargo print such output.
+#[test]
+fn what_a_test_of_cargo_prints_ends_no_run() {
+    for printed in [
+        &["test result: ok. 2 passed; 0 failed"][..],
+        &["running 7 tests", "test x ... ok", "test result: FAILED. 0 passed; 2 failed"],
+        &["     Running tests/more.rs (target/debug/deps/more-0123456789abcdef)", "running 1 test", "test x ... ok"],
+        &["   Doc-tests other", "", "running 1 test", "---- x stdout ----"],
+        &["failures:", "    a", "", "test result: FAILED. 1 passed; 2 failed"],
+        &["failures:", "    x", "    y", "", "test result: FAILED. 0 passed; 2 failed"],
+        &["failures:", "", "---- x stdout ----", "failures:", "    x", "and so on"],
+    ] {
+        let head = [&SECTIONS[..], &["---- a stdout ----"], printed].concat();
+        let tail = ["the last of a", "", "---- b stdout ----", "of b", "", "failures:", "    a", "    b", ""];
+        let end = ["test result: FAILED. 0 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out", ""];
+        let next = ["     Running tests/next.rs (target/debug/deps/next-0123456789abcdef)", "running 1 test"];
+        let last = ["test c ... ok", "test result: ok. 1 passed; 0 failed"];
+        let text = libtest_of(&[&head[..], &tail, &end, &next, &last].concat());
+        let expected = format!(
+            "FAIL rs/src/lib.rs › a: {} [the last of a]\nFAIL rs/src/lib.rs › b: of b [of b]\npass next/tests/next.rs › c",
+            printed[0].trim()
+        );
+        assert_eq!(text, expected, "{printed:?}");
+    }
+}
+
+/// A line without the number of a program can be anything, and counts where tests follow it at once.
+#[test]
+fn a_printed_line_begins_no_program() {
+    let run = |lines: &[&str]| libtest_of(&[&SECTIONS[..2], lines].concat());
+    let end = "test result: ok. 2 passed; 0 failed";
+    let printed = ["test a ... begin", "Running all of it (again)", "ok", "test b ... ok", end];
+    assert_eq!(run(&printed), "pass rs/src/lib.rs › a\npass rs/src/lib.rs › b");
+    let next = ["test a ... ok", "   Doc-tests rs", "", "running 1 test", "test d ... ok", "test result: ok. 1 passed"];
+    let lacks = "! the step's output:6: rs/src/lib.rs has 2 tests, and only 1 are told of";
+    assert_eq!(run(&next), format!("pass rs/src/lib.rs › a\npass rs/doc › d\n{lacks}"));
+}
+
+/// A program that was killed while it printed the outputs does not take the next one with it.
+#[test]
+fn a_cut_output_ends_with_the_list_of_failures() {
+    let head = [&SECTIONS[..], &["---- a stdout ----", "of a", "failures:", "    a", "    b", "killed"]].concat();
+    let next =
+        ["     Running tests/next.rs (target/debug/deps/next-0123456789abcdef)", "running 1 test", "test c ... ok"];
+    let text = libtest_of(&[&head[..], &next, &["test result: ok. 1 passed; 0 failed"]].concat());
+    assert!(text.ends_with("pass next/tests/next.rs › c"), "{text}");
+}
+
 #[test]
 fn what_is_no_junit_is_said() {
     let trouble = |text: &str| shown(&read(ReportFormat::Junit, "a.xml", text.as_bytes()));

@@ -1,17 +1,23 @@
 //! What `cargo test` prints, which is the only form of the standard test program that stable Rust has. Lines that are none of it
 //! are passed over.
 
+mod ending;
 mod run;
 
 use crate::TestOutcome;
 use crate::collection::{Collection, Flaw};
 use crate::lines::Lines;
+use crate::noise::part;
+use ending::Summary;
 use run::CargoRun;
 use std::io::Read;
 
+/// What the names of tests end with that says how the test is run, and not which it is.
+const KINDS: [&str; 3] = [" - should panic", " - compile fail", " - compile"];
+
 pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
     let mut lines = Lines::new(from);
-    let mut printed = Printed { suite: String::new(), run: None, has_any: false, first: None, to };
+    let mut printed = Printed { suite: String::new(), announced: None, run: None, has_any: false, first: None, to };
     while let Some(line) = lines.next()? {
         printed.take(&line, lines.number).map_err(|why| Flaw::at(lines.number, why))?;
     }
@@ -22,6 +28,8 @@ pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
 struct Printed<'a> {
     /// The program of the tests that come next.
     suite: String,
+    /// The program that a line names while another one runs. It counts if its tests follow at once.
+    announced: Option<String>,
     /// The tests of one program, while it runs.
     run: Option<CargoRun>,
     has_any: bool,
@@ -32,28 +40,43 @@ struct Printed<'a> {
 
 impl Printed<'_> {
     fn take(&mut self, line: &str, number: usize) -> Result<(), String> {
-        if let Some(suite) = suite(line.trim_start()) {
-            self.close(number)?;
-            self.suite = suite;
-            return Ok(());
-        }
-        if let Some(count) = count(line) {
-            self.close(number)?;
-            self.has_any = true;
-            self.run = Some(CargoRun::new(&self.suite, count));
-            return Ok(());
+        let is_output = self.run.as_ref().is_some_and(CargoRun::is_within_output);
+        match (program(line.trim_start()), count(line)) {
+            _ if is_output => {}
+            (Some(program), _) if program.has_number || self.run.is_none() => {
+                self.close(None, number)?;
+                self.suite = program.suite;
+                return Ok(());
+            }
+            (Some(program), _) => self.announced = Some(program.suite),
+            (None, Some(count)) => return self.begin(count, number),
+            (None, None) if line.is_empty() => {}
+            (None, None) => self.announced = None,
         }
         let Some(run) = &mut self.run else { return Ok(()) };
-        if line.starts_with("test result: ") {
-            return self.close(number);
+        match Summary::parse(line).filter(|summary| run.ends_with(summary)) {
+            Some(summary) => self.close(Some(&summary), number),
+            None => {
+                run.take(line);
+                Ok(())
+            }
         }
-        run.take(line);
+    }
+
+    fn begin(&mut self, count: usize, number: usize) -> Result<(), String> {
+        self.close(None, number)?;
+        if let Some(suite) = self.announced.take() {
+            self.suite = suite;
+        }
+        self.has_any = true;
+        self.run = Some(CargoRun::new(&self.suite, count));
         Ok(())
     }
 
-    /// Ends the run that is open, and notes the first that is not whole.
-    fn close(&mut self, number: usize) -> Result<(), String> {
-        let Some(run) = self.run.take() else { return Ok(()) };
+    /// Ends the run that is open, and notes the first that is not whole. `summary`: its own last line.
+    fn close(&mut self, summary: Option<&Summary>, number: usize) -> Result<(), String> {
+        let Some(mut run) = self.run.take() else { return Ok(()) };
+        run.end(summary);
         if let Some(why) = run.lacks() {
             self.first.get_or_insert(Flaw::at(number, why));
         }
@@ -65,7 +88,7 @@ impl Printed<'_> {
             return Err(Flaw::at(0, "there is no `running … tests` of `cargo test` in it"));
         }
         let is_cut = self.run.is_some();
-        self.close(number).map_err(|why| Flaw::at(number, why))?;
+        self.close(None, number).map_err(|why| Flaw::at(number, why))?;
         match self.first {
             Some(flaw) => Err(flaw),
             None if is_cut => Err(Flaw::at(number, "it ends before the line `test result:`")),
@@ -74,23 +97,38 @@ impl Printed<'_> {
     }
 }
 
+/// A program of tests that a line names.
+#[derive(Debug, PartialEq, Eq)]
+struct Program {
+    suite: String,
+    /// Whether the file of the program has the number that cargo gives it. A test hardly prints one.
+    has_number: bool,
+}
+
 /// The program that cargo says it runs. Its name has a number at its end that differs between machines.
-fn suite(line: &str) -> Option<String> {
+fn program(line: &str) -> Option<Program> {
     if let Some(krate) = line.strip_prefix("Doc-tests ") {
-        return Some(format!("{}/doc", krate.trim()));
+        return Some(Program { suite: part(&format!("{}/doc", krate.trim())), has_number: false });
     }
     let (source, program) = line.strip_prefix("Running ")?.strip_suffix(')')?.rsplit_once(" (")?;
     let source = source.trim_start_matches("unittests").trim().replace('\\', "/");
     let file = program.rsplit(['/', '\\']).next()?.trim_end_matches(".exe");
     let is_number = |number: &str| number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let name = file.rsplit_once('-').filter(|(_, number)| is_number(number)).map_or(file, |(name, _)| name);
-    Some(if source.is_empty() { name.to_owned() } else { format!("{name}/{source}") })
+    let numbered = file.rsplit_once('-').filter(|(_, number)| is_number(number));
+    let name = numbered.map_or(file, |(name, _)| name);
+    let suite = if source.is_empty() { name.to_owned() } else { format!("{name}/{source}") };
+    Some(Program { suite: part(&suite), has_number: numbered.is_some() })
 }
 
 /// A line like `running 3 tests`.
 fn count(line: &str) -> Option<usize> {
     let (count, word) = line.strip_prefix("running ")?.split_once(' ')?;
     matches!(word, "test" | "tests").then(|| count.parse().ok())?
+}
+
+/// The name of a test without what says how it is run.
+fn plain_name(name: &str) -> &str {
+    KINDS.iter().find_map(|kind| name.strip_suffix(kind)).unwrap_or(name)
 }
 
 /// How a test ended, with the reason where it was left out, and how long it took. None: the text is no such end.
@@ -117,14 +155,20 @@ mod tests {
     #[test]
     fn a_program_has_the_same_name_everywhere() {
         for (line, wanted) in [
-            ("Running unittests src/lib.rs (target/debug/deps/reports-a35a48c092d3f767)", Some("reports/src/lib.rs")),
-            ("Running tests\\cut.rs (target\\debug\\deps\\cut-a35a48c092d3f767.exe)", Some("cut/tests/cut.rs")),
-            ("Running unittests (target/debug/deps/old-a35a48c092d3f767)", Some("old")),
-            ("Doc-tests reports", Some("reports/doc")),
+            (
+                "Running unittests src/lib.rs (target/debug/deps/reports-a35a48c092d3f767)",
+                Some(("reports/src/lib.rs", true)),
+            ),
+            ("Running tests\\cut.rs (target\\debug\\deps\\cut-a35a48c092d3f767.exe)", Some(("cut/tests/cut.rs", true))),
+            ("Running unittests (target/debug/deps/old-a35a48c092d3f767)", Some(("old", true))),
+            ("Running tests/own.rs (own)", Some(("own/tests/own.rs", false))),
+            ("Doc-tests reports", Some(("reports/doc", false))),
             ("Running `rustdoc`", None),
             ("Running all of it", None),
         ] {
-            assert_eq!(suite(line).as_deref(), wanted, "{line}");
+            let found = program(line);
+            let found = found.as_ref().map(|program| (program.suite.as_str(), program.has_number));
+            assert_eq!(found, wanted, "{line}");
         }
     }
 

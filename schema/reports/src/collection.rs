@@ -119,6 +119,8 @@ impl Collection {
             // nobody looks for it, and the report itself has it
             result.output.clear();
         }
+        // most forms know of no attempts
+        result.attempt = result.attempt.max(1);
         cut(&mut result.message, MESSAGE_MAX);
         cut(&mut result.output, OUTPUT_MAX);
         result.file = self.within(&result.file);

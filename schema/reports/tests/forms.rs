@@ -202,6 +202,7 @@ ERR  tests.test_s.T › test_f: it did not end
 ! python.subunit: the stream ends before 1 tests do";
     assert_eq!(shown(&list), expected);
     assert!(list.results[1].output.starts_with("Traceback"), "{}", list.results[1].output);
+    assert!(list.results.iter().all(|result| result.attempt == 1));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How many files the reports of one step match together: those of a large build with a file for each class.
 pub(super) const FILES_MAX: usize = 10_000;
@@ -18,15 +18,19 @@ const DEPTH_MAX: usize = 100;
 
 /// A search through a step's directory, for the patterns of all its reports.
 pub(super) struct Search<'a> {
+    /// The checkout, without links in its path.
+    tree: &'a Path,
     root: &'a Path,
     patience: &'a Patience,
     looked: usize,
     files: usize,
+    /// Whether a directory of the newest pattern lies elsewhere, so that its files were left out.
+    leads_out: bool,
 }
 
 impl Search<'_> {
-    pub(super) fn new<'a>(root: &'a Path, patience: &'a Patience) -> Search<'a> {
-        Search { root, patience, looked: 0, files: 0 }
+    pub(super) fn new<'a>(tree: &'a Path, root: &'a Path, patience: &'a Patience) -> Search<'a> {
+        Search { tree, root, patience, looked: 0, files: 0, leads_out: false }
     }
 
     /// The files that match, by their names relative to the root, in the order of these. An error says why there may be more.
@@ -38,8 +42,10 @@ impl Search<'_> {
         let looked = if pattern.starts_with('/') || parts.contains(&"..") {
             Err(io::Error::other("it leads out of the step's directory"))
         } else {
+            self.leads_out = false;
             self.walk("", &parts, 0, &mut found)
         };
+        let looked = looked.and_then(|()| if self.leads_out { Err(outside()) } else { Ok(()) });
         (found, looked)
     }
 
@@ -88,10 +94,16 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The names in a directory, and which of them are directories, where links are none. One that cannot be read has none.
+    /// The names in a directory, and which of them are directories, where links are none. One that cannot be read has none, and
+    /// neither has one that lies out of the checkout.
     fn entries(&mut self, dir: &str) -> io::Result<Vec<(String, bool)>> {
         let mut entries = Vec::new();
-        for entry in std::fs::read_dir(self.root.join(dir)).into_iter().flatten().flatten() {
+        let Ok(opened) = open_directory(&self.root.join(dir)) else { return Ok(entries) };
+        if !lies_below(self.tree, &opened)? {
+            self.leads_out = true;
+            return Ok(entries);
+        }
+        for entry in std::fs::read_dir(path_of(&opened)).into_iter().flatten().flatten() {
             self.looked += 1;
             if self.looked > LOOKED_MAX {
                 return Err(io::Error::other(format!("more than {LOOKED_MAX} files would have to be looked at")));
@@ -138,6 +150,25 @@ fn fits(pattern: &str, name: &str) -> bool {
     pattern[at..].iter().all(|char| *char == '*')
 }
 
+/// Opens a directory, wherever it lies. What is opened stays what it is, whatever is put into its place.
+fn open_directory(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// The path by which this process has what it opened.
+fn path_of(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Whether what was opened lies in the checkout, by whatever links it was reached.
+fn lies_below(tree: &Path, file: &File) -> io::Result<bool> {
+    Ok(std::fs::read_link(path_of(file))?.starts_with(tree))
+}
+
+fn outside() -> io::Error {
+    io::Error::other("it leads out of the checkout")
+}
+
 /// Opens a file of the checkout. An error says why it is not read.
 pub(super) fn open(tree: &Path, path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
@@ -149,11 +180,7 @@ pub(super) fn open(tree: &Path, path: &Path) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    let place = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    if !place.starts_with(tree) {
-        return Err(io::Error::other("it leads out of the checkout"));
-    }
-    Ok(file)
+    if lies_below(tree, &file)? { Ok(file) } else { Err(outside()) }
 }
 
 #[cfg(test)]
@@ -174,7 +201,8 @@ mod tests {
 
     fn found(root: &Path, pattern: &str) -> String {
         let patience = Patience::new(Duration::from_secs(60));
-        let (found, looked) = Search::new(root, &patience).find(pattern);
+        let tree = root.canonicalize().unwrap();
+        let (found, looked) = Search::new(&tree, root, &patience).find(pattern);
         let why = looked.err().map(|error| format!("! {error}"));
         found.into_iter().chain(why).collect::<Vec<_>>().join(" ")
     }
@@ -213,7 +241,19 @@ mod tests {
         symlink(other.path(), dir.join("out")).unwrap();
         symlink(other.path().join("secret.xml"), dir.join("linked.xml")).unwrap();
         symlink("in/a.xml", dir.join("near.xml")).unwrap();
+        symlink("in", dir.join("inner")).unwrap();
+        std::fs::create_dir(other.path().join("deep")).unwrap();
+        std::fs::write(other.path().join("deep/secret.xml"), "").unwrap();
         assert_eq!(found(&dir, "**/*.xml"), "in/a.xml linked.xml near.xml");
+        for pattern in ["out/**", "out/*", "out/*.xml", "out/", "out/deep/*", "out/**/s*.xml"] {
+            assert_eq!(found(&dir, pattern), "! it leads out of the checkout", "{pattern}");
+        }
+        // what else matches is found all the same
+        symlink(other.path(), dir.join("in/out")).unwrap();
+        std::fs::create_dir_all(dir.join("more/out")).unwrap();
+        std::fs::write(dir.join("more/out/b.xml"), "").unwrap();
+        assert_eq!(found(&dir, "*/out/*.xml"), "more/out/b.xml ! it leads out of the checkout");
+        assert_eq!(found(&dir, "inner/*"), "inner/a.xml");
         assert_eq!(found(&dir, "in/circle/in/a.xml"), "in/circle/in/a.xml");
         let why = |name: &str| open(&dir, &dir.join(name)).map(drop).map_err(|error| error.to_string());
         assert_eq!(why("near.xml"), Ok(()));

@@ -19,19 +19,29 @@ pub(super) struct Originals {
     to: zstd::Encoder<'static, BufWriter<File>>,
     left: u64,
     count: usize,
+    /// Whether it could not be written, so that nothing behind that place can be read.
+    is_broken: bool,
 }
 
 impl Originals {
     pub(super) fn create(path: &Path) -> io::Result<Originals> {
         let to = zstd::Encoder::new(BufWriter::new(File::create(path)?), LEVEL)?;
-        Ok(Originals { to, left: ORIGINALS_MAX, count: 0 })
+        Ok(Originals { to, left: ORIGINALS_MAX, count: 0, is_broken: false })
     }
 
-    /// Adds the first `size` bytes of a file. One that has become shorter is filled up with zeros.
+    /// Adds the first `size` bytes of a file. One that has become shorter or cannot be read to its end is filled up with zeros,
+    /// because its size stands before it.
     pub(super) fn add(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
-        let Some(left) = self.left.checked_sub(size) else { return Ok(()) };
+        let Some(left) = self.left.checked_sub(size).filter(|_| !self.is_broken) else { return Ok(()) };
         self.left = left;
         self.count += 1;
+        let mut from = Readable { from, error: None };
+        let written = self.write(name, size, &mut from);
+        self.is_broken = written.is_err();
+        from.error.map_or(written, Err)
+    }
+
+    fn write(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
         if name.len() > NAME_BYTES {
             self.header("././@LongLink", name.len() as u64 + 1, b'L')?;
             self.blocks(name.len() as u64 + 1, name.as_bytes())?;
@@ -66,11 +76,32 @@ impl Originals {
         io::copy(&mut io::repeat(0).take(whole - written), &mut self.to).map(drop)
     }
 
-    /// Ends the file. False: nothing is in it.
+    /// Ends the file. False: nothing is in it, or not all of what was added.
     pub(super) fn finish(mut self) -> io::Result<bool> {
+        if self.is_broken {
+            return Ok(false);
+        }
         self.to.write_all(&[0; 2 * BLOCK_BYTES])?;
         self.to.finish()?.flush()?;
         Ok(self.count > 0)
+    }
+}
+
+/// What of a file can be read. An error is its end, and is kept.
+struct Readable<R> {
+    from: R,
+    error: Option<io::Error>,
+}
+
+impl<R: Read> Read for Readable<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.from.read(into) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.error = Some(error);
+                Ok(0)
+            }
+            read => read,
+        }
     }
 }
 
@@ -90,6 +121,9 @@ mod tests {
         originals.add(&long, 3, &b"x"[..]).unwrap();
         originals.add("too large", ORIGINALS_MAX, &b""[..]).unwrap();
         originals.add("empty", 0, &b""[..]).unwrap();
+        let error = originals.add("broken", 1_000, b"begin".chain(Failing)).unwrap_err();
+        assert_eq!(error.to_string(), "the disk is broken");
+        originals.add("last", 4, &b"last"[..]).unwrap();
         assert!(originals.finish().unwrap());
         let plain = dir.path().join("plain.tar");
         std::fs::write(&plain, zstd::decode_all(File::open(&path).unwrap()).unwrap()).unwrap();
@@ -98,5 +132,31 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!((read("a.xml").as_str(), read(&long).as_str(), read("empty").as_str()), ("whole", "x\0\0", ""));
         assert!(!dir.path().join("too large").exists());
+        assert_eq!(read("broken"), format!("begin{}", "\0".repeat(995)));
+        assert_eq!(read("last"), "last");
+    }
+
+    struct Failing;
+
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the disk is broken"))
+        }
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_written_is_not_kept() {
+        let to = zstd::Encoder::new(BufWriter::new(File::options().write(true).open("/dev/full").unwrap()), LEVEL);
+        let mut originals = Originals { to: to.unwrap(), left: ORIGINALS_MAX, count: 0, is_broken: false };
+        let mut seed = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (seed >> 56) as u8
+        })
+        .take(4 << 20)
+        .collect();
+        originals.add("a", noise.len() as u64, &noise[..]).unwrap_err();
+        originals.add("b", 1, &b"b"[..]).unwrap();
+        assert!(!originals.finish().unwrap());
     }
 }

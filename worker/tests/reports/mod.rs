@@ -163,6 +163,26 @@ fn a_step_that_may_fail_is_warned_without_its_report() {
     });
 }
 
+/// Its report looks whole, and the tests that did not run by then are not in it.
+#[test]
+fn the_tests_of_a_step_that_was_stopped_are_not_all() {
+    let hanging = || reporting(&format!("{SUITE}; exec sleep 1000"), &[("junit", "py.xml")]);
+    for (step, why) in [
+        (StepPlan { timeout_ms: 700, ..hanging() }, "its time was over"),
+        (StepPlan { idle_ms: 700, ..hanging() }, "it printed nothing for too long"),
+    ] {
+        test(async {
+            let bench = Bench::new().await;
+            let _worker = bench.worker();
+            let (outcome, _, tests) = ran(&bench, step).await;
+            let tests = tests.unwrap();
+            let expected = format!("the step was stopped because {why}, so tests may be missing");
+            assert_eq!((outcome, tests.counts.failed, tests.trouble), (Outcome::Failed, 1, expected.clone()));
+            assert_eq!(list(&bench, 0).trouble, expected);
+        });
+    }
+}
+
 #[test]
 fn a_step_that_did_not_run_or_was_cancelled_has_no_tests() {
     test(async {

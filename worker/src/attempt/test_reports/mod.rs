@@ -69,6 +69,7 @@ pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journ
         dir: plan.dir.clone(),
         reports: plan.reports.clone(),
         started: journal.started,
+        cause: journal.cause.clone(),
         printed: journal.size,
         files,
     };

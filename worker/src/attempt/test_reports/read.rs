@@ -6,7 +6,7 @@ use super::originals::Originals;
 use super::patience::{Patience, Patient};
 use super::{LIST, NOTE, NotedFile, ORIGINALS, ReadTests};
 use crate::disk::atomic_file;
-use crate::process::supervisor::{StepFiles, milliseconds};
+use crate::process::supervisor::{KillCause, StepFiles, milliseconds};
 use reports::{Collection, encode};
 use schema::values::{ReportFormat, ReportPlan, Time};
 use std::fs::File;
@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     pub reports: Vec<ReportPlan>,
     /// The moment when the step began.
     pub started: Time,
+    /// What brought the step to its end.
+    pub cause: KillCause,
     /// How many bytes the step printed.
     pub printed: u64,
     pub files: StepFiles,
@@ -55,7 +57,10 @@ pub(super) fn read(wanted: &Wanted, patience: &Patience) -> io::Result<ReadTests
         originals: Originals::create(&wanted.files.named(ORIGINALS))?,
         lacks: Vec::new(),
     };
-    let mut search = Search::new(root.as_deref().unwrap_or(Path::new("/dev/null")), patience);
+    if let Some(why) = cut_short(&wanted.cause) {
+        reading.collection.add_trouble(format_args!("the step was stopped because {why}, so tests may be missing"));
+    }
+    let mut search = Search::new(&tree, root.as_deref().unwrap_or(Path::new("/dev/null")), patience);
     for report in &wanted.reports {
         reading.report(report, &mut search, &tree);
     }
@@ -63,6 +68,22 @@ pub(super) fn read(wanted: &Wanted, patience: &Patience) -> io::Result<ReadTests
         return Err(io::Error::other("nobody waits for them any more"));
     }
     reading.note()
+}
+
+/// Why a step did not end by itself. Its reports are not whole then, whatever they look like. None: it did.
+fn cut_short(cause: &KillCause) -> Option<&'static str> {
+    match cause {
+        KillCause::Ended => None,
+        KillCause::StepTime => Some("its time was over"),
+        KillCause::AttemptTime => Some("the time of its job was over"),
+        KillCause::Idle => Some("it printed nothing for too long"),
+        KillCause::Excess(_) => Some("it took more than it may"),
+        KillCause::LeaseOver
+        | KillCause::Orphaned
+        | KillCause::Stopped(_)
+        | KillCause::Impossible(_)
+        | KillCause::Broken(_) => Some("its worker could not go on with it"),
+    }
 }
 
 impl ReportReading<'_> {

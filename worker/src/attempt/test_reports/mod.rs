@@ -24,6 +24,10 @@ use std::time::Duration;
 /// How long the reports of one step are read. The largest that are read whole take some seconds.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How much longer the reading is waited for. It looks at its time whenever it reads on, so that only a reader or a disk that
+/// hangs takes as long.
+const OVERTIME: Duration = Duration::from_secs(15);
+
 /// The endings of the files in the attempt's directory: what was read in short, the list of the tests, and the reports.
 const NOTE: &str = "tests";
 const LIST: &str = "list";
@@ -75,11 +79,23 @@ pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journ
     };
     let patience = Patience::new(TIME_MAX);
     let _stop = StopOnDrop(patience.clone());
-    let read = blocking.run(move || read::read(&wanted, &patience)).await.flatten();
+    let read = run_within(TIME_MAX + OVERTIME, blocking, move || read::read(&wanted, &patience)).await;
     Some(read.unwrap_or_else(|error| {
         tracing::warn!(job = %entry.assignment.job.name, step, %error, "the test reports of a step are lost");
         unreadable(&error)
     }))
+}
+
+/// Does work that may block, and waits for it no longer than so long. The thread of work that hangs is lost.
+async fn run_within<T: Send + 'static>(
+    time: Duration,
+    blocking: BlockingWork,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let Ok(done) = tokio::time::timeout(time, blocking.run(work)).await else {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it has no end after {} s", time.as_secs())));
+    };
+    done.flatten()
 }
 
 fn unreadable(error: &io::Error) -> ReadTests {
@@ -105,4 +121,19 @@ fn has_run(cause: &KillCause) -> bool {
 fn noted(files: &StepFiles) -> Option<ReadTests> {
     let bytes = atomic_file::read(&files.named(NOTE)).ok()??;
     serde_json::from_slice(&bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reading_that_hangs_is_not_waited_for() {
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let work = move || hang.recv_timeout(Duration::from_secs(10)).map_err(io::Error::other);
+        let error = run_within(Duration::from_millis(20), BlockingWork::Threads, work).await.unwrap_err();
+        assert_eq!(unreadable(&error).reported.trouble, "the test reports were not read: it has no end after 0 s");
+        release.send(()).unwrap();
+        assert_eq!(run_within(Duration::from_secs(60), BlockingWork::Threads, || Ok(1)).await.unwrap(), 1);
+    }
 }

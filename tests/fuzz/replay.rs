@@ -88,7 +88,8 @@ macro_rules! replayed {
 }
 
 replayed! {
-    account client git guild_toml hook ledger line_index log_render log_terminal master_toml ref_name server sturdy_ref wire
+    account client git guild_toml hook ledger line_index log_render log_terminal master_toml ref_name report_junit report_libtest
+    report_subunit report_tap server sturdy_ref test_list wire
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod raw;
 mod ref_name;
 mod server;
 mod sturdy_ref;
+mod test_reports;
 mod toml_files;
 mod wire;
 
@@ -25,7 +26,7 @@ mod wire;
 pub type Target = fn(&[u8]);
 
 /// The targets by their names, which are those of their corpora too.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("account", account::target),
     ("client", client::target),
     ("git", git_answers::target),
@@ -37,7 +38,12 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("log_terminal", log_render::terminal),
     ("master_toml", toml_files::master_toml),
     ("ref_name", ref_name::target),
+    ("report_junit", test_reports::junit),
+    ("report_libtest", test_reports::libtest),
+    ("report_subunit", test_reports::subunit),
+    ("report_tap", test_reports::tap),
     ("server", server::target),
     ("sturdy_ref", sturdy_ref::target),
+    ("test_list", test_reports::list),
     ("wire", wire::target),
 ];

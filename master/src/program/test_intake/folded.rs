@@ -228,7 +228,7 @@ mod tests {
                 file: (*file).to_owned(),
                 ..TestResult::default()
             };
-            fold(vec![TestList { results: files.iter().map(result).collect(), trouble: String::new() }])
+            fold(TestList { results: files.iter().map(result).collect(), trouble: String::new() }, FOLDED_MAX)
         };
         let long = "x".repeat(TEXT_MAX + 1);
         let before =

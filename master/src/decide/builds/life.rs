@@ -135,6 +135,11 @@ impl Build {
         &self.plan.as_ref().expect("a build with jobs has a plan").jobs[index as usize]
     }
 
+    /// Whether a step of the job may leave a list of tests.
+    pub(in crate::decide) fn reports_tests(&self, index: u32) -> bool {
+        self.job_plan(index).steps.iter().any(|step| !step.reports.is_empty())
+    }
+
     fn record_plan(&mut self, plan: &Plan, change: impl FnOnce(&mut BuildRow), to: &mut impl Recorder) -> Vec<String> {
         to.record(Record::Plan { build: self.row.id, plan: plan.clone() });
         self.row.edit(to, |row| {

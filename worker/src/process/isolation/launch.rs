@@ -1,6 +1,5 @@
-//! Starts the process of a step. Its program begins in a process that shares the supervisor's memory until then, as `posix_spawn` of the
-//! C library has it, and the supervisor waits for that moment. A fork would copy the supervisor's pages, which costs more than
-//! many a step does.
+//! Starts the process of a step. Until its program begins, the process shares the memory of its supervisor, which waits for that
+//! moment: so does `posix_spawn` of the C library. A fork would copy the supervisor's pages, and cost more than many a step does.
 #![expect(unsafe_code, reason = "clone, and what must happen between it and exec")]
 
 use super::origin::{blame, forget_origin, take_blame};

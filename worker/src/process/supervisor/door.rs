@@ -19,8 +19,8 @@ const ADDRESS_BEFORE: &str = "guild-step/";
 const NEAR: &str = "/proc/self/fd";
 /// The longest path of a socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
-/// How long a step runs, in milliseconds, before its supervisor makes the socket. Most steps that end sooner never need one, and
-/// to make and remove it costs more than all else that their supervisor does on the disk.
+/// How long a step runs, in milliseconds, before its supervisor makes the socket. Most steps that end sooner never need one. To
+/// make and remove it would cost more than all else that their supervisor does on the disk.
 const DOOR_AFTER_MS: u64 = 100;
 /// How long the next try waits where a socket could not be made, in milliseconds.
 const DOOR_EVERY_MS: u64 = 1_000;

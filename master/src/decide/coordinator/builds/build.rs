@@ -189,9 +189,7 @@ impl Coordinator {
         let build = self.builds.get_mut(&key.build).expect("the job's build is open");
         let (name, reason) = build.close_job(now, key.index, outcome, reason, &mut self.effects);
         let build = &self.builds[&key.build];
-        if build.job_plan(key.index).steps.iter().any(|step| !step.reports.is_empty()) {
-            self.effects.push_back(Effect::Tested);
-        }
+        self.effects.extend(build.reports_tests(key.index).then_some(Effect::Tested));
         if let Some(of_lane) = build.told_to_lane(key.index as usize) {
             self.note_lane(now, key, of_lane);
         }

@@ -213,8 +213,8 @@ impl Upkeep {
     }
 }
 
-/// Has SQLite say after each commit of the writer how long the log is, and nothing else: that hook is also the one with which it
-/// would begin a checkpoint by itself.
+/// Has SQLite say after each commit of the writer how long the log is. It has one such hook, by which it would else begin a
+/// checkpoint by itself.
 fn follow(writer: &mut Connection, progress: Arc<WriterProgress>) -> rusqlite::Result<()> {
     writer.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
         progress.pages.store(u64::try_from(pages).unwrap_or(0), SeqCst);

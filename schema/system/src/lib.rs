@@ -5,6 +5,7 @@
 //! - [`fail_point`]: where tests let a process die;
 //! - [`heap`]: memory that was let go of;
 //! - [`private_file`]: files that only their owner reads;
+//! - [`program`]: where a program lies;
 //! - [`systemd`]: what a program and who runs it tell each other;
 //! - [`tail`]: the end of an output that is too long to be kept.
 
@@ -13,6 +14,7 @@ pub mod chance;
 pub mod fail_point;
 pub mod heap;
 pub mod private_file;
+pub mod program;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 pub mod tail;

@@ -129,7 +129,7 @@ impl Git {
     }
 
     fn command(&self) -> std::process::Command {
-        let mut command = std::process::Command::new("git");
+        let mut command = std::process::Command::new(system::program::git());
         command.env_clear();
         for name in ["PATH", "TMPDIR"] {
             if let Some(value) = std::env::var_os(name) {

@@ -143,7 +143,7 @@ impl Git {
 
     /// A command with the clean environment, for a conversation that outlives one answer. Nobody starts git without a pass.
     pub(super) fn command(&self, _: &Pass, verb: &str) -> std::process::Command {
-        let mut command = std::process::Command::new("git");
+        let mut command = std::process::Command::new(system::program::git());
         command.env_clear();
         for name in PASSED {
             if let Some(value) = std::env::var_os(name) {

@@ -1,5 +1,5 @@
-//! Starts the process of a step, and the process that does so. The only module of the worker with unsafe code: what must happen between
-//! fork and exec, and descriptors that belong to nobody yet.
+//! Starts the process of a step, and the process that does so. This is the only module of the worker with unsafe code, for the time
+//! between fork and exec, and for descriptors that nobody owns yet.
 #![expect(unsafe_code, reason = "fork, pre_exec, and closing descriptors that this process inherited")]
 
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Closes what whoever started us left open beyond the standard three. Call it first of all in `main`.
+/// Closes all descriptors beyond the standard three that our starter left open. Call it first in `main`.
 pub(crate) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
@@ -64,7 +64,7 @@ pub(crate) fn spawn(
     Ok((child, reader.into()))
 }
 
-/// What a step may expect of files that are made for it: others may read them, as far as they get to them.
+/// The usual umask, so that others may read the files of a step, if they can reach them.
 const USUAL_UMASK: libc::mode_t = 0o022;
 
 /// Has a program make files with the usual modes, for which this process has another umask.
@@ -78,7 +78,8 @@ pub(crate) fn with_usual_umask(command: &mut Command) {
     }
 }
 
-/// The usual soft limits on Linux; others are unlimited. A service may lower its own, and so may the shell that started us.
+/// The usual soft limits of a process on Linux, which each step has at least. A lower limit is raised, because the service
+/// manager or the shell that started this process may have lowered it. Limits that are not in this list are left alone.
 const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_STACK, 8 << 20),
     (libc::RLIMIT_CPU, libc::RLIM_INFINITY),
@@ -87,13 +88,13 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_AS, libc::RLIM_INFINITY),
 ];
 
-/// The least that a step gets, and the most that it may ask for. Limits the open files. A worker may have as many as the system
-/// lets it, for its own connections. Programs that close or poll all files that they could have are slow by it.
+/// The open files that a step has at least, and the most that it may ask for. The worker itself may have far more, for its own
+/// connections. A step gets fewer, because some programs close or poll every file that they may have.
 const FILES: (libc::rlim_t, libc::rlim_t) = (1_024, 65_536);
 
-/// The file by which the kernel chooses what to kill where a machine is out of memory.
+/// The file by which the kernel chooses which process to kill if the machine is out of memory.
 const BLAME_FILE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
-/// What stands in it for a step at the least. Whatever runs as usual has 0, and 1,000 is the most. Half of that lets a step go
+/// The least value in that file for a step. Usual processes have 0, and 1,000 is the highest value. Half of that lets a step go
 /// before the worker, before its supervisor and before other services.
 const BLAME: i32 = 500;
 
@@ -103,7 +104,7 @@ fn blame() -> Vec<u8> {
     own.unwrap_or(0).max(BLAME).to_string().into_bytes()
 }
 
-/// Has the kernel choose this process before its supervisor. Where it does not let us, it chooses as before.
+/// Has the kernel choose this process before its supervisor. If it does not let us, it chooses as before.
 fn take_blame(blame: &[u8]) {
     // SAFETY: called between fork and exec, where each of these calls may be; nothing is allocated.
     unsafe {
@@ -115,13 +116,13 @@ fn take_blame(blame: &[u8]) {
     }
 }
 
-/// At least a `struct sigaction` of the kernel.
+/// The size of a buffer that holds a `struct sigaction` of the kernel.
 const DEFAULT_ACTION: [u64; 8] = [0; 8];
 /// A set of 64 signals.
 const SIGNAL_SET_BYTES: usize = 8;
 
-/// Takes away what whoever started us left to its children: ignored or blocked signals, the umask, and soft limits that are lower
-/// than usual. A hard limit holds, since it cannot be raised. Bounds what a step may have of files.
+/// Undoes what our starter left to its children: ignored or blocked signals, the umask, and soft limits that are lower than
+/// usual. A hard limit stays, because it cannot be raised. Limits the open files of a step.
 fn forget_origin(files_max: libc::rlim_t) {
     // SAFETY: called between fork and exec, where each of these may be; the structures live on this stack.
     unsafe {

@@ -31,7 +31,7 @@ pub(super) async fn of_job(
     Ok((all.into_iter().skip(skip).take(FAILED_TESTS.most).collect(), count))
 }
 
-/// None where the list is gone, or is no list.
+/// None where the list is gone, or is not a list.
 async fn of_step(
     access: &ViewerAccess,
     holder: &Holder,

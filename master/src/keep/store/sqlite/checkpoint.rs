@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 /// WalPages of 4 KiB in the write-ahead log that begin a checkpoint: as many as SQLite takes by itself.
 const PAGES_DUE: u64 = 1_000;
-/// WalPages that the writer copies between two commits. They cost about a millisecond, and a checkpoint that runs beside the commits
-/// leaves fewer.
+/// WalPages that the writer copies between two commits. They cost about a millisecond, and a checkpoint that runs beside the
+/// commits leaves fewer.
 const PAGES_LEFT: u64 = 128;
 /// Passes beside the commits before the writer copies whatever is left. More would mean that commits write faster than a
 /// checkpoint copies, so they have to wait for it.
@@ -73,7 +73,8 @@ struct WriterProgress {
 }
 
 impl Signal {
-    /// To be called on the writer's thread after each commit. `event` is the number of its last event; none: it has none.
+    /// Call it on the writer's thread after each commit. `event` is the number of its last event; `None` means that it has
+    /// none.
     pub(super) fn committed(&self, connection: &Connection, event: Option<u64>) {
         let left = pages(connection).map_or(0, WalPages::left);
         self.seen.pages_left.store(left, SeqCst);
@@ -148,7 +149,7 @@ impl Upkeep {
         }
     }
 
-    /// Waits until there may be something to do. False: the store is closed.
+    /// Waits until there may be something to do. `false` means that the store is closed.
     fn wait(&self, woken: &Receiver<Wake>) -> bool {
         self.seen.is_parked.store(true, SeqCst);
         let is_marked = self.seen.event.load(SeqCst) == self.marked;
@@ -197,7 +198,8 @@ impl Upkeep {
     }
 }
 
-/// Copies what may be copied without waiting for anybody. Answers how far that came; none: it failed, or another does it.
+/// Copies what may be copied without waiting for anybody. Answers how far that came; `None` means that it failed, or another does
+/// it.
 fn pass(connection: &Connection) -> Option<WalPages> {
     let passed = connection.query_row("pragma wal_checkpoint(passive)", [], |row| Ok((row.get(0)?, read_pages(row)?)));
     match passed {

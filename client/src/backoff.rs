@@ -1,11 +1,12 @@
-//! How long to wait before the next try. Pure; the randomness comes as an argument.
+//! The wait before the next try to connect. Pure, because the randomness comes as an argument.
 
 use std::time::Duration;
 
 const SHORTEST_MS: u64 = 500;
 const LONGEST_MS: u64 = 8_000;
 
-/// Doubles from 0.5 s up to 8 s, then spread over the upper half, so that a thousand clients do not return at once.
+/// The wait before a try. It doubles from 0.5 s up to 8 s. It is spread over the upper half of that, so that a thousand clients
+/// do not return at once.
 fn delay(attempt: u32, random: u32) -> Duration {
     let whole = SHORTEST_MS.saturating_mul(1 << attempt.min(5)).min(LONGEST_MS);
     let half = whole / 2;

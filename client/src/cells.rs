@@ -1,10 +1,9 @@
-//! How the jobs of a build stand beside each other in a table. There is a row for each platform, and a column for what else tells
-//! them apart. Pure.
+//! The jobs of a build in a table, with a row for each platform and a column for each other value that tells them apart. Pure.
 
 use crate::views::JobView;
 use std::collections::BTreeSet;
 
-/// The name of the job's row: the platform of its worker, or the one that it asks for; "any" if it asks for none.
+/// The name of the job's row. It is the platform of its worker, or else the platform that it asks for, or else "any".
 pub fn row_of(job: &JobView) -> &str {
     if job.platform.is_empty() { "any" } else { &job.platform }
 }
@@ -15,7 +14,7 @@ pub fn column_of(job: &JobView) -> String {
     std::iter::once(job.base()).chain(values).collect::<Vec<_>>().join(" ")
 }
 
-/// The jobs of a build as a table. Where they run on one platform only, their own axes make the rows and the columns.
+/// The jobs of a build as a table. If they all run on one platform, their own axes make the rows and the columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// The heads of the columns; the head of a column of jobs without an axis may be "".
@@ -47,8 +46,8 @@ impl Grid {
     }
 }
 
-/// The platform of a job's row. A job that no worker has yet, and that asks for none, stands in the row that its cell names.
-/// Where there is one platform only it stands with the others.
+/// The platform of a job's row. A job without a worker that asks for no platform is in the row that its cell names, or in the only
+/// row.
 fn row_among(job: &JobView, platforms: &[String]) -> String {
     let named = || platforms.iter().find(|platform| job.cell().contains(&platform.as_str()));
     match platforms {
@@ -62,7 +61,7 @@ fn column_among(job: &JobView, platforms: &[String]) -> String {
     std::iter::once(job.base()).chain(own_axes(job, platforms)).collect::<Vec<_>>().join(" ")
 }
 
-/// The values of a job's cell that are no platform.
+/// The values of a job's cell except its platform.
 fn own_axes<'j>(job: &'j JobView, platforms: &[String]) -> Vec<&'j str> {
     job.cell().into_iter().filter(|value| !platforms.iter().any(|platform| platform == value)).collect()
 }

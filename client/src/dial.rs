@@ -1,4 +1,4 @@
-//! Makes a live link of a credential: dial, restore. [`Guild`] keeps it alive.
+//! Makes a live link from a credential. It connects to the master and restores the grant; [`Guild`] keeps the link alive.
 
 use crate::error::Error;
 use crate::guild::{Dial, Guild};
@@ -26,10 +26,10 @@ impl Guild {
         Guild::over(Box::new(move || link(credential.clone(), identity.clone()).boxed_local())).await
     }
 
-    /// As [`Guild::connect`], and waits for a master that does not answer: see [`Guild::over_patiently`].
+    /// Like [`Guild::connect`], but waits for a master that does not answer; see [`Guild::over_patiently`].
     ///
     /// # Errors
-    /// As [`Guild::connect`].
+    /// The same errors as [`Guild::connect`].
     pub async fn connect_patiently(
         credential: SturdyRef,
         identity: Rc<Identity>,
@@ -64,7 +64,7 @@ pub(crate) async fn reach(credential: &SturdyRef, identity: &Identity) -> Result
     Ok((vat.bootstrap(), vat))
 }
 
-/// The perspective that a token stands for, over a connection of one's own. [`Guild::connect`] does this for a credential.
+/// The perspective of a token, over a connection that the caller made. [`Guild::connect`] does this for a credential.
 ///
 /// # Errors
 /// [`Error::Refused`] if the master does not take the token; [`Error::Protocol`] if it speaks another version; [`Error::Lost`] if

@@ -1,4 +1,4 @@
-//! What can go wrong for the holder of a credential, and the exit status that tells it. The only error type of this library.
+//! The only error type of this library: what can go wrong for the holder of a credential, and the exit status for it.
 
 use schema::limits::INVALID;
 use schema::values::{Refusal, RefusalCode};
@@ -23,7 +23,7 @@ pub enum Error {
         why: String,
     },
     /// No context applies, so that there is no credential.
-    #[error("no credential for this master: there is no context")]
+    #[error("there is no credential, because no context applies here")]
     NoContext,
     /// The process for which the context of this repository was registered has ended, and no other context applies.
     #[error("`guild-master up` of this repository has ended (context `{context}`, kept in {}), and no other context applies", kept.display())]
@@ -58,7 +58,7 @@ pub enum Error {
         /// What to do about it, or "".
         help: String,
     },
-    /// What the master kept is not what it was, so that it cannot be given; the text says what and how.
+    /// The master keeps something that was damaged, so that it cannot be given. The text says what, and how.
     #[error("{0}")]
     Damaged(String),
     /// The caller asked for something that makes no sense.
@@ -122,7 +122,7 @@ impl Error {
         Error::TooLarge { asked: String::new(), why: why.into() }
     }
 
-    /// Says what was asked for, where the answer to it was too large.
+    /// Adds what was asked for, if the answer to it was too large.
     #[must_use]
     pub(crate) fn about(mut self, what: &str) -> Error {
         if let Error::TooLarge { asked, .. } = &mut self {
@@ -164,24 +164,24 @@ impl Error {
         self
     }
 
-    /// What to do about it, in a line for a person; "" if there is nothing to say.
+    /// What to do about it, in a line for a person, or "" if there is nothing to say.
     pub fn way_out(&self) -> &str {
         match self {
             Error::Refused(refusal) => &refusal.help,
             Error::NotFound { help, .. } | Error::Usage { help, .. } => help,
-            Error::NotHeld(_) => "`guild whoami` shows what it holds; whoever issued it can issue another",
-            Error::Credential { .. } => "ask whoever runs the master for a new one, then `guild login FILE`",
+            Error::NotHeld(_) => "`guild whoami` shows the rights that it holds; whoever issued it can issue another",
+            Error::Credential { .. } => "ask whoever runs the master for a new grant, then run `guild login FILE`",
             Error::NoContext => {
-                "`guild login FILE` with the file that `guild grant issue` wrote, or name one with --cap FILE"
+                "run `guild login FILE` with a file that `guild grant issue` wrote, or name a file with --cap FILE"
             }
             Error::Ended { .. } => {
-                "run `guild-master up --look` here to read its builds and logs, or `guild-master up` to go on; `guild context list` shows other masters"
+                "run `guild-master up --look` here to read its builds and logs, or `guild-master up` to go on building; `guild context list` shows other masters"
             }
             Error::TooLarge { .. } => {
-                "the `guild` of the master's version reads it (`guild-master --version` there); ask for less: a project, a build"
+                "use the `guild` of the master's version, which `guild-master --version` shows there, or ask for less, as for one project or build"
             }
             Error::Damaged(_) => {
-                "the disk of the master changed it: whoever runs the master has it in a backup, and `guild doctor` looks at the rest"
+                "the disk of the master changed it; whoever runs the master may have it in a backup, and `guild doctor` checks the rest"
             }
             Error::Unreachable(_)
             | Error::Lost(_)
@@ -249,14 +249,14 @@ impl From<Refusal> for Error {
 
 /// A revoked gate answers calls with an exception that begins with this word (`common.capnp`).
 const REVOKED: &str = "revoked:";
-/// What was found before and is not kept any more, where a method has no refusal to say so.
+/// The begin of an exception that says that something is no longer kept, from a method without a refusal.
 const GONE: &str = "notFound: ";
-/// Begins what is said of a master that does not know a method.
+/// The begin of the error for a master that does not know a method.
 const OLDER: &str = "it is of an older version";
-/// What was kept and is not what it was any more, where a method has no refusal to say so.
+/// The begin of an exception that says that something is damaged, from a method without a refusal.
 const DAMAGED: &str = "damaged: ";
 
-/// What our own side of the connection says when it closes because of the size of a message.
+/// The begin of the reason with which our own side closes a connection because of the size of a message.
 const TOO_LARGE: &str = "a message of ";
 
 impl From<capnp::Error> for Error {

@@ -1,5 +1,5 @@
-//! Why a job is where it is, as a plain value and as lines for a person. Its JSON is part of the command's interface: fields are
-//! only added. [`crate::Guild::explain`] asks for it.
+//! The explanation why a job waits or ran on its worker, as a plain value and as lines for a person. Its JSON is part of the
+//! command's interface, so fields are only added. [`crate::Guild::explain`] asks the master for it.
 
 use crate::views::{BuildView, JobView, rfc3339};
 use crate::words::status_word;
@@ -30,14 +30,14 @@ pub struct Explanation {
     pub attempts: Vec<AttemptView>,
 }
 
-/// A worker, and what keeps the job from it.
+/// A worker, and why it does not have the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Candidate {
     /// The name of the worker.
     pub name: String,
-    /// How it stands to the job, in a word for programs; `perspective.capnp` lists the words.
+    /// Its state for the job, in a word for programs; `perspective.capnp` lists the words.
     pub standing: String,
-    /// The same in a sentence, or "" if the word says all.
+    /// The same as a sentence, or "" if the word says all.
     pub text: String,
     /// The selectors of the jobs that it runs or was offered, the oldest first. "" stands for a job of a project that the
     /// credential may not see.

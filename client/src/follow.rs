@@ -116,7 +116,7 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// The outcome of what is followed. None: it is not over yet.
+    /// The outcome of what is followed. `None` means that it is not over yet.
     fn outcome(&self, build: &BuildView) -> Option<Outcome> {
         let mut chosen = build.jobs.iter().filter(|job| (self.chosen)(job)).peekable();
         let all = build.jobs.iter().all(|job| (self.chosen)(job));

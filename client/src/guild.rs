@@ -42,7 +42,7 @@ type Listener = Rc<dyn Fn(LinkNews)>;
 pub struct Guild(Rc<Inner>);
 
 struct Inner {
-    /// None: there is no way back once the link is lost.
+    /// `None` means that there is no way back once the link is lost.
     dial: Option<Dial>,
     link: Mutex<Option<Rc<Link>>>,
     listener: RefCell<Option<Listener>>,
@@ -73,8 +73,8 @@ impl Guild {
         Ok(Guild::new(Some(dial), link))
     }
 
-    /// As [`Guild::over`], and waits for a master that does not answer, as while it restarts, for at most `patience`. `waiting` is told
-    /// once, with the reason, when that begins.
+    /// Like [`Guild::over`], and waits for a master that does not answer, as while it restarts, for at most `patience`. `waiting`
+    /// is told once, with the reason, when that begins.
     ///
     /// # Errors
     /// Those of `dial`, if it makes no first link in that time.

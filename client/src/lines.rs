@@ -1,13 +1,13 @@
-//! Makes whole lines of the pieces in which a log arrives, each with a prefix. Behind a carriage return the prefix stands
-//! again, because what follows overwrites the line on a terminal. Without a prefix the bytes stay as they are. Holds one
-//! unfinished line at most.
+//! Makes whole lines, each with a prefix, from the pieces in which a log arrives. The prefix is repeated after a carriage return,
+//! because the text after it overwrites the line on a terminal. Without a prefix the bytes are unchanged. Holds at most one
+//! unfinished line.
 //!
-//! Lines of several logs stand between each other. So what one of them leaves open, a colour, ends with its line and begins again
-//! behind the prefix of its next one.
+//! Lines of several logs are mixed. So a colour that a line leaves open ends with the line. It begins again after the prefix of the
+//! next line of the same log.
 
 use crate::painted::OpenColours;
 
-/// A line longer than this is broken: output of parallel jobs must go on.
+/// The most bytes of a line. A longer one is broken, because the output of other jobs must go on.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// A log that arrives in pieces, made into whole lines with a prefix.
@@ -15,7 +15,7 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct PrefixedLines {
     prefix: Vec<u8>,
     open: Vec<u8>,
-    /// What the last line left open.
+    /// The colours that the last line left open.
     colours: OpenColours,
 }
 
@@ -24,7 +24,7 @@ impl PrefixedLines {
         PrefixedLines { prefix: prefix.into_bytes(), open: Vec::new(), colours: OpenColours::default() }
     }
 
-    /// What can be written now that `bytes` arrived.
+    /// The text that can be written after `bytes` arrived.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         if self.prefix.is_empty() {
             return bytes.to_vec();
@@ -41,7 +41,7 @@ impl PrefixedLines {
         text
     }
 
-    /// What is left at the end of a log.
+    /// The unfinished line at the end of a log.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         if !self.open.is_empty() {

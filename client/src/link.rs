@@ -14,7 +14,7 @@ use std::any::Any;
 pub struct Link {
     holding: Holding,
     closed: Shared<LocalBoxFuture<'static, String>>,
-    /// Says what was too large, where a message ended the link by its size.
+    /// Says which message was too large, if one ended the link by its size.
     outgrown: Box<dyn Fn() -> Option<String>>,
     _alive: Box<dyn Any>,
 }
@@ -34,7 +34,7 @@ impl Link {
         Link::holding(Holding::Perspective(perspective), closed, alive)
     }
 
-    /// A link that holds nothing but a viewer, as within the master's own process. It is never lost.
+    /// A link that holds only a viewer, such as the one within the master's own process. It is never lost.
     pub fn of_viewer(viewer: viewer::Client) -> Link {
         Link::holding(Holding::Viewer(viewer), futures::future::pending(), ())
     }
@@ -66,7 +66,7 @@ impl Link {
         self.closed.clone().now_or_never()
     }
 
-    /// Everything that the credential holds.
+    /// The perspective: everything that the credential holds.
     ///
     /// # Errors
     /// [`Error::NotHeld`] if there is a viewer and nothing else.
@@ -77,7 +77,7 @@ impl Link {
         }
     }
 
-    /// What looks at builds.
+    /// The capability to look at builds.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without the right `view`; [`Error::Lost`] if the link ends.
@@ -93,7 +93,7 @@ impl Link {
         }
     }
 
-    /// What asks for builds, repeats and cancels them.
+    /// The capability to ask for builds, and to repeat and cancel them.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without one of the rights `run`, `retry` and `cancel`; [`Error::Lost`] if the link ends.
@@ -105,7 +105,7 @@ impl Link {
         }
     }
 
-    /// What takes news of changes.
+    /// The capability to tell the master of changes.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without the right `changes`; [`Error::Lost`] if the link ends.
@@ -117,7 +117,7 @@ impl Link {
         }
     }
 
-    /// What tells events.
+    /// The capability to follow events.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without one of the rights `events` and `view`; [`Error::Lost`] if the link ends.
@@ -129,7 +129,7 @@ impl Link {
         }
     }
 
-    /// What runs the guild: grants, workers, projects and the master file.
+    /// The capability to run the guild: grants, workers, projects and the master file.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without the right `operate`; [`Error::Lost`] if the link ends.

@@ -1,5 +1,5 @@
-//! Reading one step's log: pipelined, resumed by offset on a new link, and live if asked for. Memory stays at a few chunks of
-//! 256 KiB, whatever the log's size.
+//! Reads the log of one step. Reads are pipelined, go on at their offset over a new link, and follow a live log if asked to. The
+//! memory is a few chunks of 256 KiB, whatever the size of the log.
 
 use crate::error::Error;
 use crate::guild::{Guild, OUTGROWN_MAX};
@@ -15,9 +15,9 @@ use std::rc::Rc;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-/// The bytes that are asked for at once, which is as many as the master gives.
+/// The most bytes of one read, because the master gives no more.
 const CHUNK: u64 = PART.most as u64;
-/// The chunks that are asked for ahead, so that a distant master does not slow the reading down; they bound the memory.
+/// The reads that are under way at once, so that a distant master does not slow the reading down. They bound the memory.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// The address of one step's log.
@@ -46,7 +46,8 @@ impl std::fmt::Display for LogAddress {
 pub enum Until {
     /// At this offset in bytes, or at the end so far.
     Offset(u64),
-    /// When the log is sealed, or when this turned true because its step has ended, and all was read that was there then.
+    /// At the end of the log, when it is sealed. Or when the caller set this to true, because the step has ended, and all bytes
+    /// up to then were read.
     Ended(watch::Receiver<bool>),
 }
 
@@ -59,7 +60,7 @@ pub struct Tail {
     reading: Option<Reading>,
     /// How often the answer at this offset was too large.
     outgrown: u32,
-    /// The hash of all bytes so far; none: they do not begin with the log's first.
+    /// The hash of all bytes so far; `None` means that they do not begin with the log's first.
     sum: Option<Box<blake3::Hasher>>,
 }
 
@@ -73,7 +74,7 @@ struct Reading {
     asked: u64,
     size: u64,
     sealed: bool,
-    /// The BLAKE3 of a sealed log; empty: it was not told.
+    /// The BLAKE3 of a sealed log; empty means that it was not told.
     hash: Vec<u8>,
 }
 
@@ -98,7 +99,7 @@ impl Tail {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the log is no longer kept; [`Error::Damaged`] if its bytes are not those that were sealed, which is
-    /// known at the end of a whole log; otherwise as the calls of [`Guild`]. A lost link is no error.
+    /// known at the end of a whole log; otherwise as the calls of [`Guild`]. A lost link is not an error.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let reading = match self.reading.take() {
@@ -139,7 +140,7 @@ impl Tail {
 }
 
 impl Reading {
-    /// Some bytes; no bytes when something else was learnt; none at the end.
+    /// The next bytes, `None` at the end, or no bytes if only something else was learnt.
     async fn step(&mut self, offset: u64, until: &mut Until) -> Result<Option<Vec<u8>>, Error> {
         let end = match until {
             Until::Offset(end) => *end,
@@ -175,7 +176,7 @@ impl Reading {
         }
     }
 
-    /// Takes one answer; a short one makes those asked for after it useless.
+    /// Takes one answer. A short one makes the reads after it useless.
     fn received(&mut self, offset: u64, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
         if bytes.is_empty() {
             return Err(Error::Protocol(format!("no bytes at {offset} of a log of {}", self.size)));
@@ -219,7 +220,7 @@ pub struct Lines {
 /// The lines from `first` on, at most `count` of them; no bytes if there is no such line yet.
 ///
 /// # Errors
-/// As the calls of [`Guild`].
+/// The same errors as the other calls of [`Guild`].
 pub async fn lines(guild: &Guild, address: &LogAddress, first: u64, count: u32) -> Result<Lines, Error> {
     guild
         .call(async |link| {
@@ -235,7 +236,7 @@ pub async fn lines(guild: &Guild, address: &LogAddress, first: u64, count: u32) 
 /// The last `count` lines so far.
 ///
 /// # Errors
-/// As [`lines`].
+/// The same errors as [`lines`].
 pub async fn last_lines(guild: &Guild, address: &LogAddress, count: u32) -> Result<Lines, Error> {
     guild
         .call(async |link| {
@@ -251,7 +252,7 @@ pub async fn last_lines(guild: &Guild, address: &LogAddress, count: u32) -> Resu
 /// The number of bytes so far, and whether there will be no more.
 ///
 /// # Errors
-/// As [`lines`].
+/// The same errors as [`lines`].
 pub async fn size(guild: &Guild, address: &LogAddress) -> Result<(u64, bool), Error> {
     guild
         .call(async |link| {
@@ -265,7 +266,7 @@ pub async fn size(guild: &Guild, address: &LogAddress) -> Result<(u64, bool), Er
 /// Reads at most `count` bytes, and at most 256 KiB, from the offset `offset` on.
 ///
 /// # Errors
-/// As [`lines`].
+/// The same errors as [`lines`].
 pub async fn part(guild: &Guild, address: &LogAddress, offset: u64, count: u64) -> Result<Vec<u8>, Error> {
     guild.call(async |link| read(reader(&link, address).await?, offset, count.min(CHUNK)).await).await
 }
@@ -291,7 +292,7 @@ pub async fn copy(
 /// The range of bytes in which the lines `first..=last` lie, counted from 1; empty if there is no such line yet.
 ///
 /// # Errors
-/// As [`lines`].
+/// The same errors as [`lines`].
 pub async fn line_range(guild: &Guild, address: &LogAddress, first: u64, last: u64) -> Result<Range<u64>, Error> {
     let Some(start) = line_offset(guild, address, first.max(1)).await? else { return Ok(0..0) };
     let end = line_offset(guild, address, last.saturating_add(1)).await?;

@@ -1,4 +1,4 @@
-//! Looking: projects, builds, workers, the queue. Needs the right `view`.
+//! The calls that look at projects, builds, workers and the queue. They need the right `view`.
 
 use crate::error::Error;
 use crate::explanation::Explanation;
@@ -16,10 +16,10 @@ use schema::sturdy_ref::Token;
 use schema::values::Outcome;
 use schema::wire::{outcome_from_wire, refusal};
 
-/// Which builds are asked for. A field that is empty or 0 does not narrow them.
+/// A query for builds. A field that is empty or 0 does not narrow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuildQuery {
-    /// The name of their project.
+    /// The name of the project of the builds.
     pub project: String,
     /// Their full ref, or the short name of a branch that was built, or else of a tag.
     pub ref_name: String,
@@ -32,7 +32,7 @@ pub struct BuildQuery {
 }
 
 impl Guild {
-    /// Who the holder of this credential is to the master.
+    /// The grant of this credential, as the master knows it.
     pub async fn whoami(&self) -> Result<Whoami, Error> {
         self.call(async |link| {
             let answer = link.perspective()?.whoami_request().send().promise.await?;
@@ -47,8 +47,8 @@ impl Guild {
         .await
     }
 
-    /// Makes a login of a browser to the master's pages, and answers the address to open. It works once, within 10 minutes, and is a
-    /// secret until then.
+    /// Makes a login of a browser to the master's pages, and answers the address to open. It works once, within 10 minutes, and
+    /// is a secret until then.
     pub async fn browse(&self) -> Result<String, Error> {
         let (id, join) = (new_request(), Token::random());
         self.call(async |link| {
@@ -78,8 +78,8 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of projects"))
     }
 
-    /// The builds of a project that the clock asks for, in the order of their branches and names. There are as many as one answer
-    /// of the master holds. A master up to version 0.2 has none.
+    /// The cron entries of a project, in the order of their branches and names, at most as many as one answer of the master
+    /// holds. A master up to version 0.2 has none.
     pub async fn crons(&self, project: &str) -> Result<Vec<CronView>, Error> {
         let asked = self.call(async |link| {
             let mut request = link.viewer().await?.crons_request();
@@ -127,7 +127,7 @@ impl Guild {
         }
     }
 
-    /// One answer of them, and whether there are more.
+    /// One page of builds, and whether there are more.
     async fn page_of_builds(&self, query: &BuildQuery) -> Result<(Vec<BuildView>, bool), Error> {
         self.call(async |link| {
             let mut request = link.viewer().await?.builds_request();
@@ -155,8 +155,8 @@ impl Guild {
         .map_err(|error| error.about("the build"))
     }
 
-    /// The update of a ref that made a build. None: a person or the clock asked for the build, or the master is older and does not
-    /// say.
+    /// The update of a ref that made a build. `None` means that a person or the clock asked for the build, or the master is older
+    /// and does not say.
     pub async fn change(&self, project: &str, number: u32) -> Result<Option<ChangeView>, Error> {
         let asked = self.call(async |link| {
             let answer = link.build(project, number).await?.change_request().send().promise.await?;

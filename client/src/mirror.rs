@@ -1,4 +1,4 @@
-//! A live copy of builds: a snapshot, carried on by events. Pure; both come from a [`crate::Watch`].
+//! A live copy of builds, made of a snapshot and the events after it. Both come from a [`crate::Watch`]. Pure.
 
 use crate::views::{BuildView, JobView, StepView};
 use schema::values::{Commit, Event, Fact, Outcome, State, Time};
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The project's name and the build's number in it.
 type BuildKey = (String, u32);
 
-/// A live copy of builds, made of what a [`crate::Watch`] tells.
+/// A live copy of builds, made of the news of a [`crate::Watch`].
 ///
 /// ```no_run
 /// # async fn example(watch: &mut client::Watch) -> Result<(), client::Error> {
@@ -73,7 +73,7 @@ impl Mirror {
         self.builds.insert((build.project.clone(), build.number), build);
     }
 
-    /// Learns of a build what its events do not tell, and leaves alone how far it has come.
+    /// Takes from `build` the facts that its events do not tell, and leaves its progress alone.
     pub fn describe(&mut self, told: &BuildView) {
         let Some(build) = self.builds.get_mut(&(told.project.clone(), told.number)) else { return };
         build.subject.clone_from(&told.subject);
@@ -167,7 +167,7 @@ fn start_job(job: &mut JobView, attempt: u16, worker: &str, time: Time) {
     job.steps.clear();
 }
 
-/// Steps that never said how they ended, ended with their attempt.
+/// Ends the steps of an attempt that ended without saying so.
 fn finish_steps(job: &mut JobView, outcome: Outcome, time: Time) {
     for step in job.steps.iter_mut().filter(|step| step.state == State::Running) {
         step.state = State::Finished;
@@ -182,7 +182,7 @@ fn on_job(build: &mut BuildView, name: &str, change: impl FnOnce(&mut JobView)) 
     }
 }
 
-/// Steps count from 1. Those between that were never seen (the plan is not in the events) stand as waiting.
+/// The step of this number, counted from 1. Steps before it that were never seen are added as waiting, because events have no plan.
 fn on_step(build: &mut BuildView, name: &str, attempt: u16, step: u16, change: impl FnOnce(&mut StepView)) {
     on_job(build, name, |job| {
         let Some(index) = usize::from(step).checked_sub(1) else { return };

@@ -1,4 +1,4 @@
-//! Running the guild: grants, workers, projects and the master file. Needs the right `operate`.
+//! The calls that run the guild: grants, workers, projects and the master file. They need the right `operate`.
 
 use crate::error::Error;
 use crate::guild::{Guild, new_request};
@@ -26,7 +26,7 @@ pub struct HookView {
 /// A grant that is to be issued below the caller's own.
 #[derive(Clone, Debug)]
 pub struct NewGrant {
-    /// For whom it is: a person, a worker or a program.
+    /// The kind of its holder: a person, a worker or a program.
     pub kind: GrantKind,
     /// The name of its holder.
     pub name: String,
@@ -137,7 +137,7 @@ impl Guild {
         self.all_grants(false).await
     }
 
-    /// As [`Guild::grants`]; with `with_ended` also those that were revoked or are expired.
+    /// Like [`Guild::grants`]; `with_ended` adds the grants that were revoked or have expired.
     pub async fn all_grants(&self, with_ended: bool) -> Result<Vec<GrantView>, Error> {
         let (mut grants, mut after) = (Vec::new(), 0);
         loop {
@@ -234,7 +234,7 @@ impl Guild {
         .await
     }
 
-    /// As [`Guild::drain`], with a reason that is shown; an empty reason lifts it.
+    /// Like [`Guild::drain`], with a reason that is shown; an empty reason lifts it.
     pub async fn hold(&self, worker: &str, reason: &str) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {

@@ -132,7 +132,7 @@ impl PaintedLine {
         self.0.iter().map(|(text, _)| shown::columns(text)).sum()
     }
 
-    /// The same line in at most this many columns. A mark stands where something was cut off.
+    /// The same line in at most this many columns. A mark shows where the line was cut off.
     #[must_use]
     pub fn cut(mut self, width: usize) -> PaintedLine {
         let mut room = width;

@@ -23,7 +23,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 /// ```
 pub struct Screened<W> {
     to: W,
-    /// The screen for a terminal. None: every byte passes.
+    /// The screen for a terminal. `None` means every byte passes.
     screen: Option<Screen>,
     /// What is shown and not written yet; at most what one write brought.
     waiting: Vec<u8>,

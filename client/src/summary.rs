@@ -45,7 +45,7 @@ impl Summary {
     /// Asks for all that the last screen of a build shows. What only adds to it, as the branch, may be missing.
     ///
     /// # Errors
-    /// As [`Guild::build`].
+    /// Like [`Guild::build`].
     pub async fn of(guild: &Guild, project: &str, number: u32) -> Result<Summary, Error> {
         let build = guild.build(project, number).await?;
         let mut summary = Summary { ends: log_ends(guild, &build).await, ..Summary::default() };
@@ -166,7 +166,7 @@ fn test_lines(tests: &StepTests) -> Vec<(String, Paint)> {
         lines.push((format!("{left_out} more of {} failed", words::count(tests.all() as usize, "test")), Paint::Bad));
     }
     if !tests.trouble.is_empty() {
-        lines.push((format!("the report is not whole: {}", tests.trouble), Paint::Plain));
+        lines.push((format!("the report is incomplete: {}", tests.trouble), Paint::Plain));
     }
     lines
 }

@@ -14,7 +14,7 @@ use schema::perspective_capnp::{failed_test, test_lane, test_point, test_view};
 /// Which tests are asked for. A field that is empty or 0 does not narrow them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestQuery {
-    /// The name of their project.
+    /// The name of the project of the builds.
     pub project: String,
     /// The full or short name of a branch or a tag; "" stands for the main branch.
     pub ref_name: String,
@@ -59,8 +59,8 @@ impl Guild {
         .map_err(|error| error.about("the list of tests"))
     }
 
-    /// The tests of a job, named with its cell, that failed: at most 50 from the `skip`-th on, and how many there are in all. A master
-    /// up to version 0.2 knows none.
+    /// The tests of a job, named with its cell, that failed: at most 50 from the `skip`-th on, and how many there are in all. A
+    /// master up to version 0.2 knows none.
     pub async fn failed_tests(
         &self,
         project: &str,

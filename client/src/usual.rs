@@ -44,7 +44,7 @@ impl Guild {
     /// How long the jobs of a branch usually take, as its newest builds before this one say.
     ///
     /// # Errors
-    /// As the other calls of [`Guild`].
+    /// The same errors as the other calls of [`Guild`].
     pub async fn usual_times(&self, project: &str, ref_name: &str, before: u32) -> Result<UsualTimes, Error> {
         let query = BuildQuery {
             project: project.to_owned(),

@@ -81,7 +81,7 @@ pub struct ChangeView {
     pub revision: String,
     /// The commit that the ref named before; "" if the master saw the ref for the first time.
     pub before: String,
-    /// Whether the ref was forced: `before` is no ancestor of its new tip.
+    /// Whether the ref was forced, because `before` is not an ancestor of its new tip.
     pub forced: bool,
     /// The commits that it brought, the newest first; at most 100, and only the tip where `before` is "".
     pub commits: Vec<CommitView>,
@@ -183,7 +183,7 @@ pub struct BuildView {
     pub diagnosis: String,
     /// Its jobs, in the order of the plan. A list of builds leaves them out.
     pub jobs: Vec<JobView>,
-    /// The number of the build that it repeats, or 0 if it is no retry.
+    /// The number of the build that it repeats, or 0 if it is not a retry.
     pub retry_of: u32,
     /// The number of its jobs, which a list tells as well.
     pub job_count: u32,
@@ -246,7 +246,7 @@ pub struct StepView {
     pub finished: Option<Time>,
     /// The bytes of its log that the master holds so far.
     pub log_size: u64,
-    /// What its reports say of its tests. `None`: it has none, it is not finished, or the master is older.
+    /// What its reports say of its tests. `None` means that it has none, it is not finished, or the master is older.
     pub tests: Option<StepTests>,
 }
 
@@ -277,7 +277,7 @@ pub struct GrantView {
     pub id: u64,
     /// The number of the grant that issued it, or 0 for the root.
     pub parent: u64,
-    /// For whom it is: a person, a worker or a program.
+    /// The kind of its holder: a person, a worker or a program.
     pub kind: GrantKind,
     /// The name of its holder.
     pub name: String,

@@ -25,7 +25,8 @@ const OUTGROWN_APART: Duration = Duration::from_secs(600);
 /// The news that a [`Watch`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The builds as they are now. What was known before is to be forgotten. This comes first, and again after a lost link or a gap.
+    /// The builds as they are now. What was known before is to be forgotten. This comes first, and again after a lost link or a
+    /// gap.
     Snapshot(Vec<BuildView>),
     /// What has happened since, in order.
     Events(Vec<Event>),
@@ -78,8 +79,8 @@ impl Watch {
     /// Waits for news. The future must not be dropped while it waits, save to give the watch up.
     ///
     /// # Errors
-    /// [`Error::NotHeld`] without the right `view`; [`Error::TooLarge`] if a message cannot be read, twice in a row; otherwise as the
-    /// calls of [`Guild`]. A lost link is no error.
+    /// [`Error::NotHeld`] without the right `view`; [`Error::TooLarge`] if a message cannot be read, twice in a row; otherwise as
+    /// the calls of [`Guild`]. A lost link is not an error.
     pub async fn next(&mut self) -> Result<News, Error> {
         let Some(feed) = &mut self.feed else { return self.open().await };
         match feed.next().await {
@@ -147,10 +148,10 @@ impl Events {
         }
     }
 
-    /// As [`Events::next`]; answers `None` if a master that is connected says nothing for this long.
+    /// Like [`Events::next`]; answers `None` if a master that is connected says nothing for this long.
     ///
     /// # Errors
-    /// As [`Events::next`].
+    /// Like [`Events::next`].
     pub async fn next_within(&mut self, silence: Duration) -> Result<Option<Told>, Error> {
         self.next_before(Some(silence)).await
     }
@@ -257,7 +258,7 @@ struct Feed {
 }
 
 impl Feed {
-    /// None: the subscription is over.
+    /// `None` means that the subscription is over.
     async fn next(&mut self) -> Option<Told> {
         tokio::select! {
             biased;

@@ -62,8 +62,8 @@ pub fn tests_line(tests: &StepTests) -> String {
     };
     match (bad.is_empty(), tests.trouble.as_str()) {
         (_, "") => bad,
-        (true, trouble) => format!("the report is not whole: {trouble}"),
-        (false, trouble) => format!("{bad}; the report is not whole: {trouble}"),
+        (true, trouble) => format!("the report is incomplete: {trouble}"),
+        (false, trouble) => format!("{bad}; the report is incomplete: {trouble}"),
     }
 }
 
@@ -119,8 +119,8 @@ mod tests {
         assert_eq!(tests_line(&tests(0, &["a"], "")), "1 of 1 test failed: a");
         assert_eq!(tests_line(&tests(0, &["a", "b", "c", "d", "e"], "")), "5 of 5 tests failed: a, b, c and 2 more");
         let trouble = "py.xml was not written";
-        assert_eq!(tests_line(&tests(0, &[], trouble)), "the report is not whole: py.xml was not written");
-        let both = "1 of 2 tests failed: a; the report is not whole: py.xml was not written";
+        assert_eq!(tests_line(&tests(0, &[], trouble)), "the report is incomplete: py.xml was not written");
+        let both = "1 of 2 tests failed: a; the report is incomplete: py.xml was not written";
         assert_eq!(tests_line(&tests(1, &["a"], trouble)), both);
         let unnamed = StepTests { failing: Vec::new(), ..tests(1, &["a"], "") };
         assert_eq!(tests_line(&unnamed), "1 of 2 tests failed", "a large build names none");

@@ -110,7 +110,9 @@ async fn reload_on_hangup(mut hangups: Signal, calls: ConfigCalls) {
         systemd::reloading();
         match calls.reload(own_request()).await {
             Ok(found) => found.iter().for_each(tell),
-            Err(refusal) => tracing::error!("the master file is not taken up, what was goes on: {refusal}"),
+            Err(refusal) => {
+                tracing::error!("the master file has errors, so the master keeps its configuration: {refusal}")
+            }
         }
         systemd::ready();
     }
@@ -124,12 +126,12 @@ fn tell(difference: &Difference) {
     }
 }
 
-/// Each connection is a descriptor, and the usual soft limit is 1,024: asks for as many as the system lets us have.
+/// Raises the soft limit of open files to the hard one. The usual soft limit is 1,024, and each connection is a descriptor.
 fn open_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, limit = ?limit.current, "so many connections at most");
+        tracing::warn!(%error, limit = ?limit.current, "the limit of open files cannot be raised, so the master takes fewer connections");
     }
 }
 
@@ -150,7 +152,7 @@ async fn check(path: &Path) -> Result<(), Failure> {
         }
     }
     if !missing.is_empty() {
-        let where_from = "a relative path begins where the file that names it lies";
+        let where_from = "a relative path is relative to the file that names it";
         return Err(Failure(USAGE, format!("{}\nhelp: put the file there; {where_from}", missing.join("\n"))));
     }
     say(&format!("{}: {} projects, no errors", path.display(), config.projects.len()))
@@ -177,7 +179,7 @@ async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Resul
     }
     let unit = unit.map(|instance| write_unit(dir, instance)).transpose()?;
     if is_there {
-        say(&format!("master file   {} (it was there, and is left as it is)", file.display()))?;
+        say(&format!("master file   {} (it already existed, and was not changed)", file.display()))?;
     } else {
         create_private(dir).map_err(Failure::fault)?;
         std::fs::write(&file, text).map_err(|error| Failure::fault(format!("{}: {error}", file.display())))?;

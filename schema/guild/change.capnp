@@ -6,9 +6,9 @@ using Common = import "common.capnp";
 struct Source {
   # One repository at one revision.
   repository @0 :Text;   # The name under which the master mirrors it.
-  ref @1 :Text;          # The ref in full, "refs/heads/main"; empty where the revision was named directly.
+  ref @1 :Text;          # The ref in full, "refs/heads/main"; empty if the revision was named directly.
   revision @2 :Text;     # The commit to build, 40 or 64 hex digits.
-  base @3 :Text;         # The commit with which this one is compared; empty: none.
+  base @3 :Text;         # The commit with which this one is compared; empty means none.
   patch @4 :Data;        # Reserved for work that is not committed; empty in this version.
 }
 
@@ -27,28 +27,29 @@ struct Commit {
 
 struct Change {
   # One update of one ref.
-  project @0 :Text;      # The project whose repository it is.
+  project @0 :Text;      # The project whose repository changed.
   ref @1 :Text;          # The ref in full.
   revision @2 :Text;     # The new tip of the ref; empty when the ref was deleted.
   before @3 :Text;       # The tip before; empty when the master sees the ref for the first time.
-  forced @4 :Bool;       # `before` is no ancestor of `revision`.
-  commits @5 :List(Commit);   # What the ref gained: the newest first, at most 100. Empty at first sight.
+  forced @4 :Bool;       # Whether `before` is not an ancestor of `revision`.
+  commits @5 :List(Commit);
+  # The commits that the ref gained, the newest first, at most 100. Only its tip if the master sees the ref for the first time.
   paths @6 :List(Text);  # Paths that differ from `before`, at most 1,000. With 1,000, more may differ.
 }
 
 interface ChangeSink {
   # Authority: to say that a project's repository changed. This is what a commit hook needs, and no more.
   # Holder: the holder of a grant with the right "changes", from `Perspective.changes`.
-  # Drop: nothing happens. What was said stays said.
+  # Drop: nothing happens. Changes that were told stay told.
   # Disconnect: it dies. Restore the credential and say it again.
   # Repeat: a call may be repeated. The master then looks again, and finds nothing new.
-  # Cost: a call waits for a fetch of the repository, and for the commit of what was found.
+  # Cost: a call waits for a fetch of the repository, and for the commit of the builds that it makes.
   #
   # The master takes a call only as a hint, and fetches the ref itself. What it finds there is the Change.
 
   submit @0 (request :Data, project :Text, ref :Text) -> (build :UInt32, refusal :Common.Refusal);
-  # Looks at `ref`, "refs/heads/main", now. `build` is the number of the build that stands for the ref's tip; 0: none is made
-  # for that ref. An empty `ref` looks at all refs of the project and answers 0 (0.1 refuses it as `invalid`). Refused as
-  # `notPermitted` without the right "changes", and as `notFound` where the grant sees no such project. Refused as `invalid` where
-  # `ref` is no name of a ref, and as `unavailable` where the repository cannot be read.
+  # Looks at `ref`, "refs/heads/main", now. `build` is the number of the build that stands for the ref's tip; 0 means that none
+  # is made for that ref. An empty `ref` looks at all refs of the project and answers 0 (0.1 refuses it as `invalid`). Refused
+  # as `notPermitted` without the right "changes", and as `notFound` if the grant sees no such project. Refused as `invalid` if
+  # `ref` is not a name of a ref, and as `unavailable` if the repository cannot be read.
 }

@@ -1,5 +1,5 @@
 @0xd1a4b6c0f5e27a01;
-# What several parts of the API share.
+# Types and interfaces that several parts of the API share.
 #
 # These files are the manual of the API. Their comments follow one form:
 # - An interface answers six questions, in this order. Authority: what its holder may do. Holder: who gets it, and from where.
@@ -9,12 +9,13 @@
 # - A field says what it holds and in which unit.
 #
 # Conventions of the whole API:
-# - An answer that a caller must expect comes in the results. Where a method can refuse a call, its results have a field
+# - An answer that a caller must expect comes in the results. If a method can refuse a call, its results have a field
 #   `refusal`, which is null when the call was done.
-# - An exception means a lost link, overload, version skew or a bug. Its text begins with a word where the caller can do
-#   something about it. "revoked: ": the capability was taken back, with its grant or its lease. "invalid: ": an argument is beyond
-#   its limit, as in "invalid: the name of the project has 200 bytes; at most 100 are taken". "stale: ": the attempt has ended.
-#   "conflict: ": the state forbids the call. "notFound: ": retention removed it. "damaged: ": the disk of the master changed it.
+# - An exception means a lost link, overload, version skew or a bug. Its text begins with a word if the caller can do
+# something about it. "revoked: ": the capability was taken back, with its grant or its lease. "invalid: ": an argument is
+# beyond its limit, as in "invalid: the name of the project has 200 bytes; at most 100 are taken". "stale: ": the attempt has
+# ended. "conflict: ": the state forbids the call. "notFound: ": retention removed the thing. "damaged: ": the disk of the
+# master changed it.
 # - A call that records something is refused as `unavailable` while the disk of the master is full or the master stops. A call
 #   that only reads what was recorded fails then with an exception of the kind "overloaded". The methods do not repeat this.
 # - A mutating call takes a `request`: 16 bytes that the caller chooses at random. A call that is repeated with the same id
@@ -34,20 +35,20 @@ struct Refusal {
   # Why an expected call was not done.
   code @0 :Code;         # The kind of refusal, for programs.
   text @1 :Text;         # What was refused and where, for a person. Lowercase, without a final stop, at most 64 KiB.
-  help @2 :Text;         # The way out, for a person; empty: there is none to name.
+  help @2 :Text;         # The way out, for a person; empty means that there is none to name.
 
   enum Code {
     # The kinds of refusals.
     internal @0;         # The master has a bug; its log has the details.
     notPermitted @1;     # The grant does not name this. `text` says what would be needed.
-    notFound @2;         # There is no such thing, or none that this grant may see.
+    notFound @2;         # The thing does not exist, or this grant may not see it.
     conflict @3;         # The request id was used for something else, or the state forbids the call.
-    invalid @4;          # The arguments make no sense. `text` names which.
+    invalid @4;          # The arguments are wrong. `text` names them.
     revoked @5;          # The credential was taken back. This is final: do not try again.
-    expired @6;          # The credential's time is over. This is final: do not try again.
+    expired @6;          # The credential has expired. This is final: do not try again.
     unknown @7;          # This master does not know the credential. It may be another master's.
     stale @8;            # The lease is over, because its job was placed again or ended. Stop the attempt.
-    unavailable @9;      # It cannot be done for now, as when the disk is full. Try again later.
+    unavailable @9;      # The call cannot be done now, as when the disk is full. Try again later.
     version @10;         # The two sides have no protocol version in common. `text` names both ranges.
     offset @11;          # The write begins beyond what was received. Ask `size`, and resume there.
   }
@@ -60,9 +61,9 @@ struct Versions {
 }
 
 struct Pair {
-  # A name and its value, as of a label or a variable of the environment.
+  # A name and its value, such as a label or a variable of the environment.
   name @0 :Text;         # The name; never empty.
-  value @1 :Text;        # The value; empty where the name says all.
+  value @1 :Text;        # The value; empty if the name says all.
 }
 
 enum State {
@@ -99,17 +100,17 @@ interface Pulse {
   # Answers at once. The answer is the proof of life.
   leaving @1 ();
   # Says that this side is about to close the connection on purpose and expects to be back. A master that is stopped or upgraded
-  # calls it. Nothing went wrong and nothing was revoked. What runs goes on; what is in flight may be lost with the link.
+  # calls it. Nothing went wrong and nothing was revoked. Jobs go on; calls in flight may be lost with the link.
 }
 
 interface ByteSource {
   # Authority: to read bytes of a fixed length, at any offset.
   # Holder: the caller of the method that gave it out: a worker from `SourcePack.pack`, a viewer from `Build.blob`.
   # Drop: frees what it holds at the other end: a pack, or the file of a blob that retention removes meanwhile.
-  # Disconnect: it dies. Ask for it again; a pack may then have other bytes, those of a blob are the same.
+  # Disconnect: it dies. Ask for it again. A pack may then have other bytes, and a blob has the same.
   # Repeat: every call may be repeated, and several reads may be under way at once.
-  # Cost: a read waits for its turn among the grants, and for the disk. It has no `refusal`. Where retention removed a
-  # blob before the first read it fails with "notFound: ". Where the disk changed the blob it fails with "damaged: ".
+  # Cost: a read waits for its turn among the grants, and for the disk. It has no `refusal`. If retention removed a
+  # blob before the first read, it fails with "notFound: ". If the disk changed the blob, it fails with "damaged: ".
 
   size @0 () -> (size :UInt64);
   # The length in bytes.
@@ -118,27 +119,27 @@ interface ByteSource {
 }
 
 interface ByteSink {
-  # Authority: to store bytes of one name. It is the other direction of `ByteSource`.
-  # Holder: whoever holds what gave it out. A worker gets one for each file of its attempt, from `Lease.artifact`.
-  # Drop: nothing happens. What is not sealed when the attempt ends is thrown away.
+  # Authority: to store the bytes of one file. It is the other direction of `ByteSource`.
+  # Holder: the caller of the method that gave it out. A worker gets one for each file of its attempt, from `Lease.artifact`.
+  # Drop: nothing happens. Bytes that are not sealed when the attempt ends are thrown away.
   # Disconnect: it dies, and the bytes stay. Take it again from the same lease, ask `size`, and go on from there.
   # Repeat: every call may be repeated.
   # Cost: a call waits for the disk. Bytes count against three quotas when they are written. An attempt may store 8 GiB, and all
-  # attempts of a project 100 GiB. All projects together may store what `limits.blob_bytes_total` of the master file says, which
-  # is 200 GiB if it says nothing. Keep the bytes until they are sealed, and at most
-  # 1 MiB in flight on a connection. Within a project, and in all, sealed bytes of one hash count once.
+  # attempts of a project 100 GiB. All projects together may store what `limits.blob_bytes_total` of the master file says, by
+  # default 200 GiB. Keep the bytes until they are sealed, and at most 1 MiB in flight on a connection. Within a project, and in
+  # all, sealed bytes of one hash count once.
   #
   # Every method is refused as `stale` after the end of the attempt.
 
   write @0 (offset :UInt64, bytes :Data) -> (received :UInt64, refusal :Refusal);
-  # Appends `bytes`, at most 1 MiB, at `offset`. What overlaps with bytes already received must be the same, and is dropped.
-  # `received` is the offset of the next write, in bytes. Refused as `offset` where it would leave a gap.
-  # Refused as `conflict` beyond a quota, after the seal, and where too many files are sent at once.
+  # Appends `bytes`, at most 1 MiB, at `offset`. Bytes that were received before must be the same, and are dropped.
+  # `received` is the offset of the next write, in bytes. Refused as `offset` if it would leave a gap.
+  # Refused as `conflict` beyond a quota, after the seal, and if too many files are sent at once.
   size @1 () -> (received :UInt64, sealed :Bool, refusal :Refusal);
-  # Says where to resume: `received` bytes have come. `sealed`: no more are taken.
+  # Says where to resume, because `received` bytes have come. `sealed`: no more bytes are accepted.
   seal @2 (length :UInt64, blake3 :Data) -> (refusal :Refusal);
   # Ends the bytes. `length` is how many there are, and `blake3` their hash of 32 bytes. When this answers, the bytes survive a
   # power cut and can be read by this hash. To seal again with the same length and hash changes nothing. Refused as `offset`
-  # while bytes are missing, and as `conflict` where they are sealed with another length or hash. Where the length is too small
-  # or the hash differs it is refused as `invalid`: then send all bytes again.
+  # while bytes are missing, and as `conflict` if they are sealed with another length or hash. If the length is too small
+  # or the hash differs, it is refused as `invalid`: then send all bytes again.
 }

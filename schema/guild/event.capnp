@@ -7,9 +7,9 @@ using Common = import "common.capnp";
 struct Cursor {
   # A position in the events.
   incarnation @0 :UInt64;
-  # Which life of the store the position belongs to. It changes when a store is restored from a backup; a cursor of an earlier
-  # life is then answered with a gap.
-  after @1 :UInt64;              # The number of the last event seen; 0: before the first.
+  # The life of the store to which the position belongs. It changes when a store is restored from a backup. A cursor of an
+  # earlier life is then answered with a gap.
+  after @1 :UInt64;              # The number of the last event seen; 0 begins with the first.
 }
 
 struct Event {
@@ -18,15 +18,16 @@ struct Event {
   time @1 :Int64;                # When the event was committed, in milliseconds since 1970.
   version @2 :UInt16;            # The version of this event's shape: 1.
   project @3 :Text;
-  # The project that it concerns; empty: none. Events without a project are for operators. Every operator sees those of workers,
-  # whoever lists a grant sees that grant's, and only an operator of everything sees alarms. Logins of browsers make no events.
-  build @4 :UInt32;              # The number of the build that it concerns; 0: none.
+  # The project of the event; empty means none. Events without a project are for operators. Every operator sees those of
+  # workers, whoever may list a grant sees its events, and only an operator of everything sees alarms. Logins of browsers make
+  # no events.
+  build @4 :UInt32;              # The number of the build of the event; 0 means none.
   origin @46 :Data;
-  # The master where it happened, by what names that master for good: the SHA-256 of its public key, 32 bytes. Empty: it is the
-  # master that tells the event, and its version is 0.2 or older.
+  # The master where it happened, by the SHA-256 of its public key, 32 bytes. Empty means that it is the master that tells the
+  # event, and its version is 0.2 or older.
   kind @47 :Text;
   # The name of the union's member, so that a reader can name a kind that it does not know. Masters up to version 0.2 send none.
-  # Show an event of such a kind as unknown, and go on: it changes nothing of what the kinds here say.
+  # Show an event of such a kind as unknown, and go on, because it does not change the meaning of the other kinds.
 
   union {
     # What happened. A job is named with its cell, attempts and steps are counted from 1, and a ref is in full.
@@ -36,20 +37,22 @@ struct Event {
       # A ref has a new tip.
       ref @6 :Text;              # The ref.
       revision @7 :Text;         # The new tip.
-      forced @8 :Bool;           # The tip before is no ancestor of the new one.
+      forced @8 :Bool;           # Whether the tip before is not an ancestor of the new one.
       commits @48 :List(Change.Commit);
-      # What the ref gained: the newest first, at most 20. It is the tip alone at first sight, and where the tip before is no
-      # longer known. A text of more than 512 bytes is cut, with a mark. Masters up to version 0.2 tell none.
-      moreCommits @49 :Bool;     # The ref gained more commits than these.
-      paths @50 :List(Text);     # Paths that differ from the tip before, at most 100; none at first sight.
-      morePaths @51 :Bool;       # More paths differ than these.
+      # The commits that the ref gained, the newest first, at most 20. Only the new tip if the master sees the ref for the first
+      # time or no longer knows the tip before. A text of more than 512 bytes is cut, with a mark. Masters up to version 0.2
+      # send none.
+      moreCommits @49 :Bool;     # Whether the ref gained more commits than these.
+      paths @50 :List(Text);     # Paths that differ from the tip before, at most 100. Empty for a new ref.
+      morePaths @51 :Bool;       # Whether more paths differ than these.
     }
     refDeleted :group { ref @9 :Text; }
     # A ref no longer exists.
     buildCreated :group { cause @10 :Text; ref @11 :Text; revision @12 :Text; }
-    # A build was made. `cause` is as in `BuildView.cause`; `ref` is empty where the revision was named directly.
+    # A build was made. `cause` is as in `BuildView.cause`; `ref` is empty if the revision was named directly.
     buildPlanned :group { jobs @13 :List(Text); }
-    # The pipeline of a build was read. `jobs` are all its jobs, in the order of the plan. It is told again when jobs are added.
+    # The pipeline of a build was read. `jobs` are all its jobs, in the order of the plan. The event comes again when jobs are
+    # added.
     jobQueued :group { job @14 :Text; }
     # A job waits for a worker.
     jobStarted :group { job @15 :Text; attempt @16 :UInt16; worker @17 :Text; }
@@ -61,7 +64,7 @@ struct Event {
     stepFinished :group { job @26 :Text; attempt @27 :UInt16; step @28 :UInt16; outcome @29 :Common.Outcome; }
     # A step of an attempt ended.
     jobFinished :group { job @30 :Text; outcome @31 :Common.Outcome; reason @32 :Text; }
-    # A job has its outcome. `reason` has at most 4 KiB; empty: the outcome says all.
+    # A job has its outcome. `reason` has at most 4 KiB; empty means that the outcome says all.
     buildFinished :group { outcome @33 :Common.Outcome; }
     # A build has its outcome.
     workerAttached :group { worker @34 :Text; }
@@ -73,29 +76,31 @@ struct Event {
     grantRedeemed :group { grant @40 :UInt64; name @41 :Text; }
     # A grant was bound to the key of its holder.
     grantRevoked :group { grant @42 :UInt64; name @43 :Text; reason @44 :Text; }
-    # A grant was taken back, or its time is over. `reason` has at most 1,000 bytes.
+    # A grant was revoked, or has expired. `reason` has at most 1,000 bytes.
     alarm :group { text @45 :Text; }
     # Something happened that an operator should look at, as when a credential was shown by another key.
     cronSkipped :group {
-      # The clock asked for a build, and none was made. A build that is made has a `buildCreated`, whose cause is "cron NAME".
+      # An entry of `[trigger.cron]` fired, and made no build. A build that is made has a `buildCreated`, whose cause is "cron
+      # NAME".
       name @52 :Text;            # The name of the entry in the pipeline.
-      ref @53 :Text;             # The branch that it builds.
+      ref @53 :Text;             # The branch that the entry builds.
       reason @54 :Text;          # Why no build was made.
     }
   }
 }
 
 struct Filter {
-  # Which events a subscriber wants. All that is set must match; an empty filter matches everything that the grant may see.
-  projects @0 :List(Text);       # Names of projects, at most 1,000; empty: all.
-  build @1 :UInt32;              # The number of a build, which asks for exactly one project; 0: all builds.
-  kinds @2 :List(Text);          # Names of the union's members, "buildFinished", at most 100; empty: all.
+  # The events that a subscriber wants. All fields that are set must match; an empty filter matches everything that the grant may
+  # see.
+  projects @0 :List(Text);       # Names of projects, at most 1,000; empty means all.
+  build @1 :UInt32;              # The number of a build, which asks for exactly one project; 0 means all builds.
+  kinds @2 :List(Text);          # Names of the union's members, "buildFinished", at most 100; empty means all.
 }
 
 interface Observer {
   # Authority: to tell a subscriber events.
   # Holder: the master gets it from a subscriber, by `EventSource.subscribe` or `Viewer.watch`.
-  # Drop: the master drops it when the subscription ends. There is no other word of its end.
+  # Drop: the master drops it when the subscription ends. Nothing else tells the end.
   # Disconnect: it dies, and the subscription with it.
   # Repeat: a call is never repeated on one subscription. After a new one from an older cursor, events come again.
   # Cost: the master makes one call at a time, and the next one after the answer. So a slow observer delays only itself. An
@@ -103,9 +108,8 @@ interface Observer {
 
   observe @0 (events :List(Event), cursor :Cursor);
   # Tells at most 256 events and 512 KiB, in their order; a larger event comes alone. `cursor` stands after all events up to here,
-  # also after those that the filter dropped. Store it with what you made of the events, and you see each one exactly
-  # once. A batch may be empty: the first time that the subscriber has seen everything that was there when it subscribed, it
-  # is told so.
+  # also after those that the filter dropped. Store it together with your results from the events, and you see each event
+  # exactly once. A call without events says that the subscriber has now seen everything from before its subscription.
   gap @1 (first :UInt64, last :UInt64, cursor :Cursor);
   # Says that the events `first` to `last` are no longer kept, or were of another incarnation. Take a snapshot again.
 }
@@ -116,7 +120,8 @@ interface Subscription {
   # Drop: ends the subscription.
   # Disconnect: ends the subscription. Subscribe again from the last cursor.
   # Repeat: every call may be repeated.
-  # Cost: a call waits for one round trip. The subscription costs the master one observer and its share of the memory of the grant.
+  # Cost: a call waits for one round trip. The subscription costs the master one observer and its share of the memory of the
+  # grant.
 
   ping @0 ();
   # Answers while the subscription exists.
@@ -133,8 +138,8 @@ interface EventSource {
 
   subscribe @0 (filter :Filter, cursor :Cursor, observer :Observer)
       -> (subscription :Subscription, refusal :Common.Refusal);
-  # Tells `observer` the events after `cursor`: first what is past, then what happens. Refused as `notFound` where the filter
+  # Tells `observer` the events after `cursor`, first the past ones and then the new ones. Refused as `notFound` if the filter
   # names a project that the grant does not see.
   latest @1 () -> (cursor :Cursor);
-  # The end of the sequence. Subscribe from here for what happens from now on.
+  # The end of the sequence. Subscribe from here for the events from now on.
 }

@@ -9,7 +9,7 @@ interface Gateway extends (Common.Pulse) {
   # Drop: nothing happens. What was restored stays.
   # Disconnect: it dies, with all that was restored on the connection. Connect and restore again.
   # Repeat: every call may be repeated.
-  # Cost: a call waits for one look at the grants, and for a commit where it changes one. Tight limits apply until a credential
+  # Cost: a call waits for one look at the grants, and for a commit if it changes one. Tight limits apply until a credential
   # was accepted: messages have at most 512 KiB. There are at most 64 strangers at once, and 8 of one address, where an IPv6
   # network of 64 bits is one address. A stranger has 10 s for the handshake and 10 s for the first credential. While more than
   # half of the 64 places are taken, these are 3 s and 5 s. When all are taken, the master sends the oldest silent stranger away
@@ -21,7 +21,7 @@ interface Gateway extends (Common.Pulse) {
   #
   # These rules hold on every connection, also after a credential was accepted. The results of a call go to its caller: a call
   # whose `sendResultsTo` is not `caller` is answered with an exception, and is not made. An answer to a call of the master's that
-  # has no results in it, as `takeFromOtherQuestion`, fails that call. Libraries send these only where an object that the master
+  # has no results in it, as `takeFromOtherQuestion`, fails that call. Libraries send these only if an object that the master
   # calls turns out to be the master's own. That happens in a proxy that passes the master's objects back to it. Such a proxy must
   # make the call as its own. (capnproto C++ forwards it with `yourself`, and ends the connection when an exception answers it.)
   #
@@ -35,16 +35,16 @@ interface Gateway extends (Common.Pulse) {
       -> (capability :AnyPointer, version :UInt16, refusal :Common.Refusal);
   # Answers the capability that this sturdy ref stands for: a WorkerDesk for a worker, a Perspective for everyone else. The
   # client certificate of the connection must hold the key that the grant is bound to. `token` is the TOKEN, 32 bytes.
-  # `version` is the highest version that both sides speak. Refused as `version` where there is none. Refused as `unknown`,
-  # `revoked` or `expired` where no grant in force has this token. Refused as `notPermitted` where the key is another or the token
+  # `version` is the highest version that both sides speak. Refused as `version` if there is none. Refused as `unknown`,
+  # `revoked` or `expired` if no grant in force has this token. Refused as `notPermitted` if the key is another or the token
   # is a join.
-  # Refused as `unavailable` when the grant has as many connections open as the master file allows (64 if it says nothing), its
-  # browsers included. What the calls and answers of all of them hold in memory is counted together: 16 MiB.
+  # Refused as `unavailable` if the grant has as many connections open as the master file allows (64 by default), its browsers
+  # included. The calls and answers of all of them together may hold 16 MiB in memory.
   redeem @1 (join :Data, token :Data) -> (grant :UInt64, name :Text, kind :Text, refusal :Common.Refusal);
-  # Turns a one-use join into a sturdy ref of one's own. From now on `token`, 32 random bytes that the caller chose,
+  # Turns a one-use join into a sturdy ref of the caller's own. From now on `token`, 32 random bytes that the caller chose,
   # restores the grant's capability for the key of this connection, and for no other. The same key may repeat the
   # call with the same token, because the answer may have been lost. `grant` is the number of the grant, `name` the name of its
-  # holder, and `kind` a word: "operator", "user", "worker", "changes" or "events". Refused as `invalid` where the token has not
-  # 32 bytes, and as `unknown`, `revoked` or `expired` where no grant in force has this join. Refused as `notPermitted` without
+  # holder, and `kind` a word: "operator", "user", "worker", "changes" or "events". Refused as `invalid` if the token has not
+  # 32 bytes, and as `unknown`, `revoked` or `expired` if no grant in force has this join. Refused as `notPermitted` without
   # a client certificate, and for another key, which also raises an alarm.
 }

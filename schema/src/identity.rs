@@ -42,7 +42,7 @@ impl Identity {
             .map_err(|source| IdentityError::Malformed { path: path.to_owned(), reason: source.to_string() })
     }
 
-    /// As [`Identity::load`], or makes the key where there is no file. Of two processes that start at once, both
+    /// Like [`Identity::load`], or makes the key if there is no file. Of two processes that start at once, both
     /// end with the same key.
     pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
         if path.exists() {

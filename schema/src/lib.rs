@@ -11,8 +11,8 @@
 //! - [`shown`]: what people are shown of texts that others wrote;
 //! - [`manual`]: completions and manual pages of a program.
 //!
-//! Beside it stand crates that are no API: `system` (what a process needs of its host) and `toml_file` (a file that people
-//! write). The others are `pipeline` (`guild.toml` to a plan or diagnostics), `reports` (the list of a step's tests) and
+//! The crates beside it are not part of it: `system` (what a process needs of its host) and `toml_file` (a file that
+//! people write). The others are `pipeline` (`guild.toml` to a plan or diagnostics), `reports` (the list of a step's tests) and
 //! `snapshot` (a checkout as a commit).
 
 #![warn(missing_docs)]

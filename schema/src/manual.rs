@@ -110,7 +110,7 @@ fn write_below(command: &Command, section: &str, dir: &Path) -> io::Result<usize
     Ok(count)
 }
 
-/// Without that which only repeats what `--help` says.
+/// The commands below this one that get pages. Hidden ones and `help` get none.
 fn shown(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help")
 }

@@ -73,7 +73,7 @@ pub fn lines(text: &str) -> String {
     text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// As [`line()`], of a page's markup or another text whose line ends and tabs are its maker's own.
+/// Like [`line()`], for the markup of a page, or another text whose line ends and tabs are our own.
 pub fn page(text: &str) -> Cow<'_, str> {
     let is_fine = |c: char| matches!(c, '\n' | '\t') || face(c) == Face::Itself;
     if text.chars().all(is_fine) {
@@ -109,7 +109,7 @@ pub fn tell(text: &str) {
     drop(writeln!(io::stderr(), "{}", lines(text)));
 }
 
-/// As [`tell`], of a text in colours, which pass.
+/// Like [`tell`], for a text with colours, which are kept.
 pub fn tell_coloured(text: &str) {
     use io::Write as _;
     let mut screen = Screen::new();

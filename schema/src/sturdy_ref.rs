@@ -165,7 +165,7 @@ impl SturdyRef {
         private_file::replace(path, self.to_file_text().as_bytes())
     }
 
-    /// As [`SturdyRef::save`], but fails with `AlreadyExists` rather than replace a credential.
+    /// Like [`SturdyRef::save`], but fails with `AlreadyExists` rather than replace a credential.
     pub fn save_new(&self, path: &Path) -> io::Result<()> {
         private_file::create(path, self.to_file_text().as_bytes())
     }
@@ -193,7 +193,7 @@ impl FromStr for SturdyRef {
     }
 }
 
-/// Why a text is no sturdy ref. Never repeats the token.
+/// Why a text is not a sturdy ref. Never repeats the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SturdyRefError {
     /// The text has no line with a credential.
@@ -208,7 +208,7 @@ pub enum SturdyRefError {
     /// The fingerprint is of another kind.
     #[error("the fingerprint must begin with `{ALGORITHM}`")]
     Algorithm,
-    /// The fingerprint is cut off, or is no base64url.
+    /// The fingerprint is cut off, or is not a base64url.
     #[error("the fingerprint must be 43 characters of base64url after `{ALGORITHM}`: is a part of it missing?")]
     Fingerprint,
     /// The text ends before the addresses.
@@ -231,7 +231,7 @@ pub enum SturdyRefError {
     /// The text ends before the token.
     #[error("no `/TOKEN` after the addresses: was the line cut off?")]
     NoToken,
-    /// The token is cut off, or is no base64url.
+    /// The token is cut off, or is not a base64url.
     #[error("the token must be 32 bytes, 43 characters of base64url: was the line cut off?")]
     Token,
 }
@@ -256,7 +256,7 @@ pub enum CapFileError {
         mode: u32,
     },
     /// The file holds no credential.
-    #[error("{} is no credential: {source}", path.display())]
+    #[error("{} is not a credential: {source}", path.display())]
     Malformed {
         /// The path of the file.
         path: PathBuf,

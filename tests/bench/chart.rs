@@ -76,7 +76,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 impl Row {
-    /// How many times better: more of what is counted by the second, less of the rest. None: not comparable.
+    /// How many times better: more of what is counted by the second, less of the rest. `None` means not comparable.
     fn ratio(&self) -> Option<f64> {
         let (own, peer) = (self.own?, self.peer?);
         let more_is_better = self.unit.ends_with("/s") && self.unit != "ms/s";

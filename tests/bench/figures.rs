@@ -34,8 +34,8 @@ impl Figures {
         self.take(Figure { peer: OWN.into(), metric: metric.into(), value, unit: unit.into(), n, detail });
     }
 
-    /// Median, 95th percentile and maximum of times in seconds, told in milliseconds. Of a thousand and more the 99.9th percentile too:
-    /// what befalls one in some hundred is in no median.
+    /// Median, 95th percentile and maximum of times in seconds, told in milliseconds. Of a thousand and more the 99.9th
+    /// percentile too: what befalls one in some hundred is in no median.
     pub fn tell_ms(&self, metric: &str, seconds: &[f64], detail: &Value) {
         let mut ms: Vec<f64> = seconds.iter().map(|second| second * 1e3).collect();
         ms.sort_by(f64::total_cmp);

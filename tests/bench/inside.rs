@@ -8,7 +8,7 @@ use std::time::Duration;
 mod crowd;
 pub mod hostile;
 
-/// None: this was not asked for.
+/// `None` means that this was not asked for.
 pub fn main(arguments: &[String]) -> Option<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {

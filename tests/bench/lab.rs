@@ -218,7 +218,7 @@ impl Finished {
         }
     }
 
-    /// The numbers of builds that succeeded; others are no measure of anything.
+    /// The numbers of builds that succeeded; others measure nothing.
     async fn next(&mut self) -> Vec<u32> {
         let told = timeout(PATIENCE, self.0.next()).await.expect("builds finish").expect("events go on");
         let Told::Events { events, .. } = told else { panic!("events were lost") };

@@ -37,7 +37,7 @@ pub struct Options {
     /// How much of `day` is played, in minutes, of which 72 are all; or how long `view-only` goes on
     #[arg(long)]
     minutes: Option<f64>,
-    /// What to measure; all but `projects`, `day`, `build`, `hostile` and `view-only` where nothing is named
+    /// What to measure; all but `projects`, `day`, `build`, `hostile` and `view-only` if nothing is named
     metrics: Vec<Metric>,
 }
 

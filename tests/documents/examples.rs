@@ -64,7 +64,7 @@ fn examples_are_what_they_say() {
             ),
             ("sh" | "console" | "python" | "text" | "indented", "") => {}
             _ => panic!(
-                "{place}: `{kind}` is no kind of example that a test knows: tests/documents/examples.rs has them"
+                "{place}: `{kind}` is not a kind of example that a test knows: tests/documents/examples.rs has them"
             ),
         }
         *counts.entry(kind).or_insert(0) += 1;

@@ -29,7 +29,7 @@ fn the_reference_is_fresh() {
         .map(|entry| format!("docs/reference/{}", entry.unwrap().file_name().to_string_lossy()))
         .collect();
     there.retain(|path| pages.iter().all(|(page, _)| page != path));
-    assert!(there.is_empty(), "{} is no page of the reference", there.join(", "));
+    assert!(there.is_empty(), "{} is not a page of the reference", there.join(", "));
 }
 
 #[test]

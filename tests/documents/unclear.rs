@@ -1,5 +1,5 @@
-//! Texts that readers did not understand. What stands in their place was written with those readers in mind, so the old ones must not
-//! come back: into messages, help, pages or documents.
+//! Texts that readers did not understand. What stands in their place was written with those readers in mind, so the old ones must
+//! not come back: into messages, help, pages or documents.
 
 use crate::prose::documents;
 use crate::{read, top};

@@ -182,7 +182,7 @@ fn a_push_is_left_out_only_where_the_last_build_of_the_branch_was_good() {
         }
         farm.push("src/z", "behind more paths than are listed");
         assert_eq!(farm.build(&[]).await["a"], Outcome::Succeeded);
-        farm.push("guild.toml", "this is no pipeline");
+        farm.push("guild.toml", "this is not a pipeline");
         farm.build(&[]).await;
         assert_eq!(farm.state("main").await, Some(Outcome::Failed));
         farm.push("guild.toml", trigger);
@@ -274,7 +274,7 @@ fn a_branch_without_a_pipeline_is_left_out_and_one_with_a_broken_one_is_red() {
         assert_eq!(farm.state("gh-pages").await, None, "nor does what somebody asks for there");
 
         farm.house.repo.git(&["checkout", "-q", "main"]);
-        farm.push("guild.toml", "this is no pipeline");
+        farm.push("guild.toml", "this is not a pipeline");
         farm.build(&[]).await;
         assert_eq!(farm.state("main").await, Some(Outcome::Failed), "it cannot be read");
         farm.house.repo.git(&["checkout", "-q", "HEAD~1", "--", "guild.toml"]);

@@ -160,7 +160,7 @@ async fn it_runs(house: &House, worker: &RealWorker) {
     assert!(!worker.is_tidy(), "the worker notes what it has in hand");
 }
 
-/// What is told of the push: its commit, by whom and when, and the file that it brought.
+/// The event of the push: its commit, by whom and when, and the file that it brought.
 fn change_of(repo: &Repo, commit: &str) -> Fact {
     let seconds: u64 = repo.git(&["show", "-s", "--format=%ct", commit]).parse().unwrap();
     let (author, subject) = ("Tester <tester@example.org>".to_owned(), "the fault".to_owned());

@@ -1,5 +1,5 @@
-//! Builds by the clock, end to end: a real repository, a real store, and the source that looks at the clock. The clock is the machine's, so
-//! that a firing is made due by moving its row, as if the master had been down for an hour.
+//! Builds by the clock, end to end: a real repository, a real store, and the source that looks at the clock. The clock is the
+//! machine's, so that a firing is made due by moving its row, as if the master had been down for an hour.
 
 use client::views::CronView;
 use master::keep::store::DATABASE_FILE;
@@ -25,7 +25,7 @@ async fn crons(house: &House) -> Vec<CronView> {
     house.guild.crons("demo").await.unwrap()
 }
 
-/// Waits until the project has so many builds and the newest is planned, and answers that.
+/// Waits until the project has this many builds and the newest is planned, and answers the newest.
 async fn build(house: &House, number: u32) -> client::views::BuildView {
     loop {
         let projects = house.guild.projects().await.unwrap();
@@ -53,14 +53,15 @@ fn miss(ruins: &Ruins) {
     assert_eq!(moved.unwrap(), 1);
 }
 
-/// The pipeline of the first push is read, a firing that was missed is built once, and the next one, which changed nothing, is skipped.
+/// The pipeline of the first push is read, a firing that was missed is built once, and the next one, which changed nothing, is
+/// skipped.
 #[test]
 fn a_missed_firing_is_one_build_of_the_tip() {
     let ruins = Cell::new(None);
     run(async {
         let house = House::open(PIPELINE).await;
         let first = build(&house, 1).await;
-        assert_eq!(first.jobs[1].reason, "runs only by cron nightly; the cause of this build is change");
+        assert_eq!(first.jobs[1].reason, "runs only for cron nightly; the cause of this build is change");
         // that of dev is not of main
         let nightly = only(&house).await;
         let (name, ref_name) = (nightly.name.as_str(), nightly.ref_name.as_str());

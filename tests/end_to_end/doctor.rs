@@ -1,4 +1,4 @@
-//! What an operator is told of an installation, through the public API: of one in which something is wrong, and of one that is good.
+//! The findings of the doctor through the public API, for an installation with troubles and for a good one.
 
 use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
 use master::decide::coordinator::record::Transition;
@@ -29,10 +29,10 @@ fn what_is_wrong_is_told_with_what_to_do() {
         let held = house.worker("anvil").await;
         house.guild.hold("anvil", "its disk").await.unwrap();
         let expected = "\
-            bad known_hosts_file of lost: put it there, for the master's user to read, or change `known_hosts_file` in the master file\n\
-            bad pipeline of demo: `guild show demo/1` says all of it; `guild check` in the repository, then push\n\
+            bad known_hosts_file of lost: put the file there, readable by the master's user, or change `known_hosts_file` in the master file\n\
+            bad pipeline of demo: `guild show demo/1` shows the whole error; mend the file, run `guild check`, and push\n\
             bad pool arm: guild grant issue --kind worker --name NAME --pool arm -o NAME.cap\n\
-            bad repository of lost: as the master's user: git ls-remote /nowhere/at/all; `repo`, `credential_file` and the like in [project.lost]\n\
+            bad repository of lost: try `git ls-remote /nowhere/at/all` as the master's user; check `repo`, `credential_file` and the like in [project.lost]\n\
             warned pool default: guild worker resume anvil\n\
             warned token_file of lost: chmod go= TOKEN\n";
         let told = told(&house, |text| text.replace(&secret.path().display().to_string(), "TOKEN"), expected).await;
@@ -69,7 +69,7 @@ fn a_good_installation_is_told_as_good() {
     });
 }
 
-/// Of the pool that its jobs may ask for, another worker is no member; an operator of one project hears of that one only.
+/// Of the pool that its jobs may ask for, another worker is not a member; an operator of one project hears of that one only.
 #[test]
 fn an_operator_hears_of_its_own_projects() {
     run(async {
@@ -102,8 +102,8 @@ fn an_operator_hears_of_its_own_projects() {
     });
 }
 
-/// C75, C62, L12: what a worker says of its machine, and what its clock is off, stands where an operator looks. The times of its steps
-/// are put right.
+/// C75, C62, L12: what a worker says of its machine, and what its clock is off, stands where an operator looks. The times of its
+/// steps are put right.
 #[test]
 fn an_operator_hears_of_the_machine_of_a_worker() {
     run(async {

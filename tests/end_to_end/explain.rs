@@ -190,7 +190,7 @@ type Running = Rc<RefCell<Vec<(Assignment, lease::Client)>>>;
 /// A worker that asks for work while it has room, and accepts what it is offered; its jobs end when the test says so.
 struct Hand {
     description: Description,
-    /// None: it is away.
+    /// `None` means that it is away.
     present: Option<(Rc<Played>, JoinHandle<()>)>,
     credential: Option<(SturdyRef, Identity)>,
     running: Running,
@@ -214,7 +214,7 @@ impl Crew {
         crew
     }
 
-    /// A job `test` that waits for such a reason; answers what is told of it.
+    /// A job `test` that waits for such a reason. Answers its explanation.
     async fn make_wait(&mut self, kind: Kind, random: &mut Random) -> Explanation {
         let name = self.new_name();
         let pools = if kind == Kind::Pool { Scope::from(["other"]) } else { Scope::default() };
@@ -295,7 +295,7 @@ impl Crew {
         self.start(name).await;
     }
 
-    /// A worker that has tried its tiers: `plain` works, and `guard` where nothing is lacking.
+    /// A worker that has tried its tiers: `plain` works, and `guard` if nothing is lacking.
     async fn join_with(&mut self, name: &str, lack: Option<&str>) {
         let probe = |tier: Tier, lack: Option<&str>| TierProbe { tier: tier.into(), lack: lack.map(str::to_owned) };
         let probes = vec![probe(Tier::Plain, None), probe(Tier::Guard, lack)];
@@ -421,7 +421,7 @@ impl Crew {
         self.house.guild.explain("demo", self.build, job).await.unwrap()
     }
 
-    /// What is told of `test`, once it is of this kind.
+    /// The explanation of `test`, once it is of this kind.
     async fn explained(&self, kind: &str) -> Explanation {
         for _ in 0..400 {
             let told = self.explain("test").await;

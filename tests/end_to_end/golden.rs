@@ -133,7 +133,7 @@ fn an_open_build_is_settled_by_todays_rules() {
         let house = House::open_again(ruins.take().unwrap(), |_| ()).await;
         let deploy = job(&house, "deploy").await;
         assert_eq!((deploy.outcome, deploy.reason.as_str()), (Some(Outcome::Skipped), "needs test, which was skipped"));
-        // what was told of it is committed, and the next command too
+        // what was told about it is committed, and the next command too
         house.guild.cancel("demo", 1, "", "").await.unwrap();
     });
 }

@@ -299,14 +299,14 @@ fn push_to(house: &House, branch: &str, name: &str, before: &str) -> String {
     made
 }
 
-/// Of each reporter.
+/// The verdict of the doctor on each reporter.
 async fn doctor_says(house: &House) -> Vec<&'static str> {
     let findings = house.guild.examine().await.unwrap();
     let of_reporters = findings.iter().filter(|finding| finding.subject.starts_with("notices by "));
     of_reporters.map(|finding| finding.verdict.word()).collect()
 }
 
-/// What the command was told.
+/// Checks the notices that the command got.
 fn check_notices(house: &House, commits: &[String]) {
     let told = told(house);
     let [failing, fixed, other] = told.as_slice() else { panic!("{told:#?}") };

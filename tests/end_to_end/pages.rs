@@ -68,7 +68,7 @@ fn everyone_sees_what_is_public_and_nothing_else() {
             assert_eq!(page.status, 200, "{path}: {}", page.text());
             assert_guarded(&page);
         }
-        assert_eq!(get(&house.pages, "/workers", &[]).await.status, 404, "workers are no project's");
+        assert_eq!(get(&house.pages, "/workers", &[]).await.status, 404, "workers belong to no project");
     });
 }
 
@@ -77,7 +77,7 @@ fn everyone_sees_what_is_public_and_nothing_else() {
 fn the_metrics_are_those_of_their_page() {
     run(async {
         let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
-        let list = document.split("## All of them").nth(1).unwrap();
+        let list = document.split("## All metrics").nth(1).unwrap();
         let listed: Vec<&str> = list.split('`').filter(|word| word.starts_with("guild_")).collect();
         assert!(listed.len() > 30, "{listed:?}");
         for is_named in [false, true] {
@@ -207,7 +207,7 @@ fn the_page_of_a_job_says_what_to_do_and_lists_its_attempts() {
     run(async {
         let house = House::open_with(PIPELINE, public).await;
         let page = async || get(&house.pages, "/p/demo/1/greet", &[]).await.text();
-        let waits = async || page().await.contains("<h2>What gets it placed</h2>");
+        let waits = async || page().await.contains("<h2>How to get it placed</h2>");
         while !waits().await {
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
@@ -224,7 +224,7 @@ fn the_page_of_a_job_says_what_to_do_and_lists_its_attempts() {
         let home = get(&house.pages, "/", &[]).await.text();
         assert!(home.contains("Latest builds, the newest first"), "S4.2, as the columns of the project's page: {home}");
         let shown = page().await;
-        assert!(!shown.contains("What gets it placed"), "{shown}");
+        assert!(!shown.contains("How to get it placed"), "{shown}");
         let list = shown.split("<h2>Attempts</h2>").nth(1).expect("a list of attempts");
         for word in ["anvil", "errored", "bellows", "succeeded", "guild logs demo/1/greet --attempt 1"] {
             assert!(list.contains(word), "{word} is not in {list}");
@@ -280,7 +280,7 @@ fn a_browser_logs_in_once_and_its_login_dies_with_its_grant() {
         }
         assert_eq!(get(&house.pages, "/p/demo", &["Cookie: guild=nonsense"]).await.status, 404);
 
-        // a cookie is no credential of RPC, whatever key is shown
+        // a cookie is not a credential of RPC, whatever key is shown
         let token: Token = cookie.split("guild=").nth(1).unwrap().parse().unwrap();
         let (reference, identity) = house.enroll(GrantKind::User, "ada", view_of("other")).await;
         let (_vat, gateway) = dial(&reference, &identity).await;
@@ -353,7 +353,7 @@ fn who_may_not_look_cannot_log_in() {
         let (reference, identity) = house.enroll(GrantKind::Changes, "hook", what).await;
         let guild = client::Guild::connect(reference, identity.into()).await.unwrap();
         assert!(matches!(guild.browse().await, Err(Error::Refused(_))));
-        // a join of another kind is no login either: it would be bound to a browser
+        // a join of another kind is not a login either: it would be bound to a browser
         let join = Token::random();
         let order = NewGrant {
             kind: GrantKind::Worker,
@@ -543,8 +543,8 @@ fn a_look_that_failed_is_made_again_in_seconds() {
     });
 }
 
-/// The builds, once there are so many.
-/// C18: a hook that was told of very many refs names none of them.
+/// The builds, once there are this many.
+/// C18: a hook with very many refs names none of them.
 #[test]
 fn a_notice_without_a_ref_looks_at_all_of_them() {
     run(async {

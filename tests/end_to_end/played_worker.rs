@@ -1,5 +1,5 @@
-//! What a worker may say to its master, by a worker that is played by hand: each call by itself, over TLS with issued credentials. The
-//! path that all of them make together, with a real worker, is `change_to_report.rs`.
+//! What a worker may say to its master, by a worker that is played by hand: each call by itself, over TLS with issued
+//! credentials. The path that all of them make together, with a real worker, is `change_to_report.rs`.
 
 use capnp::capability::Promise;
 use schema::event_capnp::observer;

@@ -120,13 +120,17 @@ fn a_project_that_is_refused_leaves_nothing() {
         };
         let nowhere = house.dir.path().join("nowhere").display().to_string();
         let cases = [
-            (NewProject { name: "demo".to_owned(), ..base.clone() }, RefusalCode::Conflict, "is there already"),
-            (NewProject { name: "../x".to_owned(), ..base.clone() }, RefusalCode::Invalid, "cannot name a project"),
+            (NewProject { name: "demo".to_owned(), ..base.clone() }, RefusalCode::Conflict, "already exists"),
+            (
+                NewProject { name: "../x".to_owned(), ..base.clone() },
+                RefusalCode::Invalid,
+                "is not a valid name for a project",
+            ),
             (NewProject { repository: nowhere, ..base.clone() }, RefusalCode::Invalid, "project other: "),
             (NewProject { poll: "soon".to_owned(), ..base.clone() }, RefusalCode::Invalid, "projects/other.toml:3:8"),
             (NewProject { pools: vec!["gpu".to_owned()], ..base.clone() }, RefusalCode::Invalid, "the pool `gpu`"),
             (NewProject { tags: vec!["a\nb".to_owned()], ..base.clone() }, RefusalCode::Invalid, "control character"),
-            (NewProject { hook_kind: "svn".to_owned(), ..base.clone() }, RefusalCode::Invalid, "no kind of hook"),
+            (NewProject { hook_kind: "svn".to_owned(), ..base.clone() }, RefusalCode::Invalid, "not a kind of hook"),
         ];
         for (project, code, wanted) in cases {
             let project = NewProject { token: b"secret".to_vec(), ..project };

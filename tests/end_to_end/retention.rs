@@ -73,7 +73,7 @@ fn a_request_that_was_answered_is_answered_again_whatever_went() {
         keep(&house, Retain { builds: 1, ..Retain::default() }).await;
         // the build that it repeated is gone
         assert_eq!(retry(&submitter, 1, 1).await, Ok(2));
-        assert_eq!(retry(&submitter, 2, 1).await, Err("no build demo/1".to_owned()));
+        assert_eq!(retry(&submitter, 2, 1).await, Err("there is no build demo/1".to_owned()));
         assert_eq!(retry(&submitter, 3, 2).await, Ok(3));
         finish(&house, &worker, 3).await;
         keep(&house, Retain { builds: 1, ..Retain::default() }).await;

@@ -1,4 +1,4 @@
-//! The program of a supervisor, for a worker that is no program of its own because it lives within a test.
+//! The program of a supervisor, for a worker that is not a program of its own because it lives within a test.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! What a worker tells of the tests of a step, from its word to what people see: the view of a build, the history of a lane, lists. The
-//! worker is played by hand, so that it can say anything.
+//! What a worker tells of the tests of a step, from its word to what people see: the view of a build, the history of a lane,
+//! lists. The worker is played by hand, so that it can say anything.
 
 use capnp::capability::Promise;
 use client::views::TestView;
@@ -47,7 +47,7 @@ async fn tests(house: &House, shown: &str) -> TestsPage {
     house.guild.tests(&query).await.unwrap()
 }
 
-/// Waits until the lists of so many builds were read.
+/// Waits until the lists of this many builds were read.
 async fn until_read(house: &House, builds: u32) {
     until("the lists are read", || {
         let guild = house.guild.clone();

@@ -98,7 +98,7 @@ async fn serve(listen: &str, target: &str) -> std::io::Result<()> {
     let mut words = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = words.next_line().await? {
         if !proxy.obey(line.trim()) {
-            return Err(std::io::Error::other(format!("`{line}` is no word of mine")));
+            return Err(std::io::Error::other(format!("`{line}` is not a word of mine")));
         }
         writeln!(std::io::stdout(), "{}", line.trim())?;
     }
@@ -106,7 +106,7 @@ async fn serve(listen: &str, target: &str) -> std::io::Result<()> {
 }
 
 impl Proxy {
-    /// False: it is no word.
+    /// `false` means that it is not a word.
     fn obey(&self, line: &str) -> bool {
         let (word, way) = match line.split_once(' ') {
             Some((word, "up")) => (word, Way::Up),

@@ -225,8 +225,8 @@ fn exits_are_those_of_processes() {
         assert_eq!(why, "`finished` needs an outcome");
         let mut request = report(&lease).finished_request();
         request.get().set_outcome(wire::outcome_to_wire(Some(Outcome::Failed)));
-        request.get().set_log_hash(&[0; 33]);
-        assert_eq!(refused!(request), "step 1 (s): the hash of a log has 32 bytes, not 33");
+        request.get().set_log_hash(&[0; 31]);
+        assert_eq!(refused!(request), "step 1 (s): the hash of a log has 32 bytes, not 31");
         let skip = || {
             let mut request = lease.complete_request();
             request.get().set_outcome(wire::outcome_to_wire(Some(Outcome::Skipped)));

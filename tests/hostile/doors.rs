@@ -44,9 +44,9 @@ impl Drop for Siege {
     }
 }
 
-/// How long a stranger that was sent away stays away. The siege is one of places, which stay taken and waited for meanwhile. Without
-/// a pause it would be one of the processor that both sides of this test share, and whoever comes would miss the time of a handshake
-/// on a loaded machine.
+/// How long a stranger that was sent away stays away. The siege is one of places, which stay taken and waited for meanwhile.
+/// Without a pause it would be one of the processor that both sides of this test share, and whoever comes would miss the time of
+/// a handshake on a loaded machine.
 const AWAY: Duration = Duration::from_millis(250);
 
 async fn stand(master: SturdyRef, what: Stranger) {
@@ -145,7 +145,7 @@ fn a_grant_has_so_many_connections() {
             held.push(enter(&mallory).await.unwrap());
         }
         let refused = enter(&mallory).await.err().unwrap();
-        assert!(refused.contains("3 connections open already, and 3 are allowed"), "{refused}");
+        assert!(refused.contains("3 open connections, and may have at most 3"), "{refused}");
         // the same credential again on a connection that has it is no further one
         let (vat, gateway) = dial(&mallory.0, &mallory.1).await;
         assert!(restore(&gateway, &mallory.0.token).await.is_err());
@@ -164,8 +164,8 @@ fn a_grant_has_so_many_connections() {
     });
 }
 
-/// Point 3 of the hostile peers, a relative: capabilities, as those of open logs, are counted with the calls and answers of all connections of a
-/// grant. 4,000 of a connection are allowed, and of four connections they are more than a grant may keep.
+/// Point 3 of the hostile peers, a relative: capabilities, as those of open logs, are counted with the calls and answers of all
+/// connections of a grant. 4,000 of a connection are allowed, and of four connections they are more than a grant may keep.
 #[test]
 fn what_the_connections_of_a_grant_hold_is_counted_together() {
     run(async {
@@ -192,7 +192,7 @@ fn what_the_connections_of_a_grant_hold_is_counted_together() {
     });
 }
 
-/// The first build, so many times; fewer where the connection ends.
+/// The first build, this many times, or fewer if the connection ends.
 async fn hold_builds(of: &perspective::Client, count: usize) -> Vec<build::Client> {
     let viewer = of.viewer_request().send().pipeline.get_viewer();
     let mut held = Vec::new();

@@ -293,7 +293,7 @@ fn a_long_list_of_grants_comes_in_pages() {
     });
 }
 
-/// All events that this holder is told of after `from`.
+/// All events after `from` that this holder gets.
 async fn told(guild: &Guild, from: Cursor) -> String {
     let end = guild.latest_event().await.unwrap();
     let mut events = client::Events::new(guild, Filter::default(), from);

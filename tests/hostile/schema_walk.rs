@@ -1,4 +1,5 @@
-//! What the schema holds, read from the compiled request that the bindings are made from: tests that walk it cannot forget what is new.
+//! What the schema holds, read from the compiled request that the bindings are made from: tests that walk it cannot forget what
+//! is new.
 
 use capnp::message::{Reader, ReaderOptions};
 use capnp::schema_capnp::{code_generator_request, field, node, type_};

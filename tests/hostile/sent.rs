@@ -1,6 +1,6 @@
-//! Each row of the table of limits that a *master* sends, through the real wire to the real client: a played master answers with a value
-//! exactly at its limit, which is read whole, and with one beyond it, which is cut. What to send, and where it stands in which
-//! answer, comes from the table and the schema; a field that no call here reads fails the test.
+//! Each row of the table of limits that a *master* sends, through the real wire to the real client: a played master answers with
+//! a value exactly at its limit, which is read whole, and with one beyond it, which is cut. What to send, and where it stands in
+//! which answer, comes from the table and the schema; a field that no call here reads fails the test.
 
 use crate::schema_walk::{Half, Route, routes};
 use capnp::capability::{Client, FromClientHook, FromServer, Promise, Server};
@@ -35,23 +35,23 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("common.Refusal.help", "as its text"),
 ];
 
-/// Interfaces whose answers workers read, whose readers are those of `schema::wire` and of the worker's session.
+/// The interfaces of the master that only workers call. Their answers are read by `schema::wire` and by the session of the worker.
 const BY_WORKERS: [&str; 5] =
     ["worker.WorkerDesk", "worker.Session", "worker.Lease", "worker.SourcePack", "worker.StepReport"];
 
-/// What the played master says next: the row's value in the answer of one method.
+/// What the played master says next: in the answer of one method, a value that a row of the limits bounds.
 #[derive(Clone)]
 struct Script {
     route: Route,
     count: usize,
 }
 
-/// A master that is all objects at once, and answers nothing but what its script says.
+/// A played master that is every object at once, and answers only what its script says.
 struct Played {
     script: RefCell<Option<Script>>,
 }
 
-/// The client type of it, which is of any interface.
+/// A client of the played master, whatever the interface.
 struct Untyped(Box<dyn capnp::private::capability::ClientHook>);
 
 impl FromClientHook for Untyped {
@@ -140,7 +140,7 @@ fn method_name(interface: u64, method: u16) -> String {
     found.map(|(interface, .., name)| format!("{interface}.{name}")).unwrap_or_default()
 }
 
-/// The answer of a method, with what its caller needs to go on; none: nothing here calls it.
+/// The answer of a method, with what its caller needs to go on; `None` means that nothing here calls it.
 fn answer<'a>(
     to: any_pointer::Builder<'a>,
     method: &str,
@@ -209,7 +209,7 @@ fn struct_of(value: dynamic_value::Builder<'_>) -> dynamic_struct::Builder<'_> {
     }
 }
 
-/// Writes so much where the path leads.
+/// Writes a value of this size at the place to which the path leads.
 fn fill(mut to: dynamic_struct::Builder<'_>, path: &[String], count: usize) {
     let (first, rest) = path.split_first().unwrap();
     if matches!(first.as_str(), "stepFinished" | "jobFinished") {
@@ -273,7 +273,7 @@ fn elements(count: usize) -> u32 {
     u32::try_from(count).unwrap()
 }
 
-/// The client's call of this method: what it read, as JSON, or why it failed. None: there is no such call.
+/// The client's call of this method: what it read, as JSON, or why it failed. `None` means that there is no such call.
 async fn read(guild: &Guild, method: &str) -> Option<Result<Value, String>> {
     fn told<T: serde::Serialize>(value: Result<T, client::Error>) -> Result<Value, String> {
         value.map(|value| serde_json::to_value(value).unwrap()).map_err(|error| error.to_string())

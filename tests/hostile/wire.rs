@@ -52,7 +52,7 @@ fn third_party(target: Target, question: u32, interface: u64, method: u16) -> Ve
     })
 }
 
-/// A call on what so many steps lead to in the answer to a question.
+/// A call on the capability to which this many steps lead in the answer to a question.
 fn deep(into: u32, steps: usize, question: u32) -> Vec<u8> {
     bytes(|root| {
         let mut call = root.init_call();
@@ -62,7 +62,7 @@ fn deep(into: u32, steps: usize, question: u32) -> Vec<u8> {
     })
 }
 
-/// A call with one datum, to which so many other pointers lead too.
+/// A call with one datum, to which this many other pointers lead too.
 fn folded(target: Target, question: u32, interface: u64, method: u16) -> Vec<u8> {
     let honest = call_on(target, question, interface, method, |call| {
         let mut list: capnp::data_list::Builder<'_> = call.init_params().init_content().initn_as(60);

@@ -34,7 +34,7 @@ fn a_branch_is_what_its_definition_says() {
 /// What the definition knows of a build.
 struct Known {
     ref_name: usize,
-    /// Which push of its ref it belongs to; none: it is of no push.
+    /// Which push of its ref it belongs to; `None` means that it is of no push.
     push: Option<usize>,
 }
 
@@ -47,7 +47,7 @@ struct History {
     known: BTreeMap<BuildId, Known>,
     /// Of each ref, its pushes in order: the commit of each.
     pushes: [Vec<String>; 2],
-    /// The push that is the tip; none: the ref does not exist.
+    /// The push that is the tip; `None` means that the ref does not exist.
     tips: [Option<usize>; 2],
     /// The push that made the ref, or made it anew: nothing that is older counts.
     born: [usize; 2],

@@ -34,7 +34,7 @@ impl Cell {
     fn cancel(&mut self) {
         let request = self.world.request();
         for _ in 0..2 {
-            // a lost answer is asked for again, and is no second cancel
+            // a lost answer is asked for again, and that is not a second cancel
             self.world.it.cancel(self.world.now, request, BuildId(1), None, "a person").expect("it runs");
         }
         self.world.settle();
@@ -54,7 +54,7 @@ impl Cell {
         (row.state, row.outcome)
     }
 
-    /// What the worker was told of its attempt since the last look.
+    /// The orders for its attempt that the worker got since the last look.
     fn told(&mut self) -> Vec<String> {
         let told = std::mem::take(&mut self.world.told).into_iter().filter_map(|effect| match effect {
             Effect::Cancel { reason, now, .. } => Some(format!("cancel{}: {reason}", if now { " now" } else { "" })),

@@ -24,7 +24,7 @@ struct Hall {
     /// What runs on each worker, its cores, and when it ends.
     running: Vec<Vec<(LeaseToken, u32, Steady)>>,
     rooms: BTreeMap<u32, u32>,
-    /// How long each small one runs. None: chance says it.
+    /// How long each small one runs. `None` means that chance says it.
     seconds: Option<u64>,
     /// When the large one began.
     began: Option<Steady>,

@@ -172,7 +172,7 @@ fn a_restart_gives_each_lease_its_own_term_again() {
     assert_eq!(scene.free_after(job), Some(60_000));
 }
 
-/// Who comes without an attempt frees it only where nothing of it can run any more.
+/// Who comes without an attempt frees it only if nothing of it can run any more.
 #[test]
 fn what_a_worker_comes_back_without_is_free_where_nothing_of_it_runs() {
     let elsewhere = |change: fn(&mut Home)| {

@@ -35,7 +35,7 @@ impl Run {
         Run::new(JobPlan { timeout_ms: 5_000, ..one() })
     }
 
-    /// Its worker is connected for so long, and renews.
+    /// Its worker is connected for this long, and renews.
     fn renew(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.world.pass(1_000);
@@ -44,7 +44,7 @@ impl Run {
         }
     }
 
-    /// It renews, and bytes of its log come, for so long.
+    /// It renews, and bytes of its log come, for this long.
     fn write(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.world.it.log_grew(self.world.now, self.token);

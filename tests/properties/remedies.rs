@@ -1,4 +1,4 @@
-//! Every remedy that is told of a waiting job gets that job placed. Random halls of workers and jobs are made twice from the same
+//! Every remedy for a waiting job gets that job placed. Random halls of workers and jobs are made twice from the same
 //! seed: in one a job is asked about, in the other one of its remedies is applied, and the job must run.
 
 use crate::world::World;
@@ -49,7 +49,7 @@ fn what_nobody_can_have_has_no_remedy() {
     floor.submit(vec![JobPlan { want: vec!["licences>=3".to_owned()], ..plan("odd") }]);
     let (_, told) = floor.waiting().pop().expect("it waits");
     assert_eq!(told.remedies, []);
-    assert!(told.hints.iter().any(|hint| hint.contains("only memory and cpus")), "{:?}", told.hints);
+    assert!(told.hints.iter().any(|hint| hint.contains("only for memory and cpus")), "{:?}", told.hints);
     floor.submit(vec![JobPlan { want: vec!["gpu=old".to_owned(), "gpu=new".to_owned()], ..plan("torn") }]);
     let (_, told) = floor.waiting().pop().expect("it waits");
     assert_eq!(told.remedies, []);
@@ -197,7 +197,7 @@ impl Floor {
         self.settle();
     }
 
-    /// Jobs that wait, and what is told of each.
+    /// The jobs that wait, each with its explanation.
     fn waiting(&self) -> Vec<(JobKey, Explanation)> {
         let jobs = self.world.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
         jobs.map(|row| {

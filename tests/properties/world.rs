@@ -3,7 +3,7 @@
 //!
 //! | word | what happens |
 //! | --- | --- |
-//! | [`World::of`], [`World::new`] | a master with so many workers `w1`, `w2` …, or with none |
+//! | [`World::of`], [`World::new`] | a master with this many workers `w1`, `w2` …, or with none |
 //! | [`World::enroll`] | a worker of this name gets a grant, and is known by its number from 0 |
 //! | [`World::attach`], [`World::come`] | a worker connects: with these leases, or as it says itself |
 //! | [`World::submit`], [`World::push`], [`World::plan`] | a job waits; a commit is seen; the plan of a build is read |
@@ -62,7 +62,7 @@ impl World {
         world
     }
 
-    /// With so many workers, `w1` and on.
+    /// A world with this many workers, `w1` and on.
     pub(crate) fn of(workers: usize) -> World {
         let mut world = World::new(Terms::default());
         for number in 1..=workers {
@@ -118,7 +118,7 @@ impl World {
         build
     }
 
-    /// As [`World::push`], before anything is done about it.
+    /// Like [`World::push`], before anything is done about it.
     pub(crate) fn submit_commit(&mut self, project: &str, branch: &str) -> BuildId {
         self.requests += 1;
         let change = Change {
@@ -188,7 +188,7 @@ impl World {
         self.settle();
     }
 
-    /// As [`World::start`], before anything is done that it wants. What another master wanted done is nobody's any more.
+    /// Like [`World::start`], before anything is done that it wants. What another master wanted done is nobody's any more.
     pub(crate) fn load(&mut self, terms: Terms, loaded: Loaded) {
         // no two masters give the same tokens
         let key = self.secret();

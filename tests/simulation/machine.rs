@@ -188,7 +188,7 @@ struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    /// None: it was killed before it began. That is why its attempt ended, so it counts as a process.
+    /// `None` means that it was killed before it began. That is why its attempt ended, so it counts as a process.
     fn begin(host: &'a Host, mut start: Start, random: Random) -> io::Result<Option<Life<'a>>> {
         let mut line = Some(start.line);
         while let Ok(ask) = start.asks.try_recv() {

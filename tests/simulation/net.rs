@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const BUFFER: usize = 64 << 10;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Without a byte in one direction for so long, a host counts as cut off. Heartbeats are more frequent.
+/// A host counts as cut off after this long without a byte in one direction. Heartbeats are more frequent.
 const SILENCE: Duration = Duration::from_secs(17);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

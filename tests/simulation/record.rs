@@ -20,7 +20,7 @@ pub struct Process {
     pub token: Token,
     pub step: u16,
     pub began: Instant,
-    /// None: it runs. The cause is none where its supervisor was killed.
+    /// `None` means that it runs. The cause is none where its supervisor was killed.
     pub ended: Option<(Instant, Option<KillCause>, Exit)>,
     pub output: Vec<u8>,
 }

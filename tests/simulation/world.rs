@@ -48,7 +48,7 @@ pub const WORKERS: usize = 3;
 /// Worker credentials that are made at the beginning: one that was revoked is replaced.
 const CREDENTIALS: usize = 12;
 const ORPHAN_GRACE: Duration = Duration::from_secs(30);
-/// A master that is told to stop waits so long for its last commit.
+/// How long a master that is told to stop waits for its last commit.
 const SETTLE: Duration = Duration::from_secs(8);
 /// When every simulation begins, by the wall clock.
 const BEGIN: Time = Time(1_800_000_000_000);
@@ -104,7 +104,7 @@ pub struct WorkerHost {
 pub struct Disk {
     pub full: Cell<bool>,
     pub slow: Cell<Duration>,
-    /// The next commit is written and nobody is told for so long.
+    /// How long nobody is told of the next commit after it is written.
     pub mute: Cell<Duration>,
     pub commits: Cell<u64>,
 }

@@ -68,7 +68,7 @@ pub struct House {
     pub parts: Rc<master::MasterParts>,
     pub dir: Rc<TempDir>,
     state: PathBuf,
-    /// Where its pages are, as people are told; empty: nowhere.
+    /// Where its pages are, as people are told; empty means nowhere.
     pub pages: String,
     /// Where they listen.
     pub web: String,
@@ -389,7 +389,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> Promise<bool, capnp::E
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// As [`until`], for what can be seen at once.
+/// Like [`until`], for what can be seen at once.
 pub async fn until_so(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, || Promise::ok(holds())).await;
 }

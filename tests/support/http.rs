@@ -13,7 +13,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header's value; empty: there is none.
+    /// A header's value; empty means that there is none.
     pub fn header(&self, name: &str) -> &str {
         let pairs = self.head.lines().filter_map(|line| line.split_once(':'));
         pairs.into_iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.trim())

@@ -46,7 +46,7 @@ impl RawPeer {
         RawPeer { stream, heard: Vec::new() }
     }
 
-    /// Sends a message; false: the connection is over.
+    /// Sends a message; false means that the connection is over.
     pub async fn say(&mut self, message: &[u8]) -> bool {
         let said = async {
             self.stream.write_all(message).await?;
@@ -66,7 +66,7 @@ impl RawPeer {
         tokio::select! { () = read => (), () = write => () }
     }
 
-    /// The next message; `None`: the connection is over.
+    /// The next message; `None` means that the connection is over.
     pub async fn hear(&mut self) -> Option<Heard> {
         loop {
             if let Some(length) = first_length(&self.heard) {
@@ -104,7 +104,7 @@ impl RawPeer {
         self.log_in_to(reference, "demo", "greet").await;
     }
 
-    /// As [`RawPeer::log_in`], of a job of this name in this project.
+    /// Like [`RawPeer::log_in`], of a job of this name in this project.
     pub async fn log_in_to(&mut self, reference: &SturdyRef, project: &str, job: &str) {
         self.bootstrap().await;
         let build = call_on(VIEWER, 3, VIEWER_TYPE, 2, |call| {

@@ -20,7 +20,7 @@ pub struct Sink {
     pub put_off: Rc<Cell<u32>>,
     /// It takes mail; else it asks to come again later.
     pub is_open: Rc<Cell<bool>>,
-    /// A mailbox that takes nothing for a while; empty: none.
+    /// A mailbox that takes nothing for a while; empty means none.
     pub full: Rc<RefCell<String>>,
 }
 

@@ -1,4 +1,5 @@
-//! Each case that was reported has a row in `tests/cases.tsv`: the tests that show its right value, or the reason why there are none.
+//! Each case that was reported has a row in `tests/cases.tsv`: the tests that show its right value, or the reason why there are
+//! none.
 
 use super::{code, sources, top};
 use std::collections::BTreeSet;
@@ -95,7 +96,7 @@ fn what_a_case_names_is_a_test() {
             continue;
         }
         for name in &row.tests {
-            assert!(exists(name, &tests), "{} names `{name}`, which is no test", row.id);
+            assert!(exists(name, &tests), "{} names `{name}`, which is not a test", row.id);
         }
     }
 }

@@ -62,7 +62,7 @@ fn every_source_file_is_reached_from_a_target() {
     for folder in ["schema", "master", "worker", "client", "tests"] {
         for (path, _) in sources(folder) {
             let path = fs::canonicalize(path).unwrap();
-            assert!(reached.contains(&path), "{} is no part of a target: it is never compiled", path.display());
+            assert!(reached.contains(&path), "{} is not a part of a target: it is never compiled", path.display());
         }
     }
 }

@@ -57,7 +57,7 @@ fn forbid(folder: &str, words: &[&str], why: &str) {
     forbid_outside(folder, None, words, why);
 }
 
-/// As [`forbid`], where tests may use more than what they test.
+/// Like [`forbid`], where tests may use more than what they test.
 fn forbid_save_tests(folder: &str, words: &[&str], why: &str) {
     let mut found = sources(folder);
     found.retain(|(path, _)| !path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("tests.rs")));
@@ -433,7 +433,7 @@ fn has_folder_of_tests(path: &Path) -> bool {
     path.strip_prefix(top()).unwrap().components().any(|part| part.as_os_str() == "tests")
 }
 
-/// The name of the type that a line declares. An associated type of a trait or of its `impl` stands indented, and is no type
+/// The name of the type that a line declares. An associated type of a trait or of its `impl` stands indented, and is not a type
 /// of its own.
 fn declared(line: &str) -> Option<&str> {
     let plain = line.trim_start();

@@ -1,13 +1,13 @@
 //! Guild's worker: takes jobs from a master, runs their steps under supervisors that outlive it, and ships their logs.
-//! Decides nothing about builds: what to run comes with each lease, and what became of it goes back.
+//! Decides nothing about builds: each lease brings the job to run, and its result goes back.
 //!
 //! Its rooms, each of which uses those below it and none above it:
 //!
-//! | room | what is in it |
+//! | room | content |
 //! | --- | --- |
 //! | `program` | the commands, the worker's life from start to end, housekeeping, the control socket |
 //! | `session` | one connection to the master: connect, take, renew, resume |
-//! | `worker_shared` | what all of the above share |
+//! | `worker_shared` | the state that the rooms above share |
 //! | `attempt` | one attempt: the ledger, the next step, the runner, its output, its reports |
 //! | `workspace` | the directory of a job, and its checkout from the master's source |
 //! | `config` | `worker.toml` |
@@ -16,7 +16,7 @@
 //!
 //! The main path: [`cli`] -> [`run`] -> `session` (connect, take, resume) -> `attempt::runner` (one attempt; `attempt::next`
 //! says the next step) -> `workspace::checkout`, `process::supervised` -> [`supervisor`] (a process beside each step);
-//! `attempt::report` and `attempt::output` tell the master. `attempt::ledger` is what is in hand, in memory and on disk.
+//! `attempt::report` and `attempt::output` tell the master. `attempt::ledger` holds all attempts, in memory and on disk.
 
 mod attempt;
 mod config;
@@ -30,8 +30,8 @@ pub mod workspace;
 /// What `tests/fuzz` reaches of this crate.
 #[cfg(feature = "fuzz")]
 pub mod fuzz {
-    /// Takes an attempt up from the bytes of its files, and answers how many steps it went through. None: it is not taken up, or a
-    /// step has no end.
+    /// Takes an attempt up from the bytes of its files, and answers how many steps it went through. `None` means that it is not
+    /// taken up, or a step has no end.
     pub fn take_up(offer: &[u8], halt: &[u8], cleanup: &[u8], orders: &[&[u8]]) -> Option<usize> {
         crate::attempt::ledger::fuzz::take_up(offer, halt, cleanup, orders)
     }

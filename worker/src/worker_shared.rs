@@ -1,5 +1,5 @@
-//! What the parts of a worker share. The entry point makes it, and the session and whoever asks from the same machine use it.
-//! Housekeeping and the word to the service manager are given their parts of it. Knows none of them.
+//! The state that the parts of a worker share. The entry point makes it, and the session and whoever asks from the same machine use
+//! it. Housekeeping and the messages to the service manager get their parts of it. Knows none of them.
 
 use crate::attempt::shared::AttemptShared;
 use crate::attempt::troubles::Topic;
@@ -33,15 +33,15 @@ impl DiskReserve {
     }
 }
 
-/// What the session and the entry point share: who the worker is to the master, how it stands, and what its attempts share.
+/// The state that the session and the entry point share: the identity of the worker, its state, and the state of its attempts.
 pub(crate) struct WorkerShared {
-    /// What the attempts of the worker share.
+    /// The state that the attempts share.
     pub(crate) shared: Rc<AttemptShared>,
-    /// What the worker says of itself to the master.
+    /// The description of the worker for the master.
     pub(crate) description: Description,
     /// The key by which the master knows this worker.
     pub(crate) identity: Identity,
-    /// Where the master is, and the token that lets this worker in.
+    /// The address of the master, and the token of this worker.
     pub(crate) credential: SturdyRef,
     /// A number of this process, made once.
     pub(crate) instance: [u8; 16],
@@ -49,9 +49,9 @@ pub(crate) struct WorkerShared {
     pub(crate) attached: watch::Sender<bool>,
     /// Whether no more jobs are to be taken.
     pub(crate) draining: watch::Sender<bool>,
-    /// Why the credential was taken back. None: it was not.
+    /// Why the credential was taken back. `None` means that it was not.
     pub(crate) revoked: watch::Sender<Option<String>>,
-    /// Where the state directory lies. None: this machine does not say.
+    /// The home of the state directory. `None` means that this machine does not say.
     pub(crate) home: Option<Home>,
     pub(crate) reserve: Rc<DiskReserve>,
 }

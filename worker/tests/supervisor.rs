@@ -104,7 +104,7 @@ impl Running<'_> {
         writeln!(self.line.as_mut().unwrap().get_mut(), "{line}").unwrap();
     }
 
-    /// Waits until there is so much output.
+    /// Waits until the spool holds this much output.
     fn output(&mut self, least: u64) {
         let mut line = String::new();
         loop {
@@ -230,7 +230,7 @@ fn a_fork_bomb_ends_at_the_limit_of_processes() {
     assert!(said.starts_with("killed: ") && said.ends_with(" processes; 60 are the limit of a step"), "{said}");
     assert_eq!((journal.survivors, &journal.exit), (0, &Exit::Lost(said.clone())));
     assert!(step.text().ends_with(&format!("[guild: {said}]\n")), "{}", step.text());
-    assert_eq!(journal.exit.to_string(), *said, "it is no lost step");
+    assert_eq!(journal.exit.to_string(), *said, "it is not a lost step");
 }
 
 /// L12, the relative: what leaves its group and its session, so that no signal to a group ends it.

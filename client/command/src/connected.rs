@@ -1,4 +1,5 @@
-//! Where the person stands: options, context, repository, and the guild once it is asked for. Resolves what a selector stands for.
+//! The surroundings of a command: its options, its context, its repository, and the guild once a command asks for it. Finds the
+//! build that a selector means.
 
 use crate::git::{self, WorkingCopy};
 use crate::options::Options;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell as AsyncOnceCell;
 
-/// How long a master may take to restart: it is back within seconds, and a migration of a large store takes some more.
+/// How long a command waits for a master that restarts. It is back within seconds, or later if it migrates a large store.
 const RESTART: Duration = Duration::from_secs(30);
 
 /// A command's surroundings: its options, its printer, and the checkout around it. The link to the master is made when it is
@@ -54,15 +55,15 @@ impl Connected {
         Contexts::of_user()?.choose(None, self.options.context.as_deref(), &self.directory)
     }
 
-    /// Says that another master is asked than this repository's own, which has ended.
+    /// Says that another master is asked, because the own one of this repository has ended.
     fn say_ended(&self, used: &str) {
         let is_named = self.options.cap.is_some() || self.options.context.is_some();
         if !is_named && Contexts::of_user().ok().and_then(|contexts| contexts.ended(&self.directory)).is_some() {
-            self.printer.note(format!("`guild-master up` does not run here: context `{used}` is used"));
+            self.printer.note(format!("`guild-master up` does not run here, so context `{used}` is used"));
         }
     }
 
-    /// Waits for a master that does not answer, as while it restarts. Whoever asks for work shall not lose it to an upgrade.
+    /// Waits for a master that does not answer, because it may restart. An upgrade must not make a command fail.
     pub(crate) fn wait_for_master(&self) {
         self.patience.set(RESTART);
     }
@@ -105,14 +106,14 @@ impl Connected {
             None => match (self.project_here().await?, projects) {
                 (Some(project), _) | (None, [project]) => Some(project),
                 (None, _) => {
-                    return Err(Error::usage("this directory belongs to no project of the master")
+                    return Err(Error::usage("this directory does not belong to a project of the master")
                         .help(format!("name one of {}", self.project_names().await?.join(", "))));
                 }
             },
         };
         let names = self.project_names().await?.join(", ");
         found.ok_or_else(|| {
-            Error::not_found(format!("no project `{}`, or none that you may see", name.unwrap_or_default()))
+            Error::not_found(format!("there is no project `{}`, or you may not see it", name.unwrap_or_default()))
                 .help(format!("choose one of: {names}"))
         })
     }
@@ -121,13 +122,13 @@ impl Connected {
         Ok(self.projects().await?.iter().map(|project| project.name.clone()).collect())
     }
 
-    /// What a name stands for; without one, what is checked out here.
+    /// The meaning of a name. Without a name, the meaning of the checkout here.
     pub(crate) async fn meant(&self, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
         let checkout = self.checkout().await?;
         self.meant_at(typed, wish, &checkout).await
     }
 
-    /// As [`Connected::meant`], in a project that an option names.
+    /// Like [`Connected::meant`], in a project that an option names.
     pub(crate) async fn meant_of(&self, project: &str, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
         let checkout = self.checkout().await?;
         let checkout = match checkout.project.as_deref() == Some(project) {
@@ -152,7 +153,7 @@ impl Connected {
         self.settle(|facts| resolve_ref(project, name, facts)).await
     }
 
-    /// Answers what the decision asks for, until it is made.
+    /// Answers the questions of a decision until it is made.
     async fn settle(&self, decide: impl Fn(&Facts) -> Result<Meant, Stop>) -> Result<Meant, Error> {
         let mut facts = Facts::default();
         loop {
@@ -179,7 +180,7 @@ impl Connected {
         Ok(())
     }
 
-    /// What the working directory says.
+    /// The checkout that holds the working directory.
     async fn checkout(&self) -> Result<Checkout, Error> {
         let project = self.project_here().await?;
         Ok(match (project, self.copy()) {
@@ -188,7 +189,7 @@ impl Connected {
         })
     }
 
-    /// The full ref of the branch here, by the name that it has in the project's repository.
+    /// The full ref of the branch here, under its name in the project's repository.
     pub(crate) fn branch(&self, project: Option<&ProjectView>) -> Option<String> {
         let copy = self.copy()?;
         match project {
@@ -197,7 +198,7 @@ impl Connected {
         }
     }
 
-    /// The build that a name stands for, with its jobs.
+    /// The build that a name means, with its jobs.
     pub(crate) async fn build(&self, typed: Option<&str>) -> Result<(Meant, BuildView), Error> {
         self.build_of(self.meant(typed, Wish::Look).await?).await
     }
@@ -208,7 +209,8 @@ impl Connected {
         Ok((meant, build))
     }
 
-    /// As [`Connected::build`], for what changes something: a selector or `--latest` must name it, and it is said first.
+    /// Like [`Connected::build`], for a command that changes the build. A selector or `--latest` must name it, and the command
+    /// says first which one it is.
     pub(crate) async fn build_to_change(
         &self,
         verb: &str,
@@ -216,7 +218,7 @@ impl Connected {
         latest: bool,
     ) -> Result<(Meant, BuildView), Error> {
         if typed.is_none() && !latest {
-            return Err(Error::usage(format!("{verb} which build?"))
+            return Err(Error::usage(format!("which build do you want to {verb}?"))
                 .help("name it, or use --latest for the newest one of the branch here"));
         }
         let (meant, build) = self.build_of(self.meant(typed, Wish::Change).await?).await?;
@@ -230,10 +232,10 @@ impl Connected {
         if self.printer.wants_json() {
             return Ok(());
         }
-        // the outcome is known, and it stays the exit status where a master that went away says no more
+        // the outcome is known, and stays the exit status if the master goes away
         let summary = match Summary::of(self.guild().await?, project, number).await {
             Err(error) if error.is_passing() => {
-                self.printer.note(format!("no summary: {error}"));
+                self.printer.note(format!("the summary cannot be shown: {error}"));
                 return Ok(());
             }
             summary => summary?,
@@ -250,7 +252,7 @@ impl Connected {
         Ok(())
     }
 
-    /// Says that the commit here is not what a build shows, and when it will be built.
+    /// Says that the build is not one of the commit here, and when that will be built.
     pub(crate) async fn say_unbuilt_head(&self, shown: &BuildView) -> Result<(), Error> {
         let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
             return Ok(());
@@ -270,7 +272,7 @@ impl Connected {
         Ok(())
     }
 
-    /// Says that a build is of another commit than HEAD, where the caller may think that HEAD is built.
+    /// Says that the build is of another commit than HEAD, if the caller may think that HEAD is built.
     pub(crate) async fn say_other_commit(&self, project: &str, number: u32) -> Result<(), Error> {
         let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
             return Ok(());
@@ -291,11 +293,11 @@ impl Connected {
         Ok(())
     }
 
-    /// When the repository of a project is looked at again, in words; `None` if the master does not say.
+    /// When the master looks at the repository of a project again, in words. `None` if the master does not say.
     pub(crate) async fn next_look(&self, project: &str) -> Result<Option<String>, Error> {
         let view = self.project(Some(project)).await?;
         let wait = |time: Time| TimeSpan(time.since(now())).rough();
-        Ok(view.next_look.map(|time| format!("the repository is looked at again in {}", wait(time))))
+        Ok(view.next_look.map(|time| format!("the master looks at the repository again in {}", wait(time))))
     }
 
     /// The build that a command made.
@@ -308,7 +310,8 @@ impl Connected {
     }
 }
 
-/// What a branch tracks counts where that is in the project's repository: `up` follows the working copy itself.
+/// The checkout as the project sees it. The branch that the local one tracks counts only if it is in the project's repository,
+/// because `up` follows the working copy itself.
 fn checkout_of(copy: &WorkingCopy, project: &ProjectView) -> Checkout {
     let upstream = copy.upstream.clone().filter(|upstream| addresses(project).any(|address| upstream.is_of(address)));
     let (tracked, main) = upstream.map_or((None, None), |upstream| (Some(upstream.ref_name), upstream.main));
@@ -325,16 +328,16 @@ fn addresses(project: &ProjectView) -> impl Iterator<Item = &String> {
     std::iter::once(&project.repository).chain(&project.aliases)
 }
 
-/// Whether the master can have HEAD's commit: it follows this very checkout, or the commit was pushed.
+/// Whether the master can have HEAD's commit, because it follows this very checkout, or because the commit was pushed.
 fn is_with_master(copy: &WorkingCopy, project: &ProjectView) -> bool {
     let here = WorkingCopy { toplevel: copy.toplevel.clone(), ..WorkingCopy::default() };
     addresses(project).any(|address| here.is_of(address)) || git::is_pushed(&copy.toplevel)
 }
 
-/// Builds that a decision looks through where a project or a branch is not known.
+/// The most builds that a decision looks through if a project or a branch is not known.
 const BUILDS_OF_ALL: u32 = 100;
 
-/// What the master knows of a question.
+/// The answer of the master to a question.
 async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error> {
     let query = match question {
         Question::Number { project, number } => {
@@ -377,7 +380,7 @@ fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
     let chosen = line.trim().parse::<usize>().ok().filter(|number| (1..=choices.len()).contains(number));
     match chosen {
         Some(number) => Ok(choices.swap_remove(number - 1)),
-        None => Err(Error::usage("none was chosen")),
+        None => Err(Error::usage("you chose none of them")),
     }
 }
 
@@ -387,7 +390,7 @@ pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) ->
     projects.iter().find(is_here)
 }
 
-/// Tells what happens to the link. Nothing is lost with one, unless what follows cannot be read.
+/// Says when the link is lost and when it is back. No output is lost with a link, unless a message after it cannot be read.
 fn link_teller() -> impl Fn(LinkNews) {
     let is_outgrown = Cell::new(false);
     move |news| match news {
@@ -405,7 +408,7 @@ pub(crate) fn exit_status(outcome: Outcome) -> u8 {
     u8::try_from(outcome.exit_code()).unwrap_or(4)
 }
 
-/// A whole tail to the output.
+/// Writes a whole log to the output.
 pub(crate) async fn pour(tail: &mut Tail, out: &mut LogOutput) -> Result<(), Error> {
     while let Some(bytes) = tail.next().await? {
         out.write_all(&bytes).await.map_err(Error::Output)?;

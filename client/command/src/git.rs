@@ -1,12 +1,12 @@
-//! Where the person stands: the git repository here, its branch, its commit, its remotes. Runs the git program; reads
-//! only. And addresses of repositories, brought to one form for comparison.
+//! The git repository that holds the working directory: its branch, its commit and its remotes. Runs the git program, and only to
+//! read. Also brings addresses of repositories to one form, so that they can be compared.
 
 use crate::resolve::GitWord;
 use schema::values::{ShortRef, branch_or_tag, branch_ref};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The prefix under which git keeps what it saw of remotes.
+/// The prefix of the refs under which git keeps the branches of remotes.
 const REMOTES: &str = "refs/remotes/";
 
 /// The working copy that a directory belongs to.
@@ -15,11 +15,11 @@ pub(crate) struct WorkingCopy {
     pub(crate) toplevel: PathBuf,
     /// The addresses of its remotes.
     pub(crate) remotes: Vec<String>,
-    /// The full ref that HEAD names; none where HEAD is detached.
+    /// The full ref that HEAD names. `None` if HEAD is detached.
     pub(crate) branch: Option<String>,
-    /// The branch that it tracks, where it tracks one.
+    /// The branch of a remote that this branch tracks, if there is one.
     pub(crate) upstream: Option<Upstream>,
-    /// The commit of HEAD. None before the first commit.
+    /// The commit of HEAD. `None` before the first commit.
     pub(crate) head: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Upstream {
     pub(crate) address: String,
     /// The full ref, as the remote has it.
     pub(crate) ref_name: String,
-    /// The full ref of the remote's main branch, as far as git was told of it.
+    /// The full ref of the remote's main branch, if git knows it.
     pub(crate) main: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Upstream {
 }
 
 impl WorkingCopy {
-    /// The working copy around a directory. None outside of any repository, or without a git program.
+    /// The working copy around a directory. `None` outside of any repository, or without a git program.
     pub(crate) fn around(directory: &Path) -> Option<WorkingCopy> {
         let toplevel = PathBuf::from(git(directory, &["rev-parse", "--show-toplevel"])?);
         let remotes = git(directory, &["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
@@ -70,12 +70,12 @@ impl WorkingCopy {
     }
 }
 
-/// What git makes of a word here: a branch or a tag by its full name, else a commit.
+/// The meaning of a word for git here: a branch or a tag by its full name, else a commit.
 pub(crate) fn word(directory: &Path, word: &str) -> Option<GitWord> {
     if let Some(name) = ref_called(directory, word) {
         return Some(GitWord::Ref(name));
     }
-    // of `main@{upstream}` and the like; nothing where the word is no ref
+    // the ref of `main@{upstream}` and the like; nothing if the word is not a ref
     let arguments = ["rev-parse", "--quiet", "--verify", "--symbolic-full-name", "--end-of-options", word];
     let full = git(directory, &arguments).and_then(|text| text.lines().last().map(str::to_owned));
     match full.filter(|name| name.starts_with("refs/")) {
@@ -84,7 +84,7 @@ pub(crate) fn word(directory: &Path, word: &str) -> Option<GitWord> {
     }
 }
 
-/// The branch, tag or remote's branch of exactly this name. Of a local branch, what it tracks.
+/// The branch, tag or remote branch of exactly this name. For a local branch, the branch that it tracks.
 fn ref_called(directory: &Path, word: &str) -> Option<String> {
     let [branch, tag] = branch_or_tag(word);
     let candidates = [branch, tag, format!("{REMOTES}{word}")];
@@ -106,7 +106,7 @@ fn is_branch(ref_name: &str) -> bool {
     ShortRef::of(ref_name).branch().is_some()
 }
 
-/// What a local branch tracks; none where that is a branch of this repository itself.
+/// The branch of a remote that a local one tracks. `None` if it tracks a branch of this repository itself.
 fn upstream(directory: &Path, branch: &str) -> Option<Upstream> {
     let own = ShortRef::of(branch).branch()?;
     let configured = |key: &str| git(directory, &["config", "--get", &format!("branch.{own}.{key}")]);
@@ -116,14 +116,14 @@ fn upstream(directory: &Path, branch: &str) -> Option<Upstream> {
     Some(Upstream { address, ref_name, main: main_of(directory, &remote) })
 }
 
-/// The main branch of a remote, as it was when it was cloned.
+/// The main branch of a remote, at the time of the clone.
 fn main_of(directory: &Path, remote: &str) -> Option<String> {
     let space = format!("{REMOTES}{remote}/");
     let head = git(directory, &["symbolic-ref", "--quiet", &format!("{space}HEAD")])?;
     head.strip_prefix(&space).map(branch_ref)
 }
 
-/// Whether a branch of a remote has HEAD's commit, as far as git was told of it.
+/// Whether a branch of a remote has HEAD's commit, as far as git knows.
 pub(crate) fn is_pushed(directory: &Path) -> bool {
     git(directory, &["for-each-ref", "--count=1", "--contains", "HEAD", REMOTES]).is_some()
 }
@@ -133,7 +133,7 @@ pub(crate) fn origin(directory: &Path) -> Option<String> {
     git(directory, &["remote", "get-url", "origin"])
 }
 
-/// What the git program says of itself; none: there is none.
+/// What the git program says of itself; `None` means that there is none.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new("git").arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
@@ -301,7 +301,7 @@ mod tests {
         clone.git(&["checkout", "--quiet", "-b", "topic", "origin/main"]);
         assert_eq!(clone.stands(), ["topic", "main", "main"]);
         clone.git(&["checkout", "--quiet", "--track", "-b", "below", "topic"]);
-        assert_eq!(clone.stands(), ["below", "-", "-"], "a local branch is no remote's");
+        assert_eq!(clone.stands(), ["below", "-", "-"], "a local branch is not a remote's");
         clone.git(&["checkout", "--quiet", "--detach"]);
         assert_eq!(clone.stands(), ["-", "-", "-"]);
     }

@@ -1,10 +1,11 @@
-//! The command `guild`: arguments to one command, its result to an exit status. It is written on the library [`client`], as any
-//! other program could be; here is what a terminal needs besides. In the order of the main path:
-//! - `commands`: one file each, over `options`; `connected`: where the person stands, and the guild once it is asked for;
-//! - `selector`: what a person writes, `pyfoo/412/test@linux,3.14/2:L120-L140`; `git`: the checkout that the person is in;
-//!   `resolve`: which build is meant by both;
-//! - `printer`: what a command says; `render`, `matrix` and `live`: how values look; `output`: the only way out;
-//! - `doctor`: what is wrong on the way from here to a master, and what to do about it.
+//! The command `guild`, which turns its arguments into one command and the result into an exit status. It stands on the library
+//! [`client`], as any other program could, and adds what a terminal needs. The modules, in the order of the main path:
+//! - `commands` has a file for each command, and `options` has the options of all of them;
+//! - `connected` holds the options, the context and the repository, and connects to the guild when a command asks for it;
+//! - `selector` reads what a person writes, such as `pyfoo/412/test@linux,3.14/2:L120-L140`, and `git` reads the checkout here;
+//! - `resolve` finds the build that is meant by both;
+//! - `printer` says what a command says, `render`, `matrix` and `live` draw values, and `output` is the only way out;
+//! - `doctor` finds what is wrong on the way from here to a master, and what to do about it.
 
 mod commands;
 mod connected;
@@ -25,12 +26,12 @@ use clap::CommandFactory as _;
 use schema::manual;
 use std::process::ExitCode;
 
-/// The arguments of `guild`, as they are declared.
+/// The declared arguments of the command `guild`.
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Runs what the process's arguments say.
+/// Runs the command that the process's arguments name.
 pub fn cli() -> ExitCode {
     let cli: Cli = match manual::arguments(std::env::args_os()) {
         Ok(cli) => cli,
@@ -40,7 +41,7 @@ pub fn cli() -> ExitCode {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            crate::output::note(format!("error: the system gives no event loop: {error}"));
+            crate::output::note(format!("error: cannot start an event loop: {error}"));
             return ExitCode::from(4);
         }
     };

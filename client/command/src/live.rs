@@ -1,5 +1,5 @@
-//! A build on a terminal while it runs. The lines at the bottom of the screen are drawn again in place, and the tree stands
-//! there. The tree is pure.
+//! A running build on a terminal, as a tree in the lines at the bottom of the screen, which are drawn again in place. The tree is
+//! pure.
 
 use crate::output::{self, Shown};
 use crate::render::{Look, one_line, status_word};
@@ -9,7 +9,7 @@ use client::{Error, UsualTimes, words};
 use schema::shown;
 use schema::values::{State, Time};
 
-/// The lines at the bottom of a terminal. It knows how many it drew, and takes nothing else of the screen.
+/// The lines at the bottom of a terminal. It remembers how many it drew, and leaves the rest of the screen alone.
 pub(crate) struct LiveRegion {
     drawn: usize,
     has_colours: bool,
@@ -58,7 +58,7 @@ fn counted<'a>(jobs: impl Iterator<Item = &'a JobView>) -> String {
     counts.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
-/// What the lines of a tree are made of.
+/// The values from which the lines of a tree are made.
 struct Branches<'a> {
     build: &'a BuildView,
     usual: &'a UsualTimes,
@@ -107,7 +107,7 @@ impl Branches<'_> {
         if more.is_empty() { line } else { line.and(format!("  {more}"), Paint::Quiet) }
     }
 
-    /// What stands behind a job: where it runs, what it waits for, or why it is not good.
+    /// The text after the name of a job: its worker, what it waits for, or why it did not succeed.
     fn more(&self, job: &JobView) -> String {
         match (job.state, job.outcome) {
             (State::Finished, _) => words::why(job),

@@ -1,5 +1,5 @@
-//! The picture of one build. It shows jobs by platforms where that is a matrix and fits, else a list of jobs. Each job that is
-//! not good has a line. Pure.
+//! The picture of one build. It shows the jobs by platform if they make a matrix that fits, and else a list of jobs. Each job that
+//! did not succeed has a line. Pure.
 
 use crate::output::{Paint, Shown};
 use crate::render::{Cell, Look, one_line, status_word, symbol};
@@ -12,7 +12,7 @@ use schema::values::{Outcome, State};
 
 const GAP: usize = 3;
 
-/// What stands where a platform has no such job.
+/// The cell of a platform that does not have the job.
 const NONE: &str = "-";
 
 /// A build for a terminal of this width.
@@ -54,7 +54,7 @@ fn grid_width(grid: &[Vec<Cell>]) -> usize {
     (0..count).map(column).sum::<usize>() + GAP * count.saturating_sub(1)
 }
 
-/// What the quiet symbols in a grid stand for: the others have their words in a line below.
+/// The legend of the quiet symbols in a grid. The other symbols are explained by a line below the grid.
 fn legend(build: &BuildView, grid: &[Vec<Cell>]) -> String {
     let has = |is: &dyn Fn(&JobView) -> bool| build.jobs.iter().any(is);
     let symbols = [
@@ -66,7 +66,7 @@ fn legend(build: &BuildView, grid: &[Vec<Cell>]) -> String {
     shown.join("   ")
 }
 
-/// A line for each job, with its word where the symbol does not say all.
+/// A line for each job, with its status in words if the symbol does not say all.
 fn list(build: &BuildView, look: &Look) -> Vec<PaintedLine> {
     let name = build.jobs.iter().map(|job| shown::columns(&job.name)).max().unwrap_or(0);
     let line = |job: &JobView| {
@@ -87,7 +87,7 @@ fn lines(lines: Vec<PaintedLine>, look: &Look, width: usize) -> Vec<Shown> {
     lines.into_iter().map(|line| Shown::of_line(&line.cut(width), look.colour).and_literal("\n")).collect()
 }
 
-/// Whether a job is not good for a reason that a symbol cannot tell.
+/// Whether a job did not succeed for a reason that a symbol cannot tell.
 fn needs_words(job: &JobView) -> bool {
     job.is_bad() || job.outcome == Some(Outcome::Cancelled)
 }
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(last, "✗ test  step 1 \"t\"  exit code 1  1 of 2 tests failed: a.B › breaks_here");
     }
 
-    /// T2.5: axes without a platform are no matrix of platforms; T2.7.2: the words of a cancel are shown.
+    /// T2.5: axes without a platform do not make a matrix of platforms; T2.7.2: the words of a cancel are shown.
     #[test]
     fn jobs_of_one_platform_are_a_list() {
         let mut cancelled = job("test@3.14", "linux", Some(Outcome::Cancelled), 2);

@@ -8,19 +8,19 @@ use std::time::Duration;
 /// The options that every command has.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Use this credential file rather than a context
+    /// Use this credential file instead of a context
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) cap: Option<PathBuf>,
     /// Use this context
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// JSON Lines; `--json=a,b` only these fields
+    /// Print JSON Lines; `--json=a,b` prints only these fields
     #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "FIELDS")]
     pub(crate) json: Option<String>,
-    /// Only these columns, in this order; any field that --json shows can be one
+    /// Show only these columns, in this order; each field of --json can be a column
     #[arg(long, global = true, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) columns: Vec<String>,
-    /// No line of headers above a table
+    /// Print no headers above a table
     #[arg(long, global = true)]
     pub(crate) no_headers: bool,
     /// Exit with 1 if the build that is shown failed, 3 if it was cancelled, 4 if it errored
@@ -31,11 +31,12 @@ pub(crate) struct Options {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// `90s`, `5m`, `1h30m`, `7d`; a bare number is seconds.
+/// Reads a time such as `90s`, `5m`, `1h30m` or `7d`. A bare number is in seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let is_bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let span = if is_bare { TimeSpan::parse(&format!("{text}s")) } else { TimeSpan::parse(text) };
-    span.map(|span| span.0).ok_or_else(|| format!("`{text}` is no time: write 90s, 5m, 1h30m or 7d, at most 100y"))
+    span.map(|span| span.0)
+        .ok_or_else(|| format!("`{text}` is not a duration: write 90s, 5m, 1h30m or 7d, at most 100y"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The only way out of the command: what it writes to standard output and standard error goes through here. A text of others is
-//! made harmless where it becomes a [`Shown`], so that a new command cannot forget it. The bytes of a log pass a [`Screen`] where
-//! they go to a terminal.
+//! The only way out of the command: all that it writes to standard output and standard error passes here. A text that others
+//! wrote is made harmless when it becomes a [`Shown`], so that a new command cannot forget that. The bytes of a log pass a
+//! [`Screen`] on their way to a terminal.
 
 use client::Error;
 pub(crate) use client::painted::Paint;
@@ -30,7 +30,7 @@ impl Shown {
         Shown(shown::lines(text))
     }
 
-    /// The text on one line, coloured where the look has colours.
+    /// The text on one line, coloured if the look has colours.
     pub(crate) fn painted(text: &str, paint: Paint, has_colours: bool) -> Shown {
         let text = shown::line(text);
         match paint.code().filter(|_| has_colours) {
@@ -39,7 +39,7 @@ impl Shown {
         }
     }
 
-    /// A line that was made of pieces, coloured where the look has colours.
+    /// A line that was made of pieces, coloured if the look has colours.
     pub(crate) fn of_line(line: &PaintedLine, has_colours: bool) -> Shown {
         Shown(line.written(has_colours))
     }
@@ -60,12 +60,12 @@ impl Shown {
         Shown(text)
     }
 
-    /// A JSON line, which is the same to a program.
+    /// A line of JSON for a program.
     pub(crate) fn json(value: &Value) -> Shown {
         Shown(shown::json(&value.to_string()).into_owned())
     }
 
-    /// A document that this program makes, as it is: tabs mean something in it.
+    /// A document that this program makes, unchanged, because its tabs have a meaning.
     pub(crate) fn document(text: &str) -> Shown {
         let mut screen = Screen::new();
         Shown(screen.push(text.as_bytes()) + &screen.finish())
@@ -80,12 +80,12 @@ impl Shown {
         Shown(" ".repeat(count))
     }
 
-    /// The lines of the text, without what fills them up.
+    /// The lines of the text, without the spaces that pad them.
     pub(crate) fn each_line(&self) -> impl Iterator<Item = Shown> {
         self.0.lines().map(|line| Shown(line.trim_end().to_owned()))
     }
 
-    /// This, and the other behind it.
+    /// This text with the other one after it.
     #[must_use]
     pub(crate) fn and(mut self, other: impl Into<Shown>) -> Shown {
         self.0.push_str(&other.into().0);
@@ -122,18 +122,18 @@ impl From<String> for Shown {
     }
 }
 
-/// Data: to standard output, now.
+/// Writes data to standard output at once.
 pub(crate) fn say(text: &Shown) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     out.write_all(text.0.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
 }
 
-/// Progress and hints: a line to standard error. A terminal that went away is no reason to stop.
+/// Writes a line of progress, or a hint, to standard error. A terminal that went away is no reason to stop.
 pub(crate) fn note(text: impl Into<Shown>) {
     drop(writeln!(io::stderr(), "{}", text.into().0));
 }
 
-/// A question: to standard error, with the cursor behind it.
+/// Writes a question to standard error, and leaves the cursor after it.
 pub(crate) fn ask(question: &'static str) {
     drop(write!(io::stderr(), "{question}"));
 }

@@ -1,4 +1,5 @@
-//! What a command says: data to standard output, as lines, fields, tables or JSON; progress and errors to standard error.
+//! Says what a command has to say. Data goes to standard output as lines, fields, tables or JSON, and progress and errors go to
+//! standard error.
 
 use crate::options::Options;
 use crate::output::{self, LogOutput, Shown, note};
@@ -9,12 +10,12 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
-/// The way in which a command speaks to whoever called it: to a person or to a program, and in which form.
+/// The form in which a command writes, for a person or for a program.
 pub(crate) struct Printer {
     pub(crate) look: Look,
-    /// The fields that `--json` asks for, with commas between them; none is all of them. `None` asks for no JSON.
+    /// The fields that `--json` asks for, with commas between them. An empty text asks for all fields, and `None` for no JSON.
     json: Option<String>,
-    /// The columns that were chosen. Where there are none, the columns of the command hold.
+    /// The columns that were chosen. If there are none, the command chooses them.
     columns: Vec<String>,
     has_headers: bool,
     /// Whether standard error shows colours.
@@ -32,42 +33,42 @@ impl Printer {
         }
     }
 
-    /// Data: a line to standard output, now.
+    /// Writes a line of data to standard output at once.
     pub(crate) fn say(&self, line: impl Into<Shown>) -> Result<(), Error> {
         output::say(&line.into().and_literal("\n"))
     }
 
-    /// Data that has its own line ends.
+    /// Writes data that has its own line ends.
     pub(crate) fn say_whole(&self, text: &Shown) -> Result<(), Error> {
         output::say(text)
     }
 
-    /// A value behind its name.
+    /// Writes a value after its name.
     pub(crate) fn say_field(&self, name: &str, value: &str) -> Result<(), Error> {
         self.say(self.look.field(name, value))
     }
 
-    /// Progress and hints: a line to standard error.
+    /// Writes a line of progress, or a hint, to standard error.
     pub(crate) fn note(&self, text: impl Into<Shown>) {
         note(text);
     }
 
-    /// As [`Printer::note`], of a line in colours.
+    /// Like [`Printer::note`], for a line in colours.
     pub(crate) fn note_line(&self, line: &PaintedLine) {
         note(Shown::of_line(line, self.has_colours_in_notes));
     }
 
-    /// As [`Printer::note`], of a text of several lines.
+    /// Like [`Printer::note`], for a text of several lines.
     pub(crate) fn note_lines(&self, text: &str) {
         note(Shown::lines(text));
     }
 
-    /// Where the bytes of logs go: every byte to a program, or where `is_raw` asks for it.
+    /// The output for the bytes of logs. A program gets every byte, and a terminal only if `is_raw`.
     pub(crate) fn log_output(&self, is_raw: bool) -> LogOutput {
         output::log_output(is_raw || !self.look.terminal)
     }
 
-    /// An error, and what to do about it.
+    /// Writes an error, and what to do about it.
     pub(crate) fn complain(&self, error: &Error) {
         note(format!("error: {error}"));
         if !error.way_out().is_empty() {
@@ -75,7 +76,7 @@ impl Printer {
         }
     }
 
-    /// The columns that were chosen in place of the command's own.
+    /// The chosen columns, or else the command's own.
     pub(crate) fn chosen_columns(&self) -> &[String] {
         &self.columns
     }
@@ -84,19 +85,19 @@ impl Printer {
         self.json.is_some()
     }
 
-    /// One row as JSON, with the fields that were asked for, all of which it must have.
+    /// Writes one row as JSON with the fields that were asked for. The row must have all of them.
     pub(crate) fn say_json(&self, row: &Value) -> Result<(), Error> {
         self.check_fields(std::slice::from_ref(row))?;
         self.say_json_of_stream(row)
     }
 
-    /// As [`Printer::say_json`], of a row among others that have other fields: what it lacks is null.
+    /// Like [`Printer::say_json`], for a row among others with other fields. A field that the row lacks is null.
     pub(crate) fn say_json_of_stream(&self, row: &Value) -> Result<(), Error> {
         let fields = self.json.as_deref().unwrap_or_default();
         self.say(Shown::json(&render::pick(row, fields)))
     }
 
-    /// Checks that a row has the fields and columns that were asked for. A name that was misspelt would be empty everywhere.
+    /// Checks that a row has the fields and columns that were asked for, because a misspelt name would be empty in every row.
     fn check_fields(&self, rows: &[Value]) -> Result<(), Error> {
         let of_json = self.json.as_deref().unwrap_or_default().split(',').map(str::trim);
         let asked = of_json.filter(|name| !name.is_empty()).chain(self.columns.iter().map(String::as_str));
@@ -108,7 +109,7 @@ impl Printer {
         Err(Error::usage(format!("there is no field `{unknown}`")).help(format!("choose one of: {fields}")))
     }
 
-    /// Rows as JSON Lines or as a table with these columns where no others were asked for.
+    /// Writes rows as JSON Lines, or as a table with these columns if no others were asked for.
     pub(crate) fn say_rows(&self, rows: &[Value], columns: &[&str]) -> Result<(), Error> {
         self.check_fields(rows)?;
         if self.wants_json() {

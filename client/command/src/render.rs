@@ -1,5 +1,5 @@
-//! How values look: JSON Lines, tab-separated where piped, tables with colours and relative times on a terminal. A column
-//! is a field of the JSON: one description of a row serves all three. Pure, save [`Look::of_process`].
+//! The look of values: JSON Lines, lines with tabs in a pipe, and tables with colours and relative times on a terminal. A column
+//! is a field of the JSON, so one description of a row serves all three. Pure, except [`Look::of_process`].
 
 use crate::output::{Paint, Shown};
 use crate::terminal_size::TerminalSize;
@@ -15,16 +15,16 @@ use std::time::Duration;
 const TIMES: [&str; 9] =
     ["created", "started", "finished", "queued", "since", "expires", "revoked", "last_heard", "time"];
 const SUBJECT_CHARS: usize = 50;
-/// The width of the names before values, in characters: those that there are fit in.
+/// The width of the names before values, in characters. All names fit in.
 const LABEL: usize = 10;
-/// What stands before a text that goes on on another line: what others wrote shall not look like a line of ours.
+/// The mark before each further line of a text, so that a text of others does not look like a line of ours.
 const GOES_ON: &str = "… ";
 /// The spaces between two columns of a table.
 const COLUMN_GAP: usize = 2;
-/// The least width to which a column is wrapped: narrower text cannot be read.
+/// The least width of a wrapped column, because narrower text cannot be read.
 const COLUMN_MIN: usize = 16;
 
-/// The reader for whom it is rendered.
+/// The reader for whom values are rendered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) terminal: bool,
@@ -35,14 +35,14 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// The look that standard output, NO_COLOR and CLICOLOR_FORCE ask for.
+    /// The look for standard output, as NO_COLOR and CLICOLOR_FORCE ask for it.
     pub(crate) fn of_process() -> Look {
         let terminal = std::io::stdout().is_terminal();
         let width = TerminalSize::of_process().width;
         Look { terminal, colour: Look::has_colours(terminal), now: now(), width }
     }
 
-    /// Whether colours are wanted of a stream that is a terminal or is not.
+    /// Whether a stream gets colours. `terminal`: whether it is a terminal.
     pub(crate) fn has_colours(terminal: bool) -> bool {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -53,7 +53,7 @@ impl Look {
         Shown::painted(text, paint, self.colour)
     }
 
-    /// A value on a line of its own, behind its name: padded for a person, with a tab for a program.
+    /// A line with a name and its value. Padding separates them for a person, and a tab for a program.
     pub(crate) fn field(&self, name: &str, value: &str) -> Shown {
         if !self.terminal {
             return Shown::line(name).and_literal("\t").and(value);
@@ -70,12 +70,12 @@ impl Look {
         label.and(Shown::join(lines, "\n"))
     }
 
-    /// Parts of one line: two spaces apart for a person, with tabs for a program.
+    /// A line of several parts. Two spaces separate them for a person, and a tab for a program.
     pub(crate) fn parts(&self, parts: impl IntoIterator<Item = Shown>) -> Shown {
         Shown::join(parts, if self.terminal { "  " } else { "\t" })
     }
 
-    /// Rows of one kind as a table of whole lines: aligned on a terminal, tab-separated otherwise.
+    /// Rows of one kind as a table of whole lines. Its columns are aligned on a terminal, and separated by tabs otherwise.
     pub(crate) fn table(&self, rows: &[Value], columns: &[String], headers: bool) -> Shown {
         let mut lines: Vec<Vec<Cell>> = Vec::with_capacity(rows.len() + 1);
         if headers {
@@ -88,7 +88,7 @@ impl Look {
         }
     }
 
-    /// Columns that stand `gap` spaces apart.
+    /// Lines of columns with `gap` spaces between them.
     pub(crate) fn aligned(&self, lines: &[Vec<Cell>], gap: usize) -> Shown {
         let mut widths = vec![0; lines.first().map_or(0, Vec::len)];
         for line in lines {
@@ -173,7 +173,7 @@ pub(crate) fn one_line(build: &BuildView) -> String {
     format!("{} {} \"{}\"", build.short_ref(), ShortCommit::of(&build.revision), build.subject)
 }
 
-/// A build as one row. `status`: the outcome, or where there is none yet, the state.
+/// A build as one row. Its `status` is the outcome, or the state if it has no outcome yet.
 pub(crate) fn build_row(build: &BuildView) -> Value {
     let mut row = serde_json::to_value(build).unwrap_or_default();
     row["selector"] = build.selector().into();
@@ -199,12 +199,12 @@ pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
     row
 }
 
-/// One character that tells apart without colour, and its colour.
+/// A character that can be told from the others without colours, and its colour.
 pub(crate) fn symbol(state: State, outcome: Option<Outcome>) -> (&'static str, Paint) {
     (words::symbol(state, outcome), Paint::of(state, outcome))
 }
 
-/// Only these fields of a row; all where none is named.
+/// Only these fields of a row, or all fields if none is named.
 pub(crate) fn pick(row: &Value, fields: &str) -> Value {
     let names = fields.split(',').map(str::trim).filter(|name| !name.is_empty());
     let picked: serde_json::Map<String, Value> = names.map(|name| (name.to_owned(), row[name].clone())).collect();
@@ -269,7 +269,7 @@ fn plain_text(value: &Value) -> String {
     }
 }
 
-/// The text in lines of at most this width, broken at words or behind commas. A word that is too long stays whole.
+/// The text in lines of at most this width, broken between words or after commas. A word that is too long stays whole.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive([' ', ',']) {
@@ -285,7 +285,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
-/// The table with its widest column wrapped, where it does not fit.
+/// The table, with its widest column wrapped if the table is too wide.
 fn fitting(lines: Vec<Vec<Cell>>, gap: usize, width: usize) -> Vec<Vec<Cell>> {
     let columns = lines.first().map_or(0, Vec::len);
     let of_column = |index: usize| lines.iter().filter_map(|line| line.get(index)).map(Cell::width).max().unwrap_or(0);
@@ -299,7 +299,7 @@ fn fitting(lines: Vec<Vec<Cell>>, gap: usize, width: usize) -> Vec<Vec<Cell>> {
     lines.into_iter().flat_map(|line| wrapped_row(line, widest, room)).collect()
 }
 
-/// One row as several, of which all but the first have that column alone.
+/// One row as several rows. All rows but the first have only the wrapped column.
 fn wrapped_row(mut line: Vec<Cell>, column: usize, room: usize) -> Vec<Vec<Cell>> {
     let pieces = wrapped(&line[column].text, room.saturating_sub(GOES_ON.chars().count()));
     let (paint, count) = (line[column].paint, line.len());

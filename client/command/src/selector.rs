@@ -1,5 +1,5 @@
-//! What a person writes to name a project, a build, a job, a step or lines of its log: the text and its parts. Which
-//! build the parts stand for is decided in [`crate::resolve`]. Pure.
+//! Selectors: the text by which a person names a project, a build, a job, a step or lines of its log, taken apart.
+//! [`crate::resolve`] decides which build the parts mean. Pure.
 //!
 //! `pyfoo` · `pyfoo/412` · `pyfoo/412/test@linux-aarch64,3.14` · `…/2` · `…/2:L120-L140`; a bare number; a commit; a
 //! branch or a tag; a full ref; a pasted web address `https://ci.example.org/p/pyfoo/412`. `pyfoo/` is the project and
@@ -8,13 +8,13 @@
 /// The parts of a selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// What stands between the slashes; never empty.
+    /// The parts between the slashes, never empty.
     pub(crate) parts: Vec<String>,
-    /// First and last, from 1.
+    /// The first and the last line, counted from 1.
     pub(crate) lines: Option<(u64, u64)>,
-    /// The first part can only be a project: the text is a web address, or ends with a slash.
+    /// Whether the first part can only be a project, because the text is a web address or ends with a slash.
     pub(crate) names_project: bool,
-    /// Everything after the project can only be a branch or a tag: an address with `?branch=`.
+    /// Whether the rest can only be a branch or a tag, because the address has `?branch=`.
     pub(crate) names_ref: bool,
 }
 
@@ -22,13 +22,13 @@ pub(crate) struct Words {
 pub(crate) enum SelectorError {
     #[error("the selector is empty")]
     Empty,
-    #[error("`{0}` names no lines: write L120 or L120-L140")]
+    #[error("`{0}` does not name lines: write L120 or L120-L140")]
     Lines(String),
-    #[error("`{0}` names no step: steps count from 1")]
+    #[error("`{0}` does not name a step: steps are counted from 1")]
     Step(String),
-    #[error("too many parts in `{0}`: PROJECT/BUILD/JOB/STEP:LINES")]
+    #[error("`{0}` has too many parts: write PROJECT/BUILD/JOB/STEP:LINES")]
     TooLong(String),
-    #[error("lines belong to a step: write .../STEP:{0}")]
+    #[error("lines need their step: write .../STEP:{0}")]
     LinesOfNoStep(String),
 }
 
@@ -49,13 +49,13 @@ impl Words {
     }
 }
 
-/// A build's number; `#412` says that it is one.
+/// The number of a build. `#412` can only be a build.
 pub(crate) fn read_number(part: &str) -> Option<u32> {
     // a build's number has at most 10 digits; a commit that is all digits is longer
     part.strip_prefix('#').unwrap_or(part).parse().ok().filter(|number| *number > 0)
 }
 
-/// The beginning of a commit, of at least 4 digits as in git, in lower case.
+/// The first digits of a commit id, in lower case. There are at least 4, as in git.
 pub(crate) fn read_commit(part: &str) -> Option<String> {
     let is_commit = (4..=40).contains(&part.len()) && part.chars().all(|c| c.is_ascii_hexdigit());
     is_commit.then(|| part.to_lowercase())
@@ -65,17 +65,17 @@ pub(crate) fn read_step(text: &str) -> Result<u16, SelectorError> {
     text.parse().ok().filter(|step| *step > 0).ok_or_else(|| SelectorError::Step(text.to_owned()))
 }
 
-/// Whether `wanted` names the job: with its cell, or without one for all cells of that name.
+/// Whether `wanted` names the job, either with its cell or, for all cells, without one.
 pub(crate) fn chooses(wanted: &str, job: &str) -> bool {
     wanted == job || job.split('@').next() == Some(wanted)
 }
 
 /// The address of one of the master's pages.
 struct Address {
-    /// What follows `/p/` in the address.
+    /// The part of the address after `/p/`.
     path: String,
     branch: Option<String>,
-    /// The lines that it names, as `L120-L140`; or nothing.
+    /// The lines that it names, as `L120-L140`, or nothing.
     lines: String,
 }
 
@@ -126,7 +126,7 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A path, and the first and the last line where it names some.
+/// A path, and the first and the last line if it names lines.
 type PathAndLines<'a> = (&'a str, Option<(u64, u64)>);
 
 fn split_lines(path: &str) -> Result<PathAndLines<'_>, SelectorError> {
@@ -192,8 +192,8 @@ mod tests {
     fn what_makes_no_sense_is_named() {
         assert_eq!(shown(""), "the selector is empty");
         assert_eq!(shown("/"), "the selector is empty");
-        assert_eq!(shown("r/1/j/2:L9-L3"), "`L9-L3` names no lines: write L120 or L120-L140");
-        assert_eq!(read_step("0").unwrap_err().to_string(), "`0` names no step: steps count from 1");
+        assert_eq!(shown("r/1/j/2:L9-L3"), "`L9-L3` does not name lines: write L120 or L120-L140");
+        assert_eq!(read_step("0").unwrap_err().to_string(), "`0` does not name a step: steps are counted from 1");
     }
 
     #[test]

@@ -138,7 +138,9 @@ fn a_watch_of_head_waits_for_its_build() {
         let place = Place::with_checkout().await;
         let head = place.head();
         let mut watching = place.start(&["watch", "HEAD"]);
-        place.said(&mut watching, "has no build yet, waiting for it; the repository is looked at again in 59m").await;
+        place
+            .said(&mut watching, "has no build yet; waiting for it; the master looks at the repository again in 59m")
+            .await;
         // another push is not what is waited for
         place.master.world.tell(
             9,
@@ -243,7 +245,7 @@ fn what_is_not_built_or_not_pushed_is_said() {
         let copy = place.checkout();
         place.git(&copy, &["update-ref", "refs/remotes/origin/main", "HEAD"]);
         let said = stderr(&place.run(&["status"]).await);
-        let wanted = "is not built yet: the repository is looked at again in 59m; `guild run` builds it now";
+        let wanted = "is not built yet: the master looks at the repository again in 59m; `guild run` builds it now";
         assert!(said.contains(&format!("HEAD {head} {wanted}")), "{said}");
         let (_, out) = (0, stdout(&place.run(&["status"]).await));
         assert!(out.lines().nth(1).unwrap().starts_with("r/3\tfailed\t"), "T4.9: a pipe has the build's line: {out}");
@@ -280,7 +282,7 @@ fn contexts_are_listed_and_chosen() {
         let text = stdout(&place.run(&["context", "list", "--no-headers", "--columns", "name,status"]).await);
         assert_eq!(text, "me\tused here\n");
         assert_eq!(place.run(&["context", "use", "nobody"]).await.status.code(), Some(7));
-        assert_eq!(stdout(&place.run(&["context", "use", "me"]).await), "context me is used where no other applies\n");
+        assert_eq!(stdout(&place.run(&["context", "use", "me"]).await), "context me is used if no other one applies\n");
     });
 }
 

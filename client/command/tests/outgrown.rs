@@ -67,7 +67,7 @@ fn events_that_cannot_be_passed_are_an_error() {
             let before = master.world.facts.borrow().links_made;
             let (status, out, err) = run(home.path(), arguments).await;
             assert_eq!((status, out.lines().count()), (6, 2), "{arguments:?}: {err}");
-            assert!(err.contains("cut off after event 2: up to 2 events"), "{arguments:?}: {err}");
+            assert!(err.contains("cut off after event 2: up to 2 recorded events"), "{arguments:?}: {err}");
             assert!(
                 err.contains("error: the master sent more at once than this program reads"),
                 "{arguments:?}: {err}"

@@ -246,7 +246,7 @@ fn a_branch_without_a_build_reaches_no_other_branch() {
     });
 }
 
-/// C64, C49: from a directory that is no checkout.
+/// C64, C49: from a directory that is not a checkout.
 #[test]
 fn each_command_takes_a_short_name() {
     on_one_thread(async {
@@ -489,11 +489,10 @@ fn a_doctor_looks_at_the_repository_here() {
             let of_here = |line: &&str| line.contains("|guild.toml|") || line.contains("|project here|");
             (status, text.lines().filter(of_here).collect::<Vec<_>>().join("\n"))
         };
-        let unknown =
-            "warned|project here|guild project list; `repo` and `aliases` in [project.NAME] of the master file";
-        assert_eq!(told().await, (0, format!("warned|guild.toml|guild init writes one\n{unknown}")));
+        let unknown = "warned|project here|compare `guild project list` with `repo` and `aliases` in [project.NAME] of the master file";
+        assert_eq!(told().await, (0, format!("warned|guild.toml|run `guild init` to write one\n{unknown}")));
         std::fs::write(repo.join("guild.toml"), "version = 1\n[job.test]\n").unwrap();
-        assert_eq!(told().await, (4, format!("bad|guild.toml|guild check shows all of them\n{unknown}")));
+        assert_eq!(told().await, (4, format!("bad|guild.toml|run `guild check` to see all of them\n{unknown}")));
         std::fs::write(repo.join("guild.toml"), "version = 1\n[job.test]\nrun = \"true\"\n").unwrap();
         git(&["remote", "add", "origin", "https://git.example.org/r"]);
         assert_eq!(told().await, (0, "good|guild.toml|\ngood|project here|".to_owned()));
@@ -514,8 +513,8 @@ fn a_doctor_without_a_link_says_why() {
         let open = &place.master.open;
         let nobody = schema::sturdy_ref::SturdyRef { addresses: vec![free.to_string()], ..open.clone() };
         let (run, anew) = (
-            "there: `guild-master run`, and `rpc` in [listen] of the master file open to this machine",
-            "ask whoever runs the master for a new one, then `guild login FILE`",
+            "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine",
+            "ask whoever runs the master for a new grant, then run `guild login FILE`",
         );
         assert_eq!(cap(&nobody).await, (6, format!("bad|address {free}|{run}")));
         let both = vec![free.to_string(), place.master.world.address.clone()];
@@ -528,7 +527,7 @@ fn a_doctor_without_a_link_says_why() {
         let mut command = place.command(&["doctor"]);
         command.env("XDG_CONFIG_HOME", place.path("empty"));
         let (status, text, _) = diagnosed(command).await;
-        assert!(status == 5 && text.contains("bad|credential|`guild login FILE`"), "{status} {text}");
+        assert!(status == 5 && text.contains("bad|credential|run `guild login FILE`"), "{status} {text}");
         assert!(!place.path("empty").exists(), "a look makes nothing");
     });
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! identity.key          this user's key, made at the first login, mode 0600
-//! current               the name of the context that is used where no other applies
+//! current               the name of the context that is used if no other one applies
 //! contexts/NAME.toml    one context
 //! contexts/NAME.cap     its credential, mode 0600
 //! contexts/NAME.running locked by the process that serves the context, where it is registered for one (`guild-master up`)
@@ -17,10 +17,10 @@
 //! repository = "/home/me/src/pyfoo"   # optional: use this context within that directory
 //! ```
 //!
-//! In order: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working directory, the
-//! current one. A context that was registered for a process counts only while that process lives. The key of a credential that no
-//! context names is `FILE.key` beside `FILE.cap` where there is one, else the user's own. Without a home directory it is made
-//! beside the credential. This module opens no connection.
+//! The first of these is used: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working
+//! directory, the current one. A context that was registered for a process counts only while that process lives. The key of a
+//! credential that no context names is `FILE.key` beside `FILE.cap` if there is one, and else the user's own. Without a home
+//! directory it is made beside the credential. This module opens no connection.
 
 #[cfg(test)]
 mod tests;
@@ -232,13 +232,13 @@ impl Contexts {
         names
     }
 
-    /// The name of the context that is used where no other applies.
+    /// The name of the context that is used if no other one applies.
     pub fn current(&self) -> Option<String> {
         let name = std::fs::read_to_string(self.root.join("current")).ok()?;
         Some(name.trim().to_owned()).filter(|name| !name.is_empty())
     }
 
-    /// Makes this the context that is used where no other applies.
+    /// Makes this the context that is used if no other one applies.
     ///
     /// # Errors
     /// [`Error::Usage`] if the name cannot be a context's; [`Error::File`] if it cannot be written.
@@ -262,7 +262,7 @@ impl Contexts {
         self.load(name)
     }
 
-    /// As [`register`], in this directory.
+    /// Like [`register`], in this directory.
     ///
     /// # Errors
     /// [`Error::File`] if a file cannot be found or written.
@@ -369,7 +369,7 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed) {
         true => Ok(()),
-        false => Err(Error::usage(format!("`{name}` cannot name a context"))
+        false => Err(Error::usage(format!("`{name}` is not a valid name for a context"))
             .help("letters, digits, `.`, `_` and `-`; give one with --name")),
     }
 }

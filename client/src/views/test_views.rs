@@ -46,11 +46,11 @@ pub struct TestView {
     pub name: String,
     /// What tells it from others of its name; "" if it has none.
     pub parameters: String,
-    /// The file where it stands; "" if its tool does not say.
+    /// The file that has the test, or "" if its tool does not say.
     pub file: String,
     /// The job with its cell.
     pub job: String,
-    /// How it stands in a word; `perspective.capnp` lists the words.
+    /// Its state in a word; `perspective.capnp` lists the words.
     pub state: String,
     /// The build in which its present failures began, or 0 if it does not fail.
     pub first_bad: u32,
@@ -82,7 +82,7 @@ pub struct FailedTest {
     pub name: String,
     /// What tells it from others of its name; "" if it has none.
     pub parameters: String,
-    /// The file where it stands; "" if its tool does not say.
+    /// The file that has the test, or "" if its tool does not say.
     pub file: String,
     /// The line there, or 0 if its tool does not say.
     pub line: u32,
@@ -119,7 +119,7 @@ pub struct TestLane {
     pub ref_name: String,
     /// The job with its cell.
     pub job: String,
-    /// How it stands in a word; `perspective.capnp` lists the words.
+    /// Its state in a word; `perspective.capnp` lists the words.
     pub state: String,
     /// The build in which its present failures began, or 0 if it does not fail.
     pub first_bad: u32,

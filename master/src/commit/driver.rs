@@ -189,7 +189,7 @@ impl Driver {
         self.look(look).await?
     }
 
-    /// Looks at the coordinator as it is, committed or not: for decisions that are no answer.
+    /// Looks at the coordinator as it is, whether committed or not. Only for decisions of our own, never for an answer to somebody.
     pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
         let now = self.tell_time();
         look(&self.coordinator.borrow(), now)
@@ -208,7 +208,7 @@ impl Driver {
         self.takes.borrow_mut().remove(&session);
     }
 
-    /// Resolves when the build is finished; at once where it is not open.
+    /// Resolves when the build is finished; at once if it is not open.
     pub fn finish_of(&self, build: BuildId) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         if self.coordinator.borrow().open_build_row(build).is_some() {
@@ -271,7 +271,7 @@ impl Driver {
         self.done(swept).unwrap_or(0)
     }
 
-    /// Writes a part of what the lists of tests say. False: the disk is too full for it.
+    /// Writes a part of what the lists of tests say. `false` means that the disk is too full for it.
     pub async fn record_tests(&self, piece: TestPiece) -> bool {
         let recorded = self.store.record_tests(piece).await;
         self.done(recorded).is_some()
@@ -292,7 +292,7 @@ impl Driver {
         self.filled.notified().await;
     }
 
-    /// A full disk is no failure: what shall go is chosen again later.
+    /// A full disk is not a failure: what shall go is chosen again later.
     fn done<T>(&self, result: Result<T, RemoveError>) -> Option<T> {
         match result {
             Ok(done) => Some(done),

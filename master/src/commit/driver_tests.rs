@@ -121,7 +121,7 @@ fn attach(it: &mut Coordinator, now: Time) {
     it.attach(now, grant, Arrival::default()).expect("its grant is in force");
 }
 
-/// A store whose build has so many attempts under way, and so many jobs that wait.
+/// A store whose build has this many attempts under way, and this many jobs that wait.
 async fn store_with(name: &str, attempts: u32, waiting: u32) -> Store {
     let store = Store::in_memory(name).unwrap();
     let build = BuildRow { state: State::Running, job_count: attempts + waiting, ..build(1, "p", 1, "main") };

@@ -17,8 +17,8 @@ pub use turns::SubscriberPacing;
 
 /// Events kept in memory; a subscriber that is further behind reads history.
 const RING: usize = 4_096;
-/// Bytes of the events kept in memory. Most events have some 200 bytes, so only large pushes come near: an event of a change has up to
-/// 100 KiB.
+/// Bytes of the events kept in memory. Most events have some 200 bytes, so only large pushes come near: an event of a change has
+/// up to 100 KiB.
 const RING_BYTES: usize = 16 << 20;
 
 pub struct Feed {
@@ -121,9 +121,9 @@ impl Feed {
         self.last.send_replace(last);
     }
 
-    /// What follows the cursor, at most `limit` events and [`BATCH_BYTES`] (and at least one); waits until there is something. A cursor of
-    /// another incarnation gets a gap, because what lies between is not known; one beyond the newest event waits for what follows it. May be dropped while it waits. `who`: in whose
-    /// turns history is read.
+    /// What follows the cursor, at most `limit` events and [`BATCH_BYTES`] (and at least one); waits until there is something. A
+    /// cursor of another incarnation gets a gap, because what lies between is not known; one beyond the newest event waits for
+    /// what follows it. May be dropped while it waits. `who`: in whose turns history is read.
     pub async fn next(&self, who: Principal, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
         let last = self.last();
         // a cursor that was never set begins at the beginning; one of another incarnation knows nothing of the newest event
@@ -142,7 +142,7 @@ impl Feed {
         }
     }
 
-    /// None: the ring does not reach back so far.
+    /// `None` means that the ring does not reach back so far.
     fn recent_after(&self, after: u64, limit: usize) -> Option<Vec<Rc<Event>>> {
         let recent = &self.recent.borrow().events;
         let first = recent.front()?.event.sequence;

@@ -1,5 +1,5 @@
-//! The channels by which a notice goes, as the master file names them: the word of each in `by`, its keys, their check and help. How
-//! a channel tells stands in `serve/reporters`, in a file of its own.
+//! The channels by which a notice goes, as the master file names them: the word of each in `by`, its keys, their check and help.
+//! How a channel tells stands in `serve/reporters`, in a file of its own.
 
 use super::read::{Part, is_web_address, required, values};
 use super::secret::secret;
@@ -57,13 +57,13 @@ impl Means {
         match self {
             Means::Command(_) => {
                 let program = self.shown();
-                format!("run {program} as the master's user; `run` in [[notice]] of the master file")
+                format!("try to run {program} as the master's user; check `run` in [[notice]] of the master file")
             }
             Means::Mail(_) => {
-                "`smtp`, `user` and `password_file` in [mail] of the master file; what waits is tried again".to_owned()
+                "check `smtp`, `user` and `password_file` in [mail] of the master file; notices that wait are tried again".to_owned()
             }
             Means::Webhook(_) => {
-                "`url` and `secret_file` in [[notice]] of the master file, and the log of the receiver; what waits is tried again"
+                "check `url` and `secret_file` in [[notice]] of the master file, and the log of the receiver; notices that wait are tried again"
                     .to_owned()
             }
         }
@@ -72,11 +72,11 @@ impl Means {
     /// What a person can do where this channel gave up on a notice.
     pub fn remedy_given_up(&self) -> &'static str {
         match self {
-            Means::Command(_) => "mend the program; this notice is not tried any more",
+            Means::Command(_) => "mend the program; this notice is not sent again",
             Means::Webhook(_) => {
-                "take this [[notice]] out of the master file, or change its `url`: the receiver wants no more"
+                "remove this [[notice]] from the master file, or change its `url`, because the receiver wants no more notices"
             }
-            Means::Mail(_) => "mend the mailbox, or take its address out of `to`; this is not tried any more",
+            Means::Mail(_) => "mend the mailbox, or remove its address from `to`; this mail is not sent again",
         }
     }
 
@@ -117,13 +117,19 @@ const LATER: [&str; 1] = ["status"];
 
 /// The keys of `[[notice]]` that belong to channels.
 pub(super) const KEYS: &[Key] = &[
-    Key::new("by", Form::OneOf(&WORDS), Absent::Required, "\"command\"", "how; `\"status\"` is of a later version"),
+    Key::new(
+        "by",
+        Form::OneOf(&WORDS),
+        Absent::Required,
+        "\"command\"",
+        "how the notice is sent; `\"status\"` is of a later version",
+    ),
     Key::new(
         "to",
         Form::LIST,
         Absent::Means("must be there for mail"),
         "[\"blame\", \"team@example.org\"]",
-        "addresses; `\"blame\"` stands for the authors of the commits in question",
+        "mail addresses; `\"blame\"` means the authors of the commits in question",
     ),
     Key::new(
         "run",
@@ -137,14 +143,14 @@ pub(super) const KEYS: &[Key] = &[
         Form::Text,
         Absent::Means("must be there for a webhook"),
         "\"https://chat.example.org/hooks/guild\"",
-        "where the notice is sent by [POST](../notices.md#by-a-webhook); no redirect is followed",
+        "the address to which the notice is sent by [POST](../notices.md#by-a-webhook); redirects are not followed",
     ),
     Key::new(
         "secret_file",
         Form::Text,
         Absent::Means("must be there for a webhook"),
         "\"webhook.secret\"",
-        "a file with one secret in a line, at most 4: `whsec_` and 24 to 64 bytes in base64",
+        "a file with 1 to 4 secrets, one per line; each is `whsec_` followed by 24 to 64 bytes in base64",
     ),
     Key::new(
         "private",
@@ -187,7 +193,7 @@ pub(super) fn means(table: &Table<'_>, main: &Part<'_>) -> Option<Means> {
         let is_other = chosen.is_some_and(|chosen| chosen.word != channel.word);
         // every key is known, whatever `by` says
         for value in channel.keys.iter().filter_map(|key| table.get(key)).filter(|_| is_other) {
-            value.refuse(format_args!("is for by = \"{}\"", channel.word), "", "");
+            value.refuse(format_args!("is only for by = \"{}\"", channel.word), "", "");
         }
     }
     (chosen?.read)(&Entry { table, by: &by, main })
@@ -197,9 +203,9 @@ fn command(entry: &Entry<'_>) -> Option<Means> {
     let value = required(entry.table, "run")?;
     let words = value.one_or_more()?;
     match words.first() {
-        None => value.refuse("is empty", "", "a program and its arguments"),
+        None => value.refuse("is empty", "", "give a program and its arguments"),
         Some(program) if program.value.trim().is_empty() => {
-            entry.table.page().error(program.span.clone(), format!("{} names no program", value.what()), "", "");
+            entry.table.page().error(program.span.clone(), format!("{} does not name a program", value.what()), "", "");
         }
         Some(_) => {}
     }
@@ -210,16 +216,16 @@ const BLAME: &str = "blame";
 
 fn recipients(entry: &Entry<'_>) -> Option<Means> {
     if entry.main.root.key_span("mail").is_none() {
-        entry.by.refuse("is \"mail\", and the file has no [mail]", "", "it says the server and the sender");
+        entry.by.refuse("is \"mail\", but the file has no [mail]", "", "add [mail] with the server and the sender");
     }
     let value = required(entry.table, "to")?;
     let names = value.one_or_more()?;
     if names.is_empty() {
-        value.refuse("is empty", "", "addresses, or \"blame\" for the authors of the commits");
+        value.refuse("is empty", "", "give addresses, or \"blame\" for the authors of the commits");
     }
     for name in names.iter().filter(|name| name.value != BLAME && !is_address(&name.value)) {
-        let message = format!("{} has `{}`, which is no mail address", value.what(), name.value);
-        let help = "like \"team@example.org\"; \"blame\" is the authors";
+        let message = format!("{} has `{}`, which is not a mail address", value.what(), name.value);
+        let help = "write it like \"team@example.org\"; \"blame\" means the authors";
         entry.table.page().error(name.span.clone(), message, "", help);
     }
     let recipient = |name: String| if name == BLAME { Recipient::Blame } else { Recipient::Address(name) };
@@ -240,18 +246,18 @@ fn webhook(entry: &Entry<'_>) -> Option<Means> {
 fn web_address(value: &Value<'_>) -> Option<String> {
     let url = value.text()?.value;
     let mistake = match url.parse::<Uri>() {
-        Ok(_) if url.contains('#') => "has a part behind `#`, which is not sent",
-        Ok(uri) if uri.host().is_none_or(str::is_empty) || !is_web_address(&url) => "is no web address",
+        Ok(_) if url.contains('#') => "has a part after `#`, which is not sent",
+        Ok(uri) if uri.host().is_none_or(str::is_empty) || !is_web_address(&url) => "is not a web address",
         Ok(_) if authority(&url).contains('@') => {
-            "has a user, which is not sent: whoever gets the notice checks its signature"
+            "has a user, which is not sent; the receiver checks the signature instead"
         }
         Ok(uri) if uri.port_u16() == Some(0) || uri.port().is_none() && has_port(authority(&url)) => {
-            "has no usable port"
+            "has no valid port"
         }
         Ok(_) => return Some(url),
-        Err(_) => "is no web address",
+        Err(_) => "is not a web address",
     };
-    value.refuse(mistake, "", "like \"https://chat.example.org/hooks/guild\"");
+    value.refuse(mistake, "", "write it like \"https://chat.example.org/hooks/guild\"");
     None
 }
 

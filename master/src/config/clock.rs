@@ -36,7 +36,7 @@ impl Clock {
         Clock { wall: Wall::Steady, anchor: Instant::now(), start }
     }
 
-    /// As [`Clock::anchored`], with a wall clock that somebody sets: `shift` says by how many milliseconds, at any time.
+    /// Like [`Clock::anchored`], with a wall clock that somebody sets: `shift` says by how many milliseconds, at any time.
     pub fn shifted(start: Time, shift: &'static AtomicI64) -> Clock {
         Clock { wall: Wall::Shifted(shift), ..Clock::anchored(start) }
     }

@@ -16,7 +16,7 @@ const KNOWN_HOSTS: [(&str, &str); 6] = [
 ];
 
 /// The address of a commit's page, with [`COMMIT`] in it. The master file may say it; else it follows from the repository's
-/// address on a host whose kind of forge is known. `None`: nobody knows of such a page.
+/// address on a host whose kind of forge is known. `None` means that nobody knows of such a page.
 pub fn commit_url(project: &ProjectConfig) -> Option<String> {
     project.commit_url.clone().or_else(|| guess(project))
 }
@@ -41,7 +41,7 @@ const fn path_below(kind: HookKind) -> Option<&'static str> {
 }
 
 /// The host and the path of a repository's address, without user, port and `.git`: `https://HOST/PATH`, `ssh://git@HOST/PATH` or
-/// `git@HOST:PATH`. `None`: the repository is on no host.
+/// `git@HOST:PATH`. `None` means that the repository is on no host.
 fn place(address: &str) -> Option<(&str, &str)> {
     let (authority, path) = match address.split_once("://") {
         Some(("https" | "http" | "ssh" | "git", rest)) => rest.split_once('/')?,

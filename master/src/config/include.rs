@@ -34,7 +34,7 @@ pub(super) fn included(root: &Table<'_>, base: &Path, more: Option<Text>) -> (Ve
     texts.sort_by(|one, other| one.name.cmp(&other.name));
     texts.dedup_by(|one, other| one.name == other.name);
     if texts.len() > FILES_MAX {
-        value.refuse(format_args!("names {} files, {FILES_MAX} are allowed", texts.len()), "", "");
+        value.refuse(format_args!("names {} files, but only {FILES_MAX} are allowed", texts.len()), "", "");
     }
     (patterns.into_iter().map(|pattern| pattern.value).collect(), texts)
 }
@@ -47,7 +47,7 @@ fn names(base: &Path, pattern: &str, file: &Path) -> bool {
 
 fn refuse(root: &Table<'_>, pattern: &At<String>, why: &str) {
     let message = format!("`include` has `{}`: {why}", pattern.value);
-    root.page().error(pattern.span.clone(), message, "", "like \"projects/*.toml\"");
+    root.page().error(pattern.span.clone(), message, "", "write it like \"projects/*.toml\"");
 }
 
 /// A pattern that names no file is fine, a plain name that is not there is a mistake.

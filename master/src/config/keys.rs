@@ -23,8 +23,8 @@ pub static MASTER_TOML: Reference = Reference {
         Section {
             title: "[limits.retain]",
             places: &["[limits.retain]"],
-            about: "On by default. What goes is gone for good: a backup taken before has it. \
-                    [What stays whatever the limits say](../master.md#what-is-kept).",
+            about: "How much of history is kept. This is on by default. Removed history is gone for good, except from earlier backups. \
+                    [Some builds are kept whatever the limits say](../master.md#what-is-kept).",
             keys: &[RETAIN],
             later: &[&["artifacts"]],
         },
@@ -32,51 +32,51 @@ pub static MASTER_TOML: Reference = Reference {
         Section {
             title: "[defaults.project]",
             places: &["[defaults.project]"],
-            about: "For all projects that do not say it themselves.",
+            about: "Keys for all projects that do not have them.",
             keys: &[DEFAULTS_PROJECT],
             later: &[],
         },
         Section {
             title: "[project.NAME]",
             places: &["[project.NAME]"],
-            about: "What is followed here is the most that [`[trigger]`](guild.toml.md#trigger) of the repository can ask for.",
+            about: "A repository and the refs that the master follows. [`[trigger]`](guild.toml.md#trigger) of the repository cannot ask for more than these.",
             keys: &[PROJECT],
             later: &[&["forks", "secrets"]],
         },
         Section {
             title: "[project.NAME.hook]",
             places: &["hook"],
-            about: "Deliveries of a forge that are taken at [`/hook/NAME`](../pages.md#hooks).",
+            about: "The webhook of a forge, which sends its deliveries to [`/hook/NAME`](../pages.md#hooks).",
             keys: &[HOOK],
             later: &[],
         },
         Section {
             title: "[pool.NAME]",
             places: &["[pool.NAME]"],
-            about: "Workers that can stand in for each other. Which pools a worker is in is decided by its grant. The pool `default` needs \
-                    no table.",
+            about: "A pool of workers that can stand in for each other. The grant of a worker says in which pools the worker is. The pool \
+                    `default` needs no table.",
             keys: &[POOL],
             later: &[&["share"]],
         },
         Section {
             title: "[role.NAME]",
             places: &["[role.NAME]"],
-            about: "A name for what a grant allows: `guild grant issue --role developer --names ada,grace -o caps/`. A grant keeps what its \
-                    role meant when it was issued.",
+            about: "A name for the rights and projects of a grant, for example `guild grant issue --role developer --names ada,grace -o caps/`. A grant keeps what its \
+                    role meant when the grant was issued.",
             keys: &[ROLE],
             later: &[],
         },
         Section {
             title: "[mail]",
             places: &["[mail]"],
-            about: "Where mail is handed over; [notices](../notices.md) that go by mail need it.",
+            about: "The mail server. [Notices](../notices.md) by mail need it.",
             keys: &[MAIL],
             later: &[],
         },
         Section {
             title: "[[notice]]",
             places: &["[[notice]]"],
-            about: "Any number of them: what is told, how and to whom. [What a notice is](../notices.md). The events `\"every\"`, \
+            about: "One rule for [notices](../notices.md): which news is told, how and to whom. There can be several. The events `\"every\"`, \
                     `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are of a later version.",
             keys: &[NOTICE, super::channel::KEYS],
             later: &[],
@@ -92,20 +92,20 @@ const KINDS: &[&str] =
 const _: () = assert!(KINDS.len() == HookKind::ALL.len());
 
 const TOP: &[Key] = &[
-    Key::new("version", Form::Whole(1, 1), Required, "1", "of the format"),
+    Key::new("version", Form::Whole(1, 1), Required, "1", "the version of this format"),
     Key::new(
         "url",
         Form::Text,
         Means("the address of `web`"),
         "\"https://ci.example.org\"",
-        "where browsers reach [the pages](../pages.md); begins with `https://` or `http://`",
+        "the address at which browsers reach [the pages](../pages.md); it begins with `https://` or `http://`",
     ),
     Key::new(
         "state",
         Form::Text,
         Is("\".\""),
         "\"/var/lib/guild\"",
-        "a directory: store, logs, mirrors and the master's identity",
+        "the directory of the store, the logs, the mirrors and the master's identity",
     ),
     Key::new(
         "include",
@@ -120,44 +120,50 @@ const TOP: &[Key] = &[
         Form::Table("[listen]"),
         Required,
         "{ rpc = \"0.0.0.0:7711\", advertise = \"ci:7711\" }",
-        "where it is reached",
+        "the addresses of the master",
     ),
-    Key::new("limits", Form::Table("[limits]"), Is("{}"), "{ offer = \"30s\" }", "the most of things"),
+    Key::new(
+        "limits",
+        Form::Table("[limits]"),
+        Is("{}"),
+        "{ offer = \"30s\" }",
+        "limits of jobs, logs, files and connections",
+    ),
     Key::new(
         "defaults",
         Form::Table("[defaults]"),
         Means("nothing"),
         "{ project = { poll = \"5m\" } }",
-        "what all projects have",
+        "keys for all projects that do not have them",
     ),
     Key::new(
         "project",
         Form::Map(&Form::Table("[project.NAME]")),
         Is("{}"),
         "{ pyfoo = { repo = \"/srv/pyfoo\" } }",
-        "what is built",
+        "the repositories that are built",
     ),
-    Key::new("pool", Form::Map(&Form::Table("[pool.NAME]")), Is("{}"), "{ linux = {} }", "of workers"),
+    Key::new("pool", Form::Map(&Form::Table("[pool.NAME]")), Is("{}"), "{ linux = {} }", "the pools of workers"),
     Key::new(
         "role",
         Form::Map(&Form::Table("[role.NAME]")),
         Is("{}"),
         "{ reader = { may = \"view\", projects = \"*\" } }",
-        "names for what grants allow",
+        "names for the rights and projects of grants",
     ),
     Key::new(
         "mail",
         Form::Table("[mail]"),
         Means("no mail"),
         "{ smtp = \"localhost:25\", from = \"guild@example.org\" }",
-        "where mail is handed over",
+        "the mail server",
     ),
     Key::new(
         "notice",
         Form::Array(&Form::Table("[[notice]]")),
         Is("[]"),
         "[{ events = \"fixed\", by = \"command\", run = \"/usr/local/bin/tell\" }]",
-        "who is told what",
+        "who gets which notices, and how",
     ),
     Key::new(
         "notify",
@@ -174,33 +180,39 @@ const LISTEN: &[Key] = &[
         Form::Text,
         Required,
         "\"0.0.0.0:7711\"",
-        "the address to listen on, `HOST:PORT`; an IPv6 address stands in brackets; port 0 is any free one",
+        "the address to listen on, `HOST:PORT`; write an IPv6 address in brackets; port 0 means any free one",
     ),
     Key::new(
         "advertise",
         Form::LIST,
         Required,
         "[\"ci.example.org:7711\", \"[2001:db8::1]:7711\"]",
-        "where workers and people reach it: what a credential says",
+        "the addresses at which workers and people reach the master; each credential contains them",
     ),
     Key::new(
         "web",
         Form::Text,
         Means("no pages"),
         "\"127.0.0.1:8080\"",
-        "where [the pages](../pages.md) are served, in plain HTTP",
+        "the address at which the master serves [the pages](../pages.md), in plain HTTP",
     ),
     Key::new(
         "metrics_name_projects",
         Form::Flag,
         Is("false"),
         "true",
-        "whether [the metrics](../metrics.md) name projects; whoever reaches the pages then reads their names",
+        "whether [the metrics](../metrics.md) name projects, so that everyone who can reach the pages can read the names",
     ),
 ];
 
 const LIMITS: &[Key] = &[
-    Key::new("job_timeout", Form::Duration, Is("\"2h\""), "\"8h\"", "the most that a job gets, whatever it asks for"),
+    Key::new(
+        "job_timeout",
+        Form::Duration,
+        Is("\"2h\""),
+        "\"8h\"",
+        "the longest time that a job can have, whatever it asks for",
+    ),
     Key::new(
         "lease",
         Form::Duration,
@@ -214,15 +226,15 @@ const LIMITS: &[Key] = &[
         Form::Size,
         Is("\"256MiB\""),
         "\"1GiB\"",
-        "the most of one log; of what is beyond it the last 64 KiB are kept",
+        "the largest size of one log; of the output beyond it, only the last 64 KiB are kept",
     ),
     Key::new(
         "blob_bytes_total",
         Form::Size,
         Is("\"200GiB\""),
         "\"1TiB\"",
-        "the most of all files that attempts store, of all projects and with those under way; what is beyond it is refused until \
-         retention removes older builds",
+        "the largest size of all files together that attempts of all projects store, unfinished uploads included; more is refused \
+         until retention removes older builds",
     ),
     Key::new(
         "connections",
@@ -240,28 +252,28 @@ const RETAIN: &[Key] = &[
         Form::Whole(1, super::read::BUILDS_MAX as i64),
         Is("500"),
         "1000",
-        "how many of the newest builds of each project are kept; the others go with their logs",
+        "how many of the newest builds of each project are kept; the others are removed with their logs",
     ),
     Key::new(
         "logs",
         Form::Duration,
         Is("\"1y\""),
         "\"90d\"",
-        "logs go so long after the end of their build; the build stays",
+        "how long logs are kept after the end of their build; the build itself is kept longer",
     ),
     Key::new(
         "log_bytes_total",
         Form::Size,
         Is("\"100GiB\""),
         "\"1TiB\"",
-        "the most of all logs of all projects; beyond it the logs of the oldest builds go",
+        "the largest size of all logs of all projects together; beyond it, the logs of the oldest builds are removed",
     ),
     Key::new(
         "events",
         Form::Duration,
         Is("\"30d\""),
         "\"7d\"",
-        "events go at this age; a subscriber that was away for longer hears of the gap and takes a new snapshot",
+        "how long events are kept; a subscriber that was away for longer learns of the gap and takes a new snapshot",
     ),
 ];
 
@@ -270,11 +282,16 @@ const DEFAULTS: &[Key] = &[Key::new(
     Form::Table("[defaults.project]"),
     Means("nothing"),
     "{ poll = \"5m\" }",
-    "what all projects have",
+    "keys for all projects that do not have them",
 )];
 
-const DEFAULTS_PROJECT: &[Key] =
-    &[Key::new("poll", Form::Duration, Is("\"2m\""), "\"5m\"", "how often a repository is looked at; more than zero")];
+const DEFAULTS_PROJECT: &[Key] = &[Key::new(
+    "poll",
+    Form::Duration,
+    Is("\"2m\""),
+    "\"5m\"",
+    "how often the master looks at each repository; more than zero",
+)];
 
 const PROJECT: &[Key] = &[
     Key::new(
@@ -282,18 +299,36 @@ const PROJECT: &[Key] = &[
         Form::Text,
         Required,
         "\"ssh://git@git.example.org/pyfoo.git\"",
-        "a path, or what git can fetch from",
+        "a path, or an address from which git can fetch",
     ),
     Key::new(
         "aliases",
         Form::LIST,
         Is("[]"),
         "[\"https://git.example.org/pyfoo\"]",
-        "other addresses of it, by which a checkout is recognised",
+        "other addresses of the repository, by which `guild` recognises a checkout",
     ),
-    Key::new("credential_file", Form::Text, Means("git's own"), "\"pyfoo.key\"", "an SSH key"),
-    Key::new("known_hosts_file", Form::Text, Means("git's own"), "\"known_hosts\"", "the hosts to trust with it"),
-    Key::new("token_file", Form::Text, Means("none"), "\"pyfoo.token\"", "a token for HTTPS"),
+    Key::new(
+        "credential_file",
+        Form::Text,
+        Means("git's own"),
+        "\"pyfoo.key\"",
+        "a file with the SSH key to fetch with",
+    ),
+    Key::new(
+        "known_hosts_file",
+        Form::Text,
+        Means("git's own"),
+        "\"known_hosts\"",
+        "a file with the known hosts to trust with the key",
+    ),
+    Key::new(
+        "token_file",
+        Form::Text,
+        Means("none"),
+        "\"pyfoo.token\"",
+        "a file with the token to fetch with over HTTPS",
+    ),
     Key::new(
         "branches",
         Form::LIST,
@@ -307,21 +342,21 @@ const PROJECT: &[Key] = &[
         Form::Duration,
         Is("\"2m\""),
         "\"30s\"",
-        "how often the master looks for changes, more than zero; where `[defaults.project]` has `poll`, that is the default",
+        "how often the master looks for changes, more than zero; if `[defaults.project]` has `poll`, that is the default",
     ),
     Key::new(
         "pools",
         Form::LIST,
         Means("the pool `default`"),
         "[\"linux\", \"default\"]",
-        "whose workers may take its jobs; each but `default` has its `[pool.NAME]`",
+        "the pools whose workers may take its jobs; each of them except `default` needs its `[pool.NAME]`",
     ),
     Key::new(
         "hook",
         Form::Table("[project.NAME.hook]"),
         Means("none"),
         "{ kind = \"github\", secret_file = \"hook.pyfoo\" }",
-        "a forge that tells of pushes",
+        "the webhook of a forge that tells of pushes",
     ),
     Key::new(
         "commit_url",
@@ -335,12 +370,18 @@ const PROJECT: &[Key] = &[
         Form::Flag,
         Is("false"),
         "true",
-        "whether everyone who reaches [the pages](../pages.md) may look at it",
+        "whether everyone who can reach [the pages](../pages.md) may look at the project",
     ),
 ];
 
 const HOOK: &[Key] = &[
-    Key::new("kind", Form::OneOf(KINDS), Required, "\"gitea\"", "how a delivery is signed; `gitea` is Forgejo's too"),
+    Key::new(
+        "kind",
+        Form::OneOf(KINDS),
+        Required,
+        "\"gitea\"",
+        "the kind of forge, which says how its deliveries are signed; `gitea` is for Forgejo too",
+    ),
     Key::new("secret_file", Form::Text, Required, "\"hook.pyfoo\"", "a file with the secret, at least 16 bytes"),
 ];
 
@@ -350,14 +391,14 @@ const POOL: &[Key] = &[
         Form::LIST,
         Is("[]"),
         "[\"gpu\", \"platform=linux-x86_64\"]",
-        "labels that a worker must have besides its grant, with a value or without",
+        "labels that a worker must have to take jobs of the pool, each with a value or without",
     ),
     Key::new(
         "lease",
         Form::Duration,
-        Means("that of `[limits]`"),
+        Means("the `lease` of `[limits]`"),
         "\"5m\"",
-        "at least `\"1s\"`; it counts for jobs that are placed from now on",
+        "how long a worker of the pool may be silent before its job goes to another; at least `\"1s\"`; it counts for jobs that are placed from now on",
     ),
     Key::new(
         "isolation",
@@ -365,13 +406,19 @@ const POOL: &[Key] = &[
         Means("`\"guard\"`, or what the job says"),
         "\"plain\"",
         "the weakest [tier](../master.md#tiers) in which jobs that are placed through the pool run; a job can ask for a stronger one. \
-         `\"plain\"` lets them also run where a worker has no other",
+         with `\"plain\"` they also run on a worker that has no other tier",
     ),
 ];
 
 const ROLE: &[Key] = &[
-    Key::new("may", Form::Either(&[RIGHT, Form::Array(&RIGHT)]), Required, "[\"view\", \"run\"]", "rights"),
-    Key::new("projects", Form::LIST, Required, "\"*\"", "the projects that they are for; `\"*\"`: all"),
+    Key::new(
+        "may",
+        Form::Either(&[RIGHT, Form::Array(&RIGHT)]),
+        Required,
+        "[\"view\", \"run\"]",
+        "the rights of the role",
+    ),
+    Key::new("projects", Form::LIST, Required, "\"*\"", "the projects for which it has them; `\"*\"` means all"),
 ];
 
 const MAIL: &[Key] = &[
@@ -380,22 +427,22 @@ const MAIL: &[Key] = &[
         Form::Text,
         Required,
         "\"mail.example.org:587\"",
-        "`HOST:PORT`; TLS where it is offered, on port 465 from the start",
+        "the mail server, `HOST:PORT`; TLS is used if the server offers it, and on port 465 from the start",
     ),
-    Key::new("from", Form::Text, Required, "\"Guild <guild@example.org>\"", "the sender"),
+    Key::new("from", Form::Text, Required, "\"Guild <guild@example.org>\"", "the address of the sender"),
     Key::new(
         "user",
         Form::Text,
         Means("no login"),
         "\"guild\"",
-        "a login, and then TLS and a certificate that holds are a must, unless the server is this machine",
+        "the user for a login at the server; the login needs TLS with a valid certificate, unless the server is this machine",
     ),
     Key::new(
         "password_file",
         Form::Text,
         Means("no login"),
         "\"mail.password\"",
-        "the file with its password; both or none of them",
+        "the file with the password of `user`; give both keys or neither",
     ),
 ];
 
@@ -405,8 +452,8 @@ const NOTICE: &[Key] = &[
         Form::Either(&[EVENT, Form::Array(&EVENT)]),
         Required,
         "[\"newly-failing\", \"fixed\"]",
-        "what is told",
+        "the news that is told",
     ),
-    Key::new("projects", Form::LIST, Is("\"*\""), "[\"pyfoo\"]", "names or patterns"),
-    Key::new("branches", Form::LIST, Is("\"*\""), "[\"main\", \"release/*\"]", "patterns of branches"),
+    Key::new("projects", Form::LIST, Is("\"*\""), "[\"pyfoo\"]", "the projects, by names or patterns"),
+    Key::new("branches", Form::LIST, Is("\"*\""), "[\"main\", \"release/*\"]", "the branches, by patterns"),
 ];

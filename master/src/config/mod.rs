@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_secs(2 * 60);
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it was read; none: nowhere, as under `guild-master up`.
+    /// Where it was read; `None` means nowhere, as under `guild-master up`.
     pub file: Option<PathBuf>,
     /// Patterns of further files to read.
     pub include: Vec<String>,
@@ -58,7 +58,7 @@ pub struct Listen {
     pub rpc: String,
     /// What a sturdy ref says of where this master is.
     pub advertise: Vec<String>,
-    /// Where browsers get pages; none: nowhere.
+    /// Where browsers get pages; `None` means nowhere.
     pub web: Option<String>,
     /// Whoever reaches the pages sees everything; not in the file: `guild-master up` sets it.
     pub web_is_open: bool,
@@ -85,11 +85,11 @@ pub struct Limits {
 /// How much of history is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retain {
-    /// Of each project the newest.
+    /// The number of the newest builds that are kept of each project.
     pub builds: u32,
-    /// After the end of their build.
+    /// How long the logs are kept after the end of their build.
     pub logs: Duration,
-    /// The most bytes of all logs.
+    /// The most bytes that all logs together may have.
     pub log_bytes_total: u64,
     pub events: Duration,
 }
@@ -131,11 +131,12 @@ pub struct ProjectConfig {
     pub branches: Vec<String>,
     pub tags: Vec<String>,
     pub poll: Duration,
-    /// The pools whose workers may run its jobs. None: the default pool.
+    /// The pools whose workers may run its jobs. `None` means the default pool.
     pub pools: Vec<String>,
     /// Deliveries of a forge that are taken.
     pub hook: Option<HookConfig>,
-    /// The address of a commit's page at the forge, with `{commit}` in it; `None`: it follows from the repository's address.
+    /// The address of a commit's page at the forge, with `{commit}` in it; `None` means that it follows from the repository's
+    /// address.
     pub commit_url: Option<String>,
     /// Everyone may look at it.
     pub public: bool,
@@ -203,9 +204,9 @@ pub struct HookConfig {
 pub struct PoolConfig {
     /// What a worker must have besides its grant.
     pub matches: Vec<String>,
-    /// The length of the pool's leases. None: the limits say it.
+    /// The length of the pool's leases. `None` means that the limits say it.
     pub lease: Option<Duration>,
-    /// The weakest tier of isolation in which the pool's jobs run. None: the usual one.
+    /// The weakest tier of isolation in which the pool's jobs run. `None` means the usual one.
     pub isolation: Option<Tier>,
 }
 
@@ -317,7 +318,7 @@ pub fn starter(advertise: &str, listen: Option<&str>, web: Option<&str>, url: Op
         return Err(wrong("--web", web));
     }
     if let Some(url) = url.filter(|url| !read::is_web_address(url) || !is_plain(url)) {
-        return Err(format!("--url `{url}` is no web address: it begins with https:// or http://"));
+        return Err(format!("--url `{url}` is not a web address: it begins with https:// or http://"));
     }
     let url = url.map_or_else(String::new, |url| format!("url = \"{url}\"\n"));
     let web = web.map_or_else(|| "# web = \"127.0.0.1:8080\"".to_owned(), |web| format!("web = \"{web}\""));

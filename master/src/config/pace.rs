@@ -6,7 +6,7 @@ use tokio::time::Instant;
 /// The interval and the few are said with each question: an interval may grow and shrink meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When the work was done last, had it been done at intervals. None: never.
+    /// When the work was done last, had it been done at intervals. `None` means never.
     last: Option<Instant>,
 }
 

@@ -104,13 +104,17 @@ fn check_version(root: &Table<'_>) {
 fn url(value: &Value<'_>) -> Option<String> {
     let url = value.text()?.value;
     if !is_web_address(&url) {
-        value.refuse("is no web address", "", "it begins with https:// or http://");
+        value.refuse("is not a web address", "", "it begins with https:// or http://");
         return None;
     }
     let url = url.trim_end_matches('/');
     if let Some(rest) = url.split_once("://").and_then(|(_, rest)| rest.find(['/', '?', '#']).map(|at| &rest[at..])) {
         let help = "give the pages a name of their own, as https://guild.example.org";
-        value.refuse(format_args!("has `{rest}` behind its host: pages stand at the root of a site"), "", help);
+        value.refuse(
+            format_args!("has `{rest}` after its host, but the pages must be at the root of a site"),
+            "",
+            help,
+        );
         return None;
     }
     Some(url.to_owned())
@@ -123,7 +127,7 @@ fn commit_url(value: &Value<'_>) -> Option<String> {
         return Some(url);
     }
     let help = "the page of a commit, as \"https://git.example.org/pyfoo/commit/{commit}\"";
-    value.refuse("is no address of a commit's page", "", help);
+    value.refuse("is not an address of a commit's page", "", help);
     None
 }
 
@@ -133,7 +137,7 @@ pub(super) fn is_web_address(url: &str) -> bool {
 
 fn listen(root: &Table<'_>) -> Option<Listen> {
     let Some(value) = root.get("listen") else {
-        let help = "[listen] with rpc = \"0.0.0.0:7711\" and advertise = [\"HOST:7711\"]";
+        let help = "add [listen] with rpc = \"0.0.0.0:7711\" and advertise = [\"HOST:7711\"]";
         root.page().error(0..0, "the file does not say where to listen", "", help);
         return None;
     };
@@ -177,7 +181,7 @@ fn check_address(table: &Table<'_>, value: &Value<'_>, address: &At<String>, lea
     let good = port(&address.value).is_some_and(|port| port >= least);
     if !good {
         let message = format!("{} has `{}`, which is not HOST:PORT", value.what(), address.value);
-        table.page().error(address.span.clone(), message, "", "an IPv6 address stands in brackets: \"[::1]:7711\"");
+        table.page().error(address.span.clone(), message, "", "write an IPv6 address in brackets: \"[::1]:7711\"");
     }
     good
 }
@@ -288,7 +292,7 @@ fn few_projects(value: &Value<'_>) -> Option<Vec<At<String>>> {
     let named = value.one_or_more()?;
     if named.len() > PROJECTS.most {
         let message = format!("names {} projects; a grant names at most {}", named.len(), PROJECTS.most);
-        value.refuse(message, "", "\"*\" stands for all projects");
+        value.refuse(message, "", "\"*\" means all projects");
     }
     Some(named)
 }
@@ -313,8 +317,8 @@ fn matches(table: &Table<'_>) -> Vec<String> {
     for want in &wants {
         let read = Want::read(&want.value);
         if !matches!(read.asks(), Asks::Label { name, .. } if is_name(name)) {
-            let message = format!("`{}` in {} is no label", want.value, table.place());
-            table.page().error(want.span.clone(), message, "", "like \"gpu\" or \"platform=linux-x86_64\"");
+            let message = format!("`{}` in {} is not a label", want.value, table.place());
+            table.page().error(want.span.clone(), message, "", "write it like \"gpu\" or \"platform=linux-x86_64\"");
         }
     }
     wants.into_iter().map(|want| want.value).collect()
@@ -379,7 +383,11 @@ fn hook(value: &Value<'_>, base: &Path) -> Option<HookConfig> {
         let kind = HookKind::ALL.into_iter().find(|kind| kind.word() == word);
         if kind.is_none() {
             let known = HookKind::ALL.map(HookKind::word).join(", ");
-            value.refuse(format_args!("has `{word}`, which is no kind of hook"), "", format!("one of {known}"));
+            value.refuse(
+                format_args!("has `{word}`, which is not a kind of hook"),
+                "",
+                format!("it must be one of {known}"),
+            );
         }
         kind
     });
@@ -411,8 +419,8 @@ fn named<'t>(parts: &[Part<'t>], key: &'static str, what: &str) -> Vec<(String, 
         let all = root.get(key).and_then(|value| value.table(format!("[{key}]")));
         for (name, value) in all.iter().flat_map(Table::named) {
             if !is_name(name.value) {
-                let help = format!("letters, digits and `.` `_` `-`, at most {NAME_MAX}");
-                root.page().error(name.span, format!("`{}` cannot name {what}", name.value), "", help);
+                let help = format!("use letters, digits and `.` `_` `-`, at most {NAME_MAX}");
+                root.page().error(name.span, format!("`{}` is not a valid name for {what}", name.value), "", help);
             } else if !seen.insert(name.value) {
                 let message = format!("[{key}.{}] is in another file too", name.value);
                 root.page().error(name.span, message, "", "keep one of them");

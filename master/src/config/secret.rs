@@ -14,8 +14,8 @@ pub(super) fn secret(base: &Path, path: &str) -> PathBuf {
     given.unwrap_or_else(|| base.join(path))
 }
 
-/// What a credential for it may be called: one of the directory, or one that somebody's own unit names so. None: it is not
-/// a relative path.
+/// What a credential for it may be called: one of the directory, or one that somebody's own unit names so. `None` means that it
+/// is not a relative path.
 fn names(path: &str) -> Option<impl Iterator<Item = String>> {
     let parts = Path::new(path).components().map(|part| match part {
         Component::Normal(part) => part.to_str(),

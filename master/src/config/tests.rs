@@ -95,7 +95,10 @@ fn the_starter_is_read() {
 fn what_is_said() {
     let cases = [
         ("ulr = 'x'", "3:1 the top level has no key `ulr` | unknown key | did you mean `url`?"),
-        ("url = 'ci.example.org'", "3:7 `url` of the top level is no web address | it begins with https:// or http://"),
+        (
+            "url = 'ci.example.org'",
+            "3:7 `url` of the top level is not a web address | it begins with https:// or http://",
+        ),
         (
             "[role.x]\nmay = ['view', 'rnu']",
             "3:1 [role.x] has no `projects`\n\
@@ -111,10 +114,10 @@ fn what_is_said() {
         ),
         (
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",
-            "3:28 `builds` of [limits.retain] is from 1 to 10000000 | out of range\n\
+            "3:28 `builds` of [limits.retain] must be from 1 to 10000000 | out of range\n\
              3:38 `logs` of [limits.retain] must be a string | this is a whole number | write it like \"90s\", \"45m\" or \"1h30m\"\n\
              3:59 `log_bytes_total` of [limits.retain] is zero\n\
-             3:65 `artifacts` of [limits.retain] is not supported by this version | of a later version\n\
+             3:65 `artifacts` of [limits.retain] is not supported by this version | reserved for a later version\n\
              3:84 [limits.retain] has no key `event` | unknown key | did you mean `events`?",
         ),
         ("limits.retain = 5", "3:17 `retain` of [limits] must be a table | this is a whole number"),
@@ -125,36 +128,39 @@ fn what_is_said() {
         ("[project.a]", "3:1 [project.a] has no `repo`"),
         (
             "[project.'../a']\nrepo = 'x'",
-            "3:10 `../a` cannot name a project | letters, digits and `.` `_` `-`, at most 100",
+            "3:10 `../a` is not a valid name for a project | use letters, digits and `.` `_` `-`, at most 100",
         ),
         (
             "[project.'..']\nrepo = 'x'",
-            "3:10 `..` cannot name a project | letters, digits and `.` `_` `-`, at most 100",
+            "3:10 `..` is not a valid name for a project | use letters, digits and `.` `_` `-`, at most 100",
         ),
         (
             "[project.a]\nrepo = 'x'\nforks = 'never'",
-            "5:1 `forks` of [project.a] is not supported by this version | of a later version",
+            "5:1 `forks` of [project.a] is not supported by this version | reserved for a later version",
         ),
         (
             "[project.a]\nrepo = 'x'\npublic = 'yes'\nhook = { kind = 'svn', secret = 's' }",
             "5:10 `public` of [project.a] must be true or false | this is a string\n\
              6:8 hook has no `secret_file`\n\
-             6:17 `kind` of hook has `svn`, which is no kind of hook | one of github, gitea, gitlab, generic\n\
+             6:17 `kind` of hook has `svn`, which is not a kind of hook | it must be one of github, gitea, gitlab, generic\n\
              6:24 hook has no key `secret` | unknown key",
         ),
         (
             "[project.a]\nrepo = 'x'\npools = ['lin']\n[pool.linx]",
             "5:10 [project.a] names the pool `lin`, which is not defined | no such pool | did you mean `linx`?",
         ),
-        ("[pool.a]\nmatch = ['=x']", "4:10 `=x` in [pool.a] is no label | like \"gpu\" or \"platform=linux-x86_64\""),
+        (
+            "[pool.a]\nmatch = ['=x']",
+            "4:10 `=x` in [pool.a] is not a label | write it like \"gpu\" or \"platform=linux-x86_64\"",
+        ),
         (
             "[pool.a]\nisolation = 'sandbox'\nshare = 1",
-            "4:13 `isolation` of [pool.a] as \"sandbox\" is not supported by this version | of a later version | the strongest of \
-             this version is \"guard\"\n5:1 `share` of [pool.a] is not supported by this version | of a later version",
+            "4:13 `isolation` of [pool.a] as \"sandbox\" is not supported by this version | reserved for a later version | the strongest of \
+             this version is \"guard\"\n5:1 `share` of [pool.a] is not supported by this version | reserved for a later version",
         ),
         (
             "[pool.a]\nisolation = 'x'\nmtch = 'y'",
-            "4:13 `isolation` of [pool.a] is not known | it is one of \"plain\", \"guard\"\n\
+            "4:13 `isolation` of [pool.a] is not known | it must be one of \"plain\", \"guard\"\n\
              5:1 [pool.a] has no key `mtch` | unknown key | did you mean `match`?",
         ),
     ];
@@ -164,14 +170,13 @@ fn what_is_said() {
     assert_eq!(
         lines(""),
         "1:1 the file does not say its `version` | begin it with: version = 1\n1:1 the file does not say where to listen \
-         | [listen] with rpc = \"0.0.0.0:7711\" and advertise = [\"HOST:7711\"]"
+         | add [listen] with rpc = \"0.0.0.0:7711\" and advertise = [\"HOST:7711\"]"
     );
     assert_eq!(
         lines("version = 1\n[listen]\nrpc = 'x'\nadvertise = ['h:0']\nweb = 'x'"),
-        "3:7 `rpc` of [listen] has `x`, which is not HOST:PORT | an IPv6 address stands in brackets: \"[::1]:7711\"\n\
-         4:14 `advertise` of [listen] has `h:0`, which is not HOST:PORT | an IPv6 address stands in brackets: \
-         \"[::1]:7711\"\n5:7 `web` of [listen] has `x`, which is not HOST:PORT | an IPv6 address stands in \
-         brackets: \"[::1]:7711\""
+        "3:7 `rpc` of [listen] has `x`, which is not HOST:PORT | write an IPv6 address in brackets: \"[::1]:7711\"\n\
+         4:14 `advertise` of [listen] has `h:0`, which is not HOST:PORT | write an IPv6 address in brackets: \
+         \"[::1]:7711\"\n5:7 `web` of [listen] has `x`, which is not HOST:PORT | write an IPv6 address in brackets: \"[::1]:7711\""
     );
 }
 
@@ -221,9 +226,9 @@ fn what_is_said_of_notices() {
     let cases = [
         (
             "[mail]\nsmtp = 'localhost'\nfrom = 'guild'\nuser = 'x'\npassword = 'y'",
-            "4:8 `smtp` of [mail] is not HOST:PORT | like \"localhost:25\" or \"mail.example.org:587\"\n\
-             5:8 `from` of [mail] is no mail address | like \"guild@example.org\" or \"Guild <guild@example.org>\"\n\
-             6:1 [mail] has `user` without `password_file` | both, or none of them\n\
+            "4:8 `smtp` of [mail] is not HOST:PORT | write it like \"localhost:25\" or \"mail.example.org:587\"\n\
+             5:8 `from` of [mail] is not a mail address | write it like \"guild@example.org\" or \"Guild <guild@example.org>\"\n\
+             6:1 [mail] has `user` without `password_file` | give both keys or neither\n\
              7:1 [mail] has no key `password` | unknown key",
         ),
         ("mail = 5", "3:8 `mail` of the top level must be a table | this is a whole number"),
@@ -231,19 +236,19 @@ fn what_is_said_of_notices() {
         (
             "[[notice]]\nby = 'mail'\nevents = ['fixd']",
             "3:1 [[notice]] has no `to`\n\
-             4:6 `by` of [[notice]] is \"mail\", and the file has no [mail] | it says the server and the sender\n\
-             5:11 `events` of [[notice]] has `fixd`, which is not known | it is one of \"newly-failing\", \"fixed\"",
+             4:6 `by` of [[notice]] is \"mail\", but the file has no [mail] | add [mail] with the server and the sender\n\
+             5:11 `events` of [[notice]] has `fixd`, which is not known | it must be one of \"newly-failing\", \"fixed\"",
         ),
         (
             "[[notice]]\nby = 'command'\nevents = []\nto = 'blame'",
             "3:1 [[notice]] has no `run`\n\
-             5:10 `events` of [[notice]] is empty | \"newly-failing\", \"fixed\", or both\n\
-             6:6 `to` of [[notice]] is for by = \"mail\"",
+             5:10 `events` of [[notice]] is empty | write \"newly-failing\", \"fixed\", or both\n\
+             6:6 `to` of [[notice]] is only for by = \"mail\"",
         ),
         (
             "[[notice]]\nby = 'status'\nevents = 'flaky'\nrunn = 'x'\n[[notice]]",
-            "4:6 \"status\" in `by` of [[notice]] is not supported by this version | of a later version\n\
-             5:10 \"flaky\" in `events` of [[notice]] is not supported by this version | of a later version\n\
+            "4:6 \"status\" in `by` of [[notice]] is not supported by this version | reserved for a later version\n\
+             5:10 \"flaky\" in `events` of [[notice]] is not supported by this version | reserved for a later version\n\
              6:1 [[notice]] has no key `runn` | unknown key | did you mean `run`?\n\
              7:1 [[notice]] has no `events`\n\
              7:1 [[notice]] has no `by`",
@@ -251,20 +256,20 @@ fn what_is_said_of_notices() {
         (
             "[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.demo]\nrepo = 'x'\n[[notice]]\nby = 'mail'\nevents = 'fixed'\n\
              to = ['blame', 'team']\nprojects = ['dem', 'x*']\nrun = 'x'",
-            "11:16 `to` of [[notice]] has `team`, which is no mail address | like \"team@example.org\"; \"blame\" is the authors\n\
+            "11:16 `to` of [[notice]] has `team`, which is not a mail address | write it like \"team@example.org\"; \"blame\" means the authors\n\
              12:13 [[notice]] names the project `dem`, which is not defined | no such project | did you mean `demo`?\n\
-             13:7 `run` of [[notice]] is for by = \"command\"",
+             13:7 `run` of [[notice]] is only for by = \"command\"",
         ),
         (
             "[[notice]]\nby = 'command'\nevents = 'fixed'\nrun = []\n[[notice]]\nby = 'command'\nevents = 'fixed'\nrun = ''",
-            "6:7 `run` of [[notice]] is empty | a program and its arguments\n\
-             10:7 `run` of [[notice]] names no program",
+            "6:7 `run` of [[notice]] is empty | give a program and its arguments\n\
+             10:7 `run` of [[notice]] does not name a program",
         ),
         (
             "[[notice]]\nby = 'webhook'\nevents = 'fixed'\nto = 'blame'",
             "3:1 [[notice]] has no `url`\n\
              3:1 [[notice]] has no `secret_file`\n\
-             6:6 `to` of [[notice]] is for by = \"mail\"",
+             6:6 `to` of [[notice]] is only for by = \"mail\"",
         ),
     ];
     for (more, wanted) in cases {
@@ -281,15 +286,15 @@ fn an_address_of_a_webhook_is_one_that_can_be_used() {
         assert!(config.is_ok(), "{good}");
     }
     for (bad, why) in [
-        ("h.example/x", "is no web address"),
-        ("ftp://h.example/x", "is no web address"),
-        ("https:///x", "is no web address"),
-        ("https://h.example:99999/", "has no usable port"),
-        ("https://h.example:0/", "has no usable port"),
-        ("https://me:secret@h.example/", "has a user, which is not sent: whoever gets the notice checks its signature"),
-        ("https://h.example/#x", "has a part behind `#`, which is not sent"),
+        ("h.example/x", "is not a web address"),
+        ("ftp://h.example/x", "is not a web address"),
+        ("https:///x", "is not a web address"),
+        ("https://h.example:99999/", "has no valid port"),
+        ("https://h.example:0/", "has no valid port"),
+        ("https://me:secret@h.example/", "has a user, which is not sent; the receiver checks the signature instead"),
+        ("https://h.example/#x", "has a part after `#`, which is not sent"),
     ] {
-        let help = "like \"https://chat.example.org/hooks/guild\"";
+        let help = "write it like \"https://chat.example.org/hooks/guild\"";
         assert_eq!(lines(&text(bad)), format!("7:7 `url` of [[notice]] {why} | {help}"), "{bad}");
     }
 }
@@ -414,7 +419,7 @@ fn an_address_of_pages_below_a_path_is_refused() {
     for (bad, what) in [("https://example.org/guild", "/guild"), ("https://h/a/b/", "/a/b"), ("https://h?x", "?x")] {
         let why = told(bad).unwrap_err();
         assert!(
-            why.contains(&format!("has `{what}` behind its host")) && why.contains("https://guild.example.org"),
+            why.contains(&format!("has `{what}` after its host")) && why.contains("https://guild.example.org"),
             "{why}"
         );
     }

@@ -1,6 +1,6 @@
-//! What others can make happen as often as they like, and somebody should know: the refusal of a copied credential, the login of
-//! a browser. The first of a kind is written at once. Those that repeat it within the hour are counted, and their number is
-//! written when the hour is over.
+//! Alarms: things that others can make happen as often as they like, and that an operator should know. Examples are the refusal
+//! of a copied credential and the login of a browser. The first of a kind is written at once. Those that repeat it within the
+//! hour are counted, and their number is written when the hour is over.
 
 use super::records::GrantId;
 use crate::decide::steady::Steady;
@@ -8,14 +8,15 @@ use schema::sturdy_ref::Fingerprint;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long repetitions are only counted.
+/// The time for which repetitions are only counted, and not written.
 const COUNTED_FOR: Duration = Duration::from_secs(3600);
-/// Kinds that are counted apart, at most: whoever shows a new key each time is counted as one. An entry has some 300 bytes.
+/// The most kinds that are counted separately. The rest, such as a thief with many keys, counts as one. An entry has some 300
+/// bytes.
 const KINDS_MAX: usize = 1_000;
 /// Keys that are counted apart for one grant. A thief makes a new key for each try, and each key costs two rows in an hour.
 const KEYS_MAX: usize = 16;
 
-/// What makes two of them the same: the grant, the key that was shown, and what was done.
+/// The kind of an alarm: the grant, the key that was shown, and what was done.
 type Kind = (GrantId, Option<Fingerprint>, String);
 
 /// The note of an alarm that happened once, or of several that were counted.
@@ -23,7 +24,7 @@ type Kind = (GrantId, Option<Fingerprint>, String);
 pub(in crate::decide) struct AlarmNote {
     pub grant: GrantId,
     pub text: String,
-    /// Whether subscribers hear of it too.
+    /// Whether subscribers get an event of it too.
     pub is_alarm: bool,
 }
 
@@ -44,7 +45,7 @@ pub(in crate::decide) struct Alarms {
 }
 
 impl Alarms {
-    /// Something happened that subscribers hear of. None: it is counted.
+    /// Something happened that subscribers hear of. `None` means that it is counted.
     pub(in crate::decide) fn raise(
         &mut self,
         now: Steady,
@@ -55,7 +56,7 @@ impl Alarms {
         self.note(now, self.kind_of(grant, key, text), true)
     }
 
-    /// Something happened that is well. None: it is counted.
+    /// Something happened that is well. `None` means that it is counted.
     pub(in crate::decide) fn count(&mut self, now: Steady, grant: GrantId, text: &str) -> Option<AlarmNote> {
         self.note(now, (grant, None, text.to_owned()), false)
     }
@@ -74,7 +75,7 @@ impl Alarms {
         notes
     }
 
-    /// None: nothing of the kind happened again within the hour.
+    /// `None` means that nothing of the kind happened again within the hour.
     fn end_hour(&mut self, now: Steady, kind: Kind) -> Option<AlarmNote> {
         let Alarm { again, is_alarm, .. } = self.alarms.remove(&kind)?;
         let times = match again {

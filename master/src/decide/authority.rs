@@ -1,4 +1,4 @@
-//! What a grant gives its holder, and whether one authority lies within another. Owns the one rule by which grants are issued
+//! The authority that a grant gives, and whether one authority lies within another. Owns the one rule by which grants are issued
 //! and browsers are logged in, and by which an operator reaches what belongs to no project.
 //!
 //! Builds belong to projects. Workers, pools, labels, the master file, and the addresses that the master opens do not. Whoever
@@ -16,7 +16,7 @@ use std::fmt;
 /// about 1 KiB of memory, and a farm of 1,000 workers and as many people stays far below.
 pub const ISSUED_MAX: usize = ISSUED.count();
 
-/// All that there are of something, or those that are named.
+/// Either all things of a kind, or only the named ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reach<T> {
     All,
@@ -31,13 +31,13 @@ pub struct Authority {
     projects: Reach<String>,
     pools: Reach<String>,
     labels: Reach<(String, String)>,
-    /// When the authority ends. None: never.
+    /// When the authority ends. `None` means never.
     expires: Option<Time>,
     /// How many grants may be in force below it.
     grants: usize,
 }
 
-/// What a child would have more than its parent: the first such thing.
+/// The first thing that a child would have and its parent does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Excess {
     Kind(GrantKind),
@@ -54,7 +54,7 @@ impl<T: Ord + Clone> Reach<T> {
         Reach::Named(BTreeSet::new())
     }
 
-    /// The first of `other` that is not of `self`; `all` stands for all that there are.
+    /// The first name in `other` that is not in `self`. `all` is the word for all of them.
     fn lacks(&self, other: &Reach<T>, all: impl FnOnce() -> T) -> Option<T> {
         match (self, other) {
             (Reach::All, _) => None,
@@ -65,7 +65,7 @@ impl<T: Ord + Clone> Reach<T> {
 }
 
 impl Authority {
-    /// What a grant of this kind gives. Of a worker its pools and labels count; of others what its rights need.
+    /// The authority of a grant of this kind. A worker has its pools and labels, and others have what their rights need.
     pub fn of(kind: GrantKind, what: &What, expires: Option<Time>) -> Authority {
         if kind == GrantKind::Unknown {
             return Authority::none(expires);
@@ -86,7 +86,7 @@ impl Authority {
         Authority { kind, rights: may, projects, pools, labels, expires, grants }
     }
 
-    /// What a grant gives whose kind only a newer version knows.
+    /// The authority of a grant whose kind only a newer version knows.
     fn none(expires: Option<Time>) -> Authority {
         let (rights, projects) = (BTreeSet::new(), Reach::none());
         Authority {
@@ -104,13 +104,13 @@ impl Authority {
         Authority::of(row.kind, &row.what, row.expires)
     }
 
-    /// What it takes to do what belongs to no project.
+    /// The authority that is needed for things that belong to no project.
     fn whole(kind: GrantKind) -> Authority {
         let what = What { may: BTreeSet::from([Right::Operate]), ..What::everything() };
         Authority { expires: Some(Time(0)), ..Authority::of(kind, &what, None) }
     }
 
-    /// Whether `child` has nothing that `self` has not; the first thing that it has more.
+    /// Answers the first thing that `child` has and `self` does not have, if there is one.
     pub fn holds(&self, child: &Authority) -> Result<(), Excess> {
         let has_kind = match (self.kind, child.kind) {
             (GrantKind::Unknown, _) | (_, GrantKind::Unknown) => false,
@@ -163,7 +163,7 @@ pub fn may_do_all(kind: GrantKind, what: &What, name: &str, deed: &str) -> Resul
     Err(Refusal::new(RefusalCode::NotPermitted, text).help("ask an operator of all projects (`*`) to do it"))
 }
 
-/// Whether this holder may hold, drain and forget a worker: one that it could have issued. None: its grant is not kept.
+/// Whether this holder may hold, drain and forget a worker: one that it could have issued. `None` means that its grant is not kept.
 pub fn may_steer(holder: &GrantRow, worker: &str, grant: Option<&GrantRow>) -> Result<(), Refusal> {
     let authority = Authority::of_row(holder);
     let Some(grant) = grant else {
@@ -205,7 +205,7 @@ impl fmt::Display for Excess {
             Excess::Pool(pool) => write!(f, "the pool `{pool}`"),
             Excess::Label(name, _) if name == "*" => write!(f, "all labels"),
             Excess::Label(name, value) => write!(f, "the label `{name}={value}`"),
-            Excess::Expiry => write!(f, "so much time"),
+            Excess::Expiry => write!(f, "a time that ends so late"),
             Excess::Grants => write!(f, "the right to issue grants"),
         }
     }

@@ -1,4 +1,4 @@
-//! What belongs to workers, found by its own key and by its worker's name, each in O(log n).
+//! Things that belong to workers, found by their own key or by the name of their worker, each in O(log n).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
-//! Builds that the clock asks for: which entries the pipelines have, when each fires next, and what a firing builds.
+//! Builds by the clock: the entries of the pipelines, the next firing of each, and the build that a firing makes.
 //!
-//! The times here are of the clock on the wall, which may jump. A firing that is late is made once, however many were missed, and
-//! the next one is the first after now. So nothing is made up for when the clock jumps ahead or the master was down.
+//! The times here are those of the wall clock, which may jump. If firings were missed, one late firing is made for all of them,
+//! and the next one is the first after now. So a jump ahead, or a time when the master was down, causes no series of builds.
 
 use super::builds::Order;
 use super::records::{BuildRow, Cron, CronKey, CronRow, CronTip, GrantId, Head, Recorder, Rows};
@@ -32,12 +32,12 @@ pub(in crate::decide) enum CronSkip {
     Moved(String),
 }
 
-/// What is known of the branches of a project outside of the store, when its entries are due.
+/// The facts about the branches of a project that are not in the store, for the time when its entries are due.
 #[derive(Clone, Copy)]
 pub struct FiringBranches<'a> {
     /// Asked with a full name: whether the master follows the branch.
     pub follows: &'a dyn Fn(&str) -> bool,
-    /// The full name of the default branch. None: it is not known.
+    /// The full name of the default branch. `None` means that it is not known.
     pub main: Option<&'a str>,
 }
 
@@ -70,7 +70,7 @@ pub(in crate::decide) struct Crons {
 struct OfProject {
     rows: Rows<CronKey, CronRow>,
     timers: Schedule<CronKey>,
-    /// The clock at the last look. None: there was none since the start.
+    /// The clock at the last look. `None` means that there was none since the start.
     looked: Option<Time>,
 }
 
@@ -90,7 +90,7 @@ impl Crons {
         self.rows.get(project).into_iter().flat_map(|of| of.rows.values())
     }
 
-    /// When the first entry of a project fires. None: no entry does.
+    /// When the first entry of a project fires. `None` means that no entry does.
     pub(in crate::decide) fn next(&self, project: &str) -> Option<Time> {
         self.rows.get(project)?.timers.next()
     }
@@ -203,13 +203,15 @@ impl OfProject {
     }
 }
 
-/// The first firing after a moment. None: there is none, or a newer version wrote an expression that this one cannot read.
+/// The first firing after a moment. `None` means that there is none, or a newer version wrote an expression that this one cannot
+/// read.
 fn next(at: &str, tz: &str, after: Time) -> Option<Time> {
     CronTimes::new(at, tz).ok()?.next(after)
 }
 
 impl CronRow {
-    /// What a firing builds: the tip of its branch. Else why it builds nothing. `is_open`: whether the build of the last firing goes on.
+    /// What a firing builds: the tip of its branch. Else why it builds nothing. `is_open`: whether the build of the last firing
+    /// goes on.
     pub(in crate::decide) fn order(
         &self,
         head: Option<&Head>,
@@ -254,13 +256,13 @@ impl CronRow {
         matches!(skip, CronSkip::Gone | CronSkip::Moved(_)) && self.cron.skipped == skip.to_string()
     }
 
-    /// What subscribers hear of a firing that builds nothing.
+    /// The event of a firing that builds nothing.
     pub(in crate::decide) fn skipped(&self, skip: &CronSkip) -> Fact {
         let CronKey { ref_name, name, .. } = self.key.clone();
         Fact::CronSkipped { name, ref_name, reason: skip.to_string() }
     }
 
-    /// The next firing as the clock in its zone shows it; empty: there is none.
+    /// The next firing as the clock in its zone shows it; empty means that there is none.
     pub fn next_shown(&self) -> String {
         let times = CronTimes::new(&self.cron.at, &self.cron.tz).ok();
         times.zip(self.next).map_or_else(String::new, |(times, next)| times.shown(next))

@@ -1,6 +1,6 @@
-//! What is known of a worker's machine beside what placing needs, as the worker says it. It is why the worker takes no job, what
-//! somebody should see to, and what its wall clock is off. The times that a worker with such a clock tells are put right here.
-//! The worker's clock decides nothing: it is shown beside the master's own times, where a step must not begin before its job.
+//! Notes on the machine of a worker that placement does not need. They say why the worker takes no job, which troubles somebody
+//! should mend, and how wrong its wall clock is. The times from a worker with a wrong clock are corrected here. The worker's clock
+//! decides nothing. It is only shown beside the master's own times, and a step must not seem to begin before its job.
 
 use schema::values::Time;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use std::time::Duration;
 /// How far a worker's clock may be off before anybody notices. It is above the longest that `attach` is on its way.
 const CLOCK_OFF: Duration = Duration::from_secs(10);
 
-/// What a connected worker says of its machine.
+/// The notes of a connected worker on its machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MachineNotes {
-    /// Why the worker takes no job for now; empty: it does not say so.
+    /// Why the worker takes no job for now; empty means that it does not say so.
     pub(crate) lack: String,
-    /// What somebody should see to.
+    /// The troubles that somebody should mend.
     pub(crate) troubles: Vec<String>,
     pub(crate) clock: WorkerClock,
 }
@@ -28,7 +28,7 @@ impl MachineNotes {
 /// What the clock of a worker showed when it attached, and what the master's showed then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkerClock {
-    /// The worker's time. 0: an older worker, which does not tell it.
+    /// The worker's time. 0 means an older worker, which does not tell it.
     pub(in crate::decide) told: Time,
     /// The master's time at that moment.
     pub(in crate::decide) at: Time,

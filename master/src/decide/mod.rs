@@ -1,9 +1,9 @@
-//! What is so: everything is decided here, by code that does nothing and knows no other room. The time is its argument.
+//! Everything is decided in this room, by code that performs nothing and knows no other room. The time is an argument.
 //!
 //! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `steady`, `time_limits`, `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`,
-//! `requests`, `alarms`, `authority`, `grants`, `builds`, `crons`, `coordinator`. The folder
-//! `test_history` uses none of them.
+//! `steady`, `time_limits`, `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`,
+//! `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`, `crons`, `coordinator`. The folder `test_history`
+//! uses none of them.
 
 mod alarms;
 pub mod authority;

@@ -130,8 +130,8 @@ mod tests {
         Request { id: RequestId(id), by: GrantId(of), body: [7; 32] }
     }
 
-    /// Point 3 of the hostile peers, a relative: whoever asks for anything a hundred thousand times would make the master forget what
-    /// others were answered, and their repeated calls would have their effects twice.
+    /// Point 3 of the hostile peers, a relative: whoever asks for anything a hundred thousand times would make the master forget
+    /// what others were answered, and their repeated calls would have their effects twice.
     #[test]
     fn nobody_drives_out_what_others_were_answered() {
         let (mut requests, now) = (Requests::default(), Time(1_000));

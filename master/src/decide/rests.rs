@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// So long another worker goes first, if one could take the work: long enough for it to end what it does, mostly.
 const REST: Duration = Duration::from_secs(60);
-/// How long a worker comes last after the first such failure, where there is no other worker. It is twice as long after each
+/// How long a worker comes last after the first such failure, if there is no other worker. It is twice as long after each
 /// further one in a row. What was wrong may pass, and there are few attempts.
 const REST_ALONE: Duration = Duration::from_secs(1);
 /// 1 s becomes 64 s at most: a worker that is well again is not left alone for longer than where there is another.
@@ -36,7 +36,7 @@ pub enum Fault {
 pub struct Resting {
     /// What the worker did last.
     pub fault: Fault,
-    /// When it is asked again. None: it is asked now, with one offer at a time until it accepts.
+    /// When it is asked again. `None` means that it is asked now, with one offer at a time until it accepts.
     pub until: Option<Steady>,
 }
 
@@ -62,7 +62,7 @@ struct Unaccepted {
 }
 
 impl Unaccepted {
-    /// Whoever was silent or broke is doubted until it accepts: to give an offer back is no way out.
+    /// Whoever was silent or broke is doubted until it accepts. Giving an offer back does not end the doubt.
     fn blame(&mut self, fault: Fault) {
         if fault != Fault::Declined {
             self.last = fault;
@@ -125,8 +125,8 @@ impl<O: OwnerKey> Rests<O> {
     }
 
     /// Lets a worker come last for a while, unless it does already: what was offered at once counts once. `offered`: when what it
-    /// did not accept was offered; none: it is about those that it gave back just now. Answers when it may be asked again, if
-    /// that is news.
+    /// did not accept was offered; `None` means that it is about those that it gave back just now. Answers when it may be asked
+    /// again, if that is news.
     pub(in crate::decide) fn come_last(
         &mut self,
         now: Steady,
@@ -156,7 +156,7 @@ impl<O: OwnerKey> Rests<O> {
         entry.until
     }
 
-    /// How a worker fares that has not accepted since. None: it has.
+    /// How a worker fares that has not accepted since. `None` means that it has.
     pub(in crate::decide) fn unaccepted(&self, worker: &str) -> Option<Resting> {
         self.workers.get(worker).map(|it| Resting { fault: it.last, until: it.until })
     }

@@ -43,7 +43,7 @@ impl<K: Ord + Clone, T: Ord + Copy> Schedule<K, T> {
         }
     }
 
-    /// When this timer is due. None: it is not set.
+    /// When this timer is due. `None` means that it is not set.
     pub fn at(&self, timer: &K) -> Option<T> {
         self.times.get(timer).copied()
     }

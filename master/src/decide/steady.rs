@@ -4,7 +4,8 @@ use schema::values::Time;
 use std::time::Duration;
 
 /// Milliseconds of a clock that only goes forward, at its own pace, whatever somebody sets the wall clock to. Its zero means
-/// nothing, and it ends with the process. It stands still while the machine is suspended, which makes leases longer and never shorter.
+/// nothing, and it ends with the process. It stands still while the machine is suspended, which makes leases longer and never
+/// shorter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Steady(pub u64);
 

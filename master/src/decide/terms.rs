@@ -43,6 +43,6 @@ impl Default for Terms {
 
 #[derive(Clone, Debug, Default)]
 pub struct ProjectTerms {
-    /// The pools in which the project's jobs may run; empty: the default pool.
+    /// The pools in which the project's jobs may run; empty means the default pool.
     pub pools: BTreeSet<String>,
 }

@@ -143,15 +143,15 @@ impl TestState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TestStanding {
     pub state: TestState,
-    /// The build in which its present run of failures began; 0: it does not fail.
+    /// The build in which its present run of failures began; 0 means that it does not fail.
     pub first_bad: u32,
-    /// The newest build before that in which it passed; 0: none is known.
+    /// The newest build before that in which it passed; 0 means that none is known.
     pub last_good: u32,
 }
 
 /// How a test stands by the results of its lane, the newest first. `failing_since`: the build in which its failures began, where it
 /// failed at the end of the runs before them. A lane that is young is compared with another: the results of that one follow its
-/// own. None: no run has the test.
+/// own. `None` means that no run has the test.
 pub fn standing(results: impl Iterator<Item = TestResult>, failing_since: Option<u32>) -> Option<TestStanding> {
     let mut telling = results.filter(TestResult::says);
     let newest = telling.next()?;
@@ -223,7 +223,7 @@ impl EarlierRuns {
     }
 }
 
-/// Whether so many of a run's tests failed that they failed together: then they do not count as flaky.
+/// Whether so many tests of a run failed that they have one cause, so that they do not count as flaky.
 pub fn fails_together(verdicts: &[u8]) -> bool {
     let ran = verdicts.iter().filter(|code| Verdict::of_code(**code).has_run()).count();
     let bad = verdicts.iter().filter(|code| Verdict::of_code(**code).is_bad()).count();
@@ -233,7 +233,7 @@ pub fn fails_together(verdicts: &[u8]) -> bool {
 /// Codes of durations: each is about 9 % more than the one before, so that one byte reaches from a microsecond to an hour.
 const DURATION_STEPS: f64 = 8.0;
 
-/// The byte of a duration; 0: it is not known.
+/// The byte of a duration; 0 means that it is not known.
 pub fn duration_code(microseconds: Option<u64>) -> u8 {
     let Some(microseconds) = microseconds else { return 0 };
     #[expect(clippy::cast_precision_loss, reason = "a byte holds three digits of it")]
@@ -243,7 +243,7 @@ pub fn duration_code(microseconds: Option<u64>) -> u8 {
     code
 }
 
-/// About so many microseconds. None: it is not known.
+/// The duration in microseconds, rounded. `None` if it is not known.
 pub fn duration_of_code(code: u8) -> Option<u64> {
     let steps = f64::from(code.checked_sub(1)?);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is at least 0, and far below 2^63")]
@@ -251,7 +251,7 @@ pub fn duration_of_code(code: u8) -> Option<u64> {
     Some(if code == 1 { 0 } else { microseconds.saturating_sub(1) })
 }
 
-/// The middle of the durations that are known. None: none is.
+/// The middle of the durations that are known. `None` means that none is.
 pub fn median(codes: impl Iterator<Item = u8>) -> Option<u64> {
     let mut known: Vec<u8> = codes.filter(|code| *code > 0).collect();
     known.sort_unstable();

@@ -14,7 +14,7 @@ fn text(waits: Waits) -> &'static str {
 }
 
 impl Explainer<'_> {
-    /// Why the end of the lease decides, for the job's page. None: the worker of this lease holds it.
+    /// Why the end of the lease decides, for the job's page. `None` means that the worker of this lease holds it.
     pub(super) fn waits_text(&self, lease: &LeaseView<'_>) -> Option<String> {
         let worker = &lease.attempt.worker;
         let waits = self.it.waits(lease)?;

@@ -37,7 +37,7 @@ pub struct Candidate {
     pub availability: Availability,
     /// More than the word, for people; may be empty.
     pub text: String,
-    /// Selectors of what it runs or was offered, the oldest first; "": of a project that may not be seen.
+    /// Selectors of what it runs or was offered, the oldest first; "" if the caller may not see its project.
     pub jobs: Vec<String>,
     /// The time since when it runs the oldest of them, or else is available so.
     pub since: Option<Time>,
@@ -173,7 +173,7 @@ impl<'a> Explainer<'a> {
         match seen.availability {
             Availability::Small => {
                 let (has, asked) = (words::room(total), listed(seen.lacks.iter().map(Lack::to_string)));
-                parts.push(format!("has {has} in all, of {asked} asked for"));
+                parts.push(format!("has {has} in all, but the job asks for {asked}"));
             }
             Availability::Lacking => {
                 parts.push(format!("lacks {}", listed(seen.lacks.iter().map(Lack::to_string))));
@@ -181,7 +181,7 @@ impl<'a> Explainer<'a> {
             }
             Availability::Silent => {
                 parts.push(match self.it.machine_of(&seen.session.worker).map_or("", |machine| machine.lack.as_str()) {
-                    "" => "has room and does not ask for work".to_owned(),
+                    "" => "has room, but does not ask for work".to_owned(),
                     lack => format!("takes no job for now: {lack}"),
                 })
             }
@@ -214,6 +214,8 @@ impl<'a> Explainer<'a> {
             Lack::Pool(_) | Lack::Match { .. } | Lack::Platform(_) | Lack::Tier { .. } | Lack::Room(_) => None,
         };
         let (name, value) = seen.lacks.iter().find_map(of_lack)?;
-        Some(format!("it says `{name}={value}`, which its grant does not: one with --label '{name}=*' would"))
+        Some(format!(
+            "it claims `{name}={value}`, but its grant does not allow that; a grant with --label '{name}=*' would"
+        ))
     }
 }

@@ -17,7 +17,7 @@ impl Explainer<'_> {
     pub(super) fn hints(&self, why: &Why, key: JobKey, need: &Need, seen: &[WorkerFit<'_>]) -> Vec<String> {
         let mut hints = self.hints_of_reason(why, key, seen);
         if need.want.iter().any(|want| *want.asks() == Asks::Unknown) {
-            hints.push("of `>=` only memory and cpus can be asked for: no worker can have the other".to_owned());
+            hints.push("`>=` works only for memory and cpus, so no worker can have the other".to_owned());
         } else if !self.can_be_met(need) {
             hints.push(
                 "no worker can be all that it asks for: its `on`, `want` and pools contradict each other".to_owned(),
@@ -43,8 +43,8 @@ impl Explainer<'_> {
             Why::Tier { .. } => hints_of_tier(seen),
             Why::Room(_) => vec!["`cpus` and `memory` of the job say how much a later build asks for".to_owned()],
             Why::Silent(worker) => {
-                let its_log = "its log says why, as where its disk is short of room";
-                vec![format!("{worker} just connected, or will not: {its_log}")]
+                let its_log = "its log says why, for example because its disk is short of room";
+                vec![format!("{worker} has just connected, or does not want jobs: {its_log}")]
             }
             Why::Unready { worker, .. } => vec![format!("{worker} asks again as soon as it has what it lacks")],
             Why::Busy(_)
@@ -74,7 +74,8 @@ fn hints_of_tier(seen: &[WorkerFit<'_>]) -> Vec<String> {
     let mut lacking = seen.iter().flat_map(|seen| seen.lacks.iter().map(|lack| (&seen.session.worker, lack)));
     let Some((tier, why)) = lacking.find_map(|(worker, lack)| of_lack(worker, lack)) else { return Vec::new() };
     let is_usual = tier == USUAL_TIER.into();
-    let without = "`isolation = \"plain\"` of the job, or of its pool in the master file, lets it run there without";
+    let without =
+        "`isolation = \"plain\"` of the job, or of its pool in the master file, lets it run there without that tier";
     [why].into_iter().chain(is_usual.then(|| without.to_owned())).collect()
 }
 
@@ -94,5 +95,5 @@ fn closest(want: &str, seen: &[WorkerFit<'_>]) -> Option<String> {
         .take(ALIKE_MAX)
         .map(|(name, value)| format!("`{name}={value}`"))
         .collect();
-    Some(format!("the closest that workers have: {}", listed(alike)))
+    Some(format!("the closest labels of workers: {}", listed(alike)))
 }

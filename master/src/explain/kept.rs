@@ -11,12 +11,17 @@ impl Explainer<'_> {
     pub(super) fn kept_hints(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<String> {
         let keeper = self.it.keeper_of(mine.key);
         let own = keeper.map(|worker| {
-            format!("room is kept for it on {worker}: no job that stands behind it begins there until it fits")
+            format!(
+                "{worker} keeps its room for this job: until it fits there, no job behind it in the queue begins there"
+            )
         });
         let able = seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty());
         let others = able.filter(|seen| self.kept_before(mine, &seen.session).is_some());
         let others = others.map(|seen| {
-            format!("{} keeps its room for a job that stands before it and waits for long", seen.session.worker)
+            format!(
+                "{} keeps its room for a job that is before this one in the queue and has waited for long",
+                seen.session.worker
+            )
         });
         own.into_iter().chain(others).collect()
     }

@@ -27,7 +27,7 @@ pub(super) enum Lack {
     Room(Resources),
 }
 
-/// What is between this worker and such a job; empty: it could take it.
+/// What is between this worker and such a job; empty means that it could take it.
 pub(super) fn lacks(ability: Ability<'_>, need: &Need, pools: &Pools) -> Vec<Lack> {
     let mut lacks = Vec::new();
     if !ability.is_in(&need.pools, pools) {
@@ -53,7 +53,7 @@ fn lack_of_pool(ability: Ability<'_>, need: &Need, pools: &Pools) -> Lack {
     }
 }
 
-/// None: it offers the tier, or it is in no pool that would name one.
+/// `None` means that it offers the tier, or it is in no pool that would name one.
 fn lack_of_tier(ability: Ability<'_>, need: &Need, pools: &Pools) -> Option<Lack> {
     let needed = ability.tiers(need, pools).next().filter(|_| !ability.has_tier(need, pools))?;
     let tier = needed.tier();

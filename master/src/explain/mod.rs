@@ -1,5 +1,5 @@
-//! What people are told of the state of things: why a job waits, what would change that, who serves whom, and how the installation
-//! fares. Reads only: the coordinator decides, hands out a snapshot, and knows nothing of what is said about it here.
+//! Explains the state of the master to people: why a job waits, what would change that, and what is wrong with the installation.
+//! Only reads: the coordinator decides, gives a snapshot, and knows nothing of these explanations.
 
 mod absence;
 mod candidate;

@@ -27,7 +27,7 @@ pub fn placed_text(placed: &Placed) -> String {
     }
 }
 
-/// What the job waited for last; empty: it did not wait.
+/// What the job waited for last; empty means that it did not wait.
 pub fn waited_text(placed: &Placed, worker: &str) -> String {
     match &placed.waited_for {
         None => String::new(),

@@ -6,12 +6,12 @@ use crate::decide::coordinator::snapshot::{LeaseState, Need, Session};
 use schema::values::{State, TierName};
 use std::borrow::Cow;
 
-/// The most workers that are looked at for one that has room and does not ask. With more workers that is no job's reason to wait,
+/// The most workers that are looked at for one that has room and does not ask. With more workers that is not why a job waits,
 /// and a look at each would cost too much.
 const SILENT_LOOKED_AT: usize = 100;
 
 impl Explainer<'_> {
-    /// Why a job is not running, as far as is known, in a sentence for lists; empty where it is not waiting.
+    /// Why a job is not running, as far as is known, in a sentence for lists; empty if it is not waiting.
     pub fn why(&self, key: JobKey) -> String {
         let Some(job) = self.it.find_job(key) else { return String::new() };
         match job.state {
@@ -119,7 +119,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// The tier that the job needs and that none of these workers offers. None: one of them does.
+    /// The tier that the job needs and that none of these workers offers. `None` means that one of them does.
     fn tier_of_nobody(&self, near: &[&Session], need: &Need) -> Option<TierName> {
         let pools = self.it.pools();
         if near.iter().any(|session| session.ability().has_tier(need, pools)) {

@@ -16,7 +16,7 @@ pub struct Remedy {
 /// One thing to do, or to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemedyStep {
-    /// Wait for a job to end (well, where it is needed): its selector; "": of a project that may not be seen.
+    /// Wait for this job to end, and to end well if it is needed. Its selector is "" if the caller may not see its project.
     Wait(String),
     /// The worker gets jobs again.
     Resume(String),
@@ -33,9 +33,10 @@ pub enum RemedyStep {
 pub struct MissingWorker {
     pub pool: String,
     pub labels: Vec<(String, String)>,
-    /// The platform that it must have; empty: any.
+    /// The platform that it must have; empty means any.
     pub platform: String,
-    /// The tier of isolation that the job or its pool asks for, or that a worker lacks which is there. None: it goes without saying.
+    /// The tier of isolation that the job or its pool asks for, or that a worker lacks which is there. `None` means that it goes
+    /// without saying.
     pub tier: Option<TierName>,
     /// The room that it needs for the job and for those that go first.
     pub room: Resources,

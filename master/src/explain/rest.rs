@@ -8,11 +8,11 @@ impl Explainer<'_> {
     /// What is said of workers that are passed over for this job alone.
     pub(super) fn rest_hints(&self, job: JobKey) -> impl Iterator<Item = String> {
         self.it.passed_over(job).map(|worker| {
-            format!("{worker} failed to run it for reasons of its own, and is passed over for a while: look at its log")
+            format!("{worker} failed to run it for reasons of its own, so it does not get the job for a while: look at its log")
         })
     }
 
-    /// What is said of a worker that is passed over for all jobs; it begins after the worker's name. None: it is not.
+    /// What is said of a worker that is passed over for all jobs; it begins after the worker's name. `None` means that it is not.
     pub(super) fn rest_text(&self, session: &Session) -> Option<String> {
         let Resting { fault, until } = self.it.resting(session)?;
         let what = match fault {

@@ -81,7 +81,7 @@ impl Explainer<'_> {
         rest.into_iter().map(|remedy| first.clone().and(remedy)).filter(|it| it.steps.len() <= STEPS_MAX).collect()
     }
 
-    /// After these steps, those that end everything which a job needs; none where something of it has no remedy.
+    /// After these steps, those that end everything which a job needs; none if something of it has no remedy.
     fn towards(&self, key: JobKey, mut steps: Remedy, tried: &mut usize) -> Option<Remedy> {
         for row in self.it.open_needs(key) {
             if steps.ends.contains(&row.key) {
@@ -153,7 +153,7 @@ impl Explainer<'_> {
             | Availability::Drained
             | Availability::Held => {
                 let waits = self.until_room(mine, session, session.waiting, remedy.steps.len())?;
-                // it asks once it has ended something; where nothing is to end, it must ask already
+                // it asks once it has ended something; if nothing is to end, it must ask already
                 let mut leases = self.leases_beside(&session.worker, mine.key);
                 let has_ending = leases.any(|lease| mine.ended.contains(&lease.job));
                 if waits.steps.is_empty() && session.waiting.is_none() && !has_ending {
@@ -177,8 +177,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// What must end on this worker, the oldest first, for the job to have its turn there. `free`: as it says itself; `steps`: those
-    /// that it takes to have this worker.
+    /// What must end on this worker, the oldest first, for the job to have its turn there. `free`: as it says itself; `steps`:
+    /// those that it takes to have this worker.
     fn until_room(
         &self,
         mine: &QueuePosition<'_>,
@@ -210,7 +210,7 @@ impl Explainer<'_> {
     }
 
     /// Whether this much room on a worker is enough for what goes first there, and then for the job. `ended`: what ends for it,
-    /// in so many `steps` of its own.
+    /// in this many `steps` of its own.
     fn fits(
         &self,
         mine: &QueuePosition<'_>,

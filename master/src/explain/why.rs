@@ -11,7 +11,7 @@ pub enum Why {
     Needs(Vec<String>),
     /// The number of connected workers that could take it and may; none has room.
     Busy(usize),
-    /// This worker has room and does not ask for work.
+    /// This worker has room, but does not ask for work.
     Silent(String),
     /// This worker has room, and takes no job for now: what it lacks, as it says itself.
     Unready {
@@ -29,7 +29,7 @@ pub enum Why {
     /// This many connected workers could take it; all drain or are held.
     Stopped {
         able: usize,
-        /// The name of one of them, with room where there is one.
+        /// The name of one of them, with room if there is one.
         worker: String,
         /// "is held: its disk is full"
         how: String,
@@ -105,13 +105,13 @@ impl Why {
             Why::Needs(open) => format!("needs {}", listed(open)),
             Why::Busy(1) => "the only worker that could take it is busy".to_owned(),
             Why::Busy(able) => format!("all {able} workers that could take it are busy"),
-            Why::Silent(worker) => format!("worker {worker} has room for it and does not ask for work"),
+            Why::Silent(worker) => format!("worker {worker} has room for it, but does not ask for work"),
             Why::Unready { worker, lack } => format!("worker {worker} takes no job for now: {lack}"),
             Why::Resting { able: 1, worker, why } => format!("worker {worker} {why}"),
             Why::Resting { able, worker, why } => {
                 format!("all {able} workers that could take it let offers go by; worker {worker} {why}")
             }
-            Why::Stopped { able: 1, worker, how, .. } => format!("worker {worker} could take it and {how}"),
+            Why::Stopped { able: 1, worker, how, .. } => format!("worker {worker} could take it, but {how}"),
             Why::Stopped { able, .. } => format!("all {able} workers that could take it are drained or held"),
             Why::Away(workers) => match workers.as_slice() {
                 [worker] => format!("waiting for worker {worker} to connect: no other worker can run this job"),
@@ -136,7 +136,7 @@ impl Why {
         }
     }
 
-    /// In short, for a list; [`super::Remedy`] says it in full. Empty: there is nothing to do, or to wait for.
+    /// In short, for a list; [`super::Remedy`] says it in full. Empty means that there is nothing to do, or to wait for.
     pub fn remedy(&self) -> String {
         match self {
             Why::Needs(_) => "wait for them".to_owned(),
@@ -153,8 +153,10 @@ impl Why {
             Why::Platform { on, .. } => format!("join a worker of platform {on}"),
             Why::Label { want, .. } => format!("join a worker that has `{want}`"),
             Why::Tier { tier, .. } => format!("join a worker that offers `{tier}`"),
-            Why::Together => "join a worker that has all".to_owned(),
-            Why::Restored(_) => "wait for the first look; `guild doctor` says what is in its way".to_owned(),
+            Why::Together => "join a worker that has everything".to_owned(),
+            Why::Restored(_) => {
+                "wait until the master has read the repository; `guild doctor` says why it cannot".to_owned()
+            }
             Why::Offered(_) => "wait for the answer".to_owned(),
             Why::Runs(_) | Why::Ran(_) | Why::Carried(_) | Why::When(_) | Why::Need(_) | Why::Ended(_) => String::new(),
         }

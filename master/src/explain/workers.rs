@@ -22,9 +22,9 @@ pub struct WorkerStatus {
     pub draining: bool,
     pub held: String,
     pub last_heard: Time,
-    /// Why its grant was revoked; empty: it is in force.
+    /// Why its grant was revoked; empty means that it is in force.
     pub revoked: String,
-    /// Why the ends of its leases decide when its jobs are placed again; empty: it holds them.
+    /// Why the ends of its leases decide when its jobs are placed again; empty means that it holds them.
     pub waits: String,
 }
 
@@ -35,7 +35,7 @@ pub struct MachineStatus {
     /// How far its clock is ahead of the master's, and how far behind it. Zero: it is about right.
     pub ahead: Duration,
     pub behind: Duration,
-    /// Why it holds no step to its limits. None: it does, or it is of an earlier version.
+    /// Why it holds no step to its limits. `None` means that it does, or it is of an earlier version.
     pub unbounded: Option<String>,
     /// What the worker says of it.
     pub troubles: Vec<String>,

@@ -34,7 +34,7 @@ pub struct DeliveryHealth {
     pub what: String,
     /// The channel by which it is told.
     pub by: Means,
-    /// The troubles, by what fails: a project, or a mailbox. Empty: the reporter itself.
+    /// The troubles, by what fails: a project, or a mailbox. Empty means the reporter itself.
     troubles: RefCell<BTreeMap<String, Trouble>>,
     given_up: RefCell<VecDeque<(Time, String)>>,
 }
@@ -62,7 +62,7 @@ impl DeliveryHealth {
         }
     }
 
-    /// What fails for the longest time; none: all goes well.
+    /// What fails for the longest time; `None` means that all goes well.
     pub fn trouble(&self) -> Option<Trouble> {
         let troubles = self.troubles.borrow();
         let (of, oldest) = troubles.iter().min_by_key(|(_, trouble)| trouble.since)?;

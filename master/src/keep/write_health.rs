@@ -23,7 +23,7 @@ pub struct WriteTrouble {
 }
 
 impl WriteHealth {
-    /// What cannot be written now; none: all that was tried went well.
+    /// What cannot be written now; `None` means that all that was tried went well.
     pub fn trouble(&self) -> Option<WriteTrouble> {
         let failing = self.0.borrow();
         let since = failing.values().map(|(since, _)| *since).min()?;

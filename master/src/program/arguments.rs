@@ -6,7 +6,7 @@ use schema::manual::OfItself;
 use std::path::PathBuf;
 use system::systemd::unit::Instance;
 
-/// The master of a Guild: takes changes, plans builds, hands jobs to workers, keeps what came of them.
+/// The master of a Guild. It takes changes, plans builds, gives jobs to workers and keeps the results.
 #[derive(Parser)]
 #[command(name = "guild-master", version)]
 pub struct Arguments {
@@ -16,25 +16,26 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Build a repository on this machine: master, worker and page in one command, nothing to set up
+    /// Build a repository on this machine, with master, worker and pages in one command and nothing to set up
     Up(up::UpArguments),
     /// Make a lasting installation in DIR, with a one-use operator credential
     Init {
-        /// A directory for the master file and all that the master keeps; made where there is none
+        /// The directory for the master file and the data of the master; it is made if it does not exist
         dir: PathBuf,
-        /// Where workers and people reach this master
+        /// The address at which workers and people reach this master
         #[arg(long, value_name = "HOST:PORT")]
         advertise: String,
-        /// Where to serve workers and people [default: 0.0.0.0 and the port of --advertise, so that other machines reach it]
+        /// The address on which to serve workers and people [default: 0.0.0.0 and the port of --advertise, so that other machines
+        /// can reach it]
         #[arg(long, value_name = "ADDR")]
         listen: Option<String>,
-        /// Where to serve pages, in plain HTTP [default: nowhere]
+        /// The address on which to serve pages, in plain HTTP [default: no pages]
         #[arg(long, value_name = "ADDR")]
         web: Option<String>,
-        /// How browsers reach the pages, as through a proxy
+        /// The address at which browsers reach the pages, for example through a proxy
         #[arg(long, value_name = "URL")]
         url: Option<String>,
-        /// Write a unit as well with which systemd runs the master [default: `system` for root, else `user`]
+        /// Also write a systemd unit that runs the master [default: `system` for root, else `user`]
         #[arg(long, value_name = "system|user", num_args = 0..=1, require_equals = true)]
         unit: Option<Option<Instance>>,
     },
@@ -44,7 +45,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
     },
-    /// Say what is wrong with the master file
+    /// Check the master file for errors
     Check {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
@@ -55,7 +56,7 @@ pub enum Command {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// The address to send it to
+        /// The address to which to send the mail
         to: String,
     },
     /// Make a new one-use operator credential while the master does not run
@@ -63,36 +64,36 @@ pub enum Command {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// Where to write it
+        /// The file to write
         #[arg(short, long, value_name = "FILE", default_value = "operator.cap")]
         output: PathBuf,
     },
-    /// Save the master in one file: builds, grants, logs, its key and the projects beside the master file; it may run
-    /// meanwhile
+    /// Save the master in one file: builds, grants, logs, its key and the project files beside the master file; the master may
+    /// run meanwhile
     Backup {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// Save what is there where logs or stored files are damaged, and say which: else nothing is written
+        /// Save also if logs or stored files are damaged, and say which; without this option, nothing is written then
         #[arg(long)]
         accept_damage: bool,
-        /// Where to write it; keep it as safe as the master's own key
+        /// The file to write; keep it as safe as the master's own key
         file: PathBuf,
     },
-    /// Make the state directory that the master file names from a backup, here or on another machine
+    /// Make the state directory that the master file names from a backup, on this machine or another one
     Restore {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// What `backup` wrote
+        /// The file that `backup` wrote
         file: PathBuf,
     },
-    /// Go on in a state directory whose store was lost: set aside what it held, and begin with nothing but the master's key
+    /// Begin again in a state directory whose store was lost: set its files aside, and keep only the master's key
     BeginAnew {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// Go on with the store that is there, as after a restore, though it is an older one or another's
+        /// Go on with the store in the state directory, as after a restore, although it is an older one or another master's
         #[arg(long)]
         keep_store: bool,
     },

@@ -1,5 +1,6 @@
 //! A master in one file, and a master made from it. The file has the store, the key, the logs and the blobs, and the files of
-//! projects that the master wrote. It has neither the mirrors, which are fetched again, nor the master file. It may be taken while the master runs.
+//! projects that the master wrote. It has neither the mirrors, which are fetched again, nor the master file. It may be taken
+//! while the master runs.
 //!
 //! The file is an archive, which gives back what was added or says that it is damaged. The store is copied first, so that
 //! every log and every blob that it calls sealed is there. Those that retention removes before they are read are missing in the
@@ -21,26 +22,26 @@ use std::path::{Component, Path, PathBuf};
 const LOGS: &str = "logs";
 /// Not what is partial: whoever sends it sends it again.
 const BLOBS: &str = "blobs/sealed";
-/// Beside the master file: the files that `guild project add` wrote, with their secrets.
+/// The folder, beside the master file, of the files that `guild project add` wrote, with their secrets.
 pub const PROJECTS: &str = "projects";
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("{} exists: name a file that does not", .0.display())]
+    #[error("{} already exists: name a new file", .0.display())]
     Exists(PathBuf),
     #[error(
-        "{} holds a master already: restore into a state directory without one; `guild-master begin-anew` sets it aside",
+        "{} already holds a master: restore into a state directory without one; `guild-master begin-anew` sets it aside",
         .0.display()
     )]
     Occupied(PathBuf),
-    #[error("{} is no backup of a master", .0.display())]
+    #[error("{} is not a backup of a master", .0.display())]
     Foreign(PathBuf),
-    #[error("the backup has format {found}, this program knows {FORMAT}: use a newer guild-master")]
+    #[error("the backup has format {found}, but this program knows only {FORMAT}: use a newer guild-master")]
     Newer { found: i32 },
     #[error("the backup is damaged: {0}")]
     Damaged(String),
     #[error(
-        "{}: so no backup was written; keep your earlier ones, or take one of what is there with `--accept-damage`",
+        "{}, so no backup was written; keep your earlier backups, or save what is left with `--accept-damage`",
         .0.join("; ")
     )]
     Unsound(Vec<String>),
@@ -68,7 +69,8 @@ pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
     write_and_tell(state, None, output, false).map(|(held, _)| held)
 }
 
-/// As [`write()`]. `base`: where the master file lies, whose projects are saved as well. With `accepts_damage` logs and stored files that are damaged or gone stop nothing, and are told.
+/// Like [`write()`]. `base`: where the master file lies, whose projects are saved as well. With `accepts_damage` logs and stored
+/// files that are damaged or gone stop nothing, and are told.
 pub fn write_and_tell(
     state: &Path,
     base: Option<&Path>,
@@ -148,7 +150,7 @@ pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
     restore_beside(backup, state, None)
 }
 
-/// As [`restore()`], and the projects beside the master file, which lies in `base`. A file that is there already stays as it is.
+/// Like [`restore()`], and the projects beside the master file, which lies in `base`. A file that is there already stays as it is.
 pub fn restore_beside(backup: &Path, state: &Path, base: Option<&Path>) -> Result<BackupSize, BackupError> {
     if state.join(DATABASE_FILE).exists() {
         return Err(BackupError::Occupied(state.to_owned()));
@@ -179,7 +181,7 @@ pub fn restore_beside(backup: &Path, state: &Path, base: Option<&Path>) -> Resul
         held.size += file.size;
     }
     if !state.join(DATABASE_FILE).exists() {
-        return Err(BackupError::Damaged("it holds no store".to_owned()));
+        return Err(BackupError::Damaged("it has no store".to_owned()));
     }
     sync(state)?;
     Ok(held)
@@ -204,7 +206,7 @@ fn checked(name: &str) -> Result<&Path, BackupError> {
     let is_ours = name == DATABASE_FILE || name == IDENTITY_FILE || is_bytes || is_of_project;
     match is_plain && is_ours {
         true => Ok(path),
-        false => Err(BackupError::Damaged(format!("it names `{name}`, which is no file of a master"))),
+        false => Err(BackupError::Damaged(format!("it names `{name}`, which is not a file of a master"))),
     }
 }
 

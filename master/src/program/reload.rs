@@ -175,7 +175,7 @@ impl Reloader {
         sources::open(&self.config.state, name, project, heads, self.parts.repositories.git())
     }
 
-    /// Follows what the configuration names and nobody follows.
+    /// Follows each project of the configuration that is not followed yet.
     fn go_on(&mut self) {
         let stopped = self.config.projects.iter().filter(|(name, _)| !self.followed.contains_key(*name));
         let opened: Vec<_> = stopped.map(|(name, project)| (name.clone(), self.open(name, project))).collect();
@@ -266,18 +266,18 @@ impl Reloader {
     fn check_new(&self, file: &ProjectFile) -> Result<(), Refusal> {
         let name = &file.project.name;
         if !is_name(name) {
-            let refusal = Refusal::new(RefusalCode::Invalid, format!("`{name}` cannot name a project"));
-            return Err(refusal.help("letters, digits and `.` `_` `-`"));
+            let refusal = Refusal::new(RefusalCode::Invalid, format!("`{name}` is not a valid name for a project"));
+            return Err(refusal.help("use letters, digits and `.` `_` `-`"));
         }
         if self.config.projects.contains_key(name) {
-            let refusal = Refusal::new(RefusalCode::Conflict, format!("project `{name}` is there already"));
+            let refusal = Refusal::new(RefusalCode::Conflict, format!("project `{name}` already exists"));
             return Err(refusal.help(
-                "its keys are in the master file, or in what that includes; `guild config reload` takes up a change",
+                "its keys are in the master file, or in a file that it includes; change them there, then run `guild config reload`",
             ));
         }
         if file.has_hook() && self.parts.api.pages().is_none() {
-            let refusal = Refusal::new(RefusalCode::Invalid, "hooks need pages, and this master serves none");
-            return Err(refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+            let refusal = Refusal::new(RefusalCode::Invalid, "hooks need pages, but this master serves none");
+            return Err(refusal.help("set their address in the master file: web = \"127.0.0.1:8080\" in [listen]"));
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Master {
         self.listener.local_addr()
     }
 
-    /// The address where browsers reach the pages; none: nowhere.
+    /// The address where browsers reach the pages; `None` means nowhere.
     pub fn pages(&self) -> Option<&str> {
         self.pages.as_ref().map(|pages| pages.url.as_str())
     }
@@ -147,7 +147,8 @@ impl Pages {
     }
 }
 
-/// How often memory that peers had the master take is given back to the machine: well within the half minute that `SECURITY.md` names.
+/// How often memory that peers had the master take is given back to the machine: well within the half minute that `SECURITY.md`
+/// names.
 const HEAP_EVERY: Duration = Duration::from_secs(10);
 
 /// Gives memory back on a thread of its own, because it takes some milliseconds.

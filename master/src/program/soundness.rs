@@ -29,18 +29,19 @@ impl SoundnessWatch {
             tokio::time::sleep(pause).await;
             pause = PAUSE;
             if let Err(error) = self.look().await {
-                tracing::warn!(%error, "the store could not be looked through for damage");
+                tracing::warn!(%error, "the store could not be checked for damage");
             }
         }
     }
 
-    /// Looks at all tables, and notes what is damaged. A look that fails is noted as well, because nobody knows what it would have seen.
+    /// Looks at all tables, and notes what is damaged. A look that fails is noted as well, because nobody knows what it would
+    /// have seen.
     pub async fn look(&self) -> Result<(), StoreError> {
         let looked = self.damage().await;
         let noted = match &looked {
             Ok(damage) => damage.clone(),
             Err(StoreError::Closed) => return looked.map(drop),
-            Err(error) => vec![format!("it could not be looked through: {error}")],
+            Err(error) => vec![format!("it could not be checked: {error}")],
         };
         self.noted.note(self.driver.now(), noted);
         looked.map(drop)

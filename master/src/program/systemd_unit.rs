@@ -27,7 +27,7 @@ struct UnitValues<'a> {
     /// The directory of the master file.
     dir: &'a Path,
     credentials: &'a Path,
-    /// None: whom the instance is of.
+    /// The user that the master runs as. `None` means the user of the instance.
     user: Option<&'a str>,
     /// The version of systemd, as `systemctl --version` prints it.
     systemd: &'a str,

@@ -54,7 +54,7 @@ pub enum RunError {
     Logs(io::Error),
     #[error("failed to open the blobs: {0}")]
     Blobs(io::Error),
-    #[error("{0}; what was acknowledged is safe, and goes on after a restart, once the disk is well")]
+    #[error("{0}; everything that was acknowledged is safe, and goes on after a restart when the disk works again")]
     Commit(String),
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 /// The most calls that wait for the task. A caller beyond waits until one of them is taken: people call rarely, so it is small.
 const CALLS_MAX: usize = 16;
 
-/// Where the answer to a call goes once the call is done.
+/// The channel for the answer to a call.
 pub type AnswerSender<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// A request to the task that reloads the master file.
@@ -18,10 +18,10 @@ pub enum ConfigCall {
     Add(Request, Box<NewProject>, AnswerSender<Added>),
 }
 
-/// What the caller learns of a project that was added.
+/// The answer to the caller who added a project.
 #[derive(Clone, Debug, Default)]
 pub struct Added {
-    /// Where a forge delivers, and the secret that signs deliveries. Both are empty where the project has no hook.
+    /// The address for deliveries of the forge, and the secret that signs them. Both are empty if the project has no hook.
     pub hook_address: String,
     pub hook_secret: String,
 }

@@ -41,8 +41,8 @@ fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<Rc<AxisVal
 pub(super) fn check_name(page: &Page<'_>, name: &At<&str>, what: &str) -> bool {
     let good = is_name(name.value);
     if !good {
-        let message = format!("`{}` cannot name {what}", name.value);
-        page.error(name.span.clone(), message, "", format!("letters, digits and `.` `_` `-`, at most {NAME_MAX}"));
+        let message = format!("`{}` is not a valid name for {what}", name.value);
+        page.error(name.span.clone(), message, "", format!("use letters, digits and `.` `_` `-`, at most {NAME_MAX}"));
     }
     good
 }

@@ -25,7 +25,7 @@ pub struct CronEntry {
     pub at: String,
     /// A name of the IANA database.
     pub tz: String,
-    /// The short name of the branch that is built. None: the default branch of the repository.
+    /// The short name of the branch that is built. `None` means the default branch of the repository.
     pub branch: Option<String>,
     /// Whether it builds only where the branch moved since its last build.
     pub if_changed: bool,
@@ -41,7 +41,7 @@ pub struct CronTimes {
     zone: TimeZone,
 }
 
-/// Why an expression or a zone is none.
+/// Why a text is not a cron expression or a time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CronMistake {
     /// The expression is wrong, in croner's words.
@@ -59,7 +59,7 @@ impl CronTimes {
         times.next(Time(0)).map(|_| times.clone()).ok_or(CronMistake::Never)
     }
 
-    /// The first moment after `after`. None: there is none in the years that the calendar has.
+    /// The first moment after `after`. `None` means that there is none in the years that the calendar has.
     pub fn next(&self, after: Time) -> Option<Time> {
         let after = Timestamp::from_millisecond(i64::try_from(after.0).ok()?).ok()?;
         let mut wall = Wall(self.zone.to_datetime(after));
@@ -142,8 +142,8 @@ impl CronDateTime for Wall {
 pub(super) fn at(value: &Value<'_>) -> Option<String> {
     let text = short(value)?;
     if let Err(CronMistake::Expression(why)) = CronTimes::new(&text, UTC) {
-        let help = "five fields: minute, hour, day of the month, month, weekday; \"30 2 * * mon-fri\"";
-        value.refuse(format_args!("names no time: {why}"), "", help);
+        let help = "write five fields: minute, hour, day of the month, month, weekday; \"30 2 * * mon-fri\"";
+        value.refuse(format_args!("is not a valid time: {why}"), "", help);
         return None;
     }
     Some(text)
@@ -157,8 +157,8 @@ pub(super) fn tz(value: &Value<'_>) -> Option<String> {
     }
     let names: Vec<String> = database.available().map(|name| name.to_string()).collect();
     let near = nearest(&text, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-    let help = near.unwrap_or_else(|| "a name of the IANA database, as \"Europe/Berlin\" or \"UTC\"".to_owned());
-    value.refuse("names no time zone", "", help);
+    let help = near.unwrap_or_else(|| "use a name of the IANA database, as \"Europe/Berlin\" or \"UTC\"".to_owned());
+    value.refuse("is not a time zone", "", help);
     None
 }
 
@@ -166,11 +166,15 @@ pub(super) fn tz(value: &Value<'_>) -> Option<String> {
 pub(super) fn branch(value: &Value<'_>) -> Option<String> {
     let text = short(value)?;
     if text.contains(['*', '?', '[', '{']) {
-        value.refuse("is one branch, and no pattern", "", "an entry for each branch, in the guild.toml of that branch");
+        value.refuse(
+            "must be one branch, and not a pattern",
+            "",
+            "write an entry for each branch, in the guild.toml of that branch",
+        );
         return None;
     }
     if let Some(name) = text.strip_prefix("refs/heads/") {
-        value.refuse("names no branch: names are short here", "", format!("write `{name}`"));
+        value.refuse("must be the short name of a branch", "", format!("write `{name}`"));
         return None;
     }
     Some(text)
@@ -179,7 +183,7 @@ pub(super) fn branch(value: &Value<'_>) -> Option<String> {
 fn short(value: &Value<'_>) -> Option<String> {
     let text = value.text()?.value;
     if text.len() > CRON_TEXT_MAX {
-        value.refuse(format_args!("has {} bytes, {CRON_TEXT_MAX} are allowed", text.len()), "", "");
+        value.refuse(format_args!("has {} bytes, but only {CRON_TEXT_MAX} are allowed", text.len()), "", "");
         return None;
     }
     Some(text)

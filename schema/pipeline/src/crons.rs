@@ -10,7 +10,7 @@ pub(super) fn read(trigger: &Table<'_>) -> Vec<CronEntry> {
     let Some(table) = trigger.get("cron").and_then(|value| value.table("[trigger.cron]")) else { return Vec::new() };
     let named = table.named();
     if named.len() > CRONS_MAX {
-        let message = format!("[trigger.cron] has {} entries, {CRONS_MAX} are allowed", named.len());
+        let message = format!("[trigger.cron] has {} entries, but only {CRONS_MAX} are allowed", named.len());
         table.page().error(table.span(), message, "", "one entry may name several times: at = \"0 3,15 * * *\"");
         return Vec::new();
     }
@@ -27,7 +27,11 @@ fn read_entry(name: &At<&str>, value: &Value<'_>) -> Option<CronEntry> {
         table.page().error(name.span.clone(), format!("{} lacks `at`", table.place()), "", "at = \"0 3 * * *\"");
     }
     if let (Some(value), Err(CronMistake::Never)) = (table.get("at"), CronTimes::new(&read.at, &read.tz)) {
-        value.refuse("names a time that never comes", "", "no year has such a day; day, then month: \"0 3 28 2 *\"");
+        value.refuse(
+            "names a time that never comes",
+            "",
+            "no year has such a day; write the day before the month: \"0 3 28 2 *\"",
+        );
     }
     Some(read)
 }

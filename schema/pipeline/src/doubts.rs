@@ -1,4 +1,4 @@
-//! What is no error in a plan and yet hardly meant: it is said by `guild check`, and the build goes on.
+//! What is not an error in a plan and yet hardly meant: it is said by `guild check`, and the build goes on.
 
 use schema::values::Plan;
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ type Reader<T> = fn(&Value<'_>, &mut T);
 /// A key of the table that is read into a `T`.
 pub(super) struct Entry<T> {
     key: Key,
-    /// None: the value is read together with others, by the owner of the table.
+    /// `None` means that the value is read together with others, by the owner of the table.
     read: Option<Reader<T>>,
 }
 

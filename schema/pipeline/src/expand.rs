@@ -46,7 +46,7 @@ struct Expansion<'p> {
 }
 
 impl Expansion<'_> {
-    /// None: a limit is reached, nothing more is expanded.
+    /// `None` means that a limit is reached, nothing more is expanded.
     fn add(&mut self, job: Job) -> Option<()> {
         let when = Arc::new(job.when.clone());
         let mut placed = Vec::new();
@@ -98,14 +98,14 @@ impl Expansion<'_> {
             () if self.needs > NEEDS_MAX => (format!("more than {NEEDS_MAX} needs between jobs"), ""),
             () if self.view > VIEW_BYTES => {
                 let text = format!("more than {} MiB of jobs and steps as they are shown", VIEW_BYTES >> 20);
-                (text, "fewer cells or steps: what always runs together can be one step")
+                (text, "use fewer cells or steps; commands that always run together can be one step")
             }
             () => return Some(()),
         };
         self.page.error(
             job.name.span.clone(),
             format!("all cells together are {too_much}"),
-            "here it is too much",
+            "this goes beyond the limit",
             help,
         );
         None
@@ -148,7 +148,7 @@ impl Draft<'_> {
     fn on(&self) -> Option<String> {
         let of_axis = self.cell.0.iter().find_map(|it| it.value.on.as_ref());
         if let (Some(own), Some(_)) = (&self.job.settings.on, of_axis) {
-            let message = format!("job `{}` has `on`, and an axis of its matrix says it too", self.job.name.value);
+            let message = format!("job `{}` has `on`, but an axis of its matrix has it too", self.job.name.value);
             self.page.error(own.span.clone(), message, "", "`only` picks values of the axis");
             return None;
         }
@@ -163,8 +163,8 @@ impl Draft<'_> {
         for want in all {
             let text = self.fill(want)?;
             if Want::parse(&text).is_none() {
-                let help = "like \"gpu\", \"python=3.14\", \"memory>=4GiB\" or \"cpus>=2\"";
-                self.page.error(want.span.clone(), format!("`{text}` asks for nothing that is known"), "", help);
+                let help = "write it like \"gpu\", \"python=3.14\", \"memory>=4GiB\" or \"cpus>=2\"";
+                self.page.error(want.span.clone(), format!("`{text}` is neither a label nor a size"), "", help);
                 return None;
             }
             if !wants.contains(&text) {
@@ -238,7 +238,7 @@ impl Draft<'_> {
         let (has, most) = (limits::grouped(filled.len()), STEP_NAME.most);
         let message =
             format!("a step name of job `{}` has {has} bytes; at most {most} are allowed", self.job.name.value);
-        let help = "shorten it: the name of the job has the values of its cell already";
+        let help = "shorten it; the name of the job already has the values of its cell";
         self.page.error(name.span.clone(), message, "with its placeholders filled in", help);
         None
     }
@@ -289,7 +289,8 @@ impl Draft<'_> {
             }
             None => {
                 let platform = if on.is_empty() { "any worker" } else { on };
-                let message = format!("job `{}` runs on {platform}, for which `run` has nothing", self.job.name.value);
+                let message =
+                    format!("job `{}` runs on {platform}, for which `run` has no command", self.job.name.value);
                 self.page.error(run.span.clone(), message, "", "give it a `default`");
                 None
             }
@@ -312,17 +313,17 @@ impl Draft<'_> {
         } else {
             return Some(());
         };
-        let message = format!("a script of job `{}` has `{found}`, which is replaced by nothing", self.job.name.value);
-        self.page.error(span.clone(), message, "values are not put into scripts, where they would become code", help);
+        let message = format!("a script of job `{}` has `{found}`, which is not replaced", self.job.name.value);
+        self.page.error(span.clone(), message, "values are not put into scripts, because they would become code", help);
         None
     }
 
-    /// Whether the system hands so much to a program.
+    /// Whether the system lets a program have arguments of this size.
     fn fits(&self, bytes: usize, span: Range<usize>, what: &str) -> bool {
         if bytes > ARGUMENT_MAX {
             let (has, most) = (limits::grouped(bytes), limits::grouped(ARGUMENT_MAX));
             let message = format!(
-                "{what} of job `{}` has {has} bytes; at most {most} are handed to a program",
+                "{what} of job `{}` has {has} bytes; at most {most} can be given to a program",
                 self.job.name.value
             );
             self.page.error(span, message, "", "put it into a file of the repository");
@@ -349,7 +350,7 @@ impl Draft<'_> {
             Some(near) => format!("did you mean `{{{near}}}`?"),
             None => format!("braces themselves are written `{{{{{name}}}}}`"),
         };
-        let message = format!("`{{{name}}}` is no axis of job `{}`", self.job.name.value);
+        let message = format!("`{{{name}}}` is not an axis of job `{}`", self.job.name.value);
         self.page.error(text.span.clone(), message, "no such axis", help);
         None
     }

@@ -26,7 +26,7 @@ pub(super) fn read_all(root: &Table<'_>, defaults: &Settings, axes: &Axes, room:
     let Some(table) = value.table("[job]") else { return Vec::new() };
     let named = table.named();
     if named.is_empty() || named.len() > JOBS_MAX {
-        value.refuse(format_args!("has {} jobs: from 1 to {JOBS_MAX} are allowed", named.len()), "", "");
+        value.refuse(format_args!("has {} jobs, but 1 to {JOBS_MAX} are allowed", named.len()), "", "");
         return Vec::new();
     }
     let mut jobs = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn read_all(root: &Table<'_>, defaults: &Settings, axes: &Axes, room:
         cells += job.cells.len();
         if cells > JOBS_MAX {
             let message = format!("all cells together are more than {JOBS_MAX} jobs");
-            table.page().error(job.name.span, message, "here it is too much", "");
+            table.page().error(job.name.span, message, "this goes beyond the limit", "");
             return jobs;
         }
         jobs.push(job);
@@ -83,7 +83,7 @@ fn needs(table: &Table<'_>) -> Vec<At<String>> {
     let mut needs: Vec<At<String>> = Vec::new();
     for element in elements {
         if element.is_table() {
-            element.refuse("as a table is not supported by this version", "of a later version", "");
+            element.refuse("as a table is not supported by this version", "reserved for a later version", "");
             continue;
         }
         let Some(name) = element.string() else { continue };
@@ -102,7 +102,7 @@ fn steps(table: &Table<'_>) -> Vec<Step> {
         (Some(_), None) => Step::of_job(table).into_iter().collect(),
         (None, Some(steps)) => listed(table, &steps),
         (Some(run), Some(_)) => {
-            run.refuse("stands beside steps", "", "a job has either `run`, or [[job.NAME.step]] tables");
+            run.refuse("cannot be used together with steps", "", "a job has either `run`, or [[job.NAME.step]] tables");
             Vec::new()
         }
         (None, None) => {
@@ -116,7 +116,7 @@ fn steps(table: &Table<'_>) -> Vec<Step> {
 fn listed(table: &Table<'_>, value: &Value<'_>) -> Vec<Step> {
     let Some(elements) = value.array() else { return Vec::new() };
     if elements.is_empty() || elements.len() > STEPS_MAX {
-        value.refuse(format_args!("has {} steps: from 1 to {STEPS_MAX} are allowed", elements.len()), "", "");
+        value.refuse(format_args!("has {} steps, but 1 to {STEPS_MAX} are allowed", elements.len()), "", "");
         return Vec::new();
     }
     let place = |index: usize| format!("step {} of {}", index + 1, table.place());

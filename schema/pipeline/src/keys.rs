@@ -22,28 +22,28 @@ use toml_file::reference::{Form, Key, Reference, Section};
 /// The keys of `guild.toml` with their forms and meanings.
 pub static GUILD_TOML: Reference = Reference {
     file: "guild.toml",
-    about: "[The pipeline](../pipeline.md): what to build, in the repository. At most 1 MiB.",
+    about: "[The pipeline](../pipeline.md), at the top of a repository, says what to build. It has at most 1 MiB.",
     sections: &[
         Section { title: "", places: &["the top level"], about: "", keys: &[TOP], later: &[TOP_LATER] },
         Section {
             title: "[trigger]",
             places: &["[trigger]"],
-            about: "Which pushes make a build, and what the clock asks for. What a person asks for (`guild run`, `guild retry`) is built whatever it says.",
+            about: "Which pushes make a build, and which builds the clock makes. A build that a person asks for (`guild run`, `guild retry`) is made in any case.",
             keys: &[TRIGGER],
             later: &[TRIGGER_LATER],
         },
         Section {
             title: "[trigger.cron.NAME]",
             places: &["[trigger.cron.NAME]"],
-            about: "A build that the [clock asks for](../pipeline.md#builds-by-the-clock), of the tip of one branch. At most 20 entries. \
-                    Each text has at most 255 bytes.",
+            about: "A build of the tip of one branch at [times of the clock](../pipeline.md#builds-by-the-clock). There are at most 20 \
+                    entries, and each text has at most 255 bytes.",
             keys: &[&CRON_KEYS],
             later: &[],
         },
         Section {
             title: "[job.NAME]",
             places: &["job `NAME`"],
-            about: "A job is what one worker runs, in one directory. It has either `run`, and then is a job of one step, or `step`. \
+            about: "A job is what one worker runs, in one directory. It has either `run`, for a job of one step, or `step`. \
                     At most 1,000 jobs, counted after the matrix. A job has at most 1 MiB of commands and variables; all jobs together have \
                     at most 16 MiB of text, 100,000 needs, and 2 MiB of names and steps as a build shows them, which 20,000 steps have.",
             keys: &[&SETTING_KEYS, &JOB_KEYS, &ONLY_STEP_KEYS],
@@ -59,16 +59,16 @@ pub static GUILD_TOML: Reference = Reference {
         Section {
             title: "[job.NAME.run]",
             places: &["`run` of job `NAME`", "`run` of step 1 of job `NAME`"],
-            about: "`run` as a table, of a job or of a step: the command for each system, which is the first word of the platform. \
-                    Each is a string for the shell, or an array for a program and its arguments.",
+            about: "`run` of a job or of a step, as a table with a command for each system. The system is the first word of the platform. \
+                    A command is a string for the shell, or an array for a program and its arguments.",
             keys: &[RUN],
             later: &[],
         },
         Section {
             title: "[job.NAME.when]",
             places: &["`when` of job `NAME`"],
-            about: "All keys must match, where `branch` and `tag` together mean either. A job that is left out counts as satisfied for \
-                    those that need it: one that `paths` leaves out was good for this content.",
+            about: "Conditions for the job to run. All keys must match, except that `branch` and `tag` together mean either of them. A job that is \
+                    left out counts as good for the jobs that need it; if `paths` left it out, it was good for the same content.",
             keys: &[WHEN],
             later: &[WHEN_LATER],
         },
@@ -82,14 +82,14 @@ pub static GUILD_TOML: Reference = Reference {
         Section {
             title: "[defaults]",
             places: &["[defaults]"],
-            about: "For all jobs. The precedence is: the job, then its axis values, then these. `want` and `env` are merged.",
+            about: "Keys for all jobs. A key of the job goes before that of its axis values, and that before these. `want` and `env` are merged.",
             keys: &[&SETTING_KEYS],
             later: &[DEFAULTS_LATER],
         },
         Section {
             title: "[axis.NAME.VALUE]",
             places: &["[axis.NAME.VALUE]"],
-            about: "A value of an axis that [`matrix`](#jobname) can name, and what it brings.",
+            about: "A value of an axis that [`matrix`](#jobname) can name, with the keys that it gives to its jobs.",
             keys: &[&AXIS_VALUE_KEYS],
             later: &[AXIS_VALUE_LATER],
         },
@@ -116,48 +116,60 @@ const WORDS: Form = Form::Either(&[Form::Array(&Form::Text), Form::Text]);
 const CAUSE: Form = Form::OneOf(&BuildCause::KINDS);
 
 const TOP: &[Key] = &[
-    Key::new("version", Form::Whole(1, 1), Required, "1", "of the format"),
+    Key::new("version", Form::Whole(1, 1), Required, "1", "the version of this format"),
     Key::new(
         "trigger",
         Form::Table("[trigger]"),
         Means("each branch"),
         "{ tag = \"v*\" }",
-        "which pushes make a build",
+        "which pushes and times make a build",
     ),
     Key::new(
         "defaults",
         Form::Table("[defaults]"),
         Means("nothing"),
         "{ on = \"linux-x86_64\" }",
-        "what all jobs have",
+        "keys for all jobs that do not have them",
     ),
     Key::new(
         "axis",
         Form::Map(&Form::Map(&Form::Table("[axis.NAME.VALUE]"))),
         Is("{}"),
         "{ python = { new = { want = \"python=3.14\" } } }",
-        "axes whose values bring something: `[axis.platform]`",
+        "axes whose values give keys to their jobs, such as `[axis.platform]`",
     ),
-    Key::new("job", Form::Map(&Form::Table("[job.NAME]")), Required, "{ a = { run = \"make\" } }", "at least one"),
+    Key::new(
+        "job",
+        Form::Map(&Form::Table("[job.NAME]")),
+        Required,
+        "{ a = { run = \"make\" } }",
+        "the jobs; at least one",
+    ),
 ];
 
 const TRIGGER: &[Key] = &[
-    Key::new("push", LIST, Means("each branch"), "[\"main\", \"release/**\"]", "patterns of branches; `[]` means none"),
-    Key::new("tag", LIST, Means("none"), "\"v*\"", "patterns of tags"),
+    Key::new(
+        "push",
+        LIST,
+        Means("each branch"),
+        "[\"main\", \"release/**\"]",
+        "patterns of the branches whose pushes make a build; `[]` means none",
+    ),
+    Key::new("tag", LIST, Means("none"), "\"v*\"", "patterns of the tags whose pushes make a build"),
     Key::new(
         "paths",
         LIST,
         Means("all"),
         "[\"src/\", \"Cargo.*\"]",
-        "patterns of files: a push to a branch is left out only if the branch's newest finished build was good and nothing \
-         changed here since its commit; what is not known matches, and so does a tag",
+        "patterns of files; a push to a branch makes no build if none of these files changed since the commit of the branch's newest \
+         finished build, and that build was good; if this is not known, or for a tag, the push makes a build",
     ),
     Key::new(
         "cron",
         Form::Map(&Form::Table("[trigger.cron.NAME]")),
         Is("{}"),
         "{ nightly = { at = \"0 3 * * *\" } }",
-        "builds that the clock asks for: `[trigger.cron.nightly]`",
+        "builds by the clock, such as `[trigger.cron.nightly]`",
     ),
 ];
 
@@ -167,7 +179,7 @@ pub(super) const CRON: &[Entry<CronEntry>] = &[
         Form::Text,
         Required,
         "\"30 2 * * mon-fri\"",
-        "when: minute, hour, day of the month, month and weekday, as in a crontab; `L`, `W` and `#` are known too",
+        "the times: minute, hour, day of the month, month and weekday, as in a crontab; `L`, `W` and `#` are known too",
         |value, to| to.at = cron::at(value).unwrap_or_default(),
     ),
     Entry::new(
@@ -175,7 +187,7 @@ pub(super) const CRON: &[Entry<CronEntry>] = &[
         Form::Text,
         Is("\"UTC\""),
         "\"Europe/Berlin\"",
-        "the zone of that time, by its name in the IANA database",
+        "the time zone of `at`, by its name in the IANA database",
         |value, to| set(&mut to.tz, cron::tz(value)),
     ),
     Entry::new(
@@ -191,16 +203,22 @@ pub(super) const CRON: &[Entry<CronEntry>] = &[
         Form::Flag,
         Is("false"),
         "true",
-        "builds only if the branch moved since the last build that this entry made",
+        "whether to build only if the branch moved since the last build that this entry made",
         |value, to| set(&mut to.if_changed, value.boolean()),
     ),
 ];
 
 const RUN: &[Key] = &[
-    Key::new("default", WORDS, Means("none"), "\"make\"", "where the system has none; a job without `on` needs it"),
-    Key::new("linux", WORDS, Means("`default`"), "\"make\"", ""),
-    Key::new("windows", WORDS, Means("`default`"), "[\"nmake\"]", ""),
-    Key::new("macos", WORDS, Means("`default`"), "\"gmake\"", ""),
+    Key::new(
+        "default",
+        WORDS,
+        Means("none"),
+        "\"make\"",
+        "the command for systems without a key of their own; a job without `on` needs it",
+    ),
+    Key::new("linux", WORDS, Means("`default`"), "\"make\"", "the command on Linux"),
+    Key::new("windows", WORDS, Means("`default`"), "[\"nmake\"]", "the command on Windows"),
+    Key::new("macos", WORDS, Means("`default`"), "\"gmake\"", "the command on macOS"),
 ];
 
 const WHEN: &[Key] = &[
@@ -211,50 +229,65 @@ const WHEN: &[Key] = &[
         LIST,
         Means("all"),
         "[\"docs/\", \"**/*.md\"]",
-        "the job is left out only if its newest run on the branch was good and nothing changed here since that run's commit; \
-         what is not known matches, and so does a tag",
+        "patterns of files; the job is left out if none of these files changed since the commit of its newest run on the branch, and \
+         that run was good; if this is not known, or for a tag, the job runs",
     ),
     Key::new(
         "cause",
         Form::Either(&[CAUSE, Form::Array(&CAUSE)]),
         Means("all"),
         "\"run\"",
-        "`\"change\"`: a push; `\"run\"`: someone asked; `\"retry\"`: someone asked for an earlier build again; `\"cron\"`: \
-         the clock",
+        "what made the build: `\"change\"` is a push, `\"run\"` is `guild run`, `\"retry\"` is `guild retry`, and `\"cron\"` is the \
+         clock",
     ),
     Key::new(
         "cron",
         LIST,
         Means("any cause"),
         "\"nightly\"",
-        "names of `[trigger.cron]`: the job runs only in the builds that these make",
+        "names of entries of `[trigger.cron]`; the job runs only in builds that these make",
     ),
 ];
 
-const RETRY: &[Key] =
-    &[Key::new("infra", Form::Whole(0, RETRY_INFRA_MAX), Is("2"), "5", "further attempts after a lost worker")];
+const RETRY: &[Key] = &[Key::new(
+    "infra",
+    Form::Whole(0, RETRY_INFRA_MAX),
+    Is("2"),
+    "5",
+    "how many further attempts follow a lost worker",
+)];
 
 pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
     Entry::new(
         "on",
         Form::Text,
-        Means("that of the job"),
+        Means("the platform of the job"),
         "\"linux-x86_64\"",
-        "the platform; one axis of a matrix may say it",
+        "the platform of the job; only one axis of a matrix may have this key",
         |value, to| to.on = settings::on(value),
     ),
-    Entry::new("want", LIST, Is("[]"), "[\"memory>=4GiB\"]", "added to what the job wants", |value, to| {
-        to.want = settings::want(value)
-    }),
-    Entry::new("env", ENV, Is("{}"), "{ CC = \"clang\" }", "variables; what the job says goes before", |value, to| {
-        to.env = settings::env(value)
-    }),
+    Entry::new(
+        "want",
+        LIST,
+        Is("[]"),
+        "[\"memory>=4GiB\"]",
+        "further labels and sizes, besides those of the job",
+        |value, to| to.want = settings::want(value),
+    ),
+    Entry::new(
+        "env",
+        ENV,
+        Is("{}"),
+        "{ CC = \"clang\" }",
+        "environment variables; those of the job go before",
+        |value, to| to.env = settings::env(value),
+    ),
     Entry::new(
         "shell",
         SHELL,
-        Means("that of `[defaults]`"),
+        Means("the shell of `[defaults]`"),
         "\"bash\"",
-        "see [shells](../pipeline.md#steps); what the job says goes before",
+        "the [shell](../pipeline.md#steps) of the steps; that of the job goes before",
         |value, to| to.shell = settings::shell(value),
     ),
 ];

@@ -69,7 +69,7 @@ impl Changed {
         self.0.insert(job, paths);
     }
 
-    /// None: it is unknown, which matches every pattern.
+    /// `None` means that it is unknown, which matches every pattern.
     pub fn paths(&self, job: &str) -> Option<&Arc<Vec<String>>> {
         self.0.get(job)
     }
@@ -99,7 +99,7 @@ impl Pipeline {
         self.not_triggered(ref_name, paths).is_none()
     }
 
-    /// Why a push to this ref makes no build; none: it makes one.
+    /// Why a push to this ref makes no build; `None` means that it makes one.
     pub fn not_triggered(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
         self.trigger.reason(ref_name, paths)
     }
@@ -119,7 +119,7 @@ impl Pipeline {
         self.trigger.asks_for_paths()
     }
 
-    /// The jobs, with their cells, that `when` leaves out where nothing that they name changed.
+    /// The jobs, with their cells, that `when` leaves out if nothing that they name changed.
     pub fn jobs_by_paths(&self) -> impl Iterator<Item = &str> {
         self.jobs.iter().filter(|job| job.when.asks_for_paths()).map(|job| job.plan.name.as_str())
     }
@@ -159,7 +159,7 @@ fn read(root: &Table<'_>) -> Option<Pipeline> {
     cron_names::check(page, &trigger.crons, &jobs);
     root.close(keys::TOP_LATER);
     let order = order::order(page, &jobs)?;
-    // a half-read job would be expanded to errors that are none
+    // a half-read job would be expanded to errors that are not real
     if !page.is_clean() {
         return None;
     }

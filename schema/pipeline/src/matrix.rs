@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use toml_file::{At, Page, Table, Value};
 
-/// A value of each axis of the matrix, in its order. Empty: the job has no matrix.
+/// A value of each axis of the matrix, in its order. Empty means that the job has no matrix.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cell(pub Vec<Coordinate>);
 
@@ -69,12 +69,12 @@ fn read(job: &Table<'_>, value: &Value<'_>, axes: &Axes) -> Option<Vec<Axis>> {
         return None;
     }
     if matrix.is_empty() || matrix.len() > AXES_MAX {
-        value.refuse(format_args!("has {} axes: from 1 to {AXES_MAX} are allowed", matrix.len()), "", "");
+        value.refuse(format_args!("has {} axes, but 1 to {AXES_MAX} are allowed", matrix.len()), "", "");
         return None;
     }
     let count = matrix.iter().fold(1_usize, |count, axis| count.saturating_mul(axis.values.len()));
     if count > CELLS_MAX {
-        value.refuse(format_args!("has {count} cells, {CELLS_MAX} are allowed"), "", "");
+        value.refuse(format_args!("has {count} cells, but only {CELLS_MAX} are allowed"), "", "");
         return None;
     }
     check_variables(job.page(), value, &matrix).then_some(matrix)
@@ -138,7 +138,7 @@ fn listed(page: &Page<'_>, value: &Value<'_>, defined: Option<&Vec<Rc<AxisValue>
         return None;
     }
     if names.len() > CELLS_MAX {
-        value.refuse(format_args!("has {} values, {CELLS_MAX} are allowed", names.len()), "", "");
+        value.refuse(format_args!("has {} values, but only {CELLS_MAX} are allowed", names.len()), "", "");
         return None;
     }
     for name in names {
@@ -162,7 +162,7 @@ fn listed(page: &Page<'_>, value: &Value<'_>, defined: Option<&Vec<Rc<AxisValue>
 fn known(page: &Page<'_>, what: &str, name: &At<String>, values: &[Rc<AxisValue>]) -> Option<Rc<AxisValue>> {
     let found = values.iter().find(|it| it.name == name.value);
     if found.is_none() {
-        let message = format!("{what} has `{}`, which is no value of the axis", name.value);
+        let message = format!("{what} has `{}`, which is not a value of the axis", name.value);
         let names = values.iter().map(|it| it.name.as_str());
         page.unknown(name.span.clone(), message, "no such value", &name.value, names);
     }
@@ -191,7 +191,7 @@ impl Rule {
 fn rules(value: &Value<'_>, matrix: &[Axis]) -> Vec<Rule> {
     let tables = if value.is_table() { vec![value.clone()] } else { value.array().unwrap_or_default() };
     if tables.len() > RULES_MAX {
-        value.refuse(format_args!("has {} tables, {RULES_MAX} are allowed", tables.len()), "", "");
+        value.refuse(format_args!("has {} tables, but only {RULES_MAX} are allowed", tables.len()), "", "");
         return Vec::new();
     }
     tables.iter().filter_map(|it| it.table(it.what())).map(|table| rule(&table, matrix)).collect()
@@ -204,7 +204,7 @@ fn rule(table: &Table<'_>, matrix: &[Axis]) -> Rule {
     }
     let entries = named.into_iter().filter_map(|(name, value)| {
         let Some(axis) = matrix.iter().find(|axis| &*axis.name == name.value) else {
-            let message = format!("{} names `{}`, which is no axis of the matrix", table.place(), name.value);
+            let message = format!("{} names `{}`, which is not an axis of the matrix", table.place(), name.value);
             let names = matrix.iter().map(|axis| &*axis.name);
             table.page().unknown(name.span, message, "no such axis", name.value, names);
             return None;

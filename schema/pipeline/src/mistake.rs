@@ -51,7 +51,7 @@ fn of_any(text: &str) -> Option<Mistake> {
         return mistake("it is empty", "leave it out, or say `**` for everything");
     }
     if text.trim() != text {
-        return meant("a blank stands at its beginning or end", text.trim());
+        return meant("it begins or ends with a blank", text.trim());
     }
     if text.starts_with('!') {
         return mistake("a leading `!` is not special", "patterns only add: list what is wanted instead");
@@ -74,14 +74,14 @@ fn is_regex(text: &str) -> bool {
 fn of_ref(text: &str) -> Option<Mistake> {
     match ShortRef::of(text) {
         ShortRef::Tag(name) => {
-            return mistake("names are short here", format!("write `{name}`, among the patterns of tags"));
+            return mistake("a short name is needed here", format!("write `{name}`, among the patterns of tags"));
         }
-        ShortRef::Branch(name) => return meant("names are short here", name),
+        ShortRef::Branch(name) => return meant("a short name is needed here", name),
         ShortRef::Other(_) => {}
     }
     if text.starts_with("refs/") {
         return mistake(
-            "names are short here",
+            "a short name is needed here",
             "only branches and tags are followed: write `main`, not `refs/heads/main`",
         );
     }

@@ -4,7 +4,7 @@ use super::job::Job;
 use std::collections::{BTreeMap, BTreeSet};
 use toml_file::{Page, nearest};
 
-/// Indices of the jobs, each after what it needs; otherwise in the order of the file. None: an error is on the page.
+/// Indices of the jobs, each after what it needs; otherwise in the order of the file. `None` means that an error is on the page.
 pub(super) fn order(page: &Page<'_>, jobs: &[Job]) -> Option<Vec<usize>> {
     let by_name: BTreeMap<&str, usize> =
         jobs.iter().enumerate().map(|(at, job)| (job.name.value.as_str(), at)).collect();

@@ -2,10 +2,10 @@
 
 use super::matrix::Cell;
 
-/// The text with `{axis}` replaced by the cell's value, or the name that is no axis.
+/// The text with `{axis}` replaced by the cell's value, or the name that is not an axis.
 ///
 /// A brace itself is written twice: `{{name}}` is `{name}`. Left alone: `${name}`, which is a shell's, and braces
-/// around anything that is no name, like `{}` or `{"a": 1}`.
+/// around anything that is not a name, like `{}` or `{"a": 1}`.
 pub(super) fn fill(text: &str, cell: &Cell) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;

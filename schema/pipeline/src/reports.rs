@@ -9,7 +9,7 @@ use toml_file::{At, Value};
 #[derive(Clone, Debug)]
 pub(super) struct ReportKey {
     pub format: ReportFormat,
-    /// None: it is what the step prints.
+    /// `None` means that it is what the step prints.
     pub pattern: Option<At<String>>,
 }
 
@@ -32,8 +32,8 @@ pub(super) fn read(value: &Value<'_>, format: ReportFormat, to: &mut Vec<ReportK
         let count = to.len() + patterns.len();
         let help = "one pattern can match many files: `reports/*.xml`";
         value.refuse(
-            format_args!("makes {count} reports of one step, {REPORTS_MAX} are allowed"),
-            "here it is too much",
+            format_args!("makes {count} reports of one step, but only {REPORTS_MAX} are allowed"),
+            "this goes beyond the limit",
             help,
         );
         return;
@@ -45,17 +45,20 @@ pub(super) fn read(value: &Value<'_>, format: ReportFormat, to: &mut Vec<ReportK
 pub(super) fn mistake(pattern: &str) -> Option<(String, String)> {
     let of_report = |why: String, help: &str| Some((why, help.to_owned()));
     if pattern.chars().count() > PATTERN_MAX {
-        return of_report(format!("it has more than {PATTERN_MAX} characters"), "");
+        return of_report(format!("it must have at most {PATTERN_MAX} characters"), "");
     }
     if pattern.split('/').any(|part| part == "..") {
         return of_report(
-            "a report lies in the step's directory, or below it".to_owned(),
-            "`dir` names another directory",
+            "a report must be in the step's directory or below it".to_owned(),
+            "use `dir` for another directory",
         );
     }
     if let Some(mistake) = mistake::in_path(pattern) {
         return Some((mistake.why, mistake.help));
     }
     let odd = pattern.chars().find(|char| "[]{}\\:".contains(*char))?;
-    of_report(format!("`{odd}` has no meaning in it"), "`*`, `?` and `**` are special; several patterns are a list")
+    of_report(
+        format!("`{odd}` is not allowed in a pattern"),
+        "`*`, `?` and `**` are special; several patterns are a list",
+    )
 }

@@ -58,7 +58,7 @@ pub(super) const WORKSPACES: [(&str, Workspace); 3] =
 /// A platform. A worker says its own, so that it is not checked against a list.
 pub(super) fn on(value: &Value<'_>) -> Option<At<String>> {
     if value.is_array() {
-        value.refuse("is one platform", "", "several are an axis: matrix = { platform = \"*\" }");
+        value.refuse("must be one platform", "", "for several platforms, use an axis: matrix = { platform = \"*\" }");
         return None;
     }
     value.text()
@@ -67,7 +67,7 @@ pub(super) fn on(value: &Value<'_>) -> Option<At<String>> {
 pub(super) fn want(value: &Value<'_>) -> Vec<At<String>> {
     let wants = value.one_or_more().unwrap_or_default();
     if wants.len() > WANTS_MAX {
-        value.refuse(format_args!("has {} elements, {WANTS_MAX} are allowed", wants.len()), "", "");
+        value.refuse(format_args!("has {} elements, but only {WANTS_MAX} are allowed", wants.len()), "", "");
         return Vec::new();
     }
     wants
@@ -83,14 +83,14 @@ pub(super) fn env(value: &Value<'_>) -> Env {
     let Some(env) = value.table(value.what()) else { return Env::new() };
     let named = env.named();
     if named.len() > ENV_MAX {
-        let message = format!("{} has {} variables, {ENV_MAX} are allowed", env.place(), named.len());
+        let message = format!("{} has {} variables, but only {ENV_MAX} are allowed", env.place(), named.len());
         env.page().error(env.span(), message, "", "");
         return Env::new();
     }
     let entries = named.into_iter().filter_map(|(name, value)| {
         if !is_variable(name.value) {
-            let message = format!("{} names `{}`, which is no environment variable", env.place(), name.value);
-            env.page().error(name.span, message, "", "letters, digits and `_`, and no digit first");
+            let message = format!("{} names `{}`, which is not an environment variable", env.place(), name.value);
+            env.page().error(name.span, message, "", "use letters, digits and `_`, and no digit first");
             return None;
         }
         if name.value.starts_with("GUILD_") {
@@ -172,7 +172,7 @@ pub(super) fn priority(value: &Value<'_>) -> Option<i32> {
 pub(super) fn sources(value: &Value<'_>) -> Option<bool> {
     if value.is_table() {
         let help = "\"none\" means no checkout; without the key, the commit is checked out";
-        value.refuse("as a table is not supported by this version", "of a later version", help);
+        value.refuse("as a table is not supported by this version", "reserved for a later version", help);
         return None;
     }
     value.choice(&[("none", false)])

@@ -15,7 +15,7 @@ pub(super) struct Step {
     /// The keys whose values go into the plan as they are.
     pub plan: StepPlan,
     pub name: Option<At<String>>,
-    /// None: it is missing or wrong, which was reported.
+    /// `None` means that it is missing or wrong, which was reported.
     pub run: Option<Run>,
     pub env: Env,
     pub dir: Option<At<String>>,

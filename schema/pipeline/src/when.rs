@@ -29,13 +29,14 @@ impl Patterns {
         let value = table.get(key)?;
         let texts = value.one_or_more()?;
         if texts.len() > PATTERNS_MAX {
-            value.refuse(format_args!("has {} patterns, {PATTERNS_MAX} are allowed", texts.len()), "", "");
+            value.refuse(format_args!("has {} patterns, but only {PATTERNS_MAX} are allowed", texts.len()), "", "");
             return None;
         }
         if !room.take(&texts) {
-            let message =
-                format!("has too much: all patterns of the file together have at most {PATTERNS_TEXT_MAX} characters");
-            value.refuse(message, "here it is too much", "name folders in place of what is in them");
+            let message = format!(
+                "is too long: all patterns of the file together may have at most {PATTERNS_TEXT_MAX} characters"
+            );
+            value.refuse(message, "this goes beyond the limit", "name folders instead of the files in them");
             return None;
         }
         let is_of_paths = key == PATHS;
@@ -79,7 +80,7 @@ impl Room {
         Room(Cell::new(PATTERNS_TEXT_MAX))
     }
 
-    /// False: there is no room for these.
+    /// `false` means that there is no room for these.
     fn take(&self, texts: &[At<String>]) -> bool {
         let wanted = texts.iter().map(|text| text.value.len()).sum();
         let left = self.0.get().checked_sub(wanted);
@@ -113,7 +114,7 @@ impl Matching {
 
 fn globs(text: &str, is_of_paths: bool) -> Result<Vec<GlobMatcher>, String> {
     if text.len() > PATTERN_MAX {
-        return Err(format!("{} characters, {PATTERN_MAX} are allowed", text.len()));
+        return Err(format!("{} characters, but only {PATTERN_MAX} are allowed", text.len()));
     }
     let Some(folder) = text.strip_suffix('/') else { return Ok(vec![glob(text)?]) };
     // `docs/` is everything below it, and `docs` itself where that is a submodule or a link
@@ -129,9 +130,9 @@ fn glob(text: &str) -> Result<GlobMatcher, String> {
 /// Which pushes make a build.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trigger {
-    /// The branches whose pushes it takes. None: every branch.
+    /// The branches whose pushes it takes. `None` means every branch.
     push: Option<Patterns>,
-    /// The tags that it takes. None: no tag.
+    /// The tags that it takes. `None` means no tag.
     tag: Option<Patterns>,
     paths: Option<Patterns>,
     pub(super) crons: Vec<CronEntry>,
@@ -156,7 +157,7 @@ impl Trigger {
         self.paths.is_some()
     }
 
-    /// Why a push makes no build; none: it makes one.
+    /// Why a push makes no build; `None` means that it makes one.
     pub(super) fn reason(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
         let (is_wanted, is_branch) = match ShortRef::of(ref_name) {
             ShortRef::Branch(name) => (self.push.as_ref().is_none_or(|push| push.matches(name)), true),
@@ -208,8 +209,8 @@ impl When {
         self.paths.is_some()
     }
 
-    /// Why the job is skipped in a build whose cause is of this kind; none: it is not. A retry, which is a kind of its own, has
-    /// the `cause` of the build that it repeats. So what a cron asked for is repeated too.
+    /// Why the job is skipped in a build whose cause is of this kind; `None` means that it is not. A retry, which is a kind of
+    /// its own, has the `cause` of the build that it repeats. So what a cron asked for is repeated too.
     pub(super) fn reason(
         &self,
         ref_name: &str,
@@ -252,14 +253,14 @@ impl When {
     fn reason_of_cause(&self, kind: &str) -> Option<String> {
         let wanted = self.causes.as_ref()?;
         let names: Vec<String> = wanted.iter().map(|&kind| kind.to_owned()).collect();
-        (!wanted.contains(&kind)).then(|| format!("runs only by the cause {}; this one is {kind}", list(&names)))
+        (!wanted.contains(&kind)).then(|| format!("runs only for the cause {}; this one is {kind}", list(&names)))
     }
 
     fn reason_of_cron(&self, cause: &BuildCause) -> Option<String> {
         let wanted = self.crons.as_ref()?;
         let names = || list(&wanted.iter().map(|name| name.value.clone()).collect::<Vec<_>>());
         let is_of_one = matches!(cause, BuildCause::Cron { name } if wanted.iter().any(|wanted| wanted.value == *name));
-        (!is_of_one).then(|| format!("runs only by cron {}; the cause of this build is {cause}", names()))
+        (!is_of_one).then(|| format!("runs only for cron {}; the cause of this build is {cause}", names()))
     }
 
     fn reason_of_paths(&self, paths: &Arc<Vec<String>>, matching: &mut Matching) -> Option<String> {
@@ -301,7 +302,7 @@ mod tests {
         assert!(load("guild.toml", pipeline(most, "").as_bytes()).is_ok(), "exactly as much");
         let refused = load("guild.toml", pipeline(most, "\"x\"").as_bytes()).unwrap_err();
         assert_eq!(refused.0.len(), 1, "{refused}");
-        assert!(refused.0[0].message.contains("all patterns of the file together have at most 200000 characters"));
+        assert!(refused.0[0].message.contains("all patterns of the file together may have at most 200000 characters"));
     }
 
     #[test]

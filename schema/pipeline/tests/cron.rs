@@ -143,18 +143,33 @@ fn errors(cron: &str) -> Vec<String> {
 fn a_broken_entry_is_told_with_its_place_and_a_way_out() {
     for (cron, place, why, way_out) in [
         ("tz = 'UTC'", "4:15", "lacks `at`", "at = \"0 3 * * *\""),
-        ("at = 'midnight'", "5:6", "`at` of [trigger.cron.nightly] names no time: ", "five fields: minute, hour"),
-        ("at = '0 25 * * *'", "5:6", "`at` of [trigger.cron.nightly] names no time: ", "five fields: minute, hour"),
+        (
+            "at = 'midnight'",
+            "5:6",
+            "`at` of [trigger.cron.nightly] is not a valid time: ",
+            "write five fields: minute, hour",
+        ),
+        (
+            "at = '0 25 * * *'",
+            "5:6",
+            "`at` of [trigger.cron.nightly] is not a valid time: ",
+            "write five fields: minute, hour",
+        ),
         (
             "at = '30 2 30 2 *'",
             "5:6",
             "`at` of [trigger.cron.nightly] names a time that never comes",
             "no year has such a day",
         ),
-        ("at = '0 3 * * *'\ntz = 'Europe/Berln'", "6:6", "names no time zone", "did you mean `Europe/Berlin`?"),
-        ("at = '0 3 * * *'\ntz = 'nowhere at all'", "6:6", "names no time zone", "a name of the IANA database"),
-        ("at = '0 3 * * *'\nbranch = 'release/*'", "6:10", "is one branch, and no pattern", "an entry for each branch"),
-        ("at = '0 3 * * *'\nbranch = 'refs/heads/main'", "6:10", "names are short here", "write `main`"),
+        ("at = '0 3 * * *'\ntz = 'Europe/Berln'", "6:6", "is not a time zone", "did you mean `Europe/Berlin`?"),
+        ("at = '0 3 * * *'\ntz = 'nowhere at all'", "6:6", "is not a time zone", "a name of the IANA database"),
+        (
+            "at = '0 3 * * *'\nbranch = 'release/*'",
+            "6:10",
+            "must be one branch, and not a pattern",
+            "an entry for each branch",
+        ),
+        ("at = '0 3 * * *'\nbranch = 'refs/heads/main'", "6:10", "must be the short name of a branch", "write `main`"),
         ("at = '0 3 * * *'\nif_change = true", "6:1", "has no key `if_change`", "did you mean `if_changed`?"),
     ] {
         let found = errors(cron);
@@ -171,7 +186,7 @@ fn a_file_has_so_many_entries() {
     };
     assert_eq!(load("guild.toml", text(20).as_bytes()).unwrap().crons().len(), 20);
     let refused = load("guild.toml", text(21).as_bytes()).unwrap_err().to_string();
-    assert!(refused.contains("[trigger.cron] has 21 entries, 20 are allowed"), "{refused}");
+    assert!(refused.contains("[trigger.cron] has 21 entries, but only 20 are allowed"), "{refused}");
 }
 
 const NIGHTLY: &str = "
@@ -209,9 +224,9 @@ fn jobs_choose_the_builds_of_the_clock() {
     let skipped = |cause| plan(cause).jobs.into_iter().map(|job| job.skipped).collect::<Vec<_>>();
     let cron = |name: &str| BuildCause::Cron { name: name.to_owned() };
     assert_eq!(skipped(cron("nightly")), ["", "", ""]);
-    assert_eq!(skipped(cron("weekly")), ["", "runs only by cron nightly; the cause of this build is cron weekly", ""]);
-    let not_by_name = "runs only by cron nightly; the cause of this build is change";
-    let not_by_kind = "runs only by the cause cron; this one is change";
+    assert_eq!(skipped(cron("weekly")), ["", "runs only for cron nightly; the cause of this build is cron weekly", ""]);
+    let not_by_name = "runs only for cron nightly; the cause of this build is change";
+    let not_by_kind = "runs only for the cause cron; this one is change";
     assert_eq!(skipped(BuildCause::Change), ["", not_by_name, not_by_kind]);
     let variable = |cause| plan(cause).jobs[0].env.clone();
     assert_eq!(variable(cron("weekly")), [("GUILD_CRON".to_owned(), "weekly".to_owned())]);

@@ -40,7 +40,7 @@ fn what_is_said() {
         ("qqqqqqqq = 1", "4:1 job `a` has no key `qqqqqqqq` | unknown key"),
         (
             "cache = []",
-            "4:1 `cache` of job `a` is not supported by this version | of a later version | until then, workspace = \
+            "4:1 `cache` of job `a` is not supported by this version | reserved for a later version | until then, workspace = \
              \"clean\" or \"kept\" keeps what a job leaves in its directory",
         ),
         (
@@ -59,22 +59,22 @@ fn what_is_said() {
         ),
         (
             "want = true",
-            "4:8 `want` of job `a` must be a string, or an array of strings | this is true or false | in quotes it is a string",
+            "4:8 `want` of job `a` must be a string, or an array of strings | this is true or false | write it in quotes to make it a string",
         ),
-        ("size = 'x'", "4:1 `size` of job `a` is not supported by this version | of a later version"),
+        ("size = 'x'", "4:1 `size` of job `a` is not supported by this version | reserved for a later version"),
         (
             "junit = true",
-            "4:9 `junit` of job `a` must be a string, or an array of strings | this is true or false | in quotes it is a string",
+            "4:9 `junit` of job `a` must be a string, or an array of strings | this is true or false | write it in quotes to make it a string",
         ),
         (
             "libtest = 1",
             "4:11 `libtest` of job `a` must be a string, an array of strings, or true for what the step prints | this is a whole number | \
-             in quotes it is a string",
+             write it in quotes to make it a string",
         ),
         (
             "junit = ['a.xml', '../b.xml']",
-            "4:19 `junit` of job `a` has `../b.xml`, which matches nothing: a report lies in the step's directory, or below it | \
-             `dir` names another directory",
+            "4:19 `junit` of job `a` has `../b.xml`, which matches nothing: a report must be in the step's directory or below it | \
+             use `dir` for another directory",
         ),
         (
             "junit = '/tmp/a.xml'",
@@ -82,7 +82,7 @@ fn what_is_said() {
         ),
         (
             "tap = 't/[a-z].tap'",
-            "4:7 `tap` of job `a` has `t/[a-z].tap`, which matches nothing: `[` has no meaning in it | `*`, `?` and `**` are \
+            "4:7 `tap` of job `a` has `t/[a-z].tap`, which matches nothing: `[` is not allowed in a pattern | `*`, `?` and `**` are \
              special; several patterns are a list",
         ),
         (
@@ -91,18 +91,18 @@ fn what_is_said() {
         ),
         (
             "junit = '{os}.xml'",
-            "4:9 `{os}` is no axis of job `a` | no such axis | braces themselves are written `{{os}}`",
+            "4:9 `{os}` is not an axis of job `a` | no such axis | braces themselves are written `{{os}}`",
         ),
         (
             "timeout = 5",
             "4:11 `timeout` of job `a` must be a string | this is a whole number | write it like \"90s\", \"45m\" or \"1h30m\"",
         ),
-        ("timeout = '5'", "4:11 `timeout` of job `a` is no duration | write it like \"90s\", \"45m\" or \"1h30m\""),
+        ("timeout = '5'", "4:11 `timeout` of job `a` is not a duration | write it like \"90s\", \"45m\" or \"1h30m\""),
         ("timeout = '0s'", "4:11 `timeout` of job `a` is zero"),
-        ("memory = '4GB'", "4:10 `memory` of job `a` is no size | write it like \"512MiB\" or \"4GiB\""),
-        ("cpus = 0", "4:8 `cpus` of job `a` is above 0 and at most 1024 | out of range"),
-        ("cpus = nan", "4:8 `cpus` of job `a` is above 0 and at most 1024 | out of range"),
-        ("retry.infra = 11", "4:15 `infra` of `retry` of job `a` is from 0 to 10 | out of range"),
+        ("memory = '4GB'", "4:10 `memory` of job `a` is not a size | write it like \"512MiB\" or \"4GiB\""),
+        ("cpus = 0", "4:8 `cpus` of job `a` must be above 0 and at most 1024 | out of range"),
+        ("cpus = nan", "4:8 `cpus` of job `a` must be above 0 and at most 1024 | out of range"),
+        ("retry.infra = 11", "4:15 `infra` of `retry` of job `a` must be from 0 to 10 | out of range"),
         ("retry.code = 1", "4:7 `retry` of job `a` has no key `code` | unknown key"),
         (
             "side_effects = true\nretry.infra = 1",
@@ -111,17 +111,17 @@ fn what_is_said() {
         ),
         (
             "workspace = 'dirty'",
-            "4:13 `workspace` of job `a` is not known | it is one of \"fresh\", \"clean\", \"kept\"",
+            "4:13 `workspace` of job `a` is not known | it must be one of \"fresh\", \"clean\", \"kept\"",
         ),
-        ("isolation = 'guarded'", "4:13 `isolation` of job `a` is not known | it is one of \"plain\", \"guard\""),
+        ("isolation = 'guarded'", "4:13 `isolation` of job `a` is not known | it must be one of \"plain\", \"guard\""),
         (
             "isolation = 'container'",
-            "4:13 `isolation` of job `a` as \"container\" is not supported by this version | of a later version | the strongest of \
+            "4:13 `isolation` of job `a` as \"container\" is not supported by this version | reserved for a later version | the strongest of \
              this version is \"guard\"",
         ),
         (
             "source = { lfs = true }",
-            "4:10 `source` of job `a` as a table is not supported by this version | of a later version | \"none\" means \
+            "4:10 `source` of job `a` as a table is not supported by this version | reserved for a later version | \"none\" means \
              no checkout; without the key, the commit is checked out",
         ),
         (
@@ -134,23 +134,25 @@ fn what_is_said() {
         ),
         (
             "env.a-b = '1'",
-            "4:5 `env` of job `a` names `a-b`, which is no environment variable | letters, digits and `_`, and no digit \
-             first",
+            "4:5 `env` of job `a` names `a-b`, which is not an environment variable | use letters, digits and `_`, and no digit first",
         ),
         (
             "env.A = 1",
-            "4:9 `A` of `env` of job `a` must be a string | this is a whole number | in quotes it is a string",
+            "4:9 `A` of `env` of job `a` must be a string | this is a whole number | write it in quotes to make it a string",
         ),
         (
             "want = ['ram>=4GiB']",
-            "4:9 `ram>=4GiB` asks for nothing that is known | like \"gpu\", \"python=3.14\", \"memory>=4GiB\" or \
+            "4:9 `ram>=4GiB` is neither a label nor a size | write it like \"gpu\", \"python=3.14\", \"memory>=4GiB\" or \
              \"cpus>=2\"",
         ),
-        ("want = ['x={y}']", "4:9 `{y}` is no axis of job `a` | no such axis | braces themselves are written `{{y}}`"),
+        (
+            "want = ['x={y}']",
+            "4:9 `{y}` is not an axis of job `a` | no such axis | braces themselves are written `{{y}}`",
+        ),
         ("needs = ['a']", "4:10 job `a` needs itself"),
         (
             "needs = [{ job = 'x' }]",
-            "4:10 an element of `needs` of job `a` as a table is not supported by this version | of a later version",
+            "4:10 an element of `needs` of job `a` as a table is not supported by this version | reserved for a later version",
         ),
         ("skip = []", "4:8 `skip` of job `a` needs a `matrix`"),
         (
@@ -163,13 +165,13 @@ fn what_is_said() {
         ),
         (
             "when.tag = 'refs/tags/v*'",
-            "4:12 `tag` of `when` of job `a` has `refs/tags/v*`, which matches nothing: names are short here | write `v*`, \
+            "4:12 `tag` of `when` of job `a` has `refs/tags/v*`, which matches nothing: a short name is needed here | write `v*`, \
              among the patterns of tags",
         ),
         ("when.cron = 'x'", "4:13 `when` of job `a` names the cron `x`, which is not defined | no such cron"),
         (
             "when.cause = 'push'",
-            "4:14 `cause` of `when` of job `a` is not known | it is one of \"change\", \"run\", \"retry\", \"cron\"",
+            "4:14 `cause` of `when` of job `a` is not known | it must be one of \"change\", \"run\", \"retry\", \"cron\"",
         ),
         (
             "matrix.x = '*'",
@@ -177,19 +179,19 @@ fn what_is_said() {
         ),
         (
             "matrix.x = [3.10]",
-            "4:13 an element of `x` of `matrix` of job `a` must be a string | this is a number | in quotes it is a string",
+            "4:13 an element of `x` of `matrix` of job `a` must be a string | this is a number | write it in quotes to make it a string",
         ),
         ("matrix.x = ['1', '1']", "4:18 `x` of `matrix` of job `a` has `1` twice"),
         ("matrix.x = []", "4:12 `x` of `matrix` of job `a` has no values"),
         ("matrix.x = ['1']\nskip = [{ x = '1' }]", "4:1 `matrix` of job `a` has no cell left after `skip` and `only`"),
         (
             "matrix.x = ['one']\nskip = [{ x = 'onw' }]",
-            "5:15 `x` of an element of `skip` of job `a` has `onw`, which is no value of the axis | no such value | did you \
+            "5:15 `x` of an element of `skip` of job `a` has `onw`, which is not a value of the axis | no such value | did you \
              mean `one`?",
         ),
         (
             "matrix.x = ['one']\nskip = [{ y = 'one' }]",
-            "5:11 an element of `skip` of job `a` names `y`, which is no axis of the matrix | no such axis | did you mean \
+            "5:11 an element of `skip` of job `a` names `y`, which is not an axis of the matrix | no such axis | did you mean \
              `x`?",
         ),
         (
@@ -198,7 +200,7 @@ fn what_is_said() {
         ),
         (
             "step = [{ run = 'x' }]",
-            "3:7 `run` of job `a` stands beside steps | a job has either `run`, or [[job.NAME.step]] tables",
+            "3:7 `run` of job `a` cannot be used together with steps | a job has either `run`, or [[job.NAME.step]] tables",
         ),
     ];
     for (more, wanted) in of_job {
@@ -225,7 +227,7 @@ fn what_is_said_of_the_rest() {
         ("version = 1\n[job.a]", "2:1 job `a` has nothing to run | give it `run`, or [[job.NAME.step]] tables"),
         (
             "version = 1\n[job.'a b']\nrun = 'x'",
-            "2:6 `a b` cannot name a job | letters, digits and `.` `_` `-`, at most 100",
+            "2:6 `a b` is not a valid name for a job | use letters, digits and `.` `_` `-`, at most 100",
         ),
         ("version = 1\n[[job.a.step]]\nname = 'x'", "2:1 step 1 of job `a` has no `run`"),
         (
@@ -234,7 +236,7 @@ fn what_is_said_of_the_rest() {
         ),
         (
             "version = 1\n[job.a]\nrun = { windows = 'x' }",
-            "3:7 job `a` runs on any worker, for which `run` has nothing | give it a `default`",
+            "3:7 job `a` runs on any worker, for which `run` has no command | give it a `default`",
         ),
         (
             "version = 1\n[job.a]\nrun = ['pip install .', 'pytest -q']",
@@ -243,30 +245,28 @@ fn what_is_said_of_the_rest() {
         ),
         (
             "version = 1\n[job.a]\nmatrix.py = ['3']\nrun = 'python{py} -m pytest'",
-            "4:7 a script of job `a` has `{py}`, which is replaced by nothing | values are not put into scripts, where they would \
-             become code | the shell has it as $GUILD_AXIS_PY",
+            "4:7 a script of job `a` has `{py}`, which is not replaced | values are not put into scripts, because they would become code | the shell has it as $GUILD_AXIS_PY",
         ),
         (
             "version = 1\n[job.a]\nrun = 'echo ${{ matrix.py }}'",
-            "3:7 a script of job `a` has `${{`, which is replaced by nothing | values are not put into scripts, where they would \
-             become code | the shell has the value of an axis as $GUILD_AXIS_NAME, and the variables of `env`",
+            "3:7 a script of job `a` has `${{`, which is not replaced | values are not put into scripts, because they would become code | the shell has the value of an axis as $GUILD_AXIS_NAME, and the variables of `env`",
         ),
         (
             "version = 1\n[job.a]\nrun = ['echo', '{plat}']\nmatrix.plot = ['x']",
-            "3:16 `{plat}` is no axis of job `a` | no such axis | did you mean `{plot}`?",
+            "3:16 `{plat}` is not an axis of job `a` | no such axis | did you mean `{plot}`?",
         ),
         (
             "version = 1\n[axis.p]\nx = { on = 'l' }\n[job.a]\nmatrix.p = '*'\non = 'l'\nrun = 'r'",
-            "6:6 job `a` has `on`, and an axis of its matrix says it too | `only` picks values of the axis",
+            "6:6 job `a` has `on`, but an axis of its matrix has it too | `only` picks values of the axis",
         ),
         (
             "version = 1\n[axis.p]\nx = { image = 'l' }\n[job.a]\nrun = 'r'",
-            "3:7 `image` of [axis.p.x] is not supported by this version | of a later version | until then, a label, as in want = \
+            "3:7 `image` of [axis.p.x] is not supported by this version | reserved for a later version | until then, a label, as in want = \
              [\"python=3.14\"], picks a machine that has what the job needs",
         ),
         (
             "version = 1\n[axis.p]\nx = {}\n[job.a]\nmatrix.p = ['y']\nrun = 'r'",
-            "5:13 `p` of `matrix` of job `a` has `y`, which is no value of the axis | no such value | did you mean `x`?",
+            "5:13 `p` of `matrix` of job `a` has `y`, which is not a value of the axis | no such value | did you mean `x`?",
         ),
         (
             "version = 1\n[job.a]\nneeds = ['c']\nrun = 'r'\n[job.b]\nneeds = ['a']\nrun = 'r'\n[job.c]\nneeds = ['b', 'd']\nrun = 'r'\n[job.d]\nneeds = ['d']\nrun = 'r'",
@@ -289,7 +289,7 @@ fn what_is_no_toml() {
     assert_eq!(utf8.0[0].message, "guild.toml is not UTF-8");
     assert_eq!((utf8.0[0].line, utf8.0[0].column), (2, 6));
     let large = errors(&vec![b'#'; (1 << 20) + 1]);
-    assert_eq!(large.0[0].message, "guild.toml has 1048577 bytes, 1048576 are allowed");
+    assert_eq!(large.0[0].message, "guild.toml has 1048577 bytes, but only 1048576 are allowed");
 }
 
 /// The places are those of the file as it was saved.
@@ -301,7 +301,7 @@ fn line_ends() {
     assert_eq!(errors(saved.as_bytes()).to_string(), errors(text.as_bytes()).to_string());
     let marked: Vec<&str> = errors(saved.as_bytes()).0.iter().map(|one| &saved[one.span.clone()]).collect();
     assert_eq!(marked, ["tiemout", "\"Ж\""]);
-    let alone = "1:12 a carriage return stands alone | no line ends here | \
+    let alone = "1:12 a carriage return has no line feed after it | no line ends here | \
         save the file with line ends \\n or \\r\\n; in a string, write \\r";
     assert_eq!(lines(&JOB.replace('\n', "\r")), alone);
     assert_eq!(lines(&JOB.replace('\n', "\r\r\n")), alone);
@@ -328,18 +328,21 @@ fn hostile_text() {
 fn limits() {
     let values = |count: usize| (0..count).map(|at| format!("'{at}'")).collect::<Vec<_>>().join(",");
     let axis = values(1001);
-    let wanted = "4:12 `x` of `matrix` of job `a` has 1001 values, 1000 are allowed";
+    let wanted = "4:12 `x` of `matrix` of job `a` has 1001 values, but only 1000 are allowed";
     assert_eq!(lines(&format!("{JOB}matrix.x = [{axis}]")), wanted);
     let axis = values(100);
-    let wanted = "4:1 `matrix` of job `a` has 10000 cells, 1000 are allowed";
+    let wanted = "4:1 `matrix` of job `a` has 10000 cells, but only 1000 are allowed";
     assert_eq!(lines(&format!("{JOB}matrix.x = [{axis}]\nmatrix.y = [{axis}]")), wanted);
     let axis = values(600);
     let two = format!("{JOB}matrix.x = [{axis}]\n[job.b]\nrun = 'r'\nmatrix.x = [{axis}]");
-    assert_eq!(lines(&two), "5:6 all cells together are more than 1000 jobs | here it is too much");
+    assert_eq!(lines(&two), "5:6 all cells together are more than 1000 jobs | this goes beyond the limit");
     let big = format!("{JOB}matrix.x = [{axis}]\nenv.A = '{}'", "y".repeat(100_000));
-    assert_eq!(lines(&big), "2:6 all cells together are more than 16 MiB of text | here it is too much");
+    assert_eq!(lines(&big), "2:6 all cells together are more than 16 MiB of text | this goes beyond the limit");
     let needs = format!("{JOB}matrix.x = [{axis}]\n[job.b]\nneeds = ['a']\nrun = 'r'\nmatrix.y = [{}]", values(300));
-    assert_eq!(lines(&needs), "5:6 all cells together are more than 100000 needs between jobs | here it is too much");
+    assert_eq!(
+        lines(&needs),
+        "5:6 all cells together are more than 100000 needs between jobs | this goes beyond the limit"
+    );
     let long = "z".repeat(99);
     let fill = format!("{JOB}matrix.z = ['{long}']\nwant = ['{}']", "{z}".repeat(300_000));
     assert_eq!(
@@ -355,17 +358,17 @@ fn limits() {
     assert_eq!(
         lines(&name),
         "5:8 a step name of job `a` has 201 bytes; at most 200 are allowed | with its placeholders filled in | \
-         shorten it: the name of the job has the values of its cell already"
+         shorten it; the name of the job already has the values of its cell"
     );
     let shown =
         format!("version = 1\n[job.a]\nmatrix.x = [{}]\nstep = [{}]", values(900), "{ run = 'x' },".repeat(100));
     assert_eq!(
         lines(&shown),
-        "2:6 all cells together are more than 2 MiB of jobs and steps as they are shown | here it is too much | \
-         fewer cells or steps: what always runs together can be one step"
+        "2:6 all cells together are more than 2 MiB of jobs and steps as they are shown | this goes beyond the limit | \
+         use fewer cells or steps; commands that always run together can be one step"
     );
     let steps = "{ run = 'x' },".repeat(101);
-    let wanted = "3:8 `step` of job `a` has 101 steps: from 1 to 100 are allowed";
+    let wanted = "3:8 `step` of job `a` has 101 steps, but 1 to 100 are allowed";
     assert_eq!(lines(&format!("version = 1\n[job.a]\nstep = [{steps}]")), wanted);
     let unknown: String = (0..5000).map(|at| format!("k{at} = 1\n")).collect();
     assert_eq!(errors(unknown.as_bytes()).0.len(), 100);
@@ -445,7 +448,7 @@ fn what_the_system_hands_to_no_program_is_refused() {
     for (what, file) in files {
         assert!(load("guild.toml", file(most).as_bytes()).is_ok(), "{what}");
         let wanted = format!(
-            "{what} of job `a` has 131,072 bytes; at most 131,071 are handed to a program | put it into a file of the repository"
+            "{what} of job `a` has 131,072 bytes; at most 131,071 can be given to a program | put it into a file of the repository"
         );
         assert_eq!(lines(&file(most + 1)), wanted);
     }

@@ -217,7 +217,7 @@ fn when() {
         let plan = plan_for(text, &Context { cause, changed, ..context(ref_name) });
         plan.jobs.iter().map(|job| job.skipped.clone()).collect::<Vec<_>>()
     };
-    let cause = "runs only by the cause run, retry; this one is change";
+    let cause = "runs only for the cause run, retry; this one is change";
     let not_main = "runs only for branches release/* and tags v*; this is branch main";
     assert_eq!(skipped("refs/heads/main", BuildCause::Change, None), [not_main, "", cause]);
     assert_eq!(skipped("refs/heads/release/1", BuildCause::Run { by: String::new() }, None), ["", "", ""]);
@@ -339,7 +339,7 @@ echo one
 '''
 "#;
 
-/// An editor that saves `\r\n` changes nothing of what a file means; what is escaped is no line end.
+/// An editor that saves `\r\n` changes nothing of what a file means; what is escaped is not a line end.
 #[test]
 fn line_ends_of_the_file_are_not_of_its_strings() {
     let saved = LINES.replace('\n', "\r\n");

@@ -247,7 +247,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// What an exception says of the credential. None: it is about something else.
+    /// What an exception says of the credential. `None` means that it is about something else.
     pub fn of(error: &Error) -> Option<Self> {
         let mut text = error.extra.as_str();
         while let Some(rest) = text.strip_prefix("remote exception: ") {

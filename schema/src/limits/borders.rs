@@ -1,4 +1,4 @@
-//! The bounds that are no field of the schema: messages, calls, connections, times, and what one holder may make others keep.
+//! The bounds that are not fields of the schema: messages, calls, connections, times, and what one holder may make others keep.
 //! `docs/reference/limits.md` is written from this table and from the table of fields, and `SECURITY.md` says nothing else.
 
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Bound {
         self.most as usize
     }
 
-    /// The longest time. Of a bound that is no time it is nothing.
+    /// The longest time. Of a bound that is not a time it is nothing.
     pub const fn time(&self) -> Duration {
         match self.measure {
             Measure::Seconds => Duration::from_secs(self.most),
@@ -102,10 +102,10 @@ bounds! {
         HANDSHAKE: "a handshake", 10, Seconds;
         /// A person does not type it: a program sends it at once.
         CREDENTIAL: "the time until a credential", 10, Seconds;
-        /// While half of the places are taken, silence is not waited for.
-        HANDSHAKE_CROWDED: "a handshake while half of the places are taken", 3, Seconds;
-        /// As much as the handshake gets.
-        CREDENTIAL_CROWDED: "the time until a credential while half of the places are taken", 5, Seconds;
+        /// Under load a silent client must not hold a slot.
+        HANDSHAKE_CROWDED: "a handshake while more than half of the connection slots are taken", 3, Seconds;
+        /// Half of the usual time.
+        CREDENTIAL_CROWDED: "the time until a credential while more than half of the connection slots are taken", 5, Seconds;
     }
     "a connection with a credential" {
         /// The largest answer is a list of 3 MiB with what stands beside it.
@@ -114,7 +114,7 @@ bounds! {
         KNOWN_UNFINISHED: "calls and answers that are not done", 8 << 20, Bytes;
         /// A worker with hundreds of attempts has some thousand.
         KNOWN_CALLS: "calls at once", 4096, Count;
-        /// As many as there may be calls.
+        /// Each call may bring one.
         KNOWN_EXPORTS: "capabilities that it holds", 4096, Count;
         /// Guild's own peers need at most 3; a list of them is kept as long as its call.
         OPERATIONS: "operations in a transform", 16, Count;
@@ -158,7 +158,7 @@ bounds! {
         LOGS_IN_MEMORY: "logs in memory", 1 << 20, Bytes;
         /// A large bundle with its symbols has some GiB.
         BLOBS_ATTEMPT: "files that it stores, together", 8 << 30, Bytes;
-        /// As much as all logs have by default, since both lie on one disk.
+        /// The default of all logs is the same, because both are on one disk.
         BLOBS_PROJECT: "files of all attempts of its project", 100 << 30, Bytes;
         /// Each of these files is a row of the store and a file.
         BLOBS_SEALED: "files that it stores", 1000, Count;
@@ -184,7 +184,7 @@ bounds! {
         PIPELINE_JOB: "a job as it travels", super::JOB_BYTES as u64, Bytes;
         /// Half of a message; the other half is for the reasons.
         PIPELINE_VIEW: "jobs and steps as they are shown", super::VIEW_BYTES as u64, Bytes;
-        /// To match as many with 1,000 paths takes half a second.
+        /// Matching this many with 1,000 paths takes half a second.
         PATTERN_LETTERS: "characters of its patterns", 200_000, Count;
     }
     "git" {
@@ -202,7 +202,7 @@ bounds! {
         HOOK_BODY: "the body of a hook", 25 << 20, Bytes;
         /// Forges name the ref within the first few bytes.
         HOOK_KEPT: "what is kept of it", 1 << 20, Bytes;
-        /// Together they keep 8 MiB of what nobody signed yet.
+        /// Together they hold at most 8 MiB whose signature has not been checked yet.
         HOOK_BODIES: "bodies of hooks at once", 8, Count;
     }
 }

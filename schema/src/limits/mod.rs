@@ -1,5 +1,5 @@
 //! The limits of everything that crosses a border. There is one table, `table.rs`. The only ways to read a text, bytes or a list
-//! from the wire are in `read.rs`, and each of them asks for its row. What is no field of the schema stands in `borders.rs`. A
+//! from the wire are in `read.rs`, and each of them asks for its row. What is not a field of the schema stands in `borders.rs`. A
 //! reader without a row cannot be written by accident, because `tests/tidy` forbids the plain getters elsewhere.
 //!
 //! What a connection may cost in all (messages, calls, capabilities) is [`crate::vat::Limits`].

@@ -37,7 +37,7 @@ pub fn fitting(beside: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
     sizes.into_iter().take_while(fits).count()
 }
 
-/// As [`fitting`], for a list that goes on in further answers. It has at least one element where there is one, since an answer
+/// Like [`fitting`], for a list that goes on in further answers. It has at least one element if there is one, since an answer
 /// without any would end the list. Whoever asks cuts the lists of each element, so that one has room.
 pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     let least = sizes.len().min(1);

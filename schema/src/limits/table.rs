@@ -1,6 +1,6 @@
 //! The table. Each row is one kind of value: its name, its limit, what happens beyond it, the fields that carry it, and why.
 //! `peers.rs` has what peers send, `masters.rs` what only masters send; a row of the first bounds the same value also where a
-//! master shows it. What is no field, as connections and times, is in [`super::borders`].
+//! master shows it. What is not a field, as connections and times, is in [`super::borders`].
 //!
 //! Texts that a peer sends are refused beyond their limit where the peer can send a shorter one. They are cut where a refusal
 //! would lose an honest result, as the reason of an attempt that ended. What the master tells is cut by who reads it, since an

@@ -155,7 +155,8 @@ fn bounded_parts(place: String, of: capnp::schema_capnp::type_::Reader<'_>) -> V
     parts
 }
 
-/// Case: point 1 of the hostile peers. A new text, data or list of the schema has no limit until it is in a row, and then this fails.
+/// Case: point 1 of the hostile peers. A new text, data or list of the schema has no limit until it is in a row, and then this
+/// fails.
 #[test]
 fn each_text_and_list_of_the_schema_has_a_row() {
     let known = fields_of_the_schema();
@@ -178,6 +179,6 @@ fn a_bound_is_below_a_message() {
             // an element of a list of numbers or pointers
             Unit::Elements => limit.most * WORD,
         };
-        assert!(least <= message, "{}: {least} bytes at the least", limit.name);
+        assert!(least <= message, "{}: at least {least} bytes", limit.name);
     }
 }

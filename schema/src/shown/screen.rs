@@ -59,7 +59,7 @@ impl Screen {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        // the parser drops what is no UTF-8, and people are to see that there is something
+        // the parser drops what is not UTF-8, and people are to see that there is something
         String::from_utf8_lossy(bytes).bytes().for_each(|byte| self.take_byte(byte));
     }
 

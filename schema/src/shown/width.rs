@@ -75,7 +75,7 @@ pub fn columns_of(c: char) -> usize {
     }
 }
 
-/// The beginning of a text that takes at most so many columns.
+/// The beginning of a text that takes at most this many columns.
 pub fn of_columns(text: &str, most: usize) -> &str {
     let mut taken = 0;
     let end = text.char_indices().find(|(_, c)| {

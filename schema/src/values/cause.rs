@@ -29,7 +29,7 @@ pub enum BuildCause {
 }
 
 impl BuildCause {
-    /// The entry of `[trigger.cron]` that made the build; empty: none did.
+    /// The entry of `[trigger.cron]` that made the build; empty means that none did.
     pub fn cron(&self) -> &str {
         match self {
             BuildCause::Cron { name } => name,

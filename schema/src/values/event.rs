@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Cursor {
     /// Which life of the store the position belongs to.
     pub incarnation: u64,
-    /// The number of the last event seen; 0: before the first.
+    /// The number of the last event seen; 0 begins with the first.
     pub after: u64,
 }
 
@@ -23,12 +23,12 @@ pub struct Event {
     pub sequence: u64,
     /// When the fact was committed.
     pub time: Time,
-    /// The key of the master where it happened. None: it happened at the master that stores it, or that tells it.
+    /// The key of the master where it happened. `None` means that it happened at the master that stores it, or that tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Fingerprint>,
-    /// The project that it concerns; empty: none.
+    /// The project that it concerns; empty means none.
     pub project: String,
-    /// The number of the build that it concerns; 0: none.
+    /// The number of the build that it concerns; 0 means none.
     pub build: u32,
     /// What happened, with its details.
     pub fact: Fact,
@@ -48,8 +48,8 @@ macro_rules! facts {
         #[serde(tag = "kind")]
         pub enum Fact {
             $($(#[$about])* #[serde(rename = $kind)] $name { $($(#[$of])* $field: $type),* },)+
-            /// A fact of a kind, or with a field, that only a newer version knows. This version knows only the name of its kind, and
-            /// the store keeps the whole fact.
+            /// A fact of a kind, or with a field, that only a newer version knows. This version knows only the name of its kind,
+            /// and the store keeps the whole fact.
             #[serde(untagged)]
             Unknown {
                 /// The name of the kind; empty where a master of version 0.2 tells it.
@@ -90,7 +90,7 @@ facts! {
         ref_name: String,
         /// The new tip of the ref.
         revision: String,
-        /// Whether the tip before is no ancestor of the new one.
+        /// Whether the tip before is not an ancestor of the new one.
         forced: bool,
         /// What the ref gained, the newest first, at most [`crate::limits::EVENT_COMMITS`]. Up to version 0.2 there are none.
         #[serde(default)]
@@ -179,7 +179,7 @@ facts! {
         job: String,
         /// The outcome of the finished job.
         outcome: Outcome,
-        /// Why it ended so; empty: the outcome says all.
+        /// Why it ended so; empty means that the outcome says all.
         reason: String,
     },
     /// A build has its outcome.
@@ -287,11 +287,11 @@ fixed!(bool, u16, u64, Outcome);
 /// Which events a subscriber wants: all that is set must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Names of projects; empty: all projects.
+    /// Names of projects; empty means all projects.
     pub projects: Vec<String>,
-    /// The number of a build; 0: all builds.
+    /// The number of a build; 0 means all builds.
     pub build: u32,
-    /// Names of kinds, as [`Fact::kind`] gives them; empty: all kinds.
+    /// Names of kinds, as [`Fact::kind`] gives them; empty means all kinds.
     pub kinds: Vec<String>,
 }
 

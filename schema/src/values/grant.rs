@@ -30,19 +30,19 @@ pub enum GrantKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Right {
-    /// To look at builds, logs and workers.
+    /// The right to look at builds, logs and workers.
     View,
-    /// To ask for a build.
+    /// The right to ask for a build.
     Run,
-    /// To repeat a build, or some of its jobs.
+    /// The right to repeat a build, or some of its jobs.
     Retry,
-    /// To cancel a build, or one of its jobs.
+    /// The right to cancel a build, or one of its jobs.
     Cancel,
-    /// To say that a repository changed.
+    /// The right to say that a repository changed.
     Changes,
-    /// To follow events, without looking at builds.
+    /// The right to follow events, without looking at builds.
     Events,
-    /// To run the guild: workers, grants, projects.
+    /// The right to run the guild: workers, grants, projects.
     Operate,
 }
 

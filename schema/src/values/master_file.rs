@@ -1,4 +1,4 @@
-//! What is asked and told of a master file: differences, and a project to add.
+//! The values of calls about a master file: its differences, and a project to add.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct Difference {
     /// The key with its tables, as `project.pyfoo.poll`.
     pub key: String,
-    /// What the master runs with, as it would be written; empty: nothing.
+    /// What the master runs with, as it would be written; empty means nothing.
     pub before: String,
-    /// What the file says now; empty: nothing.
+    /// What the file says now; empty means nothing.
     pub after: String,
     /// Whether only the next start takes it up.
     pub needs_restart: bool,
 }
 
-/// A project to follow. The defaults of the master file hold for what is empty. Its secrets are no part of its JSON.
+/// A project to follow. The defaults of the master file hold for what is empty. Its secrets are not a part of its JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NewProject {
     /// The name of the project.
@@ -44,6 +44,6 @@ pub struct NewProject {
     /// A token for the repository over HTTPS.
     #[serde(skip)]
     pub token: Vec<u8>,
-    /// Whose webhooks are taken: `github`, `gitea`, `gitlab` or `generic`; empty: nobody's.
+    /// Whose webhooks are taken: `github`, `gitea`, `gitlab` or `generic`; empty means nobody's.
     pub hook_kind: String,
 }

@@ -108,11 +108,11 @@ pub struct Change {
     pub revision: String,
     /// The tip before; empty when the master sees the ref for the first time.
     pub before: String,
-    /// Whether `before` is no ancestor of `revision`.
+    /// Whether `before` is not an ancestor of `revision`.
     pub forced: bool,
-    /// What the ref gained: the newest first, at most 100. At first sight it is the tip alone.
+    /// The commits that the ref gained, the newest first, at most 100. If the master sees the ref for the first time, only its tip.
     pub commits: Vec<Commit>,
-    /// Paths that differ from `before`, at most 1,000; none at first sight.
+    /// The paths that differ from `before`, at most 1,000. Empty if the master sees the ref for the first time.
     pub paths: Vec<String>,
 }
 
@@ -167,11 +167,11 @@ pub struct Description {
     pub version: String,
     /// The tiers of isolation that the worker offers.
     pub isolation: Vec<TierName>,
-    /// The result of the worker's probe of each tier. Empty: a worker of an earlier version, which offers what its file says
+    /// The result of the worker's probe of each tier. Empty means a worker of an earlier version, which offers what its file says
     /// and has tried nothing.
     #[serde(default)]
     pub probes: Vec<TierProbe>,
-    /// What one step may take of the machine. None: a worker of an earlier version, which holds a step to nothing.
+    /// What one step may take of the machine. `None` means a worker of an earlier version, which holds a step to nothing.
     #[serde(default)]
     pub bounds: Option<StepBounds>,
 }
@@ -195,15 +195,15 @@ pub struct Assignment {
     pub lane: String,
     /// How far the master trusts what it builds.
     pub trust: Trust,
-    /// The lease's length in milliseconds. 0: a master of version 0.1 offered it, and said the length at `attach`.
+    /// The lease's length in milliseconds. 0 means that a master of version 0.1 offered it, and said the length at `attach`.
     #[serde(default)]
     pub term_ms: u64,
     /// The version of the plan that the job is of, as in [`Plan`]. A master up to version 0.2 sends 0, whose plans are
     /// of version 1.
     #[serde(default)]
     pub plan_version: u16,
-    /// The tier of isolation in which the steps run. None: an older master offered the job, and the worker takes the strongest
-    /// that it has.
+    /// The tier of isolation in which the steps run. `None` means that an older master offered the job, and the worker takes the
+    /// strongest that it has.
     #[serde(default)]
     pub isolation: Option<TierName>,
 }

@@ -13,7 +13,7 @@ pub enum UnreadablePlan {
     /// A newer version made the plan.
     #[error("the plan is of version {0}, and this program knows versions up to {PLAN_VERSION}: upgrade it")]
     Newer(u16),
-    /// The text is no plan that this version can read.
+    /// The text is not a plan that this version can read.
     #[error("the plan is damaged, or has something that this program does not know: {0}")]
     Strange(String),
 }
@@ -96,13 +96,13 @@ pub struct JobPlan {
     pub cell: Vec<(String, String)>,
     /// The jobs that must end before it: indices into `Plan::jobs`, all smaller than this job's own.
     pub needs: Vec<u32>,
-    /// The platform; empty: any worker.
+    /// The platform; empty means any worker.
     pub on: String,
     /// What its worker must have, each `name`, `name=value`, or `memory>=4GiB`.
     pub want: Vec<String>,
-    /// Reserved while it runs, in thousandths of a core; 0: a slot only.
+    /// Reserved while it runs, in thousandths of a core; 0 means a slot only.
     pub cpus_milli: u32,
-    /// Reserved while it runs, in bytes; 0: not reserved.
+    /// Reserved while it runs, in bytes; 0 means not reserved.
     pub memory: u64,
     /// The most time of one attempt, in milliseconds.
     pub timeout_ms: u64,
@@ -120,7 +120,7 @@ pub struct JobPlan {
     pub env: Vec<(String, String)>,
     /// Its steps in their order.
     pub steps: Vec<StepPlan>,
-    /// Why this job is skipped; empty: it is not.
+    /// Why this job is skipped; empty means that it is not.
     pub skipped: String,
     /// The most time of all `always` steps together that run after a cancel or after the job's time, in milliseconds. The value
     /// 0, as in the plans of version 0.1, means [`ALWAYS_TIMEOUT_MS`].
@@ -129,12 +129,12 @@ pub struct JobPlan {
     /// Whether its failure is only a warning for the build and for the jobs that need it.
     #[serde(default)]
     pub may_fail: bool,
-    /// The weakest tier of isolation in which the job may run, where the pipeline names one. None: the usual one, which the
+    /// The weakest tier of isolation in which the job may run, where the pipeline names one. `None` means the usual one, which the
     /// master knows.
     #[serde(default)]
     pub isolation: Option<TierName>,
-    /// Why a retry of the build skips this job, or empty where it does not skip it. None: it is as with the build itself, and so it
-    /// is in the plans of versions up to 0.2. Only the master reads it, so it does not travel.
+    /// Why a retry of the build skips this job, or empty if it does not skip it. `None` means that it is as with the build
+    /// itself, and so it is in the plans of versions up to 0.2. Only the master reads it, so it does not travel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_in_retry: Option<String>,
 }
@@ -155,8 +155,8 @@ impl JobPlan {
         if is_allowed { Outcome::Warned } else { outcome }
     }
 
-    /// The time of the `always` steps that run after a cancel or after the job's time, in milliseconds. None: it has none that
-    /// would. The first step runs because of nothing that came before it.
+    /// The time of the `always` steps that run after a cancel or after the job's time, in milliseconds. `None` means that it has
+    /// none that would. The first step runs because of nothing that came before it.
     pub fn cleanup_ms(&self) -> Option<u64> {
         let has_one = self.steps.iter().skip(1).any(|step| step.always);
         has_one.then_some(match self.always_timeout_ms {
@@ -209,11 +209,11 @@ pub struct StepPlan {
     pub command: Command,
     /// Variables of its environment, added to those of the job.
     pub env: Vec<(String, String)>,
-    /// Where it runs, relative to the checkout; empty: in the checkout itself.
+    /// Where it runs, relative to the checkout; empty means the checkout itself.
     pub dir: String,
-    /// The most time, in milliseconds; 0: what the job has.
+    /// The most time, in milliseconds; 0 means what the job has.
     pub timeout_ms: u64,
-    /// The most time without a byte of output, in milliseconds; 0: any.
+    /// The most time without a byte of output, in milliseconds; 0 means any.
     pub idle_ms: u64,
     /// Whether it runs also after an earlier step failed, was cancelled, or used up the job's time.
     pub always: bool,

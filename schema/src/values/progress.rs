@@ -23,7 +23,7 @@ pub enum Progress {
     Ended {
         /// The outcome of the attempt as a whole.
         outcome: Outcome,
-        /// Why it ended so; empty: the outcome says all.
+        /// Why it ended so; empty means that the outcome says all.
         reason: String,
     },
 }
@@ -39,8 +39,8 @@ pub struct StepEnd {
     pub time: Time,
     /// How many bytes it wrote.
     pub log_size: u64,
-    /// The BLAKE3 of these bytes, 32 bytes; empty: not known.
+    /// The BLAKE3 of these bytes, 32 bytes; empty means not known.
     pub log_hash: Vec<u8>,
-    /// None: the plan names no reports, or the worker does not read them.
+    /// `None` means that the plan names no reports, or the worker does not read them.
     pub tests: Option<TestsReported>,
 }

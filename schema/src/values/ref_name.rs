@@ -35,7 +35,7 @@ impl<'a> ShortRef<'a> {
         }
     }
 
-    /// The name of the branch. None: it is no branch.
+    /// The name of the branch. `None` means that it is not a branch.
     pub fn branch(self) -> Option<&'a str> {
         match self {
             ShortRef::Branch(name) => Some(name),
@@ -43,7 +43,7 @@ impl<'a> ShortRef<'a> {
         }
     }
 
-    /// The name of the tag. None: it is no tag.
+    /// The name of the tag. `None` means that it is not a tag.
     pub fn tag(self) -> Option<&'a str> {
         match self {
             ShortRef::Tag(name) => Some(name),

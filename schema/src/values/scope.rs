@@ -29,7 +29,7 @@ impl Scope {
         self.is_all() || self.0.contains(name)
     }
 
-    /// The names. None: it covers every name.
+    /// The names. `None` means that it covers every name.
     pub fn named(&self) -> Option<&BTreeSet<String>> {
         (!self.is_all()).then_some(&self.0)
     }

@@ -110,8 +110,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// What the reason in [`Exit::Lost`] begins with where the step was followed, and was killed for what it took. It is no case of
-    /// its own, because older versions refuse a case that they do not know.
+    /// What the reason in [`Exit::Lost`] begins with where the step was followed, and was killed for what it took. It does not
+    /// have a case of its own, because older versions refuse a case that they do not know.
     pub const KILLED: &str = "killed: ";
 }
 
@@ -167,7 +167,7 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// What was refused and where, for a person. Lowercase, without a final stop.
     pub text: String,
-    /// The way out, for a person; empty: there is none to name.
+    /// The way out, for a person; empty means that there is none to name.
     pub help: String,
 }
 

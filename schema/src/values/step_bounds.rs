@@ -8,13 +8,13 @@ use std::fmt;
 /// What a worker lets one step take of its machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepBounds {
-    /// The most processes that a step may have at a time. 0: without a limit.
+    /// The most processes that a step may have at a time. 0 means no limit.
     pub processes: u64,
-    /// The most memory that the processes of a step may take together, in bytes. 0: without a limit.
+    /// The most memory that the processes of a step may take together, in bytes. 0 means no limit.
     pub memory: u64,
     /// The most files that each process of a step may have open.
     pub files: u64,
-    /// Why the worker cannot hold a step to them, in a sentence. None: it tried, and it can.
+    /// Why the worker cannot hold a step to them, in a sentence. `None` means that it tried, and it can.
     #[serde(default)]
     pub lack: Option<String>,
 }

@@ -30,7 +30,7 @@ impl ReportFormat {
         }
     }
 
-    /// The form of this name. None: this version does not know it.
+    /// The form of this name. `None` means that this version does not know it.
     pub fn of_word(word: &str) -> Option<ReportFormat> {
         ReportFormat::ALL.into_iter().find(|format| format.word() == word)
     }
@@ -41,7 +41,7 @@ impl ReportFormat {
 pub struct ReportPlan {
     /// A word of [`ReportFormat`], or one that only a newer version knows.
     pub format: String,
-    /// A pattern, relative to the step's directory; empty: what the step prints.
+    /// A pattern, relative to the step's directory; empty means what the step prints.
     pub path: String,
 }
 
@@ -74,15 +74,15 @@ impl TestCounts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TestsReported {
-    /// The BLAKE3 of the blob with the whole list; empty: there is none, and `trouble` says why.
+    /// The BLAKE3 of the blob with the whole list; empty means that there is none, and `trouble` says why.
     pub list: Vec<u8>,
     /// How many tests ended in which way.
     pub counts: TestCounts,
-    /// Of all tests together, in microseconds.
+    /// The time of all tests together, in microseconds.
     pub duration_us: u64,
     /// The names of the first tests that failed or errored, at most [`TestsReported::FAILING_MAX`].
     pub failing: Vec<String>,
-    /// Why the list is not whole, with the place; empty: it is whole.
+    /// Why the list is not whole, with the place; empty means that it is whole.
     pub trouble: String,
 }
 

@@ -115,7 +115,7 @@ impl fmt::Display for TierName {
 pub struct TierProbe {
     /// The tier that was tried.
     pub tier: TierName,
-    /// Why the worker does not offer the tier, in a sentence. None: the tier works, and the worker offers it.
+    /// Why the worker does not offer the tier, in a sentence. `None` means that the tier works, and the worker offers it.
     pub lack: Option<String>,
 }
 

@@ -16,7 +16,7 @@ pub enum Asks {
     Label {
         /// The name of the label.
         name: String,
-        /// The value that it must have. None: any value.
+        /// The value that it must have. `None` means any value.
         value: Option<String>,
     },
     /// The worker as a whole is at least as large as this.
@@ -27,7 +27,7 @@ pub enum Asks {
 }
 
 impl Want {
-    /// Reads a text as the author of a pipeline may write it. None: it asks for nothing that is known.
+    /// Reads a text as the author of a pipeline may write it. `None` means that it is neither a label nor a size.
     pub fn parse(text: &str) -> Option<Want> {
         let is_label = |name: &str| !name.is_empty() && !name.contains(['<', '>', ' ', '\t', '\n']);
         let is_good = match (text.split_once(">="), text.split_once('=')) {

@@ -76,7 +76,7 @@ impl Account {
         self.answers.contains_key(&question)
     }
 
-    /// How many calls wait one for the other, up to the one with this number; 0: it is answered.
+    /// How many calls wait one for the other, up to the one with this number; 0 means that it is answered.
     pub(super) fn depth(&self, question: u32) -> usize {
         self.answers.get(&question).map_or(0, |answer| answer.depth)
     }
@@ -87,7 +87,8 @@ impl Account {
         self.postponed
     }
 
-    /// A promise of the peer's became another one of its promises. False: that one leads back to it, so neither would ever end.
+    /// A promise of the peer's became another one of its promises. `false` means that one leads back to it, so neither would ever
+    /// end.
     pub(super) fn becomes(&mut self, promise: u32, other: u32) -> bool {
         let mut last = other;
         for _ in 0..=self.followers.len() {

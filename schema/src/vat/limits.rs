@@ -25,7 +25,7 @@ pub struct Limits {
     pub output_bytes: usize,
     /// How long a message may take once it has begun.
     pub message: Duration,
-    /// A slow link is given more: this many bytes earn one more second. 0: no more.
+    /// A slow link is given more: this many bytes earn one more second. 0 means no more.
     pub pace_bytes: usize,
     /// How long a client waits without a byte before it pings its server; a server waits for a third longer.
     pub heartbeat: Duration,

@@ -319,7 +319,7 @@ impl Link {
         Poll::Ready(Ok(count))
     }
 
-    /// What of a message the library sees; `None`: nothing.
+    /// What of a message the library sees; `None` means that nothing.
     fn enter(&self, message: Message, bytes: usize) -> Result<Option<Message>, CloseReason> {
         match self.look_at(&message, bytes) {
             Ok(Entered::Goes) => Ok(Some(message)),
@@ -364,7 +364,7 @@ impl Link {
     }
 }
 
-/// As a person reads it: a killed process ends a stream without TLS's last word, which is no news of TLS.
+/// The reason for a person. A killed process ends its stream without TLS's last message, which does not mean that TLS failed.
 fn told(error: &std::io::Error) -> String {
     match error.kind() == std::io::ErrorKind::UnexpectedEof {
         true => "it ended without a last word".to_owned(),

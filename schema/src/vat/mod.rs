@@ -57,7 +57,7 @@ fn begin(link: Rc<Link>, side: Side, mine: Client) -> Vat {
     Vat { link, theirs }
 }
 
-/// As a client, who exports nothing but a pulse. A server that said that it is leaving ends the connection as
+/// Joins as a client, which exports nothing but a pulse. A server that said that it is leaving ends the connection as
 /// [`CloseReason::Leaving`].
 pub fn connect<S>(stream: S, limits: Limits) -> Vat
 where

@@ -39,7 +39,8 @@ pub const HANDSHAKE_MAX: Duration = HANDSHAKE.time();
 pub struct Secured<S> {
     /// The encrypted stream of the connection.
     pub stream: TlsStream<S>,
-    /// The key that the peer proved to have. None: it is a client without a certificate, for which only unbound tokens work.
+    /// The key that the peer proved to have. `None` means that it is a client without a certificate, for which only unbound
+    /// tokens work.
     pub peer: Option<Fingerprint>,
 }
 

@@ -118,7 +118,7 @@ pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Event> {
     })
 }
 
-/// None: a master of version 0.2 or older tells its own.
+/// `None` means that a master of version 0.2 or older tells its own.
 fn read_origin(bytes: &[u8]) -> Option<Fingerprint> {
     bytes.try_into().ok().map(Fingerprint)
 }

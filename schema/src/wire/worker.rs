@@ -159,7 +159,8 @@ pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
     what(from, may.collect::<capnp::Result<_>>()?, |limit| *limit)
 }
 
-/// As a master shows it. An older one has no limits, and the rights that only a newer one knows are left out.
+/// Reads the authority of a grant from a master. An older master has no limits, and rights that only a newer one knows are left
+/// out.
 pub fn told_what(from: what::Reader<'_>) -> capnp::Result<What> {
     let may = limits::texts(from.get_may(), &RIGHTS.told(), &RIGHT.told())?;
     what(from, may.iter().filter_map(|word| word.parse().ok()).collect(), Limit::told)

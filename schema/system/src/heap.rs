@@ -1,5 +1,5 @@
-//! Memory that this process let go of, given back to the machine. An allocator keeps what was freed, in pieces between what is in use.
-//! So after a peer that had much done, a process would stay as large as it was at that moment.
+//! Memory that this process let go of, given back to the machine. An allocator keeps what was freed, in pieces between what is in
+//! use. So after a peer that had much done, a process would stay as large as it was at that moment.
 
 #![expect(unsafe_code, reason = "the allocator of glibc is asked by a function of C")]
 
@@ -11,7 +11,7 @@ const WORTH: u64 = 4 << 20;
 /// When to give back, from how large the process was.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heap {
-    /// The least that the process had after memory was given back, in bytes. None: that was never tried.
+    /// The least that the process had after memory was given back, in bytes. `None` means that that was never tried.
     least: Option<u64>,
 }
 

@@ -13,13 +13,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// As [`replace`], but fails with `AlreadyExists` where there is a file, without a window for two writers.
+/// Like [`replace`], but fails with `AlreadyExists` where there is a file, without a window for two writers.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     create_by(path, bytes, |draft, path| fs::hard_link(draft, path))
 }
 
-/// As [`create`], where `link` may find that the file system has no links, as vfat and many a network's. There the file is made in
-/// place, also without a window for two writers; a power cut may then leave it cut short.
+/// Like [`create`], where `link` may find that the file system has no links, as vfat and many a network's. There the file is made
+/// in place, also without a window for two writers; a power cut may then leave it cut short.
 fn create_by(path: &Path, bytes: &[u8], link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     let draft = DraftFile::write(path, bytes)?;
     match link(&draft.0, path) {
@@ -94,8 +94,8 @@ pub fn keep_to_owner() {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
-/// Takes from group and others what they may do with a file or a directory of ours, and answers the mode that it had. None: it
-/// was closed, or is not there. What belongs to another user is an error, because it is not ours to change.
+/// Takes from group and others what they may do with a file or a directory of ours, and answers the mode that it had. `None`
+/// means it was closed, or is not there. What belongs to another user is an error, because it is not ours to change.
 pub fn close(path: &Path) -> io::Result<Option<u32>> {
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -118,7 +118,7 @@ pub fn close(path: &Path) -> io::Result<Option<u32>> {
     Ok(None.filter(|_: &u32| found.is_dir()))
 }
 
-/// As [`close`], which says in the log what was open, or why it stays so.
+/// Like [`close`], but says in the log which rights were open, or why they stay open.
 pub fn close_and_tell(path: &Path) {
     match close(path) {
         Ok(None) => {}

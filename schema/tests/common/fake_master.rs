@@ -38,7 +38,7 @@ impl Entrance {
         SturdyRef { fingerprint: self.identity.fingerprint(), addresses, token }
     }
 
-    /// Gives each link what `first` answers; none: hangs up on it. Must be called within a `LocalSet`, and lives as long.
+    /// Gives each link what `first` answers; `None` means that it hangs up. Must be called within a `LocalSet`, and lives as long.
     pub(crate) fn serve(self, core: &Core, first: impl Fn() -> Option<Client> + 'static) {
         let links = core.links.clone();
         tokio::task::spawn_local(async move {

@@ -151,7 +151,7 @@ pub fn split(mut stream: &[u8]) -> Vec<Vec<u8>> {
     messages
 }
 
-/// The length of the message at the start; `None`: all of it is not there.
+/// The length of the message at the start; `None` means that all of it is not there.
 pub fn first_length(stream: &[u8]) -> Option<usize> {
     let number = |at: usize| {
         let four = stream.get(at * 4..at * 4 + 4)?;

@@ -26,7 +26,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// The most errors that are told of one file.
+/// The most errors that are shown for one file.
 const ERRORS_MAX: usize = 100;
 /// The most syntax errors that are told: they tend to follow from each other.
 const SYNTAX_ERRORS_MAX: usize = 20;
@@ -51,8 +51,8 @@ pub struct Page<'t> {
     advice: Advice,
 }
 
-/// What to write instead of a key that is not known, or not yet; `None`: nothing better than the nearest name. The key is its
-/// argument.
+/// What to write instead of a key that is not known, or not yet; `None` means that nothing better than the nearest name. The key
+/// is its argument.
 pub type Advice = fn(&str) -> Option<&'static str>;
 
 impl<'t> Page<'t> {
@@ -70,7 +70,7 @@ impl<'t> Page<'t> {
             Ok(text) if text.len() <= FILE_MAX => return Ok(page(text)),
             Ok(_) => {
                 let page = page("");
-                let message = format!("{file} has {} bytes, {FILE_MAX} are allowed", bytes.len());
+                let message = format!("{file} has {} bytes, but only {FILE_MAX} are allowed", bytes.len());
                 page.error(0..0, message, "", "");
                 return Err(page.into_diagnostics());
             }
@@ -92,7 +92,7 @@ impl<'t> Page<'t> {
     /// The tree behind [`Page::root`]; syntax errors leave nothing more to look at.
     pub fn parse(&self) -> Result<Spanned<DeTable<'_>>, Diagnostics> {
         if let Some(at) = self.text.find('\r') {
-            self.error(at..at, "a carriage return stands alone", "no line ends here", line_ends::WAY_OUT);
+            self.error(at..at, "a carriage return has no line feed after it", "no line ends here", line_ends::WAY_OUT);
             return Err(self.diagnostics());
         }
         let first = match DeTable::parse(&self.text) {

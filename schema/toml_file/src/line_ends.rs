@@ -7,7 +7,7 @@ use std::ops::Range;
 /// What to do about a carriage return that ends no line. TOML forbids it everywhere.
 pub(super) const WAY_OUT: &str = "save the file with line ends \\n or \\r\\n; in a string, write \\r";
 
-/// The text with `\n` in place of each `\r\n`. An escaped `\r` in a string is no line end and stays.
+/// The text with `\n` in place of each `\r\n`. An escaped `\r` in a string is not a line end and stays.
 pub fn with_plain_line_ends(written: &str) -> Cow<'_, str> {
     match written.contains("\r\n") {
         true => Cow::Owned(written.replace("\r\n", "\n")),

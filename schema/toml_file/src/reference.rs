@@ -14,7 +14,7 @@ pub struct Reference {
 /// A table, or all tables whose names the file's author chooses.
 #[derive(Debug)]
 pub struct Section {
-    /// The title of the section as it stands in the file, `[project.NAME]`; empty: the top level.
+    /// The title of the section as it stands in the file, `[project.NAME]`; empty means the top level.
     pub title: &'static str,
     /// What [`super::Table::place`] is of it, where every chosen name is `NAME`.
     pub places: &'static [&'static str],

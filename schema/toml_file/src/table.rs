@@ -64,7 +64,7 @@ impl<'t> Table<'t> {
             let advice = (self.page.advice)(name);
             if later.contains(&name) {
                 let message = format!("`{name}` of {} is not supported by this version", self.place);
-                self.page.error(key.span(), message, "of a later version", advice.unwrap_or_default());
+                self.page.error(key.span(), message, "reserved for a later version", advice.unwrap_or_default());
             } else if let Some(advice) = advice {
                 let message = format!("{} has no key `{name}`", self.place);
                 self.page.error(key.span(), message, "unknown key", advice);

@@ -83,7 +83,7 @@ impl<'t> Value<'t> {
         let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
         let value = value.filter(|value| allowed.contains(value));
         if value.is_none() {
-            self.refuse(format_args!("is from {} to {}", allowed.start(), allowed.end()), "out of range", "");
+            self.refuse(format_args!("must be from {} to {}", allowed.start(), allowed.end()), "out of range", "");
         }
         value
     }
@@ -99,20 +99,20 @@ impl<'t> Value<'t> {
         };
         let value = value.filter(|value| *value > 0.0 && *value <= most);
         if value.is_none() {
-            self.refuse(format_args!("is above 0 and at most {most}"), "out of range", "");
+            self.refuse(format_args!("must be above 0 and at most {most}"), "out of range", "");
         }
         value
     }
 
     /// Reads a length of time, like "1h30m".
     pub fn duration(&self) -> Option<Duration> {
-        self.measure("is no duration", "write it like \"90s\", \"45m\" or \"1h30m\"", TimeSpan::parse)
+        self.measure("is not a duration", "write it like \"90s\", \"45m\" or \"1h30m\"", TimeSpan::parse)
             .map(|span| span.0)
     }
 
     /// Reads a size in bytes, like "4GiB".
     pub fn bytes(&self) -> Option<u64> {
-        self.measure("is no size", "write it like \"512MiB\" or \"4GiB\"", Bytes::parse).map(|size| size.0)
+        self.measure("is not a size", "write it like \"512MiB\" or \"4GiB\"", Bytes::parse).map(|size| size.0)
     }
 
     /// A tier of isolation. For one that a later version has, the error says so.
@@ -120,7 +120,11 @@ impl<'t> Value<'t> {
         let word = self.string()?.value;
         if Tier::LATER.contains(&word.as_str()) {
             let text = format!("as \"{word}\" is not supported by this version");
-            self.refuse(text, "of a later version", format!("the strongest of this version is \"{}\"", Tier::Guard));
+            self.refuse(
+                text,
+                "reserved for a later version",
+                format!("the strongest of this version is \"{}\"", Tier::Guard),
+            );
             return None;
         }
         self.choice(&Tier::ALL.map(|tier| (tier.word(), tier)))
@@ -164,7 +168,7 @@ impl<'t> Value<'t> {
         let found = choices.iter().find(|(name, _)| *name == text.value);
         if found.is_none() {
             let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-            self.refuse("is not known", "", format!("it is one of {}", names.join(", ")));
+            self.refuse("is not known", "", format!("it must be one of {}", names.join(", ")));
         }
         found.map(|(_, value)| *value)
     }
@@ -177,7 +181,7 @@ impl<'t> Value<'t> {
 
     pub fn wrong<T>(&self, wanted: &str) -> Option<T> {
         let is_bare = !(self.is_string() || self.is_array() || self.is_table());
-        let help = if is_bare && wanted.contains("string") { "in quotes it is a string" } else { "" };
+        let help = if is_bare && wanted.contains("string") { "write it in quotes to make it a string" } else { "" };
         self.wrong_with(wanted, help)
     }
 

@@ -253,7 +253,7 @@ fn browse(top: &perspective::Client) -> Request<perspective::browse_params::Owne
     request
 }
 
-/// Is told of events, and answers that it knows.
+/// An observer that answers each batch of events.
 struct Deaf;
 
 impl observer::Server for Deaf {

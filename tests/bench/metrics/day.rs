@@ -78,7 +78,7 @@ pub async fn measure(bench: &Bench<'_>) {
     bench.figures.tell("day_rss", last, "MiB", memory.len(), json!({"over_time_mib": *memory}));
 }
 
-/// When each of so many builds' steps was started, as a subscriber sees it; comes back when all have ended.
+/// When the step of each of this many builds was started, as a subscriber sees it. Returns when all builds have ended.
 async fn starts(lab: Rc<Lab>, count: usize) -> HashMap<u32, Instant> {
     let mut events = lab.events(&["stepStarted", "buildFinished"]).await;
     let (mut started, mut ended) = (HashMap::new(), 0);

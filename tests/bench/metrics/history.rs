@@ -92,7 +92,7 @@ fn copy_rows(database: &Connection, table: &str, columns: &[&str], build: i64, e
     let names: Vec<String> = names.map(|name| name.expect("a name")).collect();
     let moved = names.iter().map(|name| match (columns.contains(&name.as_str()), name.as_str()) {
         (true, "sequence") => format!("sequence + {event}"),
-        // 0: no build is concerned
+        // 0 means that no build is concerned
         (true, "build") => format!("case build when 0 then 0 else build + {build} end"),
         (true, name) => format!("{name} + {build}"),
         (false, name) => name.to_owned(),

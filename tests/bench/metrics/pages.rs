@@ -98,7 +98,7 @@ async fn calls(lab: &Lab) -> Vec<f64> {
         let began = Instant::now();
         lab.guild.builds(&newest).await.expect("a list");
         times.push(began.elapsed().as_secs_f64());
-        // so that it is no load of its own
+        // so that it is not a load of its own
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     times

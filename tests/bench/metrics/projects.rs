@@ -1,5 +1,5 @@
 //! Many projects, each with a small repository on this machine: how soon the master serves, what it holds, and what a look at a
-//! repository costs where nothing changed.
+//! repository costs if nothing changed.
 
 use super::Bench;
 use crate::lab::{Lab, one_job};
@@ -18,7 +18,7 @@ const LOOKS: usize = 42;
 const COUNTED_EVERY: Duration = Duration::from_millis(50);
 /// How long the first looks may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// The master has nothing to do any more when no git was at work for so long.
+/// The master has nothing more to do when no git has run for this long.
 const QUIET: Duration = Duration::from_secs(1);
 /// But where looks themselves take git there is always one: then this is enough.
 const QUIET_MAX: Duration = Duration::from_secs(20);

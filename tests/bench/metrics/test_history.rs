@@ -1,6 +1,6 @@
-//! The list of a job with many tests: how soon its history can be asked for, what that does to the commits of another client, and what
-//! lists of tests cost then, also where a branch has many jobs. The master is in this process, and so are the worker that is played and the clients: what they wait
-//! for each other is in the figures.
+//! The list of a job with many tests: how soon its history can be asked for, what that does to the commits of another client, and
+//! what lists of tests cost then, also if a branch has many jobs. The master is in this process, and so are the worker that is played and the clients: what they
+//! wait for each other is in the figures.
 
 use super::Bench;
 use crate::figures::{at, sorted};

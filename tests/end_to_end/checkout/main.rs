@@ -1,6 +1,6 @@
 //! From a repository through the master's mirror, over the source capability, into a worker's workspace.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test, too, end it where something is wrong")]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test, too, end it if something is wrong")]
 
 mod leavings;
 mod stores;

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 pub const PROJECT: &str = "loops";
 /// Lines of the long log.
 const LINES: u64 = 150_000;
-/// For a fail point to be reached.
+/// How long a fail point may take to be reached.
 const REACHED: Duration = Duration::from_secs(20);
-/// Nothing of a step runs on for so long after its end.
+/// How long after the end of a step any of its processes may still run.
 const LEFT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct House {
     programs: Programs,
     master: Option<Child>,
     worker: Option<Child>,
-    /// None: not logged in yet.
+    /// `None` means not logged in yet.
     credential: Option<Credential>,
 }
 
@@ -82,7 +82,7 @@ impl House {
         *self.slot(who) = Some(child);
     }
 
-    /// With -9.
+    /// Kills the worker with `kill -9`.
     pub fn kill(&mut self, who: Who) {
         if let Some(mut child) = self.slot(who).take() {
             let _ = child.kill();
@@ -90,7 +90,7 @@ impl House {
         }
     }
 
-    /// False: the build went by without it.
+    /// `false` means that the build went by without it.
     pub async fn await_fail_point(&mut self, point: &str, asked: &JoinHandle<u32>) -> bool {
         let failed = self.path("failed");
         let began = Instant::now();

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// For a build of some seconds, with all that befalls it.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Houses are given up after so many loops: a store that grows, and then a fresh one.
+/// After this many loops a house is given up, so that a store grows and then a fresh one begins.
 const LOOPS_PER_HOUSE: u64 = 25;
 
 fn main() -> ExitCode {
@@ -61,7 +61,7 @@ async fn campaign(tally: &mut Tally, count: u64) -> bool {
 
 /// What a loop does to whom.
 enum Plan {
-    /// (after so long, whom), one after the other.
+    /// After how long whom to kill, one after the other.
     Kills(Vec<(Duration, Vec<Who>)>),
     FailPoint(&'static str, u32),
 }

@@ -131,7 +131,7 @@ impl Player {
             [owner, "begins"] => drop(self.it.accept(NOW, self.leases[&number(owner)], TimeLimits::default())),
             [owner, "ends"] => drop(self.it.complete(NOW, self.leases[&number(owner)])),
             [owner, "is", "withdrawn"] => drop(self.it.withdraw(NOW, number(owner))),
-            _ => panic!("`{line}` is no line of a script"),
+            _ => panic!("`{line}` is not a line of a script"),
         }
     }
 

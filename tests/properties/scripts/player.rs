@@ -119,7 +119,7 @@ impl Player {
                 self.attach(name);
             }
             [name, "ends", job, outcome] => self.end(name, job, outcome),
-            _ => panic!("`{line}` is no line of a script"),
+            _ => panic!("`{line}` is not a line of a script"),
         }
     }
 
@@ -391,7 +391,7 @@ thread_local! {
 /// `2026-03-29 02:59` in UTC: days are counted from the first of March of the year 0.
 fn utc(text: &str) -> Time {
     let parts: Vec<u64> = text.split(['-', ' ', ':']).map(|part| part.parse().expect("a number")).collect();
-    let [year, month, day, hour, minute] = parts[..] else { panic!("`{text}` is no time") };
+    let [year, month, day, hour, minute] = parts[..] else { panic!("`{text}` is not a time") };
     let year = if month > 2 { year } else { year - 1 };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     // the first day of 1970

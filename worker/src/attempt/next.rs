@@ -1,4 +1,4 @@
-//! Which step comes next, and what became of the job. Pure: told what has happened, it knows no process, file or clock.
+//! Decides which step comes next, and how the job ended. Pure: it is told what has happened, and knows no process, file or clock.
 
 use crate::process::supervisor::{Journal, KillCause};
 use schema::values::{Exit, JobPlan, Outcome};
@@ -15,7 +15,7 @@ pub(crate) enum Next {
     Done(AttemptResult),
 }
 
-/// What became of an attempt: its outcome, and the reason for it in words.
+/// The result of an attempt: its outcome, and the reason for it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptResult {
     pub(crate) outcome: Outcome,
@@ -32,9 +32,9 @@ pub(crate) enum Halt {
     CancelledNow(String),
     /// The job's own time was over before a step began.
     OutOfTime,
-    /// What the steps need could not be had: the source, the directory.
+    /// The source or the directory for the steps could not be prepared.
     Errored(String),
-    /// The commit can be checked out nowhere: that is the fault of whoever made it.
+    /// The commit cannot be checked out anywhere, which is the fault of its author.
     Unusable(String),
 }
 
@@ -59,7 +59,7 @@ impl Halt {
     }
 }
 
-/// What steps may run after something that happened. The worse is the greater.
+/// The steps that may still run. A greater value lets fewer run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum After {
     All,
@@ -74,7 +74,7 @@ pub(crate) struct StepEnd {
     pub(crate) outcome: Outcome,
     pub(crate) exit: Exit,
     pub(crate) after: After,
-    /// Why it failed though its command succeeded; empty: its exit says it.
+    /// Why it failed although its command succeeded. Empty means that its exit says why.
     pub(crate) why: String,
 }
 

@@ -1,5 +1,5 @@
-//! Ships a step's spool to the master by offset, so that whatever is lost on the way is sent again. It does so within a window,
-//! so that a log of any length costs little memory. Reads what [`crate::process::supervisor`] writes.
+//! Sends a step's spool to the master by offset, so that bytes that are lost on the way are sent again. A window bounds the bytes
+//! on their way, so that a log of any length costs little memory. Reads the files that [`crate::process::supervisor`] writes.
 
 use crate::attempt::window::{Room, Window};
 use crate::process::supervisor::MARK_BYTES;
@@ -42,7 +42,7 @@ pub(crate) struct Grown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) size: u64,
-    /// The BLAKE3 hash of it. None: the spool could not be read again.
+    /// The BLAKE3 hash of it. `None` means that the spool could not be read again.
     pub(crate) hash: Option<[u8; 32]>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum ShipError {
 pub(crate) struct Spooled {
     pub(crate) log: PathBuf,
     pub(crate) marks: PathBuf,
-    /// Where the reading is done that may take long.
+    /// The place for reads that may take long, so that they block nothing else.
     pub(crate) blocking: BlockingWork,
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn ship(
     Ok(Shipped { size, hash: hash.ok() })
 }
 
-/// What is said where the attempt is gone from the ledger while it is still told of.
+/// The error if the attempt is gone from the ledger while it still reports.
 pub(crate) fn dropped() -> capnp::Error {
     capnp::Error::disconnected("the attempt was dropped".to_owned())
 }
@@ -265,7 +265,7 @@ impl Reading {
         Ok(files)
     }
 
-    /// Fills `bytes` with what stands at `offset`.
+    /// Fills `bytes` with the bytes at `offset`.
     fn chunk(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.files()?.0.read_exact_at(bytes, offset)?;
         if offset == self.hashed {
@@ -275,7 +275,7 @@ impl Reading {
         Ok(())
     }
 
-    /// The marks in a range of bytes. Ranges follow each other, save after a refusal.
+    /// The marks in a range of bytes. Ranges follow each other, except after a refusal.
     fn marks(&mut self, from: u64, to: u64) -> io::Result<Vec<(u64, Time)>> {
         let files = self.files()?;
         if from < self.marked {

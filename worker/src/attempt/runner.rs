@@ -79,7 +79,7 @@ async fn run_step(shared: &AttemptShared, entry: &Rc<Entry>, step: u16) {
     end_step(shared, entry, step, ran).await;
 }
 
-/// Passes over a step that is not to run. An earlier worker may have run it, and then it is ended and told of.
+/// Passes over a step that is not to run. An earlier worker may have run it, and then it is ended and reported.
 async fn pass_over(shared: &AttemptShared, entry: &Entry, step: u16) {
     match take_up(shared, entry, step).await {
         Ok(None) => entry.step_skipped(step, shared.world.clock.wall()),
@@ -121,7 +121,7 @@ async fn tests_of(shared: &AttemptShared, entry: &Entry, step: u16, journal: &mu
     Some(tests)
 }
 
-/// Takes up a step that an earlier worker began, and waits for its end. None: the step did not begin.
+/// Takes up a step that an earlier worker began, and waits for its end. `None` means that the step did not begin.
 async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
     let files = entry.files(step);
     let Some(ordered) = files.ordered()?.map(wall_of) else { return Ok(None) };
@@ -225,8 +225,8 @@ async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised
     }
 }
 
-/// The workspace as the job wants it, and a lease under which a process may start. None: the attempt was halted. An error
-/// ends this step alone: the attempt has ended before it.
+/// The workspace as the job wants it, and a lease under which a process may start. `None` means that the attempt was halted. An
+/// error ends this step alone: the attempt has ended before it.
 async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>, String> {
     let time_left = Duration::from_millis(entry.time_left(shared.world.clock.now()));
     let preparing = async {
@@ -293,7 +293,7 @@ async fn make_workspace(shared: &AttemptShared, entry: &Entry) -> Result<(), Unr
 async fn check_out(shared: &AttemptShared, entry: &Entry, workspace: &Workspace) -> Result<(), Unready> {
     let [source] = entry.assignment.stamp.sources.as_slice() else {
         let count = entry.assignment.stamp.sources.len();
-        return Err(format!("a source stamp of {count} repositories: this worker checks out exactly one").into());
+        return Err(format!("the job needs {count} repositories, and this worker checks out exactly one").into());
     };
     let mut failures = 0;
     loop {
@@ -319,7 +319,7 @@ async fn check_out(shared: &AttemptShared, entry: &Entry, workspace: &Workspace)
                 sleep(CHECKOUT_PAUSE).await;
             }
             Err(CheckoutError::Refused(refusal)) if refusal.code == RefusalCode::Unavailable => {
-                tracing::warn!(%refusal, "the source cannot be had yet");
+                tracing::warn!(%refusal, "the source cannot be fetched yet; trying again");
                 sleep(CHECKOUT_PAUSE).await;
             }
             Err(error) => return Err(error.into()),
@@ -365,7 +365,7 @@ fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Where the objects of the checkout lie that its `.git` borrows. None: the job has no checkout.
+/// Where the objects of the checkout lie that its `.git` borrows. `None` means that the job has no checkout.
 fn objects(shared: &AttemptShared, entry: &Entry) -> Option<PathBuf> {
     let source = entry.assignment.stamp.sources.first().filter(|_| entry.assignment.job.sources)?;
     Some(shared.stores.objects_of(&source.repository, &source.revision))

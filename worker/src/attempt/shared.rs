@@ -1,4 +1,4 @@
-//! What all attempts of a worker share. Made by the entry point, and used by the runner and by whoever looks at the attempts.
+//! The state that all attempts of a worker share. The entry point makes it, and the runner and all who look at the attempts use it.
 
 use crate::attempt::ledger::Ledger;
 use crate::attempt::troubles::Troubles;
@@ -11,7 +11,7 @@ use schema::values::{Assignment, StepBounds, Tier};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
-/// What all attempts of a worker share: where they run, from what, within which bounds, and the ledger that holds them.
+/// The state that all attempts of a worker share: their directories, their sources, their bounds, and the ledger that holds them.
 pub(crate) struct AttemptShared {
     /// The clock, the machine and the way to the master, which a simulation replaces.
     pub(crate) world: World,
@@ -35,12 +35,12 @@ pub(crate) struct AttemptShared {
     pub(crate) bounds: StepBounds,
     /// Whether the process before this one was killed, so that what was ended with it was perhaps ended by a step.
     pub(crate) was_killed: bool,
-    /// The attempts that are in hand.
+    /// The ledger of the attempts.
     pub(crate) ledger: Ledger,
     /// Whether the state directory is known to be this worker's own: its home is noted there, or a master has let this process
     /// in. Before that, what an earlier process left may be another worker's.
     pub(crate) is_ours: watch::Sender<bool>,
-    /// What somebody should see to on this machine.
+    /// The troubles that somebody should mend on this machine.
     pub(crate) troubles: Troubles,
     /// Directories for temporary files, which are used again.
     pub(crate) scratch: Spares,
@@ -56,7 +56,7 @@ impl AttemptShared {
         offered.ok_or_else(|| format!("its steps need isolation `{named}`, which this worker does not offer"))
     }
 
-    /// Why something failed, and that a disk is full where one is, because what fails on it says so in words of many kinds.
+    /// Why something failed, and that a disk is full if one is, because what fails on it says so in words of many kinds.
     pub(crate) fn with_lack_of_room(&self, why: String) -> String {
         match self.first_below(FULL_BELOW) {
             Some((full, _)) => format!("{why}; the disk of {} is full", full.display()),

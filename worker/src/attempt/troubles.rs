@@ -1,10 +1,10 @@
-//! What somebody should see to on this worker's machine though the worker goes on: what it finds, and the way to whoever tells the
-//! master. Finds nothing itself.
+//! Troubles of this worker's machine that a person should mend, although the worker goes on. The part of the worker that finds a
+//! trouble notes it here, and the session takes it from here and tells the master.
 
 use std::collections::BTreeMap;
 use tokio::sync::{Notify, watch};
 
-/// What a trouble is about. Of each topic there is at most one trouble. There is one of each at the most.
+/// What a trouble is about. There is at most one trouble for each topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
     /// A disk that cannot be written.
@@ -17,12 +17,12 @@ pub(crate) enum Topic {
 #[derive(Debug, Default)]
 pub(crate) struct Troubles {
     found: watch::Sender<BTreeMap<Topic, String>>,
-    /// Told where something failed that may be a trouble, so that somebody looks now.
+    /// Told if something failed that may be a trouble, so that somebody looks now.
     pub(crate) look: Notify,
 }
 
 impl Troubles {
-    /// Notes how it stands with one topic. None: there is no trouble with it.
+    /// Notes how it stands with one topic. `None` means that there is no trouble with it.
     pub(crate) fn note(&self, topic: Topic, what: Option<String>) {
         self.found.send_if_modified(|found| {
             let before = match &what {

@@ -1,8 +1,8 @@
-//! How many bytes of logs are in flight on one connection, over all of its logs. The bound follows the link. Whatever is in
-//! flight stands before the next `renew`, and a lease must not be lost because a step prints much over a slow line.
+//! How many bytes of logs are in flight on one connection, over all of its logs. The bound adapts to the link. All bytes in
+//! flight are sent before the next `renew`. So a lease must not be lost because a step prints much over a slow line.
 //!
-//! A long way is no slow line: there an answer takes its time however little is in flight. What tells them apart is whether the answers
-//! come sooner once less is in flight.
+//! A long way is not a slow line: there an answer takes its time however little is in flight. What tells them apart is whether
+//! the answers come sooner once less is in flight.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,15 +11,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// What is taken of the room at the least, in bytes.
+/// The least room that is taken at once, in bytes.
 pub(super) const UNIT_BYTES: usize = 8 << 10;
 /// The most that is in flight, in bytes: enough for a fast line with a long way.
 pub(super) const WINDOW_BYTES: usize = 2 << 20;
 /// What may be in flight at first, in bytes. Over a line of 64 kbit/s it takes 8 s, and on a fast one it doubles with each
 /// answer.
 const FIRST_BYTES: usize = 64 << 10;
-/// A write that was answered sooner than this lets more be in flight, and one that took longer than the second lets less. The second
-/// is the longest that a `renew` waits behind logs on a line that does not change, and the shortest lease is some seconds.
+/// A write that was answered sooner than this lets more be in flight, and one that took longer than the second lets less. The
+/// second is the longest that a `renew` waits behind logs on a line that does not change, and the shortest lease is some seconds.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
 /// The longest that the way alone may take, and the master's disk. A `renew` waits no longer than this and [`LATE`] together.
@@ -38,9 +38,9 @@ pub(crate) struct Window {
 /// What is known of how long answers take.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    /// What the way takes alone, as far as it was seen.
+    /// The shortest time of an answer so far, which is that of the way alone.
     way: Duration,
-    /// The answer that had less put in flight since; none: no answer was late.
+    /// The answer that had less put in flight since; `None` means that no answer was late.
     late: Option<LateAnswer>,
 }
 
@@ -95,8 +95,8 @@ impl Window {
         took - pace.way
     }
 
-    /// Whether an answer is late because of the way: it is no sooner than one for which twice as much was in flight. Answers to what was
-    /// sent before say nothing. Notes how long the way is.
+    /// Whether an answer is late because of the way: it is no sooner than one for which twice as much was in flight. Answers to
+    /// what was sent before say nothing. Notes how long the way is.
     fn is_far(&self, since: Instant, took: Duration) -> bool {
         let mut pace = self.pace.get();
         let Some(late) = pace.late.filter(|late| late.at <= since && self.units.get() * 2 <= late.units) else {

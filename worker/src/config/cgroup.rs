@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-/// The least limit of the groups that this process is in, in bytes; `None` where nothing limits it. `root`: `/`, or a likeness.
+/// The least limit of the groups that this process is in, in bytes; `None` if nothing limits it. `root`: `/`, or a likeness.
 ///
 /// A group's parents limit it too. In a container the path may be the host's, while only its last part is mounted. A part that is
 /// not there limits nothing, and the top of what is mounted is always looked at.

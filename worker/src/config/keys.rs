@@ -8,7 +8,7 @@ use toml_file::reference::{Form, Key, Reference, Section};
 pub static WORKER_TOML: Reference = Reference {
     file: "worker.toml",
     about: "The worker's file, in its state directory (`--state`); all of it is optional, and so is the file. Relative paths are \
-            relative to that directory. `guild-worker probe` prints what comes of it. The worker reads it when it starts.",
+            relative to that directory. `guild-worker probe` prints the resulting settings. The worker reads the file when it starts.",
     sections: &[Section { title: "", places: &["the top level"], about: "", keys: &[TOP], later: &[] }],
 };
 
@@ -23,35 +23,35 @@ const TOP: &[Key] = &[
         Form::Whole(1, u16::MAX as i64),
         Means("one for each two `cpus`"),
         "3",
-        "how many jobs run at the same time; to take none, drain the worker",
+        "how many jobs run at the same time; drain the worker if it shall take no jobs",
     ),
     Key::new(
         "cpus",
         Form::Number(super::CPUS_MAX),
-        Means("those of the machine"),
+        Means("the cores of the machine"),
         "1.5",
-        "cores that jobs can reserve",
+        "the cores that jobs can reserve",
     ),
     Key::new(
         "memory",
         SIZE,
         Means("the memory of the machine, or of the container"),
         "\"4GiB\"",
-        "memory that jobs can reserve; a number is bytes",
+        "the memory that jobs can reserve; a bare number is in bytes",
     ),
     Key::new(
         "pass",
         Form::Array(&Form::Text),
         Is("[]"),
         "[\"HTTPS_PROXY\"]",
-        "names of the worker's environment that steps get, besides `PATH`, `HOME`, `USER`, `CARGO_HOME` and `RUSTUP_HOME`",
+        "the names of variables of the worker's environment that steps get, besides `PATH`, `HOME`, `USER`, `CARGO_HOME` and `RUSTUP_HOME`",
     ),
     Key::new(
         "labels",
         Form::Map(&Form::Text),
         Is("{}"),
         "{ gpu = \"yes\" }",
-        "labels that the worker claims; believed only as its grant allows",
+        "the labels that the worker claims; the master believes those that its grant allows",
     ),
     Key::new("workspace", Form::Text, Is("\"workspaces\""), "\"/big\"", "the directory in which jobs run"),
     Key::new(
@@ -59,29 +59,29 @@ const TOP: &[Key] = &[
         SIZE,
         Is("\"1GiB\""),
         "\"20GiB\"",
-        "what is to stay free on the disks of `--state` and `workspace`: with less, no job is taken; a number is bytes",
+        "the room that must stay free on the disks of `--state` and `workspace`: with less, the worker takes no job; a bare number is in bytes",
     ),
     Key::new(
         "orphan_grace",
         SPAN,
         Is("\"2m\""),
         "\"10m\"",
-        "how long steps run on when their worker is gone; a number is seconds",
+        "how long steps run on without their worker; a bare number is in seconds",
     ),
     Key::new(
         "isolation",
         Form::OneOf(&[Tier::Plain.word(), Tier::Guard.word()]),
         Is("\"guard\""),
         "\"plain\"",
-        "the strongest [tier](../worker.md#tiers) to offer: `\"plain\"`, a process group for each step; `\"guard\"`, a supervisor from \
-         which no process of it gets away. A tier that does not work on the machine is not offered",
+        "the strongest [tier](../worker.md#tiers) to offer: `\"plain\"`, a process group for each step; `\"guard\"`, a supervisor that \
+         no process of the step can leave. A tier that does not work on the machine is not offered",
     ),
     Key::new(
         "output",
         SIZE,
         Is("\"1GiB\""),
         "\"64MiB\"",
-        "the most output that is kept of one step; a number is bytes",
+        "the most output of one step that is kept; a bare number is in bytes",
     ),
     Key::new(
         "processes",
@@ -89,15 +89,15 @@ const TOP: &[Key] = &[
         Is("4096"),
         "500",
         "the most processes that one step may have at a time, and eight times as many threads; a step with more is killed, and has \
-         failed; 0: any number",
+         failed; 0 means any number",
     ),
     Key::new(
         "step_memory",
         SIZE,
         Means("nine tenths of the memory of the machine, or of the container"),
         "\"8GiB\"",
-        "the most memory that the processes of one step may take together; a step that takes more is killed, and has failed; a number \
-         is bytes; 0: any",
+        "the most memory that the processes of one step may take together; a step that takes more is killed, and has failed; a bare \
+         number is in bytes; 0 means any",
     ),
     Key::new(
         "open_files",

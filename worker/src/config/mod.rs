@@ -1,4 +1,4 @@
-//! `worker.toml` in the worker's state directory, all of it optional, and what is probed where it says nothing.
+//! `worker.toml` in the worker's state directory. All keys are optional, and the machine is probed for the missing ones.
 
 mod cgroup;
 pub(crate) mod keys;
@@ -18,36 +18,36 @@ pub const CREDENTIAL_FILE: &str = "worker.cap";
 const IDENTITY_FILE: &str = "identity.key";
 const CONFIG_FILE: &str = "worker.toml";
 
-/// How many cores make one slot where the file says nothing of slots.
+/// The number of cores for each slot if the file does not have the key `slots`.
 const CPUS_PER_SLOT: u16 = 2;
-/// What is to stay free on a disk where the file says nothing, in bytes.
+/// The default of `reserve`: how many bytes are to stay free on a disk.
 const RESERVE: u64 = 1 << 30;
-/// How much output of a step is kept where the file says nothing, in bytes.
+/// The default of `output`: how many bytes of the output of a step are kept.
 const OUTPUT_MAX: u64 = 1 << 30;
-/// How many processes a step may have where the file says nothing. It is far more than a build needs that starts some for each
-/// core. It is far fewer than the 32,768 for which many a machine has numbers.
+/// The default of `processes`: how many processes a step may have. A build that starts several for each core needs far fewer. Many
+/// machines have numbers for only 32,768 processes, so it is far below that.
 const PROCESSES: u64 = 4_096;
-/// How many files a process of a step may have open where the file says nothing. Programs that close or poll all that they could
-/// have are slow by a larger number.
+/// The default of `open_files`: how many files a process of a step may have open. A larger number makes some programs slow, because
+/// they close or poll every file that they may have.
 const OPEN_FILES: u64 = 65_536;
-/// The fewest that the file may say: a compiler or an interpreter needs some dozens.
+/// The least value of `open_files`, because a compiler or an interpreter needs some dozens of files.
 const OPEN_FILES_MIN: u64 = 64;
 
-/// How long steps run on without their worker where the file says nothing: enough to upgrade and restart it.
+/// The default of `orphan_grace`: how long steps run on without their worker. It is enough to upgrade and restart the worker.
 const ORPHAN_GRACE: Duration = Duration::from_secs(120);
-/// The most that `cpus` may say, which is more than any machine has.
+/// The largest value of `cpus`. It is more than any machine has.
 const CPUS_MAX: f64 = 1_000_000.0;
 /// How long a step has to end by itself, from TERM to KILL.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
 
-/// Everything that its owner tells a worker.
+/// The settings of a worker.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub state: PathBuf,
-    /// A binary that answers to [`crate::SUPERVISE`]: as a rule this one.
+    /// A binary that understands [`crate::SUPERVISE`], which is usually this one.
     pub program: PathBuf,
     pub total: Resources,
-    /// Names of the worker's environment that steps get too.
+    /// The names of variables of the worker's environment that steps get too.
     pub pass: Vec<String>,
     pub labels: Vec<(String, String)>,
     /// The directory in which jobs run.
@@ -110,7 +110,7 @@ impl Config {
         let file: File = toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let probed = probe_machine();
         if file.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= CPUS_MAX)) {
-            return Err(format!("`cpus` is above 0 and at most {CPUS_MAX}"));
+            return Err(format!("`cpus` must be above 0 and at most {CPUS_MAX}"));
         }
         let cpus_milli = file.cpus.map_or(probed.cpus_milli, |cpus| (cpus * 1000.0) as u32);
         let by_cpus = u16::try_from(cpus_milli / 1000).unwrap_or(u16::MAX) / CPUS_PER_SLOT;
@@ -187,7 +187,7 @@ impl Config {
     }
 }
 
-/// Where the state is when nothing names it.
+/// The state directory if nothing names another one.
 pub(crate) fn default_state() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")))?;

@@ -1,5 +1,5 @@
-//! Files that are there whole or not at all, whatever cuts their writing short: a full disk, or the end of this process. Not
-//! for secrets, and not safe against a loss of power: `system::private_file` is both, and costs two syncs for each file.
+//! Files that exist whole or not at all, even if a full disk or the end of this process cuts their writing short. They are not for
+//! secrets, and not safe against a loss of power. `system::private_file` is both, and costs two syncs for each file.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// What such a file holds. None: there is no such file.
+/// What such a file holds. `None` means that there is no such file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),

@@ -1,5 +1,5 @@
-//! Where a worker's state lies, so that a copy of its directory is known for one. What the copy says of steps is not its own, and
-//! the copy must not end them.
+//! The home of a worker's state, by which a copy of its directory is recognised. The steps in the files of a copy are not its
+//! own, and the copy must not end them.
 
 use crate::disk::atomic_file;
 use schema::values::Home;
@@ -10,14 +10,14 @@ use std::path::Path;
 /// What the master let in last, in the state directory.
 const FILE: &str = "home.json";
 
-/// None: this machine does not say.
+/// `None` means that this machine does not say.
 pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
     let directory = std::fs::metadata(state).ok()?;
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?;
     Some(Home { boot, pid_namespace: namespace.st_ino(), device: directory.st_dev(), inode: directory.st_ino() })
 }
 
-/// Whose a state directory is, as far as it says.
+/// The owner of a state directory, as far as its files say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     /// The master let in a worker here.

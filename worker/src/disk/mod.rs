@@ -1,5 +1,4 @@
-//! The worker's files and directories, below everything that means something by them: how they are written, kept for another
-//! time, and removed.
+//! The ways in which the worker writes, keeps and removes files and directories. Nothing here knows their meaning.
 
 pub(crate) mod atomic_file;
 pub(crate) mod free;

@@ -1,4 +1,4 @@
-//! Directories that no other user may enter. What this worker keeps in them is nobody else's to read.
+//! Directories that no other user may enter, so that nobody else can read the files in them.
 
 use std::fs::Metadata;
 use std::io;

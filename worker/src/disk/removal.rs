@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// How deep directories are removed where they are. Deeper ones are moved up to the top first, which bounds stack and descriptors.
+/// The depth down to which directories are removed in place. Deeper ones are moved up to the top first, which bounds stack and
+/// descriptors.
 const DEPTH_MAX: u32 = 32;
 
-/// Removes `path`, whatever it is; a link itself, never what it points to. Nothing there is no error.
+/// Removes `path`, whatever it is. Of a link only the link itself is removed. A missing path is not an error.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
     match rustix::fs::unlinkat(CWD, &name, AtFlags::empty()) {
@@ -37,7 +38,7 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file or a link. Nothing there is no error.
+/// Removes a file or a link. A missing path is not an error.
 pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

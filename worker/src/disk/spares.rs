@@ -1,5 +1,5 @@
-//! Directories that are used again. To make files and to remove them costs more than all else that a short job needs. It costs
-//! most where a file system looks for room among what was removed just before. To rename a directory costs little.
+//! Directories that are used again. Making and removing files costs more than all else that a short job needs. It costs most on a
+//! file system that looks for room among files that were removed just before. Renaming a directory costs little.
 
 use crate::disk::private_dir::{is_own, private_dir};
 use crate::disk::removal::{remove_contended, remove_tree};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many directories are kept at the most. Seldom are more of them free at once than a worker has slots.
+/// The most directories that are kept. There are seldom more free ones at once than a worker has slots.
 const KEPT: usize = 64;
 
 /// Whether a spare directory may hold a file of this name, empty.
@@ -84,7 +84,7 @@ impl Pool {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is as a new one would be. What else there is is not cleared away: it may be much.
+    /// Whether it is like a new one. Other files in it are not removed, because they may be many.
     fn clean(&self, dir: &Path) -> io::Result<bool> {
         let found = std::fs::symlink_metadata(dir)?;
         let is_private = found.permissions().mode() & 0o7777 == 0o700;

@@ -1,19 +1,20 @@
-//! The environment of a step, built from empty. It has what any program needs, what names the build, what the worker's owner
-//! passes on, and last what the pipeline says.
+//! The environment of a step, built from empty. It has the variables that any program needs, and those that name the build. Then
+//! come those that the worker's owner passes on, and last those of the pipeline.
 
 use schema::values::{Assignment, ShortRef, StepPlan};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Names every process of an attempt.
+/// The variable that marks every process of an attempt.
 pub(crate) const ATTEMPT: &str = "GUILD_ATTEMPT";
 
-/// Names the directory of the objects that the checkout's `.git` borrows: a container that is given the checkout needs it too.
+/// The variable with the directory of the objects that the checkout's `.git` borrows, because a container with the checkout needs
+/// it too.
 pub(crate) const GIT_OBJECTS: &str = "GUILD_GIT_OBJECTS";
 
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a step's environment takes from this machine. It is probed once, when the worker starts.
+/// The part of a step's environment that comes from this machine. It is probed once, when the worker starts.
 #[derive(Clone, Debug)]
 pub(crate) struct HostEnvironment {
     entries: Vec<(String, String)>,
@@ -46,7 +47,7 @@ impl HostEnvironment {
         HostEnvironment { entries }
     }
 
-    /// The whole environment of a step. What comes later wins.
+    /// The whole environment of a step. A later variable replaces an earlier one of the same name.
     pub(crate) fn environment(
         &self,
         assignment: &Assignment,
@@ -66,7 +67,7 @@ impl HostEnvironment {
     }
 }
 
-/// What a process of this attempt has in its environment.
+/// The entry in the environment of each process of this attempt.
 pub(crate) fn mark(token: &[u8; 16]) -> String {
     format!("{ATTEMPT}={}", token_hex(token))
 }
@@ -75,12 +76,12 @@ pub(crate) fn token_hex(token: &[u8; 16]) -> String {
     data_encoding::HEXLOWER.encode(token)
 }
 
-/// None: it is no attempt's name.
+/// The token in the name of an attempt. `None` if the name is not an attempt's.
 pub(crate) fn token_of(name: &str) -> Option<[u8; 16]> {
     data_encoding::HEXLOWER.decode(name.as_bytes()).ok()?.try_into().ok()
 }
 
-/// A directory for the attempt's temporary files. Short: sockets are made there.
+/// The directory for the attempt's temporary files. Its path is short, because sockets are made there.
 pub(crate) fn temporary(state: &Path, token: &[u8; 16]) -> PathBuf {
     state.join("tmp").join(&token_hex(token)[..12])
 }

@@ -13,9 +13,9 @@ const SCOPE_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct SupervisorSpawner {
     /// A binary that answers to [`crate::SUPERVISE`].
     program: PathBuf,
-    /// The service manager that makes scopes. None: there is none, or it makes none.
+    /// The service manager that makes scopes. `None` means that there is none, or it makes none.
     service_manager: Option<ServiceManager>,
-    /// The process that forks supervisors. None: it was not started yet, or has gone.
+    /// The process that forks supervisors. `None` means that it was not started yet, or has gone.
     forker: Option<SupervisorForker>,
 }
 
@@ -24,7 +24,7 @@ impl SupervisorSpawner {
         SupervisorSpawner { program, service_manager: supervisor::service_manager(), forker: None }
     }
 
-    /// Starts the supervisor of a step: by a fork, or as a program of its own where nothing forks.
+    /// Starts the supervisor of a step: by a fork, or as a program of its own if nothing forks.
     pub(crate) fn spawn(&mut self, prepared: &Prepared<'_>) -> io::Result<()> {
         if let Err(error) = self.fork(prepared) {
             tracing::warn!(%error, "no process forks supervisors: a supervisor is started by itself");

@@ -1,5 +1,5 @@
-//! The worker's hold on a step's supervisor: starts one or finds one again, tells it, hears it. What a step's end means
-//! is decided elsewhere.
+//! The worker's connection to a step's supervisor. It starts one or finds one again, sends it orders and reads its reports. The
+//! meaning of a step's end is decided elsewhere.
 
 use crate::process::supervisor::{Journal, KillCause, Moment, Order, StepFiles};
 use crate::process::world::{Stream, World};
@@ -36,7 +36,7 @@ impl Supervised {
         Ok(Supervised::over(dir, step, world.machine.start(dir, step, order)?))
     }
 
-    /// Finds the supervisor that an earlier worker started. None: there is none any more.
+    /// Finds the supervisor that an earlier worker started. `None` means that there is none any more.
     pub(crate) async fn find(world: &World, dir: &Path, step: u16) -> io::Result<Option<Supervised>> {
         let files = StepFiles::new(dir, step);
         while files.is_supervised()? {
@@ -95,7 +95,7 @@ fn parse(line: &[u8]) -> Option<Said> {
     }
 }
 
-/// What is known of the death of a supervisor that wrote nothing down.
+/// The facts about the death of a supervisor that wrote no journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
     /// The supervisor alone was killed, while its worker was there.
@@ -134,7 +134,7 @@ fn broken(why: &str) -> (KillCause, String) {
     (KillCause::Broken(why.to_owned()), why.to_owned())
 }
 
-/// How a step without a supervisor ended. Where nobody wrote it down, the supervisor itself was killed. Then the processes that
+/// The end of a step without a supervisor. If there is no journal, the supervisor itself was killed. Then the processes that
 /// are left are ended now, by the `mark` in their environment, and that is written down.
 pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str, death: Death) -> io::Result<Journal> {
     let files = StepFiles::new(dir, step);

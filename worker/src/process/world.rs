@@ -1,5 +1,5 @@
-//! What a worker stands on beside its files: the time, the way to its master, the machine that runs its steps. The product's
-//! is [`World::real`]; a simulation brings its own.
+//! The surroundings of a worker beside its files: the time, the way to its master, and the machine that runs its steps. The product
+//! uses [`World::real`], and a simulation brings its own.
 
 use crate::disk::free;
 use crate::process::environment::ATTEMPT;
@@ -24,12 +24,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-/// What a worker stands on: the product's own, or a simulation's.
+/// The surroundings of a worker: those of the product, or those of a simulation.
 pub struct World {
     pub clock: Box<dyn Clock>,
     pub net: Box<dyn Net>,
     pub machine: Arc<dyn Machine>,
-    /// Where work that may block is done.
+    /// The place for work that may block.
     pub blocking: BlockingWork,
 }
 
@@ -56,7 +56,8 @@ pub trait Clock {
     fn now(&self) -> Moment;
     /// The wall clock, for people.
     fn wall(&self) -> Time;
-    /// A text that is another one after each start of the machine, with which `now` begins anew. Empty: it cannot be said.
+    /// A text that is another one after each start of the machine, with which `now` begins anew. Empty means that it cannot be
+    /// said.
     fn boot(&self) -> String;
 }
 
@@ -96,16 +97,17 @@ pub trait Machine: Send + Sync {
     }
     /// Names of the attempts of which a supervisor or a step lives on this machine.
     fn living(&self) -> BTreeSet<String>;
-    /// How many bytes are free on the disk of a path, or of the nearest directory above it that exists. None: it cannot be said.
+    /// How many bytes are free on the disk of a path, or of the nearest directory above it that exists. `None` means that it
+    /// cannot be said.
     fn free_bytes(&self, place: &Path) -> Option<u64>;
-    /// Why no file can be written in a directory. None: one can be, or somebody has to make room for it. The disk of a simulation is
-    /// full at times, and never broken.
+    /// Why no file can be written in a directory. `None` means that one can be, or somebody has to make room for it. The disk of
+    /// a simulation is full at times, and never broken.
     fn write_error(&self, _place: &Path) -> Option<io::Error> {
         None
     }
 }
 
-/// Where work on files is done that may block for long.
+/// The place for work on files that may block for long.
 #[derive(Clone, Copy, Debug)]
 pub enum BlockingWork {
     /// Work on the threads of the runtime, so that the worker goes on meanwhile.

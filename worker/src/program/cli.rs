@@ -33,24 +33,24 @@ const UNREACHABLE: u8 = 6;
 const NOT_FOUND: u8 = 7;
 const REDEEM_MAX: Duration = Duration::from_secs(30);
 
-/// A worker of a Guild: runs jobs and streams their logs.
+/// A worker of a Guild. It runs jobs and streams their logs to the master.
 #[derive(Parser)]
 #[command(name = "guild-worker", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Where the worker keeps its key, its credential and its work [default: ~/.local/state/guild/worker]
+    /// The directory in which the worker keeps its key, its credential and its work [default: ~/.local/state/guild/worker]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Redeem a one-use join for a credential of this worker's own
+    /// Redeem a one-use join, and store the new credential of this worker
     Join {
         /// The file with the join, or - for standard input
         file: PathBuf,
-        /// Write a unit as well with which systemd runs the worker, as this user
+        /// Also write a systemd unit that runs the worker as this user
         #[arg(long)]
         unit: bool,
     },
@@ -58,15 +58,15 @@ enum Command {
     Run,
     /// Print the platform, labels and room that this worker reports
     Probe,
-    /// Print what the running worker does
+    /// Print the jobs that the running worker does
     Status,
-    /// Let the running worker finish what it has, take nothing more, and end; wait for that
+    /// Let the running worker finish its jobs, take no more, and end; wait until it has ended
     Drain,
     #[command(flatten)]
     OfItself(OfItself),
 }
 
-/// What went wrong, with the exit status that says so.
+/// A failure of a command, with its exit status.
 struct Failure(u8, String);
 
 impl Failure {
@@ -75,7 +75,7 @@ impl Failure {
     }
 }
 
-/// The arguments of `guild-worker`, as they are declared.
+/// The declared arguments of the program `guild-worker`.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
@@ -134,7 +134,7 @@ fn of_itself(command: &OfItself) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let credential = config.credential();
     if !credential.exists() {
-        let text = format!("no credential {}: first `guild-worker join FILE`", credential.display());
+        let text = format!("there is no credential {}: run `guild-worker join FILE` first", credential.display());
         return Err(Failure(NOT_PERMITTED, text));
     }
     open_files::raise();
@@ -151,7 +151,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
 }
 
-/// The first signal hands over, the second one cancels.
+/// Waits for signals. The first one hands the steps over to the next worker, and the second one cancels them.
 fn signals() -> io::Result<watch::Receiver<Shutdown>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (told, shutdown) = watch::channel(Shutdown::No);

@@ -1,5 +1,5 @@
-//! The running worker's socket in its state directory, for `status` and `drain` on the same machine. One word is asked,
-//! lines are answered; the answer to `drain` ends with the worker.
+//! The running worker's socket in its state directory, for `status` and `drain` on the same machine. The caller sends one word and
+//! gets lines as the answer. The answer to `drain` ends with the worker.
 
 use crate::attempt::ledger::Entry;
 use crate::disk::removal::remove_file;

@@ -1,5 +1,5 @@
-//! What this worker tells the service manager that runs it, where there is one. It tells that it serves, whether it has its
-//! master, and that it is not stuck. How it tells this stands in `system::systemd`.
+//! The messages of this worker to the service manager that runs it, if there is one. They say that it serves, whether it has its
+//! master, and that it is not stuck. `system::systemd` has their form.
 
 use system::systemd;
 use tokio::sync::watch;

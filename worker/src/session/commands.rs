@@ -1,4 +1,4 @@
-//! The capability of this worker that the master holds on a session, and what the master asks by it.
+//! The capability of this worker that the master holds on a session, and the orders that the master gives by it.
 
 use crate::attempt::ledger::{Entry, Token};
 use crate::attempt::next::Halt;
@@ -7,7 +7,7 @@ use schema::limits::{self, LEASE, SENTENCE};
 use schema::worker_capnp::worker;
 use std::rc::Rc;
 
-/// What the master may ask of this worker. Holds no capability of the master.
+/// The orders that the master may give to this worker. Holds no capability of the master.
 pub(super) struct WorkerCommands(pub(super) Rc<WorkerShared>);
 
 impl WorkerCommands {

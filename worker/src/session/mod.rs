@@ -1,6 +1,6 @@
-//! One connection to the master: shows the credential, attaches, says what is in hand, renews, takes jobs, and reports
-//! them. Ends with the connection; what runs does not, and is said again on the next one. Holds every capability of the
-//! master that this worker has, so that all of them go with it.
+//! One connection to the master. It shows the credential, attaches, names the attempts of this worker, renews their leases, takes
+//! jobs, and reports them. It ends with the connection; attempts go on, and are named again on the next one. It holds every
+//! capability of the master that this worker has, so that all of them end with it.
 
 mod commands;
 mod troubles;
@@ -35,7 +35,7 @@ use untaken::{Refused, Untaken};
 const LOGIN_MAX: Duration = Duration::from_secs(30);
 /// How many times leases are renewed in the shortest term, within the bounds below, so that a lease survives a long silence.
 const RENEWALS: u64 = 30;
-/// How many times at the least, whatever the bounds say.
+/// The least number of times, whatever the bounds say.
 const RENEWALS_MIN: u64 = 3;
 /// The bounds of the time between two renewals, in milliseconds: more often costs calls, more seldom risks leases.
 const RENEW_MIN_MS: u64 = 500;
@@ -188,8 +188,8 @@ async fn attach(worker: &Rc<WorkerShared>, vat: &Vat) -> Result<Rc<Session>, End
     Ok(session)
 }
 
-/// Attempts of which a process lives on this machine, so that no other attempt begins beside it. None: nobody could look, and
-/// then our home is not said either.
+/// Attempts of which a process lives on this machine, so that no other attempt begins beside it. `None` means that nobody could
+/// look, and then our home is not said either.
 async fn alive(worker: &WorkerShared) -> Option<Vec<Token>> {
     let machine = worker.shared.world.machine.clone();
     match worker.shared.world.blocking.run(move || machine.living()).await {
@@ -429,7 +429,7 @@ impl Session {
     }
 }
 
-/// Waits until a time, or for ever where none is named.
+/// Waits until a time, or for ever if none is named.
 async fn sleep_until_some(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
@@ -443,12 +443,12 @@ fn renew_every(shortest_ms: u64) -> Duration {
     Duration::from_millis(usual.min(shortest_ms / RENEWALS_MIN))
 }
 
-/// The length of a lease as the master told it, in milliseconds. 0: an older master did not tell it.
+/// The length of a lease as the master told it, in milliseconds. 0 means that an older master did not tell it.
 fn term_at(terms: capnp::primitive_list::Reader<'_, u64>, index: u32) -> u64 {
     if index < terms.len() { terms.get(index) } else { 0 }
 }
 
-/// The answer to `accept`, and when it was asked for. None: the connection is gone; the next attach says how it stands.
+/// The answer to `accept`, and when it was asked for. `None` means that the connection is gone; the next attach says how it stands.
 async fn accept(
     worker: &WorkerShared,
     lease: &lease::Client,

@@ -1,10 +1,10 @@
-//! Tells the master what somebody should see to on this machine: what there is when a session begins, and each change of it.
+//! Tells the master of the troubles of this machine, when a session begins and after each change.
 
 use crate::attempt::troubles::Troubles;
 use schema::wire;
 use schema::worker_capnp::session;
 
-/// Tells for as long as the session lasts. A master that does not know the call has no doctor for it, so the call is in vain.
+/// Tells the master for as long as the session lasts. An older master does not know the call, so its failure does not matter.
 pub(super) async fn tell(troubles: &Troubles, session: &session::Client) -> ! {
     let mut changes = troubles.changes();
     let mut has_told = false;

@@ -1,4 +1,4 @@
-//! What comes of a job that could not be taken: a pause, or the end of the session.
+//! The result of a job that could not be taken: a pause, or the end of the session.
 
 use super::{DISK_PAUSE, End, TAKE_PAUSE};
 use std::io;

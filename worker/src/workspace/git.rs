@@ -1,5 +1,5 @@
 //! The one way in which a worker runs the `git` program. It runs on directories of its own, with nothing to fetch from, no hooks
-//! and no configuration but what stands here. Knows nothing of stores and workspaces.
+//! and only the configuration that is given here. Knows nothing of stores and workspaces.
 
 use crate::process::isolation::spawn;
 use std::cell::Cell;
@@ -51,7 +51,7 @@ pub enum GitError {
     TooMuch { verb: &'static str },
 }
 
-/// What git says of a tree that it writes nowhere, whatever the place: it names what no file may be called, or is none.
+/// What git says of a tree that it can write nowhere, because the tree has a name that no file may have, or is damaged.
 const UNUSABLE: &[&str] =
     &["invalid path '", "empty filename in tree entry", "malformed mode in tree entry", "too-short tree object"];
 /// How many characters of such words are passed on.
@@ -223,7 +223,7 @@ impl Running {
     }
 }
 
-/// None: there was more than we take.
+/// `None` means that there was more than we take.
 async fn take_start(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let Some(mut pipe) = pipe else {

@@ -1,13 +1,13 @@
-//! Workspaces: one directory per lane, locked while it is used, found again by the next build of the lane, removed when
-//! nobody came for long. Only its checkout knows of git.
+//! Workspaces: one directory per lane. It is locked while it is used, found again by the next build of the lane, and removed if
+//! it is not used for long. Only its checkout knows of git.
 //!
 //! ```text
-//! ROOT/LANE/tree       what a step sees
+//! ROOT/LANE/tree       the directory of the steps
 //! ROOT/LANE/guild.git  the checkout's own bookkeeping
 //! ROOT/LANE/lock       locked while in use; its time is the last use, to a minute
 //! ROOT/.trash/         set aside, being removed
 //! ```
-//! What stands in `tree` was left by strangers: it is never followed, only moved and removed.
+//! Strangers left the files in `tree`. So links there are never followed, only moved and removed.
 
 pub mod checkout;
 pub mod git;
@@ -56,7 +56,7 @@ struct Lock {
     used: SystemTime,
 }
 
-/// The directory of all workspaces, made where there is none: a path without links, as steps see it.
+/// The directory of all workspaces, made if there is none: a path without links, as steps see it.
 pub fn root(configured: &Path) -> io::Result<PathBuf> {
     std::fs::create_dir_all(configured)?;
     let root = configured.canonicalize()?;
@@ -64,7 +64,8 @@ pub fn root(configured: &Path) -> io::Result<PathBuf> {
     Ok(root)
 }
 
-/// Closes each workspace to other users. The directory of all of them may be a disk that others use too, which is not ours to close.
+/// Closes each workspace to other users. The directory of all of them may be a disk that others use too, which is not ours to
+/// close.
 fn close_all(root: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(root)? {
         let path = entry?.path();
@@ -104,8 +105,8 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
     Err(io::Error::other(format!("{}: all {TWINS_MAX} workspaces of lane {lane} are in use", root.display())))
 }
 
-/// Locks a workspace again, by the name of its directory, as it is: for an attempt that outlived its worker. None: it is
-/// in use, or gone.
+/// Locks a workspace again, by the name of its directory, as it is: for an attempt that outlived its worker. `None` means that it
+/// is in use, or gone.
 pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
     if !is_name(name) {
         return Ok(None);
@@ -202,7 +203,7 @@ impl Drop for Workspace {
     }
 }
 
-/// The lock of a workspace; none: in use, or, unless `make`, no longer there.
+/// The lock of a workspace; `None` means in use, or, unless `make`, no longer there.
 fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
     let path = dir.join(LOCK);
     make_writable(dir);
@@ -233,7 +234,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
             _ => return Ok(None),
         }
     }
-    Err(io::Error::other(format!("{} is no file that can be locked: remove it", path.display())))
+    Err(io::Error::other(format!("{} is not a file that can be locked: remove it", path.display())))
 }
 
 /// Readable, and another one for another lane.
@@ -247,7 +248,7 @@ fn directory_name(lane: &str) -> String {
     format!("{}-{}", if readable.is_empty() { "lane" } else { readable }, &hash[..8])
 }
 
-/// Moves a file or directory away, to be removed later. False: there was nothing.
+/// Moves a file or directory away, to be removed later. `false` means that there was nothing.
 fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let trash = root.join(TRASH);
@@ -369,7 +370,7 @@ mod tests {
             std::fs::remove_file(dir.join(LOCK)).unwrap();
             std::os::unix::fs::symlink(target, dir.join(LOCK)).unwrap();
             let error = open(root.path(), "lane", Mode::Clean).unwrap_err().to_string();
-            assert!(error.contains("is no file that can be locked"), "{error}");
+            assert!(error.contains("is not a file that can be locked"), "{error}");
         }
     }
 

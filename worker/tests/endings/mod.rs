@@ -13,7 +13,7 @@ fn always(name: &str, script: &str) -> StepPlan {
     StepPlan { always: true, ..step(name, script) }
 }
 
-/// A job whose `always` steps have so long.
+/// A job whose `always` steps have this much time.
 fn cleaned(steps: Vec<StepPlan>, always_ms: u64) -> Assignment {
     let mut assignment = job(1, steps);
     assignment.job.always_timeout_ms = always_ms;

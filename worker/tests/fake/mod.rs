@@ -99,7 +99,7 @@ impl Master {
         (master, reference)
     }
 
-    /// What a link gets; none: nobody listens.
+    /// What a link gets; `None` means that nobody listens.
     fn first(self: &Rc<Master>) -> Option<capnp::capability::Client> {
         let gateway: gateway::Client = capnp_rpc::new_client(Gateway(self.clone()));
         self.is_listening.get().then_some(gateway.client)

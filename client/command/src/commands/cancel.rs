@@ -1,4 +1,4 @@
-//! `guild cancel`: ends a build or a job.
+//! `guild cancel` ends a build or a job.
 
 use crate::connected::Connected;
 use clap::Args;
@@ -6,12 +6,12 @@ use client::Error;
 
 #[derive(Args)]
 pub(crate) struct Cancel {
-    /// Build, or one job of it; a branch or a tag: its latest build
+    /// The build, or one job of it, to cancel; a branch or a tag means its latest build
     selector: Option<String>,
-    /// The latest build of the branch that is checked out here
+    /// Cancel the latest build of the branch that is checked out here
     #[arg(long, conflicts_with = "selector")]
     latest: bool,
-    /// Why; shown with the build
+    /// The reason, which is shown with the build
     #[arg(long, short, default_value = "", value_name = "WHY")]
     message: String,
 }
@@ -30,7 +30,7 @@ impl Cancel {
                 .collect(),
         };
         if jobs.is_empty() {
-            return Err(Error::usage("that job is finished already"));
+            return Err(Error::usage("that job has already finished"));
         }
         for job in jobs {
             guild.cancel(&build.project, build.number, job, &self.message).await?;

@@ -1,4 +1,4 @@
-//! `guild check`: what is wrong with a pipeline file, all at once; or the jobs that it makes. Needs no master.
+//! `guild check` shows all that is wrong with a pipeline file, or the jobs that it makes. It needs no master.
 
 use crate::connected::Connected;
 use crate::git;
@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use toml_file::Diagnostics;
 
-/// The exit status for a pipeline file that is broken: the same as for wrong usage, because the caller has to change what it gave.
+/// The exit status for a broken pipeline file. It is the same as for wrong usage, because the caller has to change the input.
 const BROKEN: u8 = 2;
 
-/// The firings of an entry that are shown: with three, a weekday or a month that was not meant is seen.
+/// How many firings of an entry are shown. Three are enough to notice a wrong weekday or month.
 const FIRINGS: usize = 3;
 
 #[derive(Args)]
 pub(crate) struct Check {
-    /// The pipeline file [default: guild.toml here or at the top of the repository]
+    /// The pipeline file to check [default: guild.toml here or at the top of the repository]
     file: Option<PathBuf>,
-    /// Say what a push of this branch or tag would run; it need not exist yet [default: what a run by hand of the branch here
-    /// does]
+    /// Show which jobs a push of this branch or tag would run; it need not exist yet [default: the jobs of a run by hand of
+    /// the branch here]
     #[arg(long = "ref", value_name = "REF")]
     ref_name: Option<String>,
 }
@@ -59,7 +59,7 @@ impl Check {
     }
 }
 
-/// For a run by hand of this branch: nothing is left out but what `when` says of it.
+/// The plan of a run by hand of this branch. It leaves out only the jobs that `when` leaves out.
 pub(super) fn plan(connected: &Connected, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
     planned(connected, file, text).map(|(_, plan)| plan)
 }
@@ -76,7 +76,7 @@ fn planned(connected: &Connected, file: &Path, text: &[u8]) -> Result<(Pipeline,
     pipeline.expand(&context).map(|plan| (pipeline, plan))
 }
 
-/// For a push of a branch or a tag. Says which of both it is, and whether such a push makes a build.
+/// The plan of a push of a branch or a tag. Says which of both it is, and whether such a push makes a build.
 fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result<(Pipeline, Plan), Diagnostics> {
     let pipeline = pipeline::load(&file.to_string_lossy(), text)?;
     let ref_name = full_ref(connected, &pipeline, name);
@@ -93,7 +93,7 @@ fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result
     pipeline.expand(&context).map(|plan| (pipeline, plan))
 }
 
-/// A name that is no branch and no tag yet is the tag that [trigger] asks for, else a branch.
+/// The full name of a ref. A name that is neither a branch nor a tag yet is a tag if [trigger] names it so, and else a branch.
 fn full_ref(connected: &Connected, pipeline: &Pipeline, name: &str) -> String {
     if name.starts_with("refs/") {
         return name.to_owned();
@@ -107,14 +107,14 @@ fn full_ref(connected: &Connected, pipeline: &Pipeline, name: &str) -> String {
     }
 }
 
-/// The nearest guild.toml upwards; the one here where there is none.
+/// The nearest guild.toml in this folder or above it. If there is none, the one in this folder.
 fn pipeline_file() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let found = here.ancestors().map(|dir| dir.join("guild.toml")).find(|file| file.is_file());
     found.unwrap_or_else(|| PathBuf::from("guild.toml"))
 }
 
-/// A master follows a symbolic link within the commit only, so what is read here must be in the repository too.
+/// Refuses a symbolic link that leads out of the repository, because a master follows links only within the commit.
 fn stays_inside(connected: &Connected, file: &Path) -> Result<(), Error> {
     let (Some(copy), true) = (connected.copy(), file.is_symlink()) else { return Ok(()) };
     let inside = |target: PathBuf| copy.toplevel.canonicalize().is_ok_and(|top| target.starts_with(top));
@@ -130,7 +130,7 @@ fn say_plan(printer: &Printer, plan: &Plan) -> Result<(), Error> {
     printer.say_rows(&rows, &["name", "on", "needs", "steps", "skipped"])
 }
 
-/// The builds that the clock asks for, each with its next firings.
+/// Shows each entry of [trigger.cron] with its next firings.
 fn say_crons(printer: &Printer, pipeline: &Pipeline) -> Result<(), Error> {
     for entry in pipeline.crons() {
         let (branch, next) = (entry.branch.as_deref().unwrap_or_default(), firings(entry));
@@ -144,7 +144,7 @@ fn say_crons(printer: &Printer, pipeline: &Pipeline) -> Result<(), Error> {
     Ok(())
 }
 
-/// As the clock in the zone of the entry shows them.
+/// The next firings of an entry, in the time of its zone.
 fn firings(entry: &CronEntry) -> Vec<String> {
     let Ok(times) = CronTimes::new(&entry.at, &entry.tz) else { return Vec::new() };
     let after = |time: &Time| times.next(*time);

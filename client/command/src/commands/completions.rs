@@ -1,4 +1,4 @@
-//! `guild completions` and `guild man`: made from the arguments as they are declared.
+//! `guild completions` and `guild man`, whose output is made from the declared arguments of the command.
 
 use crate::output::Shown;
 use crate::printer::Printer;
@@ -7,7 +7,8 @@ use client::Error;
 use schema::manual::{self, Shell};
 use std::path::PathBuf;
 
-/// The section of Guild's own pages, because `guild worker` has a page beside the page of the program `guild-worker`.
+/// The manual section of the pages of `guild`. A section of their own is needed, because the page of the command `guild worker` and
+/// the page of the program `guild-worker` have the same name.
 const SECTION: &str = "1guild";
 
 #[derive(Args)]

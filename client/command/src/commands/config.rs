@@ -1,4 +1,4 @@
-//! `guild config`: the master file against what the master runs with.
+//! `guild config` compares the master file with the configuration that the master runs with.
 
 use crate::connected::Connected;
 use clap::Subcommand;
@@ -10,9 +10,9 @@ const COLUMNS: [&str; 4] = ["key", "before", "after", "takenUp"];
 
 #[derive(Subcommand)]
 pub(crate) enum Config {
-    /// What the master file says that the master does not run with; changes nothing
+    /// Show where the master file differs from the configuration that the master runs with; change nothing
     Diff,
-    /// Have the master read its file again, all of it or, where it has errors, nothing
+    /// Have the master read its file again; if the file has errors, the master changes nothing
     Reload,
 }
 
@@ -26,7 +26,7 @@ impl Config {
         let rows = found.iter().map(|difference| row(difference, if difference.needs_restart { later } else { now }));
         connected.printer.say_rows(&rows.collect::<Vec<_>>(), &COLUMNS)?;
         if found.is_empty() {
-            connected.printer.note("the master runs with what its file says");
+            connected.printer.note("the master already runs with the configuration in its file");
         }
         Ok(0)
     }

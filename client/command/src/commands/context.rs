@@ -1,4 +1,4 @@
-//! `guild context`: the credentials that are stored here, and which one is used.
+//! `guild context` lists the credentials that are stored here, and says which one is used.
 
 use crate::connected::Connected;
 use clap::{Args, Subcommand};
@@ -11,9 +11,9 @@ const COLUMNS: [&str; 4] = ["name", "status", "master", "repository"];
 
 #[derive(Subcommand)]
 pub(crate) enum ContextCommand {
-    /// All contexts, and which one is used here
+    /// List all contexts, and show which one is used here
     List,
-    /// Use this context where no other applies
+    /// Use this context if no other one applies
     Use(ContextUse),
 }
 
@@ -33,20 +33,20 @@ impl ContextCommand {
                 let rows: Vec<Value> = all.iter().map(|context| row(&contexts, context, used.as_deref())).collect();
                 connected.printer.say_rows(&rows, &COLUMNS)?;
                 if rows.is_empty() {
-                    connected.printer.note("no context yet: `guild login FILE` makes one");
+                    connected.printer.note("there is no context yet: `guild login FILE` makes one");
                 }
             }
             ContextCommand::Use(named) => {
                 contexts.load(&named.name)?;
                 contexts.set_current(&named.name)?;
-                connected.printer.say(format!("context {} is used where no other applies", named.name))?;
+                connected.printer.say(format!("context {} is used if no other one applies", named.name))?;
             }
         }
         Ok(0)
     }
 }
 
-/// A context of `guild-master up` counts while that runs, and only in its repository.
+/// A row of the list. A context of `guild-master up` counts only while that program runs, and only in its repository.
 fn row(contexts: &Contexts, context: &Context, used: Option<&str>) -> Value {
     let status = match (used == Some(&context.name), contexts.has_ended(context), &context.repository) {
         (true, _, _) => "used here",

@@ -1,5 +1,5 @@
-//! `guild doctor`: what is wrong with this installation and what to do about it. It looks first here, then on the way to the
-//! master, and then asks the master. What cannot be done is a finding too, and no reason to stop.
+//! `guild doctor` says what is wrong with this installation and what to do about it. It looks first here, then on the way to the
+//! master, and then asks the master. A check that cannot be made is a finding too, and no reason to stop.
 
 use super::check;
 use crate::connected::{Connected, project_of};
@@ -19,13 +19,13 @@ use std::time::Duration;
 
 const COLUMNS: [&str; 4] = ["verdict", "subject", "seen", "remedy"];
 const PIPELINE: &str = "guild.toml";
-/// The master takes a few seconds at most.
+/// How long the master may take for its own checks. It needs a few seconds at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 #[command(
-    after_help = "Exit status: 0 nothing is bad; 4 something is; 5 there is no credential, or the master does not take it; \
-                        6 the master cannot be reached, or speaks another protocol"
+    after_help = "Exit status: 0 if nothing is bad; 4 if something is; 5 if there is no credential, or the master does not accept it; \
+                        6 if the master cannot be reached, or speaks another protocol"
 )]
 pub(crate) struct Doctor {}
 
@@ -45,7 +45,7 @@ impl Doctor {
     }
 }
 
-/// The way to the master, and what is behind it. An error, of which the findings tell: there is no link.
+/// Looks at the way to the master, and asks the master itself. An error means that there is no link; the findings tell of it too.
 async fn look_beyond(
     connected: &Connected,
     reference: &SturdyRef,
@@ -65,7 +65,7 @@ async fn look_beyond(
     findings.extend(project(connected, &guild).await);
     match who.grant.what.may.contains(&Right::Operate) {
         true => findings.extend(master(&guild).await),
-        false => connected.printer.note("checks of the master need the right `operate`: they are left out"),
+        false => connected.printer.note("the checks of the master are left out, because they need the right `operate`"),
     }
     Ok(())
 }
@@ -81,23 +81,24 @@ fn pipeline(connected: &Connected, copy: &WorkingCopy) -> Finding {
         Err(diagnostics) => {
             let first = diagnostics.0.first().map(|one| one.message.clone()).unwrap_or_default();
             let seen = format!("{}: {}, first: {first}", file.display(), count(diagnostics.0.len(), "error"));
-            Finding::bad(PIPELINE, seen, "guild check shows all of them")
+            Finding::bad(PIPELINE, seen, "run `guild check` to see all of them")
         }
     }
 }
 
-/// `guild-master up` builds by what it guesses, and another master builds nothing.
+/// The finding for a repository without a pipeline file. `guild-master up` guesses one, and another master builds nothing.
 fn without_pipeline(connected: &Connected, copy: &WorkingCopy, seen: &str) -> Finding {
     let is_of_up = connected.context().is_ok_and(|context| context.repository.is_some());
     match pipeline::infer(&copy.toplevel).filter(|_| is_of_up) {
-        Some(inferred) => {
-            Finding::good(PIPELINE, format!("none: guessed from {}; `guild init` saves it", inferred.saw))
-        }
-        None => Finding::warned(PIPELINE, seen, "guild init writes one"),
+        Some(inferred) => Finding::good(
+            PIPELINE,
+            format!("there is none, so it is guessed from {}; `guild init` saves it", inferred.saw),
+        ),
+        None => Finding::warned(PIPELINE, seen, "run `guild init` to write one"),
     }
 }
 
-/// Whether the master knows the repository here. None: there is none, or it is not for one to see.
+/// Whether the master knows the repository here. `None` if there is no repository, or if the caller may not see projects.
 async fn project(connected: &Connected, guild: &Guild) -> Option<Finding> {
     const SUBJECT: &str = "project here";
     let copy = connected.copy()?;
@@ -111,8 +112,8 @@ async fn project(connected: &Connected, guild: &Guild) -> Option<Finding> {
         None => {
             let here: Vec<String> = copy.remotes.iter().map(|remote| normal_address(remote)).collect();
             let here = if here.is_empty() { copy.toplevel.display().to_string() } else { here.join(", ") };
-            let seen = format!("none of the projects that you may see is {here}");
-            let remedy = "guild project list; `repo` and `aliases` in [project.NAME] of the master file";
+            let seen = format!("{here} is not one of the projects that you may see");
+            let remedy = "compare `guild project list` with `repo` and `aliases` in [project.NAME] of the master file";
             Finding::warned(SUBJECT, seen, remedy)
         }
     })
@@ -126,10 +127,10 @@ async fn master(guild: &Guild) -> Vec<Finding> {
     // an older one has no such question
     vec![match matches!(error, Error::Protocol(_)) {
         true => {
-            let remedy = "upgrade the master: `guild-master --version` there, `guild --version` here";
+            let remedy = "upgrade the master; compare `guild-master --version` there with `guild --version` here";
             Finding::warned("master", error.to_string(), remedy)
         }
-        false => Finding::bad("master", error.to_string(), "its log says more; then again: guild doctor"),
+        false => Finding::bad("master", error.to_string(), "read its log, then run `guild doctor` again"),
     }]
 }
 
@@ -145,7 +146,7 @@ fn say(printer: &Printer, findings: &[Finding]) -> Result<(), Error> {
     }
 }
 
-/// A table, and below each row what to do: a column of commands would leave the others no room.
+/// A table with what to do below each row, because a column of commands would leave no room for the others.
 fn for_a_person(printer: &Printer, findings: &[Finding], rows: &[Value]) -> Shown {
     let columns = COLUMNS[..3].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let table = printer.look.table(rows, &columns, false);

@@ -1,4 +1,4 @@
-//! `guild events`: the master's numbered facts.
+//! `guild events` prints the master's events, which are numbered.
 
 use crate::connected::Connected;
 use crate::output::Shown;
@@ -10,22 +10,22 @@ use schema::values::{Cursor, Event, Fact, Filter};
 use serde_json::Value;
 use std::time::Duration;
 
-/// How far back, where neither --after nor --follow says it.
+/// How many of the newest events are printed if neither --after nor --follow is given.
 const BACK: u64 = 50;
-/// What is past comes at once; after this much silence there is no more.
+/// After this much silence the master has no more past events, because it sends them at once.
 const SILENCE: Duration = Duration::from_secs(2);
 /// The most elements of a list that a line shows. A change can have 20 commits and 100 paths.
 const LISTED: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct Events {
-    /// Go on with what happens from now on
+    /// Print also the events that happen from now on
     #[arg(long, short)]
     follow: bool,
-    /// Begin after this event; 0: with the first that is kept
+    /// Begin after the event of this number; 0 begins with the oldest that is kept
     #[arg(long, value_name = "N")]
     after: Option<u64>,
-    /// kind=..., project=..., build=...; several of one name: any of them
+    /// Print only events that match kind=..., project=... or build=...; of several values for one name, any may match
     #[arg(long, value_delimiter = ',', value_name = "NAME=VALUE")]
     filter: Vec<String>,
 }
@@ -59,7 +59,7 @@ impl Events {
                 Told::Gap { first, last, .. } => {
                     connected.printer.note(match before.incarnation == cursor.incarnation {
                         true => format!("events {first} to {last} are no longer kept"),
-                        false => format!("the master was restored from a backup: it goes on after event {last}"),
+                        false => format!("the master was restored from a backup: its events go on after event {last}"),
                     })
                 }
             }
@@ -68,7 +68,8 @@ impl Events {
     }
 }
 
-/// None: nothing more up to now is for us. A master does not tell of events that the filter or the grant drops.
+/// The next event. `None` means that no more events up to now are for us. A master does not send those that the filter or the
+/// grant leaves out.
 async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option<Told>, Error> {
     if let Some(told) = events.next_within(SILENCE).await? {
         return Ok(Some(told));
@@ -78,12 +79,11 @@ async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option
     events.next_within(Duration::ZERO).await
 }
 
-/// Where a message cannot be read, what follows it is not shown.
+/// Says that a message cannot be read, so the events after it are not shown.
 fn say_cut_off(printer: &Printer, error: &Error, cursor: Cursor, latest: Cursor) {
     if matches!(error, Error::TooLarge { .. }) {
         let most = latest.after.saturating_sub(cursor.after);
-        printer
-            .note(format!("cut off after event {}: up to {most} events that are recorded are not shown", cursor.after));
+        printer.note(format!("cut off after event {}: up to {most} recorded events are not shown", cursor.after));
     }
 }
 
@@ -104,7 +104,8 @@ fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
     printer.say(printer.look.parts(parts.into_iter().map(Shown::from)))
 }
 
-/// An event as a program gets it: its own fields beside the fields that every event has. Of an unknown kind `unknown` is true.
+/// An event as a program gets it, with its own fields beside the fields that every event has. `unknown` is true if its kind is
+/// unknown to this version.
 fn row(event: &Event) -> Value {
     let mut row = serde_json::to_value(event).unwrap_or_default();
     row["time"] = timestamp(event.time).into();
@@ -119,7 +120,7 @@ fn row(event: &Event) -> Value {
     row
 }
 
-/// The time of each commit as every other time is shown.
+/// Writes the time of each commit in the form of all other times.
 fn set_times(row: &mut Value, fact: &Fact) {
     let Fact::ChangeSubmitted { commits, .. } = fact else { return };
     for (index, commit) in commits.iter().enumerate() {
@@ -132,7 +133,7 @@ fn kind(fact: &Fact) -> String {
     format!("{kind} (unknown to this version)").trim_start().to_owned()
 }
 
-/// What the kind adds to every event's fields, as far as there is something to say.
+/// The fields that only this kind of event has, without the empty ones.
 fn details(row: &Value) -> String {
     const COMMON: [&str; 7] = ["sequence", "time", "origin", "project", "build", "kind", "unknown"];
     let Some(fields) = row.as_object() else { return String::new() };
@@ -153,7 +154,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// A list as a line has room for it: of commits their subjects, and of a long list its beginning.
+/// A list, shortened for one line. Commits are shown by their subjects, and only the beginning of a long list is shown.
 fn beginning(list: &[Value]) -> String {
     let shown: Vec<Value> = list.iter().take(LISTED).map(|one| one.get("subject").unwrap_or(one).clone()).collect();
     match list.len().saturating_sub(LISTED) {
@@ -166,7 +167,7 @@ fn read_filter(words: &[String]) -> Result<Filter, Error> {
     let mut filter = Filter::default();
     for word in words {
         let unknown = || {
-            Error::usage(format!("`{word}` filters nothing")).help("write kind=buildFinished, project=NAME or build=N")
+            Error::usage(format!("`{word}` is not a filter")).help("write kind=buildFinished, project=NAME or build=N")
         };
         match word.split_once('=').ok_or_else(unknown)? {
             ("kind", kind) => filter.kinds.push(kind.to_owned()),

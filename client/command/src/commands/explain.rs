@@ -1,4 +1,4 @@
-//! `guild explain`: why a job waits and what would change that, or why it ran where it ran.
+//! `guild explain` says why a job waits and what would change that, or why it ran on its worker.
 
 use crate::connected::Connected;
 use crate::output::Shown;
@@ -9,12 +9,12 @@ use client::views::{BuildView, JobView, timestamp};
 use client::{Error, Explanation};
 use serde_json::Value;
 
-/// Each costs the master a look at all workers.
+/// The most jobs that are explained at once, because each explanation makes the master look at all workers.
 const JOBS_MAX: usize = 50;
 
 #[derive(Args)]
 pub(crate) struct Explain {
-    /// Build or job; of a build, the jobs that are not finished, or all when it is [default: the build
+    /// The build or job to explain; for a build, its unfinished jobs, or all jobs if it is finished [default: the build
     /// of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
 }
@@ -30,7 +30,9 @@ impl Explain {
             connected.printer.say(without_jobs(&build))?;
         }
         if jobs.len() > JOBS_MAX {
-            connected.printer.note(format!("{JOBS_MAX} of {} jobs: name one to see it", jobs.len()));
+            connected
+                .printer
+                .note(format!("{JOBS_MAX} of {} jobs are shown: name a job to see another one", jobs.len()));
             jobs.truncate(JOBS_MAX);
         }
         for (index, job) in jobs.into_iter().enumerate() {
@@ -63,7 +65,8 @@ fn show(printer: &Printer, build: &BuildView, job: &JobView, told: &Explanation,
     told.lines(build, job, when).iter().try_for_each(|(label, text)| printer.say_field(label, text))
 }
 
-/// The job as elsewhere, with the fields of its explanation. `since` is the time since when the job is in its state.
+/// The row of a job, as in other commands, with the fields of its explanation. `since` is the time at which the job came into its
+/// state.
 fn row(build: &BuildView, job: &JobView, told: &Explanation) -> Value {
     let mut row = job_row(build, job);
     if let (Some(fields), Ok(Value::Object(more))) = (row.as_object_mut(), serde_json::to_value(told)) {

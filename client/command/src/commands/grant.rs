@@ -1,4 +1,4 @@
-//! `guild grant`: credentials are made here and taken back. The join is made on this machine; the master learns its hash.
+//! `guild grant` makes credentials and takes them back. The join is made on this machine, and the master learns only its hash.
 
 use crate::connected::Connected;
 use crate::options::parse_duration;
@@ -20,9 +20,9 @@ const COLUMNS: [&str; 7] = ["id", "status", "kind", "name", "may", "projects", "
 pub(crate) enum Grant {
     /// Make a credential for somebody: a file that can be redeemed once
     Issue(Issue),
-    /// One's own grant and those below it
+    /// List your own grant and the grants below it
     List(GrantList),
-    /// One grant in full
+    /// Show one grant in full
     Show(GrantShow),
     /// Take a grant and all below it back
     Revoke(Revoke),
@@ -30,44 +30,44 @@ pub(crate) enum Grant {
 
 #[derive(Args)]
 pub(crate) struct Issue {
-    /// worker, user, changes, events or operator [default: user, where a role is named]
+    /// The kind of the grant: worker, user, changes, events or operator [default: user, if you name a role]
     #[arg(long, required_unless_present = "role")]
     kind: Option<GrantKind>,
-    /// The rights and projects that the master file calls so
+    /// Grant the rights and projects that the master file lists under this name
     #[arg(long, conflicts_with_all = ["may", "projects"])]
     role: Option<String>,
-    /// Of its holder
+    /// The name of the person or machine that holds the grant
     #[arg(long, required_unless_present = "names")]
     name: Option<String>,
-    /// A credential for each of these, in files of their names below the directory
+    /// Make one credential for each of these names, in a file NAME.cap of the directory --output
     #[arg(long, value_delimiter = ',', conflicts_with = "name", value_name = "NAMES")]
     names: Vec<String>,
-    /// Rights, of view run retry cancel changes events operate [default: by kind; a user's are
+    /// The rights that it gives: any of view run retry cancel changes events operate [default: by kind; a user's are
     /// view,run,retry,cancel]
     #[arg(long, value_delimiter = ',')]
     may: Vec<Right>,
-    /// A project that it is for [default: all of the issuer's]
+    /// A project that the grant covers [default: all projects of your own grant]
     #[arg(long = "project", value_name = "PROJECT")]
     projects: Vec<String>,
-    /// For a worker, a pool that it serves [default: the pool default]; for an operator, a pool whose workers it may
-    /// issue, hold, drain and forget [default: none, or with all projects all]
+    /// A pool. A worker serves it [default: the pool default]; an operator may act on its workers, which is to
+    /// issue, hold, drain and forget them [default: none, or all pools if the grant covers all projects]
     #[arg(long = "pool", value_name = "POOL")]
     pools: Vec<String>,
-    /// For a worker, a label that is trusted, where `NAME=*` is whatever it claims; for an operator, a label that it may
-    /// give to workers
+    /// A label. The master trusts a worker to have it, and `NAME=*` trusts any value that the worker claims. An operator may
+    /// give it to workers
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
-    /// It ends after this time (90m, 24h, 7d) [default: never]
+    /// End the grant after this time (90m, 24h, 7d) [default: never]
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     ttl: Option<Duration>,
-    /// Where to write the credential: a file that must not exist, or for --names a directory
+    /// Write the credential to this file, which must not exist yet; with --names, to this directory
     #[arg(long, short, value_name = "FILE|DIR")]
     output: PathBuf,
 }
 
 #[derive(Args)]
 pub(crate) struct GrantList {
-    /// Also those that were revoked or are expired
+    /// List also grants that were revoked or have expired
     #[arg(long)]
     all: bool,
 }
@@ -82,7 +82,7 @@ pub(crate) struct GrantShow {
 pub(crate) struct Revoke {
     /// The number that `guild grant list` shows, or the holder's name
     grant: String,
-    /// Why; shown to the holder
+    /// The reason, which the holder is shown
     #[arg(long, short, default_value = "", value_name = "WHY")]
     message: String,
 }
@@ -110,10 +110,10 @@ impl Issue {
         if let Some(name) =
             self.names.iter().find(|name| name.is_empty() || name.starts_with('.') || name.contains('/'))
         {
-            return Err(Error::usage(format!("`{name}` is no name")));
+            return Err(Error::usage(format!("`{name}` is not a valid name: use letters, digits, `.`, `_` and `-`")));
         }
         if let Some((_, file)) = orders.iter().find(|(_, file)| file.exists()) {
-            return Err(Error::usage(format!("{} exists already", file.display())));
+            return Err(Error::usage(format!("{} already exists", file.display())));
         }
         if !self.names.is_empty() {
             std::fs::create_dir_all(&self.output).map_err(|error| Error::file(&self.output, error))?;
@@ -125,7 +125,7 @@ impl Issue {
         Ok(())
     }
 
-    /// For whom, and where to.
+    /// The name of each holder, and the file for their credential.
     fn orders(&self) -> Vec<(&str, PathBuf)> {
         let one = self.name.iter().map(|name| (name.as_str(), self.output.clone()));
         let many = self.names.iter().map(|name| (name.as_str(), self.output.join(format!("{name}.cap"))));
@@ -176,9 +176,9 @@ impl Issue {
         connected.printer.say(format!("grant {} for {name} in {}", issued.grant.id, file.display()))?;
         let file = file.display();
         connected.printer.note(match self.kind() {
-            GrantKind::Worker => format!("next: on the worker's machine, guild-worker join {file}"),
+            GrantKind::Worker => format!("next: run guild-worker join {file} on the worker's machine"),
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events | GrantKind::Unknown => {
-                format!("next: its holder says guild login {file}")
+                format!("next: its holder runs guild login {file}")
             }
         });
         Ok(())
@@ -235,14 +235,15 @@ impl Revoke {
     }
 }
 
-/// By number, or by name where one grant in force has it.
+/// Finds a grant by its number, or by its name if exactly one grant in force has that name.
 async fn find(connected: &Connected, wanted: &str) -> Result<GrantView, Error> {
     let mut found = connected.guild().await?.find_grants(wanted).await?;
     match (found.pop(), found.len()) {
         (Some(grant), 0) => Ok(grant),
-        (Some(_), _) => Err(Error::usage(format!("several grants are `{wanted}`'s"))
+        (Some(_), _) => Err(Error::usage(format!("several grants are held by `{wanted}`"))
             .help("use the number that `guild grant list` shows")),
-        (None, _) => Err(Error::not_found(format!("no grant `{wanted}` below yours")).help("see `guild grant list`")),
+        (None, _) => Err(Error::not_found(format!("there is no grant `{wanted}` below yours"))
+            .help("`guild grant list` shows the grants below yours")),
     }
 }
 
@@ -263,12 +264,12 @@ fn reference(issued: &Issued, join: Token) -> Result<SturdyRef, Error> {
         .parse()
         .map_err(|error| Error::Protocol(format!("its fingerprint `{}`: {error}", issued.fingerprint)))?;
     if issued.advertise.is_empty() {
-        return Err(Error::Protocol("the master advertises no address".to_owned()));
+        return Err(Error::Protocol("the master did not say at which address it can be reached".to_owned()));
     }
     Ok(SturdyRef { fingerprint, addresses: issued.advertise.clone(), token: join })
 }
 
-/// Mode 0600, never over an existing file; comment lines say what it is.
+/// Writes a file with mode 0600, and never over an existing one. Its comment lines say what it is.
 fn write_credential(path: &Path, reference: &SturdyRef, grant: &GrantView) -> Result<(), Error> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -310,6 +311,6 @@ fn row(printer: &Printer, grant: &GrantView) -> Value {
 fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("`{text}` is no label: write NAME=VALUE")),
+        _ => Err(format!("`{text}` is not a label: write NAME=VALUE")),
     }
 }

@@ -1,4 +1,4 @@
-//! `guild init`: writes a guild.toml to begin with, from what the repository is. Needs no master.
+//! `guild init` writes a first guild.toml, which it guesses from the files of the repository. It needs no master.
 
 use crate::connected::Connected;
 use clap::Args;
@@ -16,18 +16,18 @@ impl Init {
         };
         let file = top.join("guild.toml");
         let Some(inferred) = pipeline::infer(&top) else {
-            let text = format!("{}: nothing here tells how to build it", top.display());
+            let text = format!("{}: no file here tells how to build the project", top.display());
             return Err(Error::usage(text).help("write a guild.toml by hand: docs/pipeline.md has examples"));
         };
         let open = std::fs::File::options().write(true).create_new(true).open(&file);
         let mut written = open.map_err(|error| match error.kind() == std::io::ErrorKind::AlreadyExists {
-            true => Error::usage(format!("{} exists; it stays as it is", file.display()))
-                .help("`guild check` says whether it is in order"),
+            true => Error::usage(format!("{} already exists, and was not changed", file.display()))
+                .help("run `guild check` to see whether it has errors"),
             false => Error::file(&file, error),
         })?;
         written.write_all(inferred.text.as_bytes()).map_err(|error| Error::file(&file, error))?;
-        connected.printer.note(format!("saw {}; wrote {}", inferred.saw, file.display()));
-        connected.printer.note("next: look at it, commit it, and build: guild-master up");
+        connected.printer.note(format!("found {}; wrote {}", inferred.saw, file.display()));
+        connected.printer.note("next: read it, commit it, and run guild-master up to build");
         Ok(0)
     }
 }

@@ -1,4 +1,4 @@
-//! `guild list`: builds, newest first.
+//! `guild list` lists builds, the newest first.
 
 use crate::connected::Connected;
 use crate::render::build_row;
@@ -14,19 +14,19 @@ const COLUMNS: [&str; 7] = ["selector", "status", "ref", "revision", "subject", 
 pub(crate) struct List {
     /// A project, a branch, a tag or a commit [default: the project of the repository here, else all]
     selector: Option<String>,
-    /// Only of this project
+    /// List only builds of this project
     #[arg(long)]
     project: Option<String>,
-    /// Only of this branch, or of this tag where no such branch was built
+    /// List only builds of this branch, or of this tag if no branch of this name was built
     #[arg(long = "ref", value_name = "REF")]
     ref_name: Option<String>,
-    /// All projects, wherever this is
+    /// List builds of all projects, also inside of a repository
     #[arg(long)]
     all: bool,
-    /// At most this many builds
+    /// List at most this many builds
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
-    /// Only builds before this number
+    /// List only builds with a lower number than this
     #[arg(long, default_value_t = 0)]
     before: u32,
 }
@@ -49,7 +49,7 @@ impl List {
         }
     }
 
-    /// The first that finds something is the answer.
+    /// The queries to try in turn. The first that finds a build is the answer.
     async fn queries(&self, connected: &Connected) -> Result<Vec<BuildQuery>, Error> {
         let query = BuildQuery { limit: self.limit, before: self.before, ..BuildQuery::default() };
         match self.all && self.project.is_none() {
@@ -86,8 +86,8 @@ impl List {
         Ok(query)
     }
 
-    /// Of all projects together a name is a commit, a branch or a tag, and which projects have one is what the list shows.
-    /// A master of version 0.1 knows only full names of refs.
+    /// The queries for a name in all projects together, where it can be a commit, a branch or a tag. The list then shows which
+    /// projects have it. A master of version 0.1 knows only full names of refs.
     fn of_all(&self, query: &BuildQuery) -> Vec<BuildQuery> {
         let Some(named) = self.ref_name.as_ref().or(self.selector.as_ref()) else { return vec![query.clone()] };
         let revision = self.selector.as_deref().and_then(read_commit);

@@ -8,21 +8,21 @@ use schema::sturdy_ref::SturdyRef;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// A credential's text is far shorter; what is longer is another file.
+/// The most bytes of a credential's file. A credential is far shorter, so a longer file is something else.
 const CREDENTIAL_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Args)]
 pub(crate) struct Login {
-    /// The file that `guild grant issue` wrote; `-` reads standard input
+    /// The credential file that `guild grant issue` wrote; `-` reads it from standard input
     file: PathBuf,
-    /// Name of the context [default: the file's name without `.cap`]
+    /// The name for the context [default: the file's name without `.cap`]
     #[arg(long)]
     name: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct Logout {
-    /// Name of the context [default: the one in use]
+    /// The name of the context to forget [default: the one in use]
     #[arg(long)]
     name: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Login {
                 .note(format!("context {name} is used from now on; `guild context use {before}` goes back"));
         }
         if self.file != Path::new("-") {
-            connected.printer.note(format!("{} is used up; it may be removed", self.file.display()));
+            connected.printer.note(format!("{} can be used only once, so you may remove it now", self.file.display()));
         }
         Ok(0)
     }
@@ -62,7 +62,7 @@ impl Logout {
         };
         contexts.remove(&name)?;
         connected.printer.say(format!("logged out of context {name}"))?;
-        connected.printer.note("the grant itself lives on until `guild grant revoke`");
+        connected.printer.note("the grant itself stays in force until an operator runs `guild grant revoke`");
         Ok(0)
     }
 }
@@ -117,7 +117,7 @@ fn read_reference(file: &Path) -> Result<SturdyRef, Error> {
     let unusable = |why: String| Error::Credential { credential: file.display().to_string(), why };
     if file != Path::new("-") {
         if !file.exists() {
-            return Err(Error::not_found(format!("no file {}", file.display()))
+            return Err(Error::not_found(format!("there is no file {}", file.display()))
                 .help("name the file that `guild grant issue` wrote"));
         }
         return SturdyRef::load(file).map_err(|error| unusable(error.to_string()));

@@ -1,4 +1,4 @@
-//! `guild logs`: the bytes of logs to stdout, exactly where that is no terminal; which step they are of to stderr.
+//! `guild logs` writes the bytes of logs to stdout, unchanged if that is not a terminal, and the name of each step to stderr.
 
 use crate::connected::{Connected, exit_status};
 use crate::output::LogOutput;
@@ -13,21 +13,21 @@ use schema::values::Outcome;
 
 #[derive(Args)]
 pub(crate) struct Logs {
-    /// Build, job, step or lines: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the build
+    /// A build, a job, a step or lines of it: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the build
     /// of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
-    /// Follow live until the build (or the job) ends, and exit with its outcome. With several jobs, each line
-    /// begins with its job's name
+    /// Follow the logs live until the build (or the job) ends, and exit with its outcome. If there are several jobs,
+    /// each line begins with the name of its job
     #[arg(long, short)]
     follow: bool,
-    /// On a terminal, pass every byte: without it, colours, tabs and line ends pass, and nothing else that the
-    /// terminal would take up. A pipe always gets every byte
+    /// Send every byte to the terminal. Without this option, colours, tabs and line ends are kept, and other control
+    /// sequences are removed. A pipe always gets every byte
     #[arg(long)]
     raw: bool,
-    /// Only the steps that failed
+    /// Show only the steps that failed
     #[arg(long, conflicts_with = "follow")]
     failed: bool,
-    /// Of this attempt of each job, rather than the latest; the first is 1
+    /// Show attempt N of each job instead of the latest (the first is 1)
     #[arg(long, value_name = "N", conflicts_with = "follow")]
     attempt: Option<u16>,
 }
@@ -59,7 +59,7 @@ impl Logs {
         }
     }
 
-    /// Of jobs that ended badly before a step of theirs did, and where there is no log at all.
+    /// Says why a job has no log: it ended badly before any step of it did, or no step has run at all.
     fn say_why_there_is_none(&self, printer: &Printer, meant: &Meant, build: &BuildView, is_empty: bool) {
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
         let without = jobs.iter().filter(|job| has_no_log(job, self.failed));
@@ -95,7 +95,7 @@ impl Logs {
             let text = format!("{} has no attempt {wanted}", meant.exact());
             return Err(Error::not_found(text).help(match last {
                 0 => "no attempt has begun".to_owned(),
-                last => format!("the latest is {last}, the first is 1"),
+                last => format!("the latest attempt is {last}, and the first is 1"),
             }));
         }
         match (meant.step, parts.is_empty() && !self.failed) {
@@ -167,7 +167,7 @@ async fn follow(connected: &Connected, meant: &Meant, build: &BuildView, is_raw:
     Ok(exit_status(outcome))
 }
 
-/// Whether a job that is not good has no log that would say why.
+/// Whether a job ended badly and has no log that would say why.
 fn has_no_log(job: &JobView, only_failed: bool) -> bool {
     let is_told = |step: &StepView| step.started.is_some() && (!only_failed || is_bad(step));
     let is_wanted = match only_failed {
@@ -183,7 +183,7 @@ fn job_end(build: &BuildView, job: &JobView) -> String {
     format!("== {} {}{reason}", build.selector_of(job), status_word(job.state, job.outcome))
 }
 
-/// Beside the output of a followed build.
+/// Says what happens in a followed build, beside its output.
 pub(crate) fn say_progress(printer: &Printer, build: &BuildView, progress: &Progress<'_>) {
     match progress {
         Progress::Planned(build) if !build.diagnosis.is_empty() => printer.note_lines(&build.diagnosis),

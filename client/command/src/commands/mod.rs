@@ -1,4 +1,4 @@
-//! The commands, one file each, and what is the same for all: options, deadline, interrupt, error and exit status.
+//! The commands, one file each, and what is common to all: options, deadline, interrupt, error and exit status.
 
 mod cancel;
 mod check;
@@ -32,7 +32,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use client::Error;
 use std::time::Duration;
 
-/// Detached by the user; what was followed runs on.
+/// The exit status after an interrupt by the user. The build that was followed runs on.
 const DETACHED: u8 = 130;
 
 #[derive(Parser)]
@@ -52,27 +52,27 @@ enum Command {
     Logout(login::Logout),
     /// Show what the credential allows
     Whoami(login::Whoami),
-    /// The stored credentials, and which one is used
+    /// List the stored credentials, and choose which one is used
     #[command(subcommand)]
     Context(context::ContextCommand),
-    /// The latest build of this branch, jobs by platforms
+    /// Show the latest build of this branch, with its jobs by platform
     Status(status::Status),
-    /// Builds, newest first
+    /// List builds, the newest first
     List(list::List),
-    /// One build or job in full
+    /// Show one build or job in full
     Show(show::Show),
-    /// Why a job waits and what would change that, or why it ran where it ran
+    /// Say why a job waits and what would change that, or why it ran on its worker
     Explain(explain::Explain),
-    /// The jobs that wait for a worker, in the order of placement
+    /// List the jobs that wait for a worker, in the order of placement
     Queue(queue::Queue),
-    /// The tests of a branch, and their history
+    /// Show the tests of a branch, and their history
     #[command(subcommand)]
     Test(test::Test),
-    /// Follow what happens; with a selector, until that build ends
+    /// Follow what happens, without end or until a build ends
     Watch(watch::Watch),
     /// Print logs, exactly as the steps wrote them
     Logs(logs::Logs),
-    /// The master's pages in a browser
+    /// Open the master's pages in a browser
     Open(open::Open),
     /// Ask for a build
     Run(run::Run),
@@ -80,12 +80,12 @@ enum Command {
     Retry(retry::Retry),
     /// Cancel a build or a job
     ///
-    /// A step that runs is asked to end and has a few seconds for it, then the steps with `always` run within their own time. A
-    /// second cancel ends those as well, and nothing more begins.
+    /// A running step is asked to end and has a few seconds to do so. Then the steps with `always` run within their own time. A
+    /// second cancel ends those steps too, and no other step begins.
     Cancel(cancel::Cancel),
     /// Say what is wrong with a pipeline file, or which jobs it makes
     Check(check::Check),
-    /// Write a guild.toml to begin with, from what the repository is
+    /// Write a first guild.toml, guessed from the files of the repository
     Init(init::Init),
     /// Look at workers and steer them
     #[command(subcommand)]
@@ -101,7 +101,7 @@ enum Command {
     Grant(grant::Grant),
     /// Say what is wrong with this installation, from here to the master, and what to do about it
     Doctor(doctor::Doctor),
-    /// The master's events
+    /// Print the master's events
     Events(events::Events),
     /// Tell the master that a repository changed (for a post-receive hook)
     Notify(notify::Notify),
@@ -126,7 +126,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         result = work => result,
         () = elapse(deadline) => Err(Error::Timeout(deadline.unwrap_or_default())),
         _ = tokio::signal::ctrl_c() => {
-            connected.printer.note("detached: what was asked for goes on");
+            connected.printer.note("detached: whatever you asked for goes on");
             Ok(DETACHED)
         }
     };

@@ -1,4 +1,4 @@
-//! `guild notify`: tells the master that refs changed. In a post-receive hook the refs come on standard input.
+//! `guild notify` tells the master that refs changed. In a post-receive hook the refs come on standard input.
 
 use crate::connected::Connected;
 use crate::output::Shown;
@@ -13,19 +13,19 @@ const REFS_MAX: usize = 1_000;
 
 #[derive(Args)]
 pub(crate) struct Notify {
-    /// The project [default: the project of the repository here]
+    /// The project whose repository changed [default: the project of the repository here]
     #[arg(long)]
     project: Option<String>,
-    /// The ref that changed [default: those that standard input names, "OLD NEW REF" a line, else the branch here]
+    /// The ref that changed [default: the refs on standard input, one "OLD NEW REF" per line, else the branch here]
     #[arg(long = "ref", value_name = "REF")]
     ref_name: Option<String>,
 }
 
-/// What the master is told to look at.
+/// The refs that the master is told to look at.
 #[derive(Debug, PartialEq, Eq)]
 enum Changed {
     Refs(Vec<String>),
-    /// More than can be told one by one.
+    /// More refs changed than can be told one by one.
     Everything,
 }
 
@@ -51,7 +51,7 @@ impl Notify {
         }
         if !std::io::stdin().is_terminal() {
             let pushed = read_pushed(std::io::stdin().lock(), |name| {
-                connected.printer.note(format!("{name}: neither a branch nor a tag, passed over"));
+                connected.printer.note(format!("{name} is skipped, because it is neither a branch nor a tag"));
             })?;
             if let Some(changed) = pushed {
                 return Ok(changed);
@@ -64,7 +64,7 @@ impl Notify {
     }
 }
 
-/// The status of a hook is shown to whoever pushes: a ref that the master does not take does not hold up the others.
+/// Tells the master of each ref. A ref that the master refuses does not hold up the others, and whoever pushed sees the status.
 async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(), Error> {
     let guild = connected.guild().await?;
     for ref_name in refs {
@@ -74,7 +74,7 @@ async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(
                 connected.printer.say(Shown::join([format!("{project}/{number}").into(), ref_name.into()], "\t"))?
             }
             Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid && refs.len() > 1 => {
-                connected.printer.note(format!("{project}: {ref_name} is passed over: {}", refusal.text));
+                connected.printer.note(format!("{project}: {ref_name} is skipped: {}", refusal.text));
             }
             Err(error) => return Err(error),
         }
@@ -84,11 +84,13 @@ async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(
 
 async fn tell_of_all(connected: &Connected, project: &str) -> Result<(), Error> {
     match connected.guild().await?.notify(project, "").await {
-        Ok(_) => connected.printer.note(format!("{project}: more than {REFS_MAX} refs changed, all were looked at")),
+        Ok(_) => connected
+            .printer
+            .note(format!("{project}: more than {REFS_MAX} refs changed, so the master looked at all refs")),
         Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Invalid => {
-            connected
-                .printer
-                .note(format!("{project}: more than {REFS_MAX} refs changed; this master looks when its poll is due"));
+            connected.printer.note(format!(
+                "{project}: more than {REFS_MAX} refs changed, so this master looks at them at its next poll"
+            ));
         }
         Err(error) => return Err(error),
     }
@@ -104,8 +106,8 @@ fn can_be_built(ref_name: &str) -> bool {
     !matches!(ShortRef::of(ref_name), ShortRef::Other(_))
 }
 
-/// The lines that git gives a post-receive hook (githooks(5)); none: there are none. `pass_over` hears of refs that are
-/// nobody's build: notes, pull requests of a forge.
+/// Reads the lines that git gives a post-receive hook (githooks(5)). `None` if there are none. `pass_over` is called with each
+/// ref that is never built, such as notes and pull requests of a forge.
 fn read_pushed(input: impl std::io::BufRead, mut pass_over: impl FnMut(&str)) -> Result<Option<Changed>, Error> {
     let (mut refs, mut lines) = (Vec::new(), 0);
     for line in input.lines() {
@@ -132,7 +134,7 @@ fn read_pushed(input: impl std::io::BufRead, mut pass_over: impl FnMut(&str)) ->
 mod tests {
     use super::*;
 
-    /// What the master is told to look at, and what is passed over.
+    /// The refs that the master is told to look at, and those that are skipped.
     fn read(input: &str) -> (Option<Changed>, Vec<String>) {
         let mut passed = Vec::new();
         let changed = read_pushed(input.as_bytes(), |name| passed.push(name.to_owned())).unwrap();

@@ -1,4 +1,4 @@
-//! `guild open`: the master's pages in a browser.
+//! `guild open` shows the master's pages in a browser.
 
 use crate::connected::Connected;
 use crate::resolve::{Meant, Wish};
@@ -6,17 +6,17 @@ use clap::Args;
 use client::Error;
 use std::process::{Command, Stdio};
 
-/// What opens an address, where there is a desktop; the first that is there.
+/// The programs that open an address on a desktop. The first that is installed is used.
 const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
 
 #[derive(Args)]
 pub(crate) struct Open {
-    /// The page of a project, build, job or step [default: the page of the project here]
+    /// The project, build, job or step whose page to open [default: the project here]
     selector: Option<String>,
-    /// Log the browser in: an address whose button is good once, within 10 minutes
+    /// Open an address that logs the browser in; its button works once, within 10 minutes
     #[arg(long, conflicts_with = "selector")]
     login: bool,
-    /// Print the address only
+    /// Print the address, and open nothing
     #[arg(long)]
     print: bool,
 }
@@ -26,7 +26,7 @@ impl Open {
         if self.login {
             // whoever has it logs in: it is printed, and never an argument that others could see
             connected.printer.say(connected.guild().await?.browse().await?)?;
-            connected.printer.note("its button is good once, within 10 minutes");
+            connected.printer.note("its button works once, within 10 minutes");
             return Ok(0);
         }
         let address = self.page(connected).await?;
@@ -41,7 +41,7 @@ impl Open {
         let pages = connected.guild().await?.whoami().await?.pages;
         if pages.is_empty() {
             return Err(Error::not_found("this master serves no pages")
-                .help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+                .help("an operator sets their address in the master file: web = \"127.0.0.1:8080\" in [listen]"));
         }
         let meant = connected.meant(self.selector.as_deref(), Wish::Scope).await?;
         let Some(found) = &meant.build else {
@@ -60,14 +60,14 @@ impl Open {
     }
 }
 
-/// The step and the lines of what is meant, as they stand in an address.
+/// The end of an address, with the step and the lines.
 fn place(meant: &Meant) -> String {
     let step = meant.step.map_or_else(String::new, |step| format!("/{step}"));
     let lines = meant.lines.map_or_else(String::new, |(first, _)| format!("?first={first}#L{first}"));
     format!("{step}{lines}")
 }
 
-/// Whether something took the address.
+/// Opens the address. Answers whether a program took it.
 fn show(address: &str) -> bool {
     let has_desktop = std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
     let may_show = has_desktop || cfg!(target_os = "macos");

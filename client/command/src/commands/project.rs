@@ -1,4 +1,4 @@
-//! `guild project`: the projects that one may see, and a new one.
+//! `guild project` shows the projects that the caller may see, and adds a new one.
 
 use crate::connected::Connected;
 use crate::git::origin;
@@ -13,13 +13,13 @@ use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(crate) enum Project {
-    /// All projects
+    /// List all projects
     List,
-    /// One project [default: the project of the repository here]
+    /// Show one project [default: the project of the repository here]
     Show(ProjectShow),
     /// Add a repository to the master, which fetches it once as a test; writes projects/NAME.toml there
     Add(Box<Add>),
-    /// What to enter at a forge so that it tells the master of pushes, and what the master's file needs for it. Makes a
+    /// Print what to enter at a forge so that it tells the master of pushes, and what to add to the master file. Makes a
     /// new secret, which is shown once, and changes nothing
     Hook(Hook),
 }
@@ -31,18 +31,18 @@ const FORGES: [&str; 4] = ["github", "gitea", "gitlab", "generic"];
 pub(crate) struct Hook {
     /// The name of the project
     name: String,
-    /// Which forge: github, gitea (Forgejo too), gitlab or generic
+    /// The kind of forge: github, gitea (Forgejo too), gitlab or generic
     #[arg(value_name = "FORGE", value_parser = FORGES)]
     kind: String,
 }
 
 #[derive(Args)]
 pub(crate) struct Add {
-    /// What it shall be called: letters, digits and `.` `_` `-`
+    /// The name of the new project: letters, digits and `.` `_` `-`
     name: String,
-    /// What git can fetch from, as seen from the master [default: the remote `origin` of the repository here]
+    /// The address from which the master fetches with git [default: the remote `origin` of the repository here]
     repository: Option<String>,
-    /// Another address of it, by which a checkout is recognised
+    /// Another address of the repository, by which `guild` recognises a checkout
     #[arg(long, value_name = "ADDRESS")]
     alias: Vec<String>,
     /// A pattern of branches to follow [default: all]
@@ -57,19 +57,19 @@ pub(crate) struct Add {
     /// A pool whose workers may take its jobs [default: the pool `default`]
     #[arg(long, value_name = "POOL")]
     pool: Vec<String>,
-    /// Everyone who reaches the pages may look at it
+    /// Let everyone who can reach the pages look at the project
     #[arg(long)]
     public: bool,
-    /// An SSH key to fetch with; it goes to the master, which alone can read it
+    /// A file with the SSH key to fetch with; it is sent to the master, and only the master can read it there
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// The hosts to trust with it
+    /// A file with the known hosts to trust with the key
     #[arg(long, value_name = "FILE")]
     known_hosts_file: Option<PathBuf>,
-    /// A token to fetch with over HTTPS; it goes to the master, which alone can read it
+    /// A file with the token to fetch with over HTTPS; it is sent to the master, and only the master can read it there
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Take webhooks of: github, gitea, gitlab or generic; prints their address and a new secret, once
+    /// Accept webhooks of github, gitea, gitlab or generic, and print their address and a new secret, which is shown once
     #[arg(long, value_name = "FORGE", value_parser = FORGES)]
     hook: Option<String>,
 }
@@ -104,7 +104,7 @@ impl Hook {
         let pages = connected.guild().await?.whoami().await?.pages;
         if pages.is_empty() {
             return Err(Error::not_found("this master serves no pages, and so takes no webhooks")
-                .help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+                .help("an operator sets their address in the master file: web = \"127.0.0.1:8080\" in [listen]"));
         }
         let lines = self.lines(&project, &pages, &Token::random().reveal());
         if connected.printer.wants_json() {
@@ -113,7 +113,9 @@ impl Hook {
             return connected.printer.say_json(&Value::Object(row));
         }
         lines.iter().try_for_each(|(name, value)| connected.printer.say_field(name, value))?;
-        connected.printer.note("the secret is shown this once; write it into the file, and then `guild config reload`");
+        connected
+            .printer
+            .note("the secret is shown only now; write it into the file, and then run `guild config reload`");
         Ok(())
     }
 
@@ -144,15 +146,17 @@ impl Add {
         connected.printer.say_field("project", &format!("{name}, fetched from {}", project.repository))?;
         if !hook.address.is_empty() {
             connected.printer.say_field("hook", &hook.address)?;
-            connected.printer.say_field("secret", &format!("{} (shown this once)", hook.secret))?;
+            connected.printer.say_field("secret", &format!("{} (shown only now)", hook.secret))?;
         }
         Ok(())
     }
 
     fn project(self, connected: &Connected) -> Result<NewProject, Error> {
         let origin = || connected.copy().and_then(|copy| origin(&copy.toplevel));
-        let missing =
-            || Error::usage("no repository here has a remote `origin`").help("name the repository after the project");
+        let missing = || {
+            Error::usage("there is no repository here with a remote `origin`")
+                .help("give the address of the repository after the name")
+        };
         Ok(NewProject {
             name: self.name,
             repository: self.repository.or_else(origin).ok_or_else(missing)?,
@@ -170,7 +174,7 @@ impl Add {
     }
 }
 
-/// Of a file that is named; nothing where none is.
+/// The content of the named file. It is empty if no file is named.
 fn content(file: Option<PathBuf>) -> Result<Vec<u8>, Error> {
     let Some(path) = file else { return Ok(Vec::new()) };
     match std::fs::read(&path) {

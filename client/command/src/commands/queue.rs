@@ -1,4 +1,4 @@
-//! `guild queue`: the jobs that wait for a worker, in the order in which they would be placed.
+//! `guild queue` lists the jobs that wait for a worker, in the order in which they would be placed.
 
 use crate::connected::Connected;
 use clap::Args;
@@ -11,7 +11,7 @@ const COLUMNS: [&str; 4] = ["selector", "since", "reason", "remedy"];
 
 #[derive(Args)]
 pub(crate) struct Queue {
-    /// Only of this project [default: all]
+    /// List only jobs of this project [default: all]
     #[arg(long, short, value_name = "PROJECT")]
     project: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `guild retry`: a new build that repeats an old one, or a part of it.
+//! `guild retry` makes a new build that repeats an old one, or a part of it.
 
 use super::watch::until_end;
 use crate::connected::Connected;
@@ -7,15 +7,15 @@ use client::{Again, Error};
 
 #[derive(Args)]
 pub(crate) struct Retry {
-    /// Build, or one job of it; a branch or a tag: its latest build
+    /// The build, or one job of it, to repeat; a branch or a tag means its latest build
     selector: Option<String>,
-    /// The latest build of the branch that is checked out here
+    /// Repeat the latest build of the branch that is checked out here
     #[arg(long, conflicts_with = "selector")]
     latest: bool,
-    /// Only the jobs that did not succeed; the others are carried over
+    /// Repeat only the jobs that did not succeed, and keep the results of the others
     #[arg(long)]
     failed: bool,
-    /// Wait for the end, and exit with the outcome
+    /// Wait until the build ends, and exit with its outcome
     #[arg(long)]
     wait: bool,
 }
@@ -25,7 +25,7 @@ impl Retry {
         connected.wait_for_master();
         let (meant, build) = connected.build_to_change("retry", self.selector.as_deref(), self.latest).await?;
         let again = match (&meant.job, self.failed) {
-            (Some(_), true) => return Err(Error::usage("a job or --failed, not both")),
+            (Some(_), true) => return Err(Error::usage("name a job or --failed, not both")),
             (Some(_), false) => {
                 let names = build.jobs.iter().map(|job| &job.name).filter(|name| meant.chooses(name));
                 Again::Jobs(names.cloned().collect())

@@ -1,4 +1,4 @@
-//! `guild run`: asks for a build.
+//! `guild run` asks for a build.
 
 use super::watch::until_end;
 use crate::connected::Connected;
@@ -8,15 +8,15 @@ use client::Error;
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The project [default: the project of the repository here]
+    /// The project to build [default: the project of the repository here]
     project: Option<String>,
-    /// The tip of this branch or full ref [default: the branch here; outside of the repository, its main branch]
+    /// Build the tip of this branch or full ref [default: the branch here; outside of the repository, the main branch]
     #[arg(long = "ref", value_name = "REF", conflicts_with = "revision")]
     ref_name: Option<String>,
-    /// This commit
+    /// Build this commit
     #[arg(long, value_name = "COMMIT")]
     revision: Option<String>,
-    /// Wait for the end, and exit with the outcome
+    /// Wait until the build ends, and exit with its outcome
     #[arg(long)]
     wait: bool,
 }
@@ -43,7 +43,7 @@ impl Run {
         }
     }
 
-    /// The ref and the revision to ask for; one of them is empty.
+    /// The ref and the revision to ask for, of which one is empty.
     async fn what(&self, connected: &Connected, project: &str) -> Result<(String, String), Error> {
         if let Some(revision) = &self.revision {
             let full = connected.copy().and_then(|copy| git::resolve(&copy.toplevel, revision));

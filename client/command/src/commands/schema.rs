@@ -1,4 +1,4 @@
-//! `guild schema`: the schema of guild.toml for an editor, made from the reference of its keys.
+//! `guild schema` prints the JSON Schema of guild.toml for an editor. It is made from the reference of its keys.
 
 use crate::output::Shown;
 use crate::printer::Printer;

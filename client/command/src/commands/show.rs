@@ -1,4 +1,4 @@
-//! `guild show`: one build with its jobs, or one job with its steps.
+//! `guild show` shows one build with its jobs, or one job with its steps.
 
 use crate::connected::{Connected, exit_status};
 use crate::output::Shown;
@@ -11,13 +11,13 @@ use client::words;
 use schema::values::{Outcome, ShortCommit, TimeSpan};
 use serde_json::Value;
 
-/// As many as stay on a screen with the jobs.
+/// The most commits that are shown: this many stay on a screen together with the jobs.
 const COMMITS_SHOWN: usize = 10;
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Build or job [default: the build of HEAD's commit, else the latest of the branch here]
+    /// The build or job to show [default: the build of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Show {
     }
 }
 
-/// A build as a row, with what its update of the ref brought; null: it was asked for.
+/// A build as a row, with what its update of the ref brought. That is null if somebody asked for the build.
 async fn changed_row(connected: &Connected, build: &BuildView) -> Result<Value, Error> {
     let change = connected.guild().await?.change(&build.project, build.number).await?;
     let mut row = build_row(build);
@@ -91,10 +91,13 @@ fn show_build(printer: &Printer, build: &BuildView, change: Option<&ChangeView>)
     Ok(())
 }
 
-/// The commits of an update, and where there is only one, nothing: the fields above are about it.
+/// Shows the commits of an update. A single commit is left out, because the fields above are about it.
 fn show_change(printer: &Printer, change: &ChangeView) -> Result<(), Error> {
     if change.forced {
-        printer.say_field("forced", &format!("it was {}, which is no ancestor", ShortCommit::of(&change.before)))?;
+        printer.say_field(
+            "forced",
+            &format!("the ref was at {}, which is not an ancestor", ShortCommit::of(&change.before)),
+        )?;
     }
     let commits = change.commits.iter().filter(|_| change.commits.len() > 1);
     for commit in commits.take(COMMITS_SHOWN) {
@@ -132,7 +135,7 @@ fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), E
     Ok(())
 }
 
-/// How many tests of a step ended in which way, and those that failed, one below the other.
+/// Shows how many tests of a step ended in which way, and then the name of each that failed.
 fn say_tests(printer: &Printer, step: u16, tests: &StepTests) -> Result<(), Error> {
     let counts =
         [(tests.passed, "passed"), (tests.failed, "failed"), (tests.errored, "errored"), (tests.skipped, "skipped")];
@@ -148,7 +151,7 @@ fn say_tests(printer: &Printer, step: u16, tests: &StepTests) -> Result<(), Erro
         printer.say_field("failing", &format!("and {more} more"))?;
     }
     if !tests.trouble.is_empty() {
-        printer.say_field("report", &format!("it is not whole: {}", tests.trouble))?;
+        printer.say_field("report", &format!("incomplete: {}", tests.trouble))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `guild status`: the latest build of this branch, or of each project.
+//! `guild status` shows the latest build of this branch, or of each project.
 
 use crate::connected::{Connected, exit_status};
 use crate::matrix;
@@ -17,14 +17,14 @@ const COLUMNS: [&str; 6] = ["selector", "status", "platform", "duration", "reaso
 
 #[derive(Args)]
 pub(crate) struct Status {
-    /// A build, branch, tag or commit [default: the build of HEAD's commit, else the latest of the branch here]
+    /// The build, branch, tag or commit to show [default: the build of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
 }
 
 /// A build, and the branch whose tip it is.
 struct TipView {
     build: BuildView,
-    /// None: the build was named, or is not the tip of a branch.
+    /// The branch. It is `None` if the build was named, or is not the tip of a branch.
     branch: Option<BranchView>,
 }
 
@@ -87,7 +87,7 @@ impl TipView {
         Ok(TipView { build, branch })
     }
 
-    /// Of the branch, where that is what is shown: what was left out, cancelled or lost of the tip does not change it.
+    /// The outcome of the branch if the branch is shown. A job of the tip that was left out, cancelled or lost does not change it.
     fn outcome(&self) -> Option<Outcome> {
         match &self.branch {
             Some(branch) => branch.outcome.or_else(|| branch.errored.then_some(Outcome::Errored)),
@@ -95,7 +95,7 @@ impl TipView {
         }
     }
 
-    /// The line of the build itself, which stands above the lines of its jobs.
+    /// The line of the build itself, above the lines of its jobs.
     fn head(&self) -> Value {
         let mut row = build_row(&self.build);
         row["reason"] = one_line(&self.build).into();
@@ -130,7 +130,7 @@ impl TipView {
         let mut words = vec![name, printer.look.painted(&format!("{symbol} {word}"), paint)];
         words.extend(failing);
         if branch.errored {
-            words.push(Shown::literal("the newest run of a job errored, which says nothing of the code"));
+            words.push(Shown::literal("the newest run of a job errored, which says nothing about the code"));
         }
         text.and(Shown::join(words, "  ")).and_literal("\n")
     }

@@ -20,11 +20,11 @@ const NAMED_MAX: usize = 10;
 
 #[derive(Subcommand)]
 pub(crate) enum Test {
-    /// The tests of a branch: what fails comes first
+    /// List the tests of a branch, the failing ones first
     List(TestList),
-    /// One test in the lanes where it ran last
+    /// Show one test, with its newest results on each branch and in each job
     Show(TestShow),
-    /// The tests that passed and failed in the same source tree, the flakiest first
+    /// List the flaky tests, the flakiest first: those that passed and failed in the same source tree
     Flaky(Flaky),
 }
 
@@ -32,22 +32,22 @@ pub(crate) enum Test {
 pub(crate) struct TestList {
     #[command(flatten)]
     place: Place,
-    /// Only those that fail
+    /// Show only the tests that fail
     #[arg(long, group = "shown")]
     failing: bool,
-    /// Only those that fail and did not when they ran before
+    /// Show only the tests that fail and did not fail in the run before
     #[arg(long, group = "shown")]
     new: bool,
-    /// Only those that passed and failed in the same source tree, the flakiest first
+    /// Show only the tests that passed and failed in the same source tree, the flakiest first
     #[arg(long, group = "shown")]
     flaky: bool,
-    /// Those that take the longest, the slowest first
+    /// Show the tests that take the longest, the slowest first
     #[arg(long, group = "shown")]
     slow: bool,
-    /// Only those with this text in their suite, name or parameters
+    /// Show only the tests with this text in their suite, name or parameters
     #[arg(long, value_name = "TEXT", default_value = "")]
     search: String,
-    /// At most so many
+    /// Show at most this many tests
     #[arg(long, short = 'n', default_value_t = 50)]
     limit: u32,
 }
@@ -56,7 +56,7 @@ pub(crate) struct TestList {
 pub(crate) struct Flaky {
     #[command(flatten)]
     place: Place,
-    /// At most so many
+    /// Show at most this many tests
     #[arg(long, short = 'n', default_value_t = 50)]
     limit: u32,
 }
@@ -69,16 +69,16 @@ pub(crate) struct TestShow {
     place: Place,
 }
 
-/// Where tests are looked for.
+/// The project, the branch and the job whose tests are shown.
 #[derive(Args)]
 struct Place {
-    /// Of this project [default: that of the repository here]
+    /// Look at this project [default: the project of the repository here]
     #[arg(long)]
     project: Option<String>,
-    /// Of this branch or tag [default: the project's main branch]
+    /// Look at this branch or tag [default: the project's main branch]
     #[arg(long = "ref", value_name = "REF", default_value = "")]
     ref_name: String,
-    /// Only of this job, with its cell
+    /// Show only the tests of this job, which is named with its cell
     #[arg(long, default_value = "")]
     job: String,
 }
@@ -125,7 +125,7 @@ async fn say_list(connected: &Connected, query: TestQuery, limit: u32) -> Result
     Ok(0)
 }
 
-/// Pages of a list until it has so many, and how many there are in all.
+/// Reads pages of a list until it has this many elements. Answers also how many there are in all.
 async fn up_to(connected: &Connected, mut query: TestQuery, limit: u32) -> Result<(Vec<TestView>, u32), Error> {
     let guild = connected.guild().await?;
     let mut tests = Vec::new();
@@ -251,17 +251,17 @@ fn strip(results: &[TestPoint]) -> String {
     results.iter().take(STRIP).rev().map(|point| point.outcome.symbol()).collect()
 }
 
-/// "" where it does not fail.
+/// "" if it does not fail.
 fn since(project: &str, build: u32) -> String {
     if build == 0 { String::new() } else { Selector::build(project, build).to_string() }
 }
 
-/// "" where it is not flaky. Never in percent: 1 of 2 trees and 50 of 100 are not the same.
+/// "" if it is not flaky. Never in percent: 1 of 2 trees and 50 of 100 are not the same.
 fn flaky(flaky: u32, trees: u32) -> String {
     if flaky == 0 { String::new() } else { format!("{flaky} of {trees} trees") }
 }
 
-/// In seconds. Null where it is not known.
+/// In seconds. Null if it is not known.
 fn duration(microseconds: Option<u64>) -> Value {
     microseconds.map_or(Value::Null, |it| TimeSpan(Duration::from_micros(it)).0.as_secs_f64().into())
 }

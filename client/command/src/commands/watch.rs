@@ -1,5 +1,5 @@
-//! `guild watch`: what happens, live. On a terminal the builds that run stand at its bottom and are drawn again in place; a program
-//! gets a line for each change. Both compare states rather than printing events, so that a lost link leaves no hole.
+//! `guild watch` shows live what happens. On a terminal the running builds are at its bottom and are drawn again in place. A
+//! program gets a line for each change. Both compare states rather than print events, so that a lost link leaves no hole.
 
 mod awaited;
 mod lines;
@@ -24,8 +24,8 @@ const REDRAW: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// A build: until it ends, exit with its outcome; a project; a branch, a tag or a commit: its latest build, and where there is
-    /// none yet, as of HEAD just after a push, the next one [default: the project here, else all]
+    /// What to watch. A build is watched until it ends, and its outcome is the exit status. A branch, a tag or a commit means its
+    /// latest build, or its next one if there is none yet. A project is watched without end [default: the project here, else all]
     selector: Option<String>,
 }
 
@@ -49,7 +49,7 @@ impl Watch {
 
 /// What the command watches.
 enum Subject {
-    /// All builds, of one project or of all.
+    /// All builds of one project or of all projects.
     All(Option<String>),
     Build(String, u32),
     /// A build that does not exist yet.
@@ -75,7 +75,7 @@ impl Subject {
         }
     }
 
-    /// How the build ended that is waited for.
+    /// The outcome of the build that the command waits for.
     fn outcome(&self, mirror: &Mirror) -> Option<Outcome> {
         match self {
             Subject::All(_) => None,
@@ -85,7 +85,7 @@ impl Subject {
     }
 }
 
-/// Waits for the end of one build, and shows it as a watch does on a terminal; its outcome as an exit status.
+/// Waits for the end of one build, and shows it as a watch does on a terminal. Answers its outcome as an exit status.
 pub(super) async fn until_end(connected: &Connected, project: &str, number: u32) -> Result<u8, Error> {
     if connected.printer.look.terminal && !connected.printer.wants_json() {
         return follow(connected, Subject::Build(project.to_owned(), number)).await;
@@ -143,7 +143,7 @@ async fn news_of(guild: &client::Guild, mirror: &mut Mirror, subject: &Subject) 
     Ok(())
 }
 
-/// The events of a build do not tell its subject where nobody pushed, nor what its jobs need.
+/// Asks the master for a build, because its events do not tell what its jobs need, nor its subject if nobody pushed.
 async fn describe(connected: &Connected, mirror: &mut Mirror, described: &mut BTreeSet<(String, u32)>) {
     let key = |build: &BuildView| (build.project.clone(), build.number);
     let is_new =

@@ -1,4 +1,4 @@
-//! `guild worker`: the workers, and an operator's hand on them.
+//! `guild worker` shows the workers, and steers them for an operator.
 
 use crate::connected::Connected;
 use clap::{Args, Subcommand};
@@ -8,20 +8,21 @@ use schema::values::{Time, TimeSpan};
 use serde_json::Value;
 
 const COLUMNS: [&str; 6] = ["name", "status", "platform", "pools", "running", "last_heard"];
-/// On a terminal the time says what it is of: a worker that is connected was last heard just now.
+/// The columns on a terminal. One says how long the worker is connected, or when it was last heard, since a bare time would not
+/// tell.
 const TERMINAL_COLUMNS: [&str; 6] = ["name", "status", "platform", "pools", "running", "connection"];
 
 #[derive(Subcommand)]
 pub(crate) enum Worker {
-    /// All workers
+    /// List all workers
     List,
-    /// One worker in full
+    /// Show one worker in full
     Show(Named),
-    /// Give it no more jobs; what it runs goes on
+    /// Give it no more jobs; the jobs that it runs go on
     Drain(Named),
-    /// Give it jobs again: undoes drain and hold
+    /// Give it jobs again, after a drain or a hold
     Resume(Named),
-    /// As drain, with a reason that is shown
+    /// Give it no more jobs, and show a reason
     Hold(Hold),
     /// Remove a worker that is gone, and revoke its grant
     Forget(Forget),
@@ -35,7 +36,7 @@ pub(crate) struct Named {
 #[derive(Args)]
 pub(crate) struct Forget {
     name: String,
-    /// Its machine is off: place its jobs again at once, before their leases end
+    /// Place its jobs again at once, before their leases end, because its machine is off
     #[arg(long)]
     gone: bool,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Forget {
 #[derive(Args)]
 pub(crate) struct Hold {
     name: String,
-    /// Why; shown with the worker
+    /// The reason, which is shown with the worker
     #[arg(long, short, value_name = "WHY")]
     message: String,
 }
@@ -76,14 +77,14 @@ impl Worker {
             }
             Worker::Hold(hold) => {
                 if hold.message.trim().is_empty() {
-                    return Err(Error::usage("a hold needs its reason").help("say it with -m WHY"));
+                    return Err(Error::usage("a hold needs a reason").help("give it with -m WHY"));
                 }
                 guild.hold(&hold.name, &hold.message).await?;
                 connected.printer.say(format!("{} is held: {}", hold.name, hold.message))?;
             }
             Worker::Forget(forget) => {
                 guild.forget(&forget.name, forget.gone).await?;
-                connected.printer.say(format!("{} is forgotten, its grant revoked", forget.name))?;
+                connected.printer.say(format!("{} was removed, and its grant revoked", forget.name))?;
             }
         }
         Ok(0)
@@ -94,9 +95,8 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
     let workers = connected.guild().await?.workers().await?;
     let Some(worker) = workers.iter().find(|worker| worker.name == name) else {
         let names: Vec<&str> = workers.iter().map(|worker| worker.name.as_str()).collect();
-        return Err(
-            Error::not_found(format!("no worker `{name}`")).help(format!("choose one of: {}", names.join(", ")))
-        );
+        return Err(Error::not_found(format!("there is no worker `{name}`"))
+            .help(format!("choose one of: {}", names.join(", "))));
     };
     if connected.printer.wants_json() {
         return connected.printer.say_json(&row(worker));
@@ -127,8 +127,8 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The labels in force, and those that the worker only claims. The platform has a line of its own, and an older master says nothing of
-/// the labels that count.
+/// The labels in force, and those that the worker only claims. The platform has a line of its own, and an older master says
+/// nothing of the labels that count.
 fn labels(worker: &WorkerView) -> (String, String) {
     let granted = worker.labels.iter().filter(|(name, _)| name != "platform");
     let claimed = worker.description.labels.iter().filter(|label| !worker.labels.contains(label));

@@ -1,4 +1,4 @@
-//! The credential and the key: whether they are there, and whether they are one's own.
+//! Checks the credential and the key: whether they exist, and whether they belong to the caller.
 
 use super::{Finding, way_out};
 use client::Error;
@@ -11,15 +11,15 @@ use std::rc::Rc;
 const SUBJECT: &str = "credential";
 const KEY: &str = "key";
 const ANEW: &str =
-    "`guild login FILE` with the file that `guild grant issue` wrote; ask whoever runs the master for one";
+    "run `guild login FILE` with a file that `guild grant issue` wrote; ask whoever runs the master for one";
 
-/// What can be used, or why it cannot.
+/// The credential and the key, or why they cannot be used.
 pub(crate) struct Opened {
     pub(crate) findings: Vec<Finding>,
     pub(crate) usable: Result<(SturdyRef, Rc<Identity>), Error>,
 }
 
-/// Looks at what the commands would use here. Unlike them it makes no key.
+/// Looks at the credential and the key that the commands would use here. Unlike them, it makes no key.
 pub(crate) fn credential(chosen: Result<Context, Error>) -> Opened {
     let context = match chosen {
         Ok(context) => context,
@@ -60,7 +60,7 @@ pub(super) fn judge_key(context: &Context, error: Option<&IdentityError>) -> Fin
             error @ (IdentityError::Unreadable { .. }
             | IdentityError::Unwritable { .. }
             | IdentityError::Malformed { .. }),
-        ) => Finding::bad(KEY, error.to_string(), format!("put the key back that redeemed the credential, or {ANEW}")),
+        ) => Finding::bad(KEY, error.to_string(), format!("put back the key that redeemed the credential, or {ANEW}")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The way to the master: its addresses, the key that it shows, how long it takes to answer, and what it takes the caller for.
+//! Checks the way to the master: its addresses, its key, how long it takes to answer, and the grant of the caller.
 
 use super::{Finding, Health, way_out};
 use client::Error;
@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// How long a name may take to be found, or somebody to answer.
+/// How long the look-up of a name may take, or an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An answer that takes longer is felt with each command.
+/// An answer that takes longer than this makes each command slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How far one got on the way to an address.
+/// How far a connection got on the way to an address.
 #[derive(Debug)]
 pub(super) enum Way {
     Connected { to: SocketAddr, took: Duration },
@@ -28,7 +28,7 @@ pub(super) enum Way {
     Silent,
 }
 
-/// A finding for each address of the master. One that leads nowhere is bad where no other does better.
+/// A finding for each address of the master. An address that leads nowhere is bad if no other address leads to the master.
 pub(crate) async fn address(reference: &SturdyRef) -> Vec<Finding> {
     let ways = futures::future::join_all(reference.addresses.iter().map(|address| way(address))).await;
     let is_reached = ways.iter().any(|way| matches!(way, Way::Connected { .. }));
@@ -39,7 +39,7 @@ async fn way(address: &str) -> Way {
     let began = Instant::now();
     let looking = async {
         let found = tokio::net::lookup_host(address).await.map_err(Way::NoName)?;
-        let mut last = Way::NoName(io::Error::other("it stands for no address"));
+        let mut last = Way::NoName(io::Error::other("the name has no address"));
         for to in found {
             match TcpStream::connect(to).await {
                 Ok(_) => return Ok(Way::Connected { to, took: began.elapsed() }),
@@ -58,18 +58,21 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
     let subject = format!("address {address}");
     let (seen, remedy) = match way {
         Way::Connected { to, took } => {
-            return Finding::good(subject, format!("{to} takes connections, after {}", milliseconds(*took)));
+            return Finding::good(subject, format!("{to} accepts connections, after {}", milliseconds(*took)));
         }
         Way::NoName(error) => {
             let name = address.rsplit_once(':').map_or(address, |(name, _)| name);
             (
-                format!("its name is not found: {error}"),
-                format!("getent hosts {name}; what credentials name is `advertise` in [listen] of the master file"),
+                format!("its name cannot be looked up: {error}"),
+                format!(
+                    "try `getent hosts {name}`; the addresses in credentials come from `advertise` in [listen] of the master file"
+                ),
             )
         }
         Way::Refused { to, error } => (
             format!("{to}: {error}"),
-            "there: `guild-master run`, and `rpc` in [listen] of the master file open to this machine".to_owned(),
+            "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine"
+                .to_owned(),
         ),
         Way::Silent => (
             format!("no answer within {} s", PATIENCE.as_secs()),
@@ -80,7 +83,7 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
     Finding { verdict, ..Finding::bad(subject, seen, remedy) }
 }
 
-/// A master that answered, and how.
+/// A master that answered, with its answer.
 pub(crate) struct Met {
     pub(crate) guild: Guild,
     pub(crate) who: Whoami,
@@ -100,14 +103,15 @@ pub(crate) async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Resul
     timeout(2 * PATIENCE, meeting).await.map_err(late)?
 }
 
-/// Whether it is the master that the credential names, speaks our protocol, takes the credential, and answers soon.
+/// The finding for the link: whether this is the master of the credential, speaks our protocol, accepts the credential and answers
+/// soon.
 pub(crate) fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Finding {
     match met {
         Ok(took) => {
             let key = reference.fingerprint;
             let seen =
                 format!("the master has the key {key}, speaks our protocol and answers within {}", milliseconds(took));
-            let remedy = "look at the network (ping) and at the load of the master's machine (uptime)";
+            let remedy = "check the network (ping) and the load of the master's machine (uptime)";
             if took < SLOW { Finding::good("link", seen) } else { Finding::warned("link", seen, remedy) }
         }
         Err(error) => Finding::bad("link", error.to_string(), way_out(error, remedy_for(error))),
@@ -117,10 +121,10 @@ pub(crate) fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Find
 fn remedy_for(error: &Error) -> &'static str {
     match error {
         Error::TooLarge { .. } | Error::Protocol(_) => {
-            "use the `guild` of the master's version (`guild-master --version` there)"
+            "use the `guild` of the master's version, which `guild-master --version` shows there"
         }
         Error::Unreachable(_) | Error::Lost(_) => {
-            "there: `guild-master run`; what a credential names is `advertise` in [listen] of the master file"
+            "run `guild-master run` there; the addresses in credentials come from `advertise` in [listen] of the master file"
         }
         Error::Refused(_)
         | Error::NotHeld(_)
@@ -132,11 +136,11 @@ fn remedy_for(error: &Error) -> &'static str {
         | Error::Timeout(_)
         | Error::File { .. }
         | Error::Damaged(_)
-        | Error::Output(_) => "ask whoever runs the master for a new credential, then `guild login FILE`",
+        | Error::Output(_) => "ask whoever runs the master for a new credential, then run `guild login FILE`",
     }
 }
 
-/// What one is to the master, and for how long.
+/// The finding for the grant of the caller: what it allows, and how long it lasts.
 pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
     let subject = format!("grant of {}", grant.name);
     let may: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
@@ -145,7 +149,9 @@ pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
     let Some(expires) = grant.expires else { return Finding::good(subject, seen) };
     let seen = format!("{seen}, ends {}", expires.seen_from(now));
     match ends_soon(grant.created.unwrap_or_default(), expires, now) {
-        true => Finding::warned(subject, seen, "ask whoever runs the master for a new one, then `guild login FILE`"),
+        true => {
+            Finding::warned(subject, seen, "ask whoever runs the master for a new grant, then run `guild login FILE`")
+        }
         false => Finding::good(subject, seen),
     }
 }

@@ -1,5 +1,5 @@
-//! What is wrong between a person and the master, and what to do about it: what each look saw becomes a [`Finding`]. Prints nothing and
-//! changes nothing; what is wrong with the master itself, the master says ([`client::Guild::examine`]).
+//! Finds what is wrong between a person and the master, and what to do about it. Each check becomes a [`Finding`]. Prints nothing
+//! and changes nothing. The master itself says what is wrong with the master ([`client::Guild::examine`]).
 //!
 //! In the order in which one thing needs the other: [`credential`], [`address`], [`link`], [`grant`].
 
@@ -14,19 +14,19 @@ pub(crate) use schema::values::{Finding, Health};
 
 use client::Error;
 
-/// The exit status of all that was found: why there is no link, where there is none; else whether something is bad.
+/// The exit status of all that was found: why there is no link, if there is none; else whether something is bad.
 pub(crate) fn status(findings: &[Finding], no_link: Option<&Error>) -> u8 {
     const BAD: u8 = 4;
     let is_bad = findings.iter().any(|finding| finding.verdict == Health::Bad);
     no_link.map_or(if is_bad { BAD } else { 0 }, Error::exit_code)
 }
 
-/// What to do about an error, where it does not say so itself.
+/// What to do about an error, if it does not say so itself.
 fn way_out(error: &Error, otherwise: &str) -> String {
     if error.way_out().is_empty() { otherwise.to_owned() } else { error.way_out().to_owned() }
 }
 
-/// Of git, on this machine; none: it does not run.
+/// Of git, on this machine; `None` means that it does not run.
 pub(crate) fn git(version: Option<&str>) -> Finding {
     match version {
         Some(version) => Finding::good("git", version),

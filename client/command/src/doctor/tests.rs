@@ -34,7 +34,7 @@ fn context() -> Context {
 fn credentials_and_keys_are_one_s_own() {
     let path = || PathBuf::from("/c/work.cap");
     let gone = || io::Error::other("it is gone");
-    let anew = "`guild login FILE` with the file that `guild grant issue` wrote; ask whoever runs the master for one";
+    let anew = "run `guild login FILE` with a file that `guild grant issue` wrote; ask whoever runs the master for one";
     let found = [
         judge_credential(&context(), None),
         judge_credential(&context(), Some(&CapFileError::Exposed { path: path(), mode: 0o644 })),
@@ -46,12 +46,12 @@ fn credentials_and_keys_are_one_s_own() {
     let expected = format!(
         "good credential: /c/work.cap, of context work\n\
          bad credential: others can read /c/work.cap (mode 0644): run `chmod 600 /c/work.cap`\n  chmod 600 /c/work.cap\n\
-         bad credential: /c/work.cap is no credential: no credential in it: expected a line \
+         bad credential: /c/work.cap is not a credential: no credential in it: expected a line \
          `capnp://sha-256:...@host:port/...`\n  {anew}\n\
          good key: /c/identity.key\n\
          bad key: others can read the key /c/work.cap (mode 0640): run `chmod 600 /c/work.cap`\n  chmod 600 /c/work.cap\n\
          bad key: cannot read the key /c/work.cap: it is gone\n  \
-         put the key back that redeemed the credential, or {anew}\n"
+         put back the key that redeemed the credential, or {anew}\n"
     );
     assert_eq!(text(&found), expected);
 }
@@ -88,11 +88,11 @@ fn addresses_lead_to_a_master_or_not() {
         judge_way("ci:7711", &refused(), true),
         judge_way("ci:7711", &Way::Silent, false),
     ];
-    let run = "there: `guild-master run`, and `rpc` in [listen] of the master file open to this machine";
+    let run = "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine";
     let expected = format!(
-        "good address ci:7711: 192.0.2.7:7711 takes connections, after 1.2 ms\n\
-         bad address ci:7711: its name is not found: no such name\n  \
-         getent hosts ci; what credentials name is `advertise` in [listen] of the master file\n\
+        "good address ci:7711: 192.0.2.7:7711 accepts connections, after 1.2 ms\n\
+         bad address ci:7711: its name cannot be looked up: no such name\n  \
+         try `getent hosts ci`; the addresses in credentials come from `advertise` in [listen] of the master file\n\
          bad address ci:7711: 192.0.2.7:7711: connection refused\n  {run}\n\
          warned address ci:7711: 192.0.2.7:7711: connection refused\n  {run}\n\
          bad address ci:7711: no answer within 10 s\n  \
@@ -118,13 +118,13 @@ fn a_link_is_the_master_s_or_not() {
     let is = format!("the master has the key {fingerprint}, speaks our protocol and answers within");
     let expected = format!(
         "good link: {is} 0.4 ms\n\
-         warned link: {is} 1500.0 ms\n  look at the network (ping) and at the load of the master's machine (uptime)\n\
+         warned link: {is} 1500.0 ms\n  check the network (ping) and the load of the master's machine (uptime)\n\
          bad link: grant 7 (ada) was revoked: gone\n  \
-         ask whoever runs the master for a new credential, then `guild login FILE`\n\
+         ask whoever runs the master for a new credential, then run `guild login FILE`\n\
          bad link: the credential: another key\n  \
-         ask whoever runs the master for a new one, then `guild login FILE`\n\
+         ask whoever runs the master for a new grant, then run `guild login FILE`\n\
          bad link: the master's answer cannot be understood: it speaks version 2 of the protocol\n  \
-         use the `guild` of the master's version (`guild-master --version` there)\n"
+         use the `guild` of the master's version, which `guild-master --version` shows there\n"
     );
     assert_eq!(text(&found), expected);
     let statuses = [&revoked, &other, &protocol].map(|error| status(&found, Some(error)));
@@ -152,7 +152,7 @@ fn a_grant_that_ends_is_told_in_time() {
     let is = "grant of ada: user, may view, run in pyfoo";
     let expected = format!(
         "good {is}\n\
-         warned {is}, ends in 3d\n  ask whoever runs the master for a new one, then `guild login FILE`\n\
+         warned {is}, ends in 3d\n  ask whoever runs the master for a new grant, then run `guild login FILE`\n\
          good {is}, ends in 30d\n\
          good {is}, ends in 6h\n"
     );

@@ -1,13 +1,14 @@
-//! Which build a person means. It is pure. What the master and git know comes in as [`Facts`]. What is not known yet goes out as
-//! a [`Question`], so that whoever calls [`resolve`] answers it and calls again.
+//! Decides which build a person means. Pure: the knowledge of the master and of git comes in as [`Facts`]. If a fact is not known
+//! yet, the answer is a [`Question`]. The caller of [`resolve`] answers it and calls again.
 //!
 //! The rules, in the order in which they are tried:
-//! 1. Nothing typed, to look: the build of HEAD's commit on the branch that is checked out, else that branch's latest.
-//!    To change something: that branch's latest. Where HEAD is detached: the build of its commit, only to look.
-//! 2. A number is the build of that number; where there is none, it may be a branch, a tag or a commit.
-//! 3. A name is the branch or the tag of that name that was built, or the commit that begins so. A commit's build on the
-//!    branch that is checked out goes before its builds on other branches.
-//! 4. What git makes a ref or a commit of, in the project's own repository.
+//! 1. If nothing is typed, a command that only looks means the build of HEAD's commit on the branch that is checked out. If
+//!    that has none, it means the latest build of the branch, as does a command that changes something. If HEAD is detached,
+//!    only a command that looks means a build, which is that of HEAD's commit.
+//! 2. A number is the build of that number. If there is none, it may be a branch, a tag or a commit.
+//! 3. A name is the built branch or tag of that name, or a commit that begins with it. A build of the commit on the branch that
+//!    is checked out goes before its builds on other branches.
+//! 4. Any other name is the ref or the commit that git finds for it in the project's own repository.
 //!
 //! A name never becomes another branch's build by way of the commit that both have. Where a name fits two things, the
 //! answer is a choice, and each thing comes with the text that names it exactly.
@@ -36,7 +37,7 @@ pub(crate) enum Wish {
 /// What was asked for, and where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
-    /// None: the command was given no name.
+    /// `None` means that the command was given no name.
     pub(crate) typed: Option<&'a str>,
     pub(crate) wish: Wish,
     pub(crate) checkout: &'a Checkout,
@@ -173,7 +174,7 @@ pub(crate) enum By {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meant {
     pub(crate) by: By,
-    /// The name of the project. None: all projects.
+    /// The name of the project. `None` means all projects.
     pub(crate) project: Option<String>,
     /// None where the command asked for no build ([`Wish::Scope`]) and none was named.
     pub(crate) build: Option<Found>,

@@ -1,4 +1,4 @@
-//! Each way in which a name can be read, and what there is for each reading.
+//! The ways in which a name can be read, and the build for each of them.
 
 use super::{Asked, By, Facts, Found, GitWord, Meant, Question, Stop, Wish, named_ref};
 use crate::selector::{SelectorError, Words, chooses, read_commit, read_number, read_step};
@@ -6,10 +6,10 @@ use client::Error;
 use schema::values::{ShortCommit, ShortRef, branch_or_tag};
 use std::collections::BTreeSet;
 
-/// A job and its step stand after a build.
+/// The parts that can follow a build: a job and its step.
 const PARTS_AFTER_BUILD: usize = 2;
 
-/// Readings that there are; where there is none, the best reason why.
+/// The readings that mean a build. If there are none, the best reason why.
 #[derive(Default)]
 struct Readings {
     found: Vec<Meant>,
@@ -29,7 +29,7 @@ impl Readings {
     }
 }
 
-/// The meaning where nothing was typed.
+/// The meaning of a command without a selector.
 pub(super) fn of_directory(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let project = asked.checkout.project.as_deref();
     match (asked.wish, project) {
@@ -37,13 +37,13 @@ pub(super) fn of_directory(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, St
         (Wish::Look, Some(project)) => checked_out(asked, project, facts),
         (Wish::Change, Some(project)) => latest_here(asked, project, facts),
         (Wish::Change, None) => Err(refused(
-            Error::not_found("this directory belongs to no project of the master, so that no branch is meant")
-                .help("name the build: `guild list` shows them"),
+            Error::not_found("this directory belongs to no project, so you have to name the build")
+                .help("`guild list` shows the builds"),
         )),
     }
 }
 
-/// The project here, or the only one, or everything; of a look, its newest build.
+/// The project here, or the only one, or everything. A command that looks means its newest build.
 fn whole(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let project = meant_project(asked).unwrap_or_default();
     let by = if project.is_empty() { By::Everything } else { By::Project };
@@ -63,7 +63,7 @@ fn newest_of(project: &str, by: By, facts: &Facts) -> Result<Meant, Stop> {
     })
 }
 
-/// To look: HEAD's commit on its branch, else the latest of the branch.
+/// The meaning for a command that looks: the build of HEAD's commit on its branch, or else the latest build of the branch.
 fn checked_out(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, Stop> {
     let Some(branch) = asked.checkout.remote_branch() else { return detached(asked, project, facts) };
     if let Some(head) = &asked.checkout.head
@@ -74,7 +74,7 @@ fn checked_out(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant,
     latest_of_branch(asked, project, branch, facts)
 }
 
-/// To change: the latest of the branch.
+/// The meaning for a command that changes something: the latest build of the branch.
 fn latest_here(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, Stop> {
     match asked.checkout.remote_branch() {
         Some(branch) => latest_of_branch(asked, project, branch, facts),
@@ -87,17 +87,16 @@ fn latest_of_branch(asked: &Asked<'_>, project: &str, branch: &str, facts: &Fact
     let tracked = asked.checkout.tracked.as_deref().filter(|tracked| *tracked != branch);
     latest.map(|build| Meant::of(By::Checkout, build)).ok_or_else(|| {
         let help = match tracked {
-            Some(tracked) => format!("it tracks `{}`, which is another branch: name that one", ShortRef::of(tracked)),
-            None => {
-                "push it, or `guild run` asks for a build; `guild list` shows the builds of other branches".to_owned()
-            }
+            Some(tracked) => format!("it tracks `{}`, another branch: name that one", ShortRef::of(tracked)),
+            None => "push it, or ask for a build with `guild run`; `guild list` shows the builds of other branches"
+                .to_owned(),
         };
         let text = format!("the branch `{}` of {project} has no build yet", ShortRef::of(branch));
         refused(Error::not_found(text).help(help))
     })
 }
 
-/// The build of HEAD's commit, whatever its branch: only to look.
+/// The build of HEAD's commit on any branch, for a command that looks.
 fn detached(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, Stop> {
     let head = asked.checkout.head.as_deref().unwrap_or_default();
     let build = match head {
@@ -110,8 +109,8 @@ fn detached(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, St
             Ok(Meant { note: Some(note), ..Meant::of(By::Commit(build.revision.clone()), build) })
         }
         (Some(build), Wish::Change) => Err(refused(
-            Error::not_found("HEAD is detached, so that no branch is meant")
-                .help(format!("{} is the build of HEAD's commit: name it", build.selector())),
+            Error::not_found("HEAD is detached, so you have to name the build")
+                .help(format!("{} is the build of HEAD's commit, which you may name", build.selector())),
         )),
         (None, _) => Err(refused(
             Error::not_found(format!("HEAD is detached, and {project} has no build of its commit"))
@@ -120,13 +119,13 @@ fn detached(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, St
     }
 }
 
-/// The meaning where something was typed.
+/// The meaning of a typed selector.
 pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<Meant, Stop> {
     let mut readings = Readings::default();
     let (first, rest) = (&words.parts[0], &words.parts[1..]);
     let is_project = asked.projects.contains(first);
     if words.names_project && !is_project {
-        let text = format!("no project `{first}`, or none that you may see");
+        let text = format!("there is no project `{first}`, or you may not see it");
         return Err(refused(Error::not_found(text).help(those_there_are(asked))));
     }
     if is_project {
@@ -143,7 +142,7 @@ pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<M
     chosen(asked, words, readings)
 }
 
-/// The meaning of what stands after a project's name.
+/// The meaning of the parts after the name of a project.
 fn below_project(
     asked: &Asked<'_>,
     words: &Words,
@@ -171,14 +170,14 @@ fn only_project(asked: &Asked<'_>, project: &str, facts: &Facts, readings: &mut 
         Wish::Scope => readings.found.push(Meant::new(By::Project, project)),
         Wish::Look => readings.add(unless_refused(newest_of(project, By::Project, facts))?),
         Wish::Change => readings.miss(
-            Error::usage(format!("`{project}` is a project: which build of it?"))
+            Error::usage(format!("`{project}` is a project, so you have to say which build of it"))
                 .help(format!("write {project}/NUMBER or {project}/BRANCH")),
         ),
     }
     Ok(())
 }
 
-/// A number is the build where there is one. Other names are branches, tags, commits, and what git makes one of.
+/// The meaning of a name in a project: a build by its number, a branch, a tag, a commit, or what git finds for it.
 fn by_name(
     asked: &Asked<'_>,
     project: &str,
@@ -230,11 +229,11 @@ fn numbered(
     }
     Ok(match facts.builds(Question::Number { project: project.to_owned(), number })?.first() {
         Some(build) => with_job(By::Number, build, &parts[1..]),
-        None => Err(Error::not_found(format!("no build {project}/{number}")).help("`guild list` shows the builds")),
+        None => Err(Error::not_found(format!("there is no build {project}/{number}")).help("`guild list` shows them")),
     })
 }
 
-/// A number that is no build's could have been a name.
+/// A number without a build could have been a name, so the error says that there is none of this name either.
 fn or_no_name(mut error: Error, parts: &[String]) -> Error {
     if let Error::NotFound { text, .. } = &mut error
         && !parts[0].starts_with('#')
@@ -244,7 +243,7 @@ fn or_no_name(mut error: Error, parts: &[String]) -> Error {
     error
 }
 
-/// The branches and tags that `parts` can name, at least `shortest` of them; after them a job and a step.
+/// Finds the branches and tags that the first parts can name. Those are at least `shortest` parts, and a job and a step may follow.
 fn refs(project: &str, parts: &[String], shortest: usize, facts: &Facts, readings: &mut Readings) -> Result<(), Stop> {
     let shortest = parts.len().saturating_sub(PARTS_AFTER_BUILD).max(shortest);
     for length in (shortest..=parts.len()).rev() {
@@ -266,7 +265,7 @@ fn refs(project: &str, parts: &[String], shortest: usize, facts: &Facts, reading
     Ok(())
 }
 
-/// The full refs with builds that a name can mean: a full name means itself, another one a branch or a tag.
+/// The full refs with builds that a name can mean. A full name means itself, and a short one a branch or a tag.
 fn built_refs(project: &str, name: &str, facts: &Facts) -> Result<Vec<String>, Stop> {
     let full = if name.starts_with("refs/") { vec![name.to_owned()] } else { Vec::new() };
     let short = branch_or_tag(name).to_vec();
@@ -287,14 +286,14 @@ fn built_refs(project: &str, name: &str, facts: &Facts) -> Result<Vec<String>, S
     Ok(Vec::new())
 }
 
-/// The branch goes before the tag: for an option that asks for a ref.
+/// The meaning of the option `--ref`, for which the branch goes before the tag.
 pub(super) fn first_of_ref(project: &str, name: &str, facts: &Facts) -> Result<Option<Meant>, Stop> {
     let Some(full) = built_refs(project, name, facts)?.into_iter().next() else { return Ok(None) };
     let newest = facts.builds(of_ref(project, &full))?.first();
     Ok(newest.map(|build| Meant::of(By::Ref(full), build)))
 }
 
-/// Builds of the commits that begin so: on the branch here, else on any.
+/// Finds builds of the commits that begin with these digits, on the branch here or else on any branch.
 fn commits(
     asked: &Asked<'_>,
     project: &str,
@@ -330,7 +329,7 @@ fn commits(
     Ok(())
 }
 
-/// The newest build of each commit; where one is to be changed, of each commit and ref.
+/// The newest build of each commit. For a command that changes something, of each commit and ref.
 fn distinct(builds: &[Found], wish: Wish) -> Vec<&Found> {
     let mut seen = BTreeSet::new();
     let mut distinct = Vec::new();
@@ -348,7 +347,7 @@ fn one_of_each_project(builds: &[Found]) -> impl Iterator<Item = &Found> {
     builds.iter().filter(move |build| seen.insert(build.project.as_str()))
 }
 
-/// What git makes of a name that the master does not know.
+/// Asks git for the meaning of a name that the master does not know.
 fn by_git(asked: &Asked<'_>, project: &str, word: &str, facts: &Facts, readings: &mut Readings) -> Result<(), Stop> {
     match facts.word(word)? {
         None => {}
@@ -363,13 +362,13 @@ fn by_git(asked: &Asked<'_>, project: &str, word: &str, facts: &Facts, readings:
         Some(GitWord::Commit(id)) => {
             commits(asked, project, id, &[], facts, readings)?;
             let text = format!("{project} has no build of `{word}`, which is commit {}", ShortCommit::of(id));
-            readings.miss(Error::not_found(text).help("`guild run --revision` asks for one"));
+            readings.miss(Error::not_found(text).help("ask for one with `guild run --revision`"));
         }
     }
     Ok(())
 }
 
-/// `HEAD~1`, `@^`: a commit of the branch here.
+/// Whether a word names a commit of the branch here, such as `HEAD~1` or `@^`.
 fn is_from_head(word: &str) -> bool {
     word.starts_with("HEAD") || word.starts_with('@')
 }
@@ -379,7 +378,7 @@ fn head(asked: &Asked<'_>, project: &str, facts: &Facts, readings: &mut Readings
     at_head(asked, project, ("HEAD", head), facts, readings)
 }
 
-/// HEAD, or what lies before it, is its commit on its own branch, and no other's.
+/// The build of HEAD's commit, or of one before it, on its own branch and on no other.
 fn at_head(
     asked: &Asked<'_>,
     project: &str,
@@ -396,13 +395,13 @@ fn at_head(
         None => {
             let text =
                 format!("{word}, {}, has no build on the {} of {project}", ShortCommit::of(id), named_ref(branch));
-            Err(Error::not_found(text).help("push it, and wait until the repository is looked at; or `guild run`"))
+            Err(Error::not_found(text).help("push it, and wait until the master sees it; or run `guild run`"))
         }
     });
     Ok(())
 }
 
-/// A build with the job and the step that stand after it.
+/// A build, with the job and the step that follow it.
 fn with_job(by: By, build: &Found, parts: &[String]) -> Result<Meant, Error> {
     let meant = Meant::of(by, build);
     let has = |job: &str| build.jobs.iter().any(|name| chooses(job, name));
@@ -427,7 +426,7 @@ fn with_job(by: By, build: &Found, parts: &[String]) -> Result<Meant, Error> {
     }
 }
 
-/// One reading is the answer; more of them are a choice.
+/// The answer if there is one reading. The person has to choose if there are more.
 fn chosen(asked: &Asked<'_>, words: &Words, readings: Readings) -> Result<Meant, Stop> {
     let Readings { mut found, missing } = readings;
     let mut seen = BTreeSet::new();
@@ -440,7 +439,7 @@ fn chosen(asked: &Asked<'_>, words: &Words, readings: Readings) -> Result<Meant,
     }
 }
 
-/// A refusal is one reading's end, and not the end of all.
+/// Takes a refusal as the end of one reading, and not of all of them.
 fn unless_refused(reading: Result<Meant, Stop>) -> Result<Result<Meant, Error>, Stop> {
     match reading {
         Ok(meant) => Ok(Ok(meant)),
@@ -451,19 +450,19 @@ fn unless_refused(reading: Result<Meant, Stop>) -> Result<Result<Meant, Error>, 
 
 fn of_which_project(asked: &Asked<'_>, parts: &[String]) -> Error {
     let text = parts.join("/");
-    Error::usage(format!("`{text}`: of which project?"))
+    Error::usage(format!("`{text}`: in which project?"))
         .help(format!("write PROJECT/{text}; {}", those_there_are(asked)))
 }
 
 fn nothing_named(asked: &Asked<'_>, typed: &str) -> Error {
-    let text = format!("no project, branch, tag or commit `{typed}` with a build");
+    let text = format!("there is no project, branch, tag or commit `{typed}` with a build");
     Error::not_found(text).help(format!("`guild list` shows the builds; {}", those_there_are(asked)))
 }
 
 pub(super) fn nothing_of_ref(project: &str, name: &str) -> Error {
     let what = if name.starts_with("refs/") { named_ref(name) } else { format!("branch or tag {name}") };
     Error::not_found(format!("{project} has no build of the {what}"))
-        .help("`guild list` shows the builds; `guild run --ref` asks for one")
+        .help("`guild list` shows the builds; ask for one with `guild run --ref`")
 }
 
 fn those_there_are(asked: &Asked<'_>) -> String {

@@ -28,7 +28,11 @@ pub(super) fn mail(root: &Table<'_>, base: &Path) -> Option<MailConfig> {
         let from = value.text()?;
         let is_one = from.value.is_ascii() && from.value.parse::<Mailbox>().is_ok();
         if !is_one {
-            value.refuse("is no mail address", "", "like \"guild@example.org\" or \"Guild <guild@example.org>\"");
+            value.refuse(
+                "is not a mail address",
+                "",
+                "write it like \"guild@example.org\" or \"Guild <guild@example.org>\"",
+            );
         }
         is_one.then_some(from.value)
     });
@@ -36,7 +40,7 @@ pub(super) fn mail(root: &Table<'_>, base: &Path) -> Option<MailConfig> {
     let file = table.get("password_file").and_then(|value| value.text()).map(|file| secret(base, &file.value));
     for (key, other, lacks) in [("user", "password_file", file.is_none()), ("password_file", "user", user.is_none())] {
         if let Some(span) = table.key_span(key).filter(|_| lacks && table.key_span(other).is_none()) {
-            table.page().error(span, format!("[mail] has `{key}` without `{other}`"), "", "both, or none of them");
+            table.page().error(span, format!("[mail] has `{key}` without `{other}`"), "", "give both keys or neither");
         }
     }
     table.close(&[]);
@@ -47,7 +51,7 @@ pub(super) fn mail(root: &Table<'_>, base: &Path) -> Option<MailConfig> {
 fn server(value: &Value<'_>) -> Option<(String, u16)> {
     let text = value.text()?.value;
     let Some(port) = port(&text).filter(|port| *port > 0) else {
-        value.refuse("is not HOST:PORT", "", "like \"localhost:25\" or \"mail.example.org:587\"");
+        value.refuse("is not HOST:PORT", "", "write it like \"localhost:25\" or \"mail.example.org:587\"");
         return None;
     };
     let host = text.rsplit_once(':').map_or("", |(host, _)| host);
@@ -87,7 +91,7 @@ fn entry(table: &Table<'_>, main: &Part<'_>, projects: &BTreeMap<String, Project
 fn events(value: &Value<'_>) -> Option<Vec<Transition>> {
     let names = value.one_or_more()?;
     if names.is_empty() {
-        value.refuse("is empty", "", "\"newly-failing\", \"fixed\", or both");
+        value.refuse("is empty", "", "write \"newly-failing\", \"fixed\", or both");
     }
     let turns = names.iter().filter_map(|name| known(value, name, &TURNS, &TURNS_LATER));
     let mut turns: Vec<Transition> = turns.collect();
@@ -96,7 +100,7 @@ fn events(value: &Value<'_>) -> Option<Vec<Transition>> {
     Some(turns)
 }
 
-/// A project that is not there is a typing error: nothing would ever be told of it.
+/// Refuses a project that does not exist, because it is a typing error and no notice would ever be sent.
 fn check_projects(table: &Table<'_>, patterns: &[At<String>], projects: &BTreeMap<String, ProjectConfig>) {
     for name in patterns.iter().filter(|name| !name.value.contains('*') && !projects.contains_key(&name.value)) {
         let message = format!("{} names the project `{}`, which is not defined", table.place(), name.value);
@@ -117,11 +121,11 @@ pub(in crate::config) fn known<T: Copy>(
         let page = value.page();
         if later.contains(&name.value.as_str()) {
             let message = format!("\"{}\" in {} is not supported by this version", name.value, value.what());
-            page.error(name.span.clone(), message, "of a later version", "");
+            page.error(name.span.clone(), message, "reserved for a later version", "");
         } else {
             let message = format!("{} has `{}`, which is not known", value.what(), name.value);
             let names: Vec<_> = choices.iter().map(|(choice, _)| format!("\"{choice}\"")).collect();
-            page.error(name.span.clone(), message, "", format!("it is one of {}", names.join(", ")));
+            page.error(name.span.clone(), message, "", format!("it must be one of {}", names.join(", ")));
         }
     }
     found.map(|(_, choice)| *choice)

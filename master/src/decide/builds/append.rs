@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// A job to be added to a build.
 #[derive(Clone, Debug)]
 pub struct AddedJob {
-    /// The plan of the job. Its `needs` count for nothing: they follow from the names.
+    /// The plan of the job. Its `needs` are ignored, because they follow from the names.
     pub plan: JobPlan,
     /// Names of jobs that the build has, or that are added before this one.
     pub needs: Vec<String>,
@@ -50,6 +50,6 @@ fn within_bounds(plan: &Plan) -> Result<(), Refusal> {
 }
 
 fn no_need(job: &str, need: &str) -> Refusal {
-    let text = format!("job `{job}` needs `{need}`, which is no job of the build before it");
+    let text = format!("job `{job}` needs `{need}`, which is not a job of the build before it");
     Refusal::new(RefusalCode::Invalid, text)
 }

@@ -1,4 +1,4 @@
-//! What the event of a change tells of it: as much as a subscriber wants to know at once, within the limits of an event.
+//! The event of a change, with as much of the change as fits into the limits of an event.
 
 use schema::limits::{EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT};
 use schema::values::{Change, Commit, Fact};

@@ -1,5 +1,5 @@
-//! How a build goes on: it gets its jobs, may get more, and each of them ends. Every step is recorded here. The caller decides
-//! who is told of it, and which job waits for a worker then.
+//! The life of a build: it gets its jobs, may get more, and each job ends. Every step is recorded here. The caller decides who is
+//! told, and which job waits for a worker then.
 
 use super::{AddedJob, Build, Job, extended};
 use crate::decide::records::{BuildId, BuildRow, JobKey, JobRow, Record, Recorder, Row};
@@ -7,7 +7,7 @@ use schema::limits::REASON;
 use schema::values::{JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use schema::wire::length;
 
-/// What follows for a job from what became of those that it needs.
+/// What a job has to do now, after the jobs that it needs have come this far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum AfterNeeds {
     /// Nothing yet, or it does not wait any more.
@@ -58,7 +58,7 @@ impl Build {
         }
     }
 
-    /// What follows for a job from what became of those that it needs.
+    /// What a job has to do now, after the jobs that it needs have come this far.
     pub(in crate::decide) fn after_needs(&self, index: u32) -> AfterNeeds {
         if self.jobs[index as usize].row.state != State::Waiting {
             return AfterNeeds::Stays;
@@ -100,7 +100,8 @@ impl Build {
         told
     }
 
-    /// How the build ended: as its worst job. None: it is not planned, or a job of it is not finished.
+    /// The outcome of the build, which is that of its worst job. `None` means that it is not planned, or a job of it is not
+    /// finished.
     pub(in crate::decide) fn outcome(&self) -> Option<Outcome> {
         if self.open > 0 || self.row.state == State::Planning {
             return None;
@@ -110,7 +111,7 @@ impl Build {
         Some(if worst == Outcome::Skipped { Outcome::Succeeded } else { worst })
     }
 
-    /// Ends the build. `diagnosis`: why there is no plan; empty where there is one.
+    /// Ends the build. `diagnosis`: why there is no plan; empty if there is one.
     pub(in crate::decide) fn finish(self, now: Time, outcome: Outcome, diagnosis: String, to: &mut impl Recorder) {
         self.row.close(to, |row| {
             row.state = State::Finished;
@@ -164,7 +165,7 @@ fn recorded(rows: Vec<JobRow>, to: &mut impl Recorder) -> Vec<Row<JobRow>> {
     rows.into_iter().map(|row| Row::new(row, to)).collect()
 }
 
-/// What became of a job, behind "which".
+/// The words for the end of a job, after "which".
 fn became(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Skipped => "was skipped",

@@ -1,5 +1,5 @@
-//! What a build that is not finished is made of, and the rules that need nothing else. They say who needs whom, which job is
-//! ready, and whether one runs again. They also say how a build ends, and what a retry of a finished build repeats.
+//! The parts of an unfinished build, and the rules that need nothing else. They say which job needs which, which job is ready, and
+//! whether one runs again. They also say how a build ends, and which jobs a retry of a finished build repeats.
 
 mod append;
 mod change_event;

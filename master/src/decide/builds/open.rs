@@ -1,4 +1,4 @@
-//! What is kept of a build that is not finished: its plan, its jobs, and of each job the attempt that has a lease.
+//! An unfinished build in memory: its plan, its jobs, and for each job the attempt that has a lease.
 
 use crate::decide::records::{AttemptRow, BuildRow, JobRow, Row, Steps};
 use schema::values::{Outcome, Plan, State};
@@ -45,13 +45,13 @@ impl Build {
         assert!(self.row.state == State::Planning || self.open > 0, "{id:?} has nothing to do and is not finished");
     }
 
-    /// What the outcome of a job counts for in its build and for the jobs that need it. None: the job is not finished.
+    /// The outcome of a job as it counts for its build, and for the jobs that need it. `None` means that the job is not finished.
     pub(in crate::decide) fn counted(&self, index: usize) -> Option<Outcome> {
         let plan = self.plan.as_ref().and_then(|plan| plan.jobs.get(index));
         self.jobs[index].row.outcome.map(|outcome| plan.map_or(outcome, |plan| plan.counted(outcome)))
     }
 
-    /// What the outcome of a job says of its lane. One that errored says nothing of the code, also where the job may fail.
+    /// The outcome of a job as it counts for its lane. A job that errored says nothing about the code, even if it may fail.
     pub(in crate::decide) fn told_to_lane(&self, index: usize) -> Option<Outcome> {
         let outcome = self.jobs[index].row.outcome;
         if outcome == Some(Outcome::Errored) { outcome } else { self.counted(index) }
@@ -91,7 +91,7 @@ impl OpenAttempt {
         OpenAttempt { row: Row::draft(row), steps: Steps::default() }
     }
 
-    /// Why somebody wants it ended. None: nobody does.
+    /// Why somebody wants it ended. `None` means that nobody does.
     pub(in crate::decide) fn cancelled(&self) -> Option<&str> {
         (self.row.outcome == Some(Outcome::Cancelled)).then_some(self.row.reason.as_str())
     }

@@ -1,11 +1,11 @@
-//! What a new build is made of, before it is planned.
+//! The order for a new build, before the build is planned.
 
 use super::Trigger;
 use crate::decide::records::{BuildCause, BuildId, BuildRow, GrantId};
 use crate::decide::refs::Origin;
 use schema::values::{Change, Commit, SourceRevision, SourceStamp, State, Time};
 
-/// What a build is made of, before it is planned.
+/// The order for a build, before the build is planned.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub project: String,
@@ -16,7 +16,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// A build of what a ref moved to.
+    /// The order for a build of the new tip of a ref.
     pub(in crate::decide) fn of_change(change: &Change, by: GrantId) -> Order {
         let source = SourceRevision {
             repository: change.project.clone(),

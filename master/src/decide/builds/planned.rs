@@ -2,7 +2,7 @@
 
 use schema::values::Plan;
 
-/// What became of a plan that was asked for.
+/// The result of a request for a plan.
 #[derive(Clone, Debug)]
 pub enum Planned {
     Plan(Plan),

@@ -9,13 +9,13 @@ use schema::wire::job_bytes;
 const OFFER_BYTES_MAX: usize = (2 << 20) - (64 << 10);
 
 impl Build {
-    /// Why no worker may take this job. None: some may.
+    /// Why no worker may take this job. `None` means that some may.
     pub(in crate::decide) fn refused(&self, index: u32) -> Option<String> {
         self.too_large(index).or_else(|| self.too_dangerous())
     }
 
-    /// Why no worker could read an offer of this job. None: each can. A plan of an earlier version may be larger than those
-    /// that are made now.
+    /// Why no worker could read an offer of this job. `None` means that each can. A plan of an earlier version may be larger than
+    /// those that are made now.
     fn too_large(&self, index: u32) -> Option<String> {
         let bytes = job_bytes(self.job_plan(index));
         (bytes > OFFER_BYTES_MAX).then(|| {
@@ -26,8 +26,8 @@ impl Build {
         })
     }
 
-    /// Why no worker may run a job of this build. None: the build is trusted. Another one needs a tier that keeps a step from the
-    /// worker's own files and from the network, which no tier of this version does.
+    /// Why no worker may run a job of this build. `None` means that the build is trusted. Another one needs a tier that keeps a
+    /// step from the worker's own files and from the network, which no tier of this version does.
     fn too_dangerous(&self) -> Option<String> {
         match self.row.trust {
             Trust::Trusted => None,

@@ -9,9 +9,9 @@ pub(in crate::decide) enum AfterLoss {
     Cancelled(String),
     /// The job waits for another worker.
     Again,
-    /// What the job does outside may have happened already, so it ends.
+    /// The job ends, because its effects outside may already have happened.
     SideEffects,
-    /// As many attempts were lost as the plan allows, so the job ends.
+    /// The job ends, because the plan allows no further attempt after the lost ones.
     Spent,
 }
 

@@ -1,5 +1,6 @@
-//! Finished builds are not held here; but a retry refers to one, and retention removes them. Neither may overtake the other. Each
-//! says how history stood when it read the store, and is done only where the other did not come between.
+//! Keeps retries and removals of finished builds apart. The coordinator does not hold finished builds, but a retry refers to one,
+//! and retention removes them. Each says how many of the other had happened when it read the store. It is refused if another one
+//! came between.
 
 use crate::decide::records::{BuildId, BuildRow, JobRow};
 use schema::values::{Outcome, Plan, Refusal, RefusalCode, State};
@@ -15,7 +16,7 @@ pub struct Past {
     pub removals: u64,
 }
 
-/// What a retry begins with.
+/// The plan of a retry, with the jobs that it does not repeat.
 pub(in crate::decide) struct Retried {
     pub plan: Plan,
     /// Rows of the jobs that it does not repeat, by their indices: finished from the start, and saying where they ran.

@@ -1,5 +1,5 @@
-//! What a worker says of the end of a step and of an attempt, held against what can be. It checks how a process ends, and whose
-//! limit a job's time was.
+//! Checks what a worker reports about the end of a step and of an attempt. It checks the end of the process, and whose limit
+//! ended the time of a job.
 
 use schema::limits::BLAKE3;
 use schema::limits::borders::{EXIT_CODE, SIGNAL};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The numbers of signals on Linux, the real-time ones included.
 const SIGNALS: std::ops::RangeInclusive<i32> = 1..=SIGNAL.most as i32;
-/// What a process can exit with.
+/// The codes with which a process can exit.
 const CODES: std::ops::RangeInclusive<i32> = 0..=EXIT_CODE.most as i32;
 /// Bytes of a BLAKE3 hash.
 const HASH_BYTES: usize = BLAKE3.most;
@@ -17,7 +17,7 @@ const HASH_BYTES: usize = BLAKE3.most;
 /// words of versions up to 0.2.
 const OVER: [&str; 2] = ["its timeout passed", "time was over"];
 
-/// Whether a step can have ended like this. `started`: when it began; none: nobody said that it did.
+/// Whether a step can have ended like this. `started`: when it began; `None` means that nobody said that it did.
 pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Result<(), Refusal> {
     let invalid = |text: String| Err(Refusal::new(RefusalCode::Invalid, text));
     let has_run = match &end.exit {

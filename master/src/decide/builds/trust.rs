@@ -1,4 +1,4 @@
-//! The one place where trust is decided: from what triggered a build, and never from anything that the build's source says.
+//! The one place that decides whether a build is trusted. It decides from what triggered the build, and never from its source.
 
 use schema::values::Trust;
 

@@ -70,7 +70,7 @@ impl Coordinator {
         self.lose_all(now, tokens, "its worker was revoked, and all that it ran has ended");
     }
 
-    /// What a worker that attaches does not name is lost, where nothing of it can run any more.
+    /// What a worker that attaches does not name is lost, if nothing of it can run any more.
     pub(super) fn lose_unnamed(&mut self, now: Time, worker: &str, arrival: &Arrival) {
         let unnamed = self.leases_of(worker).filter(|lease| !arrival.running.contains(&lease.attempt.token));
         let ended = unnamed.filter(|lease| lease.state == LeaseState::Offered || arrival.has_ended(lease));
@@ -90,7 +90,7 @@ impl Coordinator {
             && !begun().any(|lease| lease.attempt.home == connection.home)
     }
 
-    /// Why the end of this lease decides; none: its worker holds it.
+    /// Why the end of this lease decides; `None` means that its worker holds it.
     pub(super) fn waits(&self, lease: &LeaseView<'_>) -> Option<Waits> {
         if !lease.is_away || lease.state != LeaseState::Running {
             return None;

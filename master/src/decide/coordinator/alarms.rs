@@ -1,4 +1,5 @@
-//! What others can make happen as often as they like: the audit table and subscribers hear of it, and not each time.
+//! Alarms that others can cause as often as they like. They are written to the audit table and told to subscribers, but not each
+//! time.
 
 use super::Coordinator;
 use super::record::GrantId;
@@ -17,7 +18,7 @@ impl Coordinator {
         self.write_notes(now, note);
     }
 
-    /// What is well, and may happen often: for the audit table alone.
+    /// A normal thing that may happen often, for the audit table only.
     pub(super) fn audit_often(&mut self, now: Time, grant: GrantId, text: &str) {
         let note = self.alarms.count(self.ahead.steady(now), grant, text);
         self.write_notes(now, note);

@@ -1,4 +1,4 @@
-//! Builds: what makes one, how its jobs go on and end, and what keeps a retry and a removal apart.
+//! The commands about builds: what makes one, how its jobs go on and end, and what keeps retries and removals apart.
 
 mod build;
 mod retry_guard;

@@ -1,4 +1,4 @@
-//! What must hold after every move, and the state as text: for tests and operators.
+//! The invariants that must hold after every call, and the state as text, for tests and operators.
 
 use super::Coordinator;
 use super::record::JobKey;
@@ -93,7 +93,7 @@ fn dump_session(session: &Session) -> String {
     format!("worker {}{asks}{rests}\n", session.worker)
 }
 
-/// What kind of lease an attempt has, of whom, and when that ends.
+/// The kind of the lease of an attempt, its worker, and its end.
 fn dump_lease(now: Time, lease: &Lease<JobKey>, attempt: &OpenAttempt) -> String {
     let state = match lease.state {
         LeaseState::Offered => "to",

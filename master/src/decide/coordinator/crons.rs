@@ -1,4 +1,4 @@
-//! Builds that the clock asks for: what the pipelines say of them, and the firings that are due.
+//! The commands about builds by the clock: the entries of the pipelines, and the firings that are due.
 
 use super::record::{BuildCause, BuildRow, CronKey, CronRow, CronTip};
 use super::{Coordinator, ROOT};
@@ -19,7 +19,7 @@ impl Coordinator {
         }
     }
 
-    /// Makes the builds of a project that are due by the clock on the wall. Answers when the next one is.
+    /// Makes the builds of a project that are due by the wall clock. Answers when the next one is due.
     pub fn fire_crons(&mut self, now: Time, wall: Time, project: &str, branches: FiringBranches<'_>) -> Option<Time> {
         // a store that was restored does not know the tips yet
         if !self.is_held(project) {

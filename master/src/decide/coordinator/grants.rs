@@ -1,4 +1,4 @@
-//! Commands about grants, and what follows from them: an audit row, an event, the end of what their holders do.
+//! The commands about grants, and their effects: an audit row, an event, the end of everything that their holders use.
 
 use super::Coordinator;
 use super::model::Effect;
@@ -9,7 +9,7 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, Refusal, RefusalCode, Time};
 
 impl Coordinator {
-    /// Grants, to be looked at.
+    /// The grants, for reading only.
     pub fn grants(&self) -> &Grants {
         &self.grants
     }
@@ -69,7 +69,7 @@ impl Coordinator {
             .help("a credential works only with the identity.key beside which it was redeemed"))
     }
 
-    /// Takes a grant and what is below it back.
+    /// Takes back a grant and all grants below it.
     pub fn revoke(&mut self, now: Time, request: Request, id: GrantId, reason: &str) -> Result<Vec<GrantId>, Refusal> {
         let answer = self.once(now, request, |this| {
             if !this.grants.lists(request.by, id) {

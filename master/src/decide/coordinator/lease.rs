@@ -1,4 +1,4 @@
-//! What leases mean for builds: an attempt begins, is heard of, ends, or is lost.
+//! The effects of leases on builds: an attempt begins, reports, ends, or is lost.
 
 use super::Coordinator;
 use super::model::Effect;
@@ -29,7 +29,7 @@ impl Coordinator {
         self.take_back(now, token, Fault::Declined, "the offer was not accepted");
     }
 
-    /// Gives each of these leases a full term from now, and answers its length; none where it is over, or has not begun. Only
+    /// Gives each of these leases a full term from now, and answers its length, or `None` if it is over or has not begun. Only
     /// its own worker may renew.
     pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<Option<Duration>> {
         let renewed = tokens.iter().map(|token| {
@@ -40,7 +40,7 @@ impl Coordinator {
         renewed.collect()
     }
 
-    /// Ends the attempt with its worker's word. An infrastructure error is tried again where the plan allows.
+    /// Ends the attempt as its worker reports. An infrastructure error is tried again if the plan allows.
     pub fn complete(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Result<(), Refusal> {
         self.hear(now, token)?;
         if outcome == Outcome::Skipped {
@@ -80,7 +80,7 @@ impl Coordinator {
         self.begun(token).map(|_| ())
     }
 
-    /// The job and the number of the attempt that a lease is for. None: the attempt has not begun, or it is over.
+    /// The job and the number of the attempt that a lease is for. `None` means that the attempt has not begun, or it is over.
     pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
         let lease = self.begun(token).ok()?;
         Some((lease.owner, self.attempt(lease.owner)?.row.number))

@@ -23,8 +23,8 @@ impl Coordinator {
         Coordinator::load_by(now, Ahead::default(), terms, loaded, key)
     }
 
-    /// As [`Coordinator::load`], where the two clocks stand like this. The wall clock may have been set since the start, as while a
-    /// large store was migrated.
+    /// Like [`Coordinator::load`], where the two clocks stand like this. The wall clock may have been set since the start, as
+    /// while a large store was migrated.
     pub fn load_by(now: Time, ahead: Ahead, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
         let (following, mut effects) = (Followed::load(&loaded), Effects::new());
         let mut this = Coordinator {

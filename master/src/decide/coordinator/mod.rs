@@ -80,8 +80,8 @@ use std::collections::BTreeMap;
 /// 3. After the commit it performs the other effects, in order, and only then lets go of the answers of the commands, and of looks
 ///    that may have seen what was not committed. [`Effect::Plan`] and [`Effect::Offer`] alone may be performed before the
 ///    commit, because a restart makes them anew or does without them.
-/// 4. It asks `poll_timeout` again, and calls `handle_timeout` at that time or later. A late call makes leases longer, and is no
-///    fault.
+/// 4. It asks `poll_timeout` again, and calls `handle_timeout` at that time or later. A late call makes leases longer, and does no
+///    harm.
 ///
 /// Performing an effect may call the coordinator again; what follows from that is polled like everything else. A commit that fails
 /// for good leaves memory ahead of the store, so the driver drops the coordinator and loads another.
@@ -192,7 +192,7 @@ impl Coordinator {
         build.jobs[key.index as usize].row.edit(&mut self.effects, change)
     }
 
-    /// Records what is no row of the model. Rows are recorded by their edits.
+    /// Records what is not a row of the model. Rows are recorded by their edits.
     fn record(&mut self, record: Record) {
         self.effects.push_back(Effect::Record(record));
     }

@@ -1,4 +1,4 @@
-//! What the coordinator is told and answers: what workers say, and what must happen outside.
+//! The inputs and outputs of the coordinator: what workers say, and what must happen outside.
 
 use super::record::{BuildId, GrantId, JobKey, LeaseToken, Record};
 use crate::decide::machine_notes::MachineNotes;
@@ -26,7 +26,7 @@ pub enum Effect {
     Revoke { grants: Vec<GrantId>, reason: String },
     /// The session was replaced, or its grant is over.
     EndSession { session: SessionId },
-    /// Wake who waits for its outcome.
+    /// Wake those who wait for its outcome.
     Finished { build: BuildId },
     /// A job whose steps may report tests finished: wake who reads their lists.
     Tested,
@@ -51,15 +51,15 @@ pub struct Arrival {
     pub description: Description,
     /// Whether it lives by the term of each lease. Else it is of version 0.1, and lives by the term that `attach` answers.
     pub keeps_terms: bool,
-    /// None: it does not say.
+    /// `None` means that it does not say.
     pub home: Option<Home>,
     /// Attempts of which a process lives in its home.
     pub alive: Vec<LeaseToken>,
-    /// What its wall clock shows. 0: an older worker does not say.
+    /// What its wall clock shows. 0 means that an older worker does not say.
     pub clock: Time,
 }
 
-/// What became of a lease that a worker says it still runs.
+/// The state of a lease that a worker says it still runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
     /// The session holds the lease again.
@@ -68,13 +68,13 @@ pub enum Resumption {
     Stale,
 }
 
-/// What a worker learns when it attaches.
+/// The answer to a worker that attaches.
 #[derive(Clone, Debug)]
 pub struct Attached {
     pub session: SessionId,
-    /// What became of the leases that it named, in their order.
+    /// The states of the leases that it named, in their order.
     pub standing: Vec<Resumption>,
-    /// The lengths of these leases; zero where one is over.
+    /// The lengths of these leases; zero if one is over.
     pub terms: Vec<Duration>,
     /// The length of every lease, for a worker that does not keep the term of each lease.
     pub term: Duration,

@@ -1,5 +1,5 @@
-//! What reporters remember: where they go on, and what they told. The coordinator keeps nothing of it. It holds each row against
-//! what it knows, so that no row is of an event or of a build that this store never had.
+//! The memory of reporters: where they go on, and which notices they sent. The coordinator keeps nothing of it. It only checks
+//! each row, so that no row is about an event or a build that this store never had.
 
 use super::Coordinator;
 use super::record::{Record, ReporterRow, ToldRow};

@@ -1,4 +1,4 @@
-//! Between builds and placement: jobs become tickets, and what placement decides becomes rows, events and effects.
+//! Translates between builds and placement: jobs become tickets, and decisions of placement become rows, events and effects.
 
 use super::Coordinator;
 use super::Terms;
@@ -14,14 +14,14 @@ use schema::values::{Assignment, JobPlan, Outcome, PLAN_VERSION, Resources, Stat
 use std::collections::BTreeSet;
 
 impl Need {
-    /// What this job asks of a worker, in these pools.
+    /// The needs of this job, in these pools.
     pub(crate) fn of(job: &JobPlan, pools: BTreeSet<String>) -> Need {
         let want = job.want.iter().map(|want| Want::read(want)).collect();
         Need { on: job.on.clone(), want, pools, isolation: job.isolation.clone(), room: job.room() }
     }
 }
 
-/// What placement learns from the master file.
+/// The part of the master file that placement uses.
 pub(super) fn placement_terms(terms: &Terms) -> PlacementTerms {
     PlacementTerms { offer: terms.offer, pools: terms.pools.clone() }
 }
@@ -41,7 +41,7 @@ impl Coordinator {
         self.placement.unready(session);
     }
 
-    /// How many of the jobs that wait come to each connected worker, whatever it can take.
+    /// How many waiting jobs there are for each connected worker, whatever these can take.
     pub fn share(&self) -> usize {
         let gauges = self.placement.gauges();
         gauges.waiting / gauges.sessions.max(1)
@@ -86,7 +86,7 @@ impl Coordinator {
         Need::of(self.job_plan(job), self.pools_of(&self.builds[&job.build].row.project))
     }
 
-    /// Does what placement decided by itself.
+    /// Carries out what placement decided by itself.
     pub(super) fn follow(&mut self, now: Time, decision: Decision<JobKey>) {
         match decision {
             Decision::Offer(offer) => self.make_offer(now, Some(offer)),
@@ -161,7 +161,7 @@ impl Coordinator {
         }
     }
 
-    /// The tier in which the worker runs the job. None: it is of an earlier version and does not say.
+    /// The tier in which the worker runs the job. `None` means that it is of an earlier version and does not say.
     fn tier_in_force(&self, offer: &Offer<JobKey>) -> Option<TierName> {
         let session = self.placement.session(offer.session)?;
         let ability = session.ability();

@@ -1,5 +1,5 @@
-//! What follows for builds from what is known of refs. It says which builds wait until a repository was looked at, and which
-//! update and lane they belong to.
+//! The effects of refs on builds. They say which builds wait until a repository was looked at, and to which update and lane a build
+//! belongs.
 
 use super::Coordinator;
 use super::lane::LaneResult;
@@ -114,7 +114,7 @@ impl Coordinator {
         held.flat_map(queued_of).filter(|key| self.placement.need(*key).is_none())
     }
 
-    /// What was held back of a project goes on.
+    /// Releases the plans and jobs of a project that were held back.
     fn release(&mut self, now: Time, project: &str) {
         let jobs: Vec<JobKey> = self.held_jobs().filter(|key| self.builds[&key.build].row.project == project).collect();
         if !self.following.release(project) {

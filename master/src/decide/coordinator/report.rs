@@ -1,4 +1,4 @@
-//! What a worker says of the steps of its attempt, held against the plan: which steps there are, and how one can end.
+//! Checks what a worker reports about the steps of its attempt against the plan: which steps there are, and how one can end.
 
 use super::Coordinator;
 use super::lease::stale;
@@ -11,7 +11,7 @@ use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, St
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLog {
     pub key: StepKey,
-    /// How long the log is, as the end of its step said. None: the step has not ended.
+    /// How long the log is, as the end of its step said. `None` means that the step has not ended.
     pub size: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Commands that may be repeated: each is run once, and answers as before when it comes again.
+//! Commands that may be repeated. Each is done once, and a repeated one gets the same answer.
 
 use super::Coordinator;
 use super::record::Answer;
@@ -21,12 +21,12 @@ impl Coordinator {
         Ok(answer)
     }
 
-    /// Notes that what a delivery told of was done.
+    /// Notes that the master did what a delivery asked for.
     pub fn note_delivery(&mut self, now: Time, request: Request) -> Result<(), Refusal> {
         self.once(now, request, |_| Ok(Answer::Done)).map(|_| ())
     }
 
-    /// What this request was answered before, if it was.
+    /// The earlier answer to this request, if there was one.
     pub fn answered(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
         self.requests.answered(request)
     }

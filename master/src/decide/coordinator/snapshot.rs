@@ -1,5 +1,5 @@
-//! The state as plain facts, for those who explain it: they stand above the coordinator, which knows nothing of them. Nothing here
-//! changes anything, and nothing here is a text for people.
+//! The state of the coordinator as plain facts, for the room that explains it to people. Nothing here changes anything, and nothing
+//! here is a text for people.
 
 pub(crate) use crate::decide::placement::{
     Ability, Class, Fault, LeaseState, Need, Pools, Rank, Resting, Session, TierNeed, USUAL_TIER,
@@ -22,7 +22,7 @@ pub(crate) struct LeaseView<'a> {
     pub state: LeaseState,
     /// Whether no session holds the lease.
     pub is_away: bool,
-    /// Why somebody cancelled the attempt. None: nobody did. None: nobody does.
+    /// Why somebody cancelled the attempt. `None` means that nobody did.
     pub cancelled: Option<&'a str>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.builds.get(&id).into_iter().flat_map(|build| &build.jobs).map(|job| &*job.row)
     }
 
-    /// None: its build is not open, or has no such job.
+    /// `None` means that its build is not open, or has no such job.
     pub(crate) fn find_job(self, key: JobKey) -> Option<&'a JobRow> {
         let build = self.it.builds.get(&key.build)?;
         build.jobs.get(key.index as usize).map(|job| &*job.row)
@@ -125,7 +125,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.view(self.it.placement.lease_of(key)?.1)
     }
 
-    /// What the job asks of a worker; none: it is not in the queue.
+    /// What the job asks of a worker; `None` means that it is not in the queue.
     pub(crate) fn queued(self, job: JobKey) -> Option<&'a Need> {
         self.it.placement.need(job)
     }
@@ -161,7 +161,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.placement.able_among(need, self.it.away())
     }
 
-    /// All workers that are there or may come back. True: it is connected; otherwise its session is as it would be.
+    /// All workers that are there or may come back. `true` means that it is connected; otherwise its session is as it would be.
     pub(crate) fn known(self) -> impl Iterator<Item = (Cow<'a, Session>, bool)> {
         let here = self.it.placement.sessions().map(|(_, session)| (Cow::Borrowed(session), true));
         here.chain(self.it.away().map(|session| (Cow::Owned(session), false)))
@@ -176,12 +176,12 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.workers.get(name)
     }
 
-    /// None: the worker is not connected.
+    /// `None` means that the worker is not connected.
     pub(crate) fn session_of(self, worker: &str) -> Option<&'a Session> {
         self.it.placement.session_of(worker).map(|(_, session)| session)
     }
 
-    /// What a connected worker says of its machine. None: it is not connected.
+    /// What a connected worker says of its machine. `None` means that it is not connected.
     pub(crate) fn machine_of(self, worker: &str) -> Option<&'a MachineNotes> {
         self.it.connection_of(worker).map(|connection| &connection.machine)
     }
@@ -191,7 +191,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.labels_of(row)
     }
 
-    /// How long the worker comes last for all jobs, and for what. None: it does not.
+    /// How long the worker comes last for all jobs, and for what. `None` means that it does not.
     pub(crate) fn resting(self, session: &Session) -> Option<Resting> {
         self.it.placement.resting(&session.worker)
     }
@@ -215,7 +215,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.leases_of(worker)
     }
 
-    /// Why the end of this lease decides when its job is placed again. None: its worker holds it.
+    /// Why the end of this lease decides when its job is placed again. `None` means that its worker holds it.
     pub(crate) fn waits(self, lease: &LeaseView<'_>) -> Option<Waits> {
         self.it.waits(lease)
     }

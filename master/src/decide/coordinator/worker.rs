@@ -17,7 +17,7 @@ use std::time::Duration;
 
 impl Coordinator {
     /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
-    /// is placed again at once where nothing of it can run any more.
+    /// is placed again at once if nothing of it can run any more.
     pub fn attach(&mut self, now: Time, grant: GrantId, arrival: Arrival) -> Result<Attached, Refusal> {
         let row = self.grants.live(now, grant)?.clone();
         if row.kind != GrantKind::Worker {

@@ -1,4 +1,4 @@
-//! Grants as their operators find them: page by page, by number, by name.
+//! The ways in which operators find grants: page by page, by number, or by name.
 
 use super::{Grants, ROOT};
 use crate::decide::authority::Authority;
@@ -25,13 +25,13 @@ const FOUND_MAX: usize = FOUND.most;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantPage {
     pub grants: Vec<GrantRow>,
-    /// Grants after this one follow; none: that is all.
+    /// Grants after this one follow; `None` means that this is all.
     pub next: Option<GrantId>,
 }
 
 impl Grants {
-    /// The caller's own grant and what is below it, after a grant, at most `limit` of them (0: as many as a page holds).
-    /// `with_ended`: also those that were revoked or are expired.
+    /// The caller's own grant and what is below it, after a grant, at most `limit` of them. 0 means as many as a page holds.
+    /// `with_ended`: also those that were revoked or have expired.
     pub fn page(&self, now: Time, caller: GrantId, after: GrantId, limit: u32, with_ended: bool) -> GrantPage {
         let most = if limit == 0 { PAGE_ROWS } else { PAGE_ROWS.min(limit as usize) };
         let top = self.top_of(caller);
@@ -53,7 +53,7 @@ impl Grants {
         page
     }
 
-    /// The grant with this number, whatever became of it; else the newest grants in force that have this name.
+    /// The grant with this number, even if it has ended; else the newest grants in force that have this name.
     pub fn find(&self, now: Time, caller: GrantId, wanted: &str) -> Vec<GrantRow> {
         let top = self.top_of(caller);
         let by_number = wanted.parse().ok().and_then(|id| self.rows.get(&GrantId(id)));
@@ -97,7 +97,7 @@ fn size(row: &GrantRow) -> usize {
     ROW_BYTES + row.name.len() + row.reason.len() + names + labels
 }
 
-/// A grant as a page shows it: as it is, where it fits into a page.
+/// A grant for a page. It is shortened if it does not fit into a page.
 fn shown(row: &GrantRow) -> GrantRow {
     let mut row = row.clone();
     if size(&row) <= PAGE_BYTES {

@@ -1,6 +1,5 @@
-//! Logins of browsers: grants below a user's own that only look. Whoever may look makes them, as often as they like, so they are
-//! few at once, and nothing is kept of them when they end. There is no row and no event, and there are two rows in an hour in the
-//! audit table.
+//! Logins of browsers, which are grants below a user's own that can only look. Every user can make them as often as they like. So
+//! only a few exist at once, and they leave no row and no event when they end. The audit table gets at most two rows in an hour.
 
 use super::{Grants, join_is_known, unknown};
 use crate::decide::authority::child_of;
@@ -17,10 +16,10 @@ const LIFETIME: Duration = LOGIN_LIFETIME.time();
 const UNUSED_LIFETIME: Duration = LOGIN_TIME.time();
 /// Logins of one grant at once. A person has some browsers; each login costs a row of about 500 bytes.
 const LOGINS_MAX: usize = LOGINS.count();
-/// Ends the names of their grants.
+/// The ending of the names of their grants.
 const SUFFIX: &str = ".browser";
 
-/// The login that a person asks for.
+/// The login for a person who asks for one.
 #[derive(Debug)]
 pub(in crate::decide) enum AskedLogin {
     /// The login was made for the same join before, and waits for its browser.
@@ -45,7 +44,7 @@ impl Grants {
     }
 
     /// The login below this grant that goes before another is made. An address that nobody used goes first, and then the
-    /// oldest login. None: there is room.
+    /// oldest login. `None` means that there is room.
     pub(in crate::decide) fn login_in_the_way(&self, of: GrantId) -> Option<GrantId> {
         let is_full = self.logins_of(of).count() >= LOGINS_MAX;
         let oldest = self.logins_of(of).min_by_key(|row| (row.holder.is_some(), row.id));
@@ -57,7 +56,7 @@ impl Grants {
         let id = *self.joins.get(&join_hash).ok_or_else(unknown)?;
         let row = self.live(now, id)?;
         if !row.is_browser {
-            return Err(Refusal::new(RefusalCode::NotPermitted, "this join is no browser's"));
+            return Err(Refusal::new(RefusalCode::NotPermitted, "this join is not for a browser"));
         }
         match row.holder {
             None => Ok(row),

@@ -1,8 +1,8 @@
 //! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
 //!
 //! [`Grants`] owns the tree. Its files are the questions to it: what a new grant may be (`order`), and what is in force and who
-//! is below whom (`tree`). Then come the logins of browsers (`login`), and how operators find grants (`list`). What else follows
-//! from a change, as the end of a worker's session, is the coordinator's.
+//! is below whom (`tree`). Then come the logins of browsers (`login`), and how operators find grants (`list`). The other
+//! effects of a change, such as the end of a worker's session, belong to the coordinator.
 
 mod list;
 mod login;
@@ -22,7 +22,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Everything starts here: held by nobody, it cannot be redeemed or revoked.
+/// The root of the tree. Nobody holds it, and it cannot be redeemed or revoked.
 pub const ROOT: GrantId = GrantId(1);
 
 /// Grants that ended and are still listed; the audit table has the older ones. Each costs the master about 1 KiB of memory.

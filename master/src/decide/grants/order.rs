@@ -1,4 +1,4 @@
-//! What a new grant shall be, and whether its issuer may issue it.
+//! The order for a new grant, and whether its issuer may issue it.
 
 use super::{Grants, ROOT, join_is_known};
 use crate::decide::authority::{ISSUED_MAX, child_of};
@@ -7,19 +7,19 @@ use schema::limits::borders::GENERATIONS;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Time, What};
 use std::time::Duration;
 
-/// What a new grant shall be.
+/// The order for a new grant.
 #[derive(Clone, Debug)]
 pub struct GrantOrder {
     pub kind: GrantKind,
     pub name: String,
     pub what: What,
-    /// How long the grant lasts. `None`: it does not expire.
+    /// How long the grant lasts. `None` means that it does not expire.
     pub lifetime: Option<Duration>,
     /// SHA-256 of the one-use join.
     pub join_hash: [u8; 32],
 }
 
-/// Grants above a new one, the root included: each use of a grant looks at all that are above it.
+/// The most grants above a new one, the root included. It bounds the work, because each use of a grant looks at all above it.
 const GENERATIONS_MAX: usize = GENERATIONS.count();
 
 impl Grants {
@@ -48,27 +48,31 @@ impl Grants {
         let expires = child_of(parent, order.kind, &order.what, order.lifetime.map(|lifetime| now.after(lifetime)))?;
         self.has_room_below(by)?;
         if order.kind == GrantKind::Worker && self.of_worker(&order.name).any(|row| row.revoked.is_none()) {
-            let why = format!("a worker called `{}` has a grant already", order.name);
+            let why = format!("a worker called `{}` already has a grant", order.name);
             return Err(Refusal::new(RefusalCode::Conflict, why).help("choose another name, or revoke that grant"));
         }
         Ok(expires)
     }
 
-    /// Whoever is above counts what is below, so that an operator has no more by way of its own operators.
+    /// Refuses a new grant if one of the grants above it has too many below it. So an operator gets no more room through its own
+    /// operators.
     fn has_room_below(&self, by: GrantId) -> Result<(), Refusal> {
-        if self.line_of(by).count() >= GENERATIONS_MAX {
-            let why = format!("grant {} has {GENERATIONS_MAX} grants above it, which is the most", by.0);
-            return Err(Refusal::new(RefusalCode::Unavailable, why).help("ask an operator that is nearer to the root"));
+        // the line holds `by` itself too, and it is above the new grant
+        if self.line_of(by).count() > GENERATIONS_MAX {
+            let why =
+                format!("grant {} already has {GENERATIONS_MAX} grants above it, and a grant may have no more", by.0);
+            return Err(Refusal::new(RefusalCode::Unavailable, why)
+                .help("ask an operator that is nearer to the root to issue it"));
         }
         let is_full =
             |row: &&GrantRow| row.id != ROOT && self.in_force.get(&row.id).is_some_and(|count| *count >= ISSUED_MAX);
         let Some(full) = self.line_of(by).find(is_full) else { return Ok(()) };
         let why = format!(
-            "grant {} ({}) has {ISSUED_MAX} grants in force below it, which is the most that one operator may issue",
+            "grant {} ({}) has {ISSUED_MAX} grants in force below it, and one operator may have no more",
             full.id.0, full.name
         );
         let help =
-            "revoke those that nobody needs: `guild grant list`, `guild grant revoke ID`; or ask another operator";
+            "revoke grants that nobody needs: `guild grant list`, `guild grant revoke ID`; or ask another operator";
         Err(Refusal::new(RefusalCode::Unavailable, why).help(help))
     }
 }
@@ -79,6 +83,6 @@ pub fn valid_name(name: &str) -> Result<(), Refusal> {
     if !name.is_empty() && name.len() <= 100 && name.chars().all(valid) {
         return Ok(());
     }
-    Err(Refusal::new(RefusalCode::Invalid, format!("`{}` is no name", name.escape_default()))
+    Err(Refusal::new(RefusalCode::Invalid, format!("`{}` is not a name", name.escape_default()))
         .help("a name has 1 to 100 letters, digits, `.`, `_` and `-`"))
 }

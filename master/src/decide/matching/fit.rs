@@ -6,20 +6,20 @@ use schema::values::{Resources, Tier, TierProbe, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What the master file says of each pool.
+/// The keys of each pool in the master file.
 pub type Pools = BTreeMap<String, PoolTerms>;
 
-/// What the master file says of one pool.
+/// The keys of one pool in the master file.
 #[derive(Clone, Debug, Default)]
 pub struct PoolTerms {
-    /// What a worker must have besides its grant, as a job's `want`.
+    /// The labels that a worker must have besides its grant, in the form of a job's `want`.
     pub wants: Vec<Want>,
     pub lease: Option<Duration>,
-    /// The weakest tier of isolation in which the pool's jobs run. None: the usual one.
+    /// The weakest tier of isolation in which the pool's jobs run. `None` means the usual one.
     pub isolation: Option<Tier>,
 }
 
-/// What a worker brings, however busy it is: one that is known, or one that somebody only thinks of.
+/// What a worker offers, however busy it is. The worker may be a known one or a hypothetical one.
 #[derive(Clone, Copy, Debug)]
 pub struct Ability<'a> {
     pub platform: &'a str,
@@ -29,7 +29,7 @@ pub struct Ability<'a> {
     pub labels: &'a [(String, String)],
     /// The pools that its grant names.
     pub pools: &'a [String],
-    /// The results of its probes of tiers. Empty: it is of an earlier version.
+    /// The results of its probes of tiers. Empty means that it is of an earlier version.
     pub probes: &'a [TierProbe],
 }
 
@@ -39,12 +39,12 @@ impl<'a> Ability<'a> {
         self.has_platform(need) && self.has_tier(need, pools) && need.want.iter().all(|want| self.has(want))
     }
 
-    /// Whether one of the pools in which it is has the work run in a tier that it offers.
+    /// Whether the work may run in a tier that it offers, in at least one of its pools.
     pub fn has_tier(&self, need: &Need, pools: &Pools) -> bool {
         self.tiers(need, pools).any(|tier| tier.is_met_by(self.probes))
     }
 
-    /// The tiers that the work needs in its pools in which this worker is, by their names. None: it is in none of them.
+    /// The tiers that the work needs in its pools in which this worker is, by their names. `None` means that it is in none of them.
     pub fn tiers(&self, need: &Need, terms: &Pools) -> impl Iterator<Item = TierNeed> {
         let pools = self.granted(&need.pools).filter(|pool| self.missing(pool, terms).is_none());
         pools.map(|pool| TierNeed::of(need.isolation.as_ref(), terms.get(pool).and_then(|terms| terms.isolation)))
@@ -54,7 +54,7 @@ impl<'a> Ability<'a> {
         need.on.is_empty() || self.platform == need.on
     }
 
-    /// Whether it is in one of these pools: its grant names the pool, and it has what the pool asks for besides.
+    /// Whether it is in one of these pools. Its grant must name the pool, and it must have the labels that the pool asks for.
     pub fn is_in(&self, pools: &BTreeSet<String>, terms: &Pools) -> bool {
         self.granted(pools).any(|pool| self.missing(pool, terms).is_none())
     }
@@ -68,7 +68,7 @@ impl<'a> Ability<'a> {
         self.pools.iter().filter(|pool| pools.contains(*pool))
     }
 
-    /// The first thing that this pool asks for and the worker has not got.
+    /// The first label that this pool asks for and the worker does not have.
     pub fn missing<'t>(&self, pool: &str, terms: &'t Pools) -> Option<&'t Want> {
         let wants = terms.get(pool).map(|terms| terms.wants.as_slice()).unwrap_or_default();
         wants.iter().find(|want| !self.has(want))

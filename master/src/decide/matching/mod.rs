@@ -1,5 +1,5 @@
-//! What work asks, what a worker brings, and in which order work stands. Nothing here knows who is busy, what runs or what time it is:
-//! that is `placement`'s.
+//! The needs of work, the offers of workers, and the order of the queue. Nothing here knows who is busy, what runs or what time it
+//! is, because `placement` knows that.
 
 mod fit;
 mod queue;

@@ -1,5 +1,5 @@
-//! Who waits for whom: tickets for a worker, workers for a ticket. Tickets with equal needs form a group. What a worker can take
-//! is decided per group, so that a decision costs O(log n) in tickets and workers.
+//! The queue of tickets, and the sessions that could take them. Tickets with equal needs form a group. Whether a worker can take
+//! them is decided per group, so that a decision costs O(log n) in tickets and workers.
 
 use super::SessionId;
 use super::ticket::{Class, Need, OwnerKey, Ticket};
@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Empty groups that are kept, since asking every session anew costs O(workers). A master has some dozens of needs.
+/// The most empty groups that are kept, because a new group has to ask every session. A master has some dozens of needs.
 const GROUPS_KEPT: usize = 256;
 
 /// The place of a ticket in the order: the class decides, then the priority, then who came first.
@@ -21,7 +21,7 @@ pub struct Rank<O> {
     pub owner: O,
 }
 
-/// What is kept of a ticket beside its owner, which is the key of its place.
+/// A ticket in the queue, without its owner.
 #[derive(Debug)]
 struct QueueEntry<O> {
     rank: Rank<O>,
@@ -72,7 +72,7 @@ impl<O: OwnerKey> Queue<O> {
         assert!(before.is_none(), "{owner:?} is in the queue already");
     }
 
-    /// Takes the owner's ticket out. None: it was not in.
+    /// Takes the owner's ticket out. `None` means that it was not in.
     pub(in crate::decide) fn leave(&mut self, owner: O) -> Option<Ticket<O>> {
         let QueueEntry { rank, need, queued, term } = self.places.remove(&owner)?;
         if let Some(group) = self.groups.get_mut(&need) {
@@ -171,13 +171,13 @@ impl<O: OwnerKey> Queue<O> {
         ranks.copied().collect::<BTreeSet<_>>().into_iter().take(limit).map(|rank| rank.owner).collect()
     }
 
-    /// Where the owner's ticket stands, or a normal one would stand if it came now.
+    /// The position of the owner's ticket, or the position that a normal one would have if it came now.
     pub(in crate::decide) fn rank(&self, owner: O, priority: i32) -> Rank<O> {
         let last = Rank { class: Class::Normal, priority: Reverse(priority), arrival: u64::MAX, owner };
         self.places.get(&owner).map_or(last, |place| place.rank)
     }
 
-    /// What goes before this rank, of all needs that `could` be met, in order; the first `limit`.
+    /// The needs before this rank that `could` says can be met, in order and at most `limit` of them.
     pub(in crate::decide) fn before(&self, rank: Rank<O>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&Need> {
         let groups = self.groups.iter().filter(|(need, group)| !group.ranks.is_empty() && could(need));
         let ahead = groups.flat_map(|(need, group)| group.ranks.range(..rank).take(limit).map(move |at| (*at, need)));

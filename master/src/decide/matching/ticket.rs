@@ -1,4 +1,4 @@
-//! Tickets: what placing needs to know of work that waits, whoever it belongs to.
+//! Tickets: the facts about waiting work that placement needs, whoever owns the work.
 
 use crate::decide::steady::Steady;
 use schema::values::{Resources, TierName, Want};
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// Whoever work is placed for. Placement compares owners and hands them back, and knows nothing else of them.
+/// The owner of work. Placement compares owners and gives them back, and knows nothing else about them.
 pub trait OwnerKey: Copy + Ord + Debug {}
 
 impl<T: Copy + Ord + Debug> OwnerKey for T {}
@@ -17,22 +17,22 @@ pub struct Ticket<O> {
     pub owner: O,
     pub need: Need,
     pub class: Class,
-    /// Within its class, a higher priority goes first.
+    /// The priority. Within a class, a higher one goes first.
     pub priority: i32,
     /// The time since when the work waits.
     pub queued: Steady,
-    /// The length of its lease, where no pool that the ticket and the worker share says one.
+    /// The length of its lease, if no pool that the ticket and the worker share has its own.
     pub term: Duration,
 }
 
 /// What a worker must offer. Tickets with equal needs are decided together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
-    /// The platform that it asks for; empty: any.
+    /// The platform that it asks for; empty means any.
     pub on: String,
     pub want: BTreeSet<Want>,
     pub pools: BTreeSet<String>,
-    /// The weakest tier of isolation, where the work names one.
+    /// The weakest tier of isolation, if the work names one.
     pub isolation: Option<TierName>,
     pub room: Resources,
 }

@@ -1,8 +1,8 @@
 //! The tier of isolation that a job needs, the workers that offer it, and the tier in which one of them runs the job. Pure.
 //!
-//! A worker of this version tells what came of its probe of each tier, and only that counts. A worker of an earlier version has
-//! tried nothing. It still gets the jobs for which nobody names a tier, as it did before, and those for which `plain` is
-//! enough. It gets no job for which somebody asks for more.
+//! A worker of this version reports the result of its probe of each tier, and only that counts. A worker of an earlier version has
+//! no results. It still gets the jobs for which nobody names a tier, as it did before, and those for which `plain` is
+//! enough. It gets no job for which somebody names a stronger tier.
 
 use schema::values::{Description, Tier, TierName, TierProbe};
 
@@ -46,8 +46,8 @@ impl TierNeed {
         probes.iter().any(|probe| probe.works() && probe.tier.covers(&self.tier()))
     }
 
-    /// The tier in which this worker runs the job: the usual one where it offers that, since `plain` only allows less. None:
-    /// the worker is of an earlier version and does not say.
+    /// The tier in which this worker runs the job. It is the usual one if the worker offers that, because `plain` only allows less.
+    /// `None` means that the worker is of an earlier version and does not say.
     pub fn in_force(&self, about: &Description) -> Option<TierName> {
         if about.probes.is_empty() {
             return about.isolation.last().cloned();

@@ -1,15 +1,15 @@
-//! Room that is kept for a large ticket. Whoever is first in order and waits for long is not passed for ever by what is smaller.
+//! Room that is kept for a large ticket, so that smaller tickets do not pass it for ever when it is the first in order.
 //!
-//! A session that would pass over such a ticket gives nothing that ranks behind it, until the ticket has left the queue. So the room of
-//! what ends there adds up. Only what is too little for the ticket stays unused, and one session keeps room for one ticket.
+//! A session that would pass over such a ticket gives nothing that ranks behind it, until the ticket has left the queue. So the
+//! free room there grows with each job that ends, until the ticket fits. One session keeps room for one ticket.
 
 use super::{Placement, PlacementTimer, Session};
 use crate::decide::matching::{Class, OwnerKey, Rank, SessionId};
 use crate::decide::steady::Steady;
 use std::time::Duration;
 
-/// How long a ticket is passed over by what fits. In this time most small steps end, so that often the room comes by itself. It
-/// is short beside a build that takes a whole worker.
+/// How long smaller tickets may pass a large one. Most small steps end in this time, so that the room often comes by itself. It is
+/// short compared with a build that takes a whole worker.
 pub const KEPT_AFTER: Duration = Duration::from_secs(30);
 
 impl<O: OwnerKey> Placement<O> {
@@ -19,7 +19,7 @@ impl<O: OwnerKey> Placement<O> {
         self.kept_by(id)
     }
 
-    /// As [`Placement::kept_for`], or for whose ticket it would from the next time on that it asks.
+    /// Like [`Placement::kept_for`], but also answers an owner for whom it would keep room when it asks next.
     pub fn keeps_next(&self, now: Steady, worker: &str) -> Option<O> {
         let (id, _) = self.session_of(worker)?;
         self.passed_for_long(now, id).or_else(|| self.kept_by(id))
@@ -31,14 +31,14 @@ impl<O: OwnerKey> Placement<O> {
         self.sessions.get(*id).map(|session| session.worker.as_str())
     }
 
-    /// Notes the ticket for which this session keeps its room from now on, if there is one. True where that is new.
+    /// Notes the ticket for which this session keeps its room from now on, if there is one. Answers whether that is new.
     pub(super) fn keep_room(&mut self, now: Steady, id: SessionId) -> bool {
         let Some(owner) = self.passed_for_long(now, id) else { return false };
         self.kept.retain(|at, other| *at == id || *other != owner);
         self.kept.insert(id, owner) != Some(owner)
     }
 
-    /// Whether this session keeps its room for another ticket, which stands before this rank.
+    /// Whether this session keeps its room for another ticket, which is before this rank.
     pub(super) fn keeps_from(&self, id: SessionId, rank: &Rank<O>) -> bool {
         self.kept_by(id).is_some_and(|owner| self.queue.rank(owner, 0) < *rank)
     }
@@ -73,14 +73,14 @@ impl<O: OwnerKey> Placement<O> {
         self.sessions.get(id).is_some_and(|session| self.is_busy(session)) && !self.rests(owner, id)
     }
 
-    /// A worker on which nothing runs has no more room to come, and one that gets no work has none to keep.
+    /// Whether keeping room can help. A worker on which nothing runs gets no more room, and one that gets no work has none to keep.
     fn is_busy(&self, session: &Session) -> bool {
         let has_leases = self.leases.of(&session.worker).next().is_some();
         has_leases && session.takes_work() && !self.is_resting(&session.worker)
     }
 
-    /// The first ticket in order that waits for long and that this session could take if all its room were free. Of tickets that need the
-    /// same only the first one counts, because none of them passes another.
+    /// The first ticket in order that waits for long and that this session could take if all its room were free. Of tickets that
+    /// need the same only the first one counts, because none of them passes another.
     fn passed_for_long(&self, now: Steady, id: SessionId) -> Option<O> {
         let session = self.sessions.get(id).filter(|session| self.is_busy(session))?;
         let is_kept_elsewhere = |owner: O| {

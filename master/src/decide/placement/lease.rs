@@ -6,10 +6,10 @@ use crate::decide::matching::{Need, OwnerKey, SessionId};
 use crate::decide::steady::Steady;
 use std::time::Duration;
 
-/// How far a lease is.
+/// The state of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
-    /// Not accepted yet; goes back when its time is over.
+    /// The offer is not accepted yet, and goes back when its time is over.
     Offered,
     Running,
     /// Its term is over, and the work was not placed again yet: it may still resume.
@@ -22,15 +22,15 @@ pub struct Lease<O> {
     pub owner: O,
     pub worker: String,
     pub state: LeaseState,
-    /// The session that holds it. None: its worker is away.
+    /// The session that holds it. `None` means that its worker is away.
     pub session: Option<SessionId>,
     /// When the offer goes back, or the term ends.
     pub until: Steady,
     /// The length of the term.
     pub term: Duration,
-    /// Why somebody wants the attempt to end. None: nobody does.
+    /// Why somebody wants the attempt to end. `None` means that nobody does.
     pub ending: Option<Ending>,
-    /// What the work asks of a worker.
+    /// The needs of the work.
     pub(super) need: Need,
     /// When the lease was offered.
     pub(super) offered: Steady,
@@ -47,13 +47,13 @@ pub struct Ending {
 }
 
 impl<O: OwnerKey> Lease<O> {
-    /// What the work gets in all, with its `always` steps.
+    /// The whole time of the work, with its `always` steps.
     pub fn given(&self) -> Duration {
         self.overdue.given()
     }
 
-    /// Whether the clock of the work decides. Of work that shall end the deadline of that decides. Where the worker is away the
-    /// term does, and where that is over, the next attempt.
+    /// Whether the time of the work decides when it must end. If somebody wants it ended, the deadline of that decides. If its
+    /// worker is away, the term of the lease decides.
     pub(super) fn is_ours_to_end(&self) -> bool {
         self.session.is_some() && self.state == LeaseState::Running && self.ending.is_none()
     }

@@ -1,4 +1,4 @@
-//! What happens to leases: they are accepted, renewed and completed; given back; taken up again after a restart.
+//! The changes of leases: they are accepted, renewed, completed, given back, and taken up again after a restart.
 
 use super::TimeLimits;
 use super::lease::{Ending, Lease, LeaseState};
@@ -11,7 +11,7 @@ use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
 use std::time::Duration;
 
-/// What became of an offer that is accepted.
+/// The result of accepting an offer.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -48,7 +48,7 @@ pub struct Restored<O> {
 
 impl<O: OwnerKey> Placement<O> {
     /// The worker takes the offer: the work begins, with a full term from now. May be repeated: the worker counts from when it
-    /// asked last. None: the lease is over.
+    /// asked last. `None` means that the lease is over.
     pub fn accept(&mut self, now: Steady, token: LeaseToken, limits: TimeLimits) -> Option<Accepted<O>> {
         let lease = self.leases.get_mut(token)?;
         if lease.state != LeaseState::Offered {
@@ -62,7 +62,7 @@ impl<O: OwnerKey> Placement<O> {
         Some(Accepted::Begun(if was_doubted { self.place_on_worker(now, &worker) } else { None }))
     }
 
-    /// The worker still runs it: a full term from now, even where it had lapsed. None: it has not begun, or is over.
+    /// The worker still runs it: a full term from now, even where it had lapsed. `None` means that it has not begun, or is over.
     pub fn resume(&mut self, now: Steady, token: LeaseToken) -> Option<Renewed<O>> {
         let lease = self.leases.get_mut(token).filter(|lease| lease.has_begun())?;
         let had_lapsed = lease.state == LeaseState::Lapsed;
@@ -76,13 +76,14 @@ impl<O: OwnerKey> Placement<O> {
         Some(Renewed { owner, term, had_lapsed })
     }
 
-    /// As [`Placement::resume`], for a worker that asks. Only its own worker may renew a lease.
+    /// Like [`Placement::resume`], for a worker that asks. Only its own worker may renew a lease.
     pub fn renew(&mut self, now: Steady, worker: &str, token: LeaseToken) -> Option<Renewed<O>> {
         self.leases.get(token).filter(|lease| lease.worker == worker)?;
         self.resume(now, token)
     }
 
-    /// A worker that connects names this lease, so its new session holds it. The term grows to what the worker may live by.
+    /// Gives a lease to the new session of its worker, which named the lease when it connected. The term of the lease becomes at
+    /// least the least term of the session, because the worker already counts on that.
     pub fn rejoin(&mut self, now: Steady, token: LeaseToken, id: SessionId) -> Option<Renewed<O>> {
         let session = self.sessions.get(id)?;
         let is_its_own = |lease: &&mut Lease<O>| lease.worker == session.worker && lease.has_begun();
@@ -100,14 +101,14 @@ impl<O: OwnerKey> Placement<O> {
         self.release(now, token)
     }
 
-    /// An offer was not accepted, and is over. Its worker comes last for a while. None: it is no offer.
+    /// An offer was not accepted, and is over. Its worker comes last for a while. `None` means that it is not an offer.
     pub fn give_back(&mut self, now: Steady, token: LeaseToken, fault: Fault) -> Option<Lease<O>> {
         self.leases.get(token).filter(|lease| !lease.has_begun())?;
         self.note_unaccepted(now, token, fault);
         self.release(now, token)
     }
 
-    /// Somebody wants the work ended, at this time at the latest. Who wants it again wants it sooner, and without the steps
+    /// Notes that somebody wants the work ended, at this time at the latest. A second wish ends it sooner, and without the steps
     /// that always run.
     pub fn end_by(&mut self, token: LeaseToken, by: Steady) -> Option<Ending> {
         let lease = self.leases.get_mut(token)?;
@@ -176,7 +177,7 @@ impl<O: OwnerKey> Placement<O> {
         self.leases.insert(token, lease);
     }
 
-    /// Ends a lease. Where the attempt had begun its session has more room. Where it was an offer, a worker that gets one at a
+    /// Ends a lease. If the attempt had begun, its session has more room now. If it was an offer, a worker that gets one at a
     /// time may be asked again.
     pub(super) fn release(&mut self, now: Steady, token: LeaseToken) -> Option<Lease<O>> {
         let lease = self.leases.remove(token)?;

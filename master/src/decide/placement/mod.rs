@@ -1,10 +1,10 @@
 //! Who gets which work: placement knows tickets and workers, and no builds.
 //!
-//! [`Placement`] is the policy, and its list of methods says what can happen. What a ticket asks, what a worker brings and in
-//! which order tickets stand is said in `matching`. The files here are the rules: who is chosen (`place`), for whom room is kept
+//! [`Placement`] is the policy, and its list of methods says what can happen. The needs of a ticket, the offers of a worker
+//! and the order of tickets are in `matching`. The files here are the rules: who is chosen (`place`), for whom room is kept
 //! (`keep_room`), and who comes last for a while (`rest`). They say how a lease lives (`lease`, `leases`), and when its work has
-//! taken too long (`overdue`). A rule that keeps a ticket from a session, as a lock would, stands in `place`, beside the class. A
-//! rule that prefers one session to another, as affinity would, stands there too, where the ready ones are found.
+//! taken too long (`overdue`). A rule that keeps a ticket from a session, as a lock would, belongs into `place`, beside the
+//! class. A rule that prefers one session to another, as affinity would, belongs there too, where the ready sessions are found.
 
 mod keep_room;
 mod lease;
@@ -36,7 +36,7 @@ use schema::values::Resources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What placing learns from the master file.
+/// The part of the master file that placement uses.
 #[derive(Clone, Debug)]
 pub struct PlacementTerms {
     /// How long an offer waits to be accepted before it goes back.
@@ -44,13 +44,13 @@ pub struct PlacementTerms {
     pub pools: Pools,
 }
 
-/// What placing decided by itself, because a time had come.
+/// A decision that placement made by itself, because a time had come.
 #[derive(Debug)]
 pub enum Decision<O> {
     Offer(Offer<O>),
-    /// The offer was not accepted in time, and is over: its owner may be enqueued again.
+    /// The offer was not accepted in time, and is over. Its owner may be enqueued again.
     WentBack(LeaseToken, Lease<O>),
-    /// The term is over. The owner says what follows: until it is placed again, or withdrawn, its worker may resume.
+    /// The term of the lease is over. Until the owner is placed again or withdrawn, the worker may resume the lease.
     Lapsed(LeaseToken),
     /// The worker was asked to end the work, and did not do so in time.
     Outstayed(LeaseToken),
@@ -58,14 +58,14 @@ pub enum Decision<O> {
     Overdue(LeaseToken),
 }
 
-/// What a session left behind that ended: its offers, which are over. Its leases live on until their terms end.
+/// The offers of a session that ended, which are over too. The leases of the session live on until their terms end.
 #[derive(Debug)]
 pub struct Detached<O> {
     pub worker: String,
     pub offers: Vec<(LeaseToken, Lease<O>)>,
 }
 
-/// How much there is of everything. All are zero when nothing is left to do and nobody is connected.
+/// The numbers of all that placement holds. Each is zero when no work is left and no worker is connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
     pub waiting: usize,
@@ -81,7 +81,7 @@ enum PlacementTimer<O> {
     Lease(LeaseToken),
     End(LeaseToken),
     Overdue(LeaseToken),
-    /// A worker is passed over for the work of this owner no longer.
+    /// A worker may get the work of this owner again.
     Rest(O),
     /// A worker may be asked again, by its name.
     RestOf(String),
@@ -158,7 +158,7 @@ impl<O: OwnerKey> Placement<O> {
         self.offer_to_ready(now, owner)
     }
 
-    /// The owner wants nothing any more. Removes its ticket and its lease, and answers the lease.
+    /// Removes the ticket and the lease of an owner that wants no more work done. Answers the lease.
     pub fn withdraw(&mut self, now: Steady, owner: O) -> Option<(LeaseToken, Lease<O>)> {
         self.leave_queue(now, owner);
         self.rests.forget_owner(owner);
@@ -235,7 +235,7 @@ impl<O: OwnerKey> Placement<O> {
         self.timers.next()
     }
 
-    /// Serves the first timer that is due. To be called until none is.
+    /// Serves the first timer that is due. Call it until none is due.
     pub fn tick(&mut self, now: Steady) -> Option<Decision<O>> {
         match self.timers.due(now)? {
             PlacementTimer::Lease(token) => self.lease_timeout(now, token),
@@ -263,7 +263,7 @@ impl<O: OwnerKey> Placement<O> {
         self.queue.is_wanted()
     }
 
-    /// What the owner's ticket asks of a worker; none: it is not in the queue.
+    /// The needs of the owner's ticket. `None` means that it is not in the queue.
     pub fn need(&self, owner: O) -> Option<&Need> {
         self.queue.need(owner)
     }
@@ -273,7 +273,7 @@ impl<O: OwnerKey> Placement<O> {
         self.queue.in_order(limit)
     }
 
-    /// Where the owner's ticket stands, or a normal one would stand if it came now.
+    /// The position of the owner's ticket, or the position that a normal one would have if it came now.
     pub fn rank(&self, owner: O, priority: i32) -> Rank<O> {
         self.queue.rank(owner, priority)
     }

@@ -1,7 +1,7 @@
-//! The time of work by the master's own clock. Its worker ends it in time; where it does not, we do.
+//! The time of work by the master's own clock. Its worker ends it in time; if it does not, we do.
 //!
-//! The end of a step is told after its whole log, and both may come late because of the link or because of us. So what an attempt
-//! says moves its end, up to a cap. Who only renews its lease says nothing.
+//! The end of a step is told after its whole log, and both may come late because of the link or because of us. So each report
+//! of an attempt moves its end, up to a cap. A renewal of the lease does not.
 
 use super::{Decision, Placement, PlacementTimer};
 use crate::decide::matching::OwnerKey;
@@ -10,23 +10,23 @@ use crate::decide::time_limits::TimeLimits;
 use crate::decide::tokens::LeaseToken;
 use std::time::Duration;
 
-/// Work gets so long beyond its time, after its last sign, and after its worker came back. To be killed takes 13 s, and a worker
+/// Work gets this much time beyond its own, after its last sign, and after its worker came back. Killing takes 13 s, and a worker
 /// tries a report again within 8 s.
 const MARGIN: Duration = Duration::from_secs(120);
-/// A timer that is served so late was held back by the master itself, on a full disk for instance. Reports wait then as well.
+/// The delay from which on a timer was held back by the master itself, for example on a full disk. Reports are held back then too.
 const LATE: Duration = Duration::from_secs(2);
-/// So often a worker that comes back gets the margin beyond the cap too: while it was away it could not say how it ended.
+/// How often a worker that comes back gets the margin even beyond the cap, because it could not report while it was away.
 const LAST_WHILES: u8 = 3;
 
-/// How an attempt stands to the end of its time.
+/// The time of an attempt, and its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overdue {
-    /// When its timer is due. None: it has not begun, or its time was over while it was not ours to end.
+    /// When its timer is due. `None` means that it has not begun, or its time was over while it was not ours to end.
     at: Option<Steady>,
     given: Duration,
-    /// When something that it said was accepted last: a report, or bytes of a log.
+    /// When a report or bytes of a log were last accepted from it.
     sign: Option<Steady>,
-    /// No sign moves its end beyond this.
+    /// The cap: no report moves its end beyond this.
     cap: Steady,
     /// How often it got the margin beyond the cap.
     last_whiles: u8,
@@ -62,7 +62,7 @@ impl Overdue {
         self.at = Some(wanted);
     }
 
-    /// When to look at it again, at the end of its time. None: it is over.
+    /// When to look at it again, at the end of its time. `None` means that it is over.
     fn later(self, now: Steady) -> Option<Steady> {
         if self.at.is_some_and(|at| now.since(at) > LATE) {
             return Some(now.after(MARGIN));

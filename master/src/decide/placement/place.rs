@@ -10,7 +10,7 @@ use crate::decide::tokens::LeaseToken;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How far workers with room are counted: a ticket that comes looks no further.
+/// The most workers with room that are counted for a new ticket.
 pub const FREE_COUNTED: usize = 8;
 
 /// Work that is offered to a session, which has not accepted it yet.
@@ -26,7 +26,7 @@ pub struct Offer<O> {
     pub replaced: Option<(LeaseToken, Lease<O>)>,
 }
 
-/// Why an offer went to the session that it went to.
+/// Why an offer went to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     pub because: Because,
@@ -35,7 +35,7 @@ pub struct Choice {
     /// How many of these had room and asked; counted up to [`FREE_COUNTED`].
     pub free: usize,
     pub waited: Duration,
-    /// What ended the wait; none: the ticket did not wait.
+    /// What ended the wait; `None` means that the ticket did not wait.
     pub waited_for: Option<Readiness>,
 }
 

@@ -1,6 +1,7 @@
-//! Which worker comes last for a while. It is one that did not accept an offer, that lost its connection on one, or at which work
-//! failed for its own reasons. The first two are passed over for all work, the last for that work. `decide/rests.rs` keeps who
-//! that is. Nothing of this is recorded: after a restart of the master each worker is as good as another.
+//! The rules by which a worker comes last for a while. It does after it did not accept an offer, lost its connection on one, or
+//! failed work for reasons of its own. In the first two cases it gets no work, and in the last one it does not get that work.
+//! `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the
+//! master.
 
 use super::lease::{Lease, LeaseState};
 use super::session::Session;
@@ -41,7 +42,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// As `Rests::come_last`, with the timer that asks the worker again.
+    /// Like `Rests::come_last`, with the timer that asks the worker again.
     fn come_last(&mut self, now: Steady, worker: &str, fault: Fault, offered: Option<Steady>, has_another: bool) {
         if let Some(until) = self.rests.come_last(now, worker, fault, offered, has_another) {
             self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
@@ -96,7 +97,7 @@ impl<O: OwnerKey> Placement<O> {
         self.rests.of(owner)
     }
 
-    /// How a worker fares that is passed over for all work. None: it is not.
+    /// How a worker fares that is passed over for all work. `None` means that it is not.
     pub fn resting(&self, worker: &str) -> Option<Resting> {
         self.rests.unaccepted(worker).filter(|_| self.is_resting(worker))
     }

@@ -1,4 +1,4 @@
-//! Sessions: the live connections of workers, as far as placing needs to know them.
+//! Sessions: the live connections of workers, with the facts that placement needs.
 
 use crate::decide::by_worker::OfWorker;
 use crate::decide::matching::{Ability, Need, Pools};
@@ -6,7 +6,7 @@ use crate::decide::steady::Steady;
 use schema::values::{Resources, TierProbe, Time};
 use std::time::Duration;
 
-/// What a worker brings, and whether it asks for work. A worker has one session at most.
+/// The offer of a worker, and whether it asks for work. A worker has at most one session.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub worker: String,
@@ -16,7 +16,7 @@ pub struct Session {
     /// The labels in force, each name once.
     pub labels: Box<[(String, String)]>,
     pub pools: Box<[String]>,
-    /// The results of its probes of tiers of isolation. Empty: the worker is of an earlier version.
+    /// The results of its probes of tiers of isolation. Empty means that the worker is of an earlier version.
     pub probes: Box<[TierProbe]>,
     pub since: Time,
     /// The room that is free, while a `take` waits.

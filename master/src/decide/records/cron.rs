@@ -1,4 +1,4 @@
-//! Builds that the clock asks for, as the store keeps them.
+//! The entries of `[trigger.cron]`, as the store keeps them.
 
 use schema::values::Time;
 use serde::{Deserialize, Serialize};
@@ -17,12 +17,12 @@ pub struct CronKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CronRow {
     pub key: CronKey,
-    /// The next firing, by the clock on the wall. None: there is none.
+    /// The next firing, by the clock on the wall. `None` means that there is none.
     pub next: Option<Time>,
     pub cron: Cron,
 }
 
-/// What an entry says, and what became of its firings.
+/// The keys of an entry, and the results of its firings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cron {
     /// The expression that names the moments.
@@ -35,16 +35,16 @@ pub struct Cron {
     /// stay with their branches until the next push.
     #[serde(default)]
     pub is_of_default: bool,
-    /// The time that the newest firing was for. None: it has not fired.
+    /// The time of the newest firing. `None` means that it has not fired.
     #[serde(default)]
     pub fired: Option<Time>,
-    /// The number of the last build that it made; 0: none.
+    /// The number of the last build that it made; 0 means none.
     #[serde(default)]
     pub build: u32,
     /// The revision of that build.
     #[serde(default)]
     pub built: String,
-    /// Why the newest firing made no build; empty: it made one, or there was none.
+    /// Why the newest firing made no build; empty means that it made one, or there was none.
     #[serde(default)]
     pub skipped: String,
     /// The tip of the branch when the entry was read.

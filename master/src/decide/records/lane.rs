@@ -126,7 +126,7 @@ impl Lane {
     }
 
     /// The commit with which a build is compared that may leave this job out. It is the commit of the newest run, where that was
-    /// good. None: the job runs.
+    /// good. `None` means that the job runs.
     pub fn good_base(&self) -> Option<&str> {
         let newest = self.newest()?;
         (newest.counts() && !is_bad(newest.outcome)).then_some(newest.revision.as_str())
@@ -161,7 +161,7 @@ pub struct RefState {
 }
 
 impl RefState {
-    /// The worst of its lanes; none where nothing counts yet.
+    /// The worst of its lanes; none if nothing counts yet.
     pub fn outcome(&self) -> Option<Outcome> {
         if self.broken.is_some() {
             return Some(Outcome::Failed);

@@ -75,7 +75,7 @@ pub struct BuildRow {
     /// The grant that asked for it.
     pub by: GrantId,
     /// The update of its ref that it belongs to: the number of the build that the update opened first. Builds of one update
-    /// share it, and a later update has a greater one. 0: it belongs to none, and counts for no lane.
+    /// share it, and a later update has a greater one. 0 means that it belongs to none, and counts for no lane.
     pub update: u32,
 }
 
@@ -87,7 +87,7 @@ pub struct JobRow {
     pub outcome: Option<Outcome>,
     /// Why the job has its outcome.
     pub reason: String,
-    /// The number of the latest attempt; 0: none.
+    /// The number of the latest attempt; 0 means none.
     pub attempt: u16,
     /// How many of its attempts were lost.
     pub lost: u16,
@@ -100,7 +100,8 @@ pub struct JobRow {
     pub platform: String,
     /// Not repeated by this retry: the number of the build that it ran in; 0 otherwise.
     pub carried_from: u32,
-    /// The tier of isolation of the latest attempt. None: there was none, its worker did not say, or an older master ran it.
+    /// The tier of isolation of the latest attempt. `None` means that there was none, its worker did not say, or an older master
+    /// ran it.
     pub isolation: Option<TierName>,
 }
 
@@ -119,13 +120,13 @@ pub struct AttemptRow {
     pub outcome: Option<Outcome>,
     /// Why it ended, or shall end, where that is not the outcome alone ("lease ended").
     pub reason: String,
-    /// The tier of isolation in force. None: its worker is of an earlier version and did not say.
+    /// The tier of isolation in force. `None` means that its worker is of an earlier version and did not say.
     pub isolation: Option<TierName>,
-    /// Why there; none: an attempt of version 0.1, which did not record it.
+    /// Why there; `None` means an attempt of version 0.1, which did not record it.
     pub placed: Option<Placed>,
     /// The length of its lease: what its worker lives by, or longer. Zero: an attempt of version 0.1, which did not record it.
     pub term: Duration,
-    /// Where its worker accepted it; none: a worker of version 0.1, which does not say.
+    /// Where its worker accepted it; `None` means a worker of version 0.1, which does not say.
     pub home: Option<Home>,
 }
 
@@ -143,7 +144,7 @@ pub struct StepRow {
     pub log_size: u64,
     /// BLAKE3 of the log, as the worker says; empty until the step is finished.
     pub log_hash: Vec<u8>,
-    /// What its reports say of its tests. None: it has none, it is not finished, or an older version ran it.
+    /// What its reports say of its tests. `None` means that it has none, it is not finished, or an older version ran it.
     pub tests: Option<TestsReported>,
 }
 
@@ -184,7 +185,7 @@ pub struct BlobRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantRow {
     pub id: GrantId,
-    /// The grant above it. `None`: it is the root.
+    /// The grant above it. `None` means that it is the root.
     pub parent: Option<GrantId>,
     pub kind: GrantKind,
     pub name: String,
@@ -243,7 +244,7 @@ pub struct WorkerRow {
     pub forgotten: bool,
     pub last_heard: Time,
     pub description: schema::values::Description,
-    /// Who drained, held or resumed it last; 0: nobody did, or a master of version 0.1 did not note it.
+    /// Who drained, held or resumed it last; 0 means that nobody did, or a master of version 0.1 did not note it.
     pub steered_by: GrantId,
     pub steered: Option<Time>,
 }
@@ -256,15 +257,15 @@ pub struct HeadRow {
     pub head: Head,
 }
 
-/// The last revision of a ref that a source told of.
+/// The last revision of a ref that a source reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     pub revision: String,
     /// Whether this revision was submitted as a change. Otherwise the ref is history: it was seen, and not built.
     pub is_told: bool,
-    /// When the ref was deleted; none: it exists.
+    /// When the ref was deleted; `None` means that it exists.
     pub gone: Option<Time>,
-    /// The update that the ref is at, as in [`BuildRow`]; 0: no build was opened for it.
+    /// The update that the ref is at, as in [`BuildRow`]; 0 means that no build was opened for it.
     pub update: u32,
     /// The update with which the ref came into being: one that was deleted and made anew has lanes of its own.
     pub since: u32,
@@ -274,7 +275,7 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowedRow {
     pub project: String,
-    /// The repository at the last look at all its refs; empty: a version that did not note it looked.
+    /// The repository at the last look at all its refs; empty means that a version that did not note it looked.
     pub address: String,
     /// What was asked for since that look, the oldest first. A ref was followed all the time if each of these rows has it.
     pub scopes: Vec<RefScope>,
@@ -337,7 +338,7 @@ pub struct ReporterRow {
     pub born: Time,
 }
 
-/// What a reporter told of a lane, or had not to tell.
+/// The newest state of a lane that a reporter told, or decided not to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldRow {
     pub reporter: String,

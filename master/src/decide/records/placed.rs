@@ -15,7 +15,7 @@ pub struct Placed {
     pub free: u32,
     /// How long the job waited for a worker, in milliseconds.
     pub waited_ms: u64,
-    /// What ended that; none: it did not wait.
+    /// What ended that; `None` means that it did not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<Opening>,
 }
@@ -26,7 +26,7 @@ pub struct Placed {
 pub enum Opening {
     Connected,
     Resumed,
-    /// The end of this job, by its selector; "": of a project that may not be seen.
+    /// The end of this job, by its selector; "" if the caller may not see its project.
     Freed(String),
     /// The worker had room before, and asked only now.
     Asked,

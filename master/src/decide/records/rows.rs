@@ -107,7 +107,7 @@ impl<K: Ord, R: Clone + Into<Record>> Rows<K, R> {
         self.0.insert(key, row);
     }
 
-    /// Changes a row and records it. None: there is no such row.
+    /// Changes a row and records it. `None` means that there is no such row.
     pub(in crate::decide) fn edit<Q: Ord + ?Sized>(
         &mut self,
         to: &mut impl Recorder,

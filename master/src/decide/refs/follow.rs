@@ -16,7 +16,7 @@ const FIRST: u64 = 1;
 /// How a repository was followed before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
-    /// None: all its refs were never looked at.
+    /// `None` means that all its refs were never looked at.
     pub row: Option<FollowedRow>,
     /// The store was restored from a backup since the last look.
     pub is_restored: bool,
@@ -72,7 +72,7 @@ impl Followed {
         self.held.iter()
     }
 
-    /// A project is held back no longer. False: it was not.
+    /// A project is held back no longer. `false` means that it was not.
     pub(in crate::decide) fn release(&mut self, project: &str) -> bool {
         self.held.remove(project)
     }

@@ -9,8 +9,8 @@ use schema::values::SourceRevision;
 pub enum Origin {
     /// The build's ref moved, which is an update.
     Moved,
-    /// Somebody asked for the tip of its ref, as it was when it was looked up. `since`: the number that the next build of the project
-    /// had before that, so an update with this number or a greater one came meanwhile.
+    /// Somebody asked for the tip of its ref, as it was when it was looked up. `since`: the number that the next build of the
+    /// project had before that, so an update with this number or a greater one came meanwhile.
     Tip { since: u32 },
     /// Somebody named the commit, which may be any.
     Named,
@@ -19,7 +19,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The update that a new build of this source with this number belongs to; 0: none. What is built of the acknowledged tip
+    /// The update that a new build of this source with this number belongs to; 0 means none. What is built of the acknowledged tip
     /// belongs to the newest update, whoever asked for it. `head`: what is known of the ref of the source.
     pub(in crate::decide) fn update(self, source: &SourceRevision, head: Option<&Head>, number: u32) -> u32 {
         if source.ref_name.is_empty() {

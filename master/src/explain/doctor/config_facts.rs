@@ -15,7 +15,7 @@ pub struct ConfigFacts {
     /// Bytes that all projects may store beside their logs.
     pub(super) blob_bytes_total: u64,
     pub(super) files: Vec<NamedFile>,
-    /// The address where browsers reach the pages; empty: nowhere.
+    /// The address where browsers reach the pages; empty means nowhere.
     pub(super) url: String,
     /// The address at which the pages listen.
     pub(super) web: Option<SocketAddr>,

@@ -31,6 +31,6 @@ async fn entries(repository: &Repository) -> Option<Vec<CronEntry>> {
 
 pub(super) fn judge(project: &str, entry: &CronEntry, branch: &str, is_followed: bool) -> Option<Finding> {
     let seen = format!("[trigger.cron.{}] names the branch {branch}, which the master does not follow", entry.name);
-    let remedy = format!("`branches` of [project.{project}] in the master file, or another `branch` in {FILE}");
+    let remedy = format!("change `branches` of [project.{project}] in the master file, or `branch` in {FILE}");
     (!is_followed).then(|| Finding::warned(format!("cron {} of {project}", entry.name), seen, remedy))
 }

@@ -27,7 +27,7 @@ pub(super) struct Disk {
 pub(super) struct Room {
     pub(super) total: u64,
     pub(super) free: u64,
-    /// 0: the file system does not count them.
+    /// 0 means that the file system does not count them.
     pub(super) files: u64,
     pub(super) files_free: u64,
 }
@@ -43,7 +43,7 @@ pub(super) fn look(state: &Path) -> Disk {
     Disk { room: room.map_err(io::Error::from), database }
 }
 
-/// What is kept of each kind of bytes; none: it is not known.
+/// What is kept of each kind of bytes; `None` means that it is not known.
 #[derive(Clone, Copy, Default)]
 pub(super) struct KeptBytes {
     pub(super) logs: Option<u64>,
@@ -55,7 +55,9 @@ pub(super) fn judge(state: &Path, disk: &Disk, kept: KeptBytes, is_full: bool) -
     let subject = subject(state);
     let room = match &disk.room {
         Ok(room) => room,
-        Err(error) => return Finding::bad(subject, error.to_string(), "is it there? `state` in the master file"),
+        Err(error) => {
+            return Finding::bad(subject, error.to_string(), "check that it exists, and `state` in the master file");
+        }
     };
     let logs = kept.logs.map(|logs| format!(", logs {}", Bytes(logs))).unwrap_or_default();
     let stored = kept.blobs.filter(|blobs| *blobs > 0);
@@ -89,7 +91,7 @@ pub(super) fn judge_writes(trouble: &WriteTrouble) -> Finding {
     Finding::bad(
         "disk of the logs",
         seen,
-        "look at the disk (`dmesg`, `mount`): workers keep the bytes, and send them once it is well",
+        "check the disk (`dmesg`, `mount`); workers keep the output, and send it when the disk works again",
     )
 }
 
@@ -103,7 +105,7 @@ pub(super) fn judge_stored(blobs: u64, most: u64) -> Option<Finding> {
 
 pub(super) fn silent(state: &Path) -> Finding {
     let seen = format!("the file system does not answer within {} s", PATIENCE.as_secs());
-    Finding::bad(subject(state), seen, "look at what is mounted there, or move `state` of the master file")
+    Finding::bad(subject(state), seen, "check what is mounted there, or move `state` of the master file")
 }
 
 fn subject(state: &Path) -> String {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct NamedFile {
     /// The key that names the file, as "credential_file".
     pub(super) key: String,
-    /// The project that the file is for; empty: all projects.
+    /// The project that the file is for; empty means all projects.
     pub(super) project: String,
     pub(super) path: PathBuf,
     pub(super) is_secret: bool,
@@ -68,7 +68,8 @@ fn judge_one((file, access): &OpenedFile) -> Option<Finding> {
     match access {
         Err(error) => {
             let key = &file.key;
-            let remedy = format!("put it there, for the master's user to read, or change `{key}` in the master file");
+            let remedy =
+                format!("put the file there, readable by the master's user, or change `{key}` in the master file");
             Some(Finding::bad(file.subject(), format!("{path}: {error}"), remedy))
         }
         Ok(access) if file.is_secret && access.is_exposed() => {

@@ -26,7 +26,7 @@ fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
     let expires = row.expires.filter(|expires| *expires > now && row.revoked.is_none())?;
     (ends_soon(row.created, expires, now) && row.holder.is_some() && !row.is_browser).then(|| {
         let seen = format!("ends in {}", rough(expires.since(now)));
-        Finding::warned(subject(row), seen, format!("before that: {}", reissue(row, true)))
+        Finding::warned(subject(row), seen, format!("issue a new one before that: {}", reissue(row, true)))
     })
 }
 
@@ -35,7 +35,7 @@ fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
     let expired = row.expires.filter(|expires| *expires <= now && now.since(*expires) < WEEK)?;
     (row.holder.is_none() && !row.is_browser).then(|| {
         let seen = format!("was never redeemed, and ended {}", expired.seen_from(now));
-        Finding::warned(subject(row), seen, format!("if it is still wanted: {}", reissue(row, false)))
+        Finding::warned(subject(row), seen, format!("if you still want it: {}", reissue(row, false)))
     })
 }
 
@@ -43,8 +43,8 @@ fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
 fn has_more(row: &GrantRow, parent: &GrantRow) -> Option<Finding> {
     let excess = Authority::of_row(parent).holds(&Authority::of_row(row)).err().filter(|_| row.revoked.is_none())?;
     let seen =
-        format!("has {excess}, and grant {} of {}, below which it was issued, does not", parent.id.0, parent.name);
-    let remedy = format!("if nobody meant that: guild grant revoke {}", row.id.0);
+        format!("has {excess}, but grant {} of {}, below which it was issued, does not", parent.id.0, parent.name);
+    let remedy = format!("if nobody wants that: guild grant revoke {}", row.id.0);
     Some(Finding::warned(subject(row), seen, remedy))
 }
 

@@ -13,11 +13,12 @@ pub(super) fn judge(machine: &MachineStatus) -> Vec<Finding> {
         Finding::warned(subject.clone(), seen, remedy)
     });
     let bounds = machine.unbounded.iter().map(|lack| {
-        let remedy = "steps may take all processes and memory there: give it only jobs that you trust with its machine";
+        let remedy =
+            "steps can take all processes and memory there, so give it only jobs that you trust with its machine";
         Finding::warned(subject.clone(), format!("it cannot hold a step to its limits: {lack}"), remedy)
     });
     let told = machine.troubles.iter().map(|trouble| {
-        let remedy = "see to it on the machine of the worker; its log says more";
+        let remedy = "mend it on the machine of the worker; its log says more";
         Finding::warned(subject.clone(), trouble.clone(), remedy)
     });
     clock.into_iter().chain(bounds).chain(told).collect()

@@ -1,5 +1,5 @@
-//! Looks at what an installation needs, and judges it: each part by a pure function over what was seen. Changes nothing, and asks no
-//! other machine: how repositories and reporters fare is what these noted themselves.
+//! Looks at what an installation needs, and judges it: each part by a pure function over what was seen. Changes nothing, and asks
+//! no other machine: how repositories and reporters fare is what these noted themselves.
 
 mod config_facts;
 mod crons;
@@ -45,7 +45,7 @@ pub struct DoctorAccess {
     pub caller: GrantId,
     /// What of it the caller may see.
     pub what: What,
-    /// Whether that is all: also the machine, the pages and the notices, which are no project's.
+    /// Whether that is all: also the machine, the pages and the notices, which belong to no project.
     pub is_whole: bool,
 }
 
@@ -100,7 +100,7 @@ async fn local(reach: &DoctorAccess) -> Vec<Finding> {
     }
 }
 
-/// Bytes of the database, and those that are free beside it; none: the file system does not say. It may never answer.
+/// Bytes of the database, and those that are free beside it; `None` means that the file system does not say. It may never answer.
 pub fn disk_bytes(state: &std::path::Path) -> Option<(u64, u64)> {
     let seen = disk::look(state);
     Some((seen.database, seen.room.ok()?.free))

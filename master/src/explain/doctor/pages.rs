@@ -27,17 +27,17 @@ pub(super) fn judge(web: Option<(SocketAddr, bool)>, url: &str, hooks: &[String]
     let key = "web = \"127.0.0.1:8080\" in [listen] of the master file";
     match (web, hooks.first()) {
         (None, Some(project)) => {
-            let seen = format!("served nowhere, and {project} waits for deliveries to its hook");
+            let seen = format!("not served, but {project} waits for deliveries to its hook");
             Finding::bad(SUBJECT, seen, key)
         }
-        (None, None) => Finding::good(SUBJECT, "served nowhere, as the master file has it"),
+        (None, None) => Finding::good(SUBJECT, "not served, as the master file says"),
         (Some((address, false)), _) => {
             let seen = format!("nobody answers at {address}");
-            Finding::bad(SUBJECT, seen, format!("start the master again; its log says why; {key}"))
+            Finding::bad(SUBJECT, seen, format!("restart the master, read its log, and check {key}"))
         }
         // logins go in a cookie, which is kept to TLS only where the address says so
         (Some(_), _) if !url.starts_with("https://") && !is_loopback(url) => {
-            let remedy = "url = \"https://...\" in the master file, and before `web` a proxy that speaks TLS";
+            let remedy = "url = \"https://...\" in the master file, and put a proxy with TLS before `web`";
             Finding::warned(SUBJECT, format!("{url}: logins travel unencrypted"), remedy)
         }
         (Some(_), _) => Finding::good(SUBJECT, format!("served at {url}")),

@@ -12,7 +12,11 @@ pub(super) async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     match reach.readers.newest_of_refs(refs.collect()).await {
         Ok(rows) => rows.iter().filter_map(judge).collect(),
         Err(error) => {
-            vec![Finding::bad("store", line(&error.to_string()), "look at the disk; `guild-master backup` has a copy")]
+            vec![Finding::bad(
+                "store",
+                line(&error.to_string()),
+                "check the disk, and restore a backup if the store is damaged",
+            )]
         }
     }
 }
@@ -23,7 +27,7 @@ pub(super) fn judge(build: &BuildRow) -> Option<Finding> {
     let selector = Selector::build(&build.project, build.number).to_string();
     if lacks_file(build) {
         let seen = format!("{selector} was not built: {}", line(&build.diagnosis));
-        let remedy = "`guild init` in the repository writes one to begin with, then push; or follow other `branches`";
+        let remedy = "run `guild init` in the repository and push the file, or follow other `branches`";
         return Some(Finding::warned(format!("pipeline of {}", build.project), seen, remedy));
     }
     is_broken.then(|| {
@@ -31,7 +35,8 @@ pub(super) fn judge(build: &BuildRow) -> Option<Finding> {
             "{selector} could not be planned: {}",
             line(build.diagnosis.trim_start().lines().next().unwrap_or_default())
         );
-        let remedy = format!("`guild show {selector}` says all of it; `guild check` in the repository, then push");
+        let remedy =
+            format!("`guild show {selector}` shows the whole error; mend the file, run `guild check`, and push");
         Finding::bad(format!("pipeline of {}", build.project), seen, remedy)
     })
 }

@@ -41,9 +41,11 @@ pub(super) fn judge(pool: &PoolStatus, now: Time) -> Finding {
 pub(super) fn judge_worker(worker: &WorkerStatus, now: Time) -> Option<Finding> {
     let silent = now.since(worker.last_heard);
     (!worker.connected && silent > DAY).then(|| {
-        let seen = format!("not heard of for {}", rough(silent));
-        let remedy =
-            format!("`guild-worker run` on its machine; if it is gone for good: guild worker forget {}", worker.name);
+        let seen = format!("not heard from for {}", rough(silent));
+        let remedy = format!(
+            "run `guild-worker run` on its machine; if it is gone for good, run `guild worker forget {}`",
+            worker.name
+        );
         Finding::warned(format!("worker {}", worker.name), seen, remedy)
     })
 }
@@ -52,7 +54,7 @@ pub(super) fn judge_worker(worker: &WorkerStatus, now: Time) -> Option<Finding> 
 pub(super) fn judge_tier(worker: &str, lack: &str) -> Finding {
     let seen = format!("takes only jobs for which `plain` is enough: it lacks {lack}");
     let remedy =
-        "`isolation = \"plain\"` of its pool in the master file lets other jobs run there too, less well kept apart";
+        "`isolation = \"plain\"` of its pool in the master file lets other jobs run there too, with less isolation";
     Finding::warned(format!("worker {worker}"), seen, remedy)
 }
 

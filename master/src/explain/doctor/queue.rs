@@ -14,9 +14,9 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
     let Some(oldest) = stuck.iter().min_by_key(|job| job.since) else {
         let seen = match queue.len() {
             0 => "no jobs are waiting".to_owned(),
-            waiting => format!(
-                "{} waiting, none of them longer than {} without a suitable worker",
-                count(waiting, "job"),
+            jobs => format!(
+                "{}, and none has been without a suitable worker for longer than {}",
+                waiting(jobs),
                 rough(PATIENCE)
             ),
         };
@@ -25,15 +25,23 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
     let selector = Selector::build(&oldest.project, oldest.build).job(&oldest.job).to_string();
     let since = rough(now.since(oldest.since));
     let seen = format!(
-        "{} waiting without a suitable worker; {selector} since {since}: {}",
-        count(stuck.len(), "job"),
+        "{} without a suitable worker; the oldest, {selector}, has waited for {since}: {}",
+        waiting(stuck.len()),
         oldest.why.text()
     );
-    let remedy = format!("{}; `guild explain {selector}` says how, `guild queue` shows all", oldest.why.remedy());
+    let remedy = format!(
+        "{}; `guild explain {selector}` says how, and `guild queue` shows all jobs that wait",
+        oldest.why.remedy()
+    );
     Finding::bad("queue", seen, remedy)
 }
 
-/// Whether somebody has to do something: a worker that is busy will come by itself.
+/// "1 job waits", or "3 jobs wait".
+fn waiting(jobs: usize) -> String {
+    format!("{} {}", count(jobs, "job"), if jobs == 1 { "waits" } else { "wait" })
+}
+
+/// Whether somebody has to do something, because no worker will be free for the job by itself.
 fn is_stuck(why: &Why) -> bool {
     match why {
         Why::Silent(_)
@@ -49,7 +57,7 @@ fn is_stuck(why: &Why) -> bool {
         | Why::Together => true,
         Why::Needs(_)
         | Why::Busy(_)
-        // told of the repository
+        // the finding for the repository tells it
         | Why::Restored(_)
         | Why::Offered(_)
         | Why::Runs(_)

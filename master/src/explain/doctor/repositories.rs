@@ -26,7 +26,7 @@ fn judge_looks(project: &str, address: &str, looks: &Looks, now: Time) -> Option
         let last = looks.good.map_or("never read since the start".to_owned(), |good| ago("last read", good, now));
         let seen = format!("unreadable for {}, {last}: {}", rough(now.since(trouble.since)), line(&trouble.text));
         let remedy = format!(
-            "as the master's user: git ls-remote {}; `repo`, `credential_file` and the like in [project.{project}]",
+            "try `git ls-remote {}` as the master's user; check `repo`, `credential_file` and the like in [project.{project}]",
             quoted(address)
         );
         // a short trouble may pass by itself
@@ -44,7 +44,7 @@ fn judge_looks(project: &str, address: &str, looks: &Looks, now: Time) -> Option
         true => Finding::warned(
             subject,
             seen,
-            "is git still at it there? the master's log says; `guild notify` has it look now",
+            "read the master's log to see whether git still runs; `guild notify` makes the master look now",
         ),
         false => Finding::good(subject, seen),
     })

@@ -12,21 +12,22 @@ pub(super) fn judge(held: &HeldProject, is_followed: bool) -> Option<Finding> {
     }
     let subject = format!("jobs of {project}");
     let builds = count(*open, "open build");
-    let seen =
-        format!("the master was restored from a backup: {builds} and all notices wait until its repository was read");
+    let seen = format!(
+        "the master was restored from a backup: {builds} and all notices wait until the master has read its repository"
+    );
     Some(match is_followed {
         true => Finding::warned(
             subject,
             seen,
             format!(
-                "`guild notify --project {project}` has it read now; the finding of the repository says what is in its way"
+                "run `guild notify --project {project}` to have the repository read now; if that fails, see the finding for the repository"
             ),
         ),
         false => Finding::bad(
             subject,
-            format!("{seen}, and nothing reads it"),
+            format!("{seen}, and nothing makes the master read it"),
             format!(
-                "put [project.{project}] back into the master file and `guild config reload`, or cancel its builds"
+                "put [project.{project}] back into the master file and run `guild config reload`, or cancel its builds"
             ),
         ),
     })

@@ -8,10 +8,8 @@ const SUBJECT: &str = "store";
 
 pub(super) fn judge(found: &Soundness, now: Time) -> Finding {
     match found {
-        Soundness::Unknown => Finding::good(SUBJECT, "it is looked through for damage soon after each start"),
-        Soundness::Good { at } => {
-            Finding::good(SUBJECT, format!("no damage, looked through {} ago", rough(now.since(*at))))
-        }
+        Soundness::Unknown => Finding::good(SUBJECT, "the master checks it for damage soon after each start"),
+        Soundness::Good { at } => Finding::good(SUBJECT, format!("no damage, checked {} ago", rough(now.since(*at)))),
         Soundness::Damaged { at, what } => Finding::bad(
             SUBJECT,
             format!("damaged, seen {} ago: {}", rough(now.since(*at)), line(&what.join("; "))),

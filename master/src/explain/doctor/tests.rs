@@ -48,13 +48,13 @@ fn a_store_is_sound_or_not_and_logs_can_be_written_or_not() {
     judged.push(disk::judge_writes(&WriteTrouble { logs: 2, lasts: Duration::from_secs(300), text: text_of }));
     assert_eq!(
         text(&judged),
-        "good store: it is looked through for damage soon after each start\n\
-         good store: no damage, looked through 1m ago\n\
+        "good store: the master checks it for damage soon after each start\n\
+         good store: no damage, checked 1m ago\n\
          bad store: damaged, seen 1h ago: events: row 7 missing from index; jobs: malformed\n  \
          keep your earlier backups; stop the master, and restore the newest good one: `guild-master begin-anew`, then \
          `guild-master restore`\n\
          bad disk of the logs: 2 logs cannot be written, for 5m: the log cannot be written: Read-only file system (os \
-         error 30)\n  look at the disk (`dmesg`, `mount`): workers keep the bytes, and send them once it is well\n"
+         error 30)\n  check the disk (`dmesg`, `mount`); workers keep the output, and send it when the disk works again\n"
     );
 }
 
@@ -88,7 +88,7 @@ fn a_disk_has_room_or_not() {
          good disk of /srv/guild: 100.0 GiB of 4000.0 GiB free; {has}\n\
          warned disk of /srv/guild: room for 49 more files only; 50.0 GiB of 100.0 GiB free; {has}{do_this}\
          bad disk of /srv/guild: full: nothing new is recorded; 50.0 GiB of 100.0 GiB free; {has}{do_this}\
-         bad disk of /srv/guild: it is gone\n  is it there? `state` in the master file\n"
+         bad disk of /srv/guild: it is gone\n  check that it exists, and `state` in the master file\n"
     );
     assert_eq!(text(&judged), expected);
 }
@@ -126,7 +126,7 @@ fn secret_files_are_there_and_secret() {
          warned credential_file of pyfoo: /etc/it's can be used by others (mode 0640)\n  chmod go= '/etc/it'\\''s'\n\
          warned token_file of pyfoo: /etc/it's can be used by others (mode 0604)\n  chmod o= '/etc/it'\\''s'\n\
          bad known_hosts_file of pyfoo: /etc/it's: entity not found\n  \
-         put it there, for the master's user to read, or change `known_hosts_file` in the master file\n"
+         put the file there, readable by the master's user, or change `known_hosts_file` in the master file\n"
     );
 }
 
@@ -149,12 +149,12 @@ fn repositories_are_as_they_were_last_seen() {
         Looks::default(),
     ];
     let found = seen.iter().flat_map(|looks| repositories::judge("pyfoo", "git@h:a b", looks, NOW));
-    let by_hand = "as the master's user: git ls-remote 'git@h:a b'; \
+    let by_hand = "try `git ls-remote 'git@h:a b'` as the master's user; check \
                    `repo`, `credential_file` and the like in [project.pyfoo]";
     let expected = format!(
         "good repository of pyfoo: looked at 12s ago\n\
          warned repository of pyfoo: being looked at for the first time, for 1h\n  \
-         is git still at it there? the master's log says; `guild notify` has it look now\n\
+         read the master's log to see whether git still runs; `guild notify` makes the master look now\n\
          good repository of pyfoo: being looked at for the first time, for 1m\n\
          warned repository of pyfoo: unreadable for 3m, last read 4m ago: git fetch failed: no such host\n  {by_hand}\n\
          bad repository of pyfoo: unreadable for 2h, last read 2h ago: git fetch failed: no such host\n  {by_hand}\n\
@@ -218,8 +218,8 @@ fn workers_that_are_gone_for_a_day_are_told() {
     let found: Vec<Finding> = seen.iter().filter_map(|worker| pools::judge_worker(worker, NOW)).collect();
     assert_eq!(
         text(&found),
-        "warned worker anvil: not heard of for 3d\n  \
-         `guild-worker run` on its machine; if it is gone for good: guild worker forget anvil\n"
+        "warned worker anvil: not heard from for 3d\n  \
+         run `guild-worker run` on its machine; if it is gone for good, run `guild worker forget anvil`\n"
     );
 }
 
@@ -238,9 +238,9 @@ fn jobs_that_wait_in_vain_are_told() {
     assert_eq!(
         text(&[queue::judge(&[], NOW), queue::judge(&good, NOW), queue::judge(&bad, NOW)]),
         "good queue: no jobs are waiting\n\
-         good queue: 2 jobs waiting, none of them longer than 10m without a suitable worker\n\
-         bad queue: 2 jobs waiting without a suitable worker; pyfoo/2/test since 1h: there is no worker of pool arm\n  \
-         join a worker of pool arm; `guild explain pyfoo/2/test` says how, `guild queue` shows all\n"
+         good queue: 2 jobs wait, and none has been without a suitable worker for longer than 10m\n\
+         bad queue: 2 jobs wait without a suitable worker; the oldest, pyfoo/2/test, has waited for 1h: there is no worker of \
+         pool arm\n  join a worker of pool arm; `guild explain pyfoo/2/test` says how, and `guild queue` shows all jobs that wait\n"
     );
 }
 
@@ -255,13 +255,13 @@ fn reporters_get_rid_of_what_they_tell_or_not() {
     let found = [&mail(), &refused, &command, &given_up].map(|health| notices::judge(health, NOW));
     assert_eq!(
         text(&found),
-        "good notices by mail: fixed: none waits to be told\n\
+        "good notices by mail: fixed: no notice waits\n\
          warned notices by mail: fixed: failing for 1m: connection refused\n  \
-         `smtp`, `user` and `password_file` in [mail] of the master file; what waits is tried again\n\
+         check `smtp`, `user` and `password_file` in [mail] of the master file; notices that wait are tried again\n\
          bad notices by /bin/tell: fixed: failing for 2h: tell failed (exit status: 1)\n  \
-         run /bin/tell as the master's user; `run` in [[notice]] of the master file\n\
+         try to run /bin/tell as the master's user; check `run` in [[notice]] of the master file\n\
          warned notices by mail: fixed: eve@example.org did not get \"[p] test failing\": full\n  \
-         mend the mailbox, or take its address out of `to`; this is not tried any more\n"
+         mend the mailbox, or remove its address from `to`; this mail is not sent again\n"
     );
 }
 
@@ -279,12 +279,12 @@ fn pages_answer_and_keep_logins_secret() {
         pages::judge(web(true), "http://[::1]:8080", &[]),
         pages::judge(web(true), "http://localhost", &[]),
     ];
-    let proxy = "\n  url = \"https://...\" in the master file, and before `web` a proxy that speaks TLS\n";
+    let proxy = "\n  url = \"https://...\" in the master file, and put a proxy with TLS before `web`\n";
     let key = "web = \"127.0.0.1:8080\" in [listen] of the master file";
     let expected = format!(
-        "good pages: served nowhere, as the master file has it\n\
-         bad pages: served nowhere, and pyfoo waits for deliveries to its hook\n  {key}\n\
-         bad pages: nobody answers at 127.0.0.1:8080\n  start the master again; its log says why; {key}\n\
+        "good pages: not served, as the master file says\n\
+         bad pages: not served, but pyfoo waits for deliveries to its hook\n  {key}\n\
+         bad pages: nobody answers at 127.0.0.1:8080\n  restart the master, read its log, and check {key}\n\
          warned pages: http://ci.example.org: logins travel unencrypted{proxy}\
          warned pages: http://0.0.0.0:8080: logins travel unencrypted{proxy}\
          good pages: served at https://ci.example.org\n\
@@ -328,8 +328,8 @@ fn grants_that_end_are_told_in_time() {
     ];
     assert_eq!(
         text(grants::judge(&parents_are_known, NOW).iter()),
-        "warned grant 9 of spy (worker): has the pool `default`, and grant 8 of deputy, below which it was issued, does not\n  \
-         if nobody meant that: guild grant revoke 9\n"
+        "warned grant 9 of spy (worker): has the pool `default`, but grant 8 of deputy, below which it was issued, does not\n  \
+         if nobody wants that: guild grant revoke 9\n"
     );
     let bad = [
         grant(2, "anvil", GrantKind::Worker, long_ago, soon, true),
@@ -340,10 +340,10 @@ fn grants_that_end_are_told_in_time() {
         text(grants::judge(&good, NOW).iter().chain(&grants::judge(&bad, NOW))),
         "good grants: none ends within a week\n\
          warned grant 2 of anvil (worker): ends in 3d\n  \
-         before that: guild grant issue --kind worker --name NEWNAME -o NEWNAME.cap\n\
-         warned grant 3 of ada (user): ends in 3d\n  before that: guild grant issue --kind user --name ada -o ada.cap\n\
+         issue a new one before that: guild grant issue --kind worker --name NEWNAME -o NEWNAME.cap\n\
+         warned grant 3 of ada (user): ends in 3d\n  issue a new one before that: guild grant issue --kind user --name ada -o ada.cap\n\
          warned grant 4 of bob (user): was never redeemed, and ended 30h ago\n  \
-         if it is still wanted: guild grant issue --kind user --name bob -o bob.cap\n"
+         if you still want it: guild grant issue --kind user --name bob -o bob.cap\n"
     );
 }
 
@@ -378,8 +378,8 @@ fn a_pipeline_that_cannot_be_planned_is_told() {
     assert_eq!(
         text(&found),
         "warned pipeline of pyfoo: pyfoo/7 was not built: there is no guild.toml at abcd of pyfoo\n  \
-         `guild init` in the repository writes one to begin with, then push; or follow other `branches`\n\
+         run `guild init` in the repository and push the file, or follow other `branches`\n\
          bad pipeline of pyfoo: pyfoo/7 could not be planned: × job `test` needs `lnit`\n  \
-         `guild show pyfoo/7` says all of it; `guild check` in the repository, then push\n"
+         `guild show pyfoo/7` shows the whole error; mend the file, run `guild check`, and push\n"
     );
 }

@@ -27,7 +27,7 @@ pub(super) struct Comparison<'a> {
     source: &'a SourceRevision,
     own: RefRuns,
     main: RefRuns,
-    /// What differs from each commit; none: not known.
+    /// What differs from each commit; `None` means not known.
     differences: BTreeMap<String, Option<Arc<Vec<String>>>>,
     /// Whether this build descends from each commit.
     ancestors: BTreeMap<String, bool>,
@@ -44,12 +44,12 @@ pub struct RefRuns {
 
 /// A way to read the runs of a ref: all that the planner knows of history. Implemented by whoever wires the planner.
 pub trait PastRuns {
-    /// The lanes of a ref, and at most `limit` of its builds. None: they could not be read.
+    /// The lanes of a ref, and at most `limit` of its builds. `None` means that they could not be read.
     fn of_ref<'a>(&'a self, project: &'a str, ref_name: &'a str, limit: usize) -> LocalBoxFuture<'a, Option<RefRuns>>;
 }
 
 impl<'a> Comparison<'a> {
-    /// None: the store could not be read, so nothing is known.
+    /// `None` means that the store could not be read, so nothing is known.
     pub(super) async fn of(
         past: &dyn PastRuns,
         repository: &'a Repository,
@@ -88,7 +88,7 @@ impl<'a> Comparison<'a> {
         changed
     }
 
-    /// The commit that a job is compared with; none: it runs.
+    /// The commit that a job is compared with; `None` means that it runs.
     async fn base(&mut self, job: &str) -> Option<String> {
         if let Some(lane) = self.own.lanes.get(job) {
             return lane.good_base().map(str::to_owned);

@@ -35,7 +35,7 @@ pub fn lacks_file(build: &BuildRow) -> bool {
 #[derive(Clone, Debug)]
 pub struct PlanRead {
     pub planned: Planned,
-    /// The entries of `[trigger.cron]` of the branch that is built. None: they are not known.
+    /// The entries of `[trigger.cron]` of the branch that is built. `None` means that they are not known.
     pub crons: Option<Vec<CronEntry>>,
 }
 
@@ -104,8 +104,8 @@ impl Planner {
     }
 }
 
-/// The entries of `[trigger.cron]` that are of the branch of this source. None: the source is of no branch, or an entry is of the default
-/// branch, which is not known yet.
+/// The entries of `[trigger.cron]` that are of the branch of this source. `None` means that the source is of no branch, or an
+/// entry is of the default branch, which is not known yet.
 fn crons_of(pipeline: &Pipeline, repository: &Repository, source: &SourceRevision) -> Option<Vec<CronEntry>> {
     let branch = ShortRef::of(&source.ref_name).branch()?;
     let main = repository.mirror.main_branch().map(|main| main == source.ref_name);
@@ -187,7 +187,7 @@ impl Draft<'_> {
     }
 }
 
-/// A push of a branch that is not for Guild is no failure. Tells somebody who asks for a build what is missing.
+/// A push of a branch that is not for Guild is not a failure. Tells somebody who asks for a build what is missing.
 async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Planned {
     let SourceRevision { revision, repository: name, .. } = source;
     match repository.mirror.commit(revision).await {

@@ -42,7 +42,7 @@ impl Workshop {
         self.turns.counts()
     }
 
-    /// Does a part of a plan when it is the project's turn. What was begun is done to its end. None: it broke down.
+    /// Does a part of a plan when it is the project's turn. What was begun is done to its end. `None` means that it broke down.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         project: &str,

@@ -1,7 +1,7 @@
 //! The clock as a change source: has the builds made that the pipelines of a project ask for at this time.
 //!
-//! Its keys are those of `[trigger.cron.NAME]` in `guild.toml`. It holds no times: which entries there are, and when each fires, is in
-//! the store.
+//! Its keys are those of `[trigger.cron.NAME]` in `guild.toml`. It holds no times: which entries there are, and when each fires,
+//! is in the store.
 
 use super::sight::Scope;
 use super::{ChangeSink, ChangeSource, PollHealth};

@@ -65,7 +65,7 @@ pub enum FollowerReport {
     },
 }
 
-/// Full ref -> what was told of it last.
+/// The revision that was reported last for each full ref.
 pub type Known = BTreeMap<String, Head>;
 
 /// Which refs a round was about.

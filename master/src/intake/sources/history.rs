@@ -21,11 +21,11 @@ pub trait History {
     fn commit<'a>(&'a self, revision: &'a str) -> GitFuture<'a, Option<Commit>>;
     /// A file of a revision, of at most `limit` bytes.
     fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> GitFuture<'a, Option<Vec<u8>>>;
-    /// The name of the tree of a commit. None: the commit is not here.
+    /// The name of the tree of a commit. `None` means that the commit is not here.
     fn tree<'a>(&'a self, revision: &'a str) -> GitFuture<'a, Option<String>>;
     /// What differs between two commits.
     fn difference<'a>(&'a self, before: &'a str, after: &'a str) -> GitFuture<'a, Difference>;
-    /// Whether `ancestor` is reachable from `revision`, or the same; false where one is unknown.
+    /// Whether `ancestor` is reachable from `revision`, or the same; false if one is unknown.
     fn is_ancestor<'a>(&'a self, ancestor: &'a str, revision: &'a str) -> GitFuture<'a, bool>;
     /// The default branch as it was known last, without a word to the remote.
     fn main_branch(&self) -> Option<String>;

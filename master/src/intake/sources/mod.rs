@@ -1,5 +1,5 @@
-//! Change sources: each notices what is to be built of one project, and tells a [`ChangeSink`]. A [`ChangeSource`] holds nothing else
-//! that commands, and decides nothing about builds. Which sources a project has is said in [`open`].
+//! Change sources: each notices what is to be built of one project, and tells a [`ChangeSink`]. A [`ChangeSource`] holds nothing
+//! else that commands, and decides nothing about builds. Which sources a project has is said in [`open`].
 
 mod again;
 mod cron;

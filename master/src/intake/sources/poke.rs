@@ -20,7 +20,7 @@ pub struct Pokes(pub(super) mpsc::Receiver<LookRequest>);
 
 #[derive(Debug)]
 pub(super) struct LookRequest {
-    /// The ref to look at. None: all of them.
+    /// The ref to look at. `None` means all of them.
     pub(super) ref_name: Option<String>,
     pub(super) answer: oneshot::Sender<Result<RefTips, Refusal>>,
 }

@@ -14,13 +14,13 @@ pub struct PollHealth(RefCell<Looks>);
 /// What became of the looks so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
-    /// When the repository is followed since; none: it is not.
+    /// When the repository is followed since; `None` means that it is not.
     pub began: Option<Time>,
     /// The time between two looks.
     pub poll: Duration,
     /// The last that went well.
     pub good: Option<Time>,
-    /// When the next one is due; none: it is not known yet.
+    /// When the next one is due; `None` means that it is not known yet.
     pub next: Option<Time>,
     /// What is wrong since the last look that went well.
     pub trouble: Option<Trouble>,

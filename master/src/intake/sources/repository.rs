@@ -20,7 +20,7 @@ pub struct Repository {
     pub scope: RefScope,
     /// The pipeline where the repository has no file of its own (`guild-master up`).
     pub inferred: Option<String>,
-    /// The address of a commit's page at the forge, with [`COMMIT`](crate::config::forge::COMMIT) in it, where one is known.
+    /// The address of a commit's page at the forge, with [`COMMIT`](crate::config::forge::COMMIT) in it, if one is known.
     pub commit_url: Option<String>,
     /// Tells the source to look now.
     pub poke: Poke,
@@ -76,7 +76,7 @@ impl Repository {
         self.poke.look(ref_name).await.map(|_| ())
     }
 
-    /// As [`Repository::look`], at all refs.
+    /// Like [`Repository::look`], at all refs.
     pub async fn look_at_all(&self) -> Result<(), Refusal> {
         self.poke.look_at_all().await.map(|_| ())
     }

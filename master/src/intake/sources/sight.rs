@@ -34,7 +34,7 @@ impl Scope {
 /// What is known when all refs are looked at for the first time.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
-    /// What was asked for since the last look; none: there was no look.
+    /// What was asked for since the last look; `None` means that there was no look.
     scopes: Option<Vec<Scope>>,
     /// The store was restored, or the repository has another address: what is not known may have been built already.
     is_anew: bool,

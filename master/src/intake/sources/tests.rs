@@ -573,7 +573,7 @@ async fn a_store_of_an_older_version_goes_on() {
     let first = scene.commit("a", "1");
     scene.git(&["tag", "v1"]);
     scene.git(&["branch", "unwanted"]);
-    // the mirror was looked at, and main was told of; v1 was history, and `unwanted` not wanted
+    // the mirror was looked at, and main was reported; v1 was history, and `unwanted` not wanted
     Scene::open(scene.dir.path()).fetch().await.unwrap();
     let told = Head { revision: first, is_told: true, ..Head::default() };
     let head = crate::decide::coordinator::record::HeadRow {

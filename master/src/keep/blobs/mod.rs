@@ -69,7 +69,7 @@ pub struct BlobUsage {
 
 /// What was committed of blobs.
 pub trait BlobIndex {
-    /// The seal of an upload; none: it was not sealed.
+    /// The seal of an upload; `None` means that it was not sealed.
     fn sealed(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<Option<Seal>, String>>;
     fn usage(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<BlobUsage, String>>;
     /// The hashes among these that something refers to.
@@ -343,12 +343,14 @@ impl Blobs {
             return Ok(UploadState::Recorded(seal));
         }
         if self.held_of(key.job, key.attempt).len() > UPLOADS_MAX {
-            let text = format!("the attempt has {UPLOADS_MAX} uploads at once, which is the most");
+            let text = format!("the attempt already has {UPLOADS_MAX} open uploads, and may have no more");
             return Err(Refusal::new(RefusalCode::Conflict, text).help("seal one of them first"));
         }
         let usage = self.index.usage(key.clone()).await.map_err(unreadable)?;
         if !upload.let_in(ATTEMPT_BLOBS_MAX.saturating_sub(usage.count)) {
-            let text = format!("the attempt has {ATTEMPT_BLOBS_MAX} blobs with those under way, which is the most");
+            let text = format!(
+                "the attempt already has {ATTEMPT_BLOBS_MAX} blobs, open uploads included, and may have no more"
+            );
             return Err(Refusal::new(RefusalCode::Conflict, text).help("pack several files into one"));
         }
         upload.take_up().await.map_err(|error| cannot_write(&error))

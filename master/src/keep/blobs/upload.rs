@@ -70,7 +70,7 @@ pub(super) enum UploadState {
 /// The bytes of an upload so far.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
-    /// None: there was no byte yet.
+    /// `None` means that there was no byte yet.
     file: Option<GrowingFile>,
     size: u64,
     sum: Sum,
@@ -105,8 +105,8 @@ impl Upload {
         self.state.clone().lock_owned().await
     }
 
-    /// Lets it in where its attempt may have `left` blobs beside those that it has sealed. False: it may not, and this one stays
-    /// out.
+    /// Lets it in where its attempt may have `left` blobs beside those that it has sealed. `false` means that it may not, and
+    /// this one stays out.
     pub(super) fn let_in(&self, left: u32) -> bool {
         self.under_way.take(1, usize::try_from(left).unwrap_or(usize::MAX))
     }
@@ -123,8 +123,8 @@ impl Upload {
         Ok(UploadState::Growing(partial))
     }
 
-    /// Appends at `offset`: what overlaps is dropped, and a gap is refused. `sealed`: what is sealed, and how much may be stored in all.
-    /// Answers how many bytes there are.
+    /// Appends at `offset`: what overlaps is dropped, and a gap is refused. `sealed`: what is sealed, and how much may be stored
+    /// in all. Answers how many bytes there are.
     pub(super) async fn write(
         self: &Arc<Self>,
         mut turn: UploadTurn,

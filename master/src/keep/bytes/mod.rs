@@ -69,7 +69,7 @@ pub(in crate::keep) fn measure(file: &File) -> io::Result<(u64, Sum, Option<u8>)
     }
 }
 
-/// False: there was nothing to remove.
+/// `false` means that there was nothing to remove.
 pub(in crate::keep) fn is_there(removed: io::Result<()>) -> io::Result<bool> {
     match removed {
         Ok(()) => Ok(true),

@@ -25,7 +25,7 @@ const END: u64 = u64::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     root: Arc<PathBuf>,
-    /// None: no file of an earlier master is trusted.
+    /// `None` means that no file of an earlier master is trusted.
     boot: Option<Arc<str>>,
     pub(super) work: FileWork,
 }
@@ -119,7 +119,7 @@ impl Files {
         is_there(std::fs::remove_file(self.path(key, "marks"))).map(drop)
     }
 
-    /// The marks of a log; none where there are none.
+    /// The marks of a log; none if there are none.
     pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         match File::open(self.path(key, "marks")) {
             Ok(file) => Ok(decode(&read_at(&file, 0, usize::MAX)?).filter(|mark| mark.time.0 != END).collect()),

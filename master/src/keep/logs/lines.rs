@@ -70,7 +70,7 @@ impl Index {
         Ok((first, Lines { bytes, offset: offset + start as u64 }))
     }
 
-    /// Where a line begins; none: the log has no such line so far.
+    /// Where a line begins; `None` means that the log has no such line so far.
     fn find(&mut self, source: &ByteSnapshot, line: u64) -> io::Result<Option<u64>> {
         let Some(wanted) = line.checked_sub(1).filter(|ends| *ends > 0) else {
             return Ok(Some(0).filter(|start| *start < source.size));
@@ -110,7 +110,7 @@ fn line_ends(bytes: &[u8]) -> impl DoubleEndedIterator<Item = usize> + '_ {
 }
 
 /// Where the last `count` lines of `bytes` begin. The first of `bytes` is a whole one where they are the log's beginning;
-/// else it counts only where there is no other.
+/// else it counts only if there is no other.
 fn start_of_last(bytes: &[u8], count: u32, from_beginning: bool) -> usize {
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let Some(skip) = (count as usize).checked_sub(1) else { return bytes.len() };

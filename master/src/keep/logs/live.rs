@@ -295,7 +295,7 @@ impl LiveLog {
         Ok(())
     }
 
-    /// False: they are too many.
+    /// `false` means that they are too many.
     fn store_small(&self, bytes: &[u8]) -> bool {
         let source = &mut self.view().source;
         let end = source.size + bytes.len() as u64;

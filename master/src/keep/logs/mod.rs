@@ -6,7 +6,7 @@
 //!
 //! `received` counts what the worker sent, `size` what is stored and read. They part at the limit. Of the bytes beyond it only
 //! the last 64 KiB are kept. They come at the end, after a line of ours that says how many bytes are missing. So a log may be
-//! longer than the limit by these and by lines of ours. Size and hash of the seal are of the bytes as they are stored, with all that.
+//! longer than the limit by these and by lines of ours. Size and hash of the seal are those of all stored bytes.
 
 mod files;
 mod lines;
@@ -89,7 +89,7 @@ pub struct Sealed {
 /// Where sealed logs are found again.
 pub trait Seals {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>>;
-    /// Why the logs of a build cannot be read any more; none: they can.
+    /// Why the logs of a build cannot be read any more; `None` means that they can.
     fn removed(&self, build: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>>;
 }
 
@@ -117,7 +117,7 @@ enum LogLocation {
 }
 
 impl Logs {
-    /// `limit`: the most bytes of a log. `trusted`: false where files of an earlier master are not, as those of another boot never are.
+    /// `limit`: the most bytes of a log. `trusted`: whether files of an earlier master are; those of another boot never are.
     pub fn open(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
         Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Threads)?, limit, seals))
     }
@@ -455,7 +455,7 @@ impl Logs {
         live
     }
 
-    /// None: the log is not held, or what there was of it is not taken up yet.
+    /// `None` means that the log is not held, or what there was of it is not taken up yet.
     fn open_log(&self, key: StepKey) -> Option<Arc<LiveLog>> {
         self.live.borrow().get(&key).filter(|live| live.is_taken_up()).cloned()
     }

@@ -138,7 +138,7 @@ fn mailmap_of(tip: &str) -> Vec<(String, OsString)> {
     set.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
-/// Of one commit in what `git log` lists.
+/// The number of fields of one commit in the output of `git log`.
 const FIELDS: usize = 10;
 /// What git fills a text up with that it did not cut.
 const FILLING: char = ' ';
@@ -164,7 +164,7 @@ fn authored(fields: &[std::borrow::Cow<'_, str>]) -> Authored {
     }
 }
 
-/// `Ada <ada@example.org>`; none: it is nothing of the kind.
+/// `Ada <ada@example.org>`; `None` means that it is nothing of the kind.
 fn contact(text: &str) -> Option<Person> {
     let (name, address) = text.trim().strip_suffix('>')?.split_once('<')?;
     let person = Person { name: short(name.trim()), email: short(address.trim()) };

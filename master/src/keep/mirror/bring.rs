@@ -20,7 +20,7 @@ impl Mirror {
     /// Where `from` has no such commit, or where the remote, which is asked first if the mirror is empty, cannot be read.
     pub async fn bring(&self, from: &Path, commit: &str) -> Result<(), GitError> {
         if !is_object_id(commit) {
-            return Err(GitError::Invalid(format!("{commit} is no object id")));
+            return Err(GitError::Invalid(format!("{commit} is not an object id")));
         }
         if self.refs().await?.refs.is_empty() {
             // an empty mirror does not know yet which format of objects its remote has

@@ -13,7 +13,7 @@ async fn a_commit_that_no_ref_holds_is_brought_and_stays() {
         let origin = scene.dir.path().join("origin");
         scene.mirror.bring(&origin, &alone).await.unwrap();
         assert_eq!(scene.mirror.read(&alone, "b", 9).await.unwrap().as_deref(), Some(&b"2"[..]));
-        assert_eq!(scene.mirror.refs().await.unwrap().refs.len(), 1, "it is no branch and no tag");
+        assert_eq!(scene.mirror.refs().await.unwrap().refs.len(), 1, "it is neither a branch nor a tag");
         // asking again, for what is here, costs nothing; a fetch that prunes leaves it
         scene.mirror.bring(&scene.dir.path().join("nowhere"), &alone).await.unwrap();
         scene.commit("c", "3");

@@ -22,17 +22,18 @@ const FORMAT: &str = "--format=%H%x00%<(700,trunc)%an%x00%<(700,trunc)%ae%x00%ct
 /// The most bytes of what `git log` says of the 100 commits of an update: each column may be several bytes.
 const LISTED_BYTES_MAX: usize = 4 << 20;
 
-/// What differs between two commits.
+/// The difference between two commits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// The paths that differ, at most 1,000; bytes that are not UTF-8 are replaced.
     pub paths: Vec<String>,
-    /// The paths are all that there is to say: the list was not cut, and no submodule moved and no file changed its mode.
+    /// Whether the paths tell the whole difference. They do not if the list was cut, a submodule moved or a file changed its mode.
     pub is_whole: bool,
 }
 
 impl Mirror {
-    /// Tells the update of `ref_name` from `before` to `after`; no `before`: first sight, no `after`: deleted.
+    /// The change by which `ref_name` moved from `before` to `after`. Without `before` the ref is new to the master. Without
+    /// `after` it was deleted.
     pub async fn change(
         &self,
         project: &str,
@@ -52,7 +53,7 @@ impl Mirror {
             (_, None) => {}
             (None, Some(after)) => change.commits = self.commit(after).await?.into_iter().collect(),
             (Some(before), Some(after)) if self.commit(before).await?.is_none() => {
-                // the mirror was made anew since: what is no longer reachable is no ancestor
+                // the mirror was made anew since: what is no longer reachable is not an ancestor
                 is_id(before)?;
                 change.forced = true;
                 change.commits = self.commit(after).await?.into_iter().collect();
@@ -70,7 +71,7 @@ impl Mirror {
         Ok(change)
     }
 
-    /// Whether `ancestor` is reachable from `revision`, or the same; false where one is unknown.
+    /// Whether `ancestor` is reachable from `revision`, or the same; false if one is unknown.
     pub async fn is_ancestor(&self, ancestor: &str, revision: &str) -> Result<bool, GitError> {
         is_id(ancestor)?;
         is_id(revision)?;
@@ -84,8 +85,8 @@ impl Mirror {
         }
     }
 
-    /// What one commit says of itself; none: it is unknown here. A commit in another encoding, or with a message that is
-    /// too long, is read by git itself.
+    /// What one commit says of itself; `None` means that it is unknown here. A commit in another encoding, or with a message that
+    /// is too long, is read by git itself.
     pub async fn commit(&self, revision: &str) -> Result<Option<Commit>, GitError> {
         is_id(revision)?;
         let raw = match self.objects.contents(revision, "commit", COMMIT_BYTES_MAX).await {
@@ -168,14 +169,14 @@ const SUBMODULE: &[u8] = b"160000";
 const ABSENT: &[u8] = b"000000";
 
 pub(super) fn is_id(text: &str) -> Result<(), GitError> {
-    if is_object_id(text) { Ok(()) } else { Err(GitError::Invalid(format!("`{text}` is no complete commit id"))) }
+    if is_object_id(text) { Ok(()) } else { Err(GitError::Invalid(format!("`{text}` is not a complete commit id"))) }
 }
 
 fn first(commits: Vec<Commit>) -> Option<Commit> {
     commits.into_iter().next()
 }
 
-/// None: it is not in UTF-8.
+/// `None` means that it is not in UTF-8.
 pub(super) fn parse_commit(revision: &str, raw: &[u8]) -> Option<Commit> {
     let text = std::str::from_utf8(raw).ok()?;
     let (head, message) = text.split_once("\n\n").unwrap_or((text, ""));
@@ -207,7 +208,7 @@ pub(super) fn time_of(seconds: &str) -> Time {
     Time(seconds.parse::<u64>().unwrap_or(0).saturating_mul(1000))
 }
 
-/// The start of a text, which says so where it is not the whole.
+/// The start of a text, which says so if it is not the whole.
 pub(super) fn short(text: &str) -> String {
     let mut chars = text.chars().filter(|c| !c.is_control());
     let start: String = chars.by_ref().take(TEXT_CHARS_MAX).collect();

@@ -111,7 +111,7 @@ pub(super) fn link_of(line: &str) -> Option<(&'static str, usize)> {
         "symlink" => "it is a symbolic link that leads out of the repository",
         "dangling" => "it is a symbolic link to nothing",
         "loop" => "it is a symbolic link that leads to itself",
-        "notdir" => "a part of its path is no directory",
+        "notdir" => "a part of its path is not a directory",
         _ => return None,
     };
     Some((how, length.parse().ok().filter(|length| *length <= LINK_BYTES_MAX)?))

@@ -23,8 +23,8 @@ const DISK_RUNS: Bounds = Bounds { in_all: 4, each: 2 };
 const TIDYING: Bounds = Bounds { in_all: 1, each: 1 };
 /// Runs that hang and keep their places for as long as git waits for their remotes, whoever else waits.
 const HANGING_MAX: usize = 2;
-/// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question, and takes 2 MiB and
-/// three descriptors.
+/// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question, and takes 2
+/// MiB and three descriptors.
 const KEPT_MAX: usize = GIT_KEPT.count();
 
 /// Owns the numbers of git. Clones are the same gate.
@@ -117,11 +117,11 @@ pub(super) struct Pass {
     _own: Option<Turn<u64>>,
 }
 
-/// A place among the runs that hang and may stay.
+/// A place for a run that hangs. Holding it, the run may go on instead of being ended.
 pub(super) type Hanging = OwnedSemaphorePermit;
 
 impl Pass {
-    /// The place that lets a run stay that hangs, if there is one.
+    /// Takes the place that lets a hanging run go on, if one is free.
     pub(super) fn hang(&self) -> Option<Hanging> {
         self.gate.0.hanging.clone().try_acquire_owned().ok()
     }

@@ -61,7 +61,7 @@ pub enum GitError {
     Unreadable { verb: &'static str, text: String },
     #[error("{place}: {cause}")]
     Io { place: String, cause: Arc<io::Error> },
-    /// The name or id is none that we would hand to git.
+    /// The name or id is not one that we would hand to git.
     #[error("{0}")]
     Invalid(String),
     /// A path that leads to no file of its commit, as a symbolic link may.

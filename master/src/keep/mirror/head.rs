@@ -31,7 +31,7 @@ impl MainBranch {
 }
 
 impl Mirror {
-    /// The branch that the remote's HEAD named when it was asked last, as a full ref; none: it is not known.
+    /// The branch that the remote's HEAD named when it was asked last, as a full ref; `None` means that it is not known.
     pub fn main_branch(&self) -> Option<String> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).name.clone()
     }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Refs in files of their own that are read for a mark. Reading more of them takes longer than git's own answer may.
 const LOOSE_MAX: usize = 1_000;
-/// The most bytes of one small file, such as HEAD or a ref. What is longer is none that git wrote.
+/// The most bytes of one small file, such as HEAD or a ref. Git never writes a longer one.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 /// A file that was written this recently may be written again without another time of change: some file systems count in steps of
 /// 2 s.
@@ -22,7 +22,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(3);
 pub(super) struct RefsMark([u8; 32]);
 
 impl RefsMark {
-    /// The mark of the repository at an address; none: only git can tell.
+    /// The mark of the repository at an address; `None` means that only git can tell.
     pub(super) fn of(address: &str) -> Option<RefsMark> {
         let dir = git_dir(address)?;
         if dir.join("commondir").exists() || dir.join("reftable").exists() || !dir.join("objects").is_dir() {

@@ -1,8 +1,8 @@
 //! A mirror is a cache of its remote. Where it is damaged it is fetched anew, and nobody's build is to blame for it.
 //!
 //! Git says of damage what it happens to meet, and a remote that is damaged itself says the same. So words only raise a doubt, and
-//! git's own check of the mirror decides. Both are bounded, because a large mirror costs minutes to check and hours to fetch. The new
-//! mirror is fetched beside the old one, and takes its place when it is whole. What can be read stays until then.
+//! git's own check of the mirror decides. Both are bounded, because a large mirror costs minutes to check and hours to fetch. The
+//! new mirror is fetched beside the old one, and takes its place when it is whole. What can be read stays until then.
 
 use super::gate::RunKind;
 use super::git::GitError;
@@ -53,7 +53,7 @@ pub(super) struct MirrorCheck {
 enum Doubt {
     /// A lock is there that nobody holds, as a git that was killed leaves it.
     Locked,
-    /// Files without which it is no repository are gone.
+    /// Files without which it is not a repository are gone.
     Gone,
     /// Something that git reads may be damaged.
     Unreadable,
@@ -142,8 +142,8 @@ impl Mirror {
         }
     }
 
-    /// Fetches all of it into a directory beside this one, which then takes its place. Where the fetch fails, or whoever waits for it is
-    /// gone, nothing has changed. Needs room for both.
+    /// Fetches all of it into a directory beside this one, which then takes its place. Where the fetch fails, or whoever waits
+    /// for it is gone, nothing has changed. Needs room for both.
     async fn make_anew(&self) -> Result<(), GitError> {
         let mut fetching = self.fetching.clone().lock_owned().await;
         fetching.seen = None;
@@ -205,7 +205,8 @@ fn doubt(dir: &Path, failure: &GitError) -> Option<Doubt> {
     }
 }
 
-/// Does this with a directory of the mirror, on a thread that may block. Nobody else fetches meanwhile, also if whoever waits is gone.
+/// Does this with a directory of the mirror, on a thread that may block. Nobody else fetches meanwhile, also if whoever waits is
+/// gone.
 async fn on_files(
     alone: OwnedMutexGuard<Fetching>,
     dir: PathBuf,

@@ -109,7 +109,7 @@ async fn a_damaged_mirror_is_made_anew_after_a_restart() {
     }
 }
 
-/// A relative: a file that no build has is still none, and a remote that is gone is no damage of ours.
+/// A relative: a file that no build has is still none, and a remote that is gone is not damage of ours.
 #[tokio::test]
 async fn what_is_not_damaged_is_left_alone() {
     let scene = packed().await;

@@ -77,7 +77,7 @@ pub struct Mirror {
     /// None until they were read.
     refs: Mutex<Option<Fetched>>,
     head: Mutex<head::MainBranch>,
-    /// None: no failure has asked for a check yet.
+    /// `None` means that no failure has asked for a check yet.
     checked: Mutex<Option<mend::MirrorCheck>>,
 }
 
@@ -117,7 +117,7 @@ impl Mirror {
     /// The mirror in `dir`, which is made when git is needed there for the first time. Talks to nobody. Git runs behind `gate`.
     ///
     /// # Errors
-    /// Where the address of `remote` is none that git may have.
+    /// Refuses a `remote` whose address must not be handed to git.
     pub fn open(dir: &Path, remote: Remote, gate: &GitGate) -> io::Result<Mirror> {
         let transport = remote.transport()?;
         let dir = std::path::absolute(dir)?;
@@ -188,7 +188,7 @@ impl Mirror {
         Ok(fetched)
     }
 
-    /// Fetches one ref; none: the remote has no such ref.
+    /// Fetches one ref; `None` means that the remote has no such ref.
     pub async fn fetch_ref(&self, ref_name: &str) -> Result<Option<String>, GitError> {
         check_ref(ref_name).map_err(|why| GitError::Invalid(format!("{ref_name}: {why}")))?;
         let mut fetching = self.fetching.lock().await;
@@ -242,7 +242,7 @@ impl Mirror {
         Ok(header.map(|header| header.id))
     }
 
-    /// The name of the tree of a commit, which two commits share where nothing differs between them. None: it is not here.
+    /// The name of the tree of a commit, which two commits share if nothing differs between them. `None` means that it is not here.
     pub async fn tree(&self, revision: &str) -> Result<Option<String>, GitError> {
         if !is_object_id(revision) {
             return Ok(None);
@@ -251,8 +251,8 @@ impl Mirror {
         Ok(header.map(|header| header.id))
     }
 
-    /// The file at `path` in `revision`; none: there is no such revision or file. Symbolic links are followed within the revision.
-    /// One that leads elsewhere is an error, and so is a file longer than `limit` bytes.
+    /// The file at `path` in `revision`; `None` means that there is no such revision or file. Symbolic links are followed within
+    /// the revision. One that leads elsewhere is an error, and so is a file longer than `limit` bytes.
     pub async fn read(&self, revision: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
         let relative = path.starts_with('/') || path.split('/').any(|part| part == "." || part == "..");
         if !is_object_id(revision) || path.is_empty() || relative {

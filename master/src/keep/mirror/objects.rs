@@ -28,7 +28,7 @@ impl Objects {
         Objects { git, running: Arc::default(), recent: std::sync::Mutex::default() }
     }
 
-    /// `name` must be free of line ends; none: there is no such object, or more than one.
+    /// `name` must be free of line ends; `None` means that there is no such object, or more than one.
     pub(super) async fn header(&self, name: &str) -> Result<Option<Header>, GitError> {
         if let Some(header) = self.recent().header(name) {
             return Ok(Some(header));

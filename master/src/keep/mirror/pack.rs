@@ -26,7 +26,7 @@ const HEADER_BYTES: usize = 12;
 #[derive(Clone, Debug)]
 pub struct Pack {
     file: Arc<File>,
-    /// The size of the pack in bytes; 0: nothing is lacking.
+    /// The size of the pack in bytes; 0 means that nothing is lacking.
     pub size: u64,
     /// Tags that reach into the history, the newest 1,000: full ref -> object (not peeled).
     pub refs: Vec<(String, String)>,

@@ -31,8 +31,8 @@ impl Preparation {
         self.done.initialized()
     }
 
-    /// Makes this directory ready, unless it is. What failed is tried again by whoever comes next. `init`: how git is called to make an
-    /// empty repository there, with its pass.
+    /// Makes this directory ready, unless it is. What failed is tried again by whoever comes next. `init`: how git is called to
+    /// make an empty repository there, with its pass.
     pub(super) async fn make_ready(&self, dir: &Path, init: Command, pass: Pass) -> io::Result<()> {
         let (dir, protocol, under_way) = (dir.to_owned(), self.protocol, self.under_way.clone());
         let prepare = move || {
@@ -108,7 +108,7 @@ fn replaced(dir: &Path) -> PathBuf {
     beside(dir, "~old")
 }
 
-/// No project has such a name, because `~` is no letter of one.
+/// No project has such a name, because `~` is not a letter of one.
 fn beside(dir: &Path, ending: &str) -> PathBuf {
     let mut name = dir.as_os_str().to_owned();
     name.push(ending);

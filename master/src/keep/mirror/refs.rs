@@ -32,10 +32,10 @@ pub fn check_ref(name: &str) -> Result<(), String> {
     if is_object_id(short) {
         return Err("its name looks like an object id".to_string());
     }
-    if is_well_formed(short) { Ok(()) } else { Err("its name is none that git allows".to_string()) }
+    if is_well_formed(short) { Ok(()) } else { Err("git does not allow this name".to_string()) }
 }
 
-/// As [`check_ref`], of bytes from git.
+/// Like [`check_ref`], for bytes from git.
 pub(super) fn accept(name: &[u8]) -> Result<&str, RefusedRef> {
     let refused = |why| RefusedRef { name: String::from_utf8_lossy(name).chars().take(NAME_BYTES_MAX).collect(), why };
     let text = std::str::from_utf8(name).map_err(|_| refused("its name is not UTF-8".to_string()))?;
@@ -56,7 +56,8 @@ pub(super) enum ListedRef {
     NamesTag(String, String),
 }
 
-/// Reads a line of type and id of an object, type and id of what a tag names, and the name of the ref. None: it is no such line.
+/// Reads a line of type and id of an object, type and id of what a tag names, and the name of the ref. `None` means that it is no
+/// such line.
 pub(super) fn listed(line: &[u8]) -> Option<Result<ListedRef, RefusedRef>> {
     let words: Vec<&[u8]> = line.splitn(5, |byte| *byte == b' ').collect();
     let [kind, id, peeled_kind, peeled, name] = words[..] else { return None };
@@ -73,14 +74,14 @@ pub(super) fn listed(line: &[u8]) -> Option<Result<ListedRef, RefusedRef>> {
     })
 }
 
-/// Reads a line of the id of a tag and its full name. None: it is no such line, or the name goes no further.
+/// Reads a line of the id of a tag and its full name. `None` means that it is no such line, or the name goes no further.
 pub(super) fn listed_tag(line: &[u8]) -> Option<(String, String)> {
     let (id, name) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
     let name = accept(&name[1..]).ok()?;
     Some((name.to_string(), String::from_utf8_lossy(id).into_owned()))
 }
 
-/// The number of digits of the ids in an answer of `git ls-remote --symref`. None: it has no line with an id.
+/// The number of digits of the ids in an answer of `git ls-remote --symref`. `None` means that it has no line with an id.
 pub(super) fn digits_of_ids(listing: &[u8]) -> Option<usize> {
     let mut lines = listing.split(|byte| *byte == b'\n');
     let first = lines.find(|line| !line.starts_with(b"ref: "))?;

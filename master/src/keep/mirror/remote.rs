@@ -125,7 +125,7 @@ impl Remote {
         Ok(access)
     }
 
-    /// The host of the address, without its user and its port; empty: it is on this machine.
+    /// The host of the address, without its user and its port; empty means that it is on this machine.
     pub(super) fn host(&self) -> String {
         let rest = match self.address.split_once("://") {
             Some(("file", _)) => "",

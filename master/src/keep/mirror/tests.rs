@@ -618,7 +618,7 @@ async fn links_are_followed_within_their_commit() {
     };
     assert_eq!(read(&linked, "guild.toml").await, Ok(Some("version = 1".to_owned())));
     assert_eq!(read(&linked, "dir/guild.toml").await, Ok(Some("version = 1".to_owned())));
-    assert_eq!(read(&linked, "dir").await, Ok(None), "a folder is no file");
+    assert_eq!(read(&linked, "dir").await, Ok(None), "a folder is not a file");
     assert_eq!(read(&linked, "out").await, Err("it is a symbolic link that leads out of the repository".to_owned()));
     assert_eq!(read(&linked, "nowhere").await, Err("it is a symbolic link to nothing".to_owned()));
     assert_eq!(read(&linked, "loop").await, Err("it is a symbolic link that leads to itself".to_owned()));

@@ -12,7 +12,7 @@ pub const NOT_KEPT: &str = "the build is no longer kept";
 #[derive(Clone, Debug, Default)]
 pub struct BuildFilter {
     pub project: Option<String>,
-    /// The projects that may be seen; none: all.
+    /// The projects that may be seen; `None` means all.
     pub allowed: Option<Vec<String>>,
     /// Full, or the short name of a branch, else of a tag.
     pub ref_name: Option<String>,
@@ -46,9 +46,9 @@ pub struct JobHistory {
 /// The job whose attempts hold the logs of a job, and whether these can be read.
 #[derive(Debug)]
 pub struct LoggedJob {
-    /// The job where it ran, which for a carried job is in an earlier build; none: there is no such job.
+    /// The job where it ran, which for a carried job is in an earlier build; `None` means that there is no such job.
     pub job: Option<JobRow>,
-    /// Why its logs cannot be read any more; none: they can.
+    /// Why its logs cannot be read any more; `None` means that they can.
     pub removed: Option<String>,
 }
 
@@ -67,13 +67,13 @@ pub struct RefHistory {
     pub builds: Vec<LaneResult>,
 }
 
-/// A branch as a reporter looks at it, and what the reporter told of it.
+/// A branch as a reporter looks at it, and the notices of it that the reporter sent.
 #[derive(Clone, Debug, Default)]
 pub struct WatchedBranch {
     pub state: RefState,
     /// What became of reading the pipeline, update by update: `succeeded` where there is a plan.
     pub pipeline: Lane,
-    /// Updates that have an unfinished build, each with its unfinished jobs; none: they are not known yet.
+    /// Updates that have an unfinished build, each with its unfinished jobs; `None` means that they are not known yet.
     pub open: BTreeMap<u32, Option<BTreeSet<String>>>,
     /// The newest build that has a plan, and when it was made.
     pub planned: Option<(LaneResult, Time)>,
@@ -93,7 +93,7 @@ pub struct AgeingCursor {
 pub struct RemovalCandidate {
     pub id: BuildId,
     pub number: u32,
-    /// When the build finished; none: it is not finished.
+    /// When the build finished; `None` means that it is not finished.
     pub finished: Option<Time>,
     /// Its ref exists, and it is the ref's newest build, or the last that is finished and had jobs.
     pub is_tip: bool,
@@ -107,7 +107,7 @@ pub struct AgeingPage {
     /// The number from which on builds are kept for being new.
     pub kept_from: u32,
     pub candidates: Vec<RemovalCandidate>,
-    /// Where the next page begins; none: that was all.
+    /// Where the next page begins; `None` means that this was all.
     pub next: Option<AgeingCursor>,
 }
 
@@ -118,7 +118,7 @@ pub struct Logged {
     /// The bytes of all logs of the build.
     pub bytes: u64,
     pub created: Time,
-    /// When the build finished; none: it is not finished.
+    /// When the build finished; `None` means that it is not finished.
     pub finished: Option<Time>,
 }
 

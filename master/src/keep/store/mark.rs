@@ -35,7 +35,7 @@ pub(crate) struct MarkFile {
 }
 
 impl MarkFile {
-    /// Notes an event. A mark that cannot be written stays behind, which is no fault.
+    /// Notes an event. A mark that cannot be written stays behind, which is not a fault.
     pub(crate) fn note(&self, event: u64) {
         if let Err(error) = self.write(event) {
             tracing::debug!(%error, path = %self.path.display(), "the mark of the store could not be written");
@@ -51,7 +51,7 @@ impl MarkFile {
     }
 }
 
-/// Refuses a directory whose store is lost or is none. To be asked before the store is opened, which would make a new one.
+/// Refuses a directory whose store is lost or is not a store. Call it before the store is opened, which would make a new one.
 /// `database` is the name of its file.
 pub(super) fn refuse_lost(state: &Path, database: &str) -> Result<(), StoreError> {
     let lost = |what: &str| StoreError::Lost { dir: state.to_owned(), what: what.to_owned() };
@@ -59,7 +59,7 @@ pub(super) fn refuse_lost(state: &Path, database: &str) -> Result<(), StoreError
     match std::fs::metadata(&path).map(|file| file.len()) {
         Ok(0) if was_a_masters(state) => Err(lost("is empty")),
         Ok(0) => Ok(()),
-        Ok(_) if !is_database(&path) => Err(lost("is no database, or its first bytes are damaged")),
+        Ok(_) if !is_database(&path) => Err(lost("is not a database, or its first bytes are damaged")),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && was_a_masters(state) => Err(lost("is gone")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -67,13 +67,13 @@ pub(super) fn refuse_lost(state: &Path, database: &str) -> Result<(), StoreError
     }
 }
 
-/// Refuses a file that is no database.
+/// Refuses a file that is missing or is not a database.
 pub(super) fn refuse_no_database(path: &Path) -> Result<(), StoreError> {
     match is_database(path) {
         true => Ok(()),
         false => Err(StoreError::Open {
             path: path.to_owned(),
-            source: io::Error::other("there is no database to go on with"),
+            source: io::Error::other("the file is missing, or is not a database of a master"),
         }),
     }
 }
@@ -106,7 +106,7 @@ pub(crate) fn forget(state: &Path) -> io::Result<()> {
     }
 }
 
-/// None: there is no mark, or nothing can be read from it, as after a power cut.
+/// `None` means that there is no mark, or nothing can be read from it, as after a power cut.
 fn read(path: &Path) -> Result<Option<StoreMark>, StoreError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

@@ -84,7 +84,7 @@ pub enum CommitError {
 
 /// What befalls the commits of a store in memory.
 pub trait Weather {
-    /// Before a commit. True: the disk is full, nothing of it is written.
+    /// Before a commit. `true` means that the disk is full, nothing of it is written.
     fn before(&self) -> LocalBoxFuture<'_, bool>;
     /// After a commit is written, and before anybody knows of it.
     fn after(&self) -> LocalBoxFuture<'_, ()>;
@@ -164,7 +164,8 @@ impl Store {
         written
     }
 
-    /// Puts the whole store into its one file, as the last thing before a stop. What fails here is no harm: nothing is lost.
+    /// Puts the whole store into its one file, as the last thing before a stop. A failure here does no harm, because nothing is
+    /// lost.
     pub async fn close(&self) {
         match self.database.close().await {
             Ok(true) => {}

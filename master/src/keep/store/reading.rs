@@ -28,7 +28,7 @@ impl Reading {
         self.ask(|store| store.names()).await
     }
 
-    /// What is damaged in a table or its indexes; none: nothing is. Costs a read of all its pages.
+    /// What is damaged in a table or its indexes; `None` means that nothing is. Costs a read of all its pages.
     pub async fn damage_of(&self, table: &str) -> Result<Option<String>, StoreError> {
         let table = table.to_owned();
         self.ask(move |store| store.damage_of(&table)).await
@@ -79,7 +79,7 @@ impl Reading {
         self.ask(move |store| store.detail(build)).await
     }
 
-    /// The update of a ref that made a build; none: it was asked for otherwise. Costs one row.
+    /// The update of a ref that made a build; `None` means that it was asked for otherwise. Costs one row.
     pub async fn change_of(&self, build: BuildId) -> Result<Option<Change>, StoreError> {
         self.ask(move |store| store.change_of(build)).await
     }
@@ -115,13 +115,13 @@ impl Reading {
 
     /// The builds that a filter names, each in detail, in the order of their ids, as they were at one event. A filter names one
     /// build of some projects, or else the unfinished builds and the newest of each project. `allowed` narrows it to
-    /// projects; none: all. Costs one [`Reading::detail`] for each build.
+    /// projects; `None` means all. Costs one [`Reading::detail`] for each build.
     pub async fn snapshot(&self, filter: Filter, allowed: Option<Vec<String>>) -> Result<Snapshot, StoreError> {
         self.ask(move |store| store.snapshot(&filter, allowed.as_deref())).await
     }
 }
 
-/// Refs, their lanes, and what was told of them.
+/// Refs, their lanes, and the notices that were sent.
 impl Reading {
     /// The state of a ref: its newest build, and the lanes of its newest plan in the order of the plan. Costs the builds that
     /// are newer than that plan, at most 200, and the lanes of the ref.
@@ -160,8 +160,8 @@ impl Reading {
         self.ask(move |store| store.pipeline_lane(&project, &ref_name)).await
     }
 
-    /// A branch as a reporter looks at it, and what the reporter told of it. Costs its newest 200 builds, the jobs of the
-    /// unfinished ones, its lanes, and what the reporter told of it.
+    /// A branch as a reporter looks at it, and the notices of it that the reporter sent. Costs its newest 200 builds, the jobs of
+    /// the unfinished ones, its lanes, and these notices.
     pub async fn watched_branch(
         &self,
         reporter: &str,
@@ -184,7 +184,7 @@ impl Reading {
         self.ask(move |store| store.refs_of(&builds)).await
     }
 
-    /// How far a reporter has read the events; none: it never did. Costs one row.
+    /// How far a reporter has read the events; `None` means that it never did. Costs one row.
     pub async fn reporter(&self, name: &str) -> Result<Option<ReporterRow>, StoreError> {
         let name = name.to_owned();
         self.ask(move |store| store.reporter(&name)).await
@@ -218,7 +218,7 @@ impl Reading {
 
 /// The history of tests, by lane.
 impl Reading {
-    /// The first finished job whose lists of tests are not read yet. None: all are. Costs the jobs of its build.
+    /// The first finished job whose lists of tests are not read yet. `None` means that all are. Costs the jobs of its build.
     pub async fn unread_tests(&self) -> Result<Option<UnreadTests>, StoreError> {
         self.ask(|store| store.unread_tests()).await
     }
@@ -267,7 +267,7 @@ impl Reading {
         self.ask(move |store| store.seal(step)).await
     }
 
-    /// Why the logs of a build cannot be read any more; none: they can. Costs two rows.
+    /// Why the logs of a build cannot be read any more; `None` means that they can. Costs two rows.
     pub async fn logs_removed(&self, build: BuildId) -> Result<Option<String>, StoreError> {
         self.ask(move |store| store.logs_removed(build)).await
     }
@@ -282,12 +282,13 @@ impl Reading {
         self.ask(move |store| store.blob_bytes()).await
     }
 
-    /// The seal of an upload; none: it was not sealed. Costs two rows.
+    /// The seal of an upload; `None` means that it was not sealed. Costs two rows.
     pub async fn sealed_upload(&self, key: UploadKey) -> Result<Option<Seal>, StoreError> {
         self.ask(move |store| store.sealed_upload(&key)).await
     }
 
-    /// A blob that an attempt of a build refers to; none: no attempt of it does, or the build is gone. Costs three rows.
+    /// A blob that an attempt of a build refers to; `None` means that no attempt of it does, or the build is gone. Costs three
+    /// rows.
     pub async fn blob_of(&self, build: BuildId, hash: BlobHash) -> Result<Option<Seal>, StoreError> {
         self.ask(move |store| store.blob_of(build, &hash)).await
     }

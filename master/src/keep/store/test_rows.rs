@@ -17,7 +17,7 @@ pub struct TestName {
     pub suite: String,
     pub name: String,
     pub parameters: String,
-    /// Where it was last seen to stand; empty: its tool does not say.
+    /// Where it was last seen to stand; empty means that its tool does not say.
     pub file: String,
 }
 
@@ -35,13 +35,13 @@ pub struct TestRunRow {
     pub lane: TestLane,
     pub order: RunOrder,
     pub key: JobKey,
-    /// The name of the source tree; empty: it is not known.
+    /// The name of the source tree; empty means that it is not known.
     pub tree: String,
     pub is_whole: bool,
     pub is_together: bool,
     /// The byte of a [`Verdict`] for each test, by its number.
     pub verdicts: Vec<u8>,
-    /// The byte of a duration for each test, by its number; empty: it is an older run.
+    /// The byte of a duration for each test, by its number; empty means that it is an older run.
     pub durations: Vec<u8>,
 }
 
@@ -66,7 +66,7 @@ pub enum TestPiece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadTests {
     pub key: JobKey,
-    /// None: the build is gone.
+    /// `None` means that the build is gone.
     pub found: Option<UnreadJob>,
 }
 
@@ -112,11 +112,11 @@ pub struct TestFilter {
     pub project: String,
     /// The full name of the ref.
     pub ref_name: String,
-    /// The ref with which a young lane is compared; empty: none.
+    /// The ref with which a young lane is compared; empty means none.
     pub base_ref: String,
-    /// A job with its cell; empty: all.
+    /// A job with its cell; empty means all.
     pub job: String,
-    /// A part of the suite, the name or the parameters, whatever the case of its letters; empty: all.
+    /// A part of the suite, the name or the parameters, whatever the case of its letters; empty means all.
     pub search: String,
     pub shown: TestsShown,
     pub skip: usize,
@@ -140,7 +140,7 @@ pub struct TestLine {
     pub standing: TestStanding,
     /// In all lanes of the job.
     pub flakiness: Flakiness,
-    /// The median of the newest runs. None: it is not known.
+    /// The median of the newest runs. `None` means that it is not known.
     pub duration_us: Option<u64>,
     /// The newest one stands first.
     pub points: Vec<TestPoint>,

@@ -3,7 +3,7 @@
 //! takes turns.
 //!
 //! This is surplus round robin, the deficit round robin of Shreedhar and Varghese (SIGCOMM 1995) for costs that are known only
-//! afterwards. Each visit gives a line a [`SHARE`] where it has none left, and a line that is in debt is passed over. So each of
+//! afterwards. Each visit gives a line a [`SHARE`] if it has none left, and a line that is in debt is passed over. So each of
 //! N lines whose answers cost at most a share is served within N turns. A dearer line is passed over once for each share that it
 //! used beyond its own.
 

@@ -79,8 +79,8 @@ impl<K: Ord + Clone> TurnQueue<K> {
         turn
     }
 
-    /// Begins `work` when its turn comes, on whatever thread that is: at once, or where another one ends. The turn lasts until `work`
-    /// drops it.
+    /// Begins `work` when its turn comes, on whatever thread that is: at once, or where another one ends. The turn lasts until
+    /// `work` drops it.
     #[must_use = "dropping it takes the work back"]
     pub fn start(&self, who: K, work: impl FnOnce(Turn<K>) + Send + 'static) -> Started<K>
     where

@@ -1,7 +1,7 @@
 //! Retention: takes out of history what the master file does not keep, a little at a time. Owns when and in what steps;
 //! what goes is decided by [`policy`], and done by the store, the logs and the blobs.
 //!
-//! A pass first sweeps what earlier ones removed, files before rows. Where nothing is left it chooses at most 100 builds, or the
+//! A pass first sweeps what earlier ones removed, files before rows. If nothing is left it chooses at most 100 builds, or the
 //! logs of 100, and takes them out of history in one short transaction. So a crash at any time leaves nothing that the next pass
 //! does not find. The first pass after a start is like every other pass.
 
@@ -43,7 +43,8 @@ pub struct Retention {
     readers: Reading,
     logs: Rc<Logs>,
     blobs: Rc<Blobs>,
-    /// Folders of blobs that are to be looked through for files that a crash left; none: they were not listed since the start.
+    /// Folders of blobs that are to be looked through for files that a crash left; `None` means that they were not listed since
+    /// the start.
     shards: Option<Vec<PathBuf>>,
     look: Look,
 }
@@ -195,7 +196,7 @@ impl Retention {
         Ok(if is_last && is_idle { Passed::Done } else { Passed::More })
     }
 
-    /// False: not all of it was removed, and it is to be chosen again.
+    /// `false` means that not all of it was removed, and it is to be chosen again.
     async fn remove(&self, retries: u64, removal: Removal) -> bool {
         let chosen = (removal.builds.len(), removal.logs.len());
         let removed = self.driver.remove(retries, removal).await;

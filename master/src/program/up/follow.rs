@@ -38,7 +38,7 @@ pub(super) async fn follow(
 
 async fn follow_branch(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checkout) -> Result<FollowEnd, UpError> {
     tell(
-        "builds each commit, and each new tag that [trigger] asks for; end with ctrl-c. `guild status` and `guild logs -f` work here now.",
+        "builds each commit, and each new tag that [trigger] asks for; stop it with ctrl-c. `guild status` and `guild logs -f` work here now.",
     );
     let mut next = resume_point(parts, &checkout.name).await;
     loop {
@@ -117,7 +117,7 @@ fn say(line: &PaintedLine) {
     shown::tell_coloured(&line.written(has_colours));
 }
 
-/// The width of the terminal that standard error is; where it is none, the width that most terminals have.
+/// The width of the terminal at standard error. If that is not a terminal, the width that most terminals have.
 fn terminal_width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).unwrap_or(80)

@@ -44,13 +44,13 @@ pub struct UpArguments {
     /// Serve the builds that were made here, and build nothing
     #[arg(long, conflicts_with_all = ["once", "dirty"])]
     look: bool,
-    /// Where builds, logs and credentials are kept [default: below $XDG_STATE_HOME/guild/up]
+    /// The directory for builds, logs and credentials [default: below $XDG_STATE_HOME/guild/up]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Where to serve pages; port 0 is any free one. Whoever reaches it sees everything
+    /// The address on which to serve pages; port 0 means any free one. Everybody who can reach it sees everything
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     web: String,
-    /// Where to serve RPC; port 0 is any free one
+    /// The address on which to serve RPC; port 0 means any free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: String,
 }
@@ -164,7 +164,7 @@ fn register(checkout: &Checkout, caps: &Credentials) -> Option<client::context::
         Ok(registration) => Some(registration),
         Err(error) => {
             let cap = caps.operator_file.display();
-            tell(&format!("`guild` finds this master with --cap {cap} only: {error}"));
+            tell(&format!("`guild` finds this master only with --cap {cap}: {error}"));
             None
         }
     }
@@ -178,7 +178,7 @@ async fn look(
 ) -> Result<u8, UpError> {
     let _registered = register(checkout, caps);
     tell(
-        "shows the builds that were made here, and builds nothing; end with ctrl-c. `guild list`, `guild logs` work now.",
+        "shows the builds that were made here, and builds nothing; stop it with ctrl-c. `guild list`, `guild logs` work now.",
     );
     tokio::select! {
         () = stop_signal() => Ok(130),
@@ -204,8 +204,8 @@ fn serving_ended(result: Result<Result<(), RunError>, tokio::task::JoinError>) -
     }
 }
 
-/// The one-project configuration. With `--once` nothing is polled: HEAD is asked for. Which of the new tags are built is the pipeline's
-/// to say.
+/// The one-project configuration. With `--once` nothing is polled: HEAD is asked for. Which of the new tags are built is the
+/// pipeline's to say.
 fn config(checkout: &Checkout, state: &Path, address: &str, inferred: Option<String>, once: bool) -> Config {
     let mut config = Config::standalone(state, address);
     let (branches, tags) = match (&checkout.branch, once) {
@@ -293,12 +293,11 @@ fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError
         return Ok(None);
     }
     let Some(inferred) = pipeline::infer(&checkout.top) else {
-        let text =
-            "there is no guild.toml, and nothing here tells how to build it: write one, as docs/pipeline.md shows";
+        let text = "there is no guild.toml, and no file here tells how to build the project: write one, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));
     };
     let whose = if target.is_dirty() { "in these files" } else { "in this commit" };
-    tell(&format!("no guild.toml {whose}. Guessed from {} (`guild init` saves it):", inferred.saw));
+    tell(&format!("there is no guild.toml {whose}. Guessed from {} (`guild init` saves it):", inferred.saw));
     inferred.text.lines().for_each(|line| tell(&format!("    {line}")));
     Ok(Some(inferred.text))
 }

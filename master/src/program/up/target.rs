@@ -50,7 +50,7 @@ impl Target {
 pub(super) fn left_out(uncommitted: usize) -> String {
     let files = count(uncommitted, "uncommitted file");
     let is = if uncommitted == 1 { "is" } else { "are" };
-    format!("the commit is built: {files} {is} left out. Commit, or build the files as they are with --dirty")
+    format!("the commit is built: {files} {is} left out. Commit them, or build the files as they are with --dirty")
 }
 
 fn take(top: &Path) -> Result<(Snapshot, TempDir), UpError> {

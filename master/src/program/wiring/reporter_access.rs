@@ -92,7 +92,7 @@ async fn log_end(logs: &Logs, key: StepKey, count: u32) -> io::Result<(Vec<u8>, 
     Ok((chunk.bytes, from > 0))
 }
 
-/// A branch as reporters see it, and what one of them told of it.
+/// A branch as reporters see it, and what one of them told about it.
 fn seen(mut looked: WatchedBranch) -> (ObservedBranch, Vec<Said>) {
     let told = std::mem::take(&mut looked.told).into_iter().map(|(row, update)| Said { row, update }).collect();
     (view(looked), told)

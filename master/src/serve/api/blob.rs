@@ -1,4 +1,4 @@
-//! The bytes of a sealed blob, for whoever looks at a build that refers to it.
+//! The bytes of a sealed blob, for somebody who looks at a build that refers to it.
 
 use super::broken;
 use super::served::Served;

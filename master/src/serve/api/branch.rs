@@ -1,4 +1,4 @@
-//! The state of a branch, as the lanes have it, written to the wire.
+//! Writes the state of a branch to the wire, as its lanes have it.
 
 use super::viewer_access::ViewedRepository;
 use crate::decide::coordinator::lane::{Lane, Mark, RefState};
@@ -14,7 +14,7 @@ const LANE_BYTES: usize = 384;
 /// A ref, and what it is.
 pub(super) type NamedState = (String, RefState);
 
-/// What a ref is, by its full or short name; by none: the main branch.
+/// Finds a ref by its full or short name, and answers its state. An empty name means the main branch.
 pub(super) async fn look(
     readers: &Reading,
     repository: &ViewedRepository,
@@ -33,7 +33,7 @@ fn unbuilt(project: &str, name: &str) -> Refusal {
         "" => format!("nothing was built of the main branch of {project}"),
         name => format!("{project} has no build of a branch or tag `{name}`"),
     };
-    Refusal::new(RefusalCode::NotFound, text).help("`guild list` shows what was built")
+    Refusal::new(RefusalCode::NotFound, text).help("`guild list` shows the builds")
 }
 
 pub(super) fn write_branch(mut to: branch_view::Builder<'_>, (ref_name, state): &NamedState) {

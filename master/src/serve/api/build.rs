@@ -1,4 +1,4 @@
-//! One build, to look at.
+//! The authority to look at one build.
 
 use super::detail::detail;
 use super::explain::{explain, write_explanation};
@@ -91,7 +91,8 @@ impl build::Server for BuildCapability {
 
     async fn change(self: Rc<Self>, _: build::ChangeParams, mut results: build::ChangeResults) -> capnp::Result<()> {
         let found = self.access.history(&self.holder).change_of(self.id).await.map_err(broken)?;
-        let asked_for = || Refusal::new(RefusalCode::NotFound, "no update of a ref made this build: it was asked for");
+        let asked_for =
+            || Refusal::new(RefusalCode::NotFound, "no update of a ref made this build, because somebody asked for it");
         let change = accept!(results, found.ok_or_else(asked_for));
         wire::write_change(results.get().init_change(), &change);
         Ok(())

@@ -1,4 +1,4 @@
-//! The authority to say that a repository changed. The hint is all that is believed: the source looks itself.
+//! The authority to say that a repository changed. The master takes this only as a hint, and the source looks itself.
 
 use super::submitter_access::SubmitterAccess;
 use super::{Holder, accept, refuse};
@@ -41,7 +41,7 @@ impl change_sink::Server for Changes {
 }
 
 impl Changes {
-    /// The newest build of the ref's tip; 0 where there is none.
+    /// The newest build of the ref's tip; 0 if there is none.
     async fn number_of(&self, project: &str, ref_name: &str) -> capnp::Result<u32> {
         let filter = crate::keep::store::BuildFilter {
             project: Some(project.to_owned()),

@@ -1,4 +1,4 @@
-//! Accepts connections: TLS, one governed vat each, and the gateway as its bootstrap object. Keeps strangers few.
+//! Accepts connections: TLS, one governed vat for each, and the gateway as its bootstrap object. Bounds the number of strangers.
 
 use super::Api;
 use super::gateway::Gateway;
@@ -14,14 +14,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Strangers at once: each may cost 1 MiB.
+/// The most connections without a credential at once, because each may cost 1 MiB.
 const PLACES: Capacity = Capacity { all: STRANGERS.count(), per_address: STRANGERS_EACH.count() };
-/// A stranger ends the handshake within this time, and shows a credential within this time after that.
+/// How long a stranger may take for the handshake.
 const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: HANDSHAKE_CROWDED.time() };
 const FIRST_CREDENTIAL: Patience = Patience { calm: CREDENTIAL.time(), crowded: CREDENTIAL_CROWDED.time() };
 
-/// Accepts until dropped. An honest crowd (every worker after a restart) is served one after the other, and nobody of it is
-/// turned away. Who comes when there is no place, and nobody is silent, waits in the listener's backlog.
+/// Accepts connections until dropped. An honest crowd, such as all workers after a restart, is served one after the other, and
+/// nobody is turned away. A connection that finds no free slot waits in the backlog of the listener, unless a silent one can be
+/// closed.
 pub async fn serve(api: Api, identity: Rc<Identity>, listener: TcpListener) {
     let doorkeeper = Doorkeeper::new(PLACES);
     loop {

@@ -1,4 +1,4 @@
-//! Entries of `[trigger.cron]` as people see them, and what is said of a build that one of them made.
+//! Entries of `[trigger.cron]` for people, and the text about a build that one of them made.
 
 use super::viewer_access::ViewerAccess;
 use crate::decide::coordinator::record::{BuildRow, CronRow};
@@ -29,14 +29,14 @@ pub(super) fn write_cron(mut to: cron_view::Builder<'_>, row: &CronRow) {
     to.set_skipped(&row.cron.skipped);
 }
 
-/// When the entry that made a build fires next. None: no entry made the build.
+/// When the entry that made a build fires next. `None` means that no entry made the build.
 pub(super) fn cron_hint(access: &ViewerAccess, build: &BuildRow) -> Option<String> {
     let name = Some(build.cause.cron()).filter(|name| !name.is_empty())?;
     let ref_name = build.stamp.sources.first().map(|source| source.ref_name.as_str()).unwrap_or_default();
     let is_it = |row: &&CronRow| row.key.name == name && row.key.ref_name == ref_name;
     let next = access.state().peek(|it, _| it.crons_of(&build.project).find(is_it).map(CronRow::next_shown));
     Some(match next.as_deref() {
-        None => format!("the cron `{name}` made the build; the pipeline of the branch has it no longer"),
+        None => format!("the cron `{name}` made the build; the pipeline of the branch no longer has it"),
         Some("") => format!("the cron `{name}` made the build; it does not fire again"),
         Some(next) => format!("the cron `{name}` made the build; next: {next}"),
     })

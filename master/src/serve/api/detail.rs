@@ -1,4 +1,4 @@
-//! Jobs of a build as they are shown.
+//! The jobs of a build for people.
 
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, StepRow};

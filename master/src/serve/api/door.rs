@@ -1,4 +1,4 @@
-//! What a browser gets: the authority to look, of everyone or of a grant that its cookie stands for.
+//! The authority of a browser: to look with the grant of its cookie, or as everyone without a login.
 
 use super::Holder;
 use super::gateway_access::GatewayAccess;
@@ -34,7 +34,7 @@ impl Door {
         self.access.page_viewer(Holder { grant: EVERYONE, kind: GrantKind::User, name, what, principal })
     }
 
-    /// What the holder of a cookie may see, and its name; none: nobody is logged in with it, or no longer.
+    /// The viewer of the holder of a cookie, and the holder's name. `None` means that nobody is logged in with it, or no longer.
     pub async fn holder(&self, cookie: &Token) -> Option<(String, viewer::Client)> {
         let row = self.access.grant_of(cookie.digest(), Some(key_of(cookie))).await.ok()??;
         if !row.what.may.contains(&Right::View) {
@@ -52,7 +52,8 @@ impl Door {
         })
     }
 
-    /// Whose login an address is, where a browser may still use it. Looking uses nothing up. For an address that is none nothing waits.
+    /// The name for whom the address of a login is, if a browser may still use it. Looking uses nothing up. For an address that
+    /// is not a login nothing waits.
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;
@@ -84,8 +85,8 @@ impl Door {
         }
     }
 
-    /// A forge told of a push: looks at that ref, or at all, until that went well once for each delivery that has a name.
-    /// Answers whether it looked, when what is new is recorded.
+    /// Takes the news of a push from a forge, and looks at that ref, or at all refs. A delivery with a name is repeated until one
+    /// look for it succeeded. Answers whether it looked, when what is new is recorded.
     pub async fn hooked(&self, project: &str, delivery: &str, ref_name: Option<&str>) -> Result<bool, Refusal> {
         let repository = self.access.submitter_access().repository(project)?;
         let request = (!delivery.is_empty()).then(|| delivered(project, delivery));
@@ -121,7 +122,7 @@ impl Door {
         self.access.can_write_logs()
     }
 
-    /// What is wrong with the master's disk, for whoever looks at a page; empty: nothing that is known.
+    /// What is wrong with the master's disk, as a text for the pages. Empty means that nothing is known to be wrong.
     pub fn alert(&self) -> &'static str {
         if self.access.driver().is_full() {
             return "The disk of the master is full: nothing new is recorded until there is room.";
@@ -129,7 +130,7 @@ impl Door {
         match self.access.can_write_logs() {
             true => "",
             false => {
-                "The master cannot write logs to its disk: steps go on, and their output comes once the disk is well."
+                "The master cannot write logs to its disk: steps go on, and their output comes when the disk works again."
             }
         }
     }

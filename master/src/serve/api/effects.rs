@@ -1,4 +1,4 @@
-//! Effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
+//! Performs the effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
 
 use super::attempt_logs;
 use super::live::{Connection, LiveObjects, Revoked};

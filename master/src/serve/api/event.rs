@@ -1,4 +1,4 @@
-//! Subscriptions: from each cursor, first what is past, then live, one batch at a time.
+//! Subscriptions. Each gets the events after its cursor in batches, first the past ones and then the new ones.
 
 use super::viewer_access::ViewerAccess;
 use super::{Holder, no_project, refuse};
@@ -46,11 +46,11 @@ impl event_source::Server for Events {
     }
 }
 
-/// What one subscriber may and wants to see.
+/// The events that one subscriber may see and wants to see.
 pub(super) struct Subscriber {
     access: Rc<ViewerAccess>,
     holder: Holder,
-    /// Whether its holder may hear of all that is no project's.
+    /// Whether its holder may hear of facts that belong to no project.
     is_whole: bool,
     filter: Filter,
 }
@@ -80,7 +80,7 @@ impl Subscriber {
     }
 
     async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
-        // once it stands where the events stood when it came, it is told so, even where none was for it
+        // once it stands where the events stood when it came, it is told so, even if none was for it
         let events = self.access.events(&self.holder);
         let mut behind = Some(events.newest().after);
         let mut turns = events.seat();

@@ -1,4 +1,4 @@
-//! What the installation looks like to an operator; what is looked at, and how it is judged, is in [`crate::explain::doctor`].
+//! The findings about the installation for an operator. [`crate::explain::doctor`] has the checks and judges their results.
 
 use super::Holder;
 use super::operator_access::OperatorAccess;

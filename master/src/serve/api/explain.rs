@@ -1,4 +1,4 @@
-//! Why a job is where it is: what the coordinator knows of it now, and what history has of its attempts.
+//! Explains a job: from the facts that the coordinator has now, and from the history of its attempts.
 
 use super::cron::cron_hint;
 use super::room::shorten;

@@ -42,7 +42,7 @@ pub(super) async fn of_job(
     Ok((all.tests, u32::try_from(all.count).unwrap_or(u32::MAX)))
 }
 
-/// None where the list is gone, or is no list.
+/// None where the list is gone, or is not a list.
 async fn of_step(
     access: &ViewerAccess,
     holder: &Holder,

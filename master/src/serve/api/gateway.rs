@@ -1,4 +1,4 @@
-//! What a stranger sees: restore and redeem.
+//! The only capability of a stranger: to restore or to redeem a credential.
 
 use super::gateway_access::GatewayAccess;
 use super::live::Connection;
@@ -120,7 +120,8 @@ fn common_version(min: u16, max: u16) -> Result<u16, Refusal> {
     if highest >= min.max(ours_min) {
         return Ok(highest);
     }
-    let text = format!("this master speaks protocol versions {ours_min} to {ours_max}, the caller {min} to {max}");
+    let text =
+        format!("this master speaks the protocol versions {ours_min} to {ours_max}, and the caller {min} to {max}");
     let older = if max < ours_min { "the caller" } else { "the master" };
     Err(Refusal::new(RefusalCode::Version, text).help(format!("upgrade {older}")))
 }

@@ -1,4 +1,4 @@
-//! Where objects are made for the holder of a grant. Which of them a holder gets is decided here by its rights, and nowhere else in
+//! Makes the objects for the holder of a grant. The rights of the holder decide here which objects it gets, and nowhere else in
 //! this room.
 
 use super::changes::Changes;
@@ -77,7 +77,7 @@ impl GatewayAccess {
         &self.driver
     }
 
-    /// False: the newest write of some log failed.
+    /// `false` means that the newest write of some log failed.
     pub(super) fn can_write_logs(&self) -> bool {
         self.writes.trouble().is_none()
     }

@@ -1,4 +1,4 @@
-//! Everything that one attempt may do.
+//! The authority of one attempt.
 //!
 //! A lease opens with `accept`: its gate lets nothing else pass before, to whatever object that hangs on it. So a method that
 //! is added later need not think of it.

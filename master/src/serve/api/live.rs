@@ -1,5 +1,5 @@
-//! What is alive right now and dies with a revocation or a link: gates of grants and leases, sessions of workers,
-//! connections. Peers' capabilities are kept here and nowhere else, so that a disconnect frees them.
+//! The live objects that die with a revocation or a link: gates of grants and leases, sessions of workers, connections. Peers'
+//! capabilities are kept here and nowhere else, so that a disconnect frees them.
 
 use super::seat::{ConnectionCounts, Seat};
 use crate::decide::coordinator::SessionId;
@@ -57,7 +57,7 @@ impl LiveObjects {
         self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(grant.0, name)).clone()
     }
 
-    /// The gate of a grant, where something of it was given out.
+    /// The gate of a grant, if something of it was given out.
     pub(super) fn open_gate(&self, grant: GrantId) -> Option<Gate> {
         self.grants.borrow().get(&grant).cloned()
     }

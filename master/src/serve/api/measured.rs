@@ -1,4 +1,4 @@
-//! The state of the whole in numbers, for those who watch a master. It only looks at what is known, and asks nobody.
+//! The state of the whole master in numbers, for those who watch it. Only looks at known facts, and asks nobody.
 
 use super::gateway_access::GatewayAccess;
 pub use super::viewer_access::MeasuredRepository;
@@ -20,7 +20,7 @@ pub struct Measured {
     /// Some log cannot be written.
     pub logs_fail: bool,
     pub counted: Counted,
-    /// Since when the oldest job of the queue waits; none: nothing waits.
+    /// Since when the oldest job of the queue waits; `None` means that nothing waits.
     pub oldest_queued: Option<Time>,
     /// Jobs of the queue that no worker can take.
     pub unplaceable: u64,

@@ -1,4 +1,4 @@
-//! Capability objects, one file per concern: translate, call the driver, answer. The only policy is what the grant in hand says.
+//! Capability objects, one file per concern: translate, call the driver, answer. The only policy is the grant of the holder.
 //! An object writes nothing by itself: what changes is a command to the driver, and history is read in the turns of its holder.
 //!
 //! Every object leaves through the gate of the grant for which it was made (see `live`). Readers of the pages without a login
@@ -122,7 +122,7 @@ impl Api {
         Door::new(self.gateway.clone())
     }
 
-    /// The address where browsers reach the pages. None: nowhere.
+    /// The address where browsers reach the pages. `None` means nowhere.
     pub fn pages(&self) -> Option<&str> {
         self.gateway.pages()
     }
@@ -211,12 +211,12 @@ impl Holder {
 
 /// A project that does not exist and one that the grant does not name get the same text. So a caller cannot probe for names.
 fn no_project(project: &str) -> Refusal {
-    Refusal::new(RefusalCode::NotFound, format!("no project `{project}` that this grant may see"))
-        .help("`guild project list` shows those")
+    Refusal::new(RefusalCode::NotFound, format!("there is no project `{project}`, or this grant may not see it"))
+        .help("`guild project list` shows the projects that it may see")
 }
 
 fn no_build(project: &str, number: u32) -> Refusal {
-    Refusal::new(RefusalCode::NotFound, format!("no build {}", Selector::build(project, number)))
+    Refusal::new(RefusalCode::NotFound, format!("there is no build {}", Selector::build(project, number)))
         .help("`guild list` shows builds")
 }
 

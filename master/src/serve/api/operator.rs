@@ -182,7 +182,7 @@ impl operator::Server for Operator {
     async fn roles(self: Rc<Self>, _: operator::RolesParams, mut results: operator::RolesResults) -> capnp::Result<()> {
         let policy = self.access.policy();
         let own = Authority::of(self.holder.kind, &self.holder.what, None);
-        // what others may is no business of an operator of some projects
+        // an operator of some projects must not learn the rights of others
         let is_own = |what: &What| own.holds(&Authority::of(GrantKind::User, what, None)).is_ok();
         let mut roles: Vec<_> = policy.roles.iter().filter(|(_, what)| is_own(what)).collect();
         roles.truncate(limits::fitting(0, roles.iter().map(|(name, what)| role_bytes(name, what))).min(ROLES.most));

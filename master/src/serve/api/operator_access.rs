@@ -1,4 +1,4 @@
-//! What the objects of operators share.
+//! The state that the objects of operators share.
 
 use super::policy::{CurrentPolicy, Policy};
 use super::viewer_access::ViewerAccess;
@@ -58,7 +58,7 @@ impl OperatorAccess {
     }
 
     pub(super) fn config_calls(&self) -> Result<&ConfigCalls, Refusal> {
-        let text = "this master keeps in step with no file";
+        let text = "this master runs without a master file";
         self.config_calls.get().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
     }
 

@@ -98,7 +98,10 @@ impl perspective::Server for Perspective {
         };
         let Some(address) = self.access.pages() else {
             let refusal = Refusal::new(RefusalCode::Unavailable, "this master serves no pages");
-            refuse!(results, refusal.help("its file says where: web = \"127.0.0.1:8080\" in [listen]"));
+            refuse!(
+                results,
+                refusal.help("set their address in the master file: web = \"127.0.0.1:8080\" in [listen]")
+            );
         };
         // the join names the call as well: who repeats it gets the same login
         let request = self.holder.request(params.get_request(), &[b"browse", &join_hash])?;

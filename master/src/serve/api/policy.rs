@@ -1,14 +1,14 @@
-//! What the master file says, as far as the objects tell it or obey it.
+//! The parts of the master file that the objects tell or obey.
 
 use schema::values::{Scope, What};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// What the master file says, as far as the objects tell it; replaced when the file is read again.
+/// The parts of the master file that the objects tell. They are replaced when the file is read again.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// What a sturdy ref says of where this master is.
+    /// The addresses of this master for sturdy refs.
     pub advertise: Vec<String>,
     /// Names for what grants allow.
     pub roles: BTreeMap<String, What>,

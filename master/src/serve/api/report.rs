@@ -1,4 +1,4 @@
-//! How the steps of an attempt go: their starts, their ends, and the sinks of their logs.
+//! The reports on the steps of an attempt: their starts, their ends, and the sinks of their logs.
 
 use super::worker_access::WorkerAccess;
 use super::{accept, bounded, failed, refuse};
@@ -43,7 +43,7 @@ pub(super) fn log_of(access: &WorkerAccess, token: LeaseToken, step: u16) -> cap
     access.driver().peek(|it, _| it.lease_log(token, step)).map_err(|refusal| failed(&refusal))
 }
 
-/// Where the bytes of a step's log go.
+/// The sink for the bytes of a step's log.
 pub(super) fn sink(access: &Rc<WorkerAccess>, token: LeaseToken, step: u16) -> capnp::Result<log_sink::Client> {
     let OpenLog { key, .. } = log_of(access, token, step)?;
     Ok(capnp_rpc::new_client(Sink { access: access.clone(), token, key }))

@@ -1,6 +1,6 @@
-//! How large rows are as people see them, and what gives way where they do not fit into one answer. First it is the names of
-//! failing tests, then the length of reasons, then the steps of the last jobs. Nothing that one peer wrote may keep an answer from
-//! another.
+//! The sizes of rows for people, and the parts that are left out if they do not fit into one answer. First the names of failing
+//! tests are left out, then reasons are shortened, and then the steps of the last jobs are left out. So no text of one peer can
+//! keep an answer from another.
 
 use super::detail::JobDetail;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow};
@@ -134,7 +134,7 @@ pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
     jobs.iter().map(bytes).sum()
 }
 
-/// Names at most so many failing tests of each step.
+/// Names at most this many failing tests of each step.
 fn name_failing(jobs: &mut [JobDetail], most: usize) {
     let steps = jobs.iter_mut().flat_map(|job| &mut job.steps);
     steps.filter_map(|step| step.tests.as_mut()).for_each(|tests| tests.failing.truncate(most));

@@ -1,5 +1,5 @@
-//! How many connections each grant has open, and what they may cost together, so that one holder cannot take all that the
-//! system gives. Counts, and knows nothing of connections.
+//! Counts the open connections of each grant, and what they may cost together, so that one holder cannot take all resources of the
+//! system. Knows nothing of connections.
 
 use crate::decide::coordinator::record::GrantId;
 use schema::limits::borders::GRANT_BUDGET;
@@ -38,7 +38,7 @@ impl ConnectionCounts {
         let found = taken.entry(account).or_default();
         if found.connections >= most {
             let count = found.connections;
-            let text = format!("grant {} has {count} connections open already, and {most} are allowed", account.0);
+            let text = format!("grant {} has {count} open connections, and may have at most {most}", account.0);
             return Err(Refusal::new(RefusalCode::Unavailable, text)
                 .help("close some of them, or raise `connections` in [limits] of the master file"));
         }
@@ -71,7 +71,7 @@ mod tests {
         assert!(held.iter().all(Result::is_ok));
         let refusal = seats.take(one, 2).err().expect("there are two");
         assert_eq!(refusal.code, RefusalCode::Unavailable);
-        assert!(refusal.text.contains("grant 1 has 2 connections"), "{refusal}");
+        assert!(refusal.text.contains("grant 1 has 2 open connections, and may have at most 2"), "{refusal}");
         assert!(seats.take(two, 1).is_ok());
         drop(held);
         assert!(seats.0.borrow().is_empty());

@@ -16,8 +16,8 @@ const FILES: Bounds = Bounds { in_all: 8, each: 2 };
 /// others get on beside one whose packs take long.
 const PACKS: Bounds = Bounds { in_all: PACKS_ALL.count(), each: PACKS_EACH.count() };
 
-/// Revisions that are looked up for whoever asks for a build: a ref is fetched, and a repository does one fetch at a time. So a few of each
-/// grant stand before it; in all there is room for those that wait for a silent one.
+/// Revisions that are looked up for whoever asks for a build: a ref is fetched, and a repository does one fetch at a time. So a
+/// few of each grant stand before it; in all there is room for those that wait for a silent one.
 const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
 
 /// The queues in which holders wait for costly answers.
@@ -57,8 +57,8 @@ impl Served {
         reading.await.map_err(broken)
     }
 
-    /// As [`StateReader::look`], for an answer that may be long: in this principal's turn. Whoever waited for one lets others pass
-    /// first, so that a crowd of such answers leaves room for all else between any two.
+    /// Like [`StateReader::look`], for an answer that may be long: in this principal's turn. Whoever waited for one lets others
+    /// pass first, so that a crowd of such answers leaves room for all else between any two.
     pub(super) async fn look<T>(
         &self,
         who: Principal,

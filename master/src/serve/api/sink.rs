@@ -1,4 +1,4 @@
-//! Where the bytes of one file of an attempt go.
+//! The sink for the bytes of one file of an attempt.
 
 use super::worker_access::WorkerAccess;
 use super::{accept, bounded};

@@ -50,8 +50,8 @@ impl SourcePack {
         let closed = |_| Refusal::new(RefusalCode::Unavailable, "the master is stopping");
         let _one = self.packs.making.acquire().await.map_err(closed)?;
         if self.packs.held.get() >= HELD_MAX {
-            let text = format!("this lease holds {HELD_MAX} packs, which is the most");
-            return Err(Refusal::new(RefusalCode::Conflict, text).help("drop those that are not needed any more"));
+            let text = format!("this lease already holds {HELD_MAX} packs, and may hold no more");
+            return Err(Refusal::new(RefusalCode::Conflict, text).help("drop packs that are no longer needed"));
         }
         let _turn = self.served.packs.turn(self.packs.principal).await;
         let packed = self.repository.mirror.pack(&self.source.revision, have).await;

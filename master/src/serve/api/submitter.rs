@@ -130,7 +130,7 @@ impl Submitter {
             return Ok(Err(Refusal::new(RefusalCode::Conflict, text).help("cancel it first, or wait for its end")));
         }
         let conflict =
-            |why: String| Refusal::new(RefusalCode::Conflict, why).help("`guild run` reads the pipeline anew");
+            |why: String| Refusal::new(RefusalCode::Conflict, why).help("`guild run` reads the pipeline again");
         Ok(match plan {
             Ok(Some(plan)) => Ok(Past { row, plan, jobs, removals }),
             Ok(None) => Err(conflict(format!("build {project}/{number} has no plan to repeat"))),

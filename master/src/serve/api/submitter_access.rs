@@ -1,4 +1,4 @@
-//! What the objects share that ask for builds or tell of changes.
+//! The state that the objects share which ask for builds or tell of changes.
 
 use super::served::Served;
 use super::viewer_access::ViewerAccess;

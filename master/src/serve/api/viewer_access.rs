@@ -1,4 +1,4 @@
-//! What the objects of viewers share. Nothing of it commands.
+//! The state that the objects of viewers share. It allows no commands.
 
 use super::blob::BlobBytes;
 use super::live::LiveObjects;
@@ -99,7 +99,7 @@ impl ViewerAccess {
         capnp_rpc::new_client(BlobBytes { blobs, served, reader, principal: holder.principal })
     }
 
-    /// What is made of all bytes of a blob, on a thread of its own and in the holder's turn. None: the blob is gone.
+    /// What is made of all bytes of a blob, on a thread of its own and in the holder's turn. `None` means that the blob is gone.
     pub(super) async fn whole_blob<T: Send + 'static>(
         &self,
         holder: &Holder,
@@ -114,7 +114,7 @@ impl ViewerAccess {
         self.served.file(holder.principal, reading).await
     }
 
-    /// The gate of a holder, where something was given out through it.
+    /// The gate of a holder, if something was given out through it.
     pub(super) fn open_gate(&self, holder: &Holder) -> Option<Gate> {
         self.live.open_gate(holder.grant)
     }
@@ -123,7 +123,7 @@ impl ViewerAccess {
         self.repositories.get(project).map(ViewedRepository)
     }
 
-    /// The page of a commit of a project at the forge; empty: none is known.
+    /// The page of a commit of a project at the forge; empty means that none is known.
     pub(super) fn commit_url(&self, project: &str, commit: &str) -> String {
         let repository = self.repositories.get(project);
         let url = repository.as_ref().and_then(|repository| repository.commit_url.as_deref());
@@ -163,12 +163,12 @@ impl ViewedRepository {
         MeasuredRepository { project: self.0.project.clone(), good, is_failing }
     }
 
-    /// When it is looked at next. None: it is not followed.
+    /// When it is looked at next. `None` means that it is not followed.
     pub(super) fn next_look(&self) -> Option<Time> {
         self.0.health.looks().next
     }
 
-    /// What kept the last look at it from being good, in git's words. None: nothing.
+    /// What kept the last look at it from being good, in git's words. `None` means nothing.
     pub(super) fn trouble(&self) -> Option<String> {
         self.0.health.looks().trouble.map(|trouble| trouble.text)
     }
@@ -177,7 +177,7 @@ impl ViewedRepository {
 /// How the looks at one repository go.
 pub struct MeasuredRepository {
     pub project: String,
-    /// The last look that went well; none: none did.
+    /// The last look that went well; `None` means that none did.
     pub good: Option<Time>,
     pub is_failing: bool,
 }

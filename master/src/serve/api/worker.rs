@@ -1,4 +1,4 @@
-//! What a worker holds: the capability of its grant, and its session.
+//! The capabilities of a worker: that of its grant, and its session.
 
 use super::lease::LeaseCapability;
 use super::live::Connection;
@@ -89,7 +89,8 @@ impl WorkerCapability {
             return None;
         }
         if self.access.driver().peek(|it, _| it.is_the_original(name, arrival)) {
-            let text = format!("a copy of worker {name} had its session, and lost it to the worker itself");
+            let text =
+                format!("a copy of worker {name} had the session of the worker, and lost it to the worker itself");
             let grant = self.holder.grant;
             self.access.driver().note(|it, now| it.alarm(now, grant, &text));
             return None;
@@ -125,7 +126,9 @@ impl session::Server for SessionCapability {
         let params = params.get()?;
         let (free, most) = (wire::read_resources(params.get_free()?), params.get_most());
         let Some(waiting) = Waiting::begin(&self, free) else {
-            return Err(capnp::Error::failed("one `take` at a time: the earlier one still waits".to_owned()));
+            return Err(capnp::Error::failed(
+                "only one `take` may wait at a time, and an earlier one still waits".to_owned(),
+            ));
         };
         let first = waiting.offer().await?;
         let more = self.further(free, &first.job, usize::from(most));
@@ -227,7 +230,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// None: an earlier one waits.
+    /// `None` means that an earlier one waits.
     fn begin(session: &Rc<SessionCapability>, free: Resources) -> Option<Waiting> {
         if session.taking.replace(true) {
             return None;

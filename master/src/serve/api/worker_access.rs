@@ -1,4 +1,4 @@
-//! What the objects of workers share: their sessions, their leases, and what a lease gives.
+//! The state that the objects of workers share: their sessions, their leases, and what a lease gives.
 
 use super::ApiParts;
 use super::live::LiveObjects;

@@ -1,5 +1,5 @@
-//! Places for connections that cost us something before anything is known of them: strangers of the RPC port, visitors of
-//! the pages. Where places are short the oldest silent one goes, so that nobody waits behind silence.
+//! Places for connections that cost something before anything is known of them: strangers at the RPC port, visitors of the pages.
+//! If places are short, the oldest silent connection is closed, so that nobody waits for a silent one.
 
 mod neighbour;
 mod rule;
@@ -57,7 +57,7 @@ impl Doorkeeper {
         })
     }
 
-    /// Waits for a place; `None`: this address has too many.
+    /// Waits for a place; `None` means that this address has too many.
     pub(crate) async fn admit(self: &Arc<Doorkeeper>, from: IpAddr) -> Option<Place> {
         let from = Neighbour::of(from);
         loop {

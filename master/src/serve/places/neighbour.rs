@@ -1,4 +1,4 @@
-//! Whom an address stands for: one of IPv4, or the network of IPv6 that one customer gets.
+//! The neighbour behind an address: one address of IPv4, or the network of IPv6 that one customer gets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! Who gets a place, and who loses one. Pure: told the time, and what came and what is waited for; keeps no connection.
+//! Decides who gets a place, and who loses one. Pure: it is told the time and the events, and keeps no connection.
 
 use super::neighbour::Neighbour;
 use std::collections::BTreeMap;
@@ -12,9 +12,9 @@ const MUTE_GRACE: Duration = Duration::from_millis(20);
 const SPOKEN_GRACE: Duration = Duration::from_millis(100);
 /// How long either is in a lull: an honest crowd on a slow machine takes its time too.
 const LULL_GRACE: Duration = Duration::from_secs(1);
-/// So long a lull is from the beginning of a shortage.
+/// The length of a lull from the beginning of a shortage.
 const FIRST_LULL: Duration = Duration::from_millis(250);
-/// So long it is from each guest that got what it came for: logins of a crowd follow each other faster.
+/// The length of a lull from each guest that was served. The logins of a crowd follow each other faster.
 const LULL: Duration = Duration::from_millis(100);
 /// At most this much of the time between two looks counts for a guest that waits for a place. Where a machine is so slow that
 /// looks are rarer, its guests are not silent but served late.
@@ -38,7 +38,7 @@ pub(crate) struct Patience {
     pub(crate) crowded: Duration,
 }
 
-/// What becomes of a guest who comes.
+/// The answer to a guest who comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Enters(u64),
@@ -52,7 +52,7 @@ pub(crate) enum Admission {
     TurnedAway,
 }
 
-/// All guests and their places. Times are counted from any beginning. Times are since any beginning.
+/// All guests and their places. Times are counted from any beginning.
 #[derive(Debug)]
 pub(crate) struct Places {
     bounds: Capacity,
@@ -171,7 +171,7 @@ impl Places {
         }
     }
 
-    /// When it must go, as things are; `None`: it is gone already, or nothing is waited for.
+    /// When it must go, as things are; `None` means that it is gone already, or nothing is waited for.
     pub(crate) fn end(&self, id: u64) -> Option<Duration> {
         let guest = self.guests.get(&id).filter(|guest| guest.requests == 0)?;
         let patience = guest.patience?;
@@ -243,7 +243,8 @@ mod tests {
     }
 
     /// One line per event: `+A` comes from A, `.N` guest N is waited for, `!N` it spoke, `>N` it got on, `-N` it leaves, `?N` a
-    /// request of it is worked on, `=N` was, `$N` is served; `~MS` time passes while one waits, `_MS` while nobody does. Answers what became of the last who came.
+    /// request of it is worked on, `=N` was, `$N` is served; `~MS` time passes while one waits, `_MS` while nobody does. Answers
+    /// what became of the last who came.
     fn play(story: &str) -> Admission {
         let mut places = places();
         let (mut now, mut last) = (SECOND, Admission::Waits);

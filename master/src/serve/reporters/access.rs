@@ -1,5 +1,5 @@
-//! What reporters hold: events, named reads, and one sink that records what was delivered. All of it is given by whoever wires them,
-//! so that a reporter could move to another machine unchanged.
+//! What reporters hold: events, named reads, and one sink that records what was delivered. All of it is given by whoever wires
+//! them, so that a reporter could move to another machine unchanged.
 
 use super::episodes::{ObservedBranch, Said};
 use crate::commit::events::Subscription;
@@ -37,28 +37,28 @@ pub struct ReporterAccess {
 pub trait ReporterReads {
     /// The names of the projects that are followed.
     fn projects(&self) -> Vec<String>;
-    /// The repository of a project. None: the project is not followed.
+    /// The repository of a project. `None` means that the project is not followed.
     fn history(&self, project: &str) -> Option<Rc<dyn History>>;
     /// Whether the builds of a project are held back after a restore.
     fn is_held(&self, project: &str) -> bool;
     /// The names of the reporters that are recorded.
     fn reporter_names(&self) -> Later<'_, Vec<String>>;
-    /// How far a reporter has come. None: it is new.
+    /// How far a reporter has come. `None` means that it is new.
     fn reporter<'a>(&'a self, name: &'a str) -> Later<'a, Option<ReporterRow>>;
     /// The refs of builds, each named by its project and its number.
     fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>>;
     /// The refs of the newest builds of a project.
     fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>>;
-    /// The state of a ref, and what this reporter told of it.
+    /// The state of a ref, and what this reporter told about it.
     fn look<'a>(
         &'a self,
         reporter: &'a str,
         project: &'a str,
         ref_name: &'a str,
     ) -> Later<'a, (ObservedBranch, Vec<Said>)>;
-    /// The lane of a job on a ref, where the job may be [`PIPELINE`](super::episodes::PIPELINE). It is empty where there is none.
+    /// The lane of a job on a ref, where the job may be [`PIPELINE`](super::episodes::PIPELINE). It is empty if there is none.
     fn lane<'a>(&'a self, project: &'a str, ref_name: &'a str, job: &'a str) -> Later<'a, Lane>;
-    /// A build with its plan and its jobs. None: the build is gone.
+    /// A build with its plan and its jobs. `None` means that the build is gone.
     fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>>;
     /// The steps of the latest attempt of a job.
     fn steps<'a>(&'a self, job: &'a JobRow) -> Later<'a, Vec<StepRow>>;

@@ -1,5 +1,5 @@
-//! How a notice is told: what a channel is, and the one place that opens one. Each channel has a file of its own below this one,
-//! and its keys in `config/channel.rs`. A channel knows nothing of lanes, and whoever uses it knows nothing of its way.
+//! The channels of notices, and the one place that opens one. Each channel has a file of its own below this one, and its keys in
+//! `config/channel.rs`. A channel knows nothing of lanes, and its users know nothing of its way of sending.
 
 mod command;
 mod echo;
@@ -25,7 +25,7 @@ use webhook::WebhookChannel;
 
 /// A way to tell notices. One channel serves one `[[notice]]`.
 pub(super) trait Channel {
-    /// Makes what is handed over. None: nobody is to have this notice.
+    /// Makes what is handed over. `None` means that nobody is to have this notice.
     fn pack<'a>(&'a self, notice: &Notice) -> Result<Option<Box<dyn Parcel + 'a>>, String>;
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Handed {
 /// Why a notice could not be handed over now.
 pub(super) struct PutOff {
     pub(super) why: String,
-    /// How long the notice is tried before it is given up. None: for as long as it takes.
+    /// How long the notice is tried before it is given up. `None` means for as long as it takes.
     pub(super) tried_for: Option<Duration>,
 }
 

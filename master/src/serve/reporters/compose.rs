@@ -1,4 +1,4 @@
-//! Gathers what a notice says: from the store, the mirror and the logs. Decides nothing.
+//! Gathers the content of a notice from the store, the mirror and the logs. Decides nothing.
 
 use super::ReporterAccess;
 use super::access::ReportedBuild;
@@ -20,7 +20,7 @@ const GOOD_MAX: usize = 16;
 /// Lanes whose log is quoted: a mail of more can hardly be read.
 const QUOTED_MAX: usize = 10;
 
-/// None: the build is gone meanwhile.
+/// `None` means that the build is gone meanwhile.
 pub(super) async fn compose(
     access: &ReporterAccess,
     branch: Branch<'_>,
@@ -77,7 +77,8 @@ async fn jobs(
     Ok(jobs)
 }
 
-/// The build in which a lane failed, where that is not the one of the news: an update may have several. None: it is, or is gone.
+/// The build in which a lane failed, where that is not the one of the news: an update may have several. `None` means that it is,
+/// or is gone.
 async fn build_of_lane(
     access: &ReporterAccess,
     branch: Branch<'_>,
@@ -137,7 +138,7 @@ async fn range(
     Ok(if found.commits.is_empty() && !is_itself { from_build(build, at) } else { found })
 }
 
-/// What the commits of each range must not have. Where nothing good is known, that is what the build's own change found.
+/// What the commits of each range must not have. If nothing good is known, that is what the build's own change found.
 fn without(since: &BTreeSet<&str>, build: &BuildRow) -> Vec<Vec<String>> {
     if since.is_empty() {
         let base = build.stamp.sources.first().map(|source| source.base.clone()).filter(|base| !base.is_empty());
@@ -225,7 +226,7 @@ async fn end_of_log(access: &ReporterAccess, key: StepKey) -> String {
     match access.reads.log_end(key, excerpt::BYTES).await {
         Ok((bytes, is_cut)) => excerpt::excerpt(&bytes, is_cut),
         Err(error) => {
-            tracing::debug!("a notice goes without a log: {error}");
+            tracing::debug!("a notice is sent without a log: {error}");
             String::new()
         }
     }

@@ -1,5 +1,5 @@
-//! When a branch turned red, and when it was good again. It is pure: the results of its lanes and what was told go in, and what
-//! is to be told next comes out. The time is an argument.
+//! Decides when a branch turned red, and when it was good again. Pure: the results of its lanes and the notices that were sent go
+//! in, and the next notice comes out. The time is an argument.
 //!
 //! Results are read in the order of the updates of the ref, so it does not matter which build finishes first. A branch is
 //! red at an update where a lane that counts is bad. A red range begins at the first such update, and ends at the first
@@ -40,7 +40,7 @@ pub struct NewestPlan {
 pub struct ObservedBranch {
     /// The lanes of the newest plan, and [`PIPELINE`] where a pipeline could not be read. Only these count.
     pub lanes: Vec<(String, Lane)>,
-    /// The updates that have an unfinished build, each with the lanes that it may still have results of; none: with any.
+    /// The updates that have an unfinished build, each with the lanes of which it may still have results. `None` means any lane.
     pub open: BTreeMap<u32, Option<BTreeSet<String>>>,
     pub planned: Option<NewestPlan>,
 }
@@ -52,7 +52,7 @@ impl ObservedBranch {
     }
 }
 
-/// What was told of a lane, and of which update.
+/// What was told about a lane, and for which update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// An empty notice says that the lane was red before the branch began, so there was nothing to tell.
@@ -148,7 +148,7 @@ impl<'a> ToldSummary<'a> {
     }
 }
 
-/// Version 0.1 told each lane by itself, and never told the end of a lane that went out of the plan. Such a row is no news any
+/// Version 0.1 told each lane by itself, and never told the end of a lane that went out of the plan. Such a row is not news any
 /// more.
 fn is_left_over(view: &ObservedBranch, row: &ToldRow) -> bool {
     let counts = view.lanes.iter().any(|(job, _)| *job == row.job);
@@ -174,7 +174,7 @@ impl Point {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RedRange {
     start: u32,
-    /// The first update that is good again; none: it is red still.
+    /// The first update that is good again; `None` means that it is red still.
     end: Option<u32>,
 }
 
@@ -243,7 +243,7 @@ impl<'a> Course<'a> {
             .collect()
     }
 
-    /// When it is time to tell what happened at an update; none: it is now.
+    /// When it is time to tell what happened at an update; `None` means that it is now.
     fn ready_at(&self, view: &ObservedBranch, at: u32, ended: Time, now: Time) -> Option<Time> {
         let is_held = view.open.range(..=at).any(|(open, lanes)| self.matters(*open, lanes.as_ref(), at));
         Some(ended.after(PATIENCE)).filter(|ready| is_held && *ready > now)
@@ -352,7 +352,7 @@ fn addition(view: &ObservedBranch, lanes: &[(&str, &Point)], failure: &Option<St
     Some(News { turn: Transition::NewlyFailing, at, lanes, last_bad: None, failure: failure.clone() })
 }
 
-/// The range that holds what was told of an update.
+/// The range that holds what was told for an update.
 fn told_range(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, update: u32) -> RedRange {
     let ranges = course.ranges();
     let holds = |range: &&RedRange| range.start <= update && range.end.is_none_or(|end| update < end);

@@ -1,4 +1,4 @@
-//! Branches as small scripts: what each lane came to, update by update, and what is to be told of it.
+//! Branches as small scripts: what each lane came to, update by update, and which notices follow.
 
 use super::*;
 use crate::decide::coordinator::lane::RESULTS_KEPT;

@@ -1,4 +1,4 @@
-//! The end of a log as text that is safe to show: whatever a step wrote, no terminal or mail reader is steered by it. Pure.
+//! The end of a log as text that is safe to show. The output of a step cannot steer a terminal or a mail reader by it. Pure.
 
 use schema::shown::{self, Face};
 

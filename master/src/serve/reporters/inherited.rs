@@ -1,4 +1,5 @@
-//! A lane's first result on a branch, compared with the main branch: who pushes a branch from a red commit did not break it.
+//! Compares a lane's first result on a branch with the main branch. Somebody who pushes a branch from a red commit did not break
+//! it.
 
 use super::ReporterReads;
 use super::episodes::NewsLane;

@@ -28,7 +28,7 @@ pub struct Notice {
     /// The job's page; none where the master has no address.
     pub url: Option<String>,
     pub commit: String,
-    /// Where the failure is new: the newest result of the first lane that was good; none: nothing good is known of it.
+    /// Where the failure is new: the newest result of the first lane that was good; `None` means that nothing good is known of it.
     pub last_good: Option<CommitResult>,
     /// Where it is a fix: the newest result before it that was bad.
     pub last_bad: Option<CommitResult>,
@@ -61,9 +61,9 @@ pub struct NoticeJob {
     pub url: Option<String>,
     /// The result with which the job began to fail.
     pub since: CommitResult,
-    /// Where the failure is new: the newest good result before; none: nothing good is known of it.
+    /// Where the failure is new: the newest good result before; `None` means that nothing good is known of it.
     pub last_good: Option<CommitResult>,
-    /// The step that failed, where one is known.
+    /// The step that failed, if one is known.
     pub step: Option<NoticeStep>,
     /// The end of the log of that step.
     pub log: String,
@@ -88,7 +88,7 @@ pub struct NoticeCommit {
     pub committer: Author,
     /// Whom its message names as co-authors.
     pub co_authors: Vec<Author>,
-    /// The commit with which it makes up nothing: its revert, or what it reverts. Null: its changes are in effect.
+    /// The commit with which it makes up nothing: its revert, or what it reverts. Null means that its changes are in effect.
     pub undone_with: Option<String>,
     /// Whether it reverts others of these commits, and perhaps more, because not all that it reverts could be read.
     pub may_undo_more: bool,
@@ -127,7 +127,7 @@ pub struct NoticeStep {
     pub exit: String,
     /// What it runs, as a shell takes it; empty where the plan is gone.
     pub command: String,
-    /// The names of the first tests that failed, at most 20; empty: its reports name none.
+    /// The names of the first tests that failed, at most 20; empty means that its reports name none.
     pub failing_tests: Vec<String>,
     /// How many of the tests failed.
     pub failing_test_count: u32,
@@ -179,7 +179,7 @@ impl Notice {
             let lines: String = job.log.lines().map(|line| format!("    {line}\n")).collect();
             text += &format!("\nThe end of the log{}:\n\n{lines}", self.of(job));
         }
-        text += "\nTo see more, or to see it again:\n\n";
+        text += "\nThese commands show more, or repeat the failure:\n\n";
         for command in &self.reproduce {
             text += &format!("  {}\n", command.trim_end().replace('\n', "\n  "));
         }
@@ -205,9 +205,13 @@ impl Notice {
         let names: Vec<&str> = self.jobs.iter().map(|job| job.job.as_str()).collect();
         let (names, is_one) = (names.join(", "), self.jobs.len() == 1);
         let mut text = match (self.kind, is_one) {
-            (Transition::NewlyFailing, true) => format!("{names} of {project} fails on {branch} since {at}.\n\n"),
-            (Transition::NewlyFailing, false) => format!("{names} of {project} fail on {branch} since {at}.\n\n"),
-            (Transition::Fixed, _) => format!("{branch} of {project} is good again by {at}. It failed in {names}.\n\n"),
+            (Transition::NewlyFailing, true) => format!("{names} of {project} has failed on {branch} since {at}.\n\n"),
+            (Transition::NewlyFailing, false) => {
+                format!("{names} of {project} have failed on {branch} since {at}.\n\n")
+            }
+            (Transition::Fixed, _) => {
+                format!("{branch} of {project} is good again since {at}. It failed in {names}.\n\n")
+            }
         };
         line(&mut text, "commit", &format!("{at}  {}", self.commit_subject));
         if let Some(bad) = &self.last_bad {
@@ -247,14 +251,14 @@ impl Notice {
             (Transition::Fixed, _) => "Commits since it was bad",
         };
         if self.commits.is_empty() {
-            *text += "\nNothing was changed in between: the same commit was built again.\n";
+            *text += "\nThere are no new commits: the same commit was built again.\n";
             return;
         }
         *text += &format!("\n{since}:\n\n");
         for commit in &self.commits {
             let by = match commit.committer.name == commit.author.name {
                 true => commit.makers(),
-                false => format!("{} (put there by {})", commit.makers(), commit.committer.name),
+                false => format!("{} (committed by {})", commit.makers(), commit.committer.name),
             };
             let (subject, standing) = (&commit.subject, commit.standing());
             *text += &format!("  {}  {by}  {subject}{standing}\n", ShortCommit::of(&commit.commit));

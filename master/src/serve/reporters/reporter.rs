@@ -1,5 +1,5 @@
 //! One reporter: reads events from its cursor, and sends a round through the branches that they name. Each project has
-//! rounds of its own, so one that cannot be told of holds back no other.
+//! rounds of its own, so a notice that cannot be sent holds back no other.
 
 use super::telling::{Round, Teller};
 use super::{LATER, ProjectRef, ReporterAccess};
@@ -185,7 +185,7 @@ impl Reporter {
         Ok(())
     }
 
-    /// After a start, and where it is not known what happened.
+    /// After a start, and if it is not known what happened.
     async fn look_everywhere(&mut self) -> Result<(), String> {
         for project in self.access.reads.projects() {
             let refs = self.access.reads.recent_refs(&project, RECENT).await?;

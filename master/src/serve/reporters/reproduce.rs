@@ -1,4 +1,4 @@
-//! The commands of a notice that show more of a failure, and the failure again. Pure.
+//! The commands of a notice that show more of a failure, or repeat it. Pure.
 
 use super::episodes::News;
 use super::notice::NoticeJob;

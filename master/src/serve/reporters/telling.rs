@@ -155,7 +155,7 @@ impl Teller {
     /// Hands the notice to its channel, and tries until that took it.
     async fn deliver(&self, notice: &Notice) -> Result<(), String> {
         let Some(mut parcel) = self.channel.pack(notice)? else {
-            tracing::warn!("a notice of {} by {} has nobody to go to", notice.selector, self.health.by.shown());
+            tracing::warn!("a notice of {} by {} has no recipients", notice.selector, self.health.by.shown());
             return Ok(());
         };
         let (mut pause, began) = (PAUSE_MIN, self.now());

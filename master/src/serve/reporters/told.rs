@@ -1,4 +1,4 @@
-//! What is remembered of what was told: the rows of a piece of news, and its id. Pure.
+//! The memory of the notices that were sent: the rows of a piece of news, and its id. Pure.
 
 use super::episodes::{News, NewsLane, Said, Spot};
 use super::notice;

@@ -1,4 +1,4 @@
-//! The body of an answer, which says when it is the browser that waits for us.
+//! The body of an answer, which notes when the browser waits for us.
 
 use crate::serve::places::{OpenRequest, Place};
 use axum::body::{Body, Bytes};
@@ -81,7 +81,7 @@ mod tests {
         assert!(place.sent_away().now_or_never().is_some());
     }
 
-    /// None: there is none yet.
+    /// `None` means that there is none yet.
     fn next(body: &mut Attended) -> Option<Option<Result<Frame<Bytes>, axum::Error>>> {
         std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).now_or_never()
     }

@@ -1,6 +1,6 @@
-//! Between the pages' thread and the one thread of the capabilities: questions go over as closures, plain values come back. Few
-//! questions are asked at once, so that pages cost the master's own work little, however many people read them. They are asked in
-//! turns, so that a crowd without a login holds up nobody who has one.
+//! The bridge between the pages' thread and the one thread of the capabilities. Questions go over as closures, and plain values
+//! come back. Few questions are asked at once, so that pages cost the master's own work little, however many people read them.
+//! They are asked in turns, so that a crowd without a login holds up nobody who has one.
 
 use crate::keep::turns::{Bounds, PROGRAM, Principal, TurnQueue};
 use crate::serve::api::Door;
@@ -20,7 +20,7 @@ const ERRANDS_AT_ONCE: usize = 8;
 const WAITING_MAX: usize = 512;
 /// Errands that wait; those beyond are turned away.
 const ERRANDS_MAX: usize = 128;
-/// To wait for an answer, the waiting for a turn included.
+/// The longest wait for an answer, the wait for a turn included.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ERRAND_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -75,20 +75,20 @@ pub(crate) enum Busy {
     Leaving,
 }
 
-/// Who looks, and what at.
+/// The visitor, and the viewer with which they look.
 pub(crate) struct Visit {
     pub(crate) guild: Guild,
     pub(crate) name: Visitor,
-    /// Workers are no project's: who sees only what is public does not see them.
+    /// Workers belong to no project, so whoever sees only public projects does not see them.
     pub(crate) sees_workers: bool,
 }
 
-/// What every page tells its visitor.
+/// The facts that every page shows its visitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Visitor {
-    /// The name of the visitor. None: the visitor is not logged in.
+    /// The name of the visitor. `None` means that the visitor is not logged in.
     pub(crate) name: Option<String>,
-    /// What is wrong with the master itself; empty: nothing.
+    /// What is wrong with the master itself; empty means nothing.
     pub(crate) alert: &'static str,
 }
 
@@ -109,7 +109,7 @@ impl Bridge {
         self.ask(Asker::Pages, question).await
     }
 
-    /// As [`Bridge::at_door`], for whoever shows this cookie, or none. It is asked in the turns of that visitor, so that a crowd
+    /// Like [`Bridge::at_door`], for whoever shows this cookie, or none. It is asked in the turns of that visitor, so that a crowd
     /// that tries addresses of logins holds up no page.
     pub(crate) async fn at_door_for<T, F>(
         &self,
@@ -123,7 +123,7 @@ impl Bridge {
         self.ask(Asker::Visitor(cookie), question).await
     }
 
-    /// As [`Bridge::at_door`], of what may take longer, and goes on when nobody waits any more.
+    /// Like [`Bridge::at_door`], for a call that may take longer, and that goes on when nobody waits any more.
     pub(crate) async fn on_errand<T, F>(&self, question: impl FnOnce(Door) -> F + Send + 'static) -> Result<T, Busy>
     where
         T: Send + 'static,

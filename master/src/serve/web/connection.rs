@@ -1,4 +1,4 @@
-//! Connections of browsers: not too many, none that only holds a place.
+//! Connections of browsers. They are bounded in number, and none may only hold a place.
 
 use super::attended::Attended;
 use crate::serve::places::{Capacity, Doorkeeper, Patience, Place, Watched};

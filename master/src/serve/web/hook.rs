@@ -58,7 +58,7 @@ impl Default for Hooks {
     }
 }
 
-/// Deliveries that were not signed, since the log told of some.
+/// The deliveries without a signature since the log last gave their number.
 #[derive(Debug, Default)]
 struct Unsigned {
     told: Option<Instant>,
@@ -101,7 +101,7 @@ impl Hooks {
         *self.by_project.write().unwrap_or_else(PoisonError::into_inner) = hooks.collect();
     }
 
-    /// The hook of a project, or nobody's. None: no project has a hook.
+    /// The hook of a project, or nobody's. `None` means that no project has a hook.
     fn get(&self, project: &str) -> Option<Arc<Hook>> {
         let hooks = self.by_project.read().unwrap_or_else(PoisonError::into_inner);
         (!hooks.is_empty()).then(|| hooks.get(project).unwrap_or(&self.nobodys).clone())
@@ -114,7 +114,7 @@ impl Hooks {
     fn note_unsigned(&self) {
         let count = self.unsigned.lock().unwrap_or_else(PoisonError::into_inner).count(Instant::now());
         if let Some(count) = count {
-            tracing::warn!(count, "deliveries to hooks are not signed with a secret of theirs");
+            tracing::warn!(count, "deliveries to hooks were not signed with the right secret");
         }
     }
 }
@@ -208,11 +208,8 @@ async fn follow(site: &Site, project: String, delivery: String, ref_name: Option
         Ok(true) => status(StatusCode::OK, "looked\n"),
         Ok(false) => status(StatusCode::OK, "known already\n"),
         Err(refusal) => {
-            tracing::warn!(%refusal, "a delivery to the hook was not followed");
-            status(
-                StatusCode::BAD_GATEWAY,
-                "The repository cannot be looked at now; the master tries again by itself.\n",
-            )
+            tracing::warn!(%refusal, "the master could not look at the repository after a delivery to its hook");
+            status(StatusCode::BAD_GATEWAY, "The master cannot read the repository now, and tries again by itself.\n")
         }
     })
 }
@@ -221,7 +218,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// The ref that a push names, of which only the start may be here; none: all are looked at.
+/// The ref that a push names, of which only the start may be here; `None` means that all are looked at.
 fn ref_of(start: &[u8]) -> Option<String> {
     let mut found = None;
     // what was cut ends in an error, behind the ref as a rule
@@ -259,8 +256,8 @@ impl<'de> Visitor<'de> for Push<'_> {
     }
 }
 
-/// A door for `tests/fuzz`: a delivery with this signature whose body comes in these parts. None: it is not taken. Else its name and
-/// its ref, where they are read.
+/// A door for `tests/fuzz`: a delivery with this signature whose body comes in these parts. `None` means that it is not taken.
+/// Else its name and its ref, where they are read.
 #[cfg(feature = "fuzz")]
 pub fn play_delivery(
     kind: HookKind,

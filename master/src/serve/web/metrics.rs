@@ -108,7 +108,7 @@ impl Families {
         let workers = measured.workers.iter().map(|(state, count)| ("state", *state, *count as f64));
         self.gauges("workers", "Workers by their state", workers);
         self.slots(measured);
-        self.gauge("notices_failing", "Reporters that cannot hand over a notice now", measured.notices_failing);
+        self.gauge("notices_failing", "Reporters that cannot deliver a notice now", measured.notices_failing);
         self.gauge("notices_given_up", "Reporters that gave a notice up within 4 days", measured.notices_given_up);
     }
 

@@ -24,8 +24,9 @@ impl Site {
         }
     }
 
-    /// Whether the name does not matter: a container asks by the name that its network has for this machine. A delivery is signed, and
-    /// the others tell numbers that everybody may see. Where the metrics name projects, they are not for every page that a browser opens.
+    /// Whether the name does not matter: a container asks by the name that its network has for this machine. A delivery is
+    /// signed, and the others tell numbers that everybody may see. Where the metrics name projects, they are not for every page
+    /// that a browser opens.
     fn is_for_machines(&self, path: &str) -> bool {
         let is_open = matches!(path, "/healthz" | "/readyz") || path.starts_with("/hook/");
         is_open || (path == "/metrics" && !self.names_projects)

@@ -1,4 +1,4 @@
-//! What pages ask of the viewer that a visitor holds, in more than one place.
+//! The questions that several pages ask of the viewer of a visitor.
 
 use super::bridge::Visit;
 use super::reply::Miss;
@@ -63,7 +63,7 @@ pub(super) async fn builds_of_all(guild: &Guild, project: &str) -> Result<Vec<Bu
     builds(guild, project, "", 0, BRANCHES_AMONG).await
 }
 
-/// The state of a branch; of the main branch where `name` is empty. None: nothing was built of it.
+/// The state of a branch; of the main branch where `name` is empty. `None` means that nothing was built of it.
 pub(super) async fn state_of(guild: &Guild, project: &str, name: &str) -> Result<Option<BranchView>, Error> {
     match guild.branch(project, name).await {
         Ok(branch) => Ok(Some(branch)),
@@ -72,7 +72,7 @@ pub(super) async fn state_of(guild: &Guild, project: &str, name: &str) -> Result
     }
 }
 
-/// The latest builds of a branch; of whichever branch was built last, where nothing was built of that.
+/// The latest builds of a branch; of whichever branch was built last, if nothing was built of that.
 pub(super) async fn builds_of(
     guild: &Guild,
     project: &str,
@@ -95,7 +95,7 @@ pub(super) fn address(build: &BuildView, job: &JobView, step: u16) -> LogAddress
     LogAddress { project, build: build.number, job: name, attempt: job.attempt, step }
 }
 
-/// The failed tests of a job, and how they stand in its lane; nothing where none failed.
+/// The failed tests of a job, and how they stand in its lane; nothing if none failed.
 pub(super) async fn job_tests(guild: &Guild, build: &BuildView, job: &JobView) -> Result<JobTests, Error> {
     let has_failed = job.steps.iter().filter_map(|step| step.tests.as_ref()).any(|tests| tests.bad() > 0);
     if !has_failed {

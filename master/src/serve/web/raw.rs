@@ -1,4 +1,4 @@
-//! A step's log as it is, in parts of which few are in memory.
+//! A step's log unchanged, sent in parts so that few of them are in memory.
 
 use super::questions::{address, job_of, numbered};
 use super::reply::{Miss, Reply, status};

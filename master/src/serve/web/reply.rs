@@ -1,4 +1,4 @@
-//! What goes back to a browser, with the headers that every answer has.
+//! The answers to a browser, with the headers that every answer has.
 
 use super::bridge::Busy;
 use askama::Template;

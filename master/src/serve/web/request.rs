@@ -1,4 +1,4 @@
-//! What a request says beside its address: who asks, and what follows `?`.
+//! The parts of a request beside its path: who asks, and the query after `?`.
 
 use axum::extract::Query;
 use axum::http::header::{self, HeaderMap};
@@ -12,7 +12,7 @@ pub(super) const BACK_COOKIE: &str = "guild_back";
 /// The longest address that is gone back to, in bytes. No page of ours has a longer one, and a browser sends it with each login.
 const BACK_BYTES_MAX: usize = 1_000;
 
-/// The cookie of a request; what is none is as good as no cookie.
+/// The cookie of a request. A text that is not a cookie counts as none.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<Token> {
     cookies(headers).find_map(|(name, value)| (name == COOKIE).then(|| value.parse().ok())?)
 }

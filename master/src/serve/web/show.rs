@@ -1,4 +1,4 @@
-//! What the templates take: views as words, links and classes. Pure, save the time.
+//! The values for the templates: views as words, links and classes. Pure, except for the time.
 
 mod build;
 mod failing_tests;
@@ -19,12 +19,12 @@ use client::words;
 use schema::shown;
 use schema::values::{Outcome, ShortCommit, State, Time};
 
-/// What stands around every page.
+/// The frame of every page.
 pub(super) struct Frame {
     pub(super) title: String,
-    /// The name of the visitor. None: the visitor is not logged in.
+    /// The name of the visitor. `None` means that the visitor is not logged in.
     pub(super) who: Option<String>,
-    /// What is wrong with the master itself; empty: nothing.
+    /// What is wrong with the master itself; empty means nothing.
     pub(super) alert: &'static str,
     pub(super) style: &'static str,
     /// The address of the picture in the browser's tab.
@@ -86,7 +86,7 @@ impl StatusMark {
         StatusMark { symbol: words::symbol(state, outcome), word: words::status_word(state, outcome), class }
     }
 
-    /// The mark of a branch. None: nothing counts yet.
+    /// The mark of a branch. `None` means that nothing counts yet.
     pub(super) fn of_branch(branch: &BranchView) -> Option<StatusMark> {
         branch.outcome.map(|outcome| StatusMark::new(State::Finished, Some(outcome)))
     }
@@ -174,7 +174,7 @@ fn name_of(author: &str) -> String {
     tidy(name.split('@').next().unwrap_or_default().trim())
 }
 
-/// What others wrote, on one line.
+/// A text that others wrote, on one line.
 pub(super) fn tidy(text: &str) -> String {
     shown::line(text).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Which address is which page, and what every request passes first.
+//! The page for each address, and the checks that every request passes first.
 
 use super::badges;
 use super::bridge::Visitor;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// The age of a login's cookie, in seconds: as long as its grant.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
 
-/// For how long a browser remembers the page that it wanted, in seconds: as long as the address of a login is good.
+/// How long a browser remembers the page that it wanted, in seconds. It is the time for which the address of a login works.
 const BACK_AGE: u32 = 600;
 
 pub(super) fn router(site: Arc<Site>) -> Router {
@@ -126,13 +126,14 @@ async fn show_login(State(site): SiteState, Path(join): Path<String>) -> Result<
     Ok(reply)
 }
 
-/// Nobody is told why an address logs nobody in, except that a full disk will pass.
+/// The page for an address that does not log in. It gives no reason, so that nobody can probe for logins, except that it asks the
+/// visitor to come back when the disk is full.
 fn no_login(refusal: Refusal) -> Miss {
     tracing::debug!(%refusal, "a login was refused");
     if refusal.code == RefusalCode::Unavailable { Miss::Busy } else { Miss::Over }
 }
 
-/// The button of that page.
+/// Logs the browser in, when the button of the login page is pressed.
 async fn log_in(State(site): SiteState, Path(join): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
     if !site.sent_form(&headers) {
         return Ok(foreign_form());

@@ -9,7 +9,7 @@ const LINE_MAX: usize = 4_096;
 /// The lines of some bytes, as HTML; each is harmless by itself.
 pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
     let mut painter = Painter::default();
-    // the parser drops what is no UTF-8, and people are to see that there is something
+    // the parser drops what is not UTF-8, and people are to see that there is something
     for line in String::from_utf8_lossy(bytes).split_terminator('\n') {
         // a sequence that never ends takes no more than its line
         let mut parser = Parser::<DefaultCharAccumulator>::new();

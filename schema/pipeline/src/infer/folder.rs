@@ -35,7 +35,7 @@ impl Folder {
         files.iter().copied().find(|file| self.has(file))
     }
 
-    /// The beginning of a file; empty where there is none.
+    /// The beginning of a file; empty if there is none.
     pub(super) fn text(&self, file: &str) -> String {
         let mut bytes = Vec::new();
         // a pipe or a device would never end

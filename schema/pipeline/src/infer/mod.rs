@@ -63,7 +63,7 @@ const FOLDERS_MAX: usize = 64;
 /// The most jobs of a starter: whoever has more projects in one repository writes the file by hand.
 const JOBS_MAX: usize = 8;
 
-/// What is most likely meant by the files in `dir`, or else by those in the folders of `dir`. `None` where nothing is known.
+/// What is most likely meant by the files in `dir`, or else by those in the folders of `dir`. `None` if nothing is known.
 pub fn infer(dir: &Path) -> Option<Inferred> {
     let top = Folder::open(dir);
     let mut jobs: Vec<(String, Guess)> = guesses(&top).into_iter().map(|guess| (String::new(), guess)).collect();

@@ -49,7 +49,7 @@ impl Manager {
         Manager { program, lock, is_berry }
     }
 
-    /// How the dependencies come; `None` where there are none to come.
+    /// How the dependencies come; `None` if there are none to come.
     fn install(&self, package: &Value) -> Option<&'static str> {
         let needs = ["dependencies", "devDependencies", "optionalDependencies", "workspaces"];
         if self.lock.is_none() && needs.iter().all(|key| package[key].is_null()) {

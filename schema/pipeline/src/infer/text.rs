@@ -3,7 +3,7 @@
 use super::{Guess, GuessedStep, Inferred};
 use std::collections::BTreeMap;
 
-/// `jobs`: each with its folder below the top; empty: the top itself.
+/// `jobs`: each with its folder below the top; empty means the top itself.
 pub(super) fn compose(jobs: &[(String, Guess)]) -> Inferred {
     let names = names(jobs);
     let mut text = "# Guessed from what the repository holds: change it as you like.\nversion = 1\n".to_owned();

@@ -25,7 +25,7 @@ const PRINTED: Form = Form::Either(&[Form::Flag, Form::Text, Form::Array(&Form::
 
 /// What a job and `[defaults]` have.
 pub(crate) const SETTINGS: &[Entry<Settings>] = &[
-    Entry::new("on", Form::Text, Means("any worker"), "\"linux-x86_64\"", "the platform", |value, to| {
+    Entry::new("on", Form::Text, Means("any worker"), "\"linux-x86_64\"", "the platform of the worker", |value, to| {
         to.on = settings::on(value)
     }),
     Entry::new(
@@ -33,7 +33,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         LIST,
         Is("[]"),
         "[\"gpu\", \"python=3.14\", \"memory>=4GiB\", \"cpus>=2\"]",
-        "what the worker must have: labels, with a value or without, and sizes; at most 100",
+        "the labels, each with a value or without, and the sizes that the worker must have; at most 100",
         |value, to| to.want = settings::want(value),
     ),
     Entry::new(
@@ -41,18 +41,23 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Number(CPUS_MAX),
         Means("a slot only"),
         "0.5",
-        "cores, reserved while it runs",
+        "the cores that are reserved while the job runs",
         |value, to| set(&mut to.plan.cpus_milli, settings::cpus_milli(value)),
     ),
-    Entry::new("memory", Form::Size, Means("a slot only"), "\"2GiB\"", "reserved while it runs", |value, to| {
-        set(&mut to.plan.memory, value.bytes())
-    }),
+    Entry::new(
+        "memory",
+        Form::Size,
+        Means("a slot only"),
+        "\"2GiB\"",
+        "the memory that is reserved while the job runs",
+        |value, to| set(&mut to.plan.memory, value.bytes()),
+    ),
     Entry::new(
         "env",
         ENV,
         Is("{}"),
         "{ CC = \"clang\" }",
-        "variables, at most 500; names that begin with `GUILD_` are guild's own",
+        "environment variables, at most 500; names that begin with `GUILD_` are reserved",
         |value, to| to.env = settings::env(value),
     ),
     Entry::new(
@@ -60,7 +65,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Text,
         Means("the checkout"),
         "\"src\"",
-        "a directory in it, with `/` and without `..`",
+        "the directory in the checkout in which steps begin, with `/` and without `..`",
         |value, to| to.dir = settings::dir(value),
     ),
     Entry::new(
@@ -68,7 +73,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         SHELL,
         Is("\"sh\""),
         "\"bash\"",
-        "what scripts are given to as the last argument, see [shells](../pipeline.md#steps); for Windows `\"pwsh\"` where it is absent",
+        "the [shell](../pipeline.md#steps), or the command, that gets each script as its last argument; for Windows the default is `\"pwsh\"`",
         |value, to| to.shell = settings::shell(value),
     ),
     Entry::new(
@@ -76,7 +81,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Duration,
         Is("\"1h\""),
         "\"45m\"",
-        "of the whole job; the master may have a lower limit",
+        "how long the whole job may take; the master may have a lower limit",
         |value, to| set(&mut to.plan.timeout_ms, settings::limit_ms(value)),
     ),
     Entry::new(
@@ -84,7 +89,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Duration,
         Is("\"30s\""),
         "\"2m\"",
-        "of all its `always` steps together that run after a cancel or after `timeout`; the master's limit of a job holds for it too",
+        "how long all `always` steps together may take after a cancel or after `timeout`; the master's limit of a job holds for it too",
         |value, to| set(&mut to.plan.always_timeout_ms, settings::limit_ms(value)),
     ),
     Entry::new(
@@ -92,7 +97,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Duration,
         Is("\"20m\""),
         "\"5m\"",
-        "of its steps: they are ended after this time without a byte of output",
+        "a step is ended after this time without a byte of output",
         |value, to| to.idle_ms = settings::limit_ms(value),
     ),
     Entry::new(
@@ -100,7 +105,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Table("[job.NAME.retry]"),
         Is("{ infra = 2 }"),
         "{ infra = 0 }",
-        "further attempts; a failed test is never tried again by itself",
+        "how often the job is tried again; a failed test is never tried again by itself",
         |value, to| to.retry_infra = settings::retry_infra(value),
     ),
     Entry::new(
@@ -108,7 +113,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Whole(-PRIORITY_MAX, PRIORITY_MAX),
         Is("0"),
         "10",
-        "higher goes first",
+        "jobs with a higher number are placed first",
         |value, to| set(&mut to.plan.priority, settings::priority(value)),
     ),
     Entry::new(
@@ -116,7 +121,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::OneOf(&["fresh", "clean", "kept"]),
         Is("\"fresh\""),
         "\"kept\"",
-        "`\"fresh\"`: a new checkout; `\"clean\"`: ignored files stay; `\"kept\"`: everything that is not tracked stays",
+        "the files that the job finds: with `\"fresh\"` only a new checkout, with `\"clean\"` also ignored files of the build before, with `\"kept\"` all its untracked files",
         |value, to| set(&mut to.plan.workspace, value.choice(&settings::WORKSPACES)),
     ),
     Entry::new(
@@ -132,7 +137,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::OneOf(&["none"]),
         Means("the commit"),
         "\"none\"",
-        "`\"none\"`: no checkout",
+        "with `\"none\"` there is no checkout",
         |value, to| set(&mut to.plan.sources, settings::sources(value)),
     ),
 ];
@@ -143,42 +148,42 @@ pub(crate) const JOB: &[Entry<Settings>] = &[
         Form::Array(&Form::Text),
         Is("[]"),
         "[\"other\"]",
-        "names of jobs that come before",
+        "the names of the jobs that this job waits for",
     )),
     Entry::of_owner(Key::new(
         "matrix",
         Form::Map(&EVERY),
         Means("one cell"),
         "{ python = [\"3.11\", \"3.14\"] }",
-        "axes, at most 16: [a job for each combination](../pipeline.md#matrix), at most 1,000; `\"*\"`: all values of `[axis.NAME]`",
+        "the axes, at most 16; the matrix makes [a job for each combination](../pipeline.md#matrix), at most 1,000; `\"*\"` means all values of `[axis.NAME]`",
     )),
     Entry::of_owner(Key::new(
         "skip",
         RULES,
         Is("[]"),
         "[{ python = \"3.11\" }]",
-        "tables of axes and values, at most 100: cells that one of them matches are left out; only with `matrix`",
+        "tables of axes and values, at most 100; cells that one of them matches are left out; this needs `matrix`",
     )),
     Entry::of_owner(Key::new(
         "only",
         RULES,
         Means("all cells"),
         "{ python = [\"3.14\"] }",
-        "like `skip`, for cells that are kept",
+        "tables like those of `skip`; only cells that one of them matches are kept",
     )),
     Entry::of_owner(Key::new(
         "when",
         Form::Table("[job.NAME.when]"),
         Means("always"),
         "{ branch = \"main\" }",
-        "for which builds; else the job is skipped",
+        "the builds in which the job runs; it is skipped in all others",
     )),
     Entry::new(
         "side_effects",
         Form::Flag,
         Is("false"),
         "true",
-        "never run a second time by itself, and so without `retry`",
+        "whether the job has effects outside; such a job is never run again by itself, and has no `retry`",
         |value, to| set(&mut to.plan.side_effects, value.boolean()),
     ),
     Entry::new(
@@ -186,7 +191,7 @@ pub(crate) const JOB: &[Entry<Settings>] = &[
         Form::Flag,
         Is("false"),
         "true",
-        "[its failure is a warning](../pipeline.md#a-job-that-may-fail) for the build and for the jobs that need it",
+        "whether [its failure is only a warning](../pipeline.md#a-job-that-may-fail) for the build and for the jobs that need it",
         |value, to| set(&mut to.plan.may_fail, value.boolean()),
     ),
     Entry::of_owner(Key::new(
@@ -194,13 +199,13 @@ pub(crate) const JOB: &[Entry<Settings>] = &[
         Form::Array(&Form::Table("[[job.NAME.step]]")),
         Means("`run`"),
         "[{ run = \"make\" }]",
-        "from 1 to 100",
+        "the steps, from 1 to 100",
     )),
 ];
 
 /// What a job has of the step that it is.
 pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
-    Entry::new("run", RUN_FORM, Means("`step`"), "\"make\"", "what its only step runs", |value, to| {
+    Entry::new("run", RUN_FORM, Means("`step`"), "\"make\"", "the command of its only step", |value, to| {
         to.run = Run::read(value)
     }),
     Entry::new(
@@ -208,7 +213,7 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         Form::Text,
         Means("the job's"),
         "\"tests\"",
-        "of its only step; at most 200 bytes, as in `step`",
+        "the name of its only step; at most 200 bytes, as in `step`",
         |value, to| to.name = value.text(),
     ),
     Entry::new(
@@ -216,7 +221,7 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         Form::Flag,
         Is("false"),
         "true",
-        "of its only step: known, and without effect, as no step is before it",
+        "accepted for its only step, but without effect, because no step is before it",
         |value, to| set(&mut to.plan.always, value.boolean()),
     ),
     Entry::new(
@@ -224,7 +229,7 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         Form::Flag,
         Is("false"),
         "true",
-        "of its only step: its failure makes the job `warned`",
+        "whether a failure of its only step makes the job only `warned`",
         |value, to| set(&mut to.plan.continue_on_failure, value.boolean()),
     ),
     Entry::new(
@@ -232,7 +237,7 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         LIST,
         Means("none"),
         "\"build/**/TEST-*.xml\"",
-        "of its only step: patterns of files of JUnit XML that the command writes, relative to `dir`; at most 20 patterns of all forms together: [test reports](../pipeline.md#test-reports)",
+        "patterns of the files of JUnit XML that its only step writes, relative to `dir`; all forms of [test reports](../pipeline.md#test-reports) together have at most 20 patterns",
         |value, to| reports::read(value, ReportFormat::Junit, &mut to.reports),
     ),
     Entry::new(
@@ -240,7 +245,7 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         PRINTED,
         Is("false"),
         "true",
-        "of its only step: `true`: the command prints TAP, of the versions 12 to 14; or patterns of files of it",
+        "`true` if its only step prints TAP of the versions 12 to 14, or patterns of the files of TAP that it writes",
         |value, to| reports::read(value, ReportFormat::Tap, &mut to.reports),
     ),
     Entry::new(
@@ -248,7 +253,7 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         LIST,
         Means("none"),
         "\"tests.subunit\"",
-        "of its only step: patterns of files of subunit, version 2",
+        "patterns of the files of subunit, version 2, that its only step writes",
         |value, to| reports::read(value, ReportFormat::Subunit, &mut to.reports),
     ),
     Entry::new(
@@ -256,7 +261,7 @@ pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
         PRINTED,
         Is("false"),
         "true",
-        "of its only step: `true`: the command is `cargo test`, or prints what that does; or patterns of files of it",
+        "`true` if its only step runs `cargo test` or prints the same, or patterns of the files with such output",
         |value, to| reports::read(value, ReportFormat::Libtest, &mut to.reports),
     ),
 ];
@@ -267,7 +272,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         Form::Text,
         Means("`step N`"),
         "\"tests\"",
-        "how it is shown; at most 200 bytes, with its placeholders filled in",
+        "the name under which the step is shown; at most 200 bytes, with its placeholders filled in",
         |value, to| to.name = value.text(),
     ),
     Entry::new(
@@ -275,24 +280,39 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         RUN_FORM,
         Required,
         "[\"make\", \"-j4\"]",
-        "a string for the shell, an array for a program and its arguments, or a table of systems",
+        "the command: a string for the shell, an array for a program and its arguments, or a table with a command for each system",
         |value, to| to.run = Run::read(value),
     ),
-    Entry::new("shell", SHELL, Means("the job's"), "\"bash\"", "see [shells](../pipeline.md#steps)", |value, to| {
-        to.shell = settings::shell(value)
-    }),
-    Entry::new("env", ENV, Is("{}"), "{ CC = \"clang\" }", "added to the job's", |value, to| {
-        to.env = settings::env(value)
-    }),
-    Entry::new("dir", Form::Text, Means("the job's"), "\"src\"", "relative to the checkout", |value, to| {
-        to.dir = settings::dir(value)
-    }),
+    Entry::new(
+        "shell",
+        SHELL,
+        Means("the job's"),
+        "\"bash\"",
+        "the [shell](../pipeline.md#steps) of the step",
+        |value, to| to.shell = settings::shell(value),
+    ),
+    Entry::new(
+        "env",
+        ENV,
+        Is("{}"),
+        "{ CC = \"clang\" }",
+        "further environment variables, besides those of the job",
+        |value, to| to.env = settings::env(value),
+    ),
+    Entry::new(
+        "dir",
+        Form::Text,
+        Means("the job's"),
+        "\"src\"",
+        "the directory in which the step begins, relative to the checkout",
+        |value, to| to.dir = settings::dir(value),
+    ),
     Entry::new(
         "timeout",
         Form::Duration,
         Means("the job's"),
         "\"5m\"",
-        "of this step; that of the job holds too",
+        "how long this step may take; the `timeout` of the job holds too",
         |value, to| set(&mut to.plan.timeout_ms, settings::limit_ms(value)),
     ),
     Entry::new(
@@ -300,7 +320,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         Form::Duration,
         Is("\"20m\""),
         "\"5m\"",
-        "ended after this time without output; the job's where that has one",
+        "the step is ended after this time without output; the default is the job's, if that has one",
         |value, to| to.idle_ms = settings::limit_ms(value),
     ),
     Entry::new(
@@ -308,7 +328,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         Form::Flag,
         Is("false"),
         "true",
-        "runs also after an earlier step failed, was [cancelled](../pipeline.md#how-a-step-ends) or used up the job's time",
+        "whether the step also runs after an earlier step failed, was [cancelled](../pipeline.md#how-a-step-ends) or used up the job's time",
         |value, to| set(&mut to.plan.always, value.boolean()),
     ),
     Entry::new(
@@ -316,7 +336,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         Form::Flag,
         Is("false"),
         "true",
-        "its failure makes the job `warned`, and the next step runs",
+        "whether a failure makes the job only `warned`, and the next step runs",
         |value, to| set(&mut to.plan.continue_on_failure, value.boolean()),
     ),
     Entry::new(
@@ -324,7 +344,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         LIST,
         Means("none"),
         "\"build/**/TEST-*.xml\"",
-        "patterns of files of JUnit XML that the command writes, relative to `dir`; at most 20 patterns of all forms together: [test reports](../pipeline.md#test-reports)",
+        "patterns of the files of JUnit XML that the command writes, relative to `dir`; all forms of [test reports](../pipeline.md#test-reports) together have at most 20 patterns",
         |value, to| reports::read(value, ReportFormat::Junit, &mut to.reports),
     ),
     Entry::new(
@@ -332,7 +352,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         PRINTED,
         Is("false"),
         "true",
-        "`true`: the command prints TAP, of the versions 12 to 14; or patterns of files of it",
+        "`true` if the command prints TAP of the versions 12 to 14, or patterns of the files of TAP that it writes",
         |value, to| reports::read(value, ReportFormat::Tap, &mut to.reports),
     ),
     Entry::new(
@@ -340,7 +360,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         LIST,
         Means("none"),
         "\"tests.subunit\"",
-        "patterns of files of subunit, version 2",
+        "patterns of the files of subunit, version 2, that the command writes",
         |value, to| reports::read(value, ReportFormat::Subunit, &mut to.reports),
     ),
     Entry::new(
@@ -348,7 +368,7 @@ pub(crate) const STEP: &[Entry<Step>] = &[
         PRINTED,
         Is("false"),
         "true",
-        "`true`: the command is `cargo test`, or prints what that does; or patterns of files of it",
+        "`true` if the command is `cargo test` or prints the same, or patterns of the files with such output",
         |value, to| reports::read(value, ReportFormat::Libtest, &mut to.reports),
     ),
 ];

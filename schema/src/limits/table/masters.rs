@@ -76,13 +76,13 @@ table! {
 
     // lists
 
-    /// As many as a person looks through at once. One has at most 6 KiB.
+    /// A person looks through this many at once. One has at most 6 KiB.
     TESTS_TOLD: "list of tests", 100, Elements, Cut, ["perspective.Viewer.tests -> tests"];
     /// One has at most 26 KiB, so that all of them fit into an answer.
     FAILED_TESTS: "list of failed tests", 50, Elements, Cut, ["perspective.Build.tests -> tests"];
     /// The lanes that ran the test last.
     TEST_LANES: "list of lanes of the test", 40, Elements, Cut, ["perspective.Viewer.test -> lanes"];
-    /// As many as are kept of a lane.
+    /// A lane keeps this many.
     TEST_POINTS: "list of results", 100, Elements, Cut, ["perspective.TestView.results", "perspective.TestLane.results"];
 
     /// A list in pages ends with its bytes, [`ANSWER_BYTES`]: the smallest row has 320 of them. This is the next round number.
@@ -90,7 +90,7 @@ table! {
         "perspective.Viewer.projects -> projects", "perspective.Viewer.crons -> crons", "perspective.Viewer.workers -> workers",
         "perspective.Viewer.watch -> builds", "grant.Operator.workers -> workers", "grant.Operator.grants -> grants",
     ];
-    /// As many as a person looks through. Where there are more, the answer says so.
+    /// A person looks through this many. If there are more, the answer says so.
     ROWS_TOLD: "list of rows", 1000, Elements, Cut, [
         "perspective.Viewer.builds -> builds", "perspective.Viewer.queue -> items",
     ];

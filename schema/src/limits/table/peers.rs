@@ -25,7 +25,7 @@ table! {
 
     // what users and operators send
 
-    /// As in the master file, where a name of a project has at most this many bytes.
+    /// The name of a project in the master file has at most this many bytes.
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
         "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)",
         "perspective.Viewer.build(project)", "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)",
@@ -184,11 +184,11 @@ table! {
     LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
     /// What one report says at once.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
-    /// A BLAKE3 has 32 bytes.
-    LOG_HASH: "hash of the log", 64, Bytes, Refused, ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
-    /// A BLAKE3 has 32 bytes.
-    TEST_LIST: "hash of the list of tests", 64, Bytes, Refused, ["worker.TestsReported.list"];
-    /// As many fit into a mail or a terminal; the list of tests has the rest.
+    /// The hash is a BLAKE3.
+    LOG_HASH: "hash of the log", 32, Bytes, Refused, ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
+    /// The hash is a BLAKE3.
+    TEST_LIST: "hash of the list of tests", 32, Bytes, Refused, ["worker.TestsReported.list"];
+    /// A mail or a terminal has room for this many; the list of tests has the rest.
     FAILING: "list of failing tests", 20, Elements, Cut, ["worker.TestsReported.failing"];
     /// A suite, a name and its parameters, on a line or two.
     FAILING_TEST: "name of the test", 512, Bytes, Cut, ["worker.TestsReported.failing[]"];
@@ -196,7 +196,7 @@ table! {
     REPORT_TROUBLE: "trouble with the report", 1024, Bytes, Cut, ["worker.TestsReported.trouble"];
     /// What the manual promised from the start. A worker sends 128 KiB at once.
     LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
-    /// As much as a part of a log, because both go to a file in one write.
+    /// A part of a log has the same limit, because both go to a file in one write.
     SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
     /// A BLAKE3 has exactly 32 bytes, which its reader checks.
     BLAKE3: "BLAKE3", 32, Bytes, Refused, [
@@ -204,7 +204,7 @@ table! {
     ];
     /// A path within a workspace is rarely longer, and the name of an artifact is shown on one line.
     ARTIFACT: "path of the artifact", 1024, Bytes, Refused, ["worker.Lease.artifact(path)"];
-    /// A worker marks what it read at once, which is a byte at the least, and sends 128 KiB at once.
+    /// A worker marks each read, which has at least a byte, and sends 128 KiB at once.
     MARKS: "list of marks", 131_072, Elements, Refused, ["log.LogSink.write(marks)"];
     /// What a worker says that it has. It names the newest only.
     HAVE: "list of commits", 256, Elements, Refused, ["worker.SourcePack.pack(have)"];
@@ -249,7 +249,7 @@ table! {
 
     /// A push has a few. The event names the newest and says where there are more; the repository has all of them.
     EVENT_COMMITS: "list of an event's commits", 20, Elements, Cut, ["event.Event.changeSubmitted.commits"];
-    /// As many as a person looks through. With its commits and the longest texts, an event then stays below 100 KiB.
+    /// A person looks through this many. With its commits and the longest texts, an event then stays below 100 KiB.
     EVENT_PATHS: "list of an event's paths", 100, Elements, Cut, ["event.Event.changeSubmitted.paths"];
     /// A line, as of a subject or a path. It is cut by the master that notes it, because anybody can commit anything.
     EVENT_TEXT: "text of an event's commit", 512, Bytes, Cut, [

@@ -25,7 +25,7 @@ pub fn ready() {
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the service manager is not told of a reload"),
+        Err(error) => tracing::warn!(%error, "the service manager could not be told that the file is reloaded"),
     }
 }
 
@@ -40,7 +40,7 @@ pub fn stopping() {
 }
 
 /// Says that the thread is not stuck, twice in the time after which a watchdog would end the process. To be run on the
-/// thread whose being stuck matters. Ends at once where there is no watchdog.
+/// thread whose being stuck matters. Ends at once if there is no watchdog.
 pub async fn stay_awake() {
     let Some(most) = sd_notify::watchdog_enabled() else { return };
     let mut beat = tokio::time::interval((most / 2).max(Duration::from_millis(1)));

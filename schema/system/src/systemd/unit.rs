@@ -88,7 +88,7 @@ pub struct UnitFile {
 }
 
 impl UnitFile {
-    /// `name`: without its `.service`. An error also where there is one that says something else.
+    /// `name`: without its `.service`. An error also if there is one that says something else.
     pub fn new(instance: Instance, name: &str, text: String) -> Result<UnitFile, UnitError> {
         let path = instance.dir()?.join(format!("{name}.service"));
         let unit = UnitFile { instance, name: name.to_owned(), path, text };
@@ -100,7 +100,7 @@ impl UnitFile {
         &self.path
     }
 
-    /// Writes it where it is not there already.
+    /// Writes it if it is not there already.
     pub fn write(&self) -> Result<(), UnitError> {
         if self.is_there()? {
             return Ok(());
@@ -129,7 +129,7 @@ impl UnitFile {
     }
 }
 
-/// What `systemctl --version` prints; nothing where there is none.
+/// What `systemctl --version` prints; nothing if there is none.
 pub fn systemctl_version() -> String {
     let output = std::process::Command::new("systemctl").arg("--version").output();
     output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())

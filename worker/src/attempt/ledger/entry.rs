@@ -1,4 +1,4 @@
-//! One attempt in hand: what its runner, its reports and its lease share.
+//! One attempt in the ledger: the state that its runner, its reports and its lease share.
 
 use super::{ASSIGNMENT, Offered, Token};
 use crate::attempt::next::{AttemptResult, Halt, Next, StepEnd, is_cleanup, next};
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tokio::sync::watch;
 
-/// How long before the end of its lease a step is stopped at the most, in milliseconds. It is enough to end what it started.
+/// The longest time before the end of its lease at which a step is stopped, in milliseconds. It is enough to end its processes.
 const MARGIN_MAX_MS: u64 = 5_000;
 
 /// The file that says when the steps that run after a cancel must have ended.
@@ -32,7 +32,7 @@ struct HeldLease {
     term_ms: u64,
 }
 
-/// An attempt in hand: what was assigned, how far it has come, and the lease under which it runs.
+/// An attempt of this worker: its assignment, its progress, and the lease under which it runs.
 pub(crate) struct Entry {
     pub(crate) assignment: Assignment,
     /// The attempt's directory, from which the next worker process takes it up.
@@ -40,27 +40,27 @@ pub(crate) struct Entry {
     /// When the attempt was offered.
     began: Moment,
     blocking: BlockingWork,
-    /// What the master is to know of each step. All of it may be told again, so it is not on disk.
+    /// The facts about each step for the master. They are not on disk, because all of them may be told again.
     steps: Vec<Step>,
     /// How the steps so far ended, in their order.
     ended: RefCell<Vec<StepEnd>>,
     /// What ended the attempt from outside.
     halt: RefCell<Option<Halt>>,
-    /// What became of the attempt, once no more steps are to run.
+    /// The result of the attempt, when no more steps are to run.
     result: RefCell<Option<AttemptResult>>,
-    /// When the steps that run after a cancel, or after the job's time, must have ended. None: no such step has begun.
+    /// When the steps that run after a cancel, or after the job's time, must have ended. `None` means that no such step has begun.
     cleanup_end: Cell<Option<Moment>>,
     /// Whether processes of it could not be killed, and may still use its files.
     has_survivors: Cell<bool>,
-    /// Why nobody wants its results. None: they are wanted.
+    /// Why nobody wants its results. `None` means that they are wanted.
     abandoned: RefCell<Option<String>>,
-    /// Whether nothing of it runs any more.
+    /// Whether all its processes have ended.
     idle: Cell<bool>,
     /// The capability of the lease, for as long as the connection lasts that brought it.
     lease: RefCell<Option<lease::Client>>,
     /// When the lease ends, whether or not there is a connection.
     held: Cell<Option<HeldLease>>,
-    /// What the log of the next step begins with, of the checkout, as that submodules are not in it.
+    /// The lines about the checkout with which the log of the next step begins, such as missing submodules.
     notes: RefCell<Vec<String>>,
     /// The workspace, locked for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
@@ -68,7 +68,7 @@ pub(crate) struct Entry {
     changed: (watch::Sender<u64>, watch::Sender<u64>),
 }
 
-/// What the master is to know of a step, and what it was told.
+/// The facts about a step for the master, and which of them it was told.
 pub(crate) struct Step {
     /// When the step that runs began.
     pub(crate) started: watch::Sender<Option<Time>>,
@@ -76,11 +76,11 @@ pub(crate) struct Step {
     pub(crate) grown: watch::Sender<Grown>,
     /// How the step ended, and when.
     pub(crate) finished: watch::Sender<Option<(StepEnd, Time)>>,
-    /// What its test reports say. None: it has none, or they were not read.
+    /// The content of its test reports. `None` means that it has none, or they were not read.
     pub(crate) tests: RefCell<Option<Rc<ReadTests>>>,
-    /// What the master is told of them, once all of it is stored there.
+    /// The summary of the tests for the master, once all reports are stored there.
     pub(crate) stored: RefCell<Option<TestsReported>>,
-    /// Whether nothing of its log was ever sent.
+    /// Whether no byte of its log was ever sent.
     pub(crate) is_unsent: Cell<bool>,
     /// The log as the master has it, once all of it was sent on this connection.
     pub(crate) shipped: Cell<Option<Shipped>>,
@@ -172,7 +172,7 @@ impl Entry {
         self.step(step).grown.send_modify(|grown| grown.size = grown.size.max(size));
     }
 
-    /// `tests`: what its test reports say, where they were read.
+    /// `tests`: the content of its test reports, if they were read.
     pub(crate) fn step_ended(&self, step: u16, journal: &Journal, tests: Option<ReadTests>) {
         if journal.survivors > 0 {
             self.has_survivors.set(true);
@@ -341,7 +341,7 @@ impl Entry {
         self.tell();
     }
 
-    /// When the lease ends. None: the master has not given it to this process yet.
+    /// When the lease ends. `None` means that the master has not given it to this process yet.
     pub(crate) fn lease_end(&self) -> Option<Moment> {
         self.held.get().map(|held| held.end)
     }
@@ -399,7 +399,7 @@ impl Step {
         }
     }
 
-    /// Has everything told again, because whoever was told of it may have lost it.
+    /// Has everything told again, because the master may have lost it.
     pub(crate) fn tell_again(&self) {
         self.shipped.set(None);
         self.stored.take();

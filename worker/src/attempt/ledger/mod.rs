@@ -1,5 +1,5 @@
-//! What this worker has in hand: each attempt from its offer until the master knows its end. It is in memory and in a directory
-//! of its own, from which the next worker process takes it up. Starts nothing and calls nobody.
+//! The ledger of this worker: each attempt from its offer until the master knows its end. An attempt is in memory and in a
+//! directory of its own, from which the next worker process takes it up. The ledger starts nothing and calls nobody.
 //!
 //! ```text
 //! STATE/spare/                          see `spares`
@@ -37,7 +37,7 @@ const ASSIGNMENT: &str = "assignment.json";
 
 pub(crate) type Token = [u8; 16];
 
-/// The attempts in hand, each under its token.
+/// The attempts of this worker, each under its token.
 pub(crate) struct Ledger {
     dir: PathBuf,
     spares: Spares,
@@ -53,8 +53,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger with the attempts that an earlier process left. What cannot be read is dropped, once it is known whose it
-    /// is. Where the directory is a copy all of them are dropped, because they are another worker's.
+    /// Opens the ledger with the attempts that an earlier process left. Those that cannot be read are dropped, once it is known
+    /// whose they are. If the directory is a copy, all are dropped, because they belong to another worker.
     pub(crate) fn open(state: &Path, workspaces: &Path, world: &World, is_copy: bool) -> io::Result<Ledger> {
         let dir = state.join("attempts");
         private_dir(&dir)?;
@@ -90,8 +90,8 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// What another start of the machine left is not taken up, because its clock is not ours and none of it runs. A loss of power
-    /// also takes from files what was not synced, such as that a step began.
+    /// Drops the attempts from before a restart of the machine, because their clock is not ours and none of their processes runs.
+    /// After a loss of power their files may also lack what was not synced.
     fn load(&self, dir: &Path, workspaces: &Path) -> io::Result<Entry> {
         let (offered, name) = read_offer(&std::fs::read(dir.join(ASSIGNMENT))?)?;
         if !offered.boot.is_empty() && offered.boot != self.boot {
@@ -121,14 +121,14 @@ impl Ledger {
         }
     }
 
-    /// Waits until no attempt is left. Answers false where a process could not be killed and so still runs.
+    /// Waits until no attempt is left. Answers false if a process could not be killed and so still runs.
     pub(crate) async fn when_all_ended(&self) -> bool {
         let mut changes = self.changes();
         while !self.is_empty() && changes.changed().await.is_ok() {}
         !self.has_survivors.get()
     }
 
-    /// Begins an entry for what was offered.
+    /// Begins an entry for an offer.
     pub(crate) fn enter(&self, assignment: Assignment, now: Moment) -> io::Result<Rc<Entry>> {
         let dir = self.dir.join(token_hex(&assignment.token));
         let offered = Offered { began: now.0, boot: self.boot.clone(), assignment };
@@ -142,7 +142,7 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Writes what was offered, before it is accepted: an offer whose writing is cut short is no attempt yet.
+    /// Writes what was offered, before it is accepted: an offer whose writing is cut short is not an attempt yet.
     fn note(&self, dir: &Path, offered: &Offered) -> io::Result<()> {
         self.spares.make(dir)?;
         std::fs::write(dir.join(ASSIGNMENT), serde_json::to_vec(offered)?)
@@ -161,7 +161,7 @@ impl Ledger {
         });
     }
 
-    /// Waits until nothing is on disk that is not in hand, because the process would end before the removal does.
+    /// Waits until the directories of all forgotten attempts are removed, because the process would end before that.
     pub(crate) async fn sweep(&self) {
         let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
         let (dir, spares) = (self.dir.clone(), self.spares.clone());
@@ -219,7 +219,7 @@ impl Ledger {
 /// The directory of an attempt that is not taken up.
 struct Leftover {
     dir: PathBuf,
-    /// Whether the attempt is this worker's. It is not where the state directory is a copy of another worker's.
+    /// Whether the attempt is this worker's. It is not if the state directory is a copy of another worker's.
     is_own: bool,
 }
 
@@ -240,18 +240,18 @@ impl Leftover {
 struct Offered {
     /// When it was offered, by the clock of [`Moment`].
     began: u64,
-    /// The start of the machine in which that clock ran. Empty: a worker of 0.1.0 wrote this.
+    /// The start of the machine in which that clock ran. Empty means that a worker of 0.1.0 wrote this.
     #[serde(default)]
     boot: String,
     assignment: Assignment,
 }
 
-/// Reads the file of an offer: the offer, and the name of its workspace, where that stands behind it.
+/// Reads the file of an offer: the offer, and the name of its workspace if that follows.
 fn read_offer(noted: &[u8]) -> io::Result<(Offered, Option<String>)> {
     let mut lines = noted.split(|byte| *byte == b'\n');
     let offered: Offered = serde_json::from_slice(lines.next().unwrap_or_default())?;
     known_plan_version(offered.assignment.plan_version).map_err(io::Error::other)?;
-    // a line that was cut short is none
+    // a line that was cut short does not count
     let name = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
     Ok((offered, name))
 }

@@ -35,8 +35,8 @@ impl Drop for Asked {
     }
 }
 
-/// Holds the start of a step back for as long as it may go with the end. False: it is to be told now. True: it was told,
-/// since the end was.
+/// Holds the start of a step back for as long as it may go with the end. `false` means that it is to be told now. `true` means
+/// that it was told, since the end was.
 pub(super) async fn goes_with_end(
     grown: watch::Receiver<Grown>,
     mut is_end_said: watch::Receiver<bool>,

@@ -234,8 +234,8 @@ impl ConnectionReport<'_> {
         Ok(shipped)
     }
 
-    /// Stores what was read of the step's test reports at the master, and answers what is told of it. An older master, which does
-    /// not know of tests, is told nothing.
+    /// Stores what was read of the step's test reports at the master, and answers the summary for the master. An older master,
+    /// which does not know of tests, is told nothing.
     async fn store(&self, index: u16) -> Result<Option<TestsReported>, Trouble> {
         let step = self.entry.step(index);
         let Some(tests) = step.tests.borrow().clone().filter(|_| self.reporter.batches()) else { return Ok(None) };

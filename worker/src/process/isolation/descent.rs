@@ -1,11 +1,12 @@
-//! Finds the processes of a step and ends them. Below a subreaper nothing gets away: who loses its parent becomes the
-//! subreaper's own child.
+//! Finds the processes of a step and ends them. Below a subreaper no process gets away, because a process that loses its parent
+//! becomes the subreaper's own child.
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-/// Passes over the processes in one round. Each stops what it finds, so only the newest children are left to the next.
+/// How often one round looks at the processes. Each look stops those that it finds, so only the newest children are left to the
+/// next.
 const PASSES_MAX: usize = 20;
 
 /// Sends `signal` to all that descend from `ancestor`.
@@ -16,7 +17,7 @@ pub(crate) fn signal_descendants(ancestor: Pid, signal: Signal) {
 }
 
 /// Sends `signal` to the process group that `leader` led, and to the processes that descend from `ancestor` in other groups. Each
-/// gets it once, since many a program takes a second one for impatience.
+/// gets it once, because many programs give up their clean-up at a second signal.
 pub(crate) fn signal_group_and_others(ancestor: Pid, leader: Pid, signal: Signal) {
     let others: Vec<Pid> = descendants(ancestor).into_iter().filter(|pid| !is_in_group(*pid, leader)).collect();
     let _ = kill_process_group(leader, signal);
@@ -46,7 +47,7 @@ fn names_of(pids: HashSet<Pid>) -> Vec<String> {
     pids.into_iter().filter_map(name).collect()
 }
 
-/// None: it is gone, and nobody has waited for it yet. Its name is any bytes.
+/// `None` means that it is gone, and nobody has waited for it yet. Its name is any bytes.
 fn name(pid: Pid) -> Option<String> {
     let stat = stat(pid)?;
     let (before, after) = stat.rsplit_once(')')?;
@@ -177,12 +178,12 @@ pub(crate) fn marks(name: &str) -> HashSet<String> {
     processes().filter_map(of).collect()
 }
 
-/// What the kernel tells of a process. None: the process is gone, or is another user's.
+/// The state of a process, as the kernel tells it. `None` means that the process is gone, or is another user's.
 pub(super) fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero())).ok()
 }
 
-/// How many threads a process has. None: it is gone.
+/// How many threads a process has. `None` means that it is gone.
 pub(super) fn threads(pid: Pid) -> Option<u64> {
     let stat = stat(pid)?;
     // the twentieth field, where the name is the second
@@ -199,7 +200,7 @@ fn processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Pid::from_raw)
 }
 
-/// Whom a process belongs to.
+/// The relatives of a process.
 #[derive(Debug, PartialEq, Eq)]
 struct Kin {
     parent: Option<Pid>,

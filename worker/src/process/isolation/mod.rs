@@ -1,5 +1,4 @@
-//! What keeps a step apart: how its process starts, how its supervisor takes up a tier of isolation, and how all of its
-//! processes end.
+//! The isolation of a step: how its process starts, how its supervisor takes up a tier, and how all of its processes end.
 
 pub(crate) mod descent;
 pub(crate) mod launch;

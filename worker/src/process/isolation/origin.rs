@@ -3,10 +3,11 @@
 
 use std::sync::OnceLock;
 
-/// What a step may expect of files that are made for it: others may read them, as far as they get to them.
+/// The usual umask, so that others may read the files of a step, if they can reach them.
 pub(super) const USUAL_UMASK: libc::mode_t = 0o022;
 
-/// The usual soft limits on Linux; others are unlimited. A service may lower its own, and so may the shell that started us.
+/// The usual soft limits of a process on Linux, which each step has at least. A lower limit is raised, because the service
+/// manager or the shell that started this process may have lowered it. Limits that are not in this list are left alone.
 const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_STACK, 8 << 20),
     (libc::RLIMIT_CPU, libc::RLIM_INFINITY),
@@ -15,13 +16,13 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_AS, libc::RLIM_INFINITY),
 ];
 
-/// The least that a step gets, and the most that it may ask for. Limits the open files. A worker may have as many as the system
-/// lets it, for its own connections. Programs that close or poll all files that they could have are slow by it.
+/// The open files that a step has at least, and the most that it may ask for. The worker itself may have far more, for its own
+/// connections. A step gets fewer, because some programs close or poll every file that they may have.
 const FILES: (libc::rlim_t, libc::rlim_t) = (1_024, 65_536);
 
-/// The file by which the kernel chooses what to kill where a machine is out of memory.
+/// The file by which the kernel chooses which process to kill if the machine is out of memory.
 const BLAME_FILE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
-/// What stands in it for a step at the least. Whatever runs as usual has 0, and 1,000 is the most. Half of that lets a step go
+/// The least value in that file for a step. Usual processes have 0, and 1,000 is the highest value. Half of that lets a step go
 /// before the worker, before its supervisor and before other services.
 const BLAME: i32 = 500;
 
@@ -37,7 +38,7 @@ fn own_blame() -> Vec<u8> {
     own.unwrap_or(0).max(BLAME).to_string().into_bytes()
 }
 
-/// Has the kernel choose this process before its supervisor. Where it does not let us, it chooses as before.
+/// Has the kernel choose this process before its supervisor. If it does not let us, it chooses as before.
 pub(super) fn take_blame(blame: &[u8]) {
     // SAFETY: called between fork and exec, where each of these calls may be; nothing is allocated.
     unsafe {
@@ -49,13 +50,13 @@ pub(super) fn take_blame(blame: &[u8]) {
     }
 }
 
-/// At least a `struct sigaction` of the kernel.
+/// The size of a buffer that holds a `struct sigaction` of the kernel.
 const DEFAULT_ACTION: [u64; 8] = [0; 8];
 /// A set of 64 signals.
 const SIGNAL_SET_BYTES: usize = 8;
 
-/// Takes away what whoever started us left to its children: ignored or blocked signals, the umask, and soft limits that are lower
-/// than usual. A hard limit holds, since it cannot be raised. Bounds what a step may have of files.
+/// Undoes what our starter left to its children: ignored or blocked signals, the umask, and soft limits that are lower than
+/// usual. A hard limit stays, because it cannot be raised. Limits the open files of a step.
 pub(super) fn forget_origin(files_max: Option<u64>) {
     // SAFETY: called between fork and exec, where each of these may be; the structures live on this stack.
     unsafe {

@@ -1,11 +1,11 @@
-//! How much of the machine the processes of a step take: how many they are, and their memory. Reads what the kernel shows
-//! below `/proc`, and ends nothing.
+//! Measures the processes of a step: their number and their memory. Reads the files of the kernel below `/proc`, and ends no
+//! process.
 
 use super::descent;
 use rustix::process::Pid;
 use std::fs;
 
-/// What the processes of a step take, all together.
+/// The resources that all processes of a step take together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// The number of processes, also of those that have ended and that nobody has waited for.
@@ -17,10 +17,11 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// More than anything takes, where nothing is known of it.
+    /// The largest usage, for processes of which nothing is known.
     pub(crate) const UNKNOWN: Usage = Usage { processes: u64::MAX, threads: u64::MAX, memory: u64::MAX };
 
-    /// What all processes of the machine take, at the cost of two short files: no step takes more. None: it cannot be said.
+    /// What all processes of the machine take, at the cost of two short files: no step takes more. `None` means that it cannot be
+    /// said.
     pub(crate) fn of_machine() -> Option<Usage> {
         let threads = tasks(&fs::read_to_string("/proc/loadavg").ok()?)?;
         let memory = memory_in_use(&fs::read_to_string("/proc/meminfo").ok()?)?;
@@ -46,8 +47,8 @@ const AT_MOST: &[&str] = &["RssAnon:", "RssShmem:"];
 /// Lines of `smaps_rollup`. A page that several processes share counts there in part for each process.
 const EXACT: &[&str] = &["Pss_Anon:", "Pss_Shmem:"];
 
-/// The memory of a process without what others pay for. Where the kernel does not tell it, as of a process of another user, the
-/// cheap figure stands.
+/// The memory of a process, without its share in memory of others. If the kernel does not tell it, as for a process of another
+/// user, the cheap figure counts.
 fn exact(pid: Pid) -> Option<u64> {
     let found = part(pid, "smaps_rollup", EXACT).filter(|bytes| *bytes > 0);
     found.or_else(|| part(pid, "status", AT_MOST))
@@ -66,7 +67,7 @@ fn kib(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
 }
 
-/// The number of threads of the machine, in the fourth field of proc_loadavg(5). None: this kernel does not say.
+/// The number of threads of the machine, in the fourth field of proc_loadavg(5). `None` means that this kernel does not say.
 fn tasks(loadavg: &str) -> Option<u64> {
     let (_, all) = loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?;
     all.parse().ok().filter(|all| *all > 0)

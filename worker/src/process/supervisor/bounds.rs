@@ -1,8 +1,8 @@
-//! Holds a step to its share of the machine: looks again and again how many processes it has and how much memory they take.
-//! Where a step is beyond a limit it says so in a sentence; whoever asked ends the step.
+//! Checks again and again how many processes a step has and how much memory they take. If the step is beyond a limit, the answer
+//! says so in a sentence, and the caller ends the step.
 //!
-//! A limit of the kernel's own is no way here. `RLIMIT_NPROC` counts all that a user runs, other steps and the worker included,
-//! and `RLIMIT_AS` counts what a program only reserves. A control group would do, where a worker may make one.
+//! The limits of the kernel do not help here. `RLIMIT_NPROC` counts all that a user runs, other steps and the worker included,
+//! and `RLIMIT_AS` counts what a program only reserves. A control group would help, but most workers may not make one.
 
 use super::clock::Moment;
 use super::order::Limits;
@@ -23,7 +23,7 @@ const THREADS_PER_PROCESS: u64 = 8;
 /// The limits of a running step's processes and memory, and when to look next.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    /// The most processes; 0: any number.
+    /// The most processes; 0 means any number.
     processes: u64,
     /// The most memory in bytes.
     memory: u64,
@@ -35,13 +35,13 @@ impl Bounds {
         Bounds { processes: limits.processes_max, memory: limits.memory_max, next: now.plus(LOOK_EVERY_MS) }
     }
 
-    /// When to look next. None: nothing is limited.
+    /// When to look next. `None` means that nothing is limited.
     pub(super) fn next(&self) -> Option<Moment> {
         (self.processes > 0 || self.memory > 0).then_some(self.next)
     }
 
-    /// Why the step must be killed now. Looks only where it is time, and no more than it must. What the whole machine does not
-    /// have no step has. Processes are counted before their threads and their memory are looked at one by one.
+    /// Why the step must be killed now. Looks only when it is time, and only as closely as needed. If the whole machine is below a
+    /// limit, the step is too. Processes are counted before their threads and their memory are looked at one by one.
     pub(super) fn excess(&mut self, tier: Tier, main: Pid, now: Moment) -> Option<String> {
         if self.next()? > now {
             return None;

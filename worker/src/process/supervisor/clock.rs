@@ -1,4 +1,4 @@
-//! The clock of leases and limits: it goes on while the machine sleeps, and nobody can set it.
+//! The clock of leases and limits. It goes on while the machine sleeps, and nobody can set it.
 
 use rustix::time::{ClockId, clock_gettime};
 use schema::values::Time;

@@ -1,5 +1,5 @@
-//! Where a worker that comes back finds the supervisor of a step: a socket in the attempt's directory, which no other user may
-//! enter. Supervisors of version 0.2.0 listen at a name without a file, which any user of the machine could take.
+//! The socket at which a worker that comes back finds the supervisor of a step. It is in the attempt's directory, which no other
+//! user may enter. Supervisors of version 0.2.0 listen at a name without a file, which any user of the machine could take.
 
 use super::clock::Moment;
 use super::order::StepFiles;
@@ -12,10 +12,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// What the names begin with at which supervisors of version 0.2.0 listen. The names of attempt and step follow.
+/// The begin of the names at which supervisors of version 0.2.0 listen. The names of the attempt and the step follow.
 const ADDRESS_BEFORE: &str = "guild-step/";
-/// Where the kernel shows the directories that a process has open. By it a socket's path stays short, however deep a state directory
-/// lies.
+/// The directory in which the kernel shows the open directories of a process. Through it the path of a socket stays short,
+/// however deep the state directory is.
 const NEAR: &str = "/proc/self/fd";
 /// The longest path of a socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
@@ -30,7 +30,7 @@ const DOOR_EVERY_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct Door {
     files: StepFiles,
-    /// The socket. None: it is not made yet, or could not be made, as on a full disk. The step runs on, and it is tried again.
+    /// The socket. `None` means that it is not made yet, or could not be made, as on a full disk. The step runs on, and it is tried again.
     listener: Option<UnixListener>,
     /// When the socket is to be made, if there is none.
     due: Moment,

@@ -1,6 +1,6 @@
-//! The process that forks supervisors: a process of this program, which forks one where none is at rest. To load and relocate
-//! the whole program anew costs more than many a step does. A fork of a small process shares all of it, and a supervisor that
-//! had a step before has its memory mapped already.
+//! The process that forks supervisors: a process of this program, which forks one if none is at rest. Loading and
+//! relocating the whole program again costs more than many a step does. A fork of a small process shares all of it, and a
+//! supervisor that had a step before has its memory mapped already.
 //!
 //! A message is the step's number, as two bytes with the low one first, and the attempt's directory. With it come the
 //! two descriptors that a supervisor has from the start. The forker itself sends one message, when it is ready, and so
@@ -130,7 +130,7 @@ fn serve_all() -> io::Result<()> {
         if is_taken(&mut made, &given) {
             continue;
         }
-        // where there is no room for a process, its line ends, which says so
+        // if there is no room for a process, its line ends, which says so
         let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         else {
             continue;
@@ -210,7 +210,7 @@ fn say_ready(to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for a message. None: the other end is gone.
+/// Waits for a message. `None` means that the other end is gone.
 fn receive(from: BorrowedFd<'_>) -> io::Result<Option<Given>> {
     let mut message = [0; 2 + PATH_MAX];
     loop {

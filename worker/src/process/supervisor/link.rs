@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! until MOMENT     when the lease ends
-//! deadline MS      the lease lasts so long from now: for supervisors of 0.1.0, and from workers of 0.1.0
+//! deadline MS      the lease lasts MS milliseconds from now: for supervisors of 0.1.0, and from workers of 0.1.0
 //! stop WHY         end the step
-//!                              output BYTES     so much is in the spool
+//!                              output BYTES     the spool holds BYTES bytes
 //!                              exited           the journal is written
 //! ```
 
@@ -167,7 +167,8 @@ impl Link {
     }
 }
 
-/// Whether the other end belongs to our user: the name without a file of an earlier version has no other guard.
+/// Whether the process at the other end runs as our own user. An earlier version used an abstract socket, which has no file and so
+/// no file mode. Nothing else keeps other users from connecting to such a socket.
 pub(super) fn is_same_user(peer: &UnixStream) -> bool {
     socket_peercred(peer).is_ok_and(|peer| peer.uid == rustix::process::geteuid())
 }

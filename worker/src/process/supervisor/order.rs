@@ -1,6 +1,5 @@
-//! What a worker and the supervisor of a step leave for each other on disk: the order, before the step, and the
-//! journal, after it. Both outlive either process. They are lines of one file, since a file costs time to make and to
-//! remove, and many a step has hardly more to do.
+//! The files by which a worker and the supervisor of a step talk on disk: the order, before the step, and the journal, after it.
+//! Both outlive either process. They are lines of one file, because making and removing a file takes as long as many a step.
 
 use super::Moment;
 use crate::disk::atomic_file;
@@ -22,7 +21,7 @@ const REASON_BYTES_MAX: usize = 1024;
 /// numbers and names have some 200 bytes, so that it fits into its slot.
 const REASON_JSON_MAX: usize = 1_900;
 
-/// An order to run one step, with nothing left to decide.
+/// An order to run one step. It leaves nothing to decide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     pub argv: Vec<String>,
@@ -41,16 +40,16 @@ pub struct Order {
 /// The limits of a step. Durations are in milliseconds and count from the step's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// How long the step may run. 0: without a limit.
+    /// How long the step may run. 0 means no limit.
     pub step_ms: u64,
-    /// How long the step may print nothing. 0: without a limit.
+    /// How long the step may print nothing. 0 means no limit.
     pub idle_ms: u64,
     /// How much time is left for the whole attempt.
     pub attempt_ms: u64,
     /// How much time was left of the lease when this was written. Supervisors of 0.1.0 count it from their own start.
     pub lease_ms: u64,
-    /// When the lease ends, by the clock of [`super::Moment`]; each `until` message sets it anew. 0: a worker of 0.1.0 wrote
-    /// this.
+    /// When the lease ends, by the clock of [`super::Moment`]; each `until` message sets it anew. 0 means that a worker of 0.1.0
+    /// wrote this.
     #[serde(default)]
     pub lease_end: u64,
     /// How long before the lease's end the step is stopped.
@@ -61,13 +60,13 @@ pub struct Limits {
     pub grace_ms: u64,
     /// How many bytes of output are kept.
     pub output_max: u64,
-    /// How many processes the step may have at a time. 0: without a limit, as an earlier worker orders it.
+    /// How many processes the step may have at a time. 0 means no limit, as an earlier worker orders it.
     #[serde(default)]
     pub processes_max: u64,
-    /// How much memory the processes of the step may take together, in bytes. 0: without a limit.
+    /// How much memory the processes of the step may take together, in bytes. 0 means no limit.
     #[serde(default)]
     pub memory_max: u64,
-    /// How many files each process of the step may have open. 0: as many as the supervisor itself decides.
+    /// How many files each process of the step may have open. 0 means as many as the supervisor itself decides.
     #[serde(default)]
     pub files_max: u64,
 }
@@ -108,7 +107,7 @@ pub enum KillCause {
     Orphaned,
     /// The worker had the step stopped: why.
     Stopped(String),
-    /// The step did not start, and would not elsewhere either, as where there is no such program or directory.
+    /// The step did not start, and would not elsewhere either, as when there is no such program or directory.
     Impossible(String),
     /// The machine could not start or follow the step.
     Broken(String),
@@ -152,7 +151,7 @@ impl StepFiles {
         self.named("exit")
     }
 
-    /// Whether a file of this name in an attempt's directory is one that a step's supervision leaves, where it is not one of
+    /// Whether a file of this name in an attempt's directory is one that a step's supervision leaves, if it is not one of
     /// 0.1.0.
     pub(crate) fn is_one(name: &str) -> bool {
         let step = name.strip_prefix("step-").and_then(|rest| rest.split_once('.'));
@@ -214,7 +213,7 @@ impl StepFiles {
         std::fs::metadata(self.order()).is_ok_and(|found| found.len() == 0)
     }
 
-    /// When the step was ordered. None: nothing was ordered.
+    /// When the step was ordered. `None` means that nothing was ordered.
     pub fn ordered(&self) -> io::Result<Option<SystemTime>> {
         match std::fs::metadata(self.order()) {
             Ok(found) if found.len() == 0 => Ok(None),
@@ -276,7 +275,7 @@ impl StepFiles {
         }
     }
 
-    /// Reads how the step ended. None: nobody wrote an end down.
+    /// Reads how the step ended. `None` means that nobody wrote an end down.
     pub fn read_journal(&self) -> io::Result<Option<Journal>> {
         let found = self.read()?;
         match found.slot {
@@ -308,7 +307,7 @@ impl OrderSlot {
         self.file.write_all_at(&[BEGUN], self.at)
     }
 
-    /// Writes the journal. What is cut short by the end of its writer is none.
+    /// Writes the journal. A journal that was cut short, because its writer ended, does not count.
     pub fn write(&self, journal: &Journal) -> io::Result<()> {
         // what has a journal is not to be run any more, whether it began or not
         let mut line = vec![BEGUN];
@@ -322,7 +321,7 @@ impl OrderSlot {
 /// An order's file as it was read: the order, and behind it the slot for the journal.
 pub(super) struct OrderFile {
     bytes: Vec<u8>,
-    /// Where the slot for the journal begins, in bytes. None: a worker of 0.1.0 wrote the order, which has none.
+    /// Where the slot for the journal begins, in bytes. `None` means that a worker of 0.1.0 wrote the order, which has none.
     pub(super) slot: Option<usize>,
 }
 
@@ -332,7 +331,7 @@ impl OrderFile {
         OrderFile { bytes, slot }
     }
 
-    /// The journal in the slot. None: nobody wrote it whole.
+    /// The journal in the slot. `None` means that nobody wrote it whole.
     pub(super) fn journal_at(&self, slot: usize) -> Option<Journal> {
         serde_json::from_slice(self.bytes.get(slot + 1..).unwrap_or_default()).ok()
     }
@@ -354,7 +353,7 @@ pub fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(bytes.min(REASON_BYTES_MAX))].to_owned()
 }
 
-/// How many bytes a character has in a string of JSON at the most.
+/// The most bytes of a character in a string of JSON.
 fn json_bytes(letter: char) -> usize {
     match letter {
         '"' | '\\' => 2,

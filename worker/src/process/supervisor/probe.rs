@@ -38,7 +38,8 @@ pub(crate) fn probe(program: &Path, tier: Tier, patience: Duration) -> Result<()
     ask(program, &[PROBE, tier.word()], patience)
 }
 
-/// Tries in the same way whether this machine tells what a step takes. An error says why not, and that no step is held to its limits.
+/// Tries in the same way whether this machine tells what a step takes. An error says why not, and that no step is held to its
+/// limits.
 pub(crate) fn probe_bounds(program: &Path, patience: Duration) -> Result<(), String> {
     ask(program, &[BOUNDS], patience)
 }

@@ -1,5 +1,5 @@
-//! Where supervisors are kept when systemd runs the worker: in a scope beside its unit (systemd.scope(5)). So what happens to the
-//! unit, as a stop or an upgrade, does not happen to them. Starts nothing itself.
+//! The scope in which supervisors are kept when systemd runs the worker, beside its unit (systemd.scope(5)). So a stop or an
+//! upgrade of the unit does not end them. Starts nothing itself.
 //!
 //! One scope holds the process that forks supervisors, with all that comes from it. To make a scope takes systemd longer than
 //! many a job takes, so it is made ahead of them.
@@ -16,7 +16,8 @@ pub enum ServiceManager {
     User,
 }
 
-/// The service manager that started this process. None: no service manager did, and so none ends what the process leaves.
+/// The service manager that started this process. `None` means that no service manager did, and so none ends what the process
+/// leaves.
 pub fn service_manager() -> Option<ServiceManager> {
     let parent = getppid()?.as_raw_pid();
     service_manager_of(parent, |name| std::env::var(name).ok())

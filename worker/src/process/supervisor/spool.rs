@@ -1,5 +1,5 @@
-//! A step's output on disk: its bytes as they came, and beside them when they came. Written here, read by
-//! [`crate::attempt::output`].
+//! The output of a step on disk. One file has the bytes in the order in which the step wrote them. Another
+//! file has the times at which they came. This module writes both files, and [`crate::attempt::output`] reads them.
 
 use super::StepFiles;
 use super::clock::{Moment, wall};
@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use system::tail::Tail;
 
-/// The least time between two marks, in milliseconds. One is enough for what comes within it.
+/// The least time between two marks, in milliseconds. One mark is enough for all bytes that come within this time.
 const MARK_EVERY_MS: u64 = 100;
 /// The size of a mark: an offset and a time, each 8 bytes with the low one first.
 pub(crate) const MARK_BYTES: usize = 16;
@@ -22,7 +22,7 @@ pub(super) struct Spool {
     marks: LazyFile,
     size: u64,
     most: u64,
-    /// What came beyond the limit. None: nothing did.
+    /// The end of the output that came beyond the limit. `None` means that nothing did.
     tail: Option<Tail>,
     /// Whether the last byte ends no line.
     is_amid_line: bool,

@@ -23,7 +23,7 @@ const LEAVE_MS: u64 = 300;
 const ROUND_MS: u64 = 5;
 /// How long processes that cannot be killed are tried, in milliseconds, before they are given up and counted.
 const KILLING_MS: u64 = 10_000;
-/// How often, in milliseconds, children are reaped at the least that the step orphaned and that ended.
+/// The longest time between two looks for ended children that the step orphaned, in milliseconds.
 const REAP_EVERY_MS: u64 = 5_000;
 /// How many names of processes are shown, because more of them tell nobody more.
 const NAMES_SHOWN: usize = 10;
@@ -43,7 +43,7 @@ pub(super) struct Supervision<'a> {
     tier: Tier,
     main: Pid,
     pidfd: Option<OwnedFd>,
-    /// The reading end of the step's output. None: the output has ended.
+    /// The reading end of the step's output. `None` means that the output has ended.
     pipe: Option<OwnedFd>,
     status: Option<WaitStatus>,
     /// Whether no child is left, and so no descendant.
@@ -111,7 +111,7 @@ impl<'a> Supervision<'a> {
             self.hear();
             self.tell_at = self.link.tell_output(self.spool.size(), Moment::now());
         }
-        // what is in the pipe now is all; its other end may be held by someone who is no descendant
+        // what is in the pipe now is all; its other end may be held by someone who is not a descendant
         while self.read_output() {}
         if let Err(error) = self.spool.finish() {
             self.lose_log(&error, Moment::now());
@@ -322,7 +322,7 @@ impl<'a> Supervision<'a> {
     }
 }
 
-/// The line that names what still runs. None: nothing runs.
+/// The line that names what still runs. `None` means that nothing runs.
 fn still_running(names: &[String]) -> Option<String> {
     let (count, shown) = (names.len(), names.len().min(NAMES_SHOWN));
     let more = if count > shown { format!(" and {} more", count - shown) } else { String::new() };

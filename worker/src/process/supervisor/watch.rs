@@ -1,4 +1,4 @@
-//! When a step must end: its limits, held against the time. Pure.
+//! Decides when a step must end, from its limits and the time. Pure.
 
 use super::clock::Moment;
 use super::order::{KillCause, Limits};
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(watch.grace_ms(&KillCause::Idle), 3_000);
     }
 
-    /// What lies between the order and its supervisor is no time to run in, as where both were stopped meanwhile.
+    /// What lies between the order and its supervisor is not a time to run in, as where both were stopped meanwhile.
     #[test]
     fn an_order_that_is_taken_late_has_no_longer_lease() {
         let watch = Watch::new(Limits { lease_end: 12_000, ..limits() }, Moment(11_500));

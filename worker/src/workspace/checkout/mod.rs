@@ -55,7 +55,7 @@ pub enum CheckoutError {
     /// The commit is there, and git writes its tree out nowhere.
     #[error("no worker can check this commit out: {0}")]
     Unusable(String),
-    /// The master was told of commits that this worker has not.
+    /// The worker named commits to the master that it does not have.
     #[error("this worker lacks commit {0}, and the master did not send it")]
     Incomplete(String),
 }

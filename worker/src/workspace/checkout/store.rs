@@ -59,7 +59,7 @@ impl Stores {
 
     pub(super) fn open(&self, repository: &str, revision: &str) -> Result<Store, CheckoutError> {
         if !is_id(revision) {
-            return Err(CheckoutError::Invalid(format!("`{revision}` is no complete commit id")));
+            return Err(CheckoutError::Invalid(format!("`{revision}` is not a complete commit id")));
         }
         let dir = self.dir_of(repository, revision);
         let lock = self.lock_of(&dir);
@@ -120,7 +120,7 @@ impl Store {
         let mut store = Store { git: Git::bare(&dir), dir, lock, is_sha256, identity: (0, 0) };
         let made = store.make().or_else(|error| match is_in_the_way(&error) {
             true => {
-                tracing::warn!(store = %store.dir.display(), %error, "a store is no repository, so it is made again");
+                tracing::warn!(store = %store.dir.display(), %error, "a store is not a repository any more, so it is made again");
                 store.put_aside().and_then(|()| store.make())
             }
             false => Err(error),
@@ -166,7 +166,7 @@ impl Store {
         identity(&self.dir).is_ok_and(|now| now != self.identity)
     }
 
-    /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only where something failed. Not by
+    /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only if something failed. Not by
     /// `git fsck`, which also complains of what old versions of git wrote into many a history.
     /// Takes the store's lock, because packs that were listed go while others are joined.
     pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
@@ -282,7 +282,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes git's locks of an `update-ref` that was ended by force. The caller holds the store's lock, so no other git holds them.
+    /// Removes git's locks of an `update-ref` that was ended by force. The caller holds the store's lock, so no other git holds
+    /// them.
     fn clear_locks(&self) -> io::Result<()> {
         remove_file(&self.dir.join("packed-refs.lock"))?;
         for place in ["refs/guild", "refs/guild-tags"] {
@@ -384,7 +385,7 @@ impl Store {
         paths.filter(|path| path.as_ref().map_or(true, is_one)).collect()
     }
 
-    /// Makes few large packs of many small ones. Loses no object, so attempts may go on meanwhile; its failure is none
+    /// Makes few large packs of many small ones. Loses no object, so attempts may go on meanwhile; a failure of it is not one
     /// of theirs.
     async fn join_packs(&self) {
         let packs = self.packs("pack").map_or(0, |packs| packs.len());

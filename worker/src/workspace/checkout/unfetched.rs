@@ -1,5 +1,5 @@
-//! What a checkout leaves out: submodules, and the contents of files that Git LFS keeps elsewhere. The log of the job says so. An
-//! empty directory or a pointer in the place of a file shows itself late, as an error of something else.
+//! The parts that a checkout leaves out: submodules, and the contents of files that Git LFS keeps elsewhere. The log of the job
+//! says so. An empty directory or a pointer file would only be noticed later, as an error of something else.
 
 use crate::workspace::git::{Git, GitError};
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::path::Path;
 const NAMES_SHOWN: usize = 3;
 /// The most of `.gitmodules` or `.gitattributes` that is read, in bytes: a file that people write is far smaller.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// What a pointer of Git LFS begins with, by its specification.
+/// The begin of a pointer file of Git LFS, by its specification.
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 /// How many files are looked at, so that a tree of many costs no more.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -58,7 +58,7 @@ fn is_pointer(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == POINTER
 }
 
-/// The beginning of a file in the tree, or nothing where there is none.
+/// The beginning of a file in the tree, or nothing if there is none.
 fn start_of(path: &Path) -> String {
     let mut bytes = Vec::new();
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file())

@@ -1,4 +1,4 @@
-//! A build that does not exist yet: of a commit or a branch that git knows here and of which the master has built nothing.
+//! A build that does not exist yet, for a commit or a branch that git knows here and that the master has not built.
 
 use crate::connected::Connected;
 use crate::git;
@@ -7,20 +7,20 @@ use client::views::BuildView;
 use client::{BuildQuery, Error, Guild};
 use schema::values::ShortCommit;
 
-/// The build that is waited for: the first one that has all that is named here.
+/// The build that the command waits for: the first one that has everything that is named here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Awaited {
     pub(super) project: String,
-    /// A full ref; empty: any.
+    /// The full name of its ref. An empty text means any ref.
     ref_name: String,
-    /// A full commit id; empty: any.
+    /// The full id of its commit. An empty text means any commit.
     revision: String,
     /// The word that was typed.
     word: String,
 }
 
 impl Awaited {
-    /// None: git knows nothing of that name, or the directory belongs to no project.
+    /// `None` means that git knows nothing of that name, or the directory belongs to no project.
     pub(super) async fn of(connected: &Connected, typed: Option<&str>) -> Result<Option<Awaited>, Error> {
         let (Some(word), Some(copy)) = (typed, connected.copy()) else { return Ok(None) };
         let Some(view) = connected.project_here().await? else { return Ok(None) };
@@ -55,7 +55,7 @@ impl Awaited {
         Ok(guild.builds(&query).await?.first().map(|build| build.number))
     }
 
-    /// Says what is waited for, and until when nothing can come.
+    /// Says which build the command waits for, and when it can come at the earliest.
     pub(super) async fn say(&self, connected: &Connected) -> Result<(), Error> {
         let what = match self.revision.as_str() {
             "" => format!("the {}", named_ref(&self.ref_name)),
@@ -63,7 +63,7 @@ impl Awaited {
         };
         let look = connected.next_look(&self.project).await?;
         let look = look.map_or_else(String::new, |look| format!("; {look}"));
-        connected.printer.note(format!("{what} has no build yet, waiting for it{look}"));
+        connected.printer.note(format!("{what} has no build yet; waiting for it{look}"));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What a program gets of a watch: a line for each build and job that begins or ends, with its time.
+//! The output of a watch for a program: a line for each build and job that begins or ends, with the time.
 
 use crate::output::Shown;
 use crate::printer::Printer;
@@ -9,7 +9,7 @@ use schema::values::{State, Time};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The status of each build and job as it was said last.
+/// The status of each build and job in its last line.
 #[derive(Default)]
 pub(super) struct PrintedLines(BTreeMap<(String, u32), BTreeMap<String, &'static str>>);
 
@@ -38,12 +38,12 @@ impl PrintedLines {
     }
 }
 
-/// Between its begin and its end nothing of a job needs a line: `guild explain` says why it waits.
+/// Whether a job gets a line. Only its begin and its end do, because `guild explain` says why it waits.
 fn is_told(printer: &Printer, job: &JobView) -> bool {
     printer.wants_json() || matches!(job.state, State::Running | State::Finished)
 }
 
-/// Time, selector, status, how long it took, and what else is to be said.
+/// The parts of a line: time, selector, status, duration and a remark.
 fn build_line(build: &BuildView) -> [String; 5] {
     let time = if build.is_finished() { build.finished } else { build.created };
     let took = words::duration(build.started, build.finished, true, Time::default());

@@ -1,5 +1,5 @@
-//! What a person sees of a watch. Each build that runs is a tree at the bottom of the terminal. Above it stand the last screens
-//! of the builds that have ended.
+//! The output of a watch for a person. Each running build is a tree at the bottom of the terminal. Above it are the final trees of
+//! the builds that have ended.
 
 use crate::connected::Connected;
 use crate::live::{LiveRegion, tree};
@@ -15,12 +15,12 @@ type BuildKey = (String, u32);
 pub(super) struct WatchScreen {
     region: LiveRegion,
     usual: BTreeMap<BuildKey, UsualTimes>,
-    /// Builds whose usual times are known, as far as they are to be had.
+    /// The usual times of the builds, as far as they are known.
     begun: BTreeSet<BuildKey>,
-    /// Builds whose last screen stands there, and those that had ended before all this.
+    /// The builds whose final tree is shown, and those that had ended before the watch began.
     told: BTreeSet<BuildKey>,
     is_first: bool,
-    /// Whether builds are to come, for which a line stands while nothing runs.
+    /// Whether more builds can come, so that a line says so while nothing runs.
     waits_for_more: bool,
 }
 
@@ -42,11 +42,11 @@ impl WatchScreen {
         self.redraw(builds)
     }
 
-    /// The builds that have ended since the last picture, also where they began since then.
+    /// The builds that have ended since the last picture. Some of them began since then too.
     fn ended(&mut self, builds: &[&BuildView]) -> Vec<BuildKey> {
         let key = |build: &&BuildView| (build.project.clone(), build.number);
         let finished: BTreeSet<BuildKey> = builds.iter().filter(|build| build.is_finished()).map(key).collect();
-        // what had ended before is shown where it is what was asked for
+        // a build that had ended before is shown if it was asked for
         let is_old = std::mem::take(&mut self.is_first) && self.waits_for_more;
         let new = if is_old { Vec::new() } else { finished.difference(&self.told).cloned().collect() };
         let is_there: BTreeSet<BuildKey> = builds.iter().map(key).collect();
@@ -84,7 +84,7 @@ impl WatchScreen {
     }
 }
 
-/// The line that stands while nothing runs.
+/// The line that is shown while nothing runs.
 fn idle(newest: &BuildView) -> PaintedLine {
     let paint = Paint::of(newest.state, newest.outcome);
     let ago = newest.finished.map_or_else(String::new, |time| format!(" {}", time.seen_from(now())));

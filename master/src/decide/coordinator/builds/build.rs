@@ -23,7 +23,7 @@ impl Coordinator {
         }
     }
 
-    /// Stops a build, or one of its jobs. What runs is asked to end, and fenced when it does not.
+    /// Stops a build, or one of its jobs. Running attempts are asked to end, and fenced if they do not.
     pub(in crate::decide::coordinator) fn cancel_jobs(
         &mut self,
         now: Time,
@@ -50,7 +50,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Cancels what waits of a build, and lets run what runs.
+    /// Cancels the waiting jobs of a build, and lets the running ones go on.
     pub(in crate::decide::coordinator) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
         let Some(build) = self.builds.get(&id) else {
             return;
@@ -79,7 +79,7 @@ impl Coordinator {
         }
     }
 
-    /// Ends what is open of a build whose jobs cannot be run any more.
+    /// Ends the open jobs of a build whose jobs cannot run any more.
     pub(in crate::decide::coordinator) fn fail_open_jobs(&mut self, now: Time, id: BuildId, why: &str) {
         let open = self.builds.get(&id).into_iter().flat_map(Build::open_jobs);
         let open: Vec<JobKey> = open.map(|job| job.row.key).collect();
@@ -121,14 +121,14 @@ impl Coordinator {
         self.settle_from(now, id, 0);
     }
 
-    /// As [`Coordinator::settle`], for the jobs from this index.
+    /// Like [`Coordinator::settle`], for the jobs from this index.
     fn settle_from(&mut self, now: Time, id: BuildId, first: u32) {
         let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
         self.settle_jobs(now, id, (0..).take(count).skip(first as usize).collect());
         self.settle_build(now, id);
     }
 
-    /// Ends a job, in whatever state it is, and moves what needed it.
+    /// Ends a job in any state, and moves the jobs that need it.
     pub(in crate::decide::coordinator) fn finish_job(
         &mut self,
         now: Time,
@@ -206,7 +206,7 @@ impl Coordinator {
         self.finish_build(now, id, outcome, DIAGNOSIS.cut(&diagnosis).into_owned());
     }
 
-    /// `diagnosis`: why there is no plan; empty where there is one.
+    /// `diagnosis`: why there is no plan; empty if there is one.
     fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
         let build = self.builds.remove(&id).expect("a build finishes once");
         let (project, number) = (build.row.project.clone(), build.row.number);

@@ -1,4 +1,4 @@
-//! What those who remove finished builds, and those who retry one, ask and say: neither overtakes the other.
+//! The calls that keep removals and retries of finished builds apart, so that neither overtakes the other.
 
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::BuildId;

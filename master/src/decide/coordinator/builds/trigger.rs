@@ -1,4 +1,4 @@
-//! What makes a build, stops one, or makes one again: changes, people, deleted refs.
+//! The commands that make a build, stop one, or make one again, for changes, people and deleted refs.
 
 use super::build::finished;
 use crate::decide::builds::{Build, Order, Past, Retried, Trigger, change_submitted};

@@ -340,7 +340,7 @@ fn an_attempt_has_few_uploads_at_once_and_few_blobs() {
         let one_more = refused(write(&blobs, &key("more"), 0, b"x").await);
         assert_eq!(
             one_more,
-            (RefusalCode::Conflict, "the attempt has 16 uploads at once, which is the most".to_owned())
+            (RefusalCode::Conflict, "the attempt already has 16 open uploads, and may have no more".to_owned())
         );
         disk.seal(&blobs, &key("0"), b"x").await.unwrap();
         write(&blobs, &key("more"), 0, b"x").await.unwrap();
@@ -365,7 +365,7 @@ fn uploads_under_way_count_as_blobs_of_their_attempt() {
         for name in ["a", "b"] {
             write(&blobs, &key(name), 0, b"x").await.unwrap();
         }
-        let text = "the attempt has 1000 blobs with those under way, which is the most".to_owned();
+        let text = "the attempt already has 1000 blobs, open uploads included, and may have no more".to_owned();
         assert_eq!(refused(write(&blobs, &key("c"), 0, b"x").await), (RefusalCode::Conflict, text));
         assert_eq!(write(&blobs, &key("b"), 1, b"y").await, Ok(2), "what was let in goes on");
         disk.seal(&blobs, &key("a"), b"x").await.unwrap();

@@ -1,5 +1,5 @@
-//! What a disk does to logs: sealed ones that were changed, cut or lost are told apart (F16), and so is a disk that takes no more of
-//! those that grow (F12).
+//! What a disk does to logs: sealed ones that were changed, cut or lost are told apart (F16), and so is a disk that takes no more
+//! of those that grow (F12).
 
 use super::*;
 use std::io::ErrorKind;

@@ -254,7 +254,7 @@ fn the_end_of_a_log_that_is_too_long_is_kept() {
     });
 }
 
-/// A relative of C26: what is a little too long is kept whole, and no gap is told of.
+/// A relative of C26: a log that is a little too long is kept whole, and has no mark of a gap.
 #[test]
 fn a_log_that_is_a_little_too_long_is_whole() {
     run(async {

@@ -8,7 +8,7 @@ fn why<T: std::fmt::Debug>(result: io::Result<T>) -> String {
     error.to_string()
 }
 
-/// A sealed log of so many bytes, whose seal is committed.
+/// A sealed log of this many bytes, whose seal is committed.
 async fn sealed_log(disk: &Disk, length: usize) -> Logs {
     let logs = disk.open();
     let sent = vec![b'x'; length];

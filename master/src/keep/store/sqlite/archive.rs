@@ -19,7 +19,7 @@ const TABLES: &str = "
 /// Why an archive was not written or not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveError {
-    #[error("it is no archive")]
+    #[error("it is not an archive")]
     Foreign,
     #[error("it has format {0}")]
     Newer(i32),

@@ -113,7 +113,7 @@ impl Tables<'_> {
         Ok(looked)
     }
 
-    /// None: it has no plan yet.
+    /// `None` means that it has no plan yet.
     fn open_jobs(self, build: &PipelineRead) -> rusqlite::Result<Option<BTreeSet<String>>> {
         if build.job_count == 0 {
             return Ok(None);
@@ -195,7 +195,7 @@ struct PipelineRead {
 }
 
 impl PipelineRead {
-    /// None: it was not read, or there was nothing to read.
+    /// `None` means that it was not read, or there was nothing to read.
     fn result(&self) -> Option<LaneResult> {
         // somebody may ask for a build of a branch that has no pipeline
         let is_broken = self.is_push && self.state == State::Finished && self.outcome == Some(Outcome::Failed);

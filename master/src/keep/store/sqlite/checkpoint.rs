@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 /// WalPages of 4 KiB in the write-ahead log that begin a checkpoint: as many as SQLite takes by itself.
 const PAGES_DUE: u64 = 1_000;
-/// WalPages that the writer copies between two commits. They cost about a millisecond, and a checkpoint that runs beside the commits
-/// leaves fewer.
+/// WalPages that the writer copies between two commits. They cost about a millisecond, and a checkpoint that runs beside the
+/// commits leaves fewer.
 const PAGES_LEFT: u64 = 128;
 /// Passes beside the commits before the writer copies whatever is left. More would mean that commits write faster than a
 /// checkpoint copies, so they have to wait for it.
@@ -77,7 +77,8 @@ struct WriterProgress {
 }
 
 impl Signal {
-    /// To be called on the writer's thread after each commit. `event` is the number of its last event; none: it has none.
+    /// Call it on the writer's thread after each commit. `event` is the number of its last event; `None` means that it has
+    /// none.
     pub(super) fn committed(&self, connection: &Connection, event: Option<u64>) {
         // how many of its pages are copied is asked only where the log is long, since that costs a tenth of a small commit
         let is_long = self.seen.pages.load(SeqCst) >= PAGES_DUE;
@@ -160,7 +161,7 @@ impl Upkeep {
         }
     }
 
-    /// Waits until there may be something to do. False: the store is closed.
+    /// Waits until there may be something to do. `false` means that the store is closed.
     fn wait(&self, woken: &Receiver<Wake>) -> bool {
         self.seen.is_parked.store(true, SeqCst);
         let wake = match self.seen.event.load(SeqCst) == self.marked {
@@ -222,7 +223,8 @@ fn follow(writer: &mut Connection, progress: Arc<WriterProgress>) -> rusqlite::R
     }))
 }
 
-/// Copies what may be copied without waiting for anybody. Answers how far that came; none: it failed, or another does it.
+/// Copies what may be copied without waiting for anybody. Answers how far that came; `None` means that it failed, or another does
+/// it.
 fn pass(connection: &Connection) -> Option<WalPages> {
     let passed = connection.query_row("pragma wal_checkpoint(passive)", [], |row| Ok((row.get(0)?, read_pages(row)?)));
     match passed {

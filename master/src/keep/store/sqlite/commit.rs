@@ -29,7 +29,7 @@ pub(super) fn commit(connection: &mut Connection, batch: Vec<Record>) -> Result<
     }
 }
 
-/// The number of the last event of a batch; none: it has no event.
+/// The number of the last event of a batch; `None` means that it has no event.
 pub(super) fn last_event(batch: &[Record]) -> Option<u64> {
     batch.iter().rev().find_map(|record| if let Record::Event(event) = record { Some(event.sequence) } else { None })
 }

@@ -1,4 +1,4 @@
-//! Looks for damage of the database: pages that are torn, rows that no index has, values that are none.
+//! Looks for damage of the database: pages that are torn, rows that no index has, and values that are not valid.
 //!
 //! SQLite looks at a page only when it needs it, and serves what it finds. So a store whose other pages are damaged goes on for
 //! weeks, and every backup is damaged too.
@@ -16,7 +16,7 @@ impl Tables<'_> {
         self.all("select name from sqlite_schema where type = 'table' order by name", |row| row.get(0))
     }
 
-    /// What is wrong with a table and its indexes; none: nothing is. Costs a read of all its pages.
+    /// What is wrong with a table and its indexes; `None` means that nothing is. Costs a read of all its pages.
     pub(crate) fn damage_of(self, table: &str) -> Result<Option<String>, StoreError> {
         damage(self.0, &format!("pragma quick_check('{}')", table.replace('\'', "''")))
     }
@@ -56,7 +56,7 @@ fn lines(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> 
     Ok(found)
 }
 
-/// What an error says of damage; none: it says nothing of that.
+/// What an error says of damage; `None` means that it says nothing of that.
 pub(super) fn told_by(error: &rusqlite::Error) -> Option<String> {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Some(error.to_string()),

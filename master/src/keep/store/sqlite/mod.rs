@@ -154,7 +154,8 @@ impl Database {
 }
 
 impl Database {
-    /// Copies the whole write-ahead log into the database's file. False: a reader was in the way, and some of it stays there.
+    /// Copies the whole write-ahead log into the database's file. `false` means that a reader was in the way, and some of it
+    /// stays there.
     pub(super) async fn close(&self) -> Result<bool, StoreError> {
         self.writer.run(|connection| checkpoint::close(connection)).await?
     }

@@ -34,7 +34,7 @@ pub(super) fn sweep(connection: &mut Connection, sweep: &Sweep) -> Result<u32, R
     })
 }
 
-/// Deletes at most so many rows of a build.
+/// Deletes at most this many rows of a build.
 type SweepOfBuild = fn(&Transaction<'_>, u64, u32) -> rusqlite::Result<usize>;
 
 const SWEEPS: [SweepOfBuild; 7] =

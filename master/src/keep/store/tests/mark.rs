@@ -56,9 +56,9 @@ fn a_store_that_is_empty_or_no_database_is_refused() {
     File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
     assert!(refusal(dir.path()).contains("its store is empty"));
     std::fs::write(&path, [&[0; 16][..], &whole[16..]].concat()).unwrap();
-    assert!(refusal(dir.path()).contains("is no database"));
+    assert!(refusal(dir.path()).contains("is not a database"));
     std::fs::write(&path, &whole[..10]).unwrap();
-    assert!(refusal(dir.path()).contains("is no database"));
+    assert!(refusal(dir.path()).contains("is not a database"));
     std::fs::write(&path, whole).unwrap();
     assert_eq!(Store::open(dir.path()).unwrap().last_event().unwrap(), 3);
 }

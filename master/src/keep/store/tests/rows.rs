@@ -9,7 +9,7 @@ use schema::values::{
 };
 use std::time::Duration;
 
-/// A ref that was told of, and is there.
+/// A ref that was reported, and exists.
 pub(crate) fn head(project: &str, ref_name: &str, revision: &str) -> Record {
     let head = Head { revision: revision.to_owned(), is_told: true, ..Head::default() };
     Record::Head(HeadRow { project: project.to_owned(), ref_name: ref_name.to_owned(), head })

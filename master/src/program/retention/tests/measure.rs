@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const BUILDS: u64 = 100_000;
 /// In bytes: it lies in the store.
 const LOG: usize = 8 << 10;
-/// Every so many builds have one log that is a file.
+/// One build in this many has a log that is a file.
 const FILES: u64 = 20;
 
 #[test]

@@ -196,7 +196,7 @@ fn logs_that_stay(world: &World, stay: &BTreeSet<BuildId>) -> BTreeSet<BuildId> 
     left
 }
 
-/// A project with so many finished builds of one ref, each with a job.
+/// A project with this many finished builds of one ref, each with a job.
 fn many(count: u64) -> Vec<Record> {
     let rows = (1..=count).map(|id| build(id, "p", u32::try_from(id).unwrap(), "refs/heads/main"));
     let with_jobs = rows.flat_map(|row| {

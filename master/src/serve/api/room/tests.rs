@@ -222,7 +222,7 @@ fn short(reason: usize, steps: u16) -> JobDetail {
     job
 }
 
-/// Many builds alike: each with so many jobs, which have so many steps.
+/// Many equal builds, each with this many jobs, which have this many steps.
 fn alike(builds: usize, jobs: usize, of: impl Fn() -> JobDetail) -> Vec<(BuildRow, Vec<JobDetail>)> {
     (0..builds).map(|_| (build(10), (0..jobs).map(|_| of()).collect())).collect()
 }

@@ -1,4 +1,4 @@
-//! A command that tells: it gets the notice on stdin, a small environment, and half a minute.
+//! A command that delivers notices. It gets the notice on stdin, a small environment, and half a minute.
 
 use super::{Channel, Handed, Parcel, PutOff};
 use crate::keep::process_group::ProcessGroup;

@@ -1,4 +1,4 @@
-//! What a receiver said, without what it repeats of our address: the path and the query may be a secret. Pure.
+//! The answer of a receiver, without the parts that repeat our address, because the path and the query may be a secret. Pure.
 
 use hyper::Uri;
 

@@ -1,4 +1,4 @@
-//! Notices as mail: who gets one, what it looks like, and handing it over until each recipient has it. Knows nothing of lanes.
+//! Notices by mail: who gets one, its text, and its delivery until each recipient has it. Knows nothing of lanes.
 
 use super::own_thread::on_own_thread;
 use super::smtp;
@@ -100,7 +100,7 @@ struct Letter {
     to: Vec<Address>,
 }
 
-/// What became of a letter that was handed over.
+/// The result of a delivery.
 #[derive(Debug)]
 enum Delivery {
     /// Each recipient has it, or never will.
@@ -112,7 +112,7 @@ enum Delivery {
 }
 
 impl Letter {
-    /// None: nobody is to have it. `now`: its date.
+    /// `None` means that nobody is to have it. `now`: its date.
     fn write(mail: &MailConfig, to: &[Recipient], notice: &Notice, now: Time) -> Result<Option<Letter>, String> {
         let from: Mailbox = mail.from.parse().map_err(|error| format!("`{}`: {error}", mail.from))?;
         let mailboxes = mailboxes(to, &notice.authors);
@@ -155,7 +155,7 @@ impl Letter {
         let left: Vec<Address> = handed.put_off.iter().map(|(address, _)| address.clone()).collect();
         self.to = left;
         let Some((address, why)) = handed.put_off.first() else { return Delivery::All };
-        let why = format!("{address} is refused for a while: {why}");
+        let why = format!("{address} refuses mail for a while: {why}");
         match handed.is_taken {
             false => Delivery::None(why),
             true => {
@@ -186,14 +186,14 @@ impl Tardy {
     /// Delivers the mail until each recipient has it, or never will.
     async fn deliver(mut self) {
         let (began, of) = (self.clock.now(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
-        self.health.fails(&of, began, "the mailbox is refused for a while");
+        self.health.fails(&of, began, "the mailbox refuses mail for a while");
         let mut pause = TARDY_PAUSE_MIN;
         loop {
             tokio::time::sleep(pause).await;
             let now = self.clock.now();
             let why = match self.letter.hand_over(&self.mail).await {
                 Ok(Delivery::All) => break,
-                Ok(Delivery::Some(_)) => "a mailbox is refused for a while".to_owned(),
+                Ok(Delivery::Some(_)) => "a mailbox refuses mail for a while".to_owned(),
                 Ok(Delivery::None(why)) | Err(why) => why,
             };
             if now.since(began) >= GIVE_UP {
@@ -219,7 +219,7 @@ fn mailboxes(to: &[Recipient], authors: &[Author]) -> Vec<Mailbox> {
     let mut seen = BTreeSet::new();
     found.retain(|mailbox| seen.insert(mailbox.email.to_string().to_lowercase()));
     if found.len() > RECIPIENTS_MAX {
-        tracing::warn!("a notice goes to {RECIPIENTS_MAX} of {} addresses", found.len());
+        tracing::warn!("a notice goes to only {RECIPIENTS_MAX} of its {} addresses", found.len());
         found.truncate(RECIPIENTS_MAX);
     }
     found
@@ -230,7 +230,10 @@ fn mailbox(author: &Author) -> Option<Mailbox> {
     match author.email.parse::<Address>().ok().filter(|_| author.email.is_ascii()) {
         Some(address) => Some(Mailbox::new(Some(one_line(&author.name)).filter(|name| !name.is_empty()), address)),
         None => {
-            tracing::warn!("an author's address is none, and gets no notice: {:?}", author.email);
+            tracing::warn!(
+                "no notice goes to the author address {:?}: it is not a mail address in ASCII",
+                author.email
+            );
             None
         }
     }

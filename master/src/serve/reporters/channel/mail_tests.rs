@@ -91,7 +91,7 @@ fn a_message() {
     ] {
         assert!(head.lines().any(|other| other == line), "{line} in {head}");
     }
-    let wanted = "test@linux of pyfoo fails on main since 3f9c2ab000.\r\n\r\n\
+    let wanted = "test@linux of pyfoo has failed on main since 3f9c2ab000.\r\n\r\n\
         \x20 commit    3f9c2ab000  Add zero-copy parse\r\n\
         \x20 build     pyfoo/412/test@linux\r\n\
         \x20 page      https://ci.example.org/p/pyfoo/412/test@linux\r\n\
@@ -103,7 +103,7 @@ fn a_message() {
         The end of the log:\r\n\r\n\
         \x20   assert 1 == 2\r\n\
         \x20   failed\r\n\r\n\
-        To see more, or to see it again:\r\n\r\n\
+        These commands show more, or repeat the failure:\r\n\r\n\
         \x20 guild logs pyfoo/412/test@linux\r\n\
         \x20 make\r\n\
         \x20 make test\r\n";
@@ -140,16 +140,16 @@ fn a_message_of_several_lanes_names_each() {
     assert_eq!(to, ["ann@example.org", "bob@example.org"]);
     for part in [
         "Subject: [pyfoo] test@linux, lint, doc and 1 more failing since 3f9c2ab000",
-        "\r\ntest@linux, lint, doc, fmt of pyfoo fail on main since 3f9c2ab000.\r\n",
+        "\r\ntest@linux, lint, doc, fmt of pyfoo have failed on main since 3f9c2ab000.\r\n",
         "\r\nlint:\r\n\r\n  build     pyfoo/412/lint\r\n",
         "\r\nThe end of the log of lint:\r\n\r\n    too long\r\n",
-        "\r\n  3f9c2ab000  Ann (put there by Bob)  Add zero-copy parse\r\n",
+        "\r\n  3f9c2ab000  Ann (committed by Bob)  Add zero-copy parse\r\n",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     notice.kind = Transition::Fixed;
     let text = notice.text();
-    let head = "main of pyfoo is good again by 3f9c2ab000. It failed in test@linux, lint, doc, fmt.\n";
+    let head = "main of pyfoo is good again since 3f9c2ab000. It failed in test@linux, lint, doc, fmt.\n";
     assert!(text.contains(head), "{text}");
 }
 

@@ -15,7 +15,8 @@ const TEXT: &str = "Somebody ran `guild-master test-mail`. Mails of notices come
 /// # Errors
 /// A sentence, where an address makes no sense, or where the server cannot be reached or does not take the mail.
 pub fn send_test_mail(mail: &MailConfig, to: &str, now: Time) -> Result<String, String> {
-    let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|error| format!("`{text}` is no mail address: {error}"));
+    let mailbox =
+        |text: &str| text.parse::<Mailbox>().map_err(|error| format!("`{text}` is not a mail address: {error}"));
     let (from, to) = (mailbox(&mail.from)?, mailbox(to)?);
     let message = Message::builder()
         .from(from.clone())
@@ -40,7 +41,7 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
 
-    /// A mail server for one conversation, which answers RCPT so. Gives what was said to it.
+    /// A mail server for one conversation, which gives `answer` to the command RCPT. Its thread returns all that the client sent.
     fn server(answer: &'static str) -> (MailConfig, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -91,6 +92,6 @@ mod tests {
             "{why}"
         );
         assert!(!talking.join().unwrap().contains("DATA"));
-        assert!(send_test_mail(&mail, "no address", Time(0)).unwrap_err().contains("is no mail address"));
+        assert!(send_test_mail(&mail, "no address", Time(0)).unwrap_err().contains("is not a mail address"));
     }
 }

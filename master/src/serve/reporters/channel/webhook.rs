@@ -42,7 +42,7 @@ pub(super) struct WebhookChannel {
 
 impl WebhookChannel {
     pub(super) fn new(config: &WebhookConfig) -> WebhookChannel {
-        // the master file is refused where this is none
+        // the reader of the master file has refused a secret that is not one
         let uri: Uri = config.url.parse().unwrap_or_default();
         let target = PostTarget { uri, may_be_private: config.private };
         WebhookChannel { target, secret_file: config.secret_file.clone() }
@@ -110,7 +110,7 @@ fn read(file: &Path) -> io::Result<String> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(file)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut text = String::new();
     match file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > FILE_BYTES_MAX {

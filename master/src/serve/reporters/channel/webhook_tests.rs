@@ -156,6 +156,6 @@ fn only_a_regular_file_is_read() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
     for other in [fifo.as_path(), dir.path()] {
         let refused = secrets(other).unwrap_err();
-        assert!(refused.ends_with("it is no regular file"), "{refused}");
+        assert!(refused.ends_with("it is not a regular file"), "{refused}");
     }
 }

@@ -1,5 +1,5 @@
-//! How bodies of deliveries come in: few at once, and little of each is kept. Nobody's signature is known before the end of a body, so
-//! these are the bounds of what strangers can have kept, in all 8 MiB.
+//! How bodies of deliveries come in: few at once, and little of each is kept. Nobody's signature is known before the end of a
+//! body, so these are the bounds of what strangers can have kept, in all 8 MiB.
 
 use super::super::reply::{Reply, status};
 use axum::body::Body;
@@ -22,15 +22,16 @@ const KEPT_MAX: usize = HOOK_KEPT.count();
 const BODIES_MAX: usize = HOOK_BODIES.count();
 /// Bodies that wait; those beyond are turned away at once. A connection that waits holds up to 64 KiB.
 const WAITING_MAX: usize = 32;
-/// How long a body waits. Forges give up after 10 s, and GitHub does not send by itself again what was turned away: the next poll finds
-/// that push.
+/// How long a body waits. Forges give up after 10 s, and GitHub does not send by itself again what was turned away: the next poll
+/// finds that push.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How long a body may take to come, once it has its place. It is short because whoever sends slowly holds a place that others wait for.
+/// How long a body may take to come, once it has its place. It is short because whoever sends slowly holds a place that others
+/// wait for.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How often a body is looked at while others wait. The way to the other end of the world and back fits in it three times.
 const LOOK: Duration = Duration::from_secs(1);
-/// What must have come since the look before, in bytes, or the place goes to one who waits. A forge sends most of its deliveries whole
-/// within this; to hold all places, strangers must send eight times as much each second.
+/// What must have come since the look before, in bytes, or the place goes to one who waits. A forge sends most of its deliveries
+/// whole within this; to hold all places, strangers must send eight times as much each second.
 const MOVE_MIN: usize = 16 << 10;
 /// When whoever was turned away may come again, in seconds.
 const RETRY_AFTER: &str = "10";
@@ -108,7 +109,7 @@ impl Taken {
         Taken { mac, size: 0, start: Vec::new() }
     }
 
-    /// False: it is too long.
+    /// `false` means that it is too long.
     pub(super) fn add(&mut self, bytes: &[u8]) -> bool {
         self.size += bytes.len();
         self.mac.update(bytes);

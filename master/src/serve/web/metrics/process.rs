@@ -11,7 +11,7 @@ pub(super) struct ProcessNumbers {
     pub(super) open_files: u64,
 }
 
-/// None: the system has no such files.
+/// `None` means that the system has no such files.
 pub(super) fn look() -> Option<ProcessNumbers> {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).ok();
     let open = std::fs::read_dir("/proc/self/fd").ok()?.count();

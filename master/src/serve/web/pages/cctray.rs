@@ -68,7 +68,7 @@ struct MonitoredBranch {
 }
 
 impl MonitoredBranch {
-    /// None: nothing was finished yet, and the format has no word for that.
+    /// `None` means that nothing was finished yet, and the format has no word for that.
     fn new(project: &str, branch: &BranchView, builds: &[BuildView]) -> Option<MonitoredBranch> {
         let newest = builds.iter().find(|build| build.is_finished())?;
         let is_busy = builds.iter().any(|build| !build.is_finished());

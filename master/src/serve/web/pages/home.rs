@@ -45,7 +45,7 @@ async fn home(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss>
 /// A project with the latest builds of its main branch.
 struct ProjectLine {
     project: ProjectView,
-    /// None: nothing was built of it.
+    /// `None` means that nothing was built of it.
     branch: Option<BranchView>,
     builds: Vec<BuildView>,
 }
@@ -56,7 +56,7 @@ struct HomePage {
     frame: Frame,
     projects: Vec<ProjectCard>,
     waiting: usize,
-    /// None: the visitor sees no workers.
+    /// `None` means that the visitor sees no workers.
     workers: Option<WorkerCounts>,
 }
 
@@ -97,7 +97,7 @@ impl HomePage {
 }
 
 impl ProjectCard {
-    /// The state of the project; where nothing counts yet, how the newest build goes.
+    /// The state of the project; if nothing counts yet, how the newest build goes.
     fn mark(&self) -> Option<&StatusMark> {
         self.state.as_ref().or(self.newest.as_ref().map(|line| &line.mark))
     }

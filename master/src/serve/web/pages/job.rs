@@ -44,7 +44,7 @@ async fn job(
     page(&show::JobPage::new(frame, &build, &job, &logs, &told).with_tests(&build, &job, &tests), &headers, refresh)
 }
 
-/// Of a job that waits a reader wants to know what gets it placed, and of one with several attempts what became of them.
+/// Whether the page shows the explanation. A reader wants to know how to get a waiting job placed, or how several attempts ended.
 fn is_to_be_explained(job: &JobView) -> bool {
     job.attempt > 1 || matches!(job.state, JobState::Waiting | JobState::Queued | JobState::Offered)
 }

@@ -50,7 +50,7 @@ struct LaneBlock {
     branch: String,
     job: String,
     mark: StatusMark,
-    /// Numbers of builds; 0: there is none.
+    /// Numbers of builds; 0 means that there is none.
     since: u32,
     last_good: u32,
     flaky: String,

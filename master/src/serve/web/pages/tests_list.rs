@@ -73,7 +73,7 @@ struct TestListPage {
     tests: Vec<TestRow>,
     count: u32,
     first: usize,
-    /// The places where the lists before and behind begin. None: there is none.
+    /// The places where the lists before and behind begin. `None` means that there is none.
     earlier: Option<u32>,
     later: Option<u32>,
 }
@@ -89,7 +89,7 @@ struct TestRow {
     title: String,
     job: String,
     mark: StatusMark,
-    /// The number of the build in which it began to fail; 0: it does not fail.
+    /// The number of the build in which it began to fail; 0 means that it does not fail.
     since: u32,
     flaky: String,
     duration: String,

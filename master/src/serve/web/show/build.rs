@@ -20,16 +20,16 @@ pub(crate) struct BuildPage {
     retry_of: u32,
     finished: Option<When>,
     is_finished: bool,
-    /// The page of the commit at the forge; empty: none is known.
+    /// The page of the commit at the forge; empty means that none is known.
     commit_url: String,
-    /// The build of the same branch before this one; `None`: there is none.
+    /// The build of the same branch before this one; `None` means that there is none.
     previous: Option<BuildLine>,
     reference: String,
     matrix: Matrix,
     jobs: Vec<JobLine>,
     /// What the update of the ref brought; of the only commit the page speaks above.
     commits: Vec<CommitLine>,
-    /// The ref was forced: what it named before, in short; empty: it was not.
+    /// The ref was forced: what it named before, in short; empty means that it was not.
     forced_from: String,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct BuildPage {
 struct CommitLine {
     /// The short id of the commit.
     revision: String,
-    /// Its page at the forge; empty: none is known.
+    /// Its page at the forge; empty means that none is known.
     href: String,
     subject: String,
     author: String,
@@ -73,8 +73,8 @@ struct MatrixCell {
     name: String,
     mark: StatusMark,
     duration: String,
-    /// The number of the first build in the current unbroken run of failures, among the builds shown. `None`: there is no such
-    /// run of more than one.
+    /// The number of the first build in the current unbroken run of failures, among the builds shown. `None` means that there is
+    /// no such run of more than one.
     since: Option<u32>,
 }
 
@@ -120,7 +120,7 @@ impl BuildPage {
         }
     }
 
-    /// With what the update of the ref brought.
+    /// Adds the commits of the update of the ref.
     pub(crate) fn with_change(mut self, build: &BuildView, change: Option<&ChangeView>) -> BuildPage {
         let Some(change) = change else { return self };
         let commits = change.commits.iter().filter(|_| change.commits.len() > 1);
@@ -161,7 +161,8 @@ fn matrix_cell(builds: &[BuildView], job: &JobView) -> MatrixCell {
     }
 }
 
-/// The first build of the unbroken run of failures that a job is in, among those shown. None: the run has only the newest build.
+/// The first build of the unbroken run of failures that a job is in, among those shown. `None` means that the run has only the
+/// newest build.
 fn bad_since(builds: &[BuildView], job: &str) -> Option<u32> {
     let of_job = builds.iter().filter_map(|build| Some((build.number, build.job(job)?)));
     let told = of_job.filter(|(_, job)| job.outcome.is_some_and(|outcome| outcome.word() != "skipped"));
@@ -200,7 +201,7 @@ pub(crate) struct ProjectPage {
     crons: Vec<CronLine>,
     /// The name of the branch in full.
     reference: String,
-    /// Builds before this one are on the next page; 0: there are none.
+    /// Builds before this one are on the next page; 0 means that there are none.
     older: u32,
 }
 

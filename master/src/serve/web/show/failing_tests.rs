@@ -21,7 +21,7 @@ pub(crate) struct JobTests {
 pub(crate) struct FailingTests {
     pub(crate) step: u16,
     pub(crate) href: String,
-    /// `2 of 120 tests failed`; empty: none failed.
+    /// `2 of 120 tests failed`; empty means that none failed.
     pub(crate) head: String,
     pub(crate) tests: Vec<FailedLine>,
     /// The number of those that are not shown.
@@ -32,11 +32,11 @@ pub(crate) struct FailingTests {
 /// A failed test on a job's page.
 pub(crate) struct FailedLine {
     pub(crate) title: String,
-    /// The page of the test; empty: its history is not read yet.
+    /// The page of the test; empty means that its history is not read yet.
     pub(crate) href: String,
-    /// How it stands in its lane now. None: it does not fail there any more, or its history is not read yet.
+    /// How it stands in its lane now. `None` means that it does not fail there any more, or its history is not read yet.
     pub(crate) mark: Option<StatusMark>,
-    /// `tests/a.py:12`; empty: its tool does not say.
+    /// `tests/a.py:12`; empty means that its tool does not say.
     pub(crate) place: String,
     pub(crate) message: String,
     pub(crate) output: String,

@@ -29,7 +29,7 @@ pub(crate) struct JobPage {
     worker: String,
     platform: String,
     attempt: u16,
-    /// The tier in which the attempt runs or ran; empty: none is known.
+    /// The tier in which the attempt runs or ran; empty means that none is known.
     isolation: String,
     duration: String,
     is_finished: bool,
@@ -39,7 +39,7 @@ pub(crate) struct JobPage {
     carried_from: u32,
     /// What gets the job placed: sentences, and commands to type.
     advice: Vec<AdviceLine>,
-    /// Empty where there was one at most.
+    /// Empty if there was one at most.
     attempts: Vec<AttemptLine>,
     failing: Vec<FailingTests>,
     steps: Vec<StepBlock>,
@@ -123,7 +123,7 @@ impl JobPage {
         }
     }
 
-    /// With the tests of the job that failed.
+    /// Adds the failed tests of the job.
     pub(crate) fn with_tests(mut self, build: &BuildView, job: &JobView, tests: &JobTests) -> JobPage {
         self.failing = FailingTests::of(build, job, tests);
         self
@@ -205,7 +205,7 @@ pub(crate) struct StepPage {
     job: String,
     job_href: String,
     block: StepBlock,
-    /// Addresses of other blocks; empty: there is none.
+    /// Addresses of other blocks; empty means that there is none.
     earlier: String,
     later: String,
     is_end: bool,
@@ -250,7 +250,21 @@ impl StepPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::web::bridge::Visitor;
     use schema::values::Time;
+
+    /// A step without output is told apart from a page that begins behind the end of a log.
+    #[test]
+    fn an_empty_page_of_a_log_says_why() {
+        let page = |log_size, first| {
+            let step = StepView { log_size, ..StepView::default() };
+            let job = JobView { steps: vec![step], ..JobView::default() };
+            let (build, log) = (BuildView::default(), Lines { first, ..Lines::default() });
+            StepPage::new(Frame::new("step", Visitor::default()), &build, &job, 1, &log, true).render().unwrap()
+        };
+        assert!(page(0, 1).contains("This step has written no output."));
+        assert!(page(70, 900).contains("The log has no lines from line 900 on."));
+    }
 
     #[test]
     fn what_failed_comes_first() {

@@ -1,4 +1,4 @@
-//! How tests stand, and what their runs say: a shape, a word and a colour for each.
+//! The state of tests and the results of their runs, each as a shape, a word and a colour.
 
 use super::StatusMark;
 use client::views::{PointOutcome, TestPoint};
@@ -12,7 +12,7 @@ pub(crate) struct PointMark {
     pub(crate) symbol: &'static str,
     pub(crate) word: &'static str,
     pub(crate) class: &'static str,
-    /// Empty: it is not known.
+    /// Empty means that it is not known.
     pub(crate) duration: String,
 }
 
@@ -51,7 +51,7 @@ fn mark_of(href: String, point: &TestPoint) -> PointMark {
     PointMark { href, build: point.build, symbol: point.outcome.symbol(), word, class, duration }
 }
 
-/// `1.5s`; of less than a tenth of a second, in milliseconds. Empty: it is not known.
+/// `1.5s`; of less than a tenth of a second, in milliseconds. Empty means that it is not known.
 pub(crate) fn test_duration(microseconds: Option<u64>) -> String {
     match microseconds {
         None => String::new(),
@@ -61,7 +61,7 @@ pub(crate) fn test_duration(microseconds: Option<u64>) -> String {
     }
 }
 
-/// `7 of 120 trees`; empty: it is not flaky.
+/// `7 of 120 trees`; empty means that it is not flaky.
 pub(crate) fn trees(flaky: u32, trees: u32) -> String {
     if flaky == 0 { String::new() } else { format!("{flaky} of {trees} trees") }
 }

@@ -103,7 +103,7 @@ pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Re
     Ok(found.len())
 }
 
-/// Deletes the row of a blob whose file is gone, where nothing refers to it; answers how many rows went.
+/// Deletes the row of a blob whose file is gone, if nothing refers to it; answers how many rows went.
 pub(crate) fn forget(to: &Transaction<'_>, hash: &BlobHash) -> rusqlite::Result<usize> {
     let sql = "update counters set value = value - coalesce((select size from blobs where hash = ?1 and refs = 0), 0) \
                where name = 'blob-bytes'";

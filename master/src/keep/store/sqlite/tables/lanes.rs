@@ -36,7 +36,7 @@ pub(crate) fn write(to: &Transaction<'_>, key: LaneKey<'_>, lane: &Lane) -> rusq
     run(to, sql, params![key.0, key.1, key.2, json(lane)])
 }
 
-/// The ref came into being: what an earlier one of its name had is no lane of this one.
+/// The ref came into being: the lanes of an earlier ref of this name are not its own.
 pub(crate) fn remove(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
     run(to, "delete from lanes where project = ?1 and ref = ?2", params![project, ref_name])
 }

@@ -41,7 +41,7 @@ impl Tables<'_> {
         found.map(|build| self.logged_build(build?)).filter_map(Result::transpose).collect()
     }
 
-    /// None: the build is gone, and its rows wait to be swept.
+    /// `None` means that the build is gone, and its rows wait to be swept.
     fn logged_build(self, build: u64) -> rusqlite::Result<Option<Logged>> {
         let sql = "select created, case when state = 'finished' then finished end, \
                    (select sum(size) from logs where build = ?1) from builds where id = ?1";

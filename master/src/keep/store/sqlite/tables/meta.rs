@@ -11,7 +11,7 @@ impl Tables<'_> {
 
     pub(crate) fn incarnation(self) -> Result<u64, StoreError> {
         let text = self.meta("incarnation")?.unwrap_or_default();
-        text.parse().map_err(|_| StoreError::Corrupt(format!("the incarnation `{text}` is no number")))
+        text.parse().map_err(|_| StoreError::Corrupt(format!("the incarnation `{text}` is not a number")))
     }
 }
 

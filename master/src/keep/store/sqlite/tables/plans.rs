@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 use schema::values::Plan;
 
 impl Tables<'_> {
-    /// The plan of a build; none: it has none. A plan that this version cannot read is no fault of the store.
+    /// The plan of a build; `None` means that it has none. A plan that this version cannot read is not a fault of the store.
     pub(crate) fn plan(self, build: BuildId) -> rusqlite::Result<StoredPlan> {
         let mut statement = self.0.prepare_cached("select plan from plans where build = ?1")?;
         let text: Option<String> = statement.query_row([id(build.0)], |row| row.get(0)).optional()?;

@@ -1,4 +1,4 @@
-//! Reporters: how far each has read the events, and what it told of which lane.
+//! The reporters: how far each has read the events, and what it told about each lane.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{ReporterRow, ToldRow};
@@ -24,7 +24,7 @@ impl Tables<'_> {
         self.0.prepare_cached("select name from reporters order by name")?.query_map([], |row| row.get(0))?.collect()
     }
 
-    /// What a reporter told of the lanes of a branch, in the order of time, each with the update of its build.
+    /// What a reporter told about the lanes of a branch, in the order of time, each with the update of its build.
     pub(crate) fn told(self, reporter: &str, project: &str, ref_name: &str) -> rusqlite::Result<Vec<(ToldRow, u32)>> {
         let read = |row: &Row<'_>| Ok((read_told(row)?, row.get(9)?));
         self.0.prepare_cached(TOLD_OF)?.query_map(params![reporter, project, ref_name], read)?.collect()

@@ -44,7 +44,7 @@ fn newest_of_full(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rusqli
     }
 }
 
-/// The projects to look at one by one; none: all at once.
+/// The projects to look at one by one; `None` means all at once.
 fn projects(store: Tables<'_>, filter: &BuildFilter) -> rusqlite::Result<Option<Vec<String>>> {
     if let Some(project) = &filter.project {
         let seen = filter.allowed.as_ref().is_none_or(|allowed| allowed.contains(project));

@@ -25,6 +25,7 @@ impl Private {
     pub(super) fn make(&self) -> io::Result<()> {
         // fails where something is, be it a link to elsewhere
         std::fs::create_dir(&self.dir)?;
+        open_to_readers(&self.dir)?;
         skeleton(&self.dir, &self.objects, self.is_sha256)?;
         std::fs::copy(&self.index, self.dir.join("index"))?;
         write(&self.dir.join("packed-refs"), &self.packed_refs())?;
@@ -64,11 +65,15 @@ pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Resu
 /// Makes a directory with the modes that git gives what it makes for a user, whatever our own umask is.
 fn make_dir(path: &Path) -> io::Result<()> {
     match std::fs::create_dir(path) {
-        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o755)),
+        Ok(()) => open_to_readers(path),
         // made so before
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+fn open_to_readers(dir: &Path) -> io::Result<()> {
+    std::fs::set_permissions(dir, Permissions::from_mode(0o755))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

@@ -7,7 +7,7 @@
 //! A reader keeps the log from being begun anew while it reads. All reads of a master are short; a backup that copies a large store
 //! is the longest. Until it ends the log grows, which is told once, and then shrinks again.
 
-use super::executor::{Connector, Executor};
+use super::executor::{Connector, Executor, keep_pages};
 use crate::keep::store::StoreError;
 use crate::keep::store::mark::MarkFile;
 use rusqlite::hooks::Wal;
@@ -33,6 +33,8 @@ const PAGES_TOLD: u64 = 65_536;
 const HELD_PAUSE: Duration = Duration::from_secs(1);
 /// How often the number of the last event is noted beside the store. One that is a second old tells a lost store well enough.
 const MARK_EVERY: Duration = Duration::from_secs(1);
+/// The pages that the thread keeps in memory, in KiB: it copies pages, and reads hardly any.
+const CACHE_KIB: i64 = 64;
 /// How long the end of the store waits for readers.
 const LAST_READERS: Duration = Duration::from_secs(2);
 
@@ -110,6 +112,7 @@ impl Checkpointer {
         let connection = connector.connect()?;
         // it waits for no lock: whatever is in the way is so for moments, and there is a next time
         connection.busy_timeout(Duration::ZERO)?;
+        keep_pages(&connection, CACHE_KIB)?;
         let (wake, woken) = mpsc::sync_channel(1);
         let seen = Arc::<WriterProgress>::default();
         seen.event.store(event, SeqCst);

@@ -20,6 +20,16 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// The WAL is cut to this size, in bytes, after a burst.
 const JOURNAL_KEPT: i64 = 64 << 20;
 
+/// The pages that a reader keeps in memory, in KiB. Those above the rows of a large store fit in; the rows themselves are in the memory
+/// of the system already.
+const READER_CACHE_KIB: i64 = 512;
+
+/// Bounds the pages that a connection keeps in memory (<https://sqlite.org/pragma.html#pragma_cache_size>).
+pub(super) fn keep_pages(connection: &Connection, kib: i64) -> Result<(), StoreError> {
+    // a negative number is one of KiB, a positive one of pages
+    Ok(connection.pragma_update(None, "cache_size", -kib)?)
+}
+
 /// Says where the database is.
 #[derive(Clone, Debug)]
 pub(super) enum Connector {
@@ -43,6 +53,7 @@ impl Connector {
     pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.pragma_update(None, "query_only", true)?;
+        keep_pages(&connection, READER_CACHE_KIB)?;
         Ok(connection)
     }
 

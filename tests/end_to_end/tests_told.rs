@@ -12,7 +12,7 @@ use support::guild::{House, Played, run, until};
 use support::http::get;
 use support::tested::{end, end_steps, reported, store, store_as, work};
 
-const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\n";
+const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\njunit = \"a.xml\"\n";
 
 /// A list with these tests, each of which passed or failed.
 fn list(results: &[(&str, bool)]) -> TestList {

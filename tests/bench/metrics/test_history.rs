@@ -14,7 +14,7 @@ use support::guild::House;
 use support::tested::work;
 
 /// A job that is built by each push, and that no worker but the played one takes.
-const PIPELINE: &str = "version = 1\n[defaults]\nsource = \"none\"\n[job.t]\nrun = \"true\"\n";
+const PIPELINE: &str = "version = 1\n[defaults]\nsource = \"none\"\n[job.t]\nrun = \"true\"\njunit = \"a.xml\"\n";
 /// The project of the house.
 const PROJECT: &str = "demo";
 /// Between two commits of the other client.

@@ -160,7 +160,7 @@ fn step_line(printer: &Printer, index: usize, step: &StepView) -> Shown {
         _ => String::new(),
     };
     let status = status_word(step.state, step.outcome);
-    let exit = if step.outcome.is_some() { step.exit.to_string() } else { String::new() };
+    let exit = if step.outcome.is_some() { step.reason() } else { String::new() };
     let mark = printer.look.painted(&format!("{symbol} {status}"), paint);
     let rest = [Shown::line(&step.name), duration.into(), exit.into()];
     let before = match printer.look.terminal {

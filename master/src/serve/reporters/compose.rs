@@ -211,11 +211,11 @@ fn told_step(step: StepRow, plan: Option<&Plan>, job: &str) -> NoticeStep {
     let command = planned.and_then(|job| job.steps.get(usize::from(step.key.step))).map(reproduce::command);
     let tests = step.tests.unwrap_or_default();
     NoticeStep {
+        exit: step.exit.reason(step.outcome, &tests.trouble),
         failing_test_count: tests.counts.bad(),
         failing_tests: tests.failing,
         number: u32::from(step.key.step) + 1,
         name: step.name,
-        exit: step.exit.to_string(),
         command: command.unwrap_or_default(),
     }
 }
@@ -234,10 +234,31 @@ async fn end_of_log(access: &ReporterAccess, key: StepKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::coordinator::record::{BuildId, JobKey};
+    use schema::values::{Exit, State, TestsReported};
 
     fn range(names: &str, left_out: u32) -> CommitRange {
         let commit = |name: char| Authored { revision: name.to_string(), ..Authored::default() };
         CommitRange { commits: names.chars().map(commit).collect(), left_out }
+    }
+
+    #[test]
+    fn a_step_that_lacks_its_report_says_which() {
+        let lacks = "py.xml was not written";
+        let tests = TestsReported { trouble: lacks.to_owned(), ..TestsReported::default() };
+        let step = StepRow {
+            key: StepKey { job: JobKey { build: BuildId(1), index: 0 }, attempt: 1, step: 0 },
+            name: "t".to_owned(),
+            state: State::Finished,
+            outcome: Some(Outcome::Failed),
+            exit: Exit::Code(0),
+            started: None,
+            finished: None,
+            log_size: 0,
+            log_hash: Vec::new(),
+            tests: Some(tests),
+        };
+        assert_eq!(told_step(step, None, "test").exit, lacks);
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl StepBlock {
             href: format!("{job}/{number}"),
             name: tidy(&step.name),
             mark: StatusMark::new(step.state, step.outcome),
-            exit: step.outcome.map(|_| tidy(&step.exit.to_string())).unwrap_or_default(),
+            exit: step.outcome.map(|_| tidy(&step.reason())).unwrap_or_default(),
             duration: duration(step.started, step.finished, step.outcome.is_some()),
             size: if step.log_size > 0 { Bytes(step.log_size).to_string() } else { String::new() },
             is_open,

@@ -176,7 +176,7 @@ table! {
     /// A few sentences. A longer one is cut, because a refusal would lose how the attempt ended.
     REASON: "reason", 4096, Bytes, Cut, [
         "worker.Lease.complete(reason)", "worker.AttemptEnd.reason", "event.Event.attemptLost.reason",
-        "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason",
+        "event.Event.stepFinished.reason", "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason",
     ];
     /// The text is as long as the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];

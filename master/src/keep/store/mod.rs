@@ -25,7 +25,7 @@ pub use removal::{Removal, RemoveError, Sweep};
 pub use sqlite::DATABASE_FILE;
 pub(crate) use sqlite::archive;
 pub use test_rows::{
-    LaneOfTest, TestFilter, TestHistory, TestIdentity, TestLane, TestLine, TestName, TestPage, TestPiece, TestPoint,
+    FailuresOfRun, SortedFailures, LaneOfTest, TestFilter, TestHistory, TestIdentity, TestLane, TestLine, TestName, TestPage, TestPiece, TestPoint,
     TestRunRow, TestsShown, UnreadJob, UnreadTests,
 };
 

@@ -296,7 +296,14 @@ mod tests {
         facts.extend([
             Fact::AttemptLost { job: job(), attempt: 1, worker: "w".into(), reason: "gone".into() },
             Fact::JobStarted { job: job(), attempt: 2, worker: "v".into() },
-            Fact::StepFinished { job: job(), attempt: 1, step: 1, outcome: Outcome::Failed, reason: String::new(), tests: None },
+            Fact::StepFinished {
+                job: job(),
+                attempt: 1,
+                step: 1,
+                outcome: Outcome::Failed,
+                reason: String::new(),
+                tests: None,
+            },
             Fact::StepStarted { job: job(), attempt: 2, step: 2, name: "check".into() },
             Fact::JobFinished { job: job(), outcome: Outcome::Failed, reason: String::new() },
             Fact::JobFinished { job: "lint".into(), outcome: Outcome::Skipped, reason: String::new() },

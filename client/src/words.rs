@@ -101,7 +101,9 @@ pub fn reason(job: &JobView) -> String {
         return job.reason.clone();
     }
     let failed = (1..).zip(&job.steps).find(|(_, step)| is_bad(step.outcome));
-    failed.map_or_else(String::new, |(index, step): (u16, _)| format!("step {index} \"{}\": {}", step.name, step.reason()))
+    failed.map_or_else(String::new, |(index, step): (u16, _)| {
+        format!("step {index} \"{}\": {}", step.name, step.reason())
+    })
 }
 
 #[cfg(test)]

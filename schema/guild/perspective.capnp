@@ -270,6 +270,10 @@ interface Build {
   change @6 () -> (change :Change.Change, refusal :Common.Refusal);
   # The update of its ref that made this build, with its commits: the newest 100, and 1,000 of the paths. Refused as `notFound`
   # where a person or the clock asked for the build. May be repeated; costs one row. Older masters do not know this method.
+  reports @7 (job :Text, attempt :UInt16, step :UInt16) -> (source :Common.ByteSource, refusal :Common.Refusal);
+  # What the tools of a step wrote of its tests, as its worker found it: a tar archive of the files, compressed with zstd. `job`,
+  # `attempt` and `step` are as in `log`. May be repeated; costs three rows. Refused as `invalid` where `step` is 0. Refused as
+  # `notFound` where there is no such job, it has not started, or none are kept of the step. Older masters do not know this method.
 }
 
 struct FailedTest {

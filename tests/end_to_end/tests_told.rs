@@ -3,7 +3,7 @@
 
 use capnp::capability::Promise;
 use client::views::TestView;
-use client::{Events, TestQuery, TestsPage, Told};
+use client::{Events, LogAddress, TestQuery, TestsPage, Told};
 use master::config::{Config, Means, NoticeConfig};
 use master::decide::coordinator::record::Transition;
 use master::program::test_intake::{IntakeState, TestIntake};
@@ -16,7 +16,7 @@ use support::guild::{House, Played, run, until};
 use support::http::get;
 use support::tested::{end, end_as, end_steps, reported, store, store_as, work};
 
-const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\n";
+const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\njunit = \"t.xml\"\n";
 
 /// A list with these tests, each of which passed or failed.
 fn list(results: &[(&str, bool)]) -> TestList {
@@ -355,7 +355,9 @@ fn a_notice_names_the_tests_that_fail_newly() {
         house.repo.commit("file", "2", "second");
         work(&worker, &list(&[("works", false), ("old", false), ("wavers", true)])).await;
         let told = notice(&house).await;
-        let named = json!([{"number": 1, "name": "a.B › works"}]);
+        let known = tests(&house, "").await.tests;
+        let number = known.iter().find(|test| test.name == "works").unwrap().number;
+        let named = json!([{"number": number, "name": "a.B › works"}]);
         let expected = json!({"newly_failing": named, "newly_failing_count": 1, "still_failing_count": 0,
             "flaky_count": 1});
         assert_eq!(told["jobs"][0]["tests"], expected, "the other one passed and failed in one tree: {told}");
@@ -389,6 +391,48 @@ fn a_step_that_lacks_its_report_says_so_everywhere() {
         let ended = step_ended(&house).await;
         let expected = Some(TestCounts::default());
         assert!(matches!(&ended, Fact::StepFinished { reason, tests, .. } if reason == lacks && *tests == expected));
+    });
+}
+
+/// What a tool wrote is found from the build, by whoever may see its log.
+#[test]
+fn the_reports_of_a_step_can_be_had_as_they_are() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config| {
+            config.listen.web = Some("127.0.0.1:0".to_owned());
+            config.projects.get_mut("demo").unwrap().public = true;
+        })
+        .await;
+        let worker = house.worker("anvil").await;
+        let archive: Vec<u8> = (0..700_000_u32).map(|at| at.to_le_bytes()[usize::from(at % 3 == 0)]).collect();
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        store_as(&lease, "tests/0/reports.tar.zst", &archive).await;
+        let tests = list(&[("works", true)]);
+        store(&lease, &reports::encode(&tests).unwrap()).await;
+        end(&lease, reported(&tests)).await;
+        house.guild.outcome("demo", 1).await.unwrap();
+        let address = |step, job: &str| LogAddress {
+            project: "demo".to_owned(),
+            build: 1,
+            job: job.to_owned(),
+            attempt: 0,
+            step,
+        };
+        let mut had = Vec::new();
+        let size = client::reports::copy(&house.guild, &address(1, "t"), &mut had).await.unwrap();
+        assert!(size == Some(700_000) && had == archive, "{size:?}, {} bytes", had.len());
+        for missing in [address(2, "t"), address(1, "nobody")] {
+            assert_eq!(client::reports::size(&house.guild, &missing).await.unwrap(), None, "{missing:?}");
+        }
+        let invalid = client::reports::size(&house.guild, &address(0, "t")).await.unwrap_err();
+        assert!(invalid.to_string().contains("counted from 1"), "{invalid}");
+        let site = format!("http://{}", house.web);
+        let page = get(&site, "/p/demo/1/t/1", &[]).await.text();
+        assert!(page.contains("href=\"/p/demo/1/t/1/reports.tar.zst\""), "{page}");
+        let file = get(&site, "/p/demo/1/t/1/reports.tar.zst", &[]).await;
+        assert!(file.status == 200 && file.body == archive, "{} {}", file.status, file.body.len());
+        assert_eq!(get(&site, "/p/demo/1/t/2/reports.tar.zst", &[]).await.status, 404);
     });
 }
 

@@ -58,8 +58,7 @@ pub async fn end(lease: &lease::Client, tests: TestsReported) {
 pub async fn end_as(lease: &lease::Client, outcome: Outcome, exit: Exit, tests: TestsReported) {
     let log_hash = blake3::hash(b"").as_bytes().to_vec();
     let end = StepEnd { outcome, exit, time: Time(2), log_size: 0, log_hash, tests: Some(tests) };
-    let (started, finished) =
-        (Progress::Started { step: 0, time: Time(1) }, Progress::Finished { step: 0, end });
+    let (started, finished) = (Progress::Started { step: 0, time: Time(1) }, Progress::Finished { step: 0, end });
     say(lease, &[started, finished, Progress::Ended { outcome, reason: String::new() }]).await;
 }
 

@@ -10,7 +10,10 @@ use super::answers::{
     AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, LoggedJob, LoggedPage, PlannedBuild, RefHistory,
     Snapshot, WatchedBranch,
 };
-use super::{FailuresOfRun, Reading, StoreError, TestFilter, TestHistory, TestIdentity, TestLane, TestPage, TestRunRow, UnreadTests};
+use super::{
+    FailuresOfRun, Reading, StoreError, TestFilter, TestHistory, TestIdentity, TestLane, TestPage, TestRunRow,
+    UnreadTests,
+};
 use crate::decide::coordinator::lane::{Lane, RefState};
 use crate::decide::coordinator::record::{
     AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, ReporterRow, SealRow, StepKey, StepRow, UploadKey,

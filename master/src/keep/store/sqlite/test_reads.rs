@@ -9,7 +9,8 @@ use crate::decide::test_history::{
     DURATIONS_KEPT, EarlierRuns, RUNS_KEPT, TestResult, TestStanding, TestState, Verdict, median, standing,
 };
 use crate::keep::store::test_rows::{
-    FailuresOfRun, LaneOfTest, SortedFailures, TestFilter, TestHistory, TestLane, TestLine, TestName, TestPage, TestPoint, TestRunRow, TestsShown,
+    FailuresOfRun, LaneOfTest, SortedFailures, TestFilter, TestHistory, TestLane, TestLine, TestName, TestPage,
+    TestPoint, TestRunRow, TestsShown,
 };
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};

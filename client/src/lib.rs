@@ -47,6 +47,7 @@ mod look;
 mod mirror;
 mod operate;
 pub mod painted;
+pub mod reports;
 pub mod screen;
 mod steer;
 pub mod summary;

@@ -1,7 +1,7 @@
 //! A live copy of builds, made of a snapshot and the events after it. Both come from a [`crate::Watch`]. Pure.
 
-use crate::views::{BuildView, JobView, StepView};
-use schema::values::{Commit, Event, Fact, Outcome, State, Time};
+use crate::views::{BuildView, JobView, StepTests, StepView};
+use schema::values::{Commit, Event, Fact, Outcome, State, TestCounts, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The project's name and the build's number in it.
@@ -123,11 +123,15 @@ fn carry_on(build: &mut BuildView, event: &Event) {
                 step.started = Some(event.time);
             });
         }
-        Fact::StepFinished { job, attempt, step, outcome } => on_step(build, job, *attempt, *step, |step| {
-            step.state = State::Finished;
-            step.outcome = Some(*outcome);
-            step.finished = Some(event.time);
-        }),
+        Fact::StepFinished { job, attempt, step, outcome, tests, .. } => {
+            on_step(build, job, *attempt, *step, |step| {
+                step.state = State::Finished;
+                step.outcome = Some(*outcome);
+                step.finished = Some(event.time);
+                // a snapshot knows more, as the names of those that failed
+                step.tests = step.tests.take().or_else(|| tests.map(counted));
+            });
+        }
         Fact::JobFinished { job, outcome, reason } => on_job(build, job, |job| {
             job.state = State::Finished;
             job.outcome = Some(*outcome);
@@ -137,6 +141,12 @@ fn carry_on(build: &mut BuildView, event: &Event) {
         }),
         _ => {}
     }
+}
+
+/// The numbers of tests, without what an event does not tell.
+fn counted(tests: TestCounts) -> StepTests {
+    let TestCounts { passed, failed, errored, skipped } = tests;
+    StepTests { passed, failed, errored, skipped, ..StepTests::default() }
 }
 
 /// Takes the names of all jobs. The event comes again where jobs are added to a build. A snapshot that was taken after it knows
@@ -286,7 +296,14 @@ mod tests {
         facts.extend([
             Fact::AttemptLost { job: job(), attempt: 1, worker: "w".into(), reason: "gone".into() },
             Fact::JobStarted { job: job(), attempt: 2, worker: "v".into() },
-            Fact::StepFinished { job: job(), attempt: 1, step: 1, outcome: Outcome::Failed },
+            Fact::StepFinished {
+                job: job(),
+                attempt: 1,
+                step: 1,
+                outcome: Outcome::Failed,
+                reason: String::new(),
+                tests: None,
+            },
             Fact::StepStarted { job: job(), attempt: 2, step: 2, name: "check".into() },
             Fact::JobFinished { job: job(), outcome: Outcome::Failed, reason: String::new() },
             Fact::JobFinished { job: "lint".into(), outcome: Outcome::Skipped, reason: String::new() },
@@ -297,6 +314,25 @@ mod tests {
             "finished Some(Failed)\ntest finished Some(Failed) #2 v\n   waiting None\n  check finished Some(Failed)\n\
              lint finished Some(Skipped) #0 "
         );
+    }
+
+    #[test]
+    fn a_step_that_ended_has_its_numbers_of_tests() {
+        let tests = |step: u16, tests| Fact::StepFinished {
+            job: "test".into(),
+            attempt: 1,
+            step,
+            outcome: Outcome::Failed,
+            reason: "exit code 1".into(),
+            tests,
+        };
+        let counts = TestCounts { passed: 4, failed: 1, errored: 2, skipped: 3 };
+        let planned = Fact::BuildPlanned { jobs: vec!["test".into()] };
+        let started = Fact::JobStarted { job: "test".into(), attempt: 1, worker: "w".into() };
+        let mirror = mirror_after(vec![created(), planned, started, tests(1, Some(counts)), tests(2, None)]);
+        let steps = &mirror.build("p", 1).unwrap().jobs[0].steps;
+        let told = steps[0].tests.as_ref().map(|it| (it.passed, it.failed, it.errored, it.skipped));
+        assert_eq!((told, &steps[1].tests), (Some((4, 1, 2, 3)), &None));
     }
 
     #[test]

@@ -115,7 +115,9 @@ impl Summary {
             reason if reason.is_empty() => line,
             reason => line.and(format!("  {reason}"), if job.is_bad() { Paint::Plain } else { Paint::Quiet }),
         }];
-        let tests = job.steps.iter().filter_map(|step| step.tests.as_ref()).flat_map(test_lines);
+        let said = words::reason(job);
+        let tests = job.steps.iter().filter_map(|step| step.tests.as_ref());
+        let tests = tests.flat_map(|tests| test_lines(&words::beyond(tests, &said)));
         lines.extend(tests.map(|(text, paint)| PaintedLine::new().padded(name + 12).and(text, paint)));
         let begun = failing(self.branch.as_ref(), job, self.build.number).map(|lane| self.begun(lane));
         lines.extend(begun.map(|text| PaintedLine::new().padded(name + 12).and(text, Paint::Notable)));

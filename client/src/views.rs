@@ -250,6 +250,13 @@ pub struct StepView {
     pub tests: Option<StepTests>,
 }
 
+impl StepView {
+    /// Why the step ended as it did, in words: how its process ended, or which report of its tests was not written.
+    pub fn reason(&self) -> String {
+        self.exit.reason(self.outcome, self.tests.as_ref().map_or("", |tests| &tests.trouble))
+    }
+}
+
 /// A job that waits for a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueItem {

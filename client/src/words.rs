@@ -77,8 +77,15 @@ fn named(names: &[String], all: u32) -> String {
 
 /// What the reports of a job say of its failing tests, step by step. "" if nothing is to be said.
 pub fn tests_of(job: &JobView) -> String {
-    let lines = job.steps.iter().filter_map(|step| step.tests.as_ref()).map(tests_line);
+    let said = reason(job);
+    let lines = job.steps.iter().filter_map(|step| step.tests.as_ref()).map(|tests| tests_line(&beyond(tests, &said)));
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// What the reports of a step say beyond the reason of its job. That has the trouble already where a report was not written.
+pub(crate) fn beyond(tests: &StepTests, reason: &str) -> StepTests {
+    let trouble = if reason.contains(&tests.trouble) { String::new() } else { tests.trouble.clone() };
+    StepTests { trouble, ..tests.clone() }
 }
 
 /// Why a job ended as it did, or why it waits, in one sentence, with the tests that failed. "" if nothing is to be said.
@@ -94,12 +101,16 @@ pub fn reason(job: &JobView) -> String {
         return job.reason.clone();
     }
     let failed = (1..).zip(&job.steps).find(|(_, step)| is_bad(step.outcome));
-    failed.map_or_else(String::new, |(index, step): (u16, _)| format!("step {index} \"{}\": {}", step.name, step.exit))
+    failed.map_or_else(String::new, |(index, step): (u16, _)| {
+        format!("step {index} \"{}\": {}", step.name, step.reason())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::views::StepView;
+    use schema::values::Exit;
 
     fn tests(passed: u32, failing: &[&str], trouble: &str) -> StepTests {
         StepTests {
@@ -109,6 +120,25 @@ mod tests {
             trouble: trouble.to_owned(),
             ..StepTests::default()
         }
+    }
+
+    /// Its command exits with 0, which says nothing of why it failed.
+    #[test]
+    fn a_step_that_lacks_its_report_says_so_once() {
+        let step = StepView {
+            name: "t".to_owned(),
+            outcome: Some(Outcome::Failed),
+            exit: Exit::Code(0),
+            tests: Some(tests(0, &[], "py.xml was not written")),
+            ..StepView::default()
+        };
+        let mut job = JobView { outcome: Some(Outcome::Failed), steps: vec![step], ..JobView::default() };
+        assert_eq!(why(&job), "step 1 \"t\": py.xml was not written");
+        "step 1 `t`: py.xml was not written".clone_into(&mut job.reason);
+        assert_eq!(why(&job), "step 1 `t`: py.xml was not written");
+        job.steps[0].exit = Exit::Code(3);
+        "step 1 `t`: exit code 3".clone_into(&mut job.reason);
+        assert_eq!(why(&job), "step 1 `t`: exit code 3; the report is not whole: py.xml was not written");
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn start(job: &str) -> [Fact; 2] {
 fn end(job: &str, outcome: Outcome) -> [Fact; 2] {
     let job = job.to_owned();
     [
-        Fact::StepFinished { job: job.clone(), attempt: 1, step: 1, outcome },
+        Fact::StepFinished { job: job.clone(), attempt: 1, step: 1, outcome, reason: String::new(), tests: None },
         Fact::JobFinished { job, outcome, reason: String::new() },
     ]
 }
@@ -124,10 +124,30 @@ fn a_build_is_followed_live_through_a_lost_link() {
             }
         }
         // a second step, while the first one's log is not sealed yet
-        world.tell(1, Fact::StepFinished { job: "test".into(), attempt: 1, step: 1, outcome: Outcome::Succeeded });
+        world.tell(
+            1,
+            Fact::StepFinished {
+                job: "test".into(),
+                attempt: 1,
+                step: 1,
+                outcome: Outcome::Succeeded,
+                reason: String::new(),
+                tests: None,
+            },
+        );
         world.write(1, "test", 2, b"second");
         world.tell(1, Fact::StepStarted { job: "test".into(), attempt: 1, step: 2, name: "check".into() });
-        world.tell(1, Fact::StepFinished { job: "test".into(), attempt: 1, step: 2, outcome: Outcome::Failed });
+        world.tell(
+            1,
+            Fact::StepFinished {
+                job: "test".into(),
+                attempt: 1,
+                step: 2,
+                outcome: Outcome::Failed,
+                reason: String::new(),
+                tests: None,
+            },
+        );
         world.tell(1, Fact::JobFinished { job: "test".into(), outcome: Outcome::Failed, reason: String::new() });
         world.tell(1, Fact::BuildFinished { outcome: Outcome::Failed });
         let (outcome, out) = live.await.unwrap();

@@ -61,8 +61,18 @@ struct Event {
     # An attempt ended without a result, and its job may run again. `reason` has at most 4 KiB.
     stepStarted :group { job @22 :Text; attempt @23 :UInt16; step @24 :UInt16; name @25 :Text; }
     # A step of an attempt began. `name` is the name of the step.
-    stepFinished :group { job @26 :Text; attempt @27 :UInt16; step @28 :UInt16; outcome @29 :Common.Outcome; }
-    # A step of an attempt ended.
+    stepFinished :group {
+      # A step of an attempt ended.
+      job @26 :Text;             # The job with its cell.
+      attempt @27 :UInt16;       # The number of the attempt, from 1.
+      step @28 :UInt16;          # The number of the step, from 1.
+      outcome @29 :Common.Outcome;   # How the step ended.
+      reason @55 :Text;
+      # Why the step is not good, at most 4 KiB: how its process ended, or which report of its tests was not written. Empty: it is
+      # good, it did not run, or the master is older.
+      tests @56 :TestCounts;
+      # How the tests of its reports ended. Null: it reported none, or the master is older.
+    }
     jobFinished :group { job @30 :Text; outcome @31 :Common.Outcome; reason @32 :Text; }
     # A job has its outcome. `reason` has at most 4 KiB; empty means that the outcome says all.
     buildFinished :group { outcome @33 :Common.Outcome; }
@@ -87,6 +97,14 @@ struct Event {
       reason @54 :Text;          # Why no build was made.
     }
   }
+}
+
+struct TestCounts {
+  # How many tests of a step ended in which way.
+  passed @0 :UInt32;             # How many tests passed.
+  failed @1 :UInt32;             # How many tests failed.
+  errored @2 :UInt32;            # How many tests could not run as they should, as where their set-up failed.
+  skipped @3 :UInt32;            # How many tests were left out.
 }
 
 struct Filter {

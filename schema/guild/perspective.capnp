@@ -276,6 +276,11 @@ interface Build {
   change @6 () -> (change :Change.Change, refusal :Common.Refusal);
   # The update of its ref that made this build, with its commits: the newest 100, and 1,000 of the paths. Refused as `notFound`
   # if a person or the clock asked for the build. May be repeated; costs one row. Older masters do not know this method.
+  reports @7 (job :Text, attempt :UInt16, step :UInt16) -> (source :Common.ByteSource, refusal :Common.Refusal);
+  # The test reports of a step, as its tools wrote them and its worker found them: a tar archive of the files, compressed with
+  # zstd. `job`, `attempt` and `step` are as in `log`. May be repeated; costs three rows. Refused as `invalid` if `step` is 0.
+  # Refused as `notFound` if there is no such job, if it has not started, or if no reports of the step are kept. Older masters do
+  # not know this method.
 }
 
 struct FailedTest {

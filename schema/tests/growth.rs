@@ -10,7 +10,7 @@ use schema::limits::event_bytes;
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{
     Assignment, Change, Command, Commit, Cursor, Description, Event, Fact, Home, JobPlan, Outcome, PLAN_VERSION, Plan,
-    Right, SourceRevision, SourceStamp, StepPlan, Tier, Time, Trust, UnreadablePlan, What,
+    Right, SourceRevision, SourceStamp, StepPlan, TestCounts, Tier, Time, Trust, UnreadablePlan, What,
 };
 use schema::wire;
 use serde::Serialize;
@@ -29,6 +29,7 @@ fn facts(text: &str, number: u16, count: usize) -> Vec<Fact> {
     let word = || text.to_owned();
     let (job, worker, reason, name, ref_name, revision) = (word(), word(), word(), word(), word(), word());
     let (grant, outcome, attempt, step) = (u64::from(number), Outcome::Warned, number, number);
+    let counts = TestCounts { passed: 1, failed: 2, errored: 3, skipped: u32::from(number) };
     vec![
         Fact::ChangeSubmitted {
             ref_name: word(),
@@ -46,7 +47,14 @@ fn facts(text: &str, number: u16, count: usize) -> Vec<Fact> {
         Fact::JobStarted { job: word(), attempt, worker: word() },
         Fact::AttemptLost { job: word(), attempt, worker: word(), reason: word() },
         Fact::StepStarted { job: word(), attempt, step, name: word() },
-        Fact::StepFinished { job: word(), attempt, step, outcome },
+        Fact::StepFinished {
+            job: word(),
+            attempt,
+            step,
+            outcome,
+            reason: word(),
+            tests: (count > 0).then_some(counts),
+        },
         Fact::JobFinished { job, outcome, reason },
         Fact::BuildFinished { outcome },
         Fact::WorkerAttached { worker },

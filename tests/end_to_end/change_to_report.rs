@@ -184,7 +184,14 @@ fn the_events_are(told: &[Event], change: Fact) {
     let (job, name) = (|| "test".to_owned(), |name: &str| name.to_owned());
     let Fact::ChangeSubmitted { ref_name, revision, .. } = change.clone() else { panic!("a change") };
     let starts = |step, name: &str| Fact::StepStarted { job: job(), attempt: 1, step, name: name.to_owned() };
-    let ends = |step, outcome| Fact::StepFinished { job: job(), attempt: 1, step, outcome };
+    let ends = |step, outcome, reason| Fact::StepFinished {
+        job: job(),
+        attempt: 1,
+        step,
+        outcome,
+        reason: name(reason),
+        tests: None,
+    };
     let job_ends =
         Fact::JobFinished { job: job(), outcome: Outcome::Failed, reason: name("step 2 `check`: exit code 3") };
     let expected = [
@@ -205,7 +212,7 @@ fn the_events_are(told: &[Event], change: Fact) {
     // a step's end is told when its whole log has come, and the next step may have begun by then
     let (step_ends, others): (Vec<Fact>, _) = facts.iter().cloned().partition(|fact| fact.kind() == "stepFinished");
     assert_eq!(others, expected);
-    assert_eq!(step_ends, [ends(1, Outcome::Succeeded), ends(2, Outcome::Failed)]);
+    assert_eq!(step_ends, [ends(1, Outcome::Succeeded, ""), ends(2, Outcome::Failed, "exit code 3")]);
     let place = |fact: &Fact| facts.iter().position(|told| told == fact);
     for (start, end) in [starts(1, "look"), starts(2, "check")].iter().zip(&step_ends) {
         assert!(place(start) < place(end) && place(end) < place(&job_ends), "{facts:?}");

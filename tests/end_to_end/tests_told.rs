@@ -3,16 +3,20 @@
 
 use capnp::capability::Promise;
 use client::views::TestView;
-use client::{TestQuery, TestsPage};
+use client::{Events, LogAddress, TestQuery, TestsPage, Told};
+use master::config::{Config, Means, NoticeConfig};
+use master::decide::coordinator::record::Transition;
 use master::program::test_intake::{IntakeState, TestIntake};
 use reports::{TestId, TestList, TestOutcome, TestResult};
-use schema::values::{Outcome, TestsReported};
+use schema::values::{Cursor, Exit, Fact, Filter, Outcome, TestCounts, TestsReported};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use support::guild::{House, Played, run, until};
 use support::http::get;
-use support::tested::{end, end_steps, reported, store, store_as, work};
+use support::tested::{end, end_as, end_steps, reported, store, store_as, work};
 
-const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\njunit = \"a.xml\"\n";
+const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\njunit = \"t.xml\"\n";
 
 /// A list with these tests, each of which passed or failed.
 fn list(results: &[(&str, bool)]) -> TestList {
@@ -309,4 +313,138 @@ fn tests_of_a_step_without_its_list_are_not_gone() {
             assert_eq!((state("one"), state("two"), state("goes")), expected, "build {number}");
         }
     });
+}
+
+/// A command that keeps the notices that it is told, a line each.
+fn keep_notices(config: &mut Config) {
+    let tell = config.state.with_file_name("tell");
+    std::fs::write(&tell, "#!/bin/sh\ncat > part\n{ cat part; echo; } >> notices\n").unwrap();
+    std::fs::set_permissions(&tell, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let all = || vec!["*".to_owned()];
+    let by = Means::Command(vec![tell.to_string_lossy().into_owned()]);
+    config.notices =
+        vec![NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all(), branches: all() }];
+}
+
+/// What was told, once there is something.
+async fn notice(house: &House) -> Value {
+    let file = house.state().join("notices");
+    until("a notice is told", || {
+        let is_there = std::fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n'));
+        Promise::from_future(async move { Ok(is_there) })
+    })
+    .await;
+    serde_json::from_str(std::fs::read_to_string(&file).unwrap().lines().next().unwrap()).unwrap()
+}
+
+/// The lane was good as a whole, because its step may fail, and two of its tests failed all the same.
+#[test]
+fn a_notice_names_the_tests_that_fail_newly() {
+    run(async {
+        let house = House::open_with(PIPELINE, keep_notices).await;
+        let worker = house.worker("anvil").await;
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let first = list(&[("works", true), ("old", false), ("wavers", true)]);
+        store(&lease, &reports::encode(&first).unwrap()).await;
+        end_as(&lease, Outcome::Succeeded, Exit::Code(0), reported(&first)).await;
+        until_read(&house, 1).await;
+        house.guild.run("demo", "main", "").await.unwrap();
+        work(&worker, &list(&[("works", true), ("old", true), ("wavers", true)])).await;
+        until_read(&house, 2).await;
+        house.repo.commit("file", "2", "second");
+        work(&worker, &list(&[("works", false), ("old", false), ("wavers", true)])).await;
+        let told = notice(&house).await;
+        let known = tests(&house, "").await.tests;
+        let number = known.iter().find(|test| test.name == "works").unwrap().number;
+        let named = json!([{"number": number, "name": "a.B › works"}]);
+        let expected = json!({"newly_failing": named, "newly_failing_count": 1, "still_failing_count": 0,
+            "flaky_count": 1});
+        assert_eq!(told["jobs"][0]["tests"], expected, "the other one passed and failed in one tree: {told}");
+        assert_eq!(told["jobs"][0]["step"]["failing_test_count"], 2);
+    });
+}
+
+/// Its command exits with 0, and that is no reason for a failure.
+#[test]
+fn a_step_that_lacks_its_report_says_so_everywhere() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config| {
+            keep_notices(config);
+            config.listen.web = Some("127.0.0.1:0".to_owned());
+            config.projects.get_mut("demo").unwrap().public = true;
+        })
+        .await;
+        let worker = house.worker("anvil").await;
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        let lacks = "py.xml was not written";
+        let tests = TestsReported { trouble: lacks.to_owned(), ..TestsReported::default() };
+        end_as(&lease, Outcome::Failed, Exit::Code(0), tests).await;
+        assert_eq!(house.guild.outcome("demo", 1).await.unwrap(), Outcome::Failed);
+        let view = house.guild.build("demo", 1).await.unwrap();
+        assert_eq!(client::words::why(&view.jobs[0]), "step 1 \"t\": py.xml was not written");
+        let page = get(&format!("http://{}", house.web), "/p/demo/1/t", &[]).await.text();
+        assert!(page.contains(lacks) && !page.contains("exit code 0"), "{page}");
+        let told = notice(&house).await;
+        assert_eq!((&told["step"]["exit"], &told["jobs"][0]["tests"]), (&json!(lacks), &Value::Null));
+        let ended = step_ended(&house).await;
+        let expected = Some(TestCounts::default());
+        assert!(matches!(&ended, Fact::StepFinished { reason, tests, .. } if reason == lacks && *tests == expected));
+    });
+}
+
+/// What a tool wrote is found from the build, by whoever may see its log.
+#[test]
+fn the_reports_of_a_step_can_be_had_as_they_are() {
+    run(async {
+        let house = House::open_with(PIPELINE, |config| {
+            config.listen.web = Some("127.0.0.1:0".to_owned());
+            config.projects.get_mut("demo").unwrap().public = true;
+        })
+        .await;
+        let worker = house.worker("anvil").await;
+        let archive: Vec<u8> = (0..700_000_u32).map(|at| at.to_le_bytes()[usize::from(at % 3 == 0)]).collect();
+        let (_, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        store_as(&lease, "tests/0/reports.tar.zst", &archive).await;
+        let tests = list(&[("works", true)]);
+        store(&lease, &reports::encode(&tests).unwrap()).await;
+        end(&lease, reported(&tests)).await;
+        house.guild.outcome("demo", 1).await.unwrap();
+        let address = |step, job: &str| LogAddress {
+            project: "demo".to_owned(),
+            build: 1,
+            job: job.to_owned(),
+            attempt: 0,
+            step,
+        };
+        let mut had = Vec::new();
+        let size = client::reports::copy(&house.guild, &address(1, "t"), &mut had).await.unwrap();
+        assert!(size == Some(700_000) && had == archive, "{size:?}, {} bytes", had.len());
+        for missing in [address(2, "t"), address(1, "nobody")] {
+            assert_eq!(client::reports::size(&house.guild, &missing).await.unwrap(), None, "{missing:?}");
+        }
+        let invalid = client::reports::size(&house.guild, &address(0, "t")).await.unwrap_err();
+        assert!(invalid.to_string().contains("counted from 1"), "{invalid}");
+        let site = format!("http://{}", house.web);
+        let page = get(&site, "/p/demo/1/t/1", &[]).await.text();
+        assert!(page.contains("href=\"/p/demo/1/t/1/reports.tar.zst\""), "{page}");
+        let file = get(&site, "/p/demo/1/t/1/reports.tar.zst", &[]).await;
+        assert!(file.status == 200 && file.body == archive, "{} {}", file.status, file.body.len());
+        assert_eq!(get(&site, "/p/demo/1/t/2/reports.tar.zst", &[]).await.status, 404);
+    });
+}
+
+/// The first event that says that a step ended.
+async fn step_ended(house: &House) -> Fact {
+    let filter = Filter { kinds: vec!["stepFinished".to_owned()], ..Filter::default() };
+    let mut events = Events::new(&house.guild, filter, Cursor::default());
+    loop {
+        if let Told::Events { events, .. } = events.next().await.unwrap()
+            && let Some(event) = events.first()
+        {
+            return event.fact.clone();
+        }
+    }
 }

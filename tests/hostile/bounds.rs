@@ -141,6 +141,10 @@ async fn look(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "perspective.Viewer.build(project)" => call!(it.viewer.build_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.branch(project)" => call!(it.viewer.branch_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.crons(project)" => call!(it.viewer.crons_request(), |to| to.set_project(text(n))),
+        "perspective.Build.reports(job)" => call!(it.build.reports_request(), |to| {
+            to.set_step(1);
+            to.set_job(text(n));
+        }),
         "perspective.Build.tests(job)" => call!(it.build.tests_request(), |to| to.set_job(text(n))),
         "perspective.Viewer.tests(project)" => call!(it.viewer.tests_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.test(project)" => call!(it.viewer.test_request(), |to| to.set_project(text(n))),

@@ -32,7 +32,7 @@ enum Holder {
 }
 
 /// Where capabilities come from, as fields of the schema; who is given them, and of which interface they are.
-const WAYS: [(&str, Holder, &str); 23] = [
+const WAYS: [(&str, Holder, &str); 24] = [
     ("gateway.Gateway.restore -> capability", Holder::Operator, "perspective.Perspective"),
     ("perspective.Perspective.viewer -> viewer", Holder::Operator, "perspective.Viewer"),
     ("perspective.Perspective.submitter -> submitter", Holder::Operator, "perspective.Submitter"),
@@ -46,6 +46,7 @@ const WAYS: [(&str, Holder, &str); 23] = [
     ("event.EventSource.subscribe -> subscription", Holder::Operator, "event.Subscription"),
     ("perspective.Build.log -> reader", Holder::Operator, "log.LogReader"),
     ("perspective.Build.blob -> source", Holder::Operator, "common.ByteSource"),
+    ("perspective.Build.reports -> source", Holder::Operator, "common.ByteSource"),
     ("worker.WorkerDesk.attach -> session", Holder::Worker, "worker.Session"),
     ("worker.WorkerDesk.attach -> leases", Holder::Worker, "worker.Lease"),
     ("worker.Session.take -> lease", Holder::Worker, "worker.Lease"),
@@ -238,6 +239,12 @@ async fn of_operator(victim: &Victim, way: &str, blob: &[u8; 32]) -> Client {
             request.get().set_blake3(blob);
             plain(request.send().promise.await.unwrap().get().unwrap().get_source().unwrap())
         }
+        "perspective.Build.reports -> source" => {
+            let mut request = first_build(&viewer).await.reports_request();
+            request.get().set_job("a");
+            request.get().set_step(1);
+            plain(request.send().promise.await.unwrap().get().unwrap().get_source().unwrap())
+        }
         way => panic!("an operator is not given {way}"),
     }
 }
@@ -331,7 +338,7 @@ async fn first_done(house: &House) -> [u8; 32] {
     let (_, lease) = worker.take().await;
     lease.accept_request().send().promise.await.unwrap();
     let mut request = lease.artifact_request();
-    request.get().set_path("bundle");
+    request.get().set_path("tests/0/reports.tar.zst");
     let sink = request.send().pipeline.get_sink();
     let hash = *blake3::hash(b"bytes").as_bytes();
     let mut request = sink.write_request();

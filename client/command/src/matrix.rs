@@ -117,7 +117,7 @@ fn failure(job: &JobView, look: &Look) -> Shown {
     // a reason that names the step has said it all
     let step = step.filter(|_| !job.reason.starts_with("step "));
     let step =
-        step.map_or_else(String::new, |(index, step)| format!("  step {index} \"{}\"  {}", step.name, step.exit));
+        step.map_or_else(String::new, |(index, step)| format!("  step {index} \"{}\"  {}", step.name, step.reason()));
     let reason = if job.reason.is_empty() { String::new() } else { format!("  {}", job.reason) };
     let tests = words::tests_of(job);
     let tests = if tests.is_empty() { tests } else { format!("  {tests}") };

@@ -117,7 +117,10 @@ impl Place {
         world.tell(4, Fact::JobQueued { job: job() });
         world.tell(4, Fact::JobStarted { job: job(), attempt: 1, worker: "w".into() });
         world.tell(4, Fact::StepStarted { job: job(), attempt: 1, step: 1, name: "make".into() });
-        world.tell(4, Fact::StepFinished { job: job(), attempt: 1, step: 1, outcome });
+        world.tell(
+            4,
+            Fact::StepFinished { job: job(), attempt: 1, step: 1, outcome, reason: String::new(), tests: None },
+        );
         world.tell(4, Fact::JobFinished { job: job(), outcome, reason: String::new() });
         world.tell(4, Fact::BuildFinished { outcome });
     }

@@ -231,7 +231,10 @@ fn a_live_log_is_harmless_wherever_it_is_cut() {
             }
             master.world.change(|facts| facts.logs.values_mut().for_each(|log| log.sealed = true));
             let (job, outcome) = (|| "test@a".to_owned(), Outcome::Failed);
-            master.world.tell(3, Fact::StepFinished { job: job(), attempt: 1, step: 0, outcome });
+            master.world.tell(
+                3,
+                Fact::StepFinished { job: job(), attempt: 1, step: 0, outcome, reason: String::new(), tests: None },
+            );
             master.world.tell(3, Fact::JobFinished { job: job(), outcome, reason: String::new() });
             master.world.tell(3, Fact::BuildFinished { outcome: Outcome::Failed });
         };

@@ -340,7 +340,10 @@ fn a_followed_log_survives_a_lost_link_and_exits_with_the_outcome() {
         world.cut();
         world.write(4, "test", 1, b"after\n");
         let outcome = Outcome::Failed;
-        world.tell(4, Fact::StepFinished { job: "test".into(), attempt: 1, step: 1, outcome });
+        world.tell(
+            4,
+            Fact::StepFinished { job: "test".into(), attempt: 1, step: 1, outcome, reason: String::new(), tests: None },
+        );
         world.tell(4, Fact::JobFinished { job: "test".into(), outcome, reason: "exit code 1".into() });
         world.tell(4, Fact::BuildFinished { outcome });
         let output = child.wait_with_output().await.unwrap();

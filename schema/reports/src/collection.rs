@@ -64,6 +64,15 @@ impl Collection {
         }
     }
 
+    /// Notes why the list is not whole, before what was noted so far.
+    pub fn put_trouble_first(&mut self, why: impl Display) {
+        let later = std::mem::take(&mut self.list.trouble);
+        self.add_trouble(why);
+        if !later.is_empty() {
+            self.add_trouble(later);
+        }
+    }
+
     /// How many results were read so far.
     pub fn len(&self) -> usize {
         self.list.results.len()

@@ -70,10 +70,14 @@ fn field_bytes(field: FactField<'_>) -> usize {
         FactField::Fixed => 0,
         FactField::Text(text) => text_bytes(text),
         FactField::Texts(texts) => listed(texts),
+        FactField::Tests(tests) => tests.map_or(0, |_| TEST_COUNTS),
         // the pointer of the list and the tag of its elements
         FactField::Commits(commits) => 2 * WORD + commits.iter().map(commit_bytes).sum::<usize>(),
     }
 }
+
+/// The bytes of the struct `TestCounts`: four numbers of 4 bytes.
+const TEST_COUNTS: usize = 2 * WORD;
 
 /// A commit with its time.
 fn commit_bytes(commit: &Commit) -> usize {

@@ -3,7 +3,7 @@
 //! A kind of event is one entry of `facts!` below: its name, its variant and its fields. What its fields are called on the wire
 //! stands in `event.capnp` and [`crate::wire`]. Nothing else has to know each kind.
 
-use super::{Commit, Outcome, Time};
+use super::{Commit, Outcome, TestCounts, Time};
 use crate::sturdy_ref::Fingerprint;
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +172,12 @@ facts! {
         step: u16,
         /// The outcome of the finished step.
         outcome: Outcome,
+        /// Why it is not good; empty: it is good, it did not run, or the master was older.
+        #[serde(default)]
+        reason: String,
+        /// How the tests of its reports ended. None: it reported none, or the master was older.
+        #[serde(default)]
+        tests: Option<TestCounts>,
     },
     /// A job has its outcome.
     "jobFinished" => JobFinished {
@@ -252,6 +258,14 @@ pub enum FactField<'a> {
     Texts(&'a [String]),
     /// A list of commits with their texts.
     Commits(&'a [Commit]),
+    /// The numbers of tests, where there are some.
+    Tests(Option<TestCounts>),
+}
+
+impl From<&Option<TestCounts>> for FactField<'_> {
+    fn from(tests: &Option<TestCounts>) -> Self {
+        FactField::Tests(*tests)
+    }
 }
 
 impl<'a> From<&'a String> for FactField<'a> {

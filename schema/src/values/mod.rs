@@ -37,7 +37,7 @@ pub use selector::Selector;
 pub use size::Bytes;
 pub use state::{Exit, Outcome, Refusal, RefusalCode, State};
 pub use step_bounds::StepBounds;
-pub use tests_reported::{ReportFormat, ReportPlan, TestCounts, TestsReported};
+pub use tests_reported::{ReportFormat, ReportPlan, TestCounts, TestsReported, originals_name};
 pub use tier::{Tier, TierName, TierProbe};
 pub use time_span::TimeSpan;
 pub use want::{Asks, Want};

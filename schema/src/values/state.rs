@@ -113,6 +113,13 @@ impl Exit {
     /// What the reason in [`Exit::Lost`] begins with where the step was followed, and was killed for what it took. It does not
     /// have a case of its own, because older versions refuse a case that they do not know.
     pub const KILLED: &str = "killed: ";
+
+    /// Why the step of this process ended as it did, in words. A step fails though its command exits with 0 where a report of its
+    /// tests was not written. So `trouble`, which says what is wrong with the reports, then says why; it may be empty.
+    pub fn reason(&self, outcome: Option<Outcome>, trouble: &str) -> String {
+        let lacks_report = *self == Exit::Code(0) && matches!(outcome, Some(Outcome::Failed | Outcome::Warned));
+        if lacks_report && !trouble.is_empty() { trouble.to_owned() } else { self.to_string() }
+    }
 }
 
 impl fmt::Display for Exit {
@@ -126,6 +133,23 @@ impl fmt::Display for Exit {
             Exit::Lost(why) if why.starts_with(Exit::KILLED) => f.write_str(why),
             Exit::Lost(why) => write!(f, "lost: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_lacks_a_report_says_which() {
+        let lacks = "py.xml was not written";
+        let reason = |exit: &Exit, outcome| exit.reason(Some(outcome), lacks);
+        assert_eq!(reason(&Exit::Code(0), Outcome::Failed), lacks);
+        assert_eq!(reason(&Exit::Code(0), Outcome::Warned), lacks);
+        assert_eq!(reason(&Exit::Code(0), Outcome::Succeeded), "exit code 0", "it was cut, and costs nothing");
+        assert_eq!(reason(&Exit::Code(3), Outcome::Failed), "exit code 3", "it had failed before");
+        assert_eq!(Exit::Timeout.reason(Some(Outcome::Failed), lacks), Exit::Timeout.to_string());
+        assert_eq!(Exit::Code(0).reason(Some(Outcome::Failed), ""), "exit code 0", "nobody knows why");
     }
 }
 

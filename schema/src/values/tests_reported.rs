@@ -70,6 +70,11 @@ impl TestCounts {
     }
 }
 
+/// The name within its attempt of what the tools of a step wrote of its tests. The worker stores it, and the master finds it.
+pub fn originals_name(step: u16) -> String {
+    format!("tests/{step}/reports.tar.zst")
+}
+
 /// What the reports of one step say of its tests, in short.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -4,14 +4,14 @@ use super::state::{outcome_from_wire, outcome_to_wire};
 use super::{length, read_time, time, write_texts};
 use crate::change_capnp::{change, commit};
 use crate::common_capnp;
-use crate::event_capnp::{cursor, event, filter};
+use crate::event_capnp::{cursor, event, filter, test_counts};
 use crate::limits::{
     self, CAUSE, COMMIT, COMMIT_LINE, COMMITS, CRON_TEXT, EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT, FOLLOWED, HOLDER,
     JOB, JOBS, KIND, KINDS, Limit, ORIGIN, PATHS, PROJECT, REASON, REF, REVOCATION, SENTENCE, STEP_NAME, WORD_TOLD,
     WORKER,
 };
 use crate::sturdy_ref::Fingerprint;
-use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome};
+use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome, TestCounts};
 use capnp::struct_list;
 
 /// The version of an event's shape.
@@ -164,12 +164,16 @@ fn write_fact(mut to: event::Builder<'_>, fact: &Fact) {
             to.set_step(*step);
             to.set_name(name);
         }
-        Fact::StepFinished { job, attempt, step, outcome } => {
+        Fact::StepFinished { job, attempt, step, outcome, reason, tests } => {
             let mut to = to.init_step_finished();
             to.set_job(job);
             to.set_attempt(*attempt);
             to.set_step(*step);
             to.set_outcome(outcome_to_wire(Some(*outcome)));
+            to.set_reason(reason);
+            if let Some(tests) = tests {
+                write_counts(to.init_tests(), *tests);
+            }
         }
         Fact::JobFinished { job, outcome, reason } => {
             let mut to = to.init_job_finished();
@@ -261,6 +265,8 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Fact> {
             attempt: from.get_attempt(),
             step: from.get_step(),
             outcome: finished(from.get_outcome()?)?,
+            reason: limits::text(from.get_reason(), &REASON)?,
+            tests: if from.has_tests() { Some(read_counts(from.get_tests()?)) } else { None },
         },
         event::JobFinished(from) => Fact::JobFinished {
             job: limits::text(from.get_job(), &JOB.told())?,
@@ -295,6 +301,22 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Fact> {
             reason: limits::text(from.get_reason(), &SENTENCE)?,
         },
     })
+}
+
+fn write_counts(mut to: test_counts::Builder<'_>, tests: TestCounts) {
+    to.set_passed(tests.passed);
+    to.set_failed(tests.failed);
+    to.set_errored(tests.errored);
+    to.set_skipped(tests.skipped);
+}
+
+fn read_counts(from: test_counts::Reader<'_>) -> TestCounts {
+    TestCounts {
+        passed: from.get_passed(),
+        failed: from.get_failed(),
+        errored: from.get_errored(),
+        skipped: from.get_skipped(),
+    }
 }
 
 fn finished(outcome: common_capnp::Outcome) -> capnp::Result<Outcome> {

@@ -98,6 +98,22 @@ fn a_report_that_was_not_written_fails_its_step() {
     });
 }
 
+/// A master keeps the beginning of the trouble, so why the step failed comes before what costs it nothing.
+#[test]
+fn what_was_not_written_is_told_before_what_is_broken() {
+    test(async {
+        let bench = Bench::new().await;
+        let _worker = bench.worker();
+        let script = "printf '<testsuite>\n<testcase name=\"a\">' >a.xml";
+        let reports = [("junit", "a.xml"), ("junit", "b.xml"), ("tap", "t/")];
+        let (outcome, reason, tests) = ran(&bench, reporting(script, &reports)).await;
+        assert_eq!((outcome, reason.as_str()), (Outcome::Failed, "step 1 `t`: b.xml was not written"));
+        let expected = "b.xml was not written; no file was written that matches t/; \
+             a.xml:2: the file ends within the test case `a`";
+        assert_eq!(tests.unwrap().trouble, expected);
+    });
+}
+
 #[test]
 fn a_step_that_failed_stays_as_it_is_without_its_report() {
     test(async {

@@ -8,8 +8,9 @@ use crate::resolve::Meant;
 use clap::Args;
 use client::logs::{copy, line_range};
 use client::views::{BuildView, JobView, StepView};
-use client::{Error, Follow, LogAddress, Progress};
-use schema::values::Outcome;
+use client::{Error, Follow, LogAddress, Progress, reports};
+use schema::values::{Bytes, Outcome};
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct Logs {
@@ -27,6 +28,10 @@ pub(crate) struct Logs {
     /// Show only the steps that failed
     #[arg(long, conflicts_with = "follow")]
     failed: bool,
+    /// Write the test reports of a step to this file, as its tools wrote them: a tar archive, compressed with
+    /// zstd. The selector names the step
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "failed", "raw"])]
+    reports: Option<PathBuf>,
     /// Show attempt N of each job instead of the latest (the first is 1)
     #[arg(long, value_name = "N", conflicts_with = "follow")]
     attempt: Option<u16>,
@@ -39,6 +44,9 @@ impl Logs {
             return follow(connected, &meant, &build, self.raw).await;
         }
         let parts = self.parts(connected, &meant, &build).await?;
+        if let Some(file) = &self.reports {
+            return keep_reports(connected, &parts, file).await;
+        }
         if !build.diagnosis.is_empty() {
             connected.printer.note_lines(&build.diagnosis);
         }
@@ -128,8 +136,12 @@ impl Part {
     }
 
     fn header(&self) -> String {
+        format!("== {} \"{}\" {}", self.selector(), self.name, self.status)
+    }
+
+    fn selector(&self) -> String {
         let LogAddress { project, build, job, step, .. } = &self.address;
-        format!("== {project}/{build}/{job}/{step} \"{}\" {}", self.name, self.status)
+        format!("{project}/{build}/{job}/{step}")
     }
 
     async fn print(
@@ -151,6 +163,40 @@ impl Part {
         };
         copy(guild, &self.address, range, out).await?;
         Ok(())
+    }
+}
+
+/// Writes the reports of the one step that has some. What is there under the name of the file stays until all has come.
+async fn keep_reports(connected: &Connected, parts: &[Part], file: &Path) -> Result<u8, Error> {
+    let guild = connected.guild().await?;
+    let mut found = Vec::new();
+    for part in parts {
+        if reports::size(guild, &part.address).await?.is_some() {
+            found.push(part);
+        }
+    }
+    let [part] = found.as_slice() else { return Err(not_one(&found)) };
+    let partial = file.with_added_extension("part");
+    let mut to = tokio::fs::File::create(&partial).await.map_err(Error::Output)?;
+    let size = reports::copy(guild, &part.address, &mut to).await?.unwrap_or_default();
+    tokio::fs::rename(&partial, file).await.map_err(Error::Output)?;
+    connected.printer.note(format!("wrote {} to {}", Bytes(size), file.display()));
+    if connected.printer.wants_json() {
+        let row = serde_json::json!({"step": part.selector(), "file": file.to_string_lossy(), "size": size});
+        connected.printer.say_json(&row)?;
+    }
+    Ok(0)
+}
+
+fn not_one(found: &[&Part]) -> Error {
+    match found {
+        [] => Error::not_found("no test reports are kept of these steps".to_owned())
+            .help("the log has what a step printed of its tests".to_owned()),
+        some => {
+            let names: Vec<String> = some.iter().map(|part| part.selector()).collect();
+            Error::usage(format!("{} steps have test reports", some.len()))
+                .help(format!("name one of {}", names.join(", ")))
+        }
     }
 }
 

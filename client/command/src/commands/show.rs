@@ -5,10 +5,10 @@ use crate::output::Shown;
 use crate::printer::Printer;
 use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use clap::Args;
-use client::Error;
 use client::views::{BuildView, ChangeView, JobView, StepTests, StepView, timestamp};
 use client::words;
-use schema::values::{Outcome, ShortCommit, TimeSpan};
+use client::{Error, LogAddress, reports};
+use schema::values::{Bytes, Outcome, ShortCommit, TimeSpan};
 use serde_json::Value;
 
 /// The most commits that are shown: this many stay on a screen together with the jobs.
@@ -27,12 +27,24 @@ impl Show {
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
         match (&meant.job, connected.printer.wants_json()) {
             (None, true) => connected.printer.say_json(&changed_row(connected, &build).await?)?,
-            (Some(_), true) => jobs.iter().try_for_each(|job| connected.printer.say_json(&job_row(&build, job)))?,
+            (Some(_), true) => {
+                for job in &jobs {
+                    let mut row = job_row(&build, job);
+                    row["reports"] = kept_reports(connected, &build, job).await?.iter().map(report_row).collect();
+                    connected.printer.say_json(&row)?;
+                }
+            }
             (None, false) => {
                 let change = connected.guild().await?.change(&build.project, build.number).await?;
                 show_build(&connected.printer, &build, change.as_ref())?;
             }
-            (Some(_), false) => jobs.iter().try_for_each(|job| show_job(&connected.printer, &build, job))?,
+            (Some(_), false) => {
+                for job in &jobs {
+                    show_job(&connected.printer, &build, job)?;
+                    let kept = kept_reports(connected, &build, job).await?;
+                    kept.iter().try_for_each(|kept| say_reports(&connected.printer, &build, job, *kept))?;
+                }
+            }
         }
         let outcome = match jobs.as_slice() {
             [job] if meant.job.is_some() => job.outcome,
@@ -40,6 +52,27 @@ impl Show {
         };
         Ok(outcome.filter(|_| connected.options.exit_status).map_or(0, exit_status))
     }
+}
+
+/// The steps of a job whose original test reports are kept, each with the size of its reports in bytes.
+async fn kept_reports(connected: &Connected, build: &BuildView, job: &JobView) -> Result<Vec<(u16, u64)>, Error> {
+    let guild = connected.guild().await?;
+    let mut kept = Vec::new();
+    for (step, _) in (1..).zip(&job.steps).filter(|(_, step)| step.tests.is_some()) {
+        let (project, name) = (build.project.clone(), job.name.clone());
+        let address = LogAddress { project, build: build.number, job: name, attempt: job.attempt, step };
+        kept.extend(reports::size(guild, &address).await?.map(|size| (step, size)));
+    }
+    Ok(kept)
+}
+
+fn report_row((step, size): &(u16, u64)) -> Value {
+    serde_json::json!({"step": step, "size": size})
+}
+
+fn say_reports(printer: &Printer, build: &BuildView, job: &JobView, (step, size): (u16, u64)) -> Result<(), Error> {
+    let command = format!("guild logs {}/{step} --reports FILE", build.selector_of(job));
+    printer.say_field("reports", &format!("step {step}: {}, for {command}", Bytes(size)))
 }
 
 /// A build as a row, with what its update of the ref brought. That is null if somebody asked for the build.
@@ -163,7 +196,7 @@ fn step_line(printer: &Printer, index: usize, step: &StepView) -> Shown {
         _ => String::new(),
     };
     let status = status_word(step.state, step.outcome);
-    let exit = if step.outcome.is_some() { step.exit.to_string() } else { String::new() };
+    let exit = if step.outcome.is_some() { step.reason() } else { String::new() };
     let mark = printer.look.painted(&format!("{symbol} {status}"), paint);
     let rest = [Shown::line(&step.name), duration.into(), exit.into()];
     let before = match printer.look.terminal {

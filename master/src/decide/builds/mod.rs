@@ -24,5 +24,5 @@ pub(in crate::decide) use life::AfterNeeds;
 pub(in crate::decide) use open::{Build, Job, OpenAttempt};
 pub(in crate::decide) use repeat::{AfterLoss, after_loss};
 pub(in crate::decide) use retry::{Retried, RetryGuard};
-pub(in crate::decide) use step_end::{check_end, reason_with_limit};
+pub(in crate::decide) use step_end::{check_end, end_of_step, reason_with_limit};
 pub(in crate::decide) use trust::Trigger;

@@ -3,7 +3,7 @@
 
 use schema::limits::BLAKE3;
 use schema::limits::borders::{EXIT_CODE, SIGNAL};
-use schema::values::{Exit, JobPlan, Outcome, Refusal, RefusalCode, StepEnd, Time, TimeSpan};
+use schema::values::{Exit, Fact, JobPlan, Outcome, Refusal, RefusalCode, StepEnd, Time, TimeSpan};
 use std::time::Duration;
 
 /// The numbers of signals on Linux, the real-time ones included.
@@ -36,6 +36,19 @@ pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Resu
         (0 | HASH_BYTES, count) => invalid(format!("the hash of a list of tests has {HASH_BYTES} bytes, not {count}")),
         (count, _) => invalid(format!("the hash of a log has {HASH_BYTES} bytes, not {count}")),
     }
+}
+
+/// The fact that a step ended, whose index is from 0.
+pub(in crate::decide) fn end_of_step(job: String, attempt: u16, step: u16, end: &StepEnd) -> Fact {
+    let trouble = end.tests.as_ref().map_or("", |tests| &tests.trouble);
+    let reason = match end.outcome {
+        Outcome::Succeeded | Outcome::Skipped => String::new(),
+        Outcome::Warned | Outcome::Failed | Outcome::Errored | Outcome::Cancelled => {
+            end.exit.reason(Some(end.outcome), trouble)
+        }
+    };
+    let tests = end.tests.as_ref().map(|tests| tests.counts);
+    Fact::StepFinished { job, attempt, step: step + 1, outcome: end.outcome, reason, tests }
 }
 
 /// The reason of an attempt that failed after the time `had`. Where the master's limit cut the time that the job asked for, the

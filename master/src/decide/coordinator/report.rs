@@ -3,7 +3,7 @@
 use super::Coordinator;
 use super::lease::stale;
 use super::record::{JobKey, LeaseToken, Record, SealRow, StepKey, StepRow};
-use crate::decide::builds::{OpenAttempt, check_end};
+use crate::decide::builds::{OpenAttempt, check_end, end_of_step};
 use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
 
@@ -45,10 +45,10 @@ impl Coordinator {
         let (key, name) = self.step_of(token, step)?;
         let started = match self.reported(key.job, step) {
             Some(row) if row.state == State::Finished => return Ok(()),
-            Some(row) => row.started,
-            None => None,
+            row => row.and_then(|row| row.started),
         };
         check_end(&end, started).map_err(|refusal| of_step(step, &name, refusal))?;
+        let fact = end_of_step(self.job(key.job).row.name.clone(), key.attempt, step, &end);
         let row = StepRow {
             key,
             name,
@@ -63,8 +63,6 @@ impl Coordinator {
             tests: end.tests,
         };
         self.note_step(now, token, row);
-        let job = self.job(key.job).row.name.clone();
-        let fact = Fact::StepFinished { job, attempt: key.attempt, step: step + 1, outcome: end.outcome };
         self.tell(now, key.job.build, fact);
         Ok(())
     }

@@ -25,8 +25,8 @@ pub use removal::{Removal, RemoveError, Sweep};
 pub use sqlite::DATABASE_FILE;
 pub(crate) use sqlite::archive;
 pub use test_rows::{
-    LaneOfTest, TestFilter, TestHistory, TestIdentity, TestLane, TestLine, TestName, TestPage, TestPiece, TestPoint,
-    TestRunRow, TestsShown, UnreadJob, UnreadTests,
+    FailuresOfRun, LaneOfTest, SortedFailures, TestFilter, TestHistory, TestIdentity, TestLane, TestLine, TestName,
+    TestPage, TestPiece, TestPoint, TestRunRow, TestsShown, UnreadJob, UnreadTests,
 };
 
 use crate::decide::coordinator::record::{Loaded, Record, SealRow};

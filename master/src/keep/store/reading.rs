@@ -10,7 +10,10 @@ use super::answers::{
     AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, LoggedJob, LoggedPage, PlannedBuild, RefHistory,
     Snapshot, WatchedBranch,
 };
-use super::{Reading, StoreError, TestFilter, TestHistory, TestIdentity, TestLane, TestPage, TestRunRow, UnreadTests};
+use super::{
+    FailuresOfRun, Reading, StoreError, TestFilter, TestHistory, TestIdentity, TestLane, TestPage, TestRunRow,
+    UnreadTests,
+};
 use crate::decide::coordinator::lane::{Lane, RefState};
 use crate::decide::coordinator::record::{
     AttemptRow, BuildId, BuildRow, GrantId, GrantRow, JobKey, ReporterRow, SealRow, StepKey, StepRow, UploadKey,
@@ -251,6 +254,18 @@ impl Reading {
     ) -> Result<Option<TestHistory>, StoreError> {
         let (project, base_ref) = (project.to_owned(), base_ref.to_owned());
         self.ask(move |store| store.test_history(&project, number, &base_ref)).await
+    }
+
+    /// What a lane says of the tests that failed in the run of this job, whose build has this number. `base_ref` is as for one test. At
+    /// most `limit` tests are named. Costs the runs of the lane and of that with which it is compared, and the newest 500 of the project.
+    pub async fn failures_of_run(
+        &self,
+        run: (TestLane, JobKey),
+        base_ref: &str,
+        limit: usize,
+    ) -> Result<FailuresOfRun, StoreError> {
+        let base_ref = base_ref.to_owned();
+        self.ask(move |store| store.failures_of_run(run, &base_ref, limit)).await
     }
 
     /// The runs of a lane that are kept, the newest first. Costs the rows that it answers, of which each has a byte for each test.

@@ -173,3 +173,26 @@ pub struct LaneOfTest {
     /// The newest one stands first.
     pub points: Vec<TestPoint>,
 }
+
+/// What a lane says of the tests that failed in one of its runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailuresOfRun {
+    /// The lists of the run are not read yet.
+    Unread,
+    /// The run left no list that can be read, or is no longer kept.
+    Unknown,
+    Known(SortedFailures),
+}
+
+/// The tests that failed in a run, sorted by what the runs before it say of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SortedFailures {
+    /// The first tests that fail newly and are not flaky, each by its number.
+    pub new: Vec<(u32, TestName)>,
+    /// How many tests fail newly and are not flaky.
+    pub new_count: u32,
+    /// How many tests failed before.
+    pub known_count: u32,
+    /// How many tests fail newly and are flaky.
+    pub flaky_count: u32,
+}

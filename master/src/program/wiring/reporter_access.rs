@@ -4,13 +4,15 @@ use crate::commit::driver::Driver;
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::lane::{Lane, is_bad};
-use crate::decide::coordinator::record::{JobRow, ReporterRow, StepKey, StepRow, ToldRow};
+use crate::decide::coordinator::record::{BuildRow, JobRow, ReporterRow, StepKey, StepRow, ToldRow};
 use crate::intake::sources::{History, Repositories};
 use crate::keep::logs::Logs;
-use crate::keep::store::{Reading, StoreError, WatchedBranch};
+use crate::keep::store::{FailuresOfRun, Reading, StoreError, TestLane, TestName, WatchedBranch};
 use crate::serve::reporters::episodes::{NewestPlan, ObservedBranch, PIPELINE, Said, Spot};
+use crate::serve::reporters::failed_tests::{FailedTests, NoticeTest, NoticeTests};
 use crate::serve::reporters::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterReads};
-use schema::values::Refusal;
+use reports::TestId;
+use schema::values::{Refusal, TestsReported};
 use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
@@ -81,6 +83,16 @@ impl ReporterReads for StoredReads {
         in_words(self.readers.steps(job.key, job.attempt))
     }
 
+    fn failed_tests<'a>(&'a self, build: &'a BuildRow, job: &'a JobRow) -> Later<'a, FailedTests> {
+        in_words(async move {
+            let project = build.project.clone();
+            let ref_name = build.stamp.sources.first().map(|source| source.ref_name.clone()).unwrap_or_default();
+            let main = self.repositories.get(&project).and_then(|it| it.mirror.main_branch()).unwrap_or_default();
+            let run = (TestLane { project, ref_name, job: job.name.clone() }, job.key);
+            self.readers.failures_of_run(run, &main, TestsReported::FAILING_MAX).await.map(failed)
+        })
+    }
+
     fn log_end(&self, key: StepKey, count: u32) -> Later<'_, (Vec<u8>, bool)> {
         Box::pin(async move { log_end(&self.logs, key, count).await.map_err(|error| error.to_string()) })
     }
@@ -108,6 +120,24 @@ fn view(looked: WatchedBranch) -> ObservedBranch {
         NewestPlan { spot, created }
     });
     ObservedBranch { lanes, open: looked.open, planned }
+}
+
+/// The failed tests of a run as a notice has them. People count tests from 1.
+fn failed(found: FailuresOfRun) -> FailedTests {
+    let told = |(number, TestName { suite, name, parameters, .. }): (u32, TestName)| NoticeTest {
+        number: number.saturating_add(1),
+        name: TestId { suite, name, parameters }.to_string(),
+    };
+    match found {
+        FailuresOfRun::Unread => FailedTests::Unread,
+        FailuresOfRun::Unknown => FailedTests::Unknown,
+        FailuresOfRun::Known(sorted) => FailedTests::Known(NoticeTests {
+            newly_failing: sorted.new.into_iter().map(told).collect(),
+            newly_failing_count: sorted.new_count,
+            still_failing_count: sorted.known_count,
+            flaky_count: sorted.flaky_count,
+        }),
+    }
 }
 
 /// Why a question has no answer, in words.

@@ -8,14 +8,14 @@ use super::sink::read_hash;
 use super::view::{write_build, write_jobs};
 use super::viewer_access::ViewerAccess;
 use super::{Holder, accept, bounded, broken, refuse};
-use crate::decide::coordinator::record::{BuildId, StepKey};
+use crate::decide::coordinator::record::{BuildId, StepKey, UploadKey};
 use crate::explain::Why;
 use crate::keep::blobs::BlobHash;
 use crate::keep::bytes::Seal;
 use crate::keep::store::{LoggedJob, NOT_KEPT};
 use schema::limits::{self, ANSWER_BYTES, BLAKE3, JOB};
 use schema::perspective_capnp::build;
-use schema::values::{Refusal, RefusalCode, State};
+use schema::values::{Refusal, RefusalCode, State, originals_name};
 use schema::wire;
 use std::rc::Rc;
 
@@ -85,6 +85,24 @@ impl build::Server for BuildCapability {
         let hash = accept!(results, bounded(limits::data(params.get()?.get_blake3(), &BLAKE3))?);
         let hash = accept!(results, read_hash(hash));
         let seal = accept!(results, self.find_blob(hash).await?);
+        results.get().set_source(self.access.blob(&self.holder, seal));
+        Ok(())
+    }
+
+    async fn reports(
+        self: Rc<Self>,
+        params: build::ReportsParams,
+        mut results: build::ReportsResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let (job, attempt, step) = (limits::text(params.get_job(), &JOB)?, params.get_attempt(), params.get_step());
+        let zero = || Refusal::new(RefusalCode::Invalid, "steps are counted from 1");
+        let step = accept!(results, step.checked_sub(1).ok_or_else(zero));
+        let StepKey { job, attempt, step } = accept!(results, self.step_key(job, attempt, step).await?);
+        let key = UploadKey { job, attempt, name: originals_name(step), ..UploadKey::default() };
+        let found = self.access.history(&self.holder).sealed_upload(key).await.map_err(broken)?;
+        let none = || Refusal::new(RefusalCode::NotFound, format!("no test reports are kept of step {}", step + 1));
+        let seal = accept!(results, found.ok_or_else(none));
         results.get().set_source(self.access.blob(&self.holder, seal));
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! them, so that a reporter could move to another machine unchanged.
 
 use super::episodes::{ObservedBranch, Said};
+use super::failed_tests::FailedTests;
 use crate::commit::events::Subscription;
 use crate::config::MailConfig;
 use crate::config::clock::Clock;
@@ -62,6 +63,8 @@ pub trait ReporterReads {
     fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>>;
     /// The steps of the latest attempt of a job.
     fn steps<'a>(&'a self, job: &'a JobRow) -> Later<'a, Vec<StepRow>>;
+    /// What the history of tests says of those that failed in a job of this build.
+    fn failed_tests<'a>(&'a self, build: &'a BuildRow, job: &'a JobRow) -> Later<'a, FailedTests>;
     /// The last bytes of a log, at most `count`, and whether the log has more before them.
     fn log_end(&self, key: StepKey, count: u32) -> Later<'_, (Vec<u8>, bool)>;
 }

@@ -4,6 +4,7 @@ use super::ReporterAccess;
 use super::access::ReportedBuild;
 use super::episodes::{News, NewsLane, PIPELINE, Spot};
 use super::excerpt;
+use super::failed_tests::{FailedTests, NoticeTests};
 use super::notice::{self, Author, CommitResult, Notice, NoticeCommit, NoticeJob, NoticeStep};
 use super::reproduce;
 use super::told::Branch;
@@ -12,6 +13,7 @@ use crate::explain::{Suspect, suspects};
 use crate::keep::mirror::{Authored, CommitRange, Person};
 use schema::values::{Outcome, Plan, ShortRef};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Commits that a notice names.
 const COMMITS_MAX: u32 = 100;
@@ -19,6 +21,10 @@ const COMMITS_MAX: u32 = 100;
 const GOOD_MAX: usize = 16;
 /// Lanes whose log is quoted: a mail of more can hardly be read.
 const QUOTED_MAX: usize = 10;
+/// Between two looks whether the master has read the lists of tests of a build that has just finished.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often a notice looks whether they are read, in all its jobs: for 20 s. It takes some seconds where there are many tests.
+const LOOKS_MAX: u32 = 100;
 
 /// `None` means that the build is gone meanwhile.
 pub(super) async fn compose(
@@ -62,7 +68,7 @@ async fn jobs(
     news: &News,
     shown: &ReportedBuild,
 ) -> Result<Vec<NoticeJob>, String> {
-    let mut jobs = Vec::new();
+    let (mut jobs, mut looks) = (Vec::new(), LOOKS_MAX);
     for (index, lane) in news.lanes.iter().enumerate() {
         let other = build_of_lane(access, branch, news, lane).await?;
         let shown = other.as_ref().unwrap_or(shown);
@@ -71,6 +77,7 @@ async fn jobs(
             job.last_good =
                 lane.last_good.as_ref().map(|good| CommitResult { commit: good.revision.clone(), build: good.build });
             (job.step, job.log) = failure(access, lane, shown, index < QUOTED_MAX).await?;
+            job.tests = failed_tests(access, shown, &job, &mut looks).await?;
         }
         jobs.push(job);
     }
@@ -104,7 +111,28 @@ fn job(access: &ReporterAccess, branch: Branch<'_>, lane: &NewsLane, shown: &Rep
         last_good: None,
         step: None,
         log: String::new(),
+        tests: None,
     }
+}
+
+/// What the history says of the failed tests of a job. None: its reports name none, or nothing is known of them.
+async fn failed_tests(
+    access: &ReporterAccess,
+    shown: &ReportedBuild,
+    job: &NoticeJob,
+    looks: &mut u32,
+) -> Result<Option<NoticeTests>, String> {
+    let has_some = job.step.as_ref().is_some_and(|step| step.failing_test_count > 0);
+    let Some(row) = shown.jobs.iter().find(|row| has_some && row.name == job.job) else { return Ok(None) };
+    while let Some(rest) = looks.checked_sub(1) {
+        match access.reads.failed_tests(&shown.row, row).await? {
+            FailedTests::Known(tests) => return Ok(Some(tests)),
+            FailedTests::Unknown => return Ok(None),
+            FailedTests::Unread => *looks = rest,
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(None)
 }
 
 fn result_of(spot: &Spot) -> CommitResult {
@@ -212,11 +240,11 @@ fn told_step(step: StepRow, plan: Option<&Plan>, job: &str) -> NoticeStep {
     let command = planned.and_then(|job| job.steps.get(usize::from(step.key.step))).map(reproduce::command);
     let tests = step.tests.unwrap_or_default();
     NoticeStep {
+        exit: step.exit.reason(step.outcome, &tests.trouble),
         failing_test_count: tests.counts.bad(),
         failing_tests: tests.failing,
         number: u32::from(step.key.step) + 1,
         name: step.name,
-        exit: step.exit.to_string(),
         command: command.unwrap_or_default(),
     }
 }
@@ -235,10 +263,31 @@ async fn end_of_log(access: &ReporterAccess, key: StepKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::coordinator::record::{BuildId, JobKey};
+    use schema::values::{Exit, State, TestsReported};
 
     fn range(names: &str, left_out: u32) -> CommitRange {
         let commit = |name: char| Authored { revision: name.to_string(), ..Authored::default() };
         CommitRange { commits: names.chars().map(commit).collect(), left_out }
+    }
+
+    #[test]
+    fn a_step_that_lacks_its_report_says_which() {
+        let lacks = "py.xml was not written";
+        let tests = TestsReported { trouble: lacks.to_owned(), ..TestsReported::default() };
+        let step = StepRow {
+            key: StepKey { job: JobKey { build: BuildId(1), index: 0 }, attempt: 1, step: 0 },
+            name: "t".to_owned(),
+            state: State::Finished,
+            outcome: Some(Outcome::Failed),
+            exit: Exit::Code(0),
+            started: None,
+            finished: None,
+            log_size: 0,
+            log_hash: Vec::new(),
+            tests: Some(tests),
+        };
+        assert_eq!(told_step(step, None, "test").exit, lacks);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! A notice: the news of one change of a branch, as JSON and as text. Pure.
 
+use super::failed_tests::NoticeTests;
+use super::lines::{line, on_one_line};
 use crate::decide::coordinator::record::Transition;
 use schema::values::{ShortCommit, Time};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 /// Lanes that a subject names; more make it too long for a list of mails.
 const NAMED_MAX: usize = 3;
@@ -67,6 +68,8 @@ pub struct NoticeJob {
     pub step: Option<NoticeStep>,
     /// The end of the log of that step.
     pub log: String,
+    /// The tests that failed, sorted by the history of the job. None: there is no history of them.
+    pub tests: Option<NoticeTests>,
 }
 
 /// A commit, and the build that said what it came to.
@@ -230,7 +233,10 @@ impl Notice {
         }
         if let Some(step) = &job.step {
             line(text, "step", &format!("{} \"{}\", {}", step.number, step.name, step.exit));
-            step.write_tests(text);
+            match &job.tests {
+                Some(tests) => tests.write(text),
+                None => step.write_tests(text),
+            }
         }
         if self.kind == Transition::Fixed {
             line(
@@ -283,16 +289,6 @@ impl NoticeStep {
             (more, _) => line(text, "", &format!("and {more} more")),
         }
     }
-}
-
-/// A name that a tool chose: it shall not look like a line of ours.
-fn on_one_line(name: &str) -> String {
-    name.split(char::is_control).collect::<Vec<_>>().join(" ")
-}
-
-fn line(text: &mut String, name: &str, value: &str) {
-    // a String takes everything
-    let _ = writeln!(text, "  {name:<10}{value}");
 }
 
 fn as_rfc_3339<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! A step's log unchanged, sent in parts so that few of them are in memory.
+//! A step's log and its original test reports, unchanged, sent in parts so that few of them are in memory.
 
 use super::questions::{address, job_of, numbered};
 use super::reply::{Miss, Reply, status};
@@ -8,8 +8,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
-use client::Error;
 use client::logs::{self, LogAddress};
+use client::{Error, Guild, reports};
 use futures::stream;
 use schema::sturdy_ref::Token;
 use std::ops::Range;
@@ -39,7 +39,7 @@ pub(super) async fn raw(
         Some(Wish::Ignored) | None => None,
     };
     let wanted = part.clone().unwrap_or(0..size);
-    let mut reply = Reply::new(body(site, cookie, address, wanted.clone()));
+    let mut reply = Reply::new(body(site, cookie, (Left::Log, address), wanted.clone()));
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(wanted.end - wanted.start));
@@ -55,8 +55,49 @@ pub(super) async fn raw(
     Ok(reply)
 }
 
-/// The parts of a log, each asked for when the one before was taken.
-fn body(site: Arc<Site>, cookie: Option<Token>, address: LogAddress, wanted: Range<u64>) -> Body {
+/// The archive of the test reports of a step.
+pub(super) async fn archive(
+    State(site): State<Arc<Site>>,
+    Path((project, number, name, step)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Reply, Miss> {
+    let (number, step) = (numbered(&number)?, u16::try_from(numbered(&step)?).map_err(|_| Miss::NotFound)?);
+    let cookie = cookie(&headers);
+    let looked = site.bridge.look(cookie.clone(), async move |visit: Visit| {
+        let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
+        let address = address(&build, &job, step);
+        let size = reports::size(&visit.guild, &address).await?;
+        Ok::<_, Error>((address, size.ok_or_else(|| Error::not_found("no test reports are kept"))?))
+    });
+    let (address, size) = looked.await??;
+    let mut reply = Reply::new(body(site, cookie, (Left::Reports, address), 0..size));
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    // a browser shall save it, whatever a tool wrote
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"reports.tar.zst\""));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    Ok(reply)
+}
+
+/// What a step left that can be had as it is.
+#[derive(Clone, Copy, Debug)]
+enum Left {
+    Log,
+    Reports,
+}
+
+impl Left {
+    async fn part(self, guild: &Guild, address: &LogAddress, from: u64, count: u64) -> Result<Vec<u8>, Error> {
+        match self {
+            Left::Log => logs::part(guild, address, from, count).await,
+            Left::Reports => reports::part(guild, address, from..from + count).await,
+        }
+    }
+}
+
+/// The parts of what a step left, each asked for when the one before was taken.
+fn body(site: Arc<Site>, cookie: Option<Token>, (left_by, address): (Left, LogAddress), wanted: Range<u64>) -> Body {
     let parts = stream::try_unfold(wanted, move |left: Range<u64>| {
         let (site, cookie, address) = (site.clone(), cookie.clone(), address.clone());
         async move {
@@ -66,10 +107,10 @@ fn body(site: Arc<Site>, cookie: Option<Token>, address: LogAddress, wanted: Ran
             let (from, count) = (left.start, PART.min(left.end - left.start));
             let read = site
                 .bridge
-                .look(cookie, async move |visit: Visit| logs::part(&visit.guild, &address, from, count).await);
+                .look(cookie, async move |visit: Visit| left_by.part(&visit.guild, &address, from, count).await);
             let bytes = read.await.map_err(|_| broken("the master is busy"))?.map_err(broken)?;
             if bytes.is_empty() {
-                return Err(broken("the log is shorter than it was"));
+                return Err(broken("it is shorter than it was"));
             }
             let next = from + bytes.len() as u64..left.end;
             Ok(Some((Bytes::from(bytes), next)))

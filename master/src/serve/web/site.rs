@@ -31,6 +31,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
     Router::new()
         .merge(pages::routes())
         .route("/p/{project}/{build}/{job}/{step}/raw", get(raw::raw))
+        .route("/p/{project}/{build}/{job}/{step}/reports.tar.zst", get(raw::archive))
         .route("/badge/{project}/{*file}", get(badges::badge))
         .route("/hook/{project}", post(hook::deliver))
         .route("/login/{join}", get(show_login).post(log_in))

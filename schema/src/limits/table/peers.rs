@@ -50,7 +50,7 @@ table! {
     ];
     /// The name of a job and its cell: 17 names of 100 bytes and what separates them.
     JOB: "name of the job", 2048, Bytes, Refused, [
-        "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Build.tests(job)", "perspective.Viewer.tests(job)",
+        "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Build.tests(job)", "perspective.Build.reports(job)", "perspective.Viewer.tests(job)",
         "perspective.TestView.job", "perspective.TestLane.job", "perspective.Submitter.retry(jobs)[]",
         "perspective.Submitter.cancel(job)", "event.Event.buildPlanned.jobs[]", "event.Event.jobQueued.job",
         "event.Event.jobStarted.job", "event.Event.attemptLost.job", "event.Event.stepStarted.job",
@@ -176,7 +176,7 @@ table! {
     /// A few sentences. A longer one is cut, because a refusal would lose how the attempt ended.
     REASON: "reason", 4096, Bytes, Cut, [
         "worker.Lease.complete(reason)", "worker.AttemptEnd.reason", "event.Event.attemptLost.reason",
-        "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason",
+        "event.Event.stepFinished.reason", "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason",
     ];
     /// The text is as long as the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];

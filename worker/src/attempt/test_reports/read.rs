@@ -120,7 +120,6 @@ impl ReportReading<'_> {
                 format!("no file was written that matches {pattern}: the {old} there are older than the step")
             }
         };
-        self.collection.add_trouble(&why);
         self.lacks.push(why);
     }
 
@@ -171,7 +170,11 @@ impl ReportReading<'_> {
         }
     }
 
-    fn note(self) -> io::Result<ReadTests> {
+    fn note(mut self) -> io::Result<ReadTests> {
+        if !self.lacks.is_empty() {
+            // it is why the step fails, and of the trouble a master keeps the beginning
+            self.collection.put_trouble_first(self.lacks.join("; "));
+        }
         let (files, list) = (&self.wanted.files, self.collection.finish());
         let mut reported = list.in_short();
         // where nothing was read the trouble says it all

@@ -5,7 +5,7 @@ use super::{LIST, NotedFile, ORIGINALS, ReadTests};
 use crate::attempt::window::Window;
 use crate::process::supervisor::StepFiles;
 use schema::common_capnp::byte_sink;
-use schema::values::{Refusal, RefusalCode, TestsReported};
+use schema::values::{Refusal, RefusalCode, TestsReported, originals_name};
 use schema::wire;
 use schema::worker_capnp::lease;
 use std::fs::File;
@@ -96,7 +96,7 @@ pub(crate) async fn store(
     }
     // without the list nobody finds them
     if let Some(originals) = tests.originals.as_ref().filter(|_| !reported.list.is_empty()) {
-        match send(lease, &format!("tests/{step}/reports.tar.zst"), &files.named(ORIGINALS), originals, window).await {
+        match send(lease, &originals_name(step), &files.named(ORIGINALS), originals, window).await {
             Ok(()) => {}
             Err(Unstored::Wait(error)) => return Err(error),
             Err(Unstored::Final(why)) => tracing::warn!(step, why, "the test reports of a step are not kept"),

@@ -3,12 +3,14 @@
 
 use super::tables::Tables;
 use super::tables::test_runs::RunHead;
+use crate::decide::coordinator::record::JobKey;
 use crate::decide::test_history::flakiness::{Flakiness, FlakinessOfJob, TreeResult, flakiness};
 use crate::decide::test_history::{
     DURATIONS_KEPT, EarlierRuns, RUNS_KEPT, TestResult, TestStanding, TestState, Verdict, median, standing,
 };
 use crate::keep::store::test_rows::{
-    LaneOfTest, TestFilter, TestHistory, TestLane, TestLine, TestName, TestPage, TestPoint, TestRunRow, TestsShown,
+    FailuresOfRun, LaneOfTest, SortedFailures, TestFilter, TestHistory, TestLane, TestLine, TestName, TestPage,
+    TestPoint, TestRunRow, TestsShown,
 };
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -135,6 +137,40 @@ impl Tables<'_> {
             });
         }
         Ok(Some(TestHistory { number, name, lanes }))
+    }
+
+    /// Looks at the lane as it was when the run was its newest one.
+    pub(crate) fn failures_of_run(
+        self,
+        (lane, key): (TestLane, JobKey),
+        base_ref: &str,
+        limit: usize,
+    ) -> rusqlite::Result<FailuresOfRun> {
+        if self.is_unread(key)? {
+            return Ok(FailuresOfRun::Unread);
+        }
+        let mut lane = self.open_lane(lane, base_ref)?;
+        let Some(place) = lane.runs.iter().position(|run| run.key == key) else { return Ok(FailuresOfRun::Unknown) };
+        lane.runs.drain(..place);
+        let recent = self.newest_run_heads(&lane.lane.project, FLAKY_RUNS)?;
+        let flaky = self.flaky_tests(&recent, &lane.lane.job)?;
+        let mut sorted = SortedFailures::default();
+        for (test, code) in (0..).zip(&lane.runs[0].verdicts) {
+            if !Verdict::of_code(*code).is_bad() {
+                continue;
+            }
+            let is_new = lane.standing(test).is_some_and(|it| it.state == TestState::NewlyFailing);
+            match (is_new, flaky.contains_key(&test)) {
+                (false, _) => sorted.known_count += 1,
+                (true, true) => sorted.flaky_count += 1,
+                (true, false) => {
+                    sorted.new_count += 1;
+                    let name = if sorted.new.len() < limit { self.test(&lane.lane.project, test)? } else { None };
+                    sorted.new.extend(name.map(|name| (test, name)));
+                }
+            }
+        }
+        Ok(FailuresOfRun::Known(sorted))
     }
 
     /// The lanes of a ref that a filter asks for.

@@ -1,6 +1,6 @@
 //! Lanes of tests beside each other: young ones that are compared with another ref, and lists of several lanes.
 
-use super::test_rows::{Drawn, MAIN, TESTS, filter, record, row, store};
+use super::test_rows::{Drawn, MAIN, TESTS, filter, lane, record, row, store};
 use super::*;
 use crate::decide::test_history::{RUNS_KEPT, TestState, Verdict};
 
@@ -32,6 +32,49 @@ fn topic(store: &Store) -> Vec<(TestState, u32, u32)> {
         assert_eq!(lane.standing, line.standing, "a list and the page of test {} say the same", line.number);
     }
     lines.iter().map(|line| (line.standing.state, line.standing.first_bad, line.standing.last_good)).collect()
+}
+
+/// What is said of the failures of a build: the numbers of those that fail newly, how many failed before, and how many are flaky.
+fn failures(store: &Store, ref_name: &str, build: u32) -> FailuresOfRun {
+    let lane = TestLane { ref_name: ref_name.to_owned(), ..lane() };
+    let key = JobKey { build: BuildId(u64::from(build)), index: 0 };
+    now(reading(store).failures_of_run((lane, key), MAIN, 2)).unwrap()
+}
+
+fn sorted(store: &Store, ref_name: &str, build: u32) -> (Vec<u32>, [u32; 3]) {
+    let FailuresOfRun::Known(it) = failures(store, ref_name, build) else { panic!("build {build} is not read") };
+    let counts = [it.new_count, it.known_count, it.flaky_count];
+    (it.new.iter().map(|(number, _)| *number).collect(), counts)
+}
+
+#[test]
+fn the_failures_of_a_run_are_sorted() {
+    let store = store("failures");
+    run(&store, MAIN, (1, 1), "PPPPPF");
+    run(&store, MAIN, (2, 2), "FFFFPF");
+    run(&store, MAIN, (3, 3), "FPPPPF");
+    assert_eq!(sorted(&store, MAIN, 2), (vec![0, 1], [4, 1, 0]), "of four that fail newly, two are named");
+    assert_eq!(sorted(&store, MAIN, 3), (vec![], [0, 2, 0]), "a later run sees them as old");
+    run(&store, TOPIC, (1, 4), "FFPPPF");
+    assert_eq!(sorted(&store, TOPIC, 4), (vec![1], [1, 2, 0]), "what was red on the main branch is old");
+    assert_eq!(failures(&store, MAIN, 9), FailuresOfRun::Unknown);
+}
+
+/// A test that wavers in a tree is flaky, and the change of a later tree is not to blame for it.
+#[test]
+fn a_flaky_test_that_fails_again_is_counted_apart() {
+    let store = store("flaky failures");
+    let again = |order: (u32, u32), verdicts: &[Verdict]| {
+        let drawn = Drawn { order, tree: "one".to_owned(), is_whole: true, verdicts: verdicts.to_vec() };
+        record(&store, TestPiece::Run(Box::new(row(&drawn))));
+    };
+    let passed = [Verdict::Passed; 6];
+    let mut wavers = passed;
+    wavers[0] = Verdict::Failed;
+    again((1, 1), &wavers);
+    again((1, 2), &passed);
+    run(&store, MAIN, (2, 3), "FFPPPP");
+    assert_eq!(sorted(&store, MAIN, 3), (vec![1], [1, 0, 1]));
 }
 
 #[test]

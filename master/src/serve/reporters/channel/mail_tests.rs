@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decide::coordinator::record::Transition;
+use crate::serve::reporters::failed_tests::{NoticeTest, NoticeTests};
 use crate::serve::reporters::notice::{self, CommitResult, NoticeCommit, NoticeJob, NoticeStep};
 
 fn mail() -> MailConfig {
@@ -67,6 +68,7 @@ fn job(name: &str, log: &str) -> NoticeJob {
             failing_test_count: 0,
         }),
         log: log.to_owned(),
+        tests: None,
     }
 }
 
@@ -128,6 +130,23 @@ fn a_message_names_the_tests_that_failed() {
     assert!(text.contains(wanted), "{text}");
     notice.jobs[0].step.as_mut().unwrap().failing_tests.clear();
     assert!(notice.text().contains("  failed    9 tests\n"), "{}", notice.text());
+}
+
+#[test]
+fn a_message_tells_which_tests_fail_newly() {
+    let mut notice = notice(vec![author("Ann", "ann@example.org")]);
+    notice.jobs[0].step.as_mut().unwrap().failing_tests = vec!["a.B › breaks_here".to_owned(), "old".to_owned()];
+    let test = NoticeTest { number: 12, name: "a.B › breaks_here".to_owned() };
+    let (newly_failing, still_failing_count) = (vec![test], 4);
+    notice.jobs[0].tests =
+        Some(NoticeTests { newly_failing, newly_failing_count: 1, still_failing_count, flaky_count: 0 });
+    let text = notice.text();
+    let wanted = "  failed    1 test newly, 4 failed before\n            a.B › breaks_here (test 12)\n";
+    assert!(text.contains(wanted) && !text.contains("old"), "{text}");
+    let json = serde_json::to_value(&notice).unwrap();
+    let expected = serde_json::json!({"newly_failing": [{"number": 12, "name": "a.B › breaks_here"}],
+        "newly_failing_count": 1, "still_failing_count": 4, "flaky_count": 0});
+    assert_eq!(json["jobs"][0]["tests"], expected);
 }
 
 #[test]

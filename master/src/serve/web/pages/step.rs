@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::header::HeaderMap;
 use axum::routing::get;
-use client::{Error, logs};
+use client::{Error, logs, reports};
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<Site>> {
@@ -36,13 +36,14 @@ async fn step(
             Some(first) => logs::lines(&visit.guild, &address, first, LINES).await?,
             None => logs::last_lines(&visit.guild, &address, LINES).await?,
         };
-        Ok((build, job, lines, visit.name))
+        let reports = reports::size(&visit.guild, &address).await?;
+        Ok((build, job, (lines, reports), visit.name))
     });
-    let (build, job, lines, who) = looked.await??;
+    let (build, job, (lines, reports), who) = looked.await??;
     let title = format!("{} step {step} {}", job.name, build.selector());
     let mark = job.steps.get(usize::from(step) - 1).map(|step| StatusMark::new(step.state, step.outcome));
     let frame = mark.iter().fold(Frame::new(&title, who), Frame::marked);
-    let shown = show::StepPage::new(frame, &build, &job, step, &lines, first.is_none());
+    let shown = show::StepPage::new(frame, &build, &job, step, &lines, first.is_none()).with_reports(reports);
     let is_live = job.steps.get(usize::from(step) - 1).is_some_and(|step| step.outcome.is_none()) && first.is_none();
     page(&shown, &headers, is_live.then_some(REFRESH))
 }

@@ -161,7 +161,7 @@ impl StepBlock {
             href: format!("{job}/{number}"),
             name: tidy(&step.name),
             mark: StatusMark::new(step.state, step.outcome),
-            exit: step.outcome.map(|_| tidy(&step.exit.to_string())).unwrap_or_default(),
+            exit: step.outcome.map(|_| tidy(&step.reason())).unwrap_or_default(),
             duration: duration(step.started, step.finished, step.outcome.is_some()),
             size: if step.log_size > 0 { Bytes(step.log_size).to_string() } else { String::new() },
             is_open,
@@ -209,6 +209,8 @@ pub(crate) struct StepPage {
     earlier: String,
     later: String,
     is_end: bool,
+    /// The size of what its tools wrote of its tests; empty: nothing of it is kept.
+    reports: String,
 }
 
 impl StepPage {
@@ -243,7 +245,14 @@ impl StepPage {
             earlier,
             later,
             is_end,
+            reports: String::new(),
         }
+    }
+
+    /// With the size of what the tools of the step wrote of its tests.
+    pub(crate) fn with_reports(mut self, bytes: Option<u64>) -> StepPage {
+        self.reports = bytes.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
+        self
     }
 }
 

@@ -36,6 +36,12 @@ impl Tables<'_> {
         Ok(Some(UnreadTests { key, found: self.unread_job(key)? }))
     }
 
+    /// Whether the lists of this job are not read yet.
+    pub(crate) fn is_unread(self, key: JobKey) -> rusqlite::Result<bool> {
+        let sql = "select exists (select 1 from tests_unread where build = ?1 and idx = ?2)";
+        self.0.prepare_cached(sql)?.query_row(params![id(key.build.0), key.index], |row| row.get(0))
+    }
+
     fn unread_job(self, key: JobKey) -> rusqlite::Result<Option<UnreadJob>> {
         let Some(build) = self.build_by_id(key.build)? else { return Ok(None) };
         let Some(row) = self.jobs(key.build)?.into_iter().find(|row| row.key == key) else { return Ok(None) };

@@ -17,6 +17,7 @@ use schema::values::Difference;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use system::heap;
 use system::private_file;
 use system::systemd::{self, unit::Instance};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Some(up::WORKER) => return worker::cli(arguments[1..].to_vec()),
         Some(_) | None => {}
     }
+    heap::share();
     start_tracing();
     let arguments: Arguments = match manual::arguments(std::env::args_os()) {
         Ok(arguments) => arguments,

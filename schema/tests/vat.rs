@@ -165,3 +165,43 @@ fn what_shall_happen_when_a_connection_closes_happens_once_and_at_once_where_it_
         assert_eq!(closed.get(), 2);
     });
 }
+
+/// Counts its pings, each of which keeps the thread busy for a while.
+struct Busy(Rc<Cell<usize>>);
+
+impl pulse::Server for Busy {
+    async fn ping(self: Rc<Self>, _: pulse::PingParams, _: pulse::PingResults) -> Result<(), capnp::Error> {
+        let began = std::time::Instant::now();
+        while began.elapsed() < std::time::Duration::from_millis(1) {}
+        self.0.set(self.0.get() + 1);
+        Ok(())
+    }
+
+    async fn leaving(self: Rc<Self>, _: pulse::LeavingParams, _: pulse::LeavingResults) -> Result<(), capnp::Error> {
+        Ok(())
+    }
+}
+
+#[test]
+fn dear_calls_of_one_connection_leave_time_to_the_others() {
+    const CALLS: usize = 200;
+    local(async {
+        let served = Rc::new(Cell::new(0));
+        let busy: pulse::Client = capnp_rpc::new_client(Busy(served.clone()));
+        let pair = |mine: Client| {
+            let (near, far) = tokio::io::duplex(1 << 20);
+            (vat::connect(near, Limits::known()), vat::start(far, Side::Server, mine, Limits::known()))
+        };
+        let (dear, cheap) = (pair(busy.client), pair(vat::pulse()));
+        let (theirs, other): (pulse::Client, pulse::Client) = (dear.0.bootstrap(), cheap.0.bootstrap());
+        // calls on what is not there yet would wait, and then all be made at once
+        let _ = tokio::join!(ping(&theirs), ping(&other));
+        served.set(0);
+        let calls: Vec<_> = (0..CALLS).map(|_| theirs.ping_request().send().promise).collect();
+        ping(&other).await.unwrap();
+        let before = served.get();
+        assert!(before < CALLS / 2, "{before} calls were before it");
+        futures::future::try_join_all(calls).await.unwrap();
+        assert_eq!(served.get(), CALLS);
+    });
+}

@@ -17,6 +17,13 @@ const SHARED_CALL_BYTES: usize = 2 << 10;
 /// What a capability of ours costs of such a budget while the peer holds it: the object with its wrapper and its tables. An
 /// object that waits, as a subscription or an open log, is one of these.
 const SHARED_EXPORT_BYTES: usize = 1 << 10;
+/// What a call weighs that waits for nothing but its answer. Calls on the answers of other calls weigh more by what is held of those.
+const CALL_WEIGHT: usize = 1536;
+/// What an answer weighs that was read and is not let go of, with the calls that were made on it, as the heap of a master said.
+const HELD_WEIGHT: usize = 6 << 10;
+/// A part of the calls that may be under way, one in so many, is read whatever they cost. So a peer that holds much is never kept
+/// from letting go of it.
+const LIGHT_PART: usize = 16;
 
 /// What to do with a peer's next message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +186,13 @@ impl Account {
         self.passing() + self.kept()
     }
 
+    /// What this connection takes of the memory, for its own bound.
+    fn weight(&self) -> usize {
+        let held = self.answers.len() - self.calls_open;
+        let calls = self.calls_open + self.unread.len();
+        self.bytes_open + self.bytes_unread + self.kept() + calls * CALL_WEIGHT + held * HELD_WEIGHT
+    }
+
     /// What stays until the peer lets go of it.
     fn kept(&self) -> usize {
         self.bytes_held + self.exports.len() * SHARED_EXPORT_BYTES
@@ -218,7 +232,8 @@ impl Account {
             let most = limits.unfinished_bytes;
             return over("bytes of answers held", self.bytes_held, most);
         }
-        if calls >= limits.calls || bytes >= limits.unfinished_bytes {
+        let is_heavy = self.weight() >= limits.weight && calls > limits.calls / LIGHT_PART;
+        if calls >= limits.calls || bytes >= limits.unfinished_bytes || is_heavy {
             return Admission::Pause;
         }
         Admission::Read
@@ -326,6 +341,43 @@ mod tests {
         assert_eq!(account.verdict(&known, Some(LIGHT)), Admission::Read);
         account.finished(2, true);
         assert!(account.is_empty());
+    }
+
+    /// However many of its calls are answered: a peer that lets go of nothing has no more than it may.
+    #[test]
+    fn calls_wait_while_those_before_them_weigh_too_much() {
+        let known = Limits::known();
+        for every in [2, 5, 10] {
+            let (mut account, mut made) = (Account::default(), 0);
+            while account.verdict(&known, None) == Admission::Read {
+                account.called(made, 100, 0, 0);
+                if made % every == 1 {
+                    account.exported(made);
+                    account.returned(made, 100, vec![made], true, 0);
+                    account.written(0);
+                }
+                made += 1;
+            }
+            assert_eq!(account.verdict(&known, None), Admission::Pause, "one of {every}");
+            let weight = account.weight();
+            let next = CALL_BYTES + CALL_WEIGHT + SHARED_EXPORT_BYTES + HELD_WEIGHT + 200;
+            assert!((known.weight..known.weight + next).contains(&weight), "one of {every}: {weight}");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_holds_much_is_read_so_that_it_may_let_go() {
+        let known = Limits { weight: 1_000, ..Limits::known() };
+        let light = u32::try_from(known.calls / LIGHT_PART).unwrap();
+        let mut account = Account::default();
+        (0..light).for_each(|question| account.called(question, 100, 0, 0));
+        assert!(account.weight() > known.weight);
+        assert_eq!(account.verdict(&known, None), Admission::Read);
+        account.called(light, 100, 0, 0);
+        assert_eq!(account.verdict(&known, None), Admission::Pause);
+        account.returned(light, 100, vec![], true, 0);
+        account.written(0);
+        assert_eq!(account.verdict(&known, None), Admission::Read);
     }
 
     #[test]

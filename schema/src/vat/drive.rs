@@ -26,6 +26,8 @@ use crate::common_capnp::pulse;
 
 /// So often the RPC system is polled before others get their turn: each poll handles one message.
 const POLLS_PER_TURN: usize = 256;
+/// Others get their turn after this time too: one message may cost as much as a hundred others, and one poll may handle many.
+const TURN: Duration = Duration::from_millis(1);
 
 /// How much too early an alarm may ring, because moving it with each message costs more than that. An idle connection is not
 /// woken by one that a ping has put off.
@@ -108,6 +110,8 @@ impl Driven {
     fn poll_system(&mut self, cx: &mut Context<'_>) {
         self.again.outer.register(cx.waker());
         let waker = Waker::from(self.again.clone());
+        let end = Instant::now() + TURN;
+        self.link.begin_turn(end);
         for _ in 0..POLLS_PER_TURN {
             self.again.called.store(false, Ordering::Relaxed);
             let polled = Pin::new(&mut self.system).poll(&mut Context::from_waker(&waker));
@@ -115,11 +119,16 @@ impl Driven {
                 self.link.shut.set(true);
                 return;
             }
+            let is_over = self.link.is_held_up() || Instant::now() >= end;
+            if is_over {
+                break;
+            }
             if !self.again.called.load(Ordering::Relaxed) {
                 return;
             }
         }
-        cx.waker().wake_by_ref();
+        // Not woken at once: the runtime would take dozens of such turns before it looks at the sockets of the others again.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
     }
 
     fn answer_wanted(&mut self) {

@@ -1,7 +1,7 @@
 //! What one connection may cost, in sizes and times.
 
 use crate::limits::borders::{
-    KNOWN_CALLS, KNOWN_EXPORTS, KNOWN_MESSAGE, KNOWN_UNFINISHED, MESSAGE_TIME, SILENCE, STRANGER_CALLS,
+    KNOWN_CALLS, KNOWN_EXPORTS, KNOWN_MESSAGE, KNOWN_UNFINISHED, KNOWN_WEIGHT, MESSAGE_TIME, SILENCE, STRANGER_CALLS,
     STRANGER_MESSAGE, STRANGER_UNFINISHED,
 };
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub struct Limits {
     pub unfinished_bytes: usize,
     /// Calls that are not answered, or whose answer was not read: beyond it nothing more is read.
     pub calls: usize,
+    /// What calls, answers and capabilities take of the memory: beyond it nothing more is read while many calls are under way.
+    pub weight: usize,
     /// Capabilities of ours that the peer holds at once.
     pub exports: usize,
     /// The most capabilities in one message.
@@ -45,6 +47,7 @@ impl Limits {
             nesting: 32,
             unfinished_bytes: STRANGER_UNFINISHED.count(),
             calls: STRANGER_CALLS.count(),
+            weight: 1 << 20,
             exports: STRANGER_CALLS.count(),
             message_exports: 32,
             output_bytes: 512 << 10,
@@ -63,6 +66,7 @@ impl Limits {
             message_bytes: KNOWN_MESSAGE.count(),
             unfinished_bytes: KNOWN_UNFINISHED.count(),
             calls: KNOWN_CALLS.count(),
+            weight: KNOWN_WEIGHT.count(),
             exports: KNOWN_EXPORTS.count(),
             message_exports: 1024,
             output_bytes: 16 << 20,

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::account::{Account, Admission};
 use super::budget::{Budget, Portion};
 use super::input::{self, Input, Message};
+use super::outlet::Outlet;
 use super::output::Output;
 use super::peek::{self, Entered};
 use super::{CloseReason, Limits};
@@ -31,9 +32,15 @@ pub(super) struct Link {
     account: RefCell<Account>,
     /// What it costs of a budget that it shares with others.
     portion: OnceCell<Portion>,
+    /// Where those wait who would send much.
+    pub(super) outlet: Outlet,
     pub(super) limits: Cell<Limits>,
     pub(super) pulse: Cell<Pulse>,
     reader: RefCell<Option<Waker>>,
+    /// When the driver's turn ends; none: there was no turn yet.
+    turn_end: Cell<Option<Instant>>,
+    /// The reader has stopped because the turn is over.
+    held_up: Cell<bool>,
     driver: RefCell<Option<Waker>>,
     /// Asked for by `Vat::bootstrap`, answered by the driver, who owns the RPC system.
     pub(super) wanted: RefCell<Vec<oneshot::Sender<Client>>>,
@@ -72,9 +79,12 @@ impl Link {
             output: RefCell::default(),
             account: RefCell::default(),
             portion: OnceCell::new(),
+            outlet: Outlet::open(),
             limits: Cell::new(limits),
             pulse: Cell::new(Pulse { heard: now, drained: now, begun: None, paused: None }),
             reader: RefCell::default(),
+            turn_end: Cell::new(None),
+            held_up: Cell::new(false),
             driver: RefCell::default(),
             wanted: RefCell::default(),
             reason: RefCell::default(),
@@ -103,6 +113,7 @@ impl Link {
             let mut output = self.output.borrow_mut();
             (output.push(&segments), output.waiting())
         };
+        self.outlet.set(waiting);
         if let Ok(envelope) = message.get_root_as_reader() {
             // What we wrote ourselves is well formed, or the library would not have sent it.
             let _ = peek::sent(&mut self.account.borrow_mut(), envelope, bytes, ends_at);
@@ -185,6 +196,7 @@ impl Link {
         };
         let position = self.output.borrow().position();
         self.account.borrow_mut().written(position);
+        self.outlet.set(self.output.borrow().waiting());
         self.reckon();
         // Only on progress: the reader would wake us in turn, for ever.
         if position > before && self.pulse.get().paused.is_some() {
@@ -223,6 +235,7 @@ impl Link {
         self.reckon();
         drop(self.stream.replace(Box::pin(tokio::io::empty())));
         self.ended.set(true);
+        self.outlet.close();
         self.changed.notify_waiters();
         let last = self.last.borrow_mut().take();
         if let Some(last) = last {
@@ -262,11 +275,35 @@ impl Link {
         }
     }
 
+    /// From now on messages are read again, until the end of this turn.
+    pub(super) fn begin_turn(&self, end: Instant) {
+        self.turn_end.set(Some(end));
+        if self.held_up.take() {
+            self.wake_reader();
+        }
+    }
+
+    /// Whether more is to be read in the next turn.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.held_up.get()
+    }
+
+    /// Stops the reader once the turn is over: the library would read on within one poll.
+    fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turn_end.get().is_none_or(|end| Instant::now() < end) {
+            return Poll::Ready(());
+        }
+        self.held_up.set(true);
+        keep(&self.reader, cx.waker());
+        Poll::Pending
+    }
+
     fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, CloseReason>> {
         loop {
             if let Some(reason) = self.reason() {
                 return Poll::Ready(Err(reason));
             }
+            ready!(self.poll_turn(cx));
             ready!(self.poll_allowed(cx))?;
             let next = self.input.borrow_mut().next(&self.limits.get())?;
             if let Some((message, bytes)) = next {

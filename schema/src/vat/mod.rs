@@ -13,6 +13,7 @@ mod input;
 mod limits;
 mod link;
 mod network;
+mod outlet;
 mod output;
 mod peek;
 mod refuse;
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 pub use budget::Budget;
 pub use capnp_rpc::rpc_twoparty_capnp::Side;
 pub use limits::Limits;
+pub use outlet::{Outlet, OutletTurn};
 pub use tls::{HANDSHAKE_MAX, Secured, TlsStream, VatError, accept, dial};
 
 use crate::common_capnp::pulse as pulse_capnp;
@@ -94,6 +96,11 @@ impl Vat {
     /// From now on what this connection costs counts against `budget` too. The first budget stays.
     pub fn share(&self, budget: &Budget) {
         self.link.share(budget);
+    }
+
+    /// The way out for answers to the peer that may be large.
+    pub fn outlet(&self) -> Outlet {
+        self.link.outlet.clone()
     }
 
     /// Waits until the connection is over, and says why. Outlives the `Vat` that it was asked of.

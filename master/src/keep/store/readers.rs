@@ -4,6 +4,7 @@ use super::StoreError;
 use super::sqlite::{self, Executor, Tables};
 use crate::keep::turns::{Bounds, Principal, QueueLoad, Turn, TurnQueue};
 use schema::limits::borders::READS_EACH;
+use schema::vat::Outlet;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,8 @@ struct ReaderPool {
 pub struct Reading {
     readers: Readers,
     who: Principal,
+    /// The way out of what is read.
+    outlet: Outlet,
 }
 
 impl Readers {
@@ -43,7 +46,7 @@ impl Readers {
 
     /// The readers for one principal.
     pub fn of(&self, who: Principal) -> Reading {
-        Reading { readers: self.clone(), who }
+        Reading { readers: self.clone(), who, outlet: Outlet::default() }
     }
 
     pub fn counts(&self) -> QueueLoad {
@@ -78,6 +81,11 @@ impl Readers {
 }
 
 impl Reading {
+    /// The same, for answers that leave through this outlet.
+    pub fn through(self, outlet: &Outlet) -> Reading {
+        Reading { outlet: outlet.clone(), ..self }
+    }
+
     /// Runs a read on one of the connections, when it is this principal's turn. It sees everything that was committed before,
     /// and nothing that is committed while it runs. A read that nobody waits for any more keeps its turn until it is done.
     pub(super) async fn ask<T, E>(
@@ -88,6 +96,7 @@ impl Reading {
         T: Send + 'static,
         StoreError: From<E>,
     {
+        let _turn = self.outlet.turn().await;
         let (done, answer) = oneshot::channel();
         let readers = self.readers.clone();
         let _started = self.readers.0.turns.start(self.who, move |turn| readers.begin(turn, read, done));

@@ -6,6 +6,7 @@ use crate::keep::blobs::{BlobReader, Blobs};
 use crate::keep::turns::Principal;
 use schema::common_capnp::byte_source;
 use schema::limits::PART;
+use schema::vat::Outlet;
 use std::io;
 use std::rc::Rc;
 
@@ -19,6 +20,8 @@ pub(super) struct BlobBytes {
     pub(super) reader: Rc<BlobReader>,
     /// The principal in whose turns the bytes are read.
     pub(super) principal: Principal,
+    /// The way out of what was read.
+    pub(super) outlet: Outlet,
 }
 
 impl byte_source::Server for BlobBytes {
@@ -38,6 +41,7 @@ impl byte_source::Server for BlobBytes {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let (offset, count) = (params.get_offset(), params.get_count().min(READ_MAX));
+        let _turn = self.outlet.turn().await;
         let (blobs, reader) = (self.blobs.clone(), self.reader.clone());
         let reading = async move { blobs.read(&reader, offset, count).await };
         let bytes = self.served.file(self.principal, reading).await?.map_err(unreadable)?;

@@ -9,6 +9,7 @@ use crate::keep::turns::Principal;
 use schema::perspective_capnp::viewer;
 use schema::sturdy_ref::{Fingerprint, Token};
 use schema::values::{GrantKind, Refusal, Right, Time, What};
+use schema::vat::Outlet;
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 
@@ -31,7 +32,14 @@ impl Door {
         let projects = self.access.policy().open.clone();
         let what = What { may: [Right::View].into(), projects, ..What::default() };
         let (name, principal) = ("everyone".to_owned(), Principal::Everyone);
-        self.access.page_viewer(Holder { grant: EVERYONE, kind: GrantKind::User, name, what, principal })
+        self.access.page_viewer(Holder {
+            grant: EVERYONE,
+            kind: GrantKind::User,
+            name,
+            what,
+            principal,
+            outlet: Outlet::default(),
+        })
     }
 
     /// The viewer of the holder of a cookie, and the holder's name. `None` means that nobody is logged in with it, or no longer.
@@ -141,7 +149,7 @@ impl Door {
     }
 
     fn view_of(&self, row: GrantRow) -> (String, viewer::Client) {
-        (row.name.clone(), self.access.page_viewer(Holder::of(row)))
+        (row.name.clone(), self.access.page_viewer(Holder::of(row, Outlet::default())))
     }
 }
 

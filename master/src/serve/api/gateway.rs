@@ -98,7 +98,8 @@ impl gateway::Server for Gateway {
 impl Gateway {
     /// What the holder of a grant gets, behind the gate of the grant.
     fn capability(&self, row: GrantRow) -> capnp::capability::Client {
-        let holder = Holder::of(row);
+        let outlet = self.connection.vat.borrow().as_ref().map(|vat| vat.outlet());
+        let holder = Holder::of(row, outlet.unwrap_or_default());
         let gate = self.access.gate(&holder);
         match holder.kind {
             GrantKind::Worker => {

@@ -7,6 +7,7 @@ use crate::keep::logs::{Grip, Logs};
 use crate::keep::turns::Principal;
 use schema::limits::PART;
 use schema::log_capnp::log_reader;
+use schema::vat::Outlet;
 use std::io;
 use std::rc::Rc;
 
@@ -21,6 +22,8 @@ pub(super) struct Reader {
     pub(super) grip: Rc<Grip>,
     /// The principal in whose turns the log is read.
     pub(super) principal: Principal,
+    /// The way out of what was read.
+    pub(super) outlet: Outlet,
 }
 
 impl Reader {
@@ -29,6 +32,7 @@ impl Reader {
         &self,
         read: impl AsyncFnOnce(&Logs, &Grip) -> io::Result<T> + 'static,
     ) -> capnp::Result<T> {
+        let _turn = self.outlet.turn().await;
         let (logs, grip) = (self.logs.clone(), self.grip.clone());
         let reading = async move { read(&logs, &grip).await };
         self.served.file(self.principal, reading).await?.map_err(unreadable)

@@ -79,6 +79,7 @@ use policy::CurrentPolicy;
 use schema::limits::{self, REQUEST};
 use schema::sturdy_ref::Fingerprint;
 use schema::values::{GrantKind, Refusal, RefusalCode, Right, Selector, What};
+use schema::vat::Outlet;
 use served::Served;
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
@@ -163,13 +164,15 @@ pub struct Holder {
     pub what: What,
     /// The principal in whose turns the holder is served.
     pub principal: Principal,
+    /// The way out of long answers to the holder.
+    pub outlet: Outlet,
 }
 
 impl Holder {
-    /// The holder of a grant, from its row.
-    fn of(row: GrantRow) -> Holder {
+    /// The holder of a grant, from its row, who is answered through this outlet.
+    fn of(row: GrantRow, outlet: Outlet) -> Holder {
         let principal = Principal::of(&row);
-        Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what, principal }
+        Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what, principal, outlet }
     }
 
     /// Whether the grant names this right for this project.

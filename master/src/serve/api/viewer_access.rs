@@ -64,11 +64,12 @@ impl ViewerAccess {
         holder: &Holder,
         look: impl FnOnce(&Coordinator, Time) -> T,
     ) -> Result<T, Refusal> {
+        let _turn = holder.outlet.turn().await;
         self.served.look(holder.principal, &self.state, look).await
     }
 
     pub(super) fn history(&self, holder: &Holder) -> Reading {
-        self.readers.of(holder.principal)
+        self.readers.of(holder.principal).through(&holder.outlet)
     }
 
     pub(super) fn events(&self, holder: &Holder) -> Subscription {
@@ -89,14 +90,27 @@ impl ViewerAccess {
     pub(super) fn log(&self, holder: &Holder, key: StepKey) -> log_reader::Client {
         let (logs, served) = (self.logs.clone(), self.served.clone());
         let grip = Rc::new(Grip::default());
-        capnp_rpc::new_client(Reader { logs, served, key, grip, principal: holder.principal })
+        capnp_rpc::new_client(Reader {
+            logs,
+            served,
+            key,
+            grip,
+            principal: holder.principal,
+            outlet: holder.outlet.clone(),
+        })
     }
 
     /// The bytes of a sealed blob.
     pub(super) fn blob(&self, holder: &Holder, seal: Seal) -> byte_source::Client {
         let (blobs, served) = (self.blobs.clone(), self.served.clone());
         let reader = Rc::new(blobs.reader(seal));
-        capnp_rpc::new_client(BlobBytes { blobs, served, reader, principal: holder.principal })
+        capnp_rpc::new_client(BlobBytes {
+            blobs,
+            served,
+            reader,
+            principal: holder.principal,
+            outlet: holder.outlet.clone(),
+        })
     }
 
     /// What is made of all bytes of a blob, on a thread of its own and in the holder's turn. `None` means that the blob is gone.

@@ -118,10 +118,10 @@ bounds! {
         KNOWN_WEIGHT: "memory for its calls, answers and capabilities", 9 << 20, Bytes;
         /// Each call may bring one.
         KNOWN_EXPORTS: "capabilities that it holds", 4096, Count;
-        /// One of each kind of work for which its holder has turns: what is beyond it is not begun.
+        /// One for each kind of work for which a holder has turns. Further long answers are begun later.
         OUTLET_ANSWERS: "long answers that are made at once", 4, Count;
-        /// Two parts of a log: while more waits, no long answer is begun.
-        OUTLET_WAITING: "what waits to be read before a long answer", 512 << 10, Bytes;
+        /// Two parts of a log. No long answer is begun while more bytes wait.
+        OUTLET_WAITING: "bytes that wait to be read before a long answer begins", 512 << 10, Bytes;
         /// Guild's own peers need at most 3; a list of them is kept as long as its call.
         OPERATIONS: "operations in a transform", 16, Count;
         /// Guild's own peers need 6; the library lets go of them in one recursion.

@@ -28,7 +28,7 @@ pub fn suspects(commits: Vec<Authored>) -> Vec<Suspect> {
     marked.collect()
 }
 
-/// Of each commit that was undone, the other one.
+/// The counterpart of each commit that was undone: the commit that reverted it, or that it reverted.
 fn undone(commits: &[Authored]) -> BTreeMap<String, String> {
     let mut undone: BTreeMap<String, String> = BTreeMap::new();
     for (at, commit) in commits.iter().enumerate() {

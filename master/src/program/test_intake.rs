@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// New tests of one transaction. It takes a few milliseconds.
 const NAMES: usize = 1_000;
-/// Until what could not be done now is tried again, as on a full disk.
+/// The pause before work is tried again that could not be done, as on a full disk.
 const LATER: Duration = Duration::from_secs(10);
 
 /// Makes the history of tests.

@@ -3,7 +3,7 @@
 /// What a text ends with that was cut.
 const MARK: &str = " […]";
 
-/// Shortens a text to at most so many bytes.
+/// Shortens a text to at most this many bytes.
 pub(crate) fn cut(text: &mut String, most: usize) {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most.saturating_sub(MARK.len())));

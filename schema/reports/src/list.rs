@@ -78,7 +78,7 @@ struct Head {
 
 /// The newest version of the form that this program knows, and the one that it writes.
 const VERSION: u16 = 1;
-/// As fast as the disk, and a tenth of the size for the names of a suite.
+/// The level of compression: it is as fast as a disk, and the names of a suite take a tenth of their size.
 const LEVEL: i32 = 3;
 
 /// The list as it is stored.

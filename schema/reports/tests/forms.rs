@@ -330,12 +330,12 @@ fn a_cut_output_ends_with_the_list_of_failures() {
 #[test]
 fn what_is_no_junit_is_said() {
     let trouble = |text: &str| shown(&read(ReportFormat::Junit, "a.xml", text.as_bytes()));
-    assert_eq!(trouble(""), "! a.xml:1: it is no JUnit XML: it has no element");
-    let other = "! a.xml:2: it is no JUnit XML: it begins with <html>, not with <testsuites> or <testsuite>";
+    assert_eq!(trouble(""), "! a.xml:1: it is not JUnit XML: it has no element");
+    let other = "! a.xml:2: it is not JUnit XML: it begins with <html>, not with <testsuites> or <testsuite>";
     assert_eq!(trouble("<?xml version='1.0'?>\n<html></html>"), other);
     let cut = "<testsuite name='s'>\n<testcase name='a'/>\n<testcase name='b'>\n<failure>x";
     assert_eq!(trouble(cut), "pass s › a\n! a.xml:4: the file ends within the test case `b`");
-    assert!(trouble("<testsuite><testcase name='a'/></testsuites>").starts_with("pass a\n! a.xml:1: it is no XML"));
+    assert!(trouble("<testsuite><testcase name='a'/></testsuites>").starts_with("pass a\n! a.xml:1: it is not XML"));
     let deep = format!("<testsuite>{}", "<a>".repeat(2_000));
     assert!(trouble(&deep).contains("more than 1000 levels deep"));
     assert_eq!(trouble("<testsuites><testsuite name='e'/></testsuites>"), "");

@@ -114,7 +114,7 @@ bounds! {
         KNOWN_UNFINISHED: "calls and answers that are not done", 8 << 20, Bytes;
         /// A worker with hundreds of attempts has some thousand.
         KNOWN_CALLS: "calls at once", 4096, Count;
-        /// As much as all calls at once need, if no answer is held. Beyond it nothing is read while one in 16 of them is under way.
+        /// The memory that all calls at once need, if no answer is held. Beyond it nothing is read while one in 16 of them is under way.
         KNOWN_WEIGHT: "memory for its calls, answers and capabilities", 9 << 20, Bytes;
         /// Each call may bring one.
         KNOWN_EXPORTS: "capabilities that it holds", 4096, Count;

@@ -19,7 +19,8 @@ const SHARED_CALL_BYTES: usize = 2 << 10;
 const SHARED_EXPORT_BYTES: usize = 1 << 10;
 /// What a call weighs that waits for nothing but its answer. Calls on the answers of other calls weigh more by what is held of those.
 const CALL_WEIGHT: usize = 1536;
-/// What an answer weighs that was read and is not let go of, with the calls that were made on it, as the heap of a master said.
+/// The weight of an answer that its peer has read and still holds, with the calls that were made on it. It was measured by the heap of
+/// a master.
 const HELD_WEIGHT: usize = 6 << 10;
 /// A part of the calls that may be under way, one in so many, is read whatever they cost. So a peer that holds much is never kept
 /// from letting go of it.

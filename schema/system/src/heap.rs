@@ -11,8 +11,8 @@ const WORTH: u64 = 4 << 20;
 /// The most parts into which the allocator cuts its heap.
 const ARENAS: i32 = 4;
 
-/// Has all threads share few parts of the heap. By itself the allocator gives each of the first threads a part of its own, eight for each
-/// processor, and what a thread freed stays in its part. To be called before there are other threads.
+/// Has all threads share few parts of the heap. By itself the allocator makes a part of its own for each of the first threads, up to
+/// eight for each processor. Memory that a thread freed stays in its part. To be called before there are other threads.
 pub fn share() {
     few_arenas();
 }

@@ -1,7 +1,7 @@
 //! Where a program of this machine lies.
 //!
-//! The standard library copies this whole process for a program that it has to look up in another `PATH` than our own, also where
-//! both are the same. It starts one that is named with its place without a copy, which is several times faster.
+//! The standard library copies this whole process if it has to look up a program in a `PATH` that it was given. A program that is
+//! named by its place is started without a copy, which is several times faster.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

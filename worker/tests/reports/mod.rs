@@ -161,7 +161,7 @@ fn a_broken_report_costs_the_step_nothing() {
         let reports = [("junit", "*.xml"), ("tap", "d.tap"), ("sarif", "e.json")];
         let (outcome, _, tests) = ran(&bench, reporting(script, &reports)).await;
         let expected = "a.xml:3: the file ends within the test case `b`; b.xml: it leads out of the checkout; \
-             c.xml: it is no regular file; d.tap:1: there is no test and no plan of TAP in it; \
+             c.xml: it is not a regular file; d.tap:1: there is no test and no plan of TAP in it; \
              this worker does not know reports of the form `sarif`: upgrade it";
         assert_eq!((outcome, tests.unwrap().trouble.as_str()), (Outcome::Succeeded, expected));
         assert_eq!(list(&bench, 0).results.len(), 1);

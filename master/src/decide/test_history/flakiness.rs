@@ -45,7 +45,7 @@ impl Flakiness {
     }
 }
 
-/// Of one test, by what all runs of the same job say of it.
+/// The flakiness of one test, from the results that all runs of the same job have of it.
 pub fn flakiness<'a>(results: impl Iterator<Item = TreeResult<'a>>) -> Flakiness {
     let mut trees: BTreeMap<&str, TreeMarks> = BTreeMap::new();
     for result in results {

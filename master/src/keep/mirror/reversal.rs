@@ -18,7 +18,7 @@ pub struct Reversal {
     pub revision: String,
     /// The parent of a merge that stays, as a whole id or its beginning. Empty: the message names none.
     pub mainline: String,
-    /// The whole ids of what a merge brought, which goes with it. Empty: it is no merge of the same range.
+    /// The whole ids of what a merge brought, which goes with it. It is empty if the commit is not a merge of the same range.
     pub brought: Vec<String>,
 }
 

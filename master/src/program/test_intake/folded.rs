@@ -29,7 +29,7 @@ struct FoldedTest {
     duration_us: Option<u64>,
 }
 
-/// The tests of one list, as far as they take at most so many bytes.
+/// The tests of one list, as far as they take at most this many bytes.
 pub(super) fn fold(list: TestList, most: usize) -> FoldedTests {
     let mut folded = FoldedTests { is_whole: list.trouble.is_empty(), ..FoldedTests::default() };
     let mut results = list.results.into_iter().peekable();
@@ -64,7 +64,7 @@ impl FoldedTest {
 }
 
 impl FoldedTests {
-    /// This and the tests of another list, as far as they take at most so many bytes together.
+    /// This and the tests of another list, as far as they take at most this many bytes together.
     pub(super) fn joined(mut self, other: FoldedTests, most: usize) -> FoldedTests {
         self.is_whole &= other.is_whole;
         for (identity, test) in other.tests {

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 /// The most bytes of a list as it is stored: a list of the most results has fewer.
 const STORED_MAX: u64 = 64 << 20;
-/// Until bytes that could not be read are read once more: what passes by itself, as too many open files, has mostly passed.
+/// The pause before bytes that could not be read are read once more. A trouble that passes by itself, such as too many open files, has
+/// mostly passed by then.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where the lists of jobs are read.

@@ -33,7 +33,7 @@ pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
             Ok(Event::Eof) => break,
             Ok(event) => document.take(&event),
             Err(quick_xml::Error::Io(error)) => Err(error.to_string()),
-            Err(error) => Err(format!("it is no XML from here on: {error}")),
+            Err(error) => Err(format!("it is not XML from here on: {error}")),
         };
         if let Err(why) = step {
             return Err(Flaw::at(reader.get_ref().line(), why));
@@ -84,7 +84,7 @@ impl JunitReport<'_> {
         let name = name.as_ref();
         if !std::mem::replace(&mut self.has_root, true) && !matches!(name, "testsuites" | "testsuite") {
             return Err(format!(
-                "it is no JUnit XML: it begins with <{}>, not with <testsuites> or <testsuite>",
+                "it is not JUnit XML: it begins with <{}>, not with <testsuites> or <testsuite>",
                 shown(name)
             ));
         }
@@ -141,7 +141,7 @@ impl JunitReport<'_> {
 
     fn end(self) -> Result<(), String> {
         match (&self.case, self.suites.last()) {
-            _ if !self.has_root => Err("it is no JUnit XML: it has no element".to_owned()),
+            _ if !self.has_root => Err("it is not JUnit XML: it has no element".to_owned()),
             (Some(case), _) => Err(format!("the file ends within the test case `{}`", shown(case.name()))),
             (None, Some(suite)) => Err(format!("the file ends within the suite `{}`", shown(&suite.name))),
             (None, None) if self.depth > 0 => Err("the file ends within <testsuites>".to_owned()),

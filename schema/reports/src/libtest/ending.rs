@@ -19,7 +19,7 @@ impl NameSection {
         matches!(line, "failures:" | "successes:").then(|| NameSection { lines: vec![line.to_owned()], bytes: 0 })
     }
 
-    /// Takes the next line. False: it is no part of a list.
+    /// Takes the next line. Answers false if it is not a part of a list.
     pub(super) fn take(&mut self, line: &str) -> bool {
         let has_ended = self.lines.last().is_some_and(String::is_empty);
         let is_name = line.strip_prefix(INDENT).is_some_and(|name| !name.trim().is_empty()) && !has_ended;

@@ -37,7 +37,7 @@ pub(super) struct CargoRun {
 
 /// A test of which the end was told.
 struct CargoTest {
-    /// As it is printed, without what says how it is run.
+    /// The name as it is printed, without the words that say how the test is run.
     name: Rc<str>,
     outcome: TestOutcome,
     why: String,
@@ -216,7 +216,7 @@ fn bounded(name: &str) -> Rc<str> {
     name.into()
 }
 
-/// `src/lib.rs - f (line 5)` without its line, which is no part of its identity.
+/// `src/lib.rs - f (line 5)` without its line, which is not a part of its identity.
 fn without_line(name: &str) -> (&str, u32) {
     let found = name.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (line "));
     found.and_then(|(name, line)| Some((name, line.parse().ok()?))).unwrap_or((name, 0))

@@ -112,7 +112,7 @@ impl<R: Read> Packets<R> {
         self.passed += count as u64;
     }
 
-    /// The next bytes, at most so many, or those that are left.
+    /// The next bytes, at most this many, or all that are left.
     fn ahead(&mut self, count: usize) -> Result<&[u8], String> {
         while self.bytes.len() - self.start < count && self.fill()? {}
         let left = &self.bytes[self.start..];

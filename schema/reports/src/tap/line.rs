@@ -17,7 +17,7 @@ pub(super) enum Line<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Point<'a> {
     pub ok: bool,
-    /// As its author wrote it, without what escapes characters; empty: the test has none.
+    /// The description as its author wrote it, without the backslashes that escape characters. It is empty if the test has none.
     pub description: String,
     pub directive: Directive<'a>,
     pub duration_us: Option<u64>,
@@ -32,7 +32,7 @@ pub(super) enum Directive<'a> {
     Todo(&'a str),
 }
 
-/// The line without what it is indented by. None: it is no line of TAP.
+/// The line without its indentation. `None` means that it is not a line of TAP.
 pub(super) fn parse(text: &str) -> Option<Line<'_>> {
     if let Some(said) = text.strip_prefix('#') {
         return Some(Line::Comment(said.trim()));

@@ -172,13 +172,13 @@ fn outside() -> io::Error {
 /// Opens a file of the checkout. An error says why it is not read.
 pub(super) fn open(tree: &Path, path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     // what was put into its place meanwhile must not hold us up
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     if lies_below(tree, &file)? { Ok(file) } else { Err(outside()) }
 }
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(why("near.xml"), Ok(()));
         assert_eq!(why("linked.xml"), Err("it leads out of the checkout".to_owned()));
         assert_eq!(why("out/secret.xml"), Err("it leads out of the checkout".to_owned()));
-        assert_eq!(why("in"), Err("it is no regular file".to_owned()));
+        assert_eq!(why("in"), Err("it is not a regular file".to_owned()));
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(dir.join("a.xml")).status().unwrap();
         assert!(made.success());
         assert_eq!(found(&dir, "*.xml"), "a.xml");
-        assert_eq!(open(&dir, &dir.join("a.xml")).unwrap_err().to_string(), "it is no regular file");
+        assert_eq!(open(&dir, &dir.join("a.xml")).unwrap_err().to_string(), "it is not a regular file");
     }
 
     #[test]

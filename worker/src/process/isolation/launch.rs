@@ -64,7 +64,7 @@ impl Texts {
 struct Program {
     /// Where the program may be, in the order in which it is tried.
     places: Vec<CString>,
-    /// For each place, the arguments with which the shell runs what is no program by itself.
+    /// The arguments, one list for each place, with which the shell runs a file that is a script without an interpreter.
     scripts: Vec<Texts>,
     argv: Texts,
     env: Texts,

@@ -249,7 +249,7 @@ impl StepPage {
         }
     }
 
-    /// With the size of what the tools of the step wrote of its tests.
+    /// The page with a link to the original test reports of the step, which have this size.
     pub(crate) fn with_reports(mut self, bytes: Option<u64>) -> StepPage {
         self.reports = bytes.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
         self

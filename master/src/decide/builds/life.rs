@@ -10,7 +10,7 @@ use schema::wire::length;
 /// What a job has to do now, after the jobs that it needs have come this far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum AfterNeeds {
-    /// Nothing yet, or it does not wait any more.
+    /// The job stays as it is, because its needs are still open or because it is not waiting any more.
     Stays,
     /// The job's needs are met: it waits for a worker from now on.
     Ready,
@@ -36,8 +36,8 @@ impl Build {
         names
     }
 
-    /// Adds jobs, all of them or none, and records the whole plan anew. The jobs that it has keep their keys. Answers the
-    /// index of the first that is new, and the names of all.
+    /// Adds all of these jobs to the build, or none, and records the whole plan anew. Existing jobs keep their keys. Answers the
+    /// index of the first new job, and the names of all new jobs.
     pub(in crate::decide) fn append(
         &mut self,
         jobs: Vec<AddedJob>,
@@ -51,7 +51,7 @@ impl Build {
         Ok((first, names))
     }
 
-    /// A job of it started.
+    /// Notes that a job of the build started.
     pub(in crate::decide) fn begin(&mut self, now: Time, to: &mut impl Recorder) {
         if self.row.state != State::Running {
             self.row.edit(to, |row| (row.state, row.started) = (State::Running, Some(now)));
@@ -107,7 +107,7 @@ impl Build {
             return None;
         }
         let worst = (0..self.jobs.len()).filter_map(|index| self.counted(index)).max().unwrap_or(Outcome::Skipped);
-        // all skipped is success: nothing was found wanting
+        // A build of which all jobs were skipped succeeds, because nothing failed.
         Some(if worst == Outcome::Skipped { Outcome::Succeeded } else { worst })
     }
 

@@ -47,15 +47,15 @@ impl Coordinator {
         gauges.waiting / gauges.sessions.max(1)
     }
 
-    /// Puts a job into the queue, or ends it where no worker may take it.
+    /// Puts a job into the queue. If no worker may take the job, ends it.
     pub(super) fn enqueue(&mut self, now: Time, job: JobKey) {
         if let Some(why) = self.try_enqueue(now, job) {
             self.finish_job(now, job, Outcome::Errored, &why);
         }
     }
 
-    /// Puts a job into the queue. One of a project that is held back comes in when that is released. Answers why no worker may take
-    /// it: then it stays out, and the caller ends it.
+    /// Puts a job into the queue. A job of a project that is held back enters it once the project is released. If no worker may
+    /// take the job, answers why; the job then stays out, and the caller ends it.
     pub(super) fn try_enqueue(&mut self, now: Time, job: JobKey) -> Option<String> {
         if self.holds(job.build) {
             return None;

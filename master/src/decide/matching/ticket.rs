@@ -17,7 +17,7 @@ pub struct Ticket<O> {
     pub owner: O,
     pub need: Need,
     pub class: Class,
-    /// The priority. Within a class, a higher one goes first.
+    /// The priority of the work. Within a class, work with a higher priority is first.
     pub priority: i32,
     /// The time since when the work waits.
     pub queued: Steady,
@@ -37,7 +37,7 @@ pub struct Need {
     pub room: Resources,
 }
 
-/// Which work goes first, whatever its priority.
+/// The class decides which work is first, whatever its priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     #[default]

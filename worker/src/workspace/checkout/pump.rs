@@ -18,7 +18,7 @@ const PART_MAX: u32 = 256 << 10;
 const PART_MIN: u32 = 16 << 10;
 /// What is asked for first, in bytes: over 64 kbit/s it takes 8 s, and many a pack is no larger.
 const PART_FIRST: u32 = 64 << 10;
-/// How many calls are under way at once where the link is fast, so that it is never idle, and where it is not.
+/// How many calls are under way at once: the first number if the link is fast, so that it is never idle, and otherwise the second.
 const PARTS_AT_ONCE: (usize, usize) = (4, 2);
 /// A part that came sooner than this makes the next one larger, and one that took longer than the second makes it smaller.
 const SOON: Duration = Duration::from_millis(500);
@@ -83,7 +83,7 @@ pub(super) async fn pump(
         }
         written += bytes.len() as u64;
         if pipe.write_all(&bytes).await.is_err() {
-            // git ended early and says why itself
+            // Git ended early, and its own message says why.
             return Ok(());
         }
         progress.note();

@@ -6,8 +6,7 @@ use super::steady::Steady;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// For this time another worker is preferred if one could take the work. It is usually long enough for that worker to finish its
-/// present job.
+/// How long another worker is preferred, if one could take the work. It can usually finish its present job in this time.
 const REST: Duration = Duration::from_secs(60);
 /// How long a worker comes last after the first such failure, if there is no other worker. It is twice as long after each
 /// further one in a row. What was wrong may pass, and there are few attempts.

@@ -48,8 +48,7 @@ impl Coordinator {
                 let held = this.placement.leases_of(worker).map(|(token, _)| token).collect();
                 this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
             }
-            // A caller who may forget the worker may also revoke the grants that the worker could come back with, whoever issued
-            // them.
+            // A caller who may forget the worker may also revoke all grants with which it could come back, whoever issued them.
             let others = this.grants.of_worker(worker).map(|row| row.id);
             for grant in others.chain([grant]).collect::<BTreeSet<_>>() {
                 this.end_grants(now, grant, "its worker was forgotten");

@@ -13,8 +13,7 @@ impl Coordinator {
         self.limits_within(job, self.terms.job_timeout)
     }
 
-    /// The longest time for an attempt that began before the master restarted, because the terms may have allowed more
-    /// then.
+    /// The longest time for an attempt that began before a restart, because the terms may have allowed more then.
     pub(super) fn limits_at_most(&self, job: JobKey) -> TimeLimits {
         self.limits_within(job, Duration::MAX)
     }

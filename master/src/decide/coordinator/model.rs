@@ -12,8 +12,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "most effects are records: boxing them would cost an allocation each")]
 pub enum Effect {
-    /// Write this record, in one transaction with the records beside it. Every other effect waits for that, except plans and
-    /// offers.
+    /// Write this record in one transaction with the others. Every other effect waits for that, except plans and offers.
     Record(Record),
     /// Read the build's pipeline and answer with `plan_ready`. A restart asks for it again.
     Plan { build: BuildId },

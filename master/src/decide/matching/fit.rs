@@ -44,8 +44,7 @@ impl<'a> Ability<'a> {
         self.tiers(need, pools).any(|tier| tier.is_met_by(self.probes))
     }
 
-    /// The tiers of isolation that the work needs in those of its pools to which this worker belongs. The result is empty if the
-    /// worker belongs to no such pool.
+    /// The tiers that the work needs in its pools to which this worker belongs. Empty if the worker belongs to none of them.
     pub fn tiers(&self, need: &Need, terms: &Pools) -> impl Iterator<Item = TierNeed> {
         let pools = self.granted(&need.pools).filter(|pool| self.missing(pool, terms).is_none());
         pools.map(|pool| TierNeed::of(need.isolation.as_ref(), terms.get(pool).and_then(|terms| terms.isolation)))

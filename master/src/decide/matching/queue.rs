@@ -100,8 +100,7 @@ impl<O: OwnerKey> Queue<O> {
         }
     }
 
-    /// The first ticket for this session that fits into `free`. Among tickets with one need, only the first that `may` go to the
-    /// session counts.
+    /// The first ticket for this session that fits into `free`. Of tickets with one need, the first that `may` go there counts.
     pub(in crate::decide) fn first_for(
         &self,
         session: SessionId,

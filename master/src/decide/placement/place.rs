@@ -49,7 +49,7 @@ pub enum Because {
     Asked,
     /// The worker was the only one that had room.
     OnlyFree,
-    /// Of the workers with room, it has been connected the longest.
+    /// It has been connected for longer than the other workers with room.
     ConnectedLongest,
 }
 

@@ -18,7 +18,7 @@ const PART_MAX: u32 = 256 << 10;
 const PART_MIN: u32 = 16 << 10;
 /// What is asked for first, in bytes: over 64 kbit/s it takes 8 s, and many a pack is no larger.
 const PART_FIRST: u32 = 64 << 10;
-/// How many calls are under way at once: the first number if the link is fast, so that it is never idle, and otherwise the second.
+/// How many calls are under way at once: first the number for a fast link, so that it is never idle, and then for others.
 const PARTS_AT_ONCE: (usize, usize) = (4, 2);
 /// A part that came sooner than this makes the next one larger, and one that took longer than the second makes it smaller.
 const SOON: Duration = Duration::from_millis(500);

@@ -194,7 +194,7 @@ impl Shipping {
         let mut request = self.sink.write_request();
         let mut params = request.get();
         params.set_offset(self.sent);
-        // read into the message itself, from the page cache: a thread would cost more than the copy
+        // The bytes are read from the page cache into the message itself, because a thread would cost more than the copy.
         self.reading.chunk(self.sent, params.reborrow().init_bytes(wire::length(count)))?;
         let marks = self.reading.marks(self.sent, self.sent + count as u64)?;
         let mut list = params.init_marks(wire::length(marks.len()));

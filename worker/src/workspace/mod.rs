@@ -94,7 +94,7 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
             let mut workspace = Workspace { root: root.to_owned(), dir, lock };
             workspace.touch()?;
             match workspace.prepare(mode) {
-                // what another user left stays where it is, and the lane goes on beside it
+                // Files that another user left stay where they are, and the lane goes on in a workspace beside them.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && twin < TWINS_MAX => {
                     tracing::warn!(dir = %workspace.dir.display(), %error, "a workspace cannot be emptied");
                 }

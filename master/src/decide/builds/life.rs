@@ -7,7 +7,7 @@ use schema::limits::REASON;
 use schema::values::{JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use schema::wire::length;
 
-/// What a job has to do now, after the jobs that it needs have come this far.
+/// The next action of a job, after the jobs that it needs have come this far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum AfterNeeds {
     /// The job stays as it is, because its needs are still open or because it is not waiting any more.
@@ -58,7 +58,7 @@ impl Build {
         }
     }
 
-    /// What a job has to do now, after the jobs that it needs have come this far.
+    /// The next action of a job, after the jobs that it needs have come this far.
     pub(in crate::decide) fn after_needs(&self, index: u32) -> AfterNeeds {
         if self.jobs[index as usize].row.state != State::Waiting {
             return AfterNeeds::Stays;
@@ -111,7 +111,7 @@ impl Build {
         Some(if worst == Outcome::Skipped { Outcome::Succeeded } else { worst })
     }
 
-    /// Ends the build. `diagnosis`: why there is no plan; empty if there is one.
+    /// Ends the build. `diagnosis` says why there is no plan, and is empty if there is a plan.
     pub(in crate::decide) fn finish(self, now: Time, outcome: Outcome, diagnosis: String, to: &mut impl Recorder) {
         self.row.close(to, |row| {
             row.state = State::Finished;

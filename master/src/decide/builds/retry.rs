@@ -24,7 +24,7 @@ pub(in crate::decide) struct Retried {
 }
 
 impl Past {
-    /// What a retry begins with that repeats the jobs of these indices, and with them what needs them.
+    /// The jobs and results with which a retry begins, if it repeats the jobs of these indices and the jobs that need them.
     pub(in crate::decide) fn retried(self, again: &[usize], id: BuildId) -> Retried {
         let carried = self.carried(again, id);
         let mut plan = self.plan;
@@ -62,7 +62,7 @@ fn carried_by(row: &JobRow, id: BuildId, from: u32) -> JobRow {
     row
 }
 
-/// Indices of the jobs of a finished build that a retry repeats: those named, or those that did not succeed, or all.
+/// The indices of the jobs that a retry of a finished build repeats: the named jobs, the jobs that did not succeed, or all.
 pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>, Refusal> {
     for name in names {
         if !past.jobs.iter().any(|row| row.name == *name) {

@@ -8,7 +8,7 @@ use schema::values::{Assignment, Description, Home, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What must happen outside, in this order.
+/// An effect that must happen outside, after those before it.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "most effects are records: boxing them would cost an allocation each")]
 pub enum Effect {
@@ -32,7 +32,7 @@ pub enum Effect {
     Tested,
 }
 
-/// What must happen outside, in this order.
+/// The effects that must happen outside, in this order.
 pub(super) type Effects = VecDeque<Effect>;
 
 impl Recorder for Effects {
@@ -41,7 +41,7 @@ impl Recorder for Effects {
     }
 }
 
-/// What a worker says when it attaches.
+/// The facts that a worker reports when it attaches.
 #[derive(Clone, Debug, Default)]
 pub struct Arrival {
     /// The 16 bytes that name the worker's process.
@@ -74,13 +74,13 @@ pub struct Attached {
     pub session: SessionId,
     /// The states of the leases that it named, in their order.
     pub standing: Vec<Resumption>,
-    /// The lengths of these leases; zero if one is over.
+    /// The lengths of these leases; a length is zero if its lease is over.
     pub terms: Vec<Duration>,
     /// The length of every lease, for a worker that does not keep the term of each lease.
     pub term: Duration,
 }
 
-/// What is known of a live connection of a worker, beside what placing needs.
+/// The facts about a live connection of a worker that placement does not need.
 #[derive(Debug)]
 pub(super) struct WorkerLink {
     pub worker: String,

@@ -44,7 +44,7 @@ impl Coordinator {
         self.heads.see(project, refs, next, &mut self.effects);
     }
 
-    /// What is known of each ref of a project.
+    /// The known state of each ref of a project.
     pub fn heads_of(&self, project: &str) -> Vec<(String, Head)> {
         self.heads.of(project).map(|(ref_name, head)| (ref_name.clone(), head.clone())).collect()
     }

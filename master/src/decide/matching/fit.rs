@@ -34,7 +34,7 @@ pub struct Ability<'a> {
 }
 
 impl<'a> Ability<'a> {
-    /// Whether it could take work with this need when it has room.
+    /// Whether the worker could take work with this need when it has room.
     pub fn suits(&self, need: &Need, pools: &Pools) -> bool {
         self.has_platform(need) && self.has_tier(need, pools) && need.want.iter().all(|want| self.has(want))
     }

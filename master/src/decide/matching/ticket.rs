@@ -25,10 +25,10 @@ pub struct Ticket<O> {
     pub term: Duration,
 }
 
-/// What a worker must offer. Tickets with equal needs are decided together.
+/// The needs that a worker must meet. Tickets with equal needs are decided together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
-    /// The platform that it asks for; empty means any.
+    /// The platform that the work asks for. Empty means any platform.
     pub on: String,
     pub want: BTreeSet<Want>,
     pub pools: BTreeSet<String>,

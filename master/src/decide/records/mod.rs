@@ -233,7 +233,7 @@ impl GrantRow {
     }
 }
 
-/// What is kept of a worker while it is not connected.
+/// The facts about a worker that are kept while it is not connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerRow {
     pub name: String,
@@ -249,7 +249,7 @@ pub struct WorkerRow {
     pub steered: Option<Time>,
 }
 
-/// What is known of a ref of a project's repository.
+/// The known state of a ref of a project's repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadRow {
     pub project: String,
@@ -263,7 +263,7 @@ pub struct Head {
     pub revision: String,
     /// Whether this revision was submitted as a change. Otherwise the ref is history: it was seen, and not built.
     pub is_told: bool,
-    /// When the ref was deleted; `None` means that it exists.
+    /// When the ref was deleted. `None` means that it exists.
     pub gone: Option<Time>,
     /// The update that the ref is at, as in [`BuildRow`]; 0 means that no build was opened for it.
     pub update: u32,
@@ -355,7 +355,7 @@ pub struct ToldRow {
     pub time: Time,
 }
 
-/// One thing to write, in the transaction of its cause.
+/// One record to write, in the transaction of its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     Build(BuildRow),
@@ -417,7 +417,7 @@ pub type LoadedBuild = (BuildRow, StoredPlan, Vec<JobRow>, Vec<LoadedAttempt>);
 /// An attempt, and its steps so far.
 pub type LoadedAttempt = (AttemptRow, Vec<StepRow>);
 
-/// What the coordinator starts from: everything that is not history.
+/// The state from which the coordinator starts: everything that is not history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub incarnation: u64,

@@ -11,7 +11,7 @@ pub struct Placed {
     pub because: Because,
     /// Connected workers that could take the job.
     pub able: u32,
-    /// How many of these had room and asked; counted up to [`FREE_COUNTED`].
+    /// How many of these workers had room and asked, counted up to [`FREE_COUNTED`].
     pub free: u32,
     /// How long the job waited for a worker, in milliseconds.
     pub waited_ms: u64,
@@ -20,7 +20,7 @@ pub struct Placed {
     pub waited_for: Option<Opening>,
 }
 
-/// What made a worker ready for more work.
+/// The event that made a worker ready for more work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Opening {

@@ -40,7 +40,7 @@ impl<K: Ord, R> Rows<K, R> {
         Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
     }
 
-    /// One more row as it is in the store.
+    /// Adds a row as it is in the store, without recording it.
     pub(in crate::decide) fn load(&mut self, key: K, row: R) {
         self.0.insert(key, row);
     }
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    /// What was recorded since the last look.
+    /// The records that were made since the last look.
     fn recorded(effects: &mut Vec<Record>) -> Vec<Record> {
         std::mem::take(effects)
     }

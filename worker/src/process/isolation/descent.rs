@@ -217,7 +217,7 @@ impl Kin {
 
     /// Reads the file that proc_pid_stat(5) describes.
     fn parse(stat: &str) -> Option<Kin> {
-        // the name stands in parentheses and may itself hold some
+        // The name stands in parentheses and may itself contain parentheses.
         let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(1);
         let parent = Pid::from_raw(fields.next()?.parse().ok()?);
         Some(Kin { parent, group: fields.next()?.parse().ok()?, session: fields.next()?.parse().ok()? })

@@ -130,7 +130,7 @@ fn errno() -> c_int {
     unsafe { *libc::__errno_location() }
 }
 
-/// What the new process needs to become the step. It lies in memory that both share until then.
+/// The data that the new process needs to become the step. Both processes share its memory until then.
 struct Child<'a> {
     program: &'a Program,
     dir: CString,

@@ -259,7 +259,7 @@ impl StepFiles {
         let found = self.read()?;
         Ok(match found.slot {
             Some(slot) => found.bytes.get(slot) == Some(&BEGUN),
-            // an order that was cut short was never taken, whatever files the directory was used again with
+            // An order that was cut short was never taken, whatever files the directory was used again with.
             None => found.is_order() && (self.spool().exists() || self.journal_before().exists()),
         })
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 const PART_MAX: u32 = 256 << 10;
 /// The fewest, so that a call over a slow link is still worth its head.
 const PART_MIN: u32 = 16 << 10;
-/// What is asked for first, in bytes: over 64 kbit/s it takes 8 s, and many a pack is no larger.
+/// The size of the first part, in bytes. Over 64 kbit/s it takes 8 s, and many packs are no larger.
 const PART_FIRST: u32 = 64 << 10;
 /// How many calls are under way at once: first the number for a fast link, so that it is never idle, and then for others.
 const PARTS_AT_ONCE: (usize, usize) = (4, 2);

@@ -5,7 +5,7 @@ use schema::values::{Refusal, RefusalCode};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What can go wrong for the holder of a credential. It displays as a sentence for a person; [`Error::way_out`] has what to do.
+/// An error that a holder of a credential can meet. It displays as a sentence for a person; [`Error::way_out`] has the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The master answered that it will not do this.
@@ -45,17 +45,17 @@ pub enum Error {
     /// The master's answer is larger than a message may be, so that asking again gets the same.
     #[error("the master sent more at once than this program reads{}{asked}: {why}", if asked.is_empty() { "" } else { ", for " })]
     TooLarge {
-        /// What was asked for, as "the list of builds"; "" if that is not known.
+        /// The subject of the request, as "the list of builds"; "" if that is not known.
         asked: String,
         /// The size of the message and the limit, in a sentence.
         why: String,
     },
-    /// There is no such thing, or none that the credential may see.
+    /// The thing does not exist, or the credential may not see it.
     #[error("{text}")]
     NotFound {
-        /// What does not exist, in a sentence.
+        /// The sentence that says what does not exist.
         text: String,
-        /// What to do about it, or "".
+        /// The remedy, or "" if there is none.
         help: String,
     },
     /// The master keeps something that was damaged, so that it cannot be given. The text says what, and how.
@@ -64,9 +64,9 @@ pub enum Error {
     /// The caller asked for something that makes no sense.
     #[error("{text}")]
     Usage {
-        /// What makes no sense, in a sentence.
+        /// The sentence that says what makes no sense.
         text: String,
-        /// What to do about it, or "".
+        /// The remedy, or "" if there is none.
         help: String,
     },
     /// The call did not end within the time that the caller gave it.
@@ -80,7 +80,7 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
-    /// What was read from the master could not be written to the caller's output.
+    /// Bytes from the master could not be written to the caller's output.
     #[error("the output cannot be written: {0}")]
     Output(std::io::Error),
 }
@@ -96,7 +96,7 @@ impl Error {
         matches!(self, Error::Protocol(text) if text.starts_with(OLDER))
     }
 
-    /// Whether there is no such thing, or none that the credential may see.
+    /// Whether the thing does not exist, or the credential may not see it.
     pub fn is_not_found(&self) -> bool {
         match self {
             Error::NotFound { .. } => true,
@@ -164,7 +164,7 @@ impl Error {
         self
     }
 
-    /// What to do about it, in a line for a person, or "" if there is nothing to say.
+    /// The remedy in one line for a person, or "" if there is nothing to say.
     pub fn way_out(&self) -> &str {
         match self {
             Error::Refused(refusal) => &refusal.help,
@@ -262,7 +262,7 @@ const TOO_LARGE: &str = "a message of ";
 impl From<capnp::Error> for Error {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all but three kinds say that the bytes make no sense")]
     fn from(error: capnp::Error) -> Error {
-        // remote exceptions arrive as "remote exception: TEXT"
+        // The text of a remote exception begins with "remote exception: ".
         let text = error.extra.trim_start_matches("remote exception: ").trim_end();
         if text.starts_with(REVOKED) {
             return Error::Refused(Refusal::new(RefusalCode::Revoked, text));

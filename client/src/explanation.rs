@@ -22,9 +22,9 @@ pub struct Explanation {
     pub workers: Vec<Candidate>,
     /// The number of all workers, which can be more than are listed.
     pub worker_count: u32,
-    /// What would get the job placed, the least effort first. Each remedy does so by itself.
+    /// The remedies that would place the job, the least effort first. Each one is enough by itself.
     pub remedies: Vec<Remedy>,
-    /// What else to look at, and what later builds could ask for, a sentence each.
+    /// Hints on what else to look at, and on what later builds could ask for, each in a sentence.
     pub hints: Vec<String>,
     /// The attempts so far, in their order.
     pub attempts: Vec<AttemptView>,
@@ -47,16 +47,16 @@ pub struct Candidate {
     pub since: Option<Time>,
 }
 
-/// One way to get the job placed.
+/// One way to have the job placed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remedy {
-    /// What it is, in a sentence.
+    /// The sentence that describes the remedy.
     pub text: String,
-    /// What is to be done, one step after the other.
+    /// The steps of the remedy, in order.
     pub steps: Vec<RemedyStep>,
 }
 
-/// One thing to do, or to wait for.
+/// One step of a remedy: a thing to do, or to wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RemedyStep {
     /// The kind of the step.
@@ -99,10 +99,10 @@ pub struct AttemptView {
     pub number: u16,
     /// The name of its worker.
     pub worker: String,
-    /// When the attempt started; none if it has not.
+    /// When the attempt started. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When the attempt finished; none if it has not.
+    /// When the attempt finished. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// How it ended, or `None` while it runs.
@@ -121,7 +121,7 @@ pub struct AttemptView {
     pub free: u32,
     /// How long it was queued, in milliseconds.
     pub waited_ms: u64,
-    /// What ended that wait, or "" if it did not wait.
+    /// The event that ended that wait, or "" if the job did not wait.
     pub waited_for: String,
 }
 
@@ -139,8 +139,8 @@ impl Explanation {
         self.kind == "needs" && self.workers.iter().any(is_able) && self.remedies.iter().all(only_waits)
     }
 
-    /// What a person reads, in lines of a label and a text; a line that continues the one before it has the label "". `when`
-    /// tells a time, as "5m ago".
+    /// The text for a person, in lines with a label and a text. A line that continues the line before it has the label "". `when`
+    /// writes a time, as "5m ago".
     pub fn lines(
         &self,
         build: &BuildView,
@@ -217,7 +217,7 @@ impl AttemptView {
         let took =
             self.started.zip(self.finished).map(|(from, to)| format!("took {} s", seconds(to.since(from).as_millis())));
         let time = self.started.map(|time| format!("began {}", when(time)));
-        // the usual tier is not worth a word
+        // The usual tier need not be mentioned.
         let tier = (self.isolation == Tier::Plain.word()).then(|| format!("isolation {}", self.isolation));
         let parts: Vec<String> = [outcome].into_iter().chain(reason).chain(time).chain(took).chain(tier).collect();
         format!("{} on {}: {}", self.number, self.worker, parts.join(", "))
@@ -235,7 +235,7 @@ impl AttemptView {
     }
 }
 
-/// Whole where it is long.
+/// Writes the seconds, without a fraction if the time is long.
 fn seconds(milliseconds: u128) -> String {
     match milliseconds {
         0..10_000 => format!("{}.{}", milliseconds / 1_000, milliseconds % 1_000 / 100),
@@ -266,7 +266,7 @@ mod tests {
     fn a_job_that_comes_by_itself_asks_for_no_worker() {
         let asks = |lines: &[(&str, String)]| lines.iter().any(|(_, text)| text.contains("join"));
         assert!(!asks(&told("needs", "busy", &[Act::Wait, Act::Join])));
-        // nobody else will take it
+        // No other worker will take the job.
         assert!(asks(&told("needs", "lacking", &[Act::Wait, Act::Join])));
         assert!(asks(&told("busy", "busy", &[Act::Join])));
         assert!(asks(&told("needs", "busy", &[Act::Resume, Act::Join])));

@@ -132,7 +132,7 @@ impl<'a> Follow<'a> {
     }
 }
 
-/// What one job's tail gives.
+/// One piece of the output that follows a job.
 enum Piece {
     Bytes(String, Vec<u8>),
     End(String),

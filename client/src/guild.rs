@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 /// Makes a new link, whenever [`Guild`] needs one.
 pub type Dial = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Link, Error>>>;
 
-/// What happened to the link, for a person who waits.
+/// News of the connection, for a person who waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkNews {
     /// The link was lost, for this reason, and is being made anew.

@@ -10,7 +10,7 @@ use schema::grant_capnp::operator;
 use schema::perspective_capnp::{perspective, submitter, viewer};
 use std::any::Any;
 
-/// One live link to a master: what keeps it alive, and says when it ended.
+/// One live link to a master, with the parts that keep it alive and say when it ended.
 pub struct Link {
     holding: Holding,
     closed: Shared<LocalBoxFuture<'static, String>>,

@@ -27,7 +27,7 @@ pub async fn login(contexts: &Contexts, name: &str, reference: &SturdyRef) -> Re
     let (gateway, _vat) = reach(reference, &identity).await?;
     match redeem(&gateway, &reference.token, &pending.own.token).await {
         Ok(()) => {}
-        // not a join, or none any more: it may be a sturdy ref already
+        // The text is not a join, or its join is used up, so it may already be a sturdy ref.
         Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Unknown => {
             restore(&gateway, &reference.token).await.map_err(|_| Error::Refused(refusal))?;
             save(reference, &pending.path)?;

@@ -74,7 +74,7 @@ struct Reading {
     asked: u64,
     size: u64,
     sealed: bool,
-    /// The BLAKE3 of a sealed log; empty means that it was not told.
+    /// The BLAKE3 of a sealed log. Empty means that the master did not say it.
     hash: Vec<u8>,
 }
 
@@ -161,7 +161,7 @@ impl Reading {
         tokio::select! {
             biased;
             waited = self.wait(offset) => waited?,
-            // an error says that nobody will ever tell: then the seal ends it
+            // An error means that no end will ever be announced. Then the seal ends the log.
             Ok(()) = ended.changed() => {}
         }
         Ok(Some(Vec::new()))

@@ -104,7 +104,7 @@ fn carry_on(build: &mut BuildView, event: &Event) {
         Fact::JobQueued { job } => on_job(build, job, |job| {
             job.state = State::Queued;
             job.queued = job.queued.or(Some(event.time));
-            // what it waited for before has ended
+            // The event for which the job waited has happened.
             job.reason.clear();
         }),
         Fact::JobStarted { job, attempt, worker } => {

@@ -38,7 +38,7 @@ pub struct NewGrant {
     pub join_hash: [u8; 32],
 }
 
-/// What the master answers to a new grant: all that a sturdy ref needs besides the join.
+/// The master's answer to an order for a grant. It holds all that a sturdy ref needs besides the join.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The grant as the master recorded it.
@@ -143,7 +143,7 @@ impl Guild {
         loop {
             let (page, next) = self.grant_page(after, with_ended).await?;
             grants.extend(page);
-            // a page that goes back would never end
+            // A page that goes backwards would never end.
             if next <= after {
                 return Ok(grants);
             }
@@ -193,7 +193,7 @@ impl Guild {
         .await
     }
 
-    /// What the master finds of its own installation: what is good, what is not, and what to do about it.
+    /// The findings of the master about its own installation: good points, faults and remedies.
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.examine_request().send().promise.await?;

@@ -4,7 +4,7 @@
 use schema::shown;
 use schema::values::{Outcome, State};
 
-/// What a piece of text is, not which colour it has.
+/// The meaning of a piece of text, from which its colour follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paint {
     /// Text without a meaning of its own.
@@ -62,7 +62,7 @@ impl OpenColours {
         &self.0
     }
 
-    /// Sets the terminal's own colours, where others count.
+    /// The sequence that restores the terminal's own colours. Empty if there is nothing to restore.
     pub(crate) fn end(&self) -> &'static [u8] {
         if self.0.is_empty() { b"" } else { b"\x1b[0m" }
     }
@@ -95,7 +95,7 @@ impl OpenColours {
     }
 }
 
-/// One line for a terminal.
+/// One line of text for a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PaintedLine(Vec<(String, Paint)>);
 
@@ -147,7 +147,7 @@ impl PaintedLine {
         self.and(if width > 0 { "…" } else { "" }, Paint::Quiet)
     }
 
-    /// The text, with sequences for the colours where these are wanted.
+    /// The text of the line. If colours are wanted, it includes their sequences.
     pub fn written(&self, has_colours: bool) -> String {
         let piece = |(text, paint): &(String, Paint)| match paint.code().filter(|_| has_colours) {
             Some(code) => format!("{code}{text}\x1b[0m"),
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(line().cut(8).written(false), "one two…");
         assert_eq!(line().cut(6).written(true), "one \u{1b}[31mt\u{1b}[0m\u{1b}[2m…\u{1b}[0m");
         assert_eq!(line().cut(0).written(false), "");
-        // a line that takes more columns than the terminal has begins another one, and the picture would wander
+        // A line that is wider than the terminal would wrap, and the picture would move.
         assert_eq!(PaintedLine::plain("日本語").cut(5).written(false), "日本…");
         assert_eq!(PaintedLine::plain("日本語").cut(4).width(), 3);
         assert_eq!(PaintedLine::plain("日").padded(3).and("b", Paint::Plain).written(false), "日 b");

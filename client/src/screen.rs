@@ -25,7 +25,7 @@ pub struct Screened<W> {
     to: W,
     /// The screen for a terminal. `None` means every byte passes.
     screen: Option<Screen>,
-    /// What is shown and not written yet; at most what one write brought.
+    /// The bytes that are shown and not written yet, which are at most those of one write.
     waiting: Vec<u8>,
 }
 

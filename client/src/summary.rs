@@ -212,7 +212,7 @@ async fn log_ends(guild: &Guild, build: &BuildView) -> Vec<LogEnd> {
             attempt: job.attempt,
             step: index,
         };
-        // retention may have taken it
+        // Retention may have removed the log.
         let Ok(end) = last_lines(guild, &address, LINES_MAX).await else { continue };
         let name = if step.name == job.base() { String::new() } else { format!(", step {index} {}", step.name) };
         ends.push(LogEnd { title: format!("✗ {}{name}", job.name), lines: plain_lines(&end.bytes) });

@@ -28,7 +28,7 @@ pub struct TestQuery {
     pub skip: u32,
 }
 
-/// One answer of a list of tests.
+/// One page of a list of tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestsPage {
     /// There are at most 100 of them.
@@ -158,7 +158,7 @@ fn read_outcome(from: Result<TestOutcome, capnp::NotInSchema>) -> PointOutcome {
         Ok(TestOutcome::Errored) => PointOutcome::Errored,
         Ok(TestOutcome::Skipped) => PointOutcome::Skipped,
         Ok(TestOutcome::Mixed) => PointOutcome::Mixed,
-        // a newer master may know more of them
+        // A newer master may know more outcomes.
         Ok(TestOutcome::Absent) | Err(_) => PointOutcome::Absent,
     }
 }

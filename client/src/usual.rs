@@ -16,7 +16,8 @@ const BUILDS: u32 = 5;
 pub struct UsualTimes(BTreeMap<String, Duration>);
 
 impl UsualTimes {
-    /// What these builds say. Runs that did not end well took another time than a good one does, so they do not count.
+    /// The usual times in these builds. Runs that did not end well do not count, because their times differ from those
+    /// of a good run.
     pub fn from_builds<'a>(builds: impl IntoIterator<Item = &'a BuildView>) -> UsualTimes {
         let mut times: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
         let is_good = |outcome| matches!(outcome, Some(Outcome::Succeeded | Outcome::Warned));
@@ -55,7 +56,7 @@ impl Guild {
         };
         let mut builds = Vec::new();
         for build in self.builds(&query).await? {
-            // retention may have taken it meanwhile
+            // Retention may have removed the build meanwhile.
             builds.extend(self.build(project, build.number).await.ok());
         }
         Ok(UsualTimes::from_builds(&builds))

@@ -40,9 +40,9 @@ pub struct CronView {
     pub at: String,
     /// The time zone of the expression, as `Europe/Berlin`.
     pub tz: String,
-    /// Whether it builds only if the branch moved since its last build.
+    /// Whether the entry builds only if the branch moved since its last build.
     pub if_changed: bool,
-    /// When the entry fires next; none if it never does.
+    /// When the entry fires next. `None` means that it never does.
     #[serde(serialize_with = "rfc3339")]
     pub next: Option<Time>,
     /// When it fires next, as the clock in its zone shows it; "" if it does not fire again.
@@ -50,7 +50,7 @@ pub struct CronView {
     /// The time that the newest firing was for.
     #[serde(serialize_with = "rfc3339")]
     pub fired: Option<Time>,
-    /// The number of the last build that it made, or 0 if it made none.
+    /// The number of the last build that the entry made, or 0 if it made none.
     pub build: u32,
     /// Why the newest firing made no build; "" if it made one, or if there was no firing.
     pub skipped: String,
@@ -176,7 +176,7 @@ pub struct BuildView {
     /// When its first job started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When the build finished; none if it has not.
+    /// When the build finished. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// Why it has no plan, in lines for a person; "" if it has one.
@@ -212,7 +212,7 @@ pub struct JobView {
     /// When the latest attempt started.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When the job finished; none if it has not.
+    /// When the job finished. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// The steps of the latest attempt, in their order.
@@ -238,10 +238,10 @@ pub struct StepView {
     pub outcome: Option<Outcome>,
     /// How the step's process ended.
     pub exit: Exit,
-    /// When the step started; none if it has not.
+    /// When the step started. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When the step finished; none if it has not.
+    /// When the step finished. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
     /// The bytes of its log that the master holds so far.
@@ -273,7 +273,7 @@ pub struct QueueItem {
     pub reason: String,
     /// The same reason in a word for programs; `perspective.capnp` lists the words.
     pub kind: String,
-    /// What would change that, in short; "" if nothing needs to be done.
+    /// The change that would help, in short; "" if nothing needs to be done.
     pub remedy: String,
 }
 
@@ -288,7 +288,7 @@ pub struct GrantView {
     pub kind: GrantKind,
     /// The name of its holder.
     pub name: String,
-    /// The rights that it holds, and where they hold.
+    /// The rights that the grant holds, and the places where they hold.
     pub what: What,
     /// When the grant was issued.
     #[serde(serialize_with = "rfc3339")]
@@ -310,9 +310,9 @@ pub struct GrantView {
 pub struct WorkerView {
     /// Its name, which is unique at its master.
     pub name: String,
-    /// Whether it has a connection to the master now.
+    /// Whether the worker has a connection to the master now.
     pub connected: bool,
-    /// What it says of itself: platform, resources, version, and labels that it claims.
+    /// The worker's description of itself: platform, resources, version, and labels that it claims.
     pub description: Description,
     /// The pools that its grant lets it serve.
     pub pools: Vec<String>,
@@ -321,7 +321,7 @@ pub struct WorkerView {
     /// When the master last heard of it.
     #[serde(serialize_with = "rfc3339")]
     pub last_heard: Option<Time>,
-    /// Whether it finishes what it runs and is offered nothing new.
+    /// Whether the worker finishes its present jobs and is offered nothing new.
     pub draining: bool,
     /// Why an operator holds it, or "" if nobody does.
     pub held: String,
@@ -335,7 +335,7 @@ pub struct WorkerView {
     pub labels: Vec<(String, String)>,
 }
 
-/// What the master takes the holder of this credential for.
+/// The identity that the master sees in the holder of this credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Whoami {
     /// The grant behind the credential.
@@ -375,7 +375,7 @@ impl BuildView {
         self.jobs.iter().find(|job| job.name == name)
     }
 
-    /// Whether it has ended, whatever its outcome.
+    /// Whether the build has ended, whatever its outcome.
     pub fn is_finished(&self) -> bool {
         self.state == State::Finished
     }
@@ -397,7 +397,7 @@ impl JobView {
         self.name.split_once('@').map_or(Vec::new(), |(_, cell)| cell.split(',').collect())
     }
 
-    /// Whether it has ended, whatever its outcome.
+    /// Whether the job has ended, whatever its outcome.
     pub fn is_finished(&self) -> bool {
         self.state == State::Finished
     }

@@ -28,7 +28,7 @@ pub enum News {
     /// The builds as they are now. What was known before is to be forgotten. This comes first, and again after a lost link or a
     /// gap.
     Snapshot(Vec<BuildView>),
-    /// What has happened since, in order.
+    /// The events that have happened since then, in order.
     Events(Vec<Event>),
 }
 
@@ -49,7 +49,7 @@ pub struct Events {
     outgrown: Outgrown,
 }
 
-/// What a subscription to [`Events`] tells.
+/// A message of a subscription to [`Events`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// The events that happened next.
@@ -131,7 +131,7 @@ impl Events {
         Events { guild: guild.clone(), filter, cursor, feed: None, outgrown: Outgrown::default() }
     }
 
-    /// The place after the events that were told so far. A later program can go on from it.
+    /// The place after the events that were delivered so far. A later program can continue from it.
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
@@ -163,7 +163,7 @@ impl Events {
                 Some(feed) => self.feed.insert(feed),
                 None => self.feed.insert(subscribe(&self.guild, &self.filter, self.cursor).await?),
             };
-            // only a link that lives can be silent: one that is made anew has not had its say
+            // Only a live link can be silent, so the time in which a new link is made does not count.
             let next = match silence {
                 None => feed.next().await,
                 Some(silence) => match tokio::time::timeout(silence, feed.next()).await {
@@ -213,7 +213,7 @@ impl Outgrown {
 }
 
 impl Told {
-    /// The place after what was told.
+    /// The place after the events that were delivered.
     pub fn cursor(&self) -> Cursor {
         match self {
             Told::Events { cursor, .. } | Told::Gap { cursor, .. } => *cursor,

@@ -8,7 +8,7 @@ pub fn status_word(state: State, outcome: Option<Outcome>) -> &'static str {
     outcome.map_or(state.word(), Outcome::word)
 }
 
-/// One character that tells outcomes and states apart without colour.
+/// One character that distinguishes outcomes and states without colour.
 pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
     match (outcome, state) {
         (Some(Outcome::Succeeded), _) => "✓",
@@ -53,7 +53,7 @@ pub fn is_bad(outcome: Option<Outcome>) -> bool {
 /// How many failing tests a line names. More do not fit into a terminal.
 const NAMED_MAX: usize = 3;
 
-/// What the reports of a step say, in one line: `1 of 2 tests failed: a.B › breaks_here`. "" if nothing is to be said.
+/// The result of a step's reports in one line: `1 of 2 tests failed: a.B › breaks_here`. "" if there is nothing to say.
 pub fn tests_line(tests: &StepTests) -> String {
     let bad = match (tests.bad(), tests.failing.as_slice()) {
         (0, _) => String::new(),
@@ -75,7 +75,7 @@ fn named(names: &[String], all: u32) -> String {
     }
 }
 
-/// What the reports of a job say of its failing tests, step by step. "" if nothing is to be said.
+/// The failing tests in the reports of a job, step by step. "" if there is nothing to say.
 pub fn tests_of(job: &JobView) -> String {
     let said = reason(job);
     let lines = job.steps.iter().filter_map(|step| step.tests.as_ref()).map(|tests| tests_line(&beyond(tests, &said)));

@@ -128,7 +128,7 @@ pub enum IdentityError {
     Malformed {
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong with its content.
+        /// The fault in the file's content.
         reason: String,
     },
 }

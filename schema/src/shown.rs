@@ -88,7 +88,7 @@ pub fn page(text: &str) -> Cow<'_, str> {
 
 /// A JSON text that is the same to a program, and has no character that a terminal would take up.
 pub fn json(text: &str) -> Cow<'_, str> {
-    // JSON has escaped the controls below a space by itself
+    // JSON itself has already escaped the control characters below a space.
     let must_go = |c: char| c != '\n' && face(c) != Face::Itself;
     if !text.chars().any(must_go) {
         return Cow::Borrowed(text);

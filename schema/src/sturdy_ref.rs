@@ -97,7 +97,7 @@ impl Token {
         BASE64URL_NOPAD.encode(&self.0)
     }
 
-    /// What a store keeps and looks up by, so that it never holds the token.
+    /// The digest under which a store keeps and finds the token, so that it never holds the token itself.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.0).into()
     }
@@ -219,7 +219,7 @@ pub enum SturdyRefError {
     Address {
         /// The address as it stands in the text.
         address: String,
-        /// What is wrong with it.
+        /// The fault in the address.
         problem: &'static str,
     },
     /// The text has more addresses than are tried.
@@ -260,7 +260,7 @@ pub enum CapFileError {
     Malformed {
         /// The path of the file.
         path: PathBuf,
-        /// What is wrong with its text.
+        /// The fault in the text of the file.
         source: SturdyRefError,
     },
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::seed::Random;
 
 const TREES: u64 = 100_000;
-/// Of a whole coordinator each.
+/// The number of trees that are issued by a whole coordinator, which takes longer.
 const ISSUED_TREES: u64 = 3_000;
 const NOW: Time = Time(1_000_000);
 /// Names that grants have; what is asked about besides are names that no grant has.
@@ -59,7 +59,7 @@ fn some(random: &mut Random, own: &BTreeSet<String>, names: &[&str]) -> Scope {
     kept.into_iter().collect()
 }
 
-/// What somebody may ask for: mostly of what the parent has, sometimes more.
+/// The rights that somebody may ask for: mostly rights of the parent, and sometimes more.
 fn asked(random: &mut Random, parent: &What) -> What {
     let mut may: BTreeSet<Right> = parent.may.iter().filter(|_| random.chance(80)).copied().collect();
     if random.chance(10) {
@@ -181,7 +181,7 @@ fn no_grant_that_is_issued_has_more_than_one_above_it() {
             let lifetime = expiry(&mut random).map(|expires| expires.since(NOW));
             let wanted = GrantRow::new(GrantId(0), Some(parent.id), kind, "child".to_owned(), what.clone(), NOW);
             let fits = without_time(deeds(&wanted) & !deeds(&parent)) == 0;
-            // without the right to operate nobody issues, also not what has no deeds at all
+            // Without the right to operate, nobody issues a grant, even one that allows nothing.
             let may = fits && parent.what.may.contains(&Right::Operate);
             match desk.issue_for(parent.id, kind, what, lifetime) {
                 Ok(id) => {
@@ -256,7 +256,7 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
     desk.it.revoke(NOW, request, last, "over").unwrap();
     desk.issue(deputy, GrantKind::User, view()).unwrap();
     desk.issue(deputy, GrantKind::User, view()).unwrap_err();
-    // every grant stands on one page, once
+    // Every grant must stand on exactly one page.
     let (mut seen, mut after) = (0, GrantId(0));
     loop {
         let page = desk.it.grants().page(NOW, chief, after, 0, false);
@@ -266,7 +266,7 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
         after = next;
     }
     assert_eq!(seen, ISSUED_MAX + 2, "itself, those below it, and a login");
-    // those that ended are kept, and not for ever
+    // Grants that ended are kept, but not for ever.
     let request = desk.request(chief);
     desk.it.revoke(NOW, request, deputy, "over").unwrap();
     let deputy = desk.issue(chief, GrantKind::Operator, What::everything()).unwrap();
@@ -301,7 +301,7 @@ fn ten_thousand_grants_end_at_once() {
 fn a_line_of_grants_has_an_end() {
     let mut desk = Desk::new();
     let mut by = ROOT;
-    // the last of these has 16 grants above it, the root included
+    // The last of these grants has 16 grants above it, the root included.
     for _ in 0..16 {
         by = desk.issue(by, GrantKind::Operator, What::everything()).unwrap();
     }
@@ -328,7 +328,7 @@ fn logins_of_browsers_are_few_and_go_when_they_end() {
     desk.it.handle_timeout(late);
     assert_eq!((logins(&desk.it), desk.it.grants().get(first).is_some()), (1, true));
     assert!(desk.it.redeem_browser(late, [59; 32], [4; 32], key).is_err());
-    // the eleventh browser takes the place of the first
+    // The eleventh browser takes the place of the first one.
     for number in 100..110 {
         desk.it.browse(late, ada, [number; 32]).unwrap();
         desk.it.redeem_browser(late, [number; 32], [number; 32], key).unwrap();

@@ -16,7 +16,7 @@ use support::hall::step;
 use support::seed::{Random, with_seeds};
 
 const REFS: [&str; 2] = ["refs/heads/main", "refs/heads/topic"];
-/// As many results of a lane are kept one by one: beyond that a result that comes too late is left out.
+/// This many results of a lane are kept one by one. A result that comes too late for them is left out.
 const BUILDS_OF_A_REF: usize = 12;
 const MOVES: usize = 90;
 const ROOM: Resources = Resources { slots: 200, cpus_milli: 1_000_000, memory: 1 << 40 };
@@ -31,21 +31,21 @@ fn a_branch_is_what_its_definition_says() {
     });
 }
 
-/// What the definition knows of a build.
+/// The facts about a build that the definition uses.
 struct Known {
     ref_name: usize,
     /// Which push of its ref it belongs to; `None` means that it is of no push.
     push: Option<usize>,
 }
 
-/// One worker that takes all, two refs, and what the definition knows of them.
+/// One worker that takes every job, two refs, and the facts about them that the definition uses.
 struct History {
     random: Random,
     world: World,
     session: SessionId,
     running: Vec<LeaseToken>,
     known: BTreeMap<BuildId, Known>,
-    /// Of each ref, its pushes in order: the commit of each.
+    /// The commits that were pushed to each ref, in order.
     pushes: [Vec<String>; 2],
     /// The push that is the tip; `None` means that the ref does not exist.
     tips: [Option<usize>; 2],
@@ -110,7 +110,7 @@ impl History {
         };
         let built = self.world.it.submit_change(self.world.now, ROOT, change);
         if built.is_none() && self.tips[at].is_none() {
-            // it came back to where it was
+            // The ref came back to the revision that it had before.
             self.tips[at] = Some(self.pushes[at].len() - 1);
         }
         if let Some(build) = built {
@@ -220,7 +220,7 @@ impl History {
         let token = self.running.swap_remove(index);
         let outcomes = [Outcome::Succeeded, Outcome::Warned, Outcome::Failed, Outcome::Failed, Outcome::Errored];
         let outcome = *self.random.pick(&outcomes).expect("there are some");
-        // it may have been cancelled
+        // The attempt may have been cancelled, so its end may be refused.
         let _ = self.world.it.complete(self.world.now, token, outcome, "");
     }
 
@@ -263,11 +263,11 @@ impl History {
         let records = std::mem::take(&mut self.world.records);
         store.commit(records).now_or_never().expect("inline").expect("it is written");
         let before = REFS.map(|ref_name| state(&store, ref_name));
-        // one that was deleted is as it was last, as far as that is known
+        // A deleted ref is not compared, because it keeps its last known state.
         for (at, state) in before.iter().enumerate().filter(|(at, _)| self.tips[*at].is_some()) {
             self.compare(at, state);
         }
-        // retention takes old builds: what a branch is does not depend on them
+        // Retention removes old builds, and the state of a branch must not depend on them.
         let newest = REFS.iter().enumerate().flat_map(|(at, _)| self.planned(at).into_iter().chain(self.tip(at)));
         let kept: BTreeSet<BuildId> = newest.map(|row| row.id).collect();
         let broken = before.iter().filter_map(|state| state.broken.as_ref().map(|row| row.id));
@@ -332,7 +332,7 @@ impl History {
         self.world.ledger.jobs.values().filter(|job| job.key.build == build).map(|job| job.name.clone()).collect()
     }
 
-    /// What ran of a lane, in order: the build and its outcome.
+    /// The results of a lane in order, each with its build and its outcome.
     fn results(&self, counted: &[((usize, u32), &BuildRow)], name: &str) -> Vec<(u32, Outcome)> {
         let mut results = Vec::new();
         for (_, build) in counted {

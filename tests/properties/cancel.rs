@@ -9,7 +9,7 @@ use support::hall::step;
 
 const JOB: JobKey = JobKey { build: BuildId(1), index: 0 };
 
-/// One worker with one job that runs.
+/// A scene with one worker on which one job runs.
 struct Cell {
     world: World,
     token: LeaseToken,
@@ -34,7 +34,7 @@ impl Cell {
     fn cancel(&mut self) {
         let request = self.world.request();
         for _ in 0..2 {
-            // a lost answer is asked for again, and that is not a second cancel
+            // A caller that lost the answer asks again, and that is not a second cancel.
             self.world.it.cancel(self.world.now, request, BuildId(1), None, "a person").expect("it runs");
         }
         self.world.settle();
@@ -82,9 +82,9 @@ fn a_cancelled_attempt_is_fenced_after_the_time_of_its_always_steps() {
     let clearing = || vec![step("run"), always()];
     for (steps, always_ms, seconds) in [
         (clearing(), 60_000, 90),
-        // the plan of a master of version 0.1, or a key that is absent
+        // This is the plan of a master of version 0.1, or a plan without the key.
         (clearing(), 0, 60),
-        // no longer than any job may take
+        // The time is no longer than any job may take.
         (clearing(), 3_600_000, 330),
         (vec![step("run"), step("more")], 60_000, 30),
         (vec![always()], 60_000, 30),
@@ -140,7 +140,7 @@ fn a_worker_that_comes_back_is_told_how_often() {
 fn a_master_that_starts_again_gives_the_time_again() {
     let mut cell = Cell::new(vec![step("run"), always()], 60_000);
     cell.cancel();
-    // its worker goes on under the terms of before
+    // The worker goes on under the terms that held before.
     let lower = Terms { job_timeout: Duration::from_secs(5), ..terms() };
     cell.world.restart(lower);
     cell.come_back();

@@ -18,9 +18,9 @@ use support::seed::{Random, with_seeds};
 
 const WORKERS: usize = 3;
 const MOVES: usize = 100;
-/// What the master file may say of leases: of all, and of the pool.
+/// The lengths of leases that the master file may name, in seconds: for all pools, and for the one pool.
 const LEASES: [(u64, Option<u64>); 5] = [(60, None), (20, None), (60, Some(5)), (20, Some(40)), (5, None)];
-/// This one is of version 0.1: it lives by what it is told when it attaches, and does not say where it is.
+/// The worker of version 0.1. It lives by the term that it got when it attached, and does not say where it is.
 const OLD: usize = 2;
 
 #[test]
@@ -70,14 +70,14 @@ fn workers_that_are_away_are_waited_for() {
     assert_eq!(why(&world, 0), "there is no worker of pool default");
 }
 
-/// What one worker believes.
+/// The state that one worker believes in.
 #[derive(Default)]
 struct Worker {
     session: Option<SessionId>,
     /// Offers it has not accepted, and leases that it runs.
     offered: Vec<Assignment>,
     running: BTreeMap<LeaseToken, Assignment>,
-    /// The length of leases, as it was told when it attached.
+    /// The length of leases that the worker got when it attached.
     told: Duration,
 }
 
@@ -232,12 +232,12 @@ impl Model {
         }
     }
 
-    /// What a worker lives by that was told this term of one lease.
+    /// The term of one lease that a worker lives by, if the master told it this term.
     fn lived(&self, index: usize, told: Duration) -> Duration {
         if index == OLD { self.workers[index].told } else { told }
     }
 
-    /// A copy of its directory comes, is let in, and goes: nothing of the worker's own is ended.
+    /// A copy of the worker's directory attaches and leaves. This must end nothing that the worker itself runs.
     fn copy(&mut self, index: usize) {
         let home = Some(Home { boot: "boot".to_owned(), inode: 99, ..Home::default() });
         let copy = Arrival { instance: [99; 16], running: Vec::new(), home, ..self.arrival(index) };
@@ -270,10 +270,10 @@ impl Model {
         }
         self.drain();
         if index == OLD {
-            // nobody knows where it ran what it does not name: the ends of those leases decide
+            // Nobody knows where the old worker ran the jobs that it does not name, so the ends of their leases decide.
             return;
         }
-        // what it did not name is not running there: the worker came back without it
+        // The jobs that the worker did not name do not run there, because it came back without them.
         let name = format!("w{index}");
         let ledger = &self.world.ledger;
         let named = &self.workers[index].running;
@@ -421,18 +421,18 @@ impl Model {
     fn pass_time(&mut self) {
         let step = [100, 5_000, 20_000, 61_000][self.random.below(4)];
         self.world.now = Time(self.world.now.0 + step);
-        // a supervisor stops its step at the lease's end, whatever its worker does
+        // A supervisor stops its step at the lease's end, whatever its worker does.
         let now = self.world.now;
         let ended: Vec<LeaseToken> =
             self.held.iter().filter(|(_, (_, until))| *until <= now).map(|(token, _)| *token).collect();
         for token in ended {
-            // the result may still be reported, until the job is placed again
+            // The result may still be reported until the job is placed again.
             self.held.insert(token, (self.held[&token].0, now));
         }
         self.world.it.handle_timeout(self.world.now);
     }
 
-    /// Another master file: what is offered and what runs stays, what waits goes by the new one.
+    /// Loads another master file. Offers and attempts stay as they are, and waiting jobs follow the new file.
     fn reload(&mut self) {
         self.is_closed = !self.is_closed;
         self.leases = self.random.below(LEASES.len());
@@ -474,7 +474,7 @@ impl Model {
     fn withdrawn(&mut self, token: LeaseToken, has_logs: bool) {
         let was_accepted = self.world.ledger.attempts.values().any(|row| row.token == token);
         assert_eq!(has_logs, was_accepted, "the logs of an attempt end, and of no other");
-        // its gate is flipped: what is still there stops at once, or at its lease's end
+        // The gate of the lease is closed, so a step that still runs stops at once, or at the lease's end.
         for worker in &mut self.workers {
             worker.offered.retain(|assignment| assignment.token != token.0);
             if worker.session.is_some() && worker.running.remove(&token).is_some() {

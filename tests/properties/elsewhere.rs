@@ -87,7 +87,7 @@ fn another_worker_that_is_busy_is_waited_for_and_not_for_ever() {
     assert!(!shop.is_offered());
     let told = Explainer::new(&shop.world.it, shop.world.now).explain(BuildId(1), "run").expect("it waits");
     assert!(told.hints.iter().any(|hint| hint.contains("w0 failed to run it")), "{:?}", told.hints);
-    // it takes other jobs meanwhile, also those that came later
+    // Meanwhile the worker takes other jobs, including those that came later.
     shop.submit();
     let (worker, token) = shop.accept();
     assert_eq!((worker, shop.world.it.lease_job(token)), (0, Some((JobKey { build: BuildId(2), index: 0 }, 1))));
@@ -106,7 +106,7 @@ fn another_worker_takes_it_as_soon_as_it_asks() {
     shop.err();
     shop.ready(1);
     assert_eq!(shop.err(), 1);
-    // both failed: whoever has rested
+    // Both workers failed, so the one that has rested may be asked.
     shop.pass(500);
     assert!(!shop.is_offered());
     shop.join();
@@ -129,7 +129,7 @@ fn the_only_worker_gets_it_again_after_longer_and_longer_pauses() {
     shop.complete(token, Outcome::Errored, "cannot open a workspace");
     let row = &shop.world.ledger.jobs[&JOB];
     assert_eq!((row.state, row.outcome), (State::Finished, Some(Outcome::Errored)));
-    // nothing of it is left
+    // Nothing of the job is left.
     shop.pass(100_000);
     assert_eq!(shop.world.it.poll_timeout(), None);
 }

@@ -21,7 +21,7 @@ struct Hall {
     now: Steady,
     it: Placement<u32>,
     sessions: Vec<SessionId>,
-    /// What runs on each worker, its cores, and when it ends.
+    /// The work on each worker: its lease, its cores, and the time of its end.
     running: Vec<Vec<(LeaseToken, u32, Steady)>>,
     rooms: BTreeMap<u32, u32>,
     /// How long each small one runs. `None` means that chance says it.
@@ -114,7 +114,7 @@ fn waits(seed: u64, priority: i32) -> Option<Duration> {
     let mut owners = LARGE;
     let mut came = None;
     for second in 0..300 {
-        // more than all workers can do
+        // More work arrives than all workers together can do.
         for _ in 0..1 + random.below(3) {
             owners += 1;
             hall.come(owners, 1 + random.below(CORES as usize - 1) as u32, 0);

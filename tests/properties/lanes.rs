@@ -160,7 +160,7 @@ fn outcomes(random: &mut Random, lanes: usize) -> BTreeMap<String, Outcome> {
     (0..lanes).map(|lane| (format!("lane{lane}"), *random.pick(&all).unwrap())).collect()
 }
 
-/// What a notice said.
+/// The content of a notice that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Told {
     turn: Transition,
@@ -207,7 +207,7 @@ impl World {
         self.begin(Build { update: number, number, outcomes: outcomes(random, self.lanes.len()) });
     }
 
-    /// Of any update.
+    /// Begins a retry of any earlier update.
     fn retry(&mut self, random: &mut Random) {
         let number = u32::try_from(self.updates.len()).unwrap() + 1;
         let update = *random.pick(&self.updates).unwrap();
@@ -252,7 +252,7 @@ impl World {
         next(&self.view(), &self.told, BORN, self.now)
     }
 
-    /// It tells all that is due, or is killed before it has noted what it told.
+    /// The reporter sends all notices that are due, or is killed before it has noted them.
     fn look(&mut self, random: &mut Random) {
         if random.chance(70) {
             self.tell();
@@ -282,7 +282,7 @@ impl World {
         panic!("it never ends: {self:#?}");
     }
 
-    /// As the store does.
+    /// Notes what was reported, as the store does.
     fn note(&mut self, news: &News) {
         let id = id_of(BRANCH, news, &self.told);
         for row in rows("r", BRANCH, news, &id, time_of(&self.told, self.now)) {

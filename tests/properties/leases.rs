@@ -10,7 +10,7 @@ use schema::values::{Assignment, Home, Outcome, RefusalCode, State, What};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One worker `w` of the pool `linux`.
+/// A scene with one worker `w` of the pool `linux`.
 struct Scene {
     world: World,
 }
@@ -50,7 +50,7 @@ impl Scene {
         self.world.it.lease_job(token).expect("the lease is live").0
     }
 
-    /// After how many milliseconds, in steps of one second, the job is free; none within an hour.
+    /// The milliseconds after which the job is free, in steps of one second. `None` means that it is not free within an hour.
     fn free_after(&mut self, job: JobKey) -> Option<u64> {
         (0..3_600).find_map(|second| {
             if self.is_free(job) {

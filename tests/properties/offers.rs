@@ -27,7 +27,7 @@ fn a_silent_worker_delays_one_job_and_no_other() {
         assert_eq!(offered.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [honest]);
         world.accept(offered[0].1);
     }
-    // and after its rest it is asked again, with one job until it accepts
+    // After its rest the worker is asked again, with one job at a time until it accepts.
     let more = [world.submit(one()), world.submit(one()), world.submit(one())];
     world.ask(silent);
     world.pass(59_999);
@@ -63,7 +63,7 @@ fn a_worker_that_is_alone_is_asked_again_soon_and_then_later() {
     }
     let offered = world.offered();
     world.accept(offered[0].1);
-    // what it did not accept is forgotten
+    // Once the worker accepts, its earlier failures to accept are forgotten.
     world.submit(one());
     world.ask(session);
     assert_eq!(world.offered().len(), 1);

@@ -108,7 +108,7 @@ fn a_restart_gives_a_job_its_time_again_and_never_less() {
 #[test]
 fn a_restart_with_a_lower_limit_leaves_a_job_its_own_time() {
     let lower = || Terms { job_timeout: Duration::from_secs(60), ..Terms::default() };
-    // a plan that says nothing has the limit of now
+    // A plan that names no time has the limit that holds now.
     for (timeout_ms, always_timeout_ms, seconds) in [(3_600_000, 600_000, 4_320), (0, 0, 210)] {
         let mut plan = JobPlan { timeout_ms, always_timeout_ms, ..one() };
         plan.steps = vec![step("s"), StepPlan { always: true, ..step("after") }];
@@ -151,7 +151,7 @@ fn a_worker_that_is_back_just_before_the_moment_has_the_margin_too() {
     run.come_back();
     run.renew(119);
     assert!(run.is_running());
-    // its link is lost again, and the moment comes while it is away
+    // The link is lost again, and the moment comes while the worker is away.
     run.lose_link();
     for _ in 0..300 {
         run.world.pass(1_000);

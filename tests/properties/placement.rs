@@ -39,12 +39,12 @@ struct Waiting {
     arrival: u64,
 }
 
-/// What a worker believes.
+/// The state that a worker believes in.
 #[derive(Default)]
 struct Worker {
     session: Option<SessionId>,
     offered: Vec<LeaseToken>,
-    /// What runs there, and when it stops by itself if nobody renews it.
+    /// The work that runs there, and the time at which it stops if nobody renews its lease.
     running: BTreeMap<LeaseToken, Running>,
     /// The room with which a `take` waits.
     asks: Option<Resources>,
@@ -152,7 +152,7 @@ impl World {
         self.offered(offer);
     }
 
-    /// What is offered goes first of all that this worker could have had, and to one that is idle where it must be.
+    /// Checks that an offer is first among all tickets that this worker could have, and that an idle worker gets it if it must.
     fn offered(&mut self, offer: Option<Offer<u32>>) {
         let Some(offer) = offer else { return };
         let index = self.index_of(offer.session);
@@ -207,7 +207,7 @@ impl World {
         self.offered(offer);
     }
 
-    /// One that was accepted runs alone of its owner, and fits.
+    /// Accepts an offer. Its work fits, and is the only work of its owner that runs.
     fn accept(&mut self, index: usize) {
         let Some(token) = self.workers[index].offered.pop() else { return };
         let limits = TimeLimits { given: Duration::from_secs(600), for_logs: Duration::from_secs(60) };
@@ -386,7 +386,7 @@ impl World {
         assert_eq!(self.it.gauges(), Gauges::default());
     }
 
-    /// What no worker could ever take.
+    /// Drops the tickets that no worker could ever take.
     fn drop_unplaceable(&mut self) {
         let fits = |ticket: &Ticket<u32>| (0..WORKERS.len()).any(|index| could_have(index, ticket));
         for owner in self.waiting.keys().copied().collect::<Vec<_>>() {
@@ -411,7 +411,7 @@ impl World {
         }
     }
 
-    /// Room is kept for one ticket, which waits for long and is too large for what is free, on a worker where something runs.
+    /// Checks that room is kept only for one ticket that has waited long, on a worker where something runs.
     fn check_kept(&self) {
         for (index, (worker, ..)) in WORKERS.iter().enumerate() {
             let Some(owner) = self.it.kept_for(worker) else { continue };
@@ -423,7 +423,7 @@ impl World {
         }
     }
 
-    /// Of what goes first and waits for long nothing is passed on a worker that is busy, unless another one keeps room for it.
+    /// Checks that a busy worker does not pass over the first ticket that has waited long, unless another worker keeps room for it.
     fn check_is_not_passed_for_ever(&self, index: usize, placed: &Waiting) {
         let worker = WORKERS[index].0;
         if self.it.leases_of(worker).count() < 2 {
@@ -442,7 +442,7 @@ impl World {
         }
     }
 
-    /// Whether this worker keeps its room for another ticket, which goes first.
+    /// Whether this worker keeps its room for another ticket, which comes first.
     fn is_kept_from(&self, index: usize, waiting: &Waiting) -> bool {
         let kept = self.it.kept_for(WORKERS[index].0);
         kept.is_some_and(|kept| rank(&self.waiting[&kept]) < rank(waiting))

@@ -178,7 +178,7 @@ impl Floor {
         Hand { name, description, session: None, is_silent: random.chance(10), running: BTreeMap::new() }
     }
 
-    /// One of the things that happen to workers.
+    /// Brings one of the troubles that workers can have.
     fn trouble(&mut self, random: &mut Random, number: usize) {
         let name = self.hands[number].name.clone();
         let is_known = self.hands[number].session.is_some();

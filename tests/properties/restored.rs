@@ -43,7 +43,7 @@ fn a_project_waits_for_the_first_look_at_its_repository() {
     let mut world = World::of_projects(&["p", "q"]);
     let queued = |build| JobKey { build: BuildId(build), index: 0 };
     for _ in 0..2 {
-        // a restart in between changes nothing
+        // A restart in between changes nothing.
         world.start_as(RESTORED);
         assert_eq!((world.plans.len(), world.offers.len()), (0, 0));
         let held = ["p", "q"].map(|project| HeldProject { project: project.to_owned(), open: 2 });
@@ -68,7 +68,7 @@ fn a_project_waits_for_the_first_look_at_its_repository() {
     assert!(!world.it.begin_following("p", &RefScope::default()).is_restored);
     world.start_as(RESTORED);
     assert_eq!((world.plans.as_slice(), world.offers.len()), (&[BuildId(2)][..], 1), "q waits still");
-    // what is asked for meanwhile waits as well, and what is held back can be cancelled
+    // Builds that are requested meanwhile wait as well, and builds that are held back can be cancelled.
     world.push("q", "new");
     assert_eq!(world.plans, [BuildId(2)]);
     let request = world.request();

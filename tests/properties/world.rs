@@ -36,15 +36,15 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// All that went into the ledger, in its order.
     pub(crate) records: Vec<Record>,
-    /// Of each worker, by its number.
+    /// The grant of each worker, by the worker's number.
     pub(crate) grants: Vec<GrantId>,
-    /// What a worker says that it has, and asks with.
+    /// The resources that a worker has and with which it asks for jobs.
     pub(crate) room: Resources,
     /// Builds whose plan was asked for, and not read yet.
     pub(crate) plans: Vec<BuildId>,
     /// Offers that nobody looked at yet.
     pub(crate) offers: Vec<(SessionId, Assignment)>,
-    /// What else was to be done, and nobody looked at yet: workers were told something, builds ended.
+    /// Other effects that no test has looked at yet, such as calls to workers and ended builds.
     pub(crate) told: Vec<Effect>,
     /// How the wall clock stands to the steady one at the next start.
     pub(crate) ahead: Ahead,
@@ -71,7 +71,7 @@ impl World {
         world
     }
 
-    /// One that no request had before.
+    /// A request whose id no other request has had.
     pub(crate) fn request(&mut self) -> Request {
         let body = self.secret();
         Request { id: RequestId(*body.first_chunk().expect("16 of 32")), by: ROOT, body }
@@ -143,7 +143,7 @@ impl World {
         self.settle();
     }
 
-    /// What was offered since the last look, and to whom.
+    /// The offers since the last look, each with its session.
     pub(crate) fn offered(&mut self) -> Vec<(SessionId, LeaseToken)> {
         let offers = std::mem::take(&mut self.offers);
         offers.into_iter().map(|(session, assignment)| (session, LeaseToken(assignment.token))).collect()
@@ -190,7 +190,7 @@ impl World {
 
     /// Like [`World::start`], before anything is done that it wants. What another master wanted done is nobody's any more.
     pub(crate) fn load(&mut self, terms: Terms, loaded: Loaded) {
-        // no two masters give the same tokens
+        // No two masters give the same tokens, so each start has a new key.
         let key = self.secret();
         self.it = Coordinator::load_by(self.now, self.ahead, terms, loaded, key);
         (self.plans, self.offers, self.told) = Default::default();

@@ -68,7 +68,7 @@ pub struct House {
     pub parts: Rc<master::MasterParts>,
     pub dir: Rc<TempDir>,
     state: PathBuf,
-    /// Where its pages are, as people are told; empty means nowhere.
+    /// The address of the pages that people get. Empty means that there are none.
     pub pages: String,
     /// Where they listen.
     pub web: String,
@@ -77,7 +77,7 @@ pub struct House {
     serving: tokio::task::JoinHandle<()>,
 }
 
-/// What is left of a house when its process is killed.
+/// The parts of a house that are left when its process is killed.
 pub struct Ruins {
     dir: Rc<TempDir>,
     pub state: PathBuf,
@@ -203,7 +203,7 @@ pub async fn dial(reference: &SturdyRef, identity: &Identity) -> (Vat, gateway::
     (vat, gateway)
 }
 
-/// What a credential stands for, or the refusal's words.
+/// The capability that a credential stands for, or the text of the refusal.
 pub async fn restore(gateway: &gateway::Client, token: &Token) -> Result<capnp::capability::Client, String> {
     let mut request = gateway.restore_request();
     request.get().set_token(token.as_bytes());
@@ -280,7 +280,7 @@ impl Played {
 
     /// Waits for an offer with this much room.
     pub async fn take_with(&self, free: Resources) -> (Assignment, lease::Client) {
-        // as a worker says it that is older than `most`
+        // This is the call that a worker makes which is older than `most`.
         self.take_up_to(0, free).await.swap_remove(0)
     }
 
@@ -306,7 +306,7 @@ pub fn report(lease: &lease::Client) -> step_report::Client {
     request.send().pipeline.get_report()
 }
 
-/// One step with this log; the whole attempt takes its outcome.
+/// Runs one step with this log; the whole attempt takes its outcome.
 pub async fn work(lease: &lease::Client, log: &[u8], outcome: Outcome) {
     let report = report(lease);
     report.started_request().send().promise.await.unwrap();
@@ -331,7 +331,7 @@ pub async fn finish(lease: &lease::Client, outcome: Outcome, size: u64, hash: &[
     assert!(!answer.get().unwrap().has_refusal());
 }
 
-/// What the master says to a played worker.
+/// The receiver of the calls that the master makes to a played worker.
 struct Ear {
     said: Rc<RefCell<Vec<String>>>,
 }

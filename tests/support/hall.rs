@@ -18,7 +18,7 @@ pub struct Hall {
     pub it: Coordinator,
     now: Time,
     sessions: Vec<SessionId>,
-    /// What was offered and not taken up yet.
+    /// The offers that were not taken up yet.
     offered: Vec<Assignment>,
     submitted: usize,
 }
@@ -81,7 +81,7 @@ impl Hall {
         self.settle();
     }
 
-    /// One more build, of one job, which waits.
+    /// Submits one more build, which has one job that waits.
     pub fn submit(&mut self) {
         self.submitted += 1;
         let number = self.submitted;

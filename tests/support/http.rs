@@ -13,7 +13,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header's value; empty means that there is none.
+    /// The value of a header. Empty means that there is no such header.
     pub fn header(&self, name: &str) -> &str {
         let pairs = self.head.lines().filter_map(|line| line.split_once(':'));
         pairs.into_iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.trim())
@@ -24,7 +24,7 @@ impl Answer {
     }
 }
 
-/// What is at `path` of a site `http://HOST:PORT`; `headers` are whole lines.
+/// The answer to a request for `path` of a site `http://HOST:PORT`. `headers` are whole lines.
 pub async fn get(site: &str, path: &str, headers: &[&str]) -> Answer {
     ask(site, "GET", path, headers, b"").await
 }
@@ -46,7 +46,7 @@ pub async fn ask(site: &str, method: &str, path: &str, headers: &[&str], body: &
     read(&bytes)
 }
 
-/// Presses the only button of a page: a form that goes back to its own address.
+/// Presses the only button of a page, which is a form that posts to its own address.
 pub async fn press(site: &str, path: &str) -> Answer {
     ask(site, "POST", path, &[&format!("Origin: {site}")], b"").await
 }

@@ -73,12 +73,12 @@ impl Ledger {
                 assert!(before.is_none_or(|before| before.state != State::Finished), "a finished step changed");
             }
             Record::Seal(_) | Record::Blob(_) | Record::Change { .. } | Record::Audit { .. } => {}
-            // written by reporters, not by the coordinator
+            // Reporters write these records, and not the coordinator.
             Record::Lane { .. } | Record::Reporter(_) | Record::Told(_) | Record::Reporters(_) => {}
         }
     }
 
-    /// What a coordinator starts from after a crash.
+    /// The state from which a coordinator starts after a crash.
     pub fn load(&self) -> Loaded {
         let open = self.builds.values().filter(|row| row.state != State::Finished);
         let builds = open.map(|row| {

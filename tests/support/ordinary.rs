@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// What lets root pass over permissions.
+/// The capabilities that let root ignore permissions.
 const PASSES: [CapabilitySet; 2] = [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH];
 
 /// Runs a test on a thread which permissions hold for, as do they for the programs that it starts. Where this cannot be
@@ -29,7 +29,7 @@ pub fn as_ordinary_user(test: impl FnOnce() + Send) {
 
 fn give_up_passing() {
     for capability in PASSES {
-        // else a program that root starts has it again
+        // Without this, a program that root starts gets the capability again.
         let _ = remove_capability_from_bounding_set(capability);
     }
     let passes = PASSES.into_iter().fold(CapabilitySet::empty(), |all, one| all | one);

@@ -40,7 +40,7 @@ impl Programs {
         std::fs::write(&file, text + more).expect("the master file is written");
     }
 
-    /// As the operator that `init` left a join for; waits for the master to start.
+    /// Logs in as the operator for whom `init` left a join. Waits for the master to start.
     pub async fn log_in(&self, join: &Path) -> Credential {
         let join = SturdyRef::load(join).expect("init wrote it");
         let contexts = Contexts::at(self.home.join("config/guild"));

@@ -40,7 +40,7 @@ impl Relay {
 
 async fn carry(mut near: TcpStream, target: String) {
     if let Ok(mut far) = TcpStream::connect(target).await {
-        // an end of either side is the end of the link
+        // If either side ends, the link ends.
         let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
     }
 }

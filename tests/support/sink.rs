@@ -5,7 +5,7 @@ use std::rc::Rc;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What came for whom.
+/// A letter that came, with its recipient.
 #[derive(Clone, Debug)]
 pub struct Letter {
     pub to: Vec<String>,
@@ -20,7 +20,7 @@ pub struct Sink {
     pub put_off: Rc<Cell<u32>>,
     /// It takes mail; else it asks to come again later.
     pub is_open: Rc<Cell<bool>>,
-    /// A mailbox that takes nothing for a while; empty means none.
+    /// The address of a mailbox that takes nothing for a while. Empty means that every mailbox works.
     pub full: Rc<RefCell<String>>,
 }
 

@@ -15,7 +15,7 @@ pub async fn work(worker: &Played, list: &TestList) {
     end(&lease, reported(list)).await;
 }
 
-/// What is told of a list that was stored.
+/// The summary that is reported of a list that was stored.
 pub fn reported(list: &TestList) -> TestsReported {
     let failing = list.results.iter().filter(|result| result.outcome == TestOutcome::Failed);
     TestsReported {
@@ -49,7 +49,7 @@ pub async fn store_as(lease: &lease::Client, name: &str, bytes: &[u8]) {
     assert!(!request.send().promise.await.unwrap().get().unwrap().has_refusal());
 }
 
-/// One step with these tests ends, and the attempt with it.
+/// Ends one step with these tests, and the attempt with it.
 pub async fn end(lease: &lease::Client, tests: TestsReported) {
     end_steps(lease, vec![tests]).await;
 }

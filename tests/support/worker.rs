@@ -43,7 +43,7 @@ impl RealWorker {
         self.running.await.expect("the worker does not panic").expect("the worker could begin")
     }
 
-    /// Whether it keeps nothing of any attempt, because its master knows all that became of each.
+    /// Whether the worker keeps nothing of any attempt, because its master knows the result of each.
     pub fn is_tidy(&self) -> bool {
         let is_empty =
             |name: &str| std::fs::read_dir(self.state.join(name)).map_or(true, |mut all| all.next().is_none());

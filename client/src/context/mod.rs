@@ -74,7 +74,7 @@ struct ContextFile {
 pub struct Registration {
     /// The context, as the commands find it.
     pub context: Context,
-    /// Locked; another process of the same repository may have the lock, and then this one needs none.
+    /// A file that this process has locked, unless another process of the same repository has the lock.
     _running: std::fs::File,
 }
 
@@ -91,7 +91,7 @@ pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result
 pub fn of_file(cap: &Path) -> Context {
     match Contexts::of_user() {
         Ok(contexts) => contexts.of_file(cap),
-        // the credential may lie in such a directory all the same
+        // The credential may still lie in such a directory.
         Err(_) => match cap.parent().and_then(Path::parent) {
             Some(root) if cap.parent().is_some_and(|parent| parent.ends_with("contexts")) => {
                 Contexts::at(root.to_owned()).of_file(cap)
@@ -185,7 +185,7 @@ impl Contexts {
         }
     }
 
-    /// The context of the repository here whose process has ended, where no other one counts here.
+    /// The context of the repository here whose process has ended. `None` if another context counts here.
     pub fn ended(&self, here: &Path) -> Option<Context> {
         let here = std::fs::canonicalize(here).ok()?;
         match self.of_directory(&here) {
@@ -337,11 +337,11 @@ impl Contexts {
     }
 
     fn all(&self) -> impl Iterator<Item = Context> {
-        // a broken context stops only those who name it
+        // A broken context stops only the callers that name it.
         self.names().into_iter().filter_map(|name| self.load(&name).ok())
     }
 
-    /// A credential that no context names goes with the key beside it, or the user's own.
+    /// A context for a credential that no other context names. Its key is the key beside it, or the user's own key.
     fn of_file(&self, cap: &Path) -> Context {
         let wanted = std::fs::canonicalize(cap).unwrap_or_else(|_| cap.to_owned());
         let known = self.all().find(|context| std::fs::canonicalize(&context.credential).is_ok_and(|at| at == wanted));

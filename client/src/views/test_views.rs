@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What the reports of a step say of its tests, in short.
+/// A summary of the tests that the reports of a step name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StepTests {
     /// The number of tests that passed.
@@ -44,7 +44,7 @@ pub struct TestView {
     pub suite: String,
     /// The name that its tool gives it.
     pub name: String,
-    /// What tells it from others of its name; "" if it has none.
+    /// The parameters that distinguish the test from others of its name; "" if it has no parameters.
     pub parameters: String,
     /// The file that has the test, or "" if its tool does not say.
     pub file: String,
@@ -54,7 +54,7 @@ pub struct TestView {
     pub state: String,
     /// The build in which its present failures began, or 0 if it does not fail.
     pub first_bad: u32,
-    /// The newest build before that in which it passed, or 0 if none is known.
+    /// The newest build before that in which the test passed, or 0 if none is known.
     pub last_good: u32,
     /// The source trees in which it passed and failed.
     pub flaky_trees: u32,
@@ -62,7 +62,7 @@ pub struct TestView {
     pub trees: u32,
     /// The median of its newest runs, in microseconds, within a tenth; `None` if it is not known.
     pub duration_us: Option<u64>,
-    /// What its newest runs say, the newest first.
+    /// The results of the newest runs of the test, the newest first.
     pub results: Vec<TestPoint>,
 }
 
@@ -80,7 +80,7 @@ pub struct FailedTest {
     pub suite: String,
     /// The name that its tool gives it.
     pub name: String,
-    /// What tells it from others of its name; "" if it has none.
+    /// The parameters that distinguish the test from others of its name; "" if it has no parameters.
     pub parameters: String,
     /// The file that has the test, or "" if its tool does not say.
     pub file: String,
@@ -88,13 +88,13 @@ pub struct FailedTest {
     pub line: u32,
     /// The number of the step that ran it.
     pub step: u16,
-    /// Whether it failed or errored.
+    /// The outcome of the test, which says whether it failed or errored.
     pub outcome: PointOutcome,
     /// In microseconds; `None` if its tool does not say.
     pub duration_us: Option<u64>,
     /// Why it failed, on a line or two.
     pub message: String,
-    /// What it printed and where it failed.
+    /// The output that the test printed, with the place where it failed.
     pub output: String,
 }
 
@@ -111,7 +111,7 @@ fn title(suite: &str, name: &str, parameters: &str) -> String {
     format!("{suite}{name}{parameters}")
 }
 
-/// One test in one lane.
+/// The state of one test in one lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TestLane {
     /// The full name of the ref.
@@ -123,7 +123,7 @@ pub struct TestLane {
     pub state: String,
     /// The build in which its present failures began, or 0 if it does not fail.
     pub first_bad: u32,
-    /// The newest build before that in which it passed, or 0 if none is known.
+    /// The newest build before that in which the test passed, or 0 if none is known.
     pub last_good: u32,
     /// The source trees in which it passed and failed.
     pub flaky_trees: u32,
@@ -131,11 +131,11 @@ pub struct TestLane {
     pub trees: u32,
     /// The median of its newest runs, in microseconds, within a tenth; `None` if it is not known.
     pub duration_us: Option<u64>,
-    /// What its newest runs say, the newest first, at most 100.
+    /// The results of the newest runs of the test, the newest first, at most 100.
     pub results: Vec<TestPoint>,
 }
 
-/// What one run says of a test.
+/// The result of one run of a test.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TestPoint {
     /// The number of the build.
@@ -155,7 +155,7 @@ pub enum PointOutcome {
     Absent,
     /// The test passed in this run.
     Passed,
-    /// What it asserts does not hold.
+    /// An assertion of the test does not hold.
     Failed,
     /// It could not run as it should.
     Errored,
@@ -178,7 +178,7 @@ impl PointOutcome {
         }
     }
 
-    /// One character that tells them apart without colour.
+    /// One character that distinguishes the outcomes without colour.
     pub const fn symbol(self) -> &'static str {
         match self {
             PointOutcome::Absent => " ",

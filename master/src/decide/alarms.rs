@@ -10,10 +10,11 @@ use std::time::Duration;
 
 /// The time for which repetitions are only counted, and not written.
 const COUNTED_FOR: Duration = Duration::from_secs(3600);
-/// The most kinds that are counted separately. The rest, such as a thief with many keys, counts as one. An entry has some 300
-/// bytes.
+/// The most kinds that are counted separately. All further kinds, such as a thief's many keys, count as one kind. An entry takes
+/// about 300 bytes.
 const KINDS_MAX: usize = 1_000;
-/// Keys that are counted apart for one grant. A thief makes a new key for each try, and each key costs two rows in an hour.
+/// The most keys that are counted separately for one grant. A thief makes a new key for each try, and each key costs two rows in an
+/// hour.
 const KEYS_MAX: usize = 16;
 
 /// The kind of an alarm: the grant, the key that was shown, and what was done.
@@ -30,17 +31,17 @@ pub(in crate::decide) struct AlarmNote {
 
 #[derive(Debug)]
 struct Alarm {
-    /// When the hour is over.
+    /// The moment at which the hour of counting is over.
     until: Steady,
     again: u64,
     is_alarm: bool,
 }
 
-/// What happened within the hour, by its kind.
+/// The counts of what happened within the hour, by kind.
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Alarms {
     alarms: BTreeMap<Kind, Alarm>,
-    /// When the first hour is over.
+    /// The moment at which the first hour is over.
     next: Option<Steady>,
 }
 
@@ -56,7 +57,7 @@ impl Alarms {
         self.note(now, self.kind_of(grant, key, text), true)
     }
 
-    /// Something happened that is well. `None` means that it is counted.
+    /// Counts an event that is not an alarm. `None` means that the event was only counted, and is not to be written.
     pub(in crate::decide) fn count(&mut self, now: Steady, grant: GrantId, text: &str) -> Option<AlarmNote> {
         self.note(now, (grant, None, text.to_owned()), false)
     }
@@ -105,7 +106,7 @@ impl Alarms {
         self.alarms.insert(kind, Alarm { until, again: 0, is_alarm });
     }
 
-    /// Beyond the keys that are counted apart, all others are counted as one.
+    /// The kind under which this is counted. If a grant has too many keys, all further keys count as one.
     fn kind_of(&self, grant: GrantId, key: Option<Fingerprint>, text: &str) -> Kind {
         let kind = (grant, key, text.to_owned());
         let keys = self.alarms.range((grant, None, String::new())..).take_while(|(kind, _)| kind.0 == grant);

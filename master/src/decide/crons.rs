@@ -28,14 +28,14 @@ pub(in crate::decide) enum CronSkip {
     Unchanged(u32),
     /// The build of the firing before, by its number.
     Unfinished(u32),
-    /// The entry names no branch, and another one is the default branch now.
+    /// The entry names no branch, and the default branch is now another branch, which has this name.
     Moved(String),
 }
 
 /// The facts about the branches of a project that are not in the store, for the time when its entries are due.
 #[derive(Clone, Copy)]
 pub struct FiringBranches<'a> {
-    /// Asked with a full name: whether the master follows the branch.
+    /// A function that takes the full name of a ref, and answers whether the master follows it.
     pub follows: &'a dyn Fn(&str) -> bool,
     /// The full name of the default branch. `None` means that it is not known.
     pub main: Option<&'a str>,
@@ -70,7 +70,7 @@ pub(in crate::decide) struct Crons {
 struct OfProject {
     rows: Rows<CronKey, CronRow>,
     timers: Schedule<CronKey>,
-    /// The clock at the last look. `None` means that there was none since the start.
+    /// The wall clock at the last look at the entries. `None` means that nobody looked since the start.
     looked: Option<Time>,
 }
 
@@ -131,14 +131,14 @@ impl Crons {
         due
     }
 
-    /// A firing made this build.
+    /// Notes that a firing of this entry made this build.
     pub(in crate::decide) fn built(&mut self, key: &CronKey, build: &BuildRow, to: &mut impl Recorder) {
         let revision = build.stamp.sources.first().map(|source| source.revision.clone()).unwrap_or_default();
         let built = (build.number, revision, String::new());
         self.note(key, to, |cron| (cron.build, cron.built, cron.skipped) = built);
     }
 
-    /// A firing made no build. The entry of a branch of which nothing is known goes as well.
+    /// Notes that a firing made no build. If nothing is known of the branch any more, its entry is removed too.
     pub(in crate::decide) fn skip(&mut self, key: &CronKey, skip: &CronSkip, to: &mut impl Recorder) {
         match self.rows.get_mut(&key.project).filter(|_| *skip == CronSkip::Forgotten) {
             Some(of) => of.forget(key.clone(), to),
@@ -251,7 +251,8 @@ impl CronRow {
         }
     }
 
-    /// Whether the firing before built nothing for the same reason. What stays so, as a branch that is gone, is told once.
+    /// Whether the previous firing built nothing for the same reason. A lasting reason, such as a deleted branch, is reported only
+    /// once.
     pub(in crate::decide) fn is_told(&self, skip: &CronSkip) -> bool {
         matches!(skip, CronSkip::Gone | CronSkip::Moved(_)) && self.cron.skipped == skip.to_string()
     }
@@ -262,7 +263,7 @@ impl CronRow {
         Fact::CronSkipped { name, ref_name, reason: skip.to_string() }
     }
 
-    /// The next firing as the clock in its zone shows it; empty means that there is none.
+    /// The next firing, as a clock in the entry's time zone shows it. Empty means that there is no next firing.
     pub fn next_shown(&self) -> String {
         let times = CronTimes::new(&self.cron.at, &self.cron.tz).ok();
         times.zip(self.next).map_or_else(String::new, |(times, next)| times.shown(next))

@@ -10,7 +10,7 @@ use std::time::Duration;
 const KEPT: Duration = ANSWERS_KEPT.time();
 /// The most answers that are kept in all, about 200 bytes each; the oldest go first.
 const KEPT_COUNT: usize = 100_000;
-/// The most answers that are kept of one grant, so that nobody drives out what others were answered.
+/// The most answers that are kept for one grant. Because of it, no caller drives out the answers to other callers.
 const KEPT_EACH: usize = ANSWERS_EACH.count();
 
 /// Who asks for what, named so that asking again is noticed.
@@ -28,7 +28,7 @@ pub(in crate::decide) struct Requests {
     by_id: BTreeMap<RequestId, RequestRow>,
     /// The ids of the requests, by the order in which they came.
     in_order: BTreeMap<u64, RequestId>,
-    /// The places in that order, by whose they are.
+    /// The places of the answers in that order, by grant.
     of_grant: BTreeMap<GrantId, BTreeSet<u64>>,
     next: u64,
 }
@@ -40,7 +40,7 @@ impl Requests {
         requests
     }
 
-    /// What this request was answered before, if it was.
+    /// The earlier answer to this request, if there was one.
     pub(in crate::decide) fn answered(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
         match self.by_id.get(&request.id) {
             None => Ok(None),
@@ -49,7 +49,7 @@ impl Requests {
         }
     }
 
-    /// Records an answer and keeps it. Old ones go.
+    /// Records an answer and keeps it. Old answers are removed.
     pub(in crate::decide) fn keep(&mut self, now: Time, request: Request, answer: Answer, to: &mut impl Recorder) {
         self.forget_old(now);
         let row = RequestRow { id: request.id, by: request.by, body: request.body, answer, time: now };
@@ -143,7 +143,7 @@ mod tests {
         assert!(requests.answered(&request(2, 0)).is_ok_and(|answer| answer.is_none()));
         assert!(requests.answered(&request(2, KEPT_COUNT as u64)).is_ok_and(|answer| answer.is_some()));
         assert_eq!((requests.by_id.len(), requests.in_order.len()), (KEPT_EACH + 1, KEPT_EACH + 1));
-        // and after a week nothing is left
+        // After a week, no answer is left.
         requests.keep(now.after(KEPT + KEPT), request(3, 0), Answer::Grant(GrantId(9)), &mut Nowhere);
         assert_eq!((requests.by_id.len(), requests.of_grant.len()), (1, 1));
     }

@@ -6,7 +6,7 @@ use super::steady::Steady;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// So long another worker goes first, if one could take the work: long enough for it to end what it does, mostly.
+/// How long another worker is preferred, if one could take the work. It can usually finish its present job in this time.
 const REST: Duration = Duration::from_secs(60);
 /// How long a worker comes last after the first such failure, if there is no other worker. It is twice as long after each
 /// further one in a row. What was wrong may pass, and there are few attempts.
@@ -49,14 +49,14 @@ pub(in crate::decide) struct Rests<O> {
     workers: BTreeMap<String, Unaccepted>,
 }
 
-/// A worker that has not accepted since.
+/// A worker that has accepted no offer since its last failure.
 #[derive(Debug)]
 struct Unaccepted {
-    /// How often in a row.
+    /// How many failures the worker had in a row.
     times: u32,
-    /// When that was counted last.
+    /// The moment at which the last failure was counted.
     counted: Steady,
-    /// What it did last. To give an offer back does not cover what was worse.
+    /// The worker's last fault. If the worker gives an offer back, a worse fault stays noted.
     last: Fault,
     until: Option<Steady>,
 }
@@ -93,12 +93,12 @@ impl<O: OwnerKey> Rests<O> {
         self.owners.remove(&owner);
     }
 
-    /// How many owners and workers something is kept of.
+    /// How many owners and workers this list has an entry for.
     pub(in crate::decide) fn count(&self) -> usize {
         self.owners.len() + self.workers.len()
     }
 
-    /// True where there was something to forget.
+    /// Forgets a worker. Answers `true` if there was something to forget.
     pub(in crate::decide) fn forget_worker(&mut self, worker: &str) -> bool {
         self.workers.remove(worker).is_some()
     }
@@ -156,7 +156,7 @@ impl<O: OwnerKey> Rests<O> {
         entry.until
     }
 
-    /// How a worker fares that has not accepted since. `None` means that it has.
+    /// How a worker rests that has accepted no offer since its fault. `None` means that it has accepted one.
     pub(in crate::decide) fn unaccepted(&self, worker: &str) -> Option<Resting> {
         self.workers.get(worker).map(|it| Resting { fault: it.last, until: it.until })
     }

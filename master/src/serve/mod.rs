@@ -1,4 +1,5 @@
-//! The objects by which others ask and are told: capabilities for connections, pages for browsers, notices for everybody else.
+//! The objects by which others ask the master and hear from it: capabilities for connections, pages for browsers, and notices for
+//! everybody else.
 
 pub mod api;
 pub mod config_calls;

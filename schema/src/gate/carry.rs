@@ -19,7 +19,7 @@ pub(super) type Inner = Box<dyn ClientHook>;
 type Capabilities = Vec<Option<Inner>>;
 pub(super) type Outer = Rc<RefCell<Option<Box<dyn ResultsHook>>>>;
 
-/// What becomes of each capability that a message carries.
+/// Says in which form each capability of a message is passed on.
 pub(super) trait Wrap: 'static {
     fn wrap(&self, hook: Inner) -> Inner;
 }
@@ -122,7 +122,7 @@ impl<W: Wrap> Answer<W> {
 
 fn fill(outer: &Outer, copy: &Copy, then: impl FnOnce(&mut dyn ResultsHook) -> Result<(), Error>) -> Result<(), Error> {
     match outer.borrow_mut().as_mut() {
-        // The gate was closed meanwhile, and the caller has its answer.
+        // The gate was closed meanwhile, so the caller already has its answer.
         None => Ok(()),
         Some(results) => {
             results.get()?.set_as(ParamsHook::get(copy)?)?;
@@ -147,7 +147,7 @@ impl<W: Wrap> ResultsHook for Carried<W> {
     fn set_pipeline(&mut self) -> Result<(), Error> {
         let outer = self.outer.clone();
         let copy = self.copy()?;
-        // The object may go on filling in what the caller's pipeline has already seen, so this is a copy too.
+        // This is a copy too, because the object may still change results that the caller's pipeline has already seen.
         let words = copy.message.size_in_words() as u32 + 1;
         let mut early = Copy::new(words);
         early.root()?.set_as(ParamsHook::get(copy)?)?;

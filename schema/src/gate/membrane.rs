@@ -16,7 +16,7 @@ use futures::FutureExt as _;
 use super::Gate;
 use super::carry::{self, Carried, Inner, Wrap};
 
-/// Which way a capability goes, or a call to it comes from.
+/// The direction in which a capability passes, or from which a call to it comes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Direction {
     /// An object of ours, for the holder.
@@ -47,7 +47,7 @@ impl Wrap for Way {
     }
 }
 
-/// What is wrapped: its address and connection, and for whom.
+/// The key of a wrapped capability: its address, its connection, and the side that it is wrapped for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct WrapKey {
     address: usize,
@@ -55,7 +55,7 @@ pub(super) struct WrapKey {
     direction: Direction,
 }
 
-/// One capability behind a gate.
+/// A wrapper around one capability that is behind a gate.
 pub(super) struct Wrapper {
     gate: Gate,
     /// None once the gate is closed: the object is released although the holder keeps the wrapper.
@@ -63,7 +63,7 @@ pub(super) struct Wrapper {
     key: WrapKey,
 }
 
-/// Wraps `hook`, or unwraps it where it comes home.
+/// Wraps `hook`, or unwraps it if it comes back to the side where it came from.
 pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     let hook = resolved(hook);
     if let Some(error) = gate.refusal() {
@@ -72,7 +72,7 @@ pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     if hook.when_more_resolved().is_none() {
         return wrap_settled(gate, hook, direction);
     }
-    // Whether it comes home is known only when it has settled. Calls wait in order until then.
+    // Whether the capability comes home is only known once it has settled. Calls wait in order until then.
     let gate = gate.clone();
     let settled = async move {
         tokio::select! {
@@ -87,7 +87,7 @@ pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     capnp_rpc::new_future_client::<Untyped>(settled).0
 }
 
-/// What a wrapper of this gate that faces inward wraps.
+/// The capability inside a wrapper of this gate that faces inward.
 pub(super) fn behind(gate: &Gate, hook: &dyn ClientHook) -> Option<Inner> {
     let wrapper = known(gate, &*resolved(hook.add_ref()))?;
     match wrapper.key.direction {
@@ -115,7 +115,7 @@ fn wrap_settled(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
 
 /// The wrapper of this gate, or of one of its kin, that `hook` is a client of.
 fn known(gate: &Gate, hook: &dyn ClientHook) -> Option<Rc<Wrapper>> {
-    // A brand is a connection's: what has one is not of this process.
+    // A brand belongs to a connection, so a capability with a brand is not in this process.
     if hook.get_brand() != 0 {
         return None;
     }
@@ -176,7 +176,7 @@ impl Wrapper {
         let of_params = Way { gate: gate.clone(), direction: direction.opposite() };
         let params = carry::params(params.hook, &of_params)?;
         let (carried, answer) = Carried::new(results.hook, Way { gate: gate.clone(), direction });
-        // Now, not when first polled: calls must leave in the order in which they came.
+        // The call is made now and not at the first poll, because calls must leave in the order in which they came.
         let called = inner.call(interface, method, params, Box::new(carried));
         let flight = Flight::start(&gate);
         let outer = answer.outer();
@@ -189,7 +189,7 @@ impl Wrapper {
             tokio::select! {
                 biased;
                 error = gate.closed() => {
-                    // Even if the object keeps its results: the caller is answered.
+                    // The caller is answered even if the object keeps its results.
                     outer.borrow_mut().take();
                     Err(error)
                 }

@@ -190,7 +190,7 @@ impl Gate {
         for child in children.iter().filter_map(Weak::upgrade) {
             Gate(child).close(text);
         }
-        // Last, and under no borrow: an object's destructor may do anything.
+        // This is dropped last and outside any borrow, because an object's destructor may do anything.
         drop(released);
     }
 
@@ -236,8 +236,8 @@ impl Drop for GateState {
     }
 }
 
-/// What an exception says of the credential, as its text tells. The exception may have come through several vats, each of which
-/// puts a word before it.
+/// A refusal of the credential, as the text of an exception tells it. The exception may have come through several vats, each of
+/// which puts a word before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The credential was taken back.
@@ -247,7 +247,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// What an exception says of the credential. `None` means that it is about something else.
+    /// Reads the refusal of the credential from an exception. `None` means that the exception is about something else.
     pub fn of(error: &Error) -> Option<Self> {
         let mut text = error.extra.as_str();
         while let Some(rest) = text.strip_prefix("remote exception: ") {

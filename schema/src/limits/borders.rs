@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// What the number of a bound counts.
+/// The unit that the number of a bound counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Bytes of memory, of a message or of a file.
@@ -25,7 +25,7 @@ pub struct Bound {
     pub name: &'static str,
     /// The largest count or time that is allowed.
     pub most: u64,
-    /// What the number `most` counts.
+    /// The unit that the number `most` counts.
     pub measure: Measure,
     /// Why the bound has this value.
     pub why: &'static str,

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 /// How the text of an exception begins that refuses an argument beyond its limit (`common.capnp`).
 pub const INVALID: &str = "invalid: ";
 
-/// What the number of a limit counts.
+/// The unit that the number of a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes of a text in UTF-8, or of data.
@@ -29,7 +29,7 @@ pub enum Unit {
     Elements,
 }
 
-/// What happens to a value beyond its limit.
+/// The treatment of a value that is beyond its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
     /// The call is refused by an exception that names the value and the limit.
@@ -38,7 +38,7 @@ pub enum Beyond {
     Cut,
 }
 
-/// One row of the table.
+/// One row of the table of limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// The value as a person calls it: "step name".
@@ -48,16 +48,16 @@ pub struct Limit {
     pub fields: &'static [&'static str],
     /// The largest count that is taken.
     pub most: usize,
-    /// What the number `most` counts.
+    /// The unit that the number `most` counts.
     pub unit: Unit,
-    /// What happens to a value that is larger.
+    /// The treatment of a value that is larger.
     pub beyond: Beyond,
     /// Why the limit has this value.
     pub why: &'static str,
 }
 
 impl Limit {
-    /// How much of `count` is taken; an error where all of it is refused.
+    /// The part of `count` that is accepted. It is an error if the limit refuses larger values and `count` is larger.
     pub fn admit(&self, count: usize) -> capnp::Result<usize> {
         match self.beyond {
             Beyond::Refused if count > self.most => Err(self.refusal(count)),

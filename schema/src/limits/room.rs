@@ -46,7 +46,7 @@ pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
 
 /// A job and its steps, as a build shows them, without the reason of its outcome.
 pub fn view_bytes(job: &JobPlan) -> usize {
-    // the worker that will take it and its platform are not known yet; the tier is one of a few words
+    // The worker that will take the job is not known yet, nor is its platform; the name of the tier has only a few words.
     let worker = 2 * (ABOUT.most + WORD) + 2 * WORD;
     let tests = |step: &StepPlan| if step.reports.is_empty() { 0 } else { TESTS_VIEW };
     let steps: usize = job.steps.iter().map(|step| STEP_VIEW + text_bytes(&step.name) + tests(step)).sum();
@@ -71,7 +71,7 @@ fn field_bytes(field: FactField<'_>) -> usize {
         FactField::Text(text) => text_bytes(text),
         FactField::Texts(texts) => listed(texts),
         FactField::Tests(tests) => tests.map_or(0, |_| TEST_COUNTS),
-        // the pointer of the list and the tag of its elements
+        // The two words are the pointer of the list and the tag of its elements.
         FactField::Commits(commits) => 2 * WORD + commits.iter().map(commit_bytes).sum::<usize>(),
     }
 }

@@ -34,7 +34,7 @@ fn a_text_that_is_cut_says_so_and_keeps_to_its_limit() {
 
 #[test]
 fn a_list_of_elements_of_size_zero_is_counted() {
-    // the arguments of a method without any have no size
+    // The arguments of a method that has none take no space.
     use crate::worker_capnp::session::drain_params;
     let mut message = Builder::new_default();
     message.initn_root::<capnp::struct_list::Builder<'_, drain_params::Owned>>(1_000_000);
@@ -117,7 +117,7 @@ fn fields_of_the_schema() -> BTreeSet<String> {
     for node in request.get_nodes().unwrap() {
         let (Ok(node::Struct(of)), Ok(name)) = (node.which(), node.get_display_name()) else { continue };
         let name = name.to_str().unwrap().replace(".capnp:", ".");
-        // its texts belong to whatever holds the pair
+        // The texts of a pair belong to the field that holds the pair.
         if name == "common.Pair" {
             continue;
         }
@@ -135,7 +135,7 @@ fn fields_of_the_schema() -> BTreeSet<String> {
     found
 }
 
-/// What of a field of this type has a size that a sender chooses.
+/// The parts of a field of this type whose size a sender chooses.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other types have a size of their own")]
 fn bounded_parts(place: String, of: capnp::schema_capnp::type_::Reader<'_>) -> Vec<String> {
     use capnp::schema_capnp::type_;
@@ -164,19 +164,19 @@ fn each_text_and_list_of_the_schema_has_a_row() {
     let named: BTreeSet<String> = rows().flat_map(|limit| limit.fields).map(|field| (*field).to_owned()).collect();
     let forgotten: Vec<&String> = known.difference(&named).collect();
     assert!(forgotten.is_empty(), "these have no limit: {forgotten:?}");
-    // a row may bound a part of a list's element more narrowly than its struct does
+    // A row may bound a part of a list's element more narrowly than the row of the element's struct does.
     let strange: Vec<&String> = named.difference(&known).filter(|field| !field.contains("[].")).collect();
     assert!(strange.is_empty(), "the schema has none of these: {strange:?}");
 }
 
-/// What is as long as it may be still fits into a message that everybody reads, even where all elements of a list are.
+/// A value of the largest size still fits into a message that every peer reads, even if every element of a list is that large.
 #[test]
 fn a_bound_is_below_a_message() {
     let message = crate::vat::Limits::known().message_bytes;
     for limit in rows() {
         let least = match limit.unit {
             Unit::Bytes => limit.most,
-            // an element of a list of numbers or pointers
+            // The smallest element of a list is a number or a pointer, which takes one word.
             Unit::Elements => limit.most * WORD,
         };
         assert!(least <= message, "{}: at least {least} bytes", limit.name);

@@ -37,7 +37,7 @@ impl Screen {
         Screen::default()
     }
 
-    /// What can be shown now that `bytes` came.
+    /// The text that can be shown after `bytes` arrived.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.begun.extend_from_slice(bytes);
         let all = std::mem::take(&mut self.begun);
@@ -47,7 +47,7 @@ impl Screen {
         std::mem::take(&mut self.painter.shown)
     }
 
-    /// What is left at the end, and the terminal's own colours.
+    /// The text that is left at the end, followed by the terminal's own colours.
     pub fn finish(&mut self) -> String {
         let begun = std::mem::take(&mut self.begun);
         self.take(&begun);
@@ -59,13 +59,13 @@ impl Screen {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        // the parser drops what is not UTF-8, and people are to see that there is something
+        // The parser drops bytes that are not UTF-8, but people must see that there is something.
         String::from_utf8_lossy(bytes).bytes().for_each(|byte| self.take_byte(byte));
     }
 
     fn take_byte(&mut self, byte: u8) {
         if byte == b'\n' {
-            // a sequence that never ends takes no more than its line
+            // A sequence that never ends takes no more than its line.
             self.end_sequence();
             self.painter.shown.push('\n');
             return;
@@ -149,7 +149,7 @@ impl Perform for Painter {
             params.iter().map(|group| group.iter().map(u16::to_string).collect::<Vec<_>>().join(":")).collect();
         let groups = without_concealment(groups);
         self.is_painted |= !groups.is_empty();
-        // a 0 alone is plain; within others it may be a part of a colour
+        // A single 0 means plain text; among other numbers it may be a part of a colour.
         self.is_painted &= groups != ["0"];
         if !groups.is_empty() {
             self.shown.push_str(&format!("\x1b[{}m", groups.join(";")));
@@ -195,7 +195,7 @@ mod tests {
             ("\x1b[1;\t\nb", "\t\nb"),
             ("a\x1b[8mhidden\x1b[1;8;4mb\x1b[0m", "ahidden\x1b[1;4mb\x1b[0m"),
             ("\x1b[38;5;8mgrey\x1b[0m", "\x1b[38;5;8mgrey\x1b[0m"),
-            // what is left open is closed
+            // Colours that are left open are closed at the end.
             ("\x1b[38;5;0mblack\n", "\x1b[38;5;0mblack\n\x1b[0m"),
             ("\x1b[48;2;0;0;0mblack\n", "\x1b[48;2;0;0;0mblack\n\x1b[0m"),
             ("\x1b[32mgreen\n", "\x1b[32mgreen\n\x1b[0m"),

@@ -66,7 +66,7 @@ pub fn columns(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().map(columns_of).sum() }
 }
 
-/// How many columns this character takes: none, one or two.
+/// The number of columns that this character takes, from 0 to 2.
 pub fn columns_of(c: char) -> usize {
     match (is_in(&WIDE, c), is_in(&OVER, c)) {
         (true, _) => 2,

@@ -52,7 +52,7 @@ pub fn write_change(mut to: change::Builder<'_>, change: &Change) {
     to.set_before(&change.before);
     to.set_forced(change.forced);
     write_commits(to.reborrow().init_commits(length(change.commits.len())), &change.commits);
-    // a thousand paths of 4 KiB would not fit into a message
+    // Paths are cut, because a thousand paths of 4 KiB would not fit into a message.
     write_texts(to.init_paths(length(change.paths.len())), change.paths.iter().map(|path| EVENT_TEXT.cut(path)));
 }
 

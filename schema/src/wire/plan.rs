@@ -37,10 +37,10 @@ pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> 
 
 /// The size of a job's plan, in bytes, below which a rough count is near enough.
 const JOB_MEASURED: usize = 256 << 10;
-/// What a step takes on the wire beside its texts, in bytes, at most.
+/// The most bytes that a step takes on the wire besides its texts.
 const STEP_BYTES: usize = 256;
 
-/// What a job's plan takes on the wire, in bytes: a rough count while that is little, else exactly.
+/// The bytes that a job's plan takes on the wire. A small plan is counted roughly, and a large one exactly.
 pub fn job_bytes(job: &JobPlan) -> usize {
     let cells: usize = job.cell.iter().map(|(name, value)| name.len() + value.len() + STEP_BYTES).sum();
     let rest = cells + job.base.len() + job.skipped.len() + job.needs.len() * size_of::<u32>();

@@ -20,7 +20,7 @@ pub fn write_progress(mut to: struct_list::Builder<'_, progress::Owned>, said: &
             Progress::Ended { outcome, reason } => {
                 let mut to = to.init_ended();
                 to.set_outcome(outcome_to_wire(Some(*outcome)));
-                // an honest result is not lost for its words
+                // The text is cut, because an honest result must not be lost for a long reason.
                 to.set_reason(REASON.cut(reason));
             }
         }
@@ -48,7 +48,7 @@ pub fn write_tests(mut to: tests_reported::Builder<'_>, tests: &TestsReported) {
     to.set_skipped(tests.counts.skipped);
     to.set_duration(tests.duration_us);
     let failing = &tests.failing[..tests.failing.len().min(FAILING.most)];
-    // an honest result is not lost for its names
+    // The names are cut, because an honest result must not be lost for long names.
     let cut = failing.iter().map(|name| FAILING_TEST.cut(name));
     write_texts(to.reborrow().init_failing(length(failing.len())), cut);
     to.set_trouble(REPORT_TROUBLE.cut(&tests.trouble));

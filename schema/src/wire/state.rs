@@ -6,7 +6,7 @@ use crate::limits::{self, DIAGNOSIS, EXIT};
 use crate::values::{Exit, GrantKind, Outcome, Refusal, RefusalCode, State};
 use crate::worker_capnp::exit;
 
-/// An outcome as it travels; none is `none`.
+/// Writes an outcome in its form on the wire. `None` becomes `none`.
 pub fn outcome_to_wire(outcome: Option<Outcome>) -> wire::Outcome {
     match outcome {
         None => wire::Outcome::None,
@@ -19,7 +19,7 @@ pub fn outcome_to_wire(outcome: Option<Outcome>) -> wire::Outcome {
     }
 }
 
-/// An outcome as it came; `none` is none.
+/// Reads an outcome from its form on the wire. `none` becomes `None`.
 pub fn outcome_from_wire(outcome: wire::Outcome) -> Option<Outcome> {
     match outcome {
         wire::Outcome::None => None,

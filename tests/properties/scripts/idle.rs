@@ -95,7 +95,7 @@ fn idle_work_goes_on_when_normal_work_was_placed_elsewhere() {
     ");
 }
 
-/// What happened, and what placement did about it.
+/// Plays a script, and answers what happened and what placement did about it.
 fn play(script: &str) -> String {
     let terms = PlacementTerms { offer: Duration::from_secs(10), pools: BTreeMap::new() };
     let it = Placement::new(terms, [3; 32]);

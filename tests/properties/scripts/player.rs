@@ -34,7 +34,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use support::hall::step;
 
-/// What happened, and what the master did about it.
+/// Plays a script, and answers what happened and what the master did about it.
 pub(super) fn play(script: &str) -> String {
     let mut player = Player::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -206,7 +206,7 @@ impl Player {
     }
 
     fn pass(&mut self, seconds: u64) {
-        // one second at a time, as timers would
+        // Time passes one second at a time, as it does for timers.
         for _ in 0..seconds {
             self.world.now = Time(self.world.now.0 + 1_000);
             self.world.it.handle_timeout(self.world.now);
@@ -394,7 +394,7 @@ fn utc(text: &str) -> Time {
     let [year, month, day, hour, minute] = parts[..] else { panic!("`{text}` is not a time") };
     let year = if month > 2 { year } else { year - 1 };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    // the first day of 1970
+    // The number 719,468 is the number of the first day of 1970, counted in the same way.
     Time((((days - 719_468) * 24 + hour) * 60 + minute) * 60_000)
 }
 

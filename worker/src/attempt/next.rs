@@ -1,4 +1,5 @@
-//! Decides which step comes next, and how the job ended. Pure: it is told what has happened, and knows no process, file or clock.
+//! Decides which step comes next, and how the job ended. Pure: its input is the events so far, and it knows no process, file or
+//! clock.
 
 use crate::process::supervisor::{Journal, KillCause};
 use schema::values::{Exit, JobPlan, Outcome};
@@ -120,7 +121,7 @@ impl StepEnd {
     }
 }
 
-/// `ended`: the steps so far, in order, none left out.
+/// `ended` lists the steps that have ended, in order and without gaps.
 pub(crate) fn next(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Next {
     let index = ended.len();
     let Some(step) = job.steps.get(index) else {
@@ -146,7 +147,7 @@ fn result(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> AttemptResul
     let halted = match halt {
         Some(Halt::Cancelled(why) | Halt::CancelledNow(why)) => Some((Outcome::Cancelled, why.clone())),
         Some(Halt::Errored(why)) => Some((Outcome::Errored, why.clone())),
-        // on another worker it would end in the same way
+        // Another worker would end the job in the same way.
         Some(Halt::Unusable(why)) => Some((Outcome::Failed, why.clone())),
         Some(Halt::OutOfTime) => Some((Outcome::Failed, "the job's time was over".to_owned())),
         None => None,
@@ -154,7 +155,7 @@ fn result(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> AttemptResul
     if let Some((outcome, reason)) = halted {
         return AttemptResult { outcome, reason };
     }
-    // what clears up behind a step that was ended does not change what became of the job
+    // Steps that clean up after a stopped step do not change the outcome of the job.
     let count = ended.iter().position(|end| end.after == After::CleanUp).map_or(ended.len(), |last| last + 1);
     for outcome in [Outcome::Cancelled, Outcome::Errored, Outcome::Failed, Outcome::Warned] {
         if let Some(index) = ended[..count].iter().position(|end| end.outcome == outcome) {

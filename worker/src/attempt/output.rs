@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How much of a log goes in one call, in bytes: large enough that the call itself costs little.
+/// The most bytes of a log in one call. The number is large enough that the call itself costs little.
 const CHUNK_BYTES: usize = 128 << 10;
 /// Once this many chunks of a log are in flight, it waits until the next is full, so that many short lines go together.
 const EAGER_CHUNKS: usize = 4;
@@ -34,7 +34,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grown {
     pub(crate) size: u64,
-    /// Whether it grows no more.
+    /// Whether the log grows no more.
     pub(crate) is_final: bool,
 }
 
@@ -147,7 +147,7 @@ impl Shipping {
                 return Ok(());
             }
             if self.flights.is_empty() {
-                // the last of them was taken in part
+                // The master took the last piece only in part.
                 self.sent = self.received;
             }
             let before = self.received;
@@ -155,7 +155,7 @@ impl Shipping {
                 if !matches!(refusal.code, RefusalCode::Offset | RefusalCode::Unavailable | RefusalCode::Internal) {
                     return Err(Stop::Refused(refusal));
                 }
-                // what else is in flight would be refused as well
+                // The other pieces in flight would be refused as well.
                 self.flights.clear();
                 tracing::debug!(%refusal, "the log goes on where the master says");
                 if refusal.code != RefusalCode::Offset || before == self.received {
@@ -194,7 +194,7 @@ impl Shipping {
         let mut request = self.sink.write_request();
         let mut params = request.get();
         params.set_offset(self.sent);
-        // read into the message itself, from the page cache: a thread would cost more than the copy
+        // The bytes are read from the page cache into the message itself, because a thread would cost more than the copy.
         self.reading.chunk(self.sent, params.reborrow().init_bytes(wire::length(count)))?;
         let marks = self.reading.marks(self.sent, self.sent + count as u64)?;
         let mut list = params.init_marks(wire::length(marks.len()));
@@ -211,7 +211,7 @@ impl Shipping {
             room.answered();
             let results = answer.get()?;
             let refusal = wire::refusal(results.has_refusal(), results.get_refusal())?;
-            // no more was received than was sent, whatever it says
+            // The master cannot have received more than was sent, whatever it says.
             Ok(Landed { received: results.get_received().min(end), refusal })
         }));
         Ok(())
@@ -229,7 +229,7 @@ impl Shipping {
         None
     }
 
-    /// Asks the master where to resume.
+    /// Asks the master from which byte to resume.
     async fn ask(&mut self) -> Result<(), capnp::Error> {
         let answer = self.sink.size_request().send().promise.await?;
         let received = answer.get()?.get_received();

@@ -200,7 +200,7 @@ async fn play(trouble: Trouble, seed: u64) {
     assert_eq!(shipped, step.expected(), "seed {seed}");
     assert_eq!(*kept.bytes.borrow(), step.bytes, "seed {seed}");
     assert!(kept.in_flight_max.get() <= crate::attempt::window::WINDOW_BYTES, "seed {seed}");
-    // a mark that is sent again is the same mark
+    // A mark that is sent again must be the same mark.
     assert!(kept.marks.borrow().iter().all(|(offset, time)| offset + 7 == *time as u64), "seed {seed}");
 }
 

@@ -51,7 +51,7 @@ pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
     }
     let scratch = temporary(&shared.state, &entry.token());
     if scratch.exists() {
-        // who may still be there would meet the next attempt's files
+        // A process that may still be there would meet the files of the next attempt.
         let is_guarded = shared.tier_of(&entry.assignment) == Ok(Tier::Guard);
         let is_left_alone = is_guarded && !entry.has_survivors();
         let rest = if is_left_alone { shared.scratch.keep(scratch) } else { Some(scratch) };
@@ -68,7 +68,7 @@ pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
 async fn run_step(shared: &AttemptShared, entry: &Rc<Entry>, step: u16) {
     let ran = match take_up(shared, entry, step).await {
         Ok(None) => match prepare(shared, entry).await {
-            // in the meantime it may have been cancelled, or no longer be ours
+            // The attempt may have been cancelled meanwhile, or may no longer belong to this worker.
             Ok(Some(workspace)) if entry.stop_reason().is_none() => start(shared, entry, step, &workspace).await,
             Ok(_) => return,
             Err(why) => Err(io::Error::other(why)),
@@ -104,7 +104,7 @@ async fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Res
     entry.step_ended(step, &journal, tests);
 }
 
-/// What the test reports of a step say that has ended. What is wrong with them stands at the end of its log.
+/// Reads the test reports of a step that has ended. Trouble with them is noted at the end of the step's log.
 async fn tests_of(shared: &AttemptShared, entry: &Entry, step: u16, journal: &mut Journal) -> Option<ReadTests> {
     let stopped = wait_for(entry, Entry::stop_reason);
     let tests = tokio::select! {
@@ -139,7 +139,7 @@ async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result
             };
             return settle(&shared.world, &entry.dir, step, &entry.mark(), death).await.map(Some);
         }
-        // the worker died between its order and the supervisor's first breath
+        // The worker died after it wrote the order, before the supervisor took it.
         std::fs::remove_file(files.order())?;
         return Ok(None);
     };
@@ -171,7 +171,7 @@ async fn start(shared: &AttemptShared, entry: &Entry, step: u16, workspace: &Wor
             return Ok(Journal::without_process(KillCause::Impossible(why.clone()), &why, shared.world.clock.wall()));
         }
     };
-    // each time, since an earlier process of this worker may have offered more
+    // The tier is checked each time, because an earlier process of this worker may have offered more.
     let tier = shared.tier_of(&entry.assignment).map_err(io::Error::other)?;
     let mut order = order(shared, entry, plan, dir, tier);
     order.notes = entry.take_notes();
@@ -202,7 +202,8 @@ async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised
             said = supervised.hear() => match said {
                 Said::Output(size) => entry.step_grew(step, size),
                 Said::Gone => {
-                    // written before it is told: a supervisor in its last lines needs no waiting for
+                    // The journal is written before the supervisor announces it, so there is no need to wait for a supervisor that
+                    // is about to end.
                     if let Some(journal) = entry.files(step).read_journal()? {
                         return Ok(journal);
                     }

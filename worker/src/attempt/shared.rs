@@ -21,7 +21,7 @@ pub(crate) struct AttemptShared {
     pub(crate) workspaces: PathBuf,
     /// The repositories from which trees are checked out.
     pub(crate) stores: Stores,
-    /// What a step's environment takes from this machine.
+    /// The part of a step's environment that comes from this machine.
     pub(crate) host_environment: HostEnvironment,
     /// The tiers of isolation that were tried and work, the weakest first.
     pub(crate) tiers: Vec<Tier>,
@@ -31,7 +31,7 @@ pub(crate) struct AttemptShared {
     pub(crate) grace_ms: u64,
     /// The most output of a step that is kept, in bytes.
     pub(crate) output_max: u64,
-    /// What one step may take of the machine.
+    /// The most processes, memory and files that one step may use.
     pub(crate) bounds: StepBounds,
     /// Whether the process before this one was killed, so that what was ended with it was perhaps ended by a step.
     pub(crate) was_killed: bool,

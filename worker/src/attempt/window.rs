@@ -15,8 +15,8 @@ use tokio::time::Instant;
 pub(super) const UNIT_BYTES: usize = 8 << 10;
 /// The most that is in flight, in bytes: enough for a fast line with a long way.
 pub(super) const WINDOW_BYTES: usize = 2 << 20;
-/// What may be in flight at first, in bytes. Over a line of 64 kbit/s it takes 8 s, and on a fast one it doubles with each
-/// answer.
+/// The bytes that may be in flight at first. Over a link of 64 kbit/s they take 8 s, and on a fast link the number doubles with
+/// each answer.
 const FIRST_BYTES: usize = 64 << 10;
 /// A write that was answered sooner than this lets more be in flight, and one that took longer than the second lets less. The
 /// second is the longest that a `renew` waits behind logs on a line that does not change, and the shortest lease is some seconds.
@@ -35,7 +35,7 @@ pub(crate) struct Window {
     pace: Rc<Cell<Pace>>,
 }
 
-/// What is known of how long answers take.
+/// The measured time that answers take.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
     /// The shortest time of an answer so far, which is that of the way alone.
@@ -130,7 +130,7 @@ impl Room {
         self.taken.num_permits() * UNIT_BYTES
     }
 
-    /// What was sent in it was answered: how long that took says how much may be in flight from now on.
+    /// Notes an answer to the bytes sent in this space. The time that it took says how much may be in flight from now on.
     pub(crate) fn answered(mut self) {
         let (took, units) = (self.since.elapsed(), self.window.units.get());
         let delay = self.window.delay(took);

@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(found(&[v2, ("sys/fs/cgroup/a/b/memory.max", "536870912")]), Some(512 << 20));
         let parent = ("sys/fs/cgroup/a/memory.max", "1048576");
         assert_eq!(found(&[v2, parent, ("sys/fs/cgroup/a/b/memory.max", "536870912")]), Some(1 << 20));
-        // a container: its own group is the top of what is mounted
+        // In a container, the process's own group is the top of the hierarchy that is mounted.
         assert_eq!(found(&[v1, ("sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912")]), Some(512 << 20));
         assert_eq!(found(&[v1, ("sys/fs/cgroup/memory/docker/c/memory.limit_in_bytes", "77")]), Some(77));
         assert_eq!(found(&[v1, ("sys/fs/cgroup/x/memory.limit_in_bytes", "5")]), None, "not the group of memory");

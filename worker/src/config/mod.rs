@@ -126,14 +126,14 @@ impl Config {
         }
         let bounds = StepBounds {
             processes: file.processes.unwrap_or(PROCESSES),
-            // what is left is for the worker, and for what else the machine does
+            // The rest of the memory is for the worker, and for other work of the machine.
             memory: file.step_memory.map_or(probed.memory / 10 * 9, |size| size.0),
             files: file.open_files.unwrap_or(OPEN_FILES),
             lack: None,
         };
         Ok(Config {
             state: state.to_owned(),
-            // also right where an upgrade has replaced the file
+            // This path is also right if an upgrade has replaced the file.
             program: PathBuf::from("/proc/self/exe"),
             total: Resources { slots, cpus_milli, memory: file.memory.map_or(probed.memory, |size| size.0) },
             pass: file.pass,
@@ -155,9 +155,9 @@ impl Config {
         self.state.join(IDENTITY_FILE)
     }
 
-    /// What came of each tier, by what `try_out` says of it. A tier that the file does not want is not tried.
+    /// The result of trying each tier, as `try_out` answers it. A tier that the file does not allow is not tried.
     pub(crate) fn probes(&self, try_out: impl Fn(Tier) -> Result<(), String>) -> Vec<TierProbe> {
-        // twice, because a machine that has just started may be short of processes, or slow, for a moment
+        // Each tier is tried twice, because a machine that has just started may be slow or short of processes for a moment.
         let lack = |tier| match tier <= self.isolation {
             true => try_out(tier).or_else(|_| try_out(tier)).err(),
             false => Some(format!("its worker.toml says isolation = \"{}\"", self.isolation)),
@@ -165,13 +165,14 @@ impl Config {
         Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()
     }
 
-    /// What one step may take, with what came of the try to measure one.
+    /// The bounds of one step, with the result of the try to measure a step.
     pub(crate) fn probed_bounds(&self, try_out: impl Fn() -> Result<(), String>) -> StepBounds {
-        // twice, as with the tiers
+        // The measuring is tried twice, for the same reason as the tiers.
         StepBounds { lack: try_out().or_else(|_| try_out()).err(), ..self.bounds.clone() }
     }
 
-    /// What the worker says of itself to the master, with what came of the tiers and of the limits of a step.
+    /// The description of itself that the worker sends to the master, with the results of trying the tiers and the limits of a
+    /// step.
     pub fn description(&self, probes: Vec<TierProbe>, bounds: StepBounds) -> Description {
         let isolation = probes.iter().filter(|probe| probe.works()).map(|probe| probe.tier.clone()).collect();
         Description {

@@ -27,7 +27,7 @@ impl HostEnvironment {
     }
 
     fn new(pass: &[String], own: impl Fn(&str) -> Option<String>, is_dir: impl Fn(&Path) -> bool) -> HostEnvironment {
-        // a container without an account has empty ones
+        // In a container without an account these variables are empty.
         let named = |name: &str| own(name).filter(|value| !value.is_empty());
         let home = named("HOME").unwrap_or_else(|| "/".to_owned());
         let user = named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "guild".to_owned());
@@ -60,7 +60,7 @@ impl HostEnvironment {
         all.extend(names_of(assignment).into_iter().map(|(name, value)| (name.to_owned(), value)));
         all.extend(assignment.job.env.iter().cloned());
         all.extend(step.env.iter().cloned());
-        // by this the processes of a step are found again: not for the pipeline to change
+        // The processes of a step are found by this variable, so the pipeline must not change it.
         all.insert(ATTEMPT.to_owned(), token_hex(&assignment.token));
         all.retain(|name, value| is_possible(name, value));
         all.into_iter().collect()
@@ -100,7 +100,7 @@ fn names_of(assignment: &Assignment) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What the kernel cannot hand over would keep the step from starting at all.
+/// Whether the kernel can hand over this variable. If not, it would keep the step from starting at all.
 fn is_possible(name: &str, value: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
 }

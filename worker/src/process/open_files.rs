@@ -21,7 +21,7 @@ pub(crate) fn raise() {
     }
 }
 
-/// Lets a supervisor know what was before.
+/// Tells a supervisor the limit that was in force before.
 pub(crate) fn tell(command: &mut Command) {
     if let Some(before) = BEFORE.get() {
         command.env(VARIABLE, before.to_string());
@@ -33,6 +33,6 @@ pub(crate) fn take_back() {
     let Some(before) = std::env::var(VARIABLE).ok().and_then(|text| text.parse::<u64>().ok()) else { return };
     let limit = getrlimit(Resource::Nofile);
     let current = limit.maximum.map_or(before, |most| before.min(most));
-    // where it fails a step has more than it needs
+    // If this fails, a step has more open files than it needs, which does no harm.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
 }

@@ -1,19 +1,19 @@
-//! Where the supervisors of this worker's steps come from. A process forks them, in a scope of its own where a service manager
-//! makes one; otherwise each is a program.
+//! The source of the supervisors of this worker's steps. A process forks them, in a scope of its own if a service manager makes
+//! one. Otherwise each supervisor is a program.
 
 use crate::process::supervisor::{self, Prepared, ServiceManager, SupervisorForker};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The longest that a scope is waited for: a service manager that has made none by then makes none.
+/// The longest wait for a scope. A service manager that has made no scope by then makes none.
 const SCOPE_MAX: Duration = Duration::from_secs(5);
 
 /// Starts supervisors, and keeps the process that forks them.
 pub(crate) struct SupervisorSpawner {
     /// A binary that answers to [`crate::SUPERVISE`].
     program: PathBuf,
-    /// The service manager that makes scopes. `None` means that there is none, or it makes none.
+    /// The service manager that makes scopes. `None` means that there is no service manager, or that it makes no scopes.
     service_manager: Option<ServiceManager>,
     /// The process that forks supervisors. `None` means that it was not started yet, or has gone.
     forker: Option<SupervisorForker>,
@@ -28,7 +28,7 @@ impl SupervisorSpawner {
     pub(crate) fn spawn(&mut self, prepared: &Prepared<'_>) -> io::Result<()> {
         if let Err(error) = self.fork(prepared) {
             tracing::warn!(%error, "no process forks supervisors: a supervisor is started by itself");
-            // it is reaped by the runtime, and lives on when this process ends
+            // The runtime reaps the process, which lives on when this process ends.
             tokio::process::Command::from(prepared.command(&self.program)?).spawn()?;
         }
         Ok(())
@@ -46,7 +46,7 @@ impl SupervisorSpawner {
         }
     }
 
-    /// Has a supervisor forked, by a new process where the last one has gone.
+    /// Has a supervisor forked. If the last forker is gone, starts a new one.
     fn fork(&mut self, prepared: &Prepared<'_>) -> io::Result<()> {
         if let Some(forker) = self.forker.as_ref()
             && prepared.ask(forker).is_ok()
@@ -69,7 +69,7 @@ impl SupervisorSpawner {
             }
         }
         let (command, fresh) = SupervisorForker::command(&self.program)?;
-        // it is reaped by the runtime
+        // The runtime reaps the process when it ends.
         tokio::process::Command::from(command).spawn()?;
         Ok(fresh)
     }
@@ -78,7 +78,7 @@ impl SupervisorSpawner {
         let (command, fresh) = SupervisorForker::command_in(manager, &self.program)?;
         let mut command = tokio::process::Command::from(command);
         command.spawn()?;
-        // nobody else may hold the descriptors that the forker was given, because its end shows by their end
+        // No other process may hold the descriptors that the forker got, because their closing shows that the forker ended.
         drop(command);
         fresh.wait(SCOPE_MAX)?;
         Ok(fresh)

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// How long a supervisor is left alone that was started and has not made its socket.
+/// How long the worker waits between its tries to reach a supervisor that has not made its socket yet.
 const KNOCK_EVERY: Duration = Duration::from_millis(20);
 /// The longest line of a supervisor, in bytes. One that sends longer ones is taken for gone.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// What a supervisor says to its worker.
+/// A message from a supervisor to its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Output(u64),
-    /// The journal is written, or the supervisor is no more.
+    /// The journal is written, or the supervisor no longer exists.
     Gone,
 }
 
@@ -42,14 +42,14 @@ impl Supervised {
         while files.is_supervised()? {
             match world.machine.connect(dir, step) {
                 Ok(line) => return Ok(Some(Supervised::over(dir, step, line))),
-                // it has just begun, or is about to end
+                // The supervisor has just begun, or is about to end.
                 Err(_) => tokio::time::sleep(KNOCK_EVERY).await,
             }
         }
         Ok(None)
     }
 
-    /// Waits for the next word. May be dropped at any time.
+    /// Waits for the next message of the supervisor. The future may be dropped at any time.
     pub(crate) async fn hear(&mut self) -> Said {
         loop {
             while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
@@ -79,7 +79,7 @@ impl Supervised {
     }
 
     async fn say(&mut self, line: &str) {
-        // an error shows as the end of the line, where it is dealt with
+        // An error shows as the end of the connection, and is handled there.
         if let Err(error) = self.line.write_all(line.as_bytes()).await {
             tracing::debug!(dir = %self.dir.display(), step = self.step, %error, "the supervisor does not listen");
         }

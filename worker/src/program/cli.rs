@@ -91,7 +91,7 @@ pub fn cli(arguments: Vec<String>) -> ExitCode {
     let done = match runtime {
         Ok(runtime) => {
             let done = tokio::task::LocalSet::new().block_on(&runtime, execute(arguments));
-            // a blocking thread must not keep the process: what runs is under its supervisors
+            // A blocking thread must not keep the process alive, because its steps run under their own supervisors.
             runtime.shutdown_timeout(Duration::from_millis(100));
             done
         }
@@ -122,7 +122,7 @@ async fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Probe => probe(&config),
         Command::Status => ask(&state, "status").await,
         Command::Drain => ask(&state, "drain").await,
-        // it needs no state, and was answered above
+        // This command needs no state, and was answered above.
         Command::OfItself(_) => Ok(()),
     }
 }
@@ -167,7 +167,7 @@ fn signals() -> io::Result<watch::Receiver<Shutdown>> {
 
 async fn join_with(config: &Config, file: &Path, wants_unit: bool) -> Result<(), Failure> {
     let wrong = |error: UnitError| Failure(if error.is_usage() { USAGE } else { FAULT }, error.to_string());
-    // before the join is used up
+    // The unit is prepared before the join is used up.
     let unit = wants_unit.then(|| systemd_unit::prepare(&config.state)).transpose().map_err(wrong)?;
     join(config, file).await?;
     let Some(unit) = unit else { return Ok(()) };

@@ -52,7 +52,7 @@ fn unwritable(place: &Path, error: &io::Error) -> String {
     format!("the disk of {} cannot be written: {error}", place.display())
 }
 
-/// What is said of a trash that cannot be emptied.
+/// The message about a trash that cannot be emptied.
 fn unremovable(left: Trash) -> Option<String> {
     let Trash { place, count, error } = left;
     let (trees, are) = if count == 1 { ("tree", "is") } else { ("trees", "are") };

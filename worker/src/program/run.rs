@@ -134,7 +134,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     let quiet = async {
         let mut changes = worker.shared.ledger.changes();
         while !worker.shared.ledger.all().iter().all(|entry| entry.is_idle()) && changes.changed().await.is_ok() {}
-        // and then its end is told, while there is someone to tell it to
+        // The end is then reported, while the master is still connected to hear it.
         if *worker.attached.borrow() {
             let _ = timeout(Duration::from_secs(1), connecting).await;
         }

@@ -25,7 +25,7 @@ fn name_of(state: &Path) -> String {
     format!("guild-worker-{}", last.chars().map(plain).collect::<String>())
 }
 
-/// What to do with a unit that was written.
+/// The text that says what to do with a unit that was written.
 pub(crate) fn told(unit: &UnitFile) -> String {
     let mut text = format!("unit          {}\nnext          {}\n", unit.path().display(), unit.next());
     match rustix::process::geteuid().is_root() {

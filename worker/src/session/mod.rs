@@ -48,7 +48,7 @@ const UNREPORTED_MAX: usize = 256;
 const DISK_PAUSE: Duration = Duration::from_secs(10);
 /// How long the last calls of a connection get to leave.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
-/// How long the next try waits where the master gave no job, or did not accept a lease yet.
+/// How long the next try waits if the master gave no job, or did not accept a lease yet.
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
 /// How long the worker waits for an offer that may be on its way before it tells the master of more room. To ask anew throws that
 /// offer away.
@@ -62,7 +62,7 @@ pub(crate) enum End {
     Refused(Refusal),
     /// The credential is no longer good, for ever.
     Revoked(String),
-    /// Nothing is in hand, and nothing more was to be taken.
+    /// The worker holds no job, and was not to take another one.
     Drained,
 }
 
@@ -211,7 +211,7 @@ struct Session {
     term_ms: u64,
     window: Window,
     unanswered: Unanswered,
-    /// One task per lease. They end with the session.
+    /// The tasks of this session, one for each lease. They end with the session.
     tasks: RefCell<JoinSet<()>>,
 }
 
@@ -229,7 +229,7 @@ impl Session {
     /// Ends every step while the master still listens: it waits for our answer that all have ended.
     async fn part(&self, why: String) -> End {
         self.worker.end_all().await;
-        // the answer is another task's
+        // Another task waits for the answer.
         sleep(FLUSH_MAX).await;
         End::Revoked(why)
     }
@@ -246,7 +246,7 @@ impl Session {
                 if error.kind == capnp::ErrorKind::Disconnected {
                     return error.into();
                 }
-                // overload, a full disk: there is time until the term ends
+                // The master may be overloaded or its disk full, but there is time until the term ends.
                 tracing::warn!(%error, "leases were not renewed");
             }
         }
@@ -409,7 +409,7 @@ impl Session {
         let term_ms = self.term(term_ms);
         let (worker, window) = (self.worker.clone(), self.window.clone());
         let (version, unanswered) = (self.version, self.unanswered.clone());
-        // sent now, not when the task is polled: the offer waits for it
+        // The request is sent now, and not when the task is polled, because the offer waits for it.
         let sent = worker.now();
         let accepted = lease.accept_request().send().promise;
         let held = async move {
@@ -429,7 +429,7 @@ impl Session {
     }
 }
 
-/// Waits until a time, or for ever if none is named.
+/// Waits until a moment, or for ever if there is no moment.
 async fn sleep_until_some(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
@@ -461,7 +461,7 @@ async fn accept(
             wire::refusal(results.has_refusal(), results.get_refusal())
         });
         match answer {
-            // a full disk at the master passes, and the offer waits for it
+            // A full disk at the master is temporary, and the offer waits for it.
             Ok(Some(refusal)) if refusal.code == RefusalCode::Unavailable => {
                 tracing::warn!(%refusal, "a lease could not be accepted yet");
             }

@@ -42,7 +42,7 @@ const CONFIG: &[(&str, &str)] = &[
 pub enum GitError {
     #[error("git {verb} could not be run: {cause}; is git installed?")]
     Start { verb: &'static str, cause: io::Error },
-    /// `text` is the end of what it wrote to stderr.
+    /// Git failed. `text` is the end of what git wrote to stderr.
     #[error("git {verb} failed ({status}): {text}")]
     Failed { verb: &'static str, status: ExitStatus, text: String },
     #[error("git {verb} made no progress for {} s", SILENCE.as_secs())]
@@ -51,7 +51,7 @@ pub enum GitError {
     TooMuch { verb: &'static str },
 }
 
-/// What git says of a tree that it can write nowhere, because the tree has a name that no file may have, or is damaged.
+/// The messages of git about a tree that it can write nowhere. The tree is damaged, or has a name that no file may have.
 const UNUSABLE: &[&str] =
     &["invalid path '", "empty filename in tree entry", "malformed mode in tree entry", "too-short tree object"];
 /// How many characters of such words are passed on.
@@ -105,7 +105,7 @@ impl Git {
         running.fed(pipe, stdin).await.map(drop)
     }
 
-    /// Starts it; what is written to the pipe is its stdin.
+    /// Starts git. The caller writes git's stdin into the pipe.
     pub(crate) fn start<A: AsRef<OsStr>>(
         &self,
         verb: &'static str,
@@ -149,7 +149,7 @@ impl Git {
         }
         if let Some(tree) = &self.tree {
             command.env("GIT_WORK_TREE", tree);
-            // what it writes is a user's, and no file of ours
+            // The files that git writes belong to a user's checkout, and are not the worker's own.
             spawn::with_usual_umask(&mut command);
         }
         command
@@ -181,7 +181,7 @@ impl Progress {
     }
 }
 
-/// A run whose stdin somebody feeds.
+/// A run of git whose stdin somebody feeds.
 #[derive(Debug)]
 pub(crate) struct Running {
     verb: &'static str,
@@ -198,7 +198,7 @@ impl Running {
     /// Gives it its input, and waits for its end.
     async fn fed(self, mut pipe: ChildStdin, stdin: Vec<u8>) -> Result<Vec<u8>, GitError> {
         let feed = async move {
-            // git may end before it read everything: its exit status says whether that is an error
+            // Git may end before it reads everything; its exit status says whether that is an error.
             let _ = pipe.write_all(&stdin).await;
         };
         tokio::join!(feed, self.finish()).1
@@ -230,12 +230,12 @@ async fn take_start(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Option<V
         return Ok(Some(bytes));
     };
     (&mut pipe).take(OUTPUT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).await?;
-    // read on, as git would wait for room in the pipe
+    // Reading goes on, because git would otherwise wait for room in the pipe.
     tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
     Ok((bytes.len() <= OUTPUT_BYTES_MAX).then_some(bytes))
 }
 
-/// What git wrote to stderr, without the counts that it writes over with a carriage return.
+/// The text that git wrote to stderr, without the counters that it overwrites with a carriage return.
 fn complaint(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.trim().lines().map(|line| line.rsplit('\r').next().unwrap_or_default()).collect();

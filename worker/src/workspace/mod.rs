@@ -74,7 +74,7 @@ fn close_all(root: &Path) -> io::Result<()> {
             private_file::close_and_tell(&path);
         }
     }
-    // another worker's, where several share a disk, stays as it is
+    // If several workers share a disk, the trash of another worker stays as it is.
     let trash = root.join(TRASH);
     if trash.exists() {
         private_file::close_and_tell(&trash);
@@ -94,7 +94,7 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
             let mut workspace = Workspace { root: root.to_owned(), dir, lock };
             workspace.touch()?;
             match workspace.prepare(mode) {
-                // what another user left stays where it is, and the lane goes on beside it
+                // Files that another user left stay where they are, and the lane goes on in a workspace beside them.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && twin < TWINS_MAX => {
                     tracing::warn!(dir = %workspace.dir.display(), %error, "a workspace cannot be emptied");
                 }
@@ -120,8 +120,8 @@ pub(crate) fn is_name(name: &str) -> bool {
     name != TRASH && !name.contains(['/', '\0']) && !["", ".", ".."].contains(&name)
 }
 
-/// Removes the workspaces that nobody used for this long, and what an earlier removal left; says how many. Blocks as long as that
-/// takes.
+/// Removes the workspaces that nobody used for this long, and the remains of an earlier removal. Answers how many were removed.
+/// Blocks until it is done.
 pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
     let mut removed = 0;
     let now = SystemTime::now();
@@ -162,7 +162,7 @@ impl Workspace {
     pub(crate) fn empty(&self) -> io::Result<()> {
         self.discard(&self.tree())?;
         std::fs::create_dir(self.tree())?;
-        // as everything that git writes in it
+        // The mode is the same as that of everything that git writes in the tree.
         std::fs::set_permissions(self.tree(), std::fs::Permissions::from_mode(0o755))
     }
 
@@ -198,7 +198,7 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // the time of last use is its end, to a minute; where that fails it is the beginning
+        // The time of last use is the end of the use, to a minute. If this call fails, it is the beginning.
         let _ = self.touch();
     }
 }
@@ -212,7 +212,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                // the tree in it has the usual modes, so that nobody else may get to it
+                // The tree in it has the usual modes, so the directory keeps other users out.
                 private_dir(dir)?;
                 continue;
             }
@@ -224,7 +224,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // whoever expires workspaces may have moved it away between our opening and locking
+        // A process that expires workspaces may have moved the file away between the opening and the locking.
         let ours = file.metadata()?;
         match std::fs::symlink_metadata(&path) {
             Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
@@ -256,7 +256,7 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!("{}-{}-{number}", std::process::id(), now.as_nanos());
-    // to move a directory elsewhere changes its `..`, so it must be writable itself
+    // Moving a directory elsewhere changes its `..`, so the directory itself must be writable.
     make_writable(path);
     match std::fs::rename(path, trash.join(name)) {
         Ok(()) => Ok(true),
@@ -265,7 +265,7 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// What is left of what was set aside to be removed.
+/// The remains of directories that were set aside to be removed.
 #[derive(Debug)]
 pub struct Trash {
     pub place: PathBuf,
@@ -285,7 +285,7 @@ pub fn clear_trash(root: &Path) -> io::Result<Trash> {
 
 fn empty_trash(root: &Path) -> io::Result<()> {
     static EMPTYING: Mutex<()> = Mutex::new(());
-    // two threads at the same tree would take each other's entries for errors
+    // Two threads in the same tree would report each other's removals as errors.
     let _guard = EMPTYING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut last = Ok(());
     let entries = match std::fs::read_dir(root.join(TRASH)) {

@@ -7,10 +7,10 @@ use schema::limits::REASON;
 use schema::values::{JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use schema::wire::length;
 
-/// What a job has to do now, after the jobs that it needs have come this far.
+/// The next action of a job, after the jobs that it needs have come this far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum AfterNeeds {
-    /// Nothing yet, or it does not wait any more.
+    /// The job stays as it is, because its needs are still open or because it is not waiting any more.
     Stays,
     /// The job's needs are met: it waits for a worker from now on.
     Ready,
@@ -36,8 +36,8 @@ impl Build {
         names
     }
 
-    /// Adds jobs, all of them or none, and records the whole plan anew. The jobs that it has keep their keys. Answers the
-    /// index of the first that is new, and the names of all.
+    /// Adds all of these jobs to the build, or none, and records the whole plan anew. Existing jobs keep their keys. Answers the
+    /// index of the first new job, and the names of all new jobs.
     pub(in crate::decide) fn append(
         &mut self,
         jobs: Vec<AddedJob>,
@@ -51,14 +51,14 @@ impl Build {
         Ok((first, names))
     }
 
-    /// A job of it started.
+    /// Notes that a job of the build started.
     pub(in crate::decide) fn begin(&mut self, now: Time, to: &mut impl Recorder) {
         if self.row.state != State::Running {
             self.row.edit(to, |row| (row.state, row.started) = (State::Running, Some(now)));
         }
     }
 
-    /// What a job has to do now, after the jobs that it needs have come this far.
+    /// The next action of a job, after the jobs that it needs have come this far.
     pub(in crate::decide) fn after_needs(&self, index: u32) -> AfterNeeds {
         if self.jobs[index as usize].row.state != State::Waiting {
             return AfterNeeds::Stays;
@@ -107,11 +107,11 @@ impl Build {
             return None;
         }
         let worst = (0..self.jobs.len()).filter_map(|index| self.counted(index)).max().unwrap_or(Outcome::Skipped);
-        // all skipped is success: nothing was found wanting
+        // A build of which all jobs were skipped succeeds, because nothing failed.
         Some(if worst == Outcome::Skipped { Outcome::Succeeded } else { worst })
     }
 
-    /// Ends the build. `diagnosis`: why there is no plan; empty if there is one.
+    /// Ends the build. `diagnosis` says why there is no plan, and is empty if there is a plan.
     pub(in crate::decide) fn finish(self, now: Time, outcome: Outcome, diagnosis: String, to: &mut impl Recorder) {
         self.row.close(to, |row| {
             row.state = State::Finished;

@@ -8,7 +8,7 @@ pub(in crate::decide) struct Build {
     pub row: Row<BuildRow>,
     pub plan: Option<Plan>,
     pub jobs: Vec<Job>,
-    /// Jobs that are not finished.
+    /// The number of the build's jobs that are not finished.
     pub(super) open: usize,
 }
 
@@ -78,7 +78,7 @@ pub(in crate::decide) struct Job {
     pub attempt: Option<OpenAttempt>,
 }
 
-/// An attempt that is not over.
+/// An attempt of a job that has not ended yet.
 #[derive(Debug)]
 pub(in crate::decide) struct OpenAttempt {
     pub row: Row<AttemptRow>,
@@ -91,7 +91,7 @@ impl OpenAttempt {
         OpenAttempt { row: Row::draft(row), steps: Steps::default() }
     }
 
-    /// Why somebody wants it ended. `None` means that nobody does.
+    /// The reason for which somebody asked to end the attempt. `None` means that nobody asked.
     pub(in crate::decide) fn cancelled(&self) -> Option<&str> {
         (self.row.outcome == Some(Outcome::Cancelled)).then_some(self.row.reason.as_str())
     }

@@ -6,10 +6,10 @@ use schema::values::Plan;
 #[derive(Clone, Debug)]
 pub enum Planned {
     Plan(Plan),
-    /// The pipeline does not want this ref.
+    /// The pipeline does not build this ref, for this reason.
     Skip(String),
-    /// The pipeline cannot be read: the diagnosis.
+    /// The pipeline cannot be read; the text is the diagnosis.
     Broken(String),
-    /// The repository cannot be read.
+    /// The repository cannot be read; the text says why.
     Trouble(String),
 }

@@ -2,7 +2,7 @@
 
 use schema::values::JobPlan;
 
-/// What follows for a job after such an attempt.
+/// The consequence for a job of such an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum AfterLoss {
     /// Somebody wanted the attempt ended, for this reason: the job ends with it.
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn a_job_runs_again_where_nobody_minds_and_the_plan_allows() {
         let cancelled = || AfterLoss::Cancelled("by ada".to_owned());
-        // (side effects, retries, lost before, cancelled) -> what follows
+        // Each row has the side effects, the retries, the attempts lost before and the cancellation, and then the consequence.
         let table = [
             ((false, 0, 0, false), AfterLoss::Spent),
             ((false, 1, 0, false), AfterLoss::Again),

@@ -24,13 +24,13 @@ pub(in crate::decide) struct Retried {
 }
 
 impl Past {
-    /// What a retry begins with that repeats the jobs of these indices, and with them what needs them.
+    /// The jobs and results with which a retry begins, if it repeats the jobs of these indices and the jobs that need them.
     pub(in crate::decide) fn retried(self, again: &[usize], id: BuildId) -> Retried {
         let carried = self.carried(again, id);
         let mut plan = self.plan;
         for (index, job) in plan.jobs.iter_mut().enumerate() {
             let is_carried = carried.binary_search_by_key(&index, |(index, _)| *index).is_ok();
-            // `when` may ask for the cause, which is another one now
+            // `when` may ask for the cause of the build, and a retry has another cause.
             if let Some(skipped) = job.skipped_in_retry.as_ref().filter(|_| !is_carried) {
                 job.skipped.clone_from(skipped);
             }
@@ -44,7 +44,7 @@ impl Past {
             repeat[*index] = true;
         }
         for (index, job) in self.plan.jobs.iter().enumerate() {
-            // needs come before those that need them, so one pass is enough
+            // A job stands after the jobs that it needs, so one pass is enough.
             repeat[index] |= job.needs.iter().any(|need| repeat[*need as usize]);
         }
         let kept = self.jobs.iter().enumerate().filter(|(index, row)| !repeat[*index] && row.state == State::Finished);
@@ -62,7 +62,7 @@ fn carried_by(row: &JobRow, id: BuildId, from: u32) -> JobRow {
     row
 }
 
-/// Indices of the jobs of a finished build that a retry repeats: those named, or those that did not succeed, or all.
+/// The indices of the jobs that a retry of a finished build repeats: the named jobs, the jobs that did not succeed, or all.
 pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>, Refusal> {
     for name in names {
         if !past.jobs.iter().any(|row| row.name == *name) {
@@ -81,16 +81,16 @@ pub fn chosen(past: &Past, names: &[String], failed: bool) -> Result<Vec<usize>,
 /// Keeps retries and removals of finished builds apart.
 #[derive(Debug, Default)]
 pub(in crate::decide) struct RetryGuard {
-    /// How many retries were made.
+    /// The number of retries that were made.
     retries: u64,
-    /// How many removals have ended.
+    /// The number of removals that have ended.
     removals: u64,
-    /// Builds of the removal that is under way.
+    /// The builds that the present removal is removing.
     going: BTreeSet<BuildId>,
 }
 
 impl RetryGuard {
-    /// A retry refers to this build.
+    /// Notes a retry, which refers to this build. Refuses it if a removal came between.
     pub(in crate::decide) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
         if past.removals != self.removals || self.going.contains(&past.row.id) {
             let text = "old builds were removed while this one was read";
@@ -110,8 +110,8 @@ impl RetryGuard {
         self.removals
     }
 
-    /// Begins a removal of builds that were chosen when `retries` retries had been made. Answers those that may go now: none of
-    /// them where another retry was made since. One removal at a time.
+    /// Begins a removal of builds that were chosen after this number of retries. Answers the builds that may be removed now, which
+    /// are none if another retry was made since. There is one removal at a time.
     pub(in crate::decide) fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
         assert!(self.going.is_empty(), "one removal at a time");
         if retries != self.retries {
@@ -121,7 +121,7 @@ impl RetryGuard {
         builds
     }
 
-    /// The removal is committed, or was not done.
+    /// Ends the removal, whether it was committed or not done.
     pub(in crate::decide) fn end_removal(&mut self) {
         if !std::mem::take(&mut self.going).is_empty() {
             self.removals += 1;

@@ -61,7 +61,7 @@ pub(in crate::decide) fn reason_with_limit(
     reason: &str,
 ) -> String {
     let asked = Duration::from_millis(plan.timeout_ms);
-    // a step may have a shorter time of its own
+    // A step may have a timeout of its own, which is shorter.
     if outcome != Outcome::Failed || asked <= limit || had < limit || !OVER.iter().any(|over| reason.ends_with(over)) {
         return reason.to_owned();
     }

@@ -19,13 +19,13 @@ pub(in crate::decide) enum Trigger {
 impl Trigger {
     pub(in crate::decide) fn trust(self) -> Trust {
         match self {
-            // only the committers of the project can move its refs
+            // Only the committers of the project can move its refs.
             Trigger::Moved => Trust::Trusted,
-            // only the committers of the project can move the branch, and so its pipeline
+            // Only the committers of the project can move the branch, and so change its pipeline.
             Trigger::Timed => Trust::Trusted,
-            // whoever may run what is in the repository vouches for it
+            // Whoever may run what is in the repository vouches for it.
             Trigger::Asked => Trust::Trusted,
-            // the same source stays as trusted as it was, whoever asks
+            // A retry has the same source, so its trust stays the same, whoever asks for the retry.
             Trigger::Again(before) => before,
         }
     }

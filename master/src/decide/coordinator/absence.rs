@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// A worker that was revoked, and is asked whether all that it ran has ended.
 #[derive(Debug)]
 pub(super) struct RevokedWorker {
-    /// The leases that its session held.
+    /// The leases that the session of the worker held.
     pub held: BTreeSet<LeaseToken>,
     pub home: Option<Home>,
 }
@@ -48,7 +48,7 @@ impl Coordinator {
                 let held = this.placement.leases_of(worker).map(|(token, _)| token).collect();
                 this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
             }
-            // whoever may forget it takes back what it could come back with, whoever issued that
+            // A caller who may forget the worker may also revoke all grants with which it could come back, whoever issued them.
             let others = this.grants.of_worker(worker).map(|row| row.id);
             for grant in others.chain([grant]).collect::<BTreeSet<_>>() {
                 this.end_grants(now, grant, "its worker was forgotten");

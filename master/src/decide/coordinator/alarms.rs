@@ -1,5 +1,4 @@
-//! Alarms that others can cause as often as they like. They are written to the audit table and told to subscribers, but not each
-//! time.
+//! Alarms that others can cause at will. The audit table and subscribers get them, but not each time.
 
 use super::Coordinator;
 use super::record::GrantId;

@@ -21,7 +21,7 @@ impl Coordinator {
 
     /// Makes the builds of a project that are due by the wall clock. Answers when the next one is due.
     pub fn fire_crons(&mut self, now: Time, wall: Time, project: &str, branches: FiringBranches<'_>) -> Option<Time> {
-        // a store that was restored does not know the tips yet
+        // After a restore, the store does not know the tips of the branches yet.
         if !self.is_held(project) {
             let due = self.crons.due(wall, project, &mut self.effects);
             due.into_iter().for_each(|row| self.fire_cron(now, row, branches));

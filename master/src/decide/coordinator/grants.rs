@@ -19,7 +19,7 @@ impl Coordinator {
         self.grants.found(now, &mut self.effects);
     }
 
-    /// A new grant below the caller's.
+    /// Issues a new grant below the caller's grant.
     pub fn issue(&mut self, now: Time, request: Request, order: GrantOrder) -> Result<GrantId, Refusal> {
         let answer = self.once(now, request, |this| {
             let row = this.grants.ordered(now, request.by, order)?;
@@ -59,7 +59,7 @@ impl Coordinator {
         if row.holder == key {
             return Ok(row);
         }
-        // logins come and go, so what is done with them is counted for the grant that they are below
+        // Logins come and go, so what they do is counted for the person's grant above them.
         let of = account_of(&row);
         let whose = if row.is_browser { "the cookie of a browser" } else { "the credential" };
         let name = self.grants.get(of).map_or(row.name.as_str(), |row| row.name.as_str());
@@ -163,7 +163,7 @@ impl Coordinator {
         row
     }
 
-    /// A grant is over, and its row goes. It is the grant of a login, or one that ended long ago.
+    /// Removes the row of a grant that is over: the grant of a login, or a grant that ended long ago.
     fn forget_grant(&mut self, id: GrantId, reason: &str) {
         if self.grants.forget(id, &mut self.effects).is_some_and(|row| row.revoked.is_none()) {
             self.effects.push_back(Effect::Revoke { grants: vec![id], reason: reason.to_owned() });

@@ -24,7 +24,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The take that was answered with this offer was dropped.
+    /// Takes an offer back, because the `take` that it answered was dropped.
     pub fn give_back(&mut self, now: Time, token: LeaseToken) {
         self.take_back(now, token, Fault::Declined, "the offer was not accepted");
     }
@@ -97,7 +97,7 @@ impl Coordinator {
         self.find_job(job)?.attempt.as_ref()
     }
 
-    /// A cancelled attempt did not end in time.
+    /// Ends a cancelled attempt that did not end in time.
     pub(super) fn end_cancelled(&mut self, now: Time, token: LeaseToken) {
         let Some(job) = self.placement.lease(token).map(|lease| lease.owner) else { return };
         let cancelled = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
@@ -115,12 +115,12 @@ impl Coordinator {
         self.finish_job(now, job, Outcome::Failed, &why);
     }
 
-    /// Bytes of a log were accepted: the attempt goes on. Nothing follows from it at once.
+    /// Notes that bytes of a log were accepted, which shows that the attempt goes on. Nothing else happens at once.
     pub fn log_grew(&mut self, now: Time, token: LeaseToken) {
         self.placement.note_sign(self.ahead.steady(now), token);
     }
 
-    /// The master takes reports again, which it could not for a while: those that it refused come again.
+    /// Notes that the master accepts reports again after a pause. Workers then send again what it refused.
     pub fn hears_again(&mut self, now: Time) {
         self.placement.hears_again(self.ahead.steady(now));
     }
@@ -174,7 +174,7 @@ impl Coordinator {
         }
     }
 
-    /// Tells of a lease that was ended from our side.
+    /// Announces that the master ended a lease.
     pub(super) fn end_lease(
         &mut self,
         now: Time,

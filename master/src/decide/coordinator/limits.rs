@@ -8,12 +8,12 @@ use schema::values::Time;
 use std::time::Duration;
 
 impl Coordinator {
-    /// How long an attempt of this job may take that begins now.
+    /// How long an attempt of this job may take if it begins now.
     pub(super) fn limits(&self, job: JobKey) -> TimeLimits {
         self.limits_within(job, self.terms.job_timeout)
     }
 
-    /// How long an attempt may take at most that an earlier life of the master began: its terms may have allowed more.
+    /// The longest time for an attempt that began before a restart, because the terms may have allowed more then.
     pub(super) fn limits_at_most(&self, job: JobKey) -> TimeLimits {
         self.limits_within(job, Duration::MAX)
     }
@@ -38,7 +38,7 @@ impl Coordinator {
         self.ahead.steady(now).after(self.terms.cancel.saturating_add(self.cleanup(job, limit)))
     }
 
-    /// The time of its `always` steps.
+    /// The time that the job's `always` steps have.
     fn cleanup(&self, job: JobKey, limit: Duration) -> Duration {
         Duration::from_millis(self.job_plan(job).cleanup_ms().unwrap_or_default()).min(limit)
     }

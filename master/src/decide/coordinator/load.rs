@@ -97,7 +97,7 @@ impl Coordinator {
 
     /// Offers are not recorded: what was offered at the crash is queued.
     fn load_job(&mut self, now: Time, key: JobKey) {
-        // the end of an earlier one may have been the end of its build
+        // The end of an earlier job may have ended the whole build.
         let job = self.builds.get(&key.build).map(|build| &build.jobs[key.index as usize]);
         if job.is_some_and(|job| job.row.state == State::Queued) {
             self.enqueue(now, key);

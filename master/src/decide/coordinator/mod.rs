@@ -94,9 +94,9 @@ pub struct Coordinator {
     terms: Terms,
     builds: BTreeMap<BuildId, Build>,
     placement: Placement<JobKey>,
-    /// What is known of sessions beside what placement knows.
+    /// The facts about each session that placement does not need.
     connections: BTreeMap<SessionId, WorkerLink>,
-    /// Project -> the highest build number ever used.
+    /// The highest build number that each project ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,
     crons: Crons,
@@ -129,7 +129,7 @@ impl Coordinator {
         waiting.into_iter().for_each(|job| self.enqueue(now, job));
     }
 
-    /// An operator changed what the master file says.
+    /// Notes that an operator changed the master file.
     pub fn note_file(&mut self, now: Time, request: Request, what: String) -> Result<(), Refusal> {
         self.once(now, request, |this| {
             this.audit(now, request.by, what);
@@ -138,7 +138,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// What must happen outside next.
+    /// The next effect that must happen outside.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
@@ -197,7 +197,7 @@ impl Coordinator {
         self.effects.push_back(Effect::Record(record));
     }
 
-    /// An event of a build that is open.
+    /// Records an event of an open build.
     fn tell(&mut self, now: Time, build: BuildId, fact: Fact) {
         let row = &self.builds[&build].row;
         let (project, number) = (row.project.clone(), row.number);

@@ -8,11 +8,11 @@ use schema::values::{Assignment, Description, Home, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What must happen outside, in this order.
+/// An effect that must happen outside, after those before it.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "most effects are records: boxing them would cost an allocation each")]
 pub enum Effect {
-    /// Write this, in one transaction with its neighbours. Everything else waits for it, save plans and offers.
+    /// Write this record in one transaction with the others. Every other effect waits for that, except plans and offers.
     Record(Record),
     /// Read the build's pipeline and answer with `plan_ready`. A restart asks for it again.
     Plan { build: BuildId },
@@ -22,17 +22,17 @@ pub enum Effect {
     Cancel { session: SessionId, token: LeaseToken, reason: String, now: bool },
     /// The lease is over: nothing of it is dispatched any more. The logs of its attempt, if that began, end with `reason`.
     Withdraw { session: Option<SessionId>, token: LeaseToken, begun: Option<(JobKey, u16)>, reason: String },
-    /// These grants are over: flip their gates, tell their workers.
+    /// These grants are over, so close their gates and tell their workers.
     Revoke { grants: Vec<GrantId>, reason: String },
-    /// The session was replaced, or its grant is over.
+    /// End this session, because it was replaced or its grant is over.
     EndSession { session: SessionId },
-    /// Wake those who wait for its outcome.
+    /// Wake the callers who wait for the outcome of this build.
     Finished { build: BuildId },
-    /// A job whose steps may report tests finished: wake who reads their lists.
+    /// A job whose steps may report tests finished, so wake the readers of the lists of tests.
     Tested,
 }
 
-/// What must happen outside, in this order.
+/// The effects that must happen outside, in this order.
 pub(super) type Effects = VecDeque<Effect>;
 
 impl Recorder for Effects {
@@ -41,19 +41,19 @@ impl Recorder for Effects {
     }
 }
 
-/// What a worker says when it attaches.
+/// The facts that a worker reports when it attaches.
 #[derive(Clone, Debug, Default)]
 pub struct Arrival {
     /// The 16 bytes that name the worker's process.
     pub instance: [u8; 16],
-    /// The leases that it still runs or has results for.
+    /// The leases that the worker still runs, or for which it has results.
     pub running: Vec<LeaseToken>,
     pub description: Description,
-    /// Whether it lives by the term of each lease. Else it is of version 0.1, and lives by the term that `attach` answers.
+    /// Whether the worker obeys the term of each lease. If not, it is of version 0.1 and obeys the term that `attach` answers.
     pub keeps_terms: bool,
-    /// `None` means that it does not say.
+    /// The home of the worker. `None` means that the worker does not say it.
     pub home: Option<Home>,
-    /// Attempts of which a process lives in its home.
+    /// The attempts that still have a living process in the worker's home.
     pub alive: Vec<LeaseToken>,
     /// What its wall clock shows. 0 means that an older worker does not say.
     pub clock: Time,
@@ -64,7 +64,7 @@ pub struct Arrival {
 pub enum Resumption {
     /// The session holds the lease again.
     Resumed,
-    /// The lease is over, or was never this worker's.
+    /// The lease is over, or was never a lease of this worker.
     Stale,
 }
 
@@ -74,13 +74,13 @@ pub struct Attached {
     pub session: SessionId,
     /// The states of the leases that it named, in their order.
     pub standing: Vec<Resumption>,
-    /// The lengths of these leases; zero if one is over.
+    /// The lengths of these leases; a length is zero if its lease is over.
     pub terms: Vec<Duration>,
     /// The length of every lease, for a worker that does not keep the term of each lease.
     pub term: Duration,
 }
 
-/// What is known of a live connection of a worker, beside what placing needs.
+/// The facts about a live connection of a worker that placement does not need.
 #[derive(Debug)]
 pub(super) struct WorkerLink {
     pub worker: String,
@@ -88,7 +88,7 @@ pub(super) struct WorkerLink {
     /// The 16 bytes that name the worker's process.
     pub instance: [u8; 16],
     pub home: Option<Home>,
-    /// What the worker says of its machine.
+    /// The notes on the worker's machine that the worker sent.
     pub machine: MachineNotes,
     /// The selector of the job that ended last.
     pub freed: String,
@@ -100,11 +100,11 @@ pub struct Counts {
     /// How many workers are enrolled and not forgotten.
     pub workers_known: usize,
     pub workers_connected: usize,
-    /// Jobs that are offered or run.
+    /// The number of jobs that are offered or run.
     pub running: usize,
-    /// Jobs that wait for a worker.
+    /// The number of jobs that wait for a worker.
     pub waiting: usize,
-    /// How many builds are not finished.
+    /// The number of builds that are not finished.
     pub builds_open: usize,
     pub last_event: u64,
 }

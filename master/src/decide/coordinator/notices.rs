@@ -6,7 +6,7 @@ use super::record::{Record, ReporterRow, ToldRow};
 use schema::values::{Refusal, RefusalCode};
 
 impl Coordinator {
-    /// Records where a reporter goes on.
+    /// Records the cursor from which a reporter continues.
     pub fn keep_cursor(&mut self, row: ReporterRow) -> Result<(), Refusal> {
         let cursor = row.cursor;
         if cursor.incarnation != self.following.incarnation() || cursor.after > self.last_event {
@@ -17,7 +17,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Records of which lanes a reporter told, or of which there was nothing to tell.
+    /// Records the lanes whose state a reporter announced, or decided not to announce.
     pub fn remember_told(&mut self, rows: Vec<ToldRow>) -> Result<(), Refusal> {
         if let Some(row) = rows.iter().find(|row| !self.had_build(&row.project, row.build)) {
             let text = format!("build {}/{} does not exist yet", row.project, row.build);
@@ -27,7 +27,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Records that only these reporters are left: the others are forgotten, with what they told.
+    /// Records that only these reporters are left. The other reporters are forgotten, with what they announced.
     pub fn keep_reporters(&mut self, names: Vec<String>) {
         self.record(Record::Reporters(names));
     }

@@ -27,7 +27,7 @@ pub(super) fn placement_terms(terms: &Terms) -> PlacementTerms {
 }
 
 impl Coordinator {
-    /// A `take` waits, with these resources free.
+    /// Notes that a `take` of the worker waits, and that these resources are free.
     pub fn worker_ready(&mut self, now: Time, session: SessionId, free: Resources) {
         if let Some(connection) = self.connections.get_mut(&session) {
             connection.machine.lack.clear();
@@ -36,26 +36,26 @@ impl Coordinator {
         self.make_offer(now, offer);
     }
 
-    /// The worker's `take` was dropped.
+    /// Notes that the worker's `take` was dropped.
     pub fn worker_unready(&mut self, session: SessionId) {
         self.placement.unready(session);
     }
 
-    /// How many waiting jobs there are for each connected worker, whatever these can take.
+    /// How many waiting jobs there are for each connected worker, whatever jobs these workers can take.
     pub fn share(&self) -> usize {
         let gauges = self.placement.gauges();
         gauges.waiting / gauges.sessions.max(1)
     }
 
-    /// Puts a job into the queue, or ends it where no worker may take it.
+    /// Puts a job into the queue. If no worker may take the job, ends it.
     pub(super) fn enqueue(&mut self, now: Time, job: JobKey) {
         if let Some(why) = self.try_enqueue(now, job) {
             self.finish_job(now, job, Outcome::Errored, &why);
         }
     }
 
-    /// Puts a job into the queue. One of a project that is held back comes in when that is released. Answers why no worker may take
-    /// it: then it stays out, and the caller ends it.
+    /// Puts a job into the queue. A job of a project that is held back enters it once the project is released. If no worker may
+    /// take the job, answers why; the job then stays out, and the caller ends it.
     pub(super) fn try_enqueue(&mut self, now: Time, job: JobKey) -> Option<String> {
         if self.holds(job.build) {
             return None;
@@ -75,18 +75,18 @@ impl Coordinator {
             need: self.need_of(job),
             class: Class::Normal,
             priority: self.job_plan(job).priority,
-            // a wall clock that was set back since then moves nothing into the future
+            // If the wall clock was set back since then, the time must not lie in the future.
             queued: self.ahead.steady(self.job(job).row.queued.map_or(now, |queued| queued.min(now))),
             term: self.terms.lease,
         }
     }
 
-    /// What the job would ask of a worker, were it queued now.
+    /// The needs that the job would have if it were queued now.
     pub(super) fn need_of(&self, job: JobKey) -> Need {
         Need::of(self.job_plan(job), self.pools_of(&self.builds[&job.build].row.project))
     }
 
-    /// Carries out what placement decided by itself.
+    /// Carries out a decision that placement made without a call.
     pub(super) fn follow(&mut self, now: Time, decision: Decision<JobKey>) {
         match decision {
             Decision::Offer(offer) => self.make_offer(now, Some(offer)),

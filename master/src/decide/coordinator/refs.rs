@@ -25,26 +25,26 @@ impl Coordinator {
         self.following.begin(project, scope, &mut self.effects)
     }
 
-    /// A source has looked at all refs of a repository, and told what it saw.
+    /// Notes that a source has looked at all refs of a repository, and reported them.
     pub fn looked_at_all(&mut self, now: Time, project: &str, address: &str, scope: &RefScope) {
         self.following.looked_at_all(project, address, scope, &mut self.effects);
         self.release(now, project);
     }
 
-    /// Nothing more is asked for in projects that the master file does not have. What comes until one of them is put back is
-    /// history then.
+    /// Notes that projects which the master file does not have are no longer followed. What happens there until a project is put
+    /// back counts as history.
     pub fn stop_following_others(&mut self) {
         let is_followed = |project: &str| self.terms.projects.contains_key(project);
         self.following.stop_others(is_followed, &mut self.effects);
     }
 
-    /// These refs are history, or deleted ones that came back to where they were: no build is made of them. (ref, revision)
+    /// Notes refs, each with its revision, of which no build is made. They are history, or deleted refs that came back unchanged.
     pub fn see_refs(&mut self, project: &str, refs: Vec<(String, String)>) {
         let next = self.next_number(project);
         self.heads.see(project, refs, next, &mut self.effects);
     }
 
-    /// What is known of each ref of a project.
+    /// The known state of each ref of a project.
     pub fn heads_of(&self, project: &str) -> Vec<(String, Head)> {
         self.heads.of(project).map(|(ref_name, head)| (ref_name.clone(), head.clone())).collect()
     }

@@ -56,7 +56,7 @@ impl Coordinator {
             outcome: Some(end.outcome),
             exit: end.exit,
             started,
-            // the clock of its machine may have been set back meanwhile
+            // The clock of the worker's machine may have been set back since the step began.
             finished: Some(started.map_or(end.time, |started| started.max(end.time))),
             log_size: end.log_size,
             log_hash: end.log_hash,

@@ -31,7 +31,7 @@ pub(crate) struct LeaseView<'a> {
 pub(crate) enum Waits {
     /// The worker was revoked a moment ago, and is asked whether all has ended.
     Answer,
-    /// The worker was revoked, and did not say that it ended.
+    /// The worker was revoked, and did not answer that its work ended.
     Silence,
     /// It is connected and does not know of the job, or a copy of it is.
     Elsewhere,
@@ -105,7 +105,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.open_needs(key)
     }
 
-    /// What the job would ask of a worker, were it queued now.
+    /// The needs that the job would have if it were queued now.
     pub(crate) fn need_of(self, key: JobKey) -> Need {
         self.it.need_of(key)
     }
@@ -115,7 +115,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.selector(key)
     }
 
-    /// Whether the build waits for the first look at its repository since the master was restored. False of a finished one.
+    /// Whether the build waits for the first look at its repository since the master was restored. `false` for a finished build.
     pub(crate) fn is_held(self, build: BuildId) -> bool {
         self.it.holds(build)
     }
@@ -125,7 +125,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.view(self.it.placement.lease_of(key)?.1)
     }
 
-    /// What the job asks of a worker; `None` means that it is not in the queue.
+    /// The needs of a queued job. `None` means that the job is not in the queue.
     pub(crate) fn queued(self, job: JobKey) -> Option<&'a Need> {
         self.it.placement.need(job)
     }
@@ -167,7 +167,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         here.chain(self.it.away().map(|session| (Cow::Owned(session), false)))
     }
 
-    /// What is kept of all workers that were not forgotten, by their names.
+    /// The rows of all workers that were not forgotten, by name.
     pub(crate) fn worker_rows(self) -> impl Iterator<Item = &'a WorkerRow> {
         self.it.workers.values().filter(|row| !row.forgotten)
     }
@@ -176,12 +176,12 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.workers.get(name)
     }
 
-    /// `None` means that the worker is not connected.
+    /// The session of a worker. `None` means that the worker is not connected.
     pub(crate) fn session_of(self, worker: &str) -> Option<&'a Session> {
         self.it.placement.session_of(worker).map(|(_, session)| session)
     }
 
-    /// What a connected worker says of its machine. `None` means that it is not connected.
+    /// The notes that a connected worker sent on its machine. `None` means that the worker is not connected.
     pub(crate) fn machine_of(self, worker: &str) -> Option<&'a MachineNotes> {
         self.it.connection_of(worker).map(|connection| &connection.machine)
     }

@@ -52,12 +52,12 @@ impl Coordinator {
         self.tell_of(now, "", 0, Fact::WorkerLost { worker, reason: why.to_owned() });
     }
 
-    /// No further offers in this session.
+    /// Stops offering jobs in this session.
     pub fn drain_session(&mut self, id: SessionId) {
         self.placement.drain(id);
     }
 
-    /// A worker says why it takes no job for now. Until it asks for one.
+    /// Notes why a worker takes no job for now. The note stays until the worker asks for a job.
     pub fn note_lack(&mut self, id: SessionId, what: &str) {
         let is_silent = self.placement.session(id).is_some_and(|session| session.waiting.is_none());
         if let Some(connection) = self.connections.get_mut(&id).filter(|_| is_silent) {
@@ -156,7 +156,7 @@ impl Coordinator {
         id
     }
 
-    /// What the sessions of workers that are known and not connected would be: they may come back.
+    /// The sessions that the known but disconnected workers would have if they came back.
     pub(super) fn away(&self) -> impl Iterator<Item = Session> + '_ {
         let is_here = |row: &WorkerRow| self.placement.session_of(&row.name).is_some();
         let away = self.workers.values().filter(move |row| !row.forgotten && !is_here(row));
@@ -274,7 +274,7 @@ fn is_stopped(row: &WorkerRow) -> bool {
     row.draining || !row.held.is_empty()
 }
 
-/// Labels that count: the grant's own, and those that the worker claims where the grant says `name=*`.
+/// The labels that count: those of the grant itself, and those that the worker claims if the grant says `name=*`.
 fn believed(granted: &[(String, String)], description: &Description) -> Box<[(String, String)]> {
     let claimed: BTreeMap<&str, &str> =
         description.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -15,7 +15,7 @@ const PAGE_ROWS: usize = 1_000;
 const ROW_BYTES: usize = 300;
 /// Bytes of a list's entry beside its text.
 const ENTRY_BYTES: usize = 16;
-/// What is shown of the lists and texts of a grant that an earlier master stored, and that would not fit into a page.
+/// The most entries that are shown of one list in a grant. An earlier master may have stored more, which would not fit into a page.
 const SHOWN_ENTRIES: usize = 1_000;
 const SHOWN_CHARS: usize = 100;
 /// Grants of one name that are found, the newest first: enough to say that there are several.
@@ -25,7 +25,7 @@ const FOUND_MAX: usize = FOUND.most;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantPage {
     pub grants: Vec<GrantRow>,
-    /// Grants after this one follow; `None` means that this is all.
+    /// The grant after which the next page begins. `None` means that this page is the last.
     pub next: Option<GrantId>,
 }
 
@@ -63,7 +63,7 @@ impl Grants {
         let of_name = self.rows.values().rev().filter(|row| row.name == wanted && self.is_listed(row, top));
         let in_force = of_name.filter(|row| self.find_in_force(now, row.id).is_ok());
         let mut found: Vec<GrantRow> = in_force.take(FOUND_MAX).map(shown).collect();
-        // older masters let a grant be so large that not all of them have room in one answer
+        // Older masters let a grant be so large that one answer may not have room for all of them.
         found.truncate(limits::page(found.iter().map(size)));
         found
     }

@@ -16,7 +16,7 @@ const LIFETIME: Duration = LOGIN_LIFETIME.time();
 const UNUSED_LIFETIME: Duration = LOGIN_TIME.time();
 /// Logins of one grant at once. A person has some browsers; each login costs a row of about 500 bytes.
 const LOGINS_MAX: usize = LOGINS.count();
-/// The ending of the names of their grants.
+/// The ending of the names of grants that are logins.
 const SUFFIX: &str = ".browser";
 
 /// The login for a person who asks for one.
@@ -43,8 +43,8 @@ impl Grants {
         Ok(AskedLogin::New(Box::new(GrantRow { expires, join_hash: Some(join_hash), is_browser: true, ..row })))
     }
 
-    /// The login below this grant that goes before another is made. An address that nobody used goes first, and then the
-    /// oldest login. `None` means that there is room.
+    /// The login below this grant that is removed before another is made. A login whose address nobody used is removed first, and
+    /// then the oldest login. `None` means that there is room.
     pub(in crate::decide) fn login_in_the_way(&self, of: GrantId) -> Option<GrantId> {
         let is_full = self.logins_of(of).count() >= LOGINS_MAX;
         let oldest = self.logins_of(of).min_by_key(|row| (row.holder.is_some(), row.id));
@@ -87,12 +87,12 @@ impl Grants {
         login.parent.and_then(|parent| self.get(parent)).map(|parent| parent.name.as_str())
     }
 
-    /// The logins that are over, or too many.
+    /// The logins that are over, and those that are too many.
     pub(super) fn old_logins(&self, now: Time) -> Vec<GrantId> {
         let is_over = |row: &&GrantRow| row.is_browser && self.find_in_force(now, row.id).is_err();
         let mut old: Vec<GrantId> = self.rows.values().filter(is_over).map(|row| row.id).collect();
         let mut lasting: Vec<&GrantRow> = self.rows.values().filter(|row| row.is_browser && !is_over(row)).collect();
-        // of each parent first those that a browser uses, and of these the newest
+        // Under each parent, logins that a browser uses come first, and among these the newest comes first.
         lasting.sort_by_key(|row| (row.parent, row.holder.is_none(), Reverse(row.id)));
         let by_parent = lasting.chunk_by(|one, other| one.parent == other.parent);
         old.extend(by_parent.flat_map(|logins| logins.iter().skip(LOGINS_MAX)).map(|row| row.id));

@@ -46,13 +46,14 @@ pub struct Grants {
     rows: Rows<GrantId, GrantRow>,
     joins: BTreeMap<[u8; 32], GrantId>,
     by_token: BTreeMap<[u8; 32], GrantId>,
-    /// Grants, by the one that they are below.
+    /// The children of each grant, as pairs of the grant above and the grant below.
     children: BTreeSet<(GrantId, GrantId)>,
     /// The grants that are logins of browsers, each with the grant above it.
     logins: BTreeSet<(GrantId, GrantId)>,
-    /// Grants of an earlier life that are over, whose rows are left.
+    /// Grants that ended before the master restarted, and whose rows are still to be removed.
     old: Vec<GrantId>,
-    /// Grants that were revoked or expired, and are kept: when, and which. Of one time children come before their parents.
+    /// Grants that were revoked or expired and are kept, with the time of their end. If times are equal, children come before their
+    /// parents.
     ended: BTreeSet<(Time, Reverse<GrantId>)>,
     /// How many grants are in force below one.
     in_force: BTreeMap<GrantId, usize>,
@@ -109,7 +110,7 @@ impl Grants {
         row
     }
 
-    /// Ends one grant. The row of a login goes. Any other stays, is listed as ended, and is answered.
+    /// Ends one grant. The row of a login is removed. Any other grant stays, is listed as ended, and is answered.
     pub(in crate::decide) fn end(
         &mut self,
         now: Time,
@@ -140,7 +141,7 @@ impl Grants {
         Some(row)
     }
 
-    /// Takes out those that ended first, where too many ended: their rows are to be forgotten.
+    /// If too many ended grants are kept, takes out those that ended first. The caller removes their rows.
     pub(in crate::decide) fn take_ended(&mut self) -> Vec<GrantId> {
         let more = self.ended.len().saturating_sub(ENDED_MAX);
         (0..more).filter_map(|_| self.ended.pop_first()).map(|(_, Reverse(id))| id).collect()
@@ -171,7 +172,7 @@ impl Grants {
         self.rows.values().filter(move |row| row.kind == GrantKind::Worker && row.name == name)
     }
 
-    /// The grant that this join makes a credential of.
+    /// The grant that is redeemed with this join.
     pub(in crate::decide) fn redeemable(&self, now: Time, join_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
         let id = *self.joins.get(&join_hash).ok_or_else(|| {
             Refusal::new(RefusalCode::Unknown, "this join is not known here")
@@ -227,7 +228,7 @@ impl Grants {
         old
     }
 
-    /// Removes some rows of old grants, and goes on in a moment.
+    /// Removes some rows of old grants, and continues a moment later.
     fn sweep(&mut self, now: Time, to: &mut impl Recorder) {
         let left = self.old.len().saturating_sub(OLD_AT_ONCE);
         for id in self.old.split_off(left) {

@@ -28,7 +28,7 @@ impl Grants {
         let expires = self.may_issue(now, by, &order)?;
         let GrantOrder { kind, name, mut what, join_hash, .. } = order;
         if kind == GrantKind::Worker {
-            // its pools decide which jobs it gets
+            // The pools of a worker's grant decide which jobs it gets.
             (what.may, what.projects) = Default::default();
         }
         let row = GrantRow::new(self.next_id(), Some(by), kind, name, what, now);
@@ -57,7 +57,7 @@ impl Grants {
     /// Refuses a new grant if one of the grants above it has too many below it. So an operator gets no more room through its own
     /// operators.
     fn has_room_below(&self, by: GrantId) -> Result<(), Refusal> {
-        // the line holds `by` itself too, and it is above the new grant
+        // The line includes `by` itself, which is also above the new grant.
         if self.line_of(by).count() > GENERATIONS_MAX {
             let why =
                 format!("grant {} already has {GENERATIONS_MAX} grants above it, and a grant may have no more", by.0);

@@ -65,7 +65,7 @@ impl Grants {
     }
 }
 
-/// The grant that is answerable for what this one costs: a browser is its person's.
+/// The grant that answers for the costs of this one. The costs of a browser's login count for the person's grant.
 pub fn account_of(row: &GrantRow) -> GrantId {
     row.parent.filter(|_| row.is_browser).unwrap_or(row.id)
 }

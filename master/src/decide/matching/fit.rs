@@ -34,7 +34,7 @@ pub struct Ability<'a> {
 }
 
 impl<'a> Ability<'a> {
-    /// Whether it could take work with this need when it has room.
+    /// Whether the worker could take work with this need when it has room.
     pub fn suits(&self, need: &Need, pools: &Pools) -> bool {
         self.has_platform(need) && self.has_tier(need, pools) && need.want.iter().all(|want| self.has(want))
     }
@@ -44,7 +44,7 @@ impl<'a> Ability<'a> {
         self.tiers(need, pools).any(|tier| tier.is_met_by(self.probes))
     }
 
-    /// The tiers that the work needs in its pools in which this worker is, by their names. `None` means that it is in none of them.
+    /// The tiers that the work needs in its pools to which this worker belongs. Empty if the worker belongs to none of them.
     pub fn tiers(&self, need: &Need, terms: &Pools) -> impl Iterator<Item = TierNeed> {
         let pools = self.granted(&need.pools).filter(|pool| self.missing(pool, terms).is_none());
         pools.map(|pool| TierNeed::of(need.isolation.as_ref(), terms.get(pool).and_then(|terms| terms.isolation)))

@@ -34,7 +34,7 @@ struct QueueEntry<O> {
 #[derive(Debug)]
 struct Group<O> {
     ranks: BTreeSet<Rank<O>>,
-    /// Sessions that could take these tickets, waiting or not.
+    /// The sessions that could take these tickets, whether or not they wait.
     able: BTreeSet<SessionId>,
 }
 
@@ -85,7 +85,7 @@ impl<O: OwnerKey> Queue<O> {
         Some(Ticket { owner, need, class, priority, queued, term })
     }
 
-    /// A session came: notes which groups it could take.
+    /// Notes that a session came, and which groups of tickets it could take.
     pub(in crate::decide) fn meet(&mut self, session: SessionId, able: impl Fn(&Need) -> bool) {
         for (need, group) in &mut self.groups {
             if able(need) {
@@ -100,7 +100,7 @@ impl<O: OwnerKey> Queue<O> {
         }
     }
 
-    /// The first ticket for this session that fits into `free`. Of tickets with one need the first counts that `may` go there.
+    /// The first ticket for this session that fits into `free`. Of tickets with one need, the first that `may` go there counts.
     pub(in crate::decide) fn first_for(
         &self,
         session: SessionId,
@@ -130,7 +130,7 @@ impl<O: OwnerKey> Queue<O> {
         self.groups.values().any(Group::has_idle)
     }
 
-    /// The sessions that could take this owner's ticket.
+    /// The sessions that could take the ticket of this owner.
     pub(in crate::decide) fn able(&self, owner: O) -> impl Iterator<Item = SessionId> + '_ {
         self.group(owner).into_iter().flat_map(|group| group.able.iter().copied())
     }

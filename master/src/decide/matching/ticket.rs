@@ -17,7 +17,7 @@ pub struct Ticket<O> {
     pub owner: O,
     pub need: Need,
     pub class: Class,
-    /// The priority. Within a class, a higher one goes first.
+    /// The priority of the work. Within a class, work with a higher priority is first.
     pub priority: i32,
     /// The time since when the work waits.
     pub queued: Steady,
@@ -25,10 +25,10 @@ pub struct Ticket<O> {
     pub term: Duration,
 }
 
-/// What a worker must offer. Tickets with equal needs are decided together.
+/// The needs that a worker must meet. Tickets with equal needs are decided together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
-    /// The platform that it asks for; empty means any.
+    /// The platform that the work asks for. Empty means any platform.
     pub on: String,
     pub want: BTreeSet<Want>,
     pub pools: BTreeSet<String>,
@@ -37,7 +37,7 @@ pub struct Need {
     pub room: Resources,
 }
 
-/// Which work goes first, whatever its priority.
+/// The class decides which work is first, whatever its priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     #[default]

@@ -6,7 +6,7 @@
 
 use schema::values::{Description, Tier, TierName, TierProbe};
 
-/// The tier of a trusted build's job for which nobody names one.
+/// The tier of isolation in which a job of a trusted build runs if neither the job nor its pool names one.
 pub const USUAL_TIER: Tier = Tier::Guard;
 
 /// The weakest tier in which a job may run.
@@ -68,7 +68,7 @@ mod tests {
         TierName::read(word.to_owned())
     }
 
-    /// A worker that tried each of these words; one that stands behind a `!` does not work.
+    /// A worker that tried these tiers. A tier behind a `!` does not work on it.
     fn worker(words: &str) -> Description {
         let probe = |word: &str| TierProbe {
             tier: word.trim_start_matches('!').to_owned().into(),
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn only_a_tier_that_was_tried_and_works_counts() {
-        // the worker, what the job names, and the tier in force; "-": it does not go there
+        // Each row has the worker, what the job names, and the tier in force. "-" means that the worker does not get the job.
         for (tried, job, expected) in [
             ("plain guard", "", "guard"),
             ("plain guard", "guard", "guard"),

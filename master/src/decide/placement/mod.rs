@@ -146,7 +146,7 @@ impl<O: OwnerKey> Placement<O> {
         waiting
     }
 
-    /// Work waits from now on.
+    /// Puts work into the queue, where it waits from now on.
     pub fn enqueue(&mut self, now: Steady, ticket: Ticket<O>) -> Option<Offer<O>> {
         let owner = ticket.owner;
         let is_held = self.lease_of(owner).is_some_and(|(_, lease)| lease.state != LeaseState::Lapsed);
@@ -180,7 +180,7 @@ impl<O: OwnerKey> Placement<O> {
         id
     }
 
-    /// The link of a session is gone.
+    /// Closes a session whose connection is gone.
     pub fn detach(&mut self, now: Steady, id: SessionId) -> Option<Detached<O>> {
         let session = self.close_session(id)?;
         let offered = self.leases.of(&session.worker).filter(|(_, lease)| lease.session == Some(id));
@@ -191,14 +191,14 @@ impl<O: OwnerKey> Placement<O> {
         Some(Detached { worker: session.worker, offers })
     }
 
-    /// A `take` waits, with this room free.
+    /// Notes that a `take` of the session waits, with this room free.
     pub fn take(&mut self, now: Steady, id: SessionId, free: Resources) -> Option<Offer<O>> {
         self.sessions.get_mut(id)?.waiting = Some(free);
         self.ready.insert(id);
         self.place_on(now, id)
     }
 
-    /// The `take` was dropped, or answered.
+    /// Notes that the session's `take` was dropped or answered.
     pub fn unready(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.waiting = None;
@@ -224,7 +224,7 @@ impl<O: OwnerKey> Placement<O> {
         self.place_on(now, id)
     }
 
-    /// The worker is gone for good. Nothing is held against another one that takes its name.
+    /// Forgets a worker that is gone for good. Another worker that takes its name begins without faults.
     pub fn forget(&mut self, worker: &str) {
         self.rests.forget_worker(worker);
         self.timers.disarm(&PlacementTimer::RestOf(worker.to_owned()));
@@ -305,7 +305,7 @@ impl<O: OwnerKey> Placement<O> {
         self.sessions.iter()
     }
 
-    /// Panics where an invariant is broken. O(n): for tests.
+    /// Panics if an invariant is broken. It takes O(n) time, so only tests call it.
     pub fn check(&self) {
         self.queue.check();
         self.leases.check();
@@ -325,7 +325,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// The owner's ticket leaves the queue. Idle work may go where a normal one waited.
+    /// Takes the owner's ticket out of the queue. Idle work may then take the place of a normal ticket.
     fn leave_queue(&mut self, now: Steady, owner: O) -> Option<Ticket<O>> {
         let ticket = self.queue.leave(owner)?;
         self.forget_kept(now, owner);
@@ -335,7 +335,7 @@ impl<O: OwnerKey> Placement<O> {
         Some(ticket)
     }
 
-    /// Closes a session. Its leases that have begun live on without one.
+    /// Closes a session. Its leases that have begun stay alive without a session.
     fn close_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(id)?;
         self.ready.remove(&id);

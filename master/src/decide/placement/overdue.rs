@@ -47,7 +47,7 @@ impl Overdue {
         self.given
     }
 
-    /// The attempt gets the margin from now, where it had less.
+    /// Gives the attempt the margin from now, if it had less time left.
     fn prolong(&mut self, now: Steady) {
         let wanted = now.after(MARGIN);
         if self.at.is_some_and(|at| at >= wanted) {
@@ -73,15 +73,15 @@ impl Overdue {
 }
 
 impl<O: OwnerKey> Placement<O> {
-    /// Something that the attempt said was accepted: it goes on. Is cheap, for each write of a log comes here: the timer looks
-    /// at it when it is due.
+    /// Notes that a report of the attempt was accepted, so the attempt goes on. It is cheap because each write of a log calls it.
+    /// The timer looks at the note when it is due.
     pub fn note_sign(&mut self, now: Steady, token: LeaseToken) {
         if let Some(lease) = self.leases.get_mut(token) {
             lease.overdue.sign = Some(now);
         }
     }
 
-    /// The master takes reports again, which it could not for a while: those that it refused come again.
+    /// Notes that the master accepts reports again after a pause. Workers then send again what it refused.
     pub fn hears_again(&mut self, now: Steady) {
         let running = self.leases.iter().filter(|(_, lease)| lease.is_ours_to_end());
         let tokens: Vec<LeaseToken> = running.map(|(token, _)| token).collect();

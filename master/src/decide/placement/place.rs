@@ -43,13 +43,13 @@ pub struct Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Because {
-    /// No other connected worker could take it.
+    /// No other connected worker could take the work.
     Only,
     /// The worker asked for work, and this was the first in line that it could take.
     Asked,
     /// The worker was the only one that had room.
     OnlyFree,
-    /// It has been connected the longest of the workers with room.
+    /// It has been connected for longer than the other workers with room.
     ConnectedLongest,
 }
 
@@ -83,7 +83,7 @@ impl<O: OwnerKey> Placement<O> {
     fn first_for(&self, id: SessionId) -> Option<O> {
         let session = self.sessions.get(id)?;
         let free = session.waiting?;
-        // one that rests is passed over for all work: the queue need not be looked through
+        // A resting worker is passed over for all work, so the queue need not be searched.
         if !session.takes_work() || self.is_resting(&session.worker) {
             return None;
         }
@@ -103,13 +103,13 @@ impl<O: OwnerKey> Placement<O> {
     /// Offers a ticket of the queue to a session that waits and has room.
     pub(super) fn offer_to_ready(&mut self, now: Steady, owner: O) -> Option<Offer<O>> {
         let mut ready = self.find_ready(owner);
-        // one that keeps its room for another from now on is none of them
+        // A session that keeps its room for another ticket from now on is not ready.
         while ready.first().is_some_and(|id| self.keep_room(now, *id)) {
             ready = self.find_ready(owner);
         }
         let session = *ready.first()?;
         if self.is_behind(session, owner) {
-            // the ticket has its turn after the one before it
+            // The ticket has its turn after the ticket before it.
             self.timers.arm_by(PlacementTimer::Rest(owner), now);
             return self.place_on(now, session);
         }

@@ -21,7 +21,7 @@ impl<O: OwnerKey> Placement<O> {
         self.timers.arm_by(PlacementTimer::Rest(lease.owner), until);
     }
 
-    /// An offer was not accepted: its worker comes last.
+    /// Notes that an offer was not accepted, so its worker comes last.
     pub(super) fn note_unaccepted(&mut self, now: Steady, token: LeaseToken, fault: Fault) {
         let Some(lease) = self.leases.get(token) else { return };
         let (worker, offered) = (lease.worker.clone(), lease.offered);
@@ -97,7 +97,7 @@ impl<O: OwnerKey> Placement<O> {
         self.rests.of(owner)
     }
 
-    /// How a worker fares that is passed over for all work. `None` means that it is not.
+    /// How a worker rests that is passed over for all work. `None` means that the worker is not passed over.
     pub fn resting(&self, worker: &str) -> Option<Resting> {
         self.rests.unaccepted(worker).filter(|_| self.is_resting(worker))
     }

@@ -17,7 +17,7 @@ pub struct CronKey {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CronRow {
     pub key: CronKey,
-    /// The next firing, by the clock on the wall. `None` means that there is none.
+    /// The next firing by the wall clock. `None` means that the entry does not fire again.
     pub next: Option<Time>,
     pub cron: Cron,
 }
@@ -41,7 +41,7 @@ pub struct Cron {
     /// The number of the last build that it made; 0 means none.
     #[serde(default)]
     pub build: u32,
-    /// The revision of that build.
+    /// The revision of the last build that the entry made.
     #[serde(default)]
     pub built: String,
     /// Why the newest firing made no build; empty means that it made one, or there was none.

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 /// the row is read and written each time a job finishes.
 pub const RESULTS_KEPT: usize = 12;
 
-/// What one build says of a lane.
+/// The result of one build in a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneResult {
     /// The update of the ref, by the number of the build that it opened first.
     pub update: u32,
     /// The number of the build.
     pub build: u32,
-    /// Never `skipped`, which says nothing.
+    /// The outcome, which is never `skipped`, because that says nothing about the code.
     pub outcome: Outcome,
     pub finished: Time,
     pub revision: String,
@@ -50,7 +50,7 @@ pub struct Mark {
     pub finished: Time,
 }
 
-/// What the results came to that are no longer kept one by one.
+/// A summary of the results that are no longer kept one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Earlier {
@@ -83,13 +83,13 @@ impl Earlier {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Lane {
-    /// The oldest first, in the order of updates.
+    /// The newest results of the lane, the oldest first, in the order of updates.
     pub results: Vec<LaneResult>,
     pub earlier: Earlier,
 }
 
 impl Lane {
-    /// Takes the result of one more build; of the same build only the last counts.
+    /// Adds the result of one more build. If a build has several results, only the last one counts.
     pub fn add(&mut self, result: LaneResult) {
         let order = result.order();
         if order <= self.earlier.until {
@@ -110,7 +110,7 @@ impl Lane {
         self.results.last()
     }
 
-    /// The newest result that counts, where it is among those that are kept.
+    /// The newest result that counts, if it is among those that are kept.
     pub fn last(&self) -> Option<&LaneResult> {
         self.results.iter().rev().find(|result| result.counts())
     }
@@ -137,7 +137,7 @@ impl Lane {
         self.whole().last_good
     }
 
-    /// The beginning of the present run of failures; none where the lane is not failing.
+    /// The beginning of the present run of failures. `None` means that the lane is not failing.
     pub fn first_bad(&self) -> Option<Mark> {
         self.whole().first_bad
     }
@@ -152,7 +152,7 @@ impl Lane {
 /// A branch, or another ref, as its lanes show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefState {
-    /// The newest build of the newest update, in whatever state.
+    /// The newest build of the newest update, whatever its state.
     pub tip: Option<BuildRow>,
     /// The lanes of the newest plan, in its order. A lane that this plan no longer has does not count.
     pub lanes: Vec<(String, Lane)>,
@@ -161,7 +161,7 @@ pub struct RefState {
 }
 
 impl RefState {
-    /// The worst of its lanes; none if nothing counts yet.
+    /// The worst outcome of the ref's lanes. `None` means that no result counts yet.
     pub fn outcome(&self) -> Option<Outcome> {
         if self.broken.is_some() {
             return Some(Outcome::Failed);

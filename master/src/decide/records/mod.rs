@@ -27,7 +27,7 @@ pub const DEFAULT_POOL: &str = "default";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BuildId(pub u64);
 
-/// Names a grant. 0 is nobody: the master itself.
+/// Names a grant. The number 0 stands for the master itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GrantId(pub u64);
 
@@ -116,7 +116,7 @@ pub struct AttemptRow {
     pub worker: String,
     pub started: Time,
     pub finished: Option<Time>,
-    /// While it runs: `cancelled`, where it was asked to end.
+    /// The outcome of the attempt. While the attempt runs, it is `cancelled` if somebody asked to end it.
     pub outcome: Option<Outcome>,
     /// Why it ended, or shall end, where that is not the outcome alone ("lease ended").
     pub reason: String,
@@ -126,7 +126,7 @@ pub struct AttemptRow {
     pub placed: Option<Placed>,
     /// The length of its lease: what its worker lives by, or longer. Zero: an attempt of version 0.1, which did not record it.
     pub term: Duration,
-    /// Where its worker accepted it; `None` means a worker of version 0.1, which does not say.
+    /// The home in which the worker accepted the attempt. `None` means that the worker is of version 0.1, which does not say.
     pub home: Option<Home>,
 }
 
@@ -134,7 +134,7 @@ pub struct AttemptRow {
 pub struct StepRow {
     pub key: StepKey,
     pub name: String,
-    /// Whether it runs or has finished.
+    /// The state of the step, which says whether it runs or has finished.
     pub state: State,
     pub outcome: Option<Outcome>,
     pub exit: Exit,
@@ -201,7 +201,7 @@ pub struct GrantRow {
     pub token_hash: Option<[u8; 32]>,
     /// The key that the grant is bound to, once redeemed.
     pub holder: Option<Fingerprint>,
-    /// A browser's login: the web redeems it, and its row goes when it ends.
+    /// Whether this is the login of a browser. The web redeems it, and its row is removed when it ends.
     pub is_browser: bool,
 }
 
@@ -233,13 +233,13 @@ impl GrantRow {
     }
 }
 
-/// What is kept of a worker while it is not connected.
+/// The facts about a worker that are kept while it is not connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerRow {
     pub name: String,
     pub grant: GrantId,
     pub draining: bool,
-    /// Not empty: the reason why an operator holds it.
+    /// The reason why an operator holds the worker. Empty means that nobody holds it.
     pub held: String,
     pub forgotten: bool,
     pub last_heard: Time,
@@ -249,7 +249,7 @@ pub struct WorkerRow {
     pub steered: Option<Time>,
 }
 
-/// What is known of a ref of a project's repository.
+/// The known state of a ref of a project's repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadRow {
     pub project: String,
@@ -263,11 +263,11 @@ pub struct Head {
     pub revision: String,
     /// Whether this revision was submitted as a change. Otherwise the ref is history: it was seen, and not built.
     pub is_told: bool,
-    /// When the ref was deleted; `None` means that it exists.
+    /// When the ref was deleted. `None` means that it exists.
     pub gone: Option<Time>,
     /// The update that the ref is at, as in [`BuildRow`]; 0 means that no build was opened for it.
     pub update: u32,
-    /// The update with which the ref came into being: one that was deleted and made anew has lanes of its own.
+    /// The update with which the ref came into being. A ref that was deleted and made anew has its own lanes.
     pub since: u32,
 }
 
@@ -277,7 +277,8 @@ pub struct FollowedRow {
     pub project: String,
     /// The repository at the last look at all its refs; empty means that a version that did not note it looked.
     pub address: String,
-    /// What was asked for since that look, the oldest first. A ref was followed all the time if each of these rows has it.
+    /// The scopes that were followed since that look, the oldest first. A ref was followed all the time if each of these rows has
+    /// it.
     pub scopes: Vec<RefScope>,
     /// The incarnation of the store in which all refs were last looked at.
     pub looked_in: u64,
@@ -290,7 +291,7 @@ pub struct RefScope {
     pub tags: Vec<String>,
 }
 
-/// What a mutating call was answered, so that repeating it answers the same.
+/// The answer to a mutating call, kept so that a repeated call gets the same answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRow {
     pub id: RequestId,
@@ -301,7 +302,7 @@ pub struct RequestRow {
     pub time: Time,
 }
 
-/// What a mutating call made.
+/// The answer to a mutating call, which says what the call made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
@@ -311,7 +312,7 @@ pub enum Answer {
     Grants(Vec<GrantId>),
 }
 
-/// What became of a lane.
+/// The change that a lane went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transition {
@@ -331,10 +332,10 @@ impl Transition {
 /// The cursor from which a reporter goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReporterRow {
-    /// Follows from what the master file says of it.
+    /// The name of the reporter, which follows from its section in the master file.
     pub name: String,
     pub cursor: Cursor,
-    /// What ended before is nothing to tell.
+    /// The birth of the reporter. It does not report what ended before this.
     pub born: Time,
 }
 
@@ -354,7 +355,7 @@ pub struct ToldRow {
     pub time: Time,
 }
 
-/// One thing to write, in the transaction of its cause.
+/// One record to write, in the transaction of its cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     Build(BuildRow),
@@ -375,14 +376,14 @@ pub enum Record {
         job: String,
         result: LaneResult,
     },
-    /// Nothing is known of this ref any more.
+    /// The ref is unknown from now on, and its row is removed.
     HeadForgotten {
         project: String,
         ref_name: String,
     },
     Followed(FollowedRow),
     Cron(CronRow),
-    /// The pipeline has no such entry any more.
+    /// The pipeline no longer has this entry, so its row is removed.
     CronForgotten(CronKey),
     Change {
         build: Option<BuildId>,
@@ -390,14 +391,14 @@ pub enum Record {
         time: Time,
     },
     Grant(GrantRow),
-    /// The grant is over, and nothing of it is kept.
+    /// The grant is over, and its row is removed.
     GrantForgotten(GrantId),
     Worker(WorkerRow),
     Request(RequestRow),
     Event(Event),
     Reporter(ReporterRow),
     Told(ToldRow),
-    /// Only these reporters are left; the others are forgotten, with what they told.
+    /// Only these reporters are left. The others are forgotten, with what they reported.
     Reporters(Vec<String>),
     /// One line of the hash-chained audit table; the store adds the chain.
     Audit {
@@ -407,16 +408,16 @@ pub enum Record {
     },
 }
 
-/// The plan of a build, where it has one; an error: one that this version cannot read.
+/// The plan of a build, if the build has one. An error means that this version cannot read the plan.
 pub type StoredPlan = Result<Option<Plan>, UnreadablePlan>;
 
-/// (build, its plan, its jobs by index, of each job the latest attempt)
+/// A build with its plan, its jobs by index, and the latest attempt of each job.
 pub type LoadedBuild = (BuildRow, StoredPlan, Vec<JobRow>, Vec<LoadedAttempt>);
 
 /// An attempt, and its steps so far.
 pub type LoadedAttempt = (AttemptRow, Vec<StepRow>);
 
-/// What the coordinator starts from: everything that is not history.
+/// The state from which the coordinator starts: everything that is not history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     pub incarnation: u64,

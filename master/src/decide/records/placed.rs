@@ -5,22 +5,22 @@ pub use crate::decide::placement::{Because, FREE_COUNTED};
 use crate::decide::placement::{Choice, Readiness};
 use serde::{Deserialize, Serialize};
 
-/// Stored as JSON: fields are only added, with a default.
+/// Says why a job was placed on its worker. It is stored as JSON, so fields are only added, with a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     pub because: Because,
     /// Connected workers that could take the job.
     pub able: u32,
-    /// How many of these had room and asked; counted up to [`FREE_COUNTED`].
+    /// How many of these workers had room and asked, counted up to [`FREE_COUNTED`].
     pub free: u32,
     /// How long the job waited for a worker, in milliseconds.
     pub waited_ms: u64,
-    /// What ended that; `None` means that it did not wait.
+    /// The event that ended the wait. `None` means that the job did not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<Opening>,
 }
 
-/// What made a worker ready for more work.
+/// The event that made a worker ready for more work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Opening {
@@ -33,7 +33,7 @@ pub enum Opening {
 }
 
 impl Placed {
-    /// `freed`: the selector of the job whose end made room, where that is what the job waited for.
+    /// `freed` is the selector of the job whose end made room, if the job waited for that.
     pub(in crate::decide) fn new(choice: Choice, freed: &str) -> Placed {
         let opening = |opened| match opened {
             Readiness::Connected => Opening::Connected,

@@ -1,6 +1,6 @@
-//! Rows that the store keeps. A row can be read as if it were the plain struct, and every way to change one records it as well.
-//! So memory never holds what the store is not told, but where a method's name says so. What the store held at the start
-//! comes in by the functions called `load` and `loaded`.
+//! Rows that the store keeps. A row can be read as if it were the plain struct, and every way to change a row records the change.
+//! So memory holds nothing that the store does not get, unless a method's name says so. The functions `load` and `loaded` take in
+//! what the store held at the start.
 
 use super::{
     AttemptRow, BuildRow, CronKey, CronRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow,
@@ -15,7 +15,7 @@ pub trait Recorder {
     fn record(&mut self, record: Record);
 }
 
-/// One row of something that has more to it than that, as a build.
+/// The row of a thing that has more parts than its row, such as a build.
 #[derive(Debug)]
 pub struct Row<R>(R);
 
@@ -40,7 +40,7 @@ impl<K: Ord, R> Rows<K, R> {
         Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
     }
 
-    /// One more row as it is in the store.
+    /// Adds a row as it is in the store, without recording it.
     pub(in crate::decide) fn load(&mut self, key: K, row: R) {
         self.0.insert(key, row);
     }
@@ -58,7 +58,7 @@ impl<R: Clone + Into<Record>> Row<R> {
         Row(row)
     }
 
-    /// A row that its first edit records. For offers: one that nobody accepted leaves nothing behind.
+    /// A row that its first edit records. Offers use it, so that an offer which nobody accepts leaves nothing in the store.
     pub(in crate::decide) fn draft(row: R) -> Row<R> {
         Row(row)
     }
@@ -101,7 +101,7 @@ impl<K, R> Deref for Rows<K, R> {
 }
 
 impl<K: Ord, R: Clone + Into<Record>> Rows<K, R> {
-    /// Records a row: a new one, or another in place of the one with its key.
+    /// Records a row. It is new, or it replaces the row that has the same key.
     pub(in crate::decide) fn put(&mut self, to: &mut impl Recorder, key: K, row: R) {
         record(row.clone(), to);
         self.0.insert(key, row);
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    /// What was recorded since the last look.
+    /// The records that were made since the last look.
     fn recorded(effects: &mut Vec<Record>) -> Vec<Record> {
         std::mem::take(effects)
     }

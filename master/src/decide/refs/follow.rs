@@ -7,16 +7,16 @@
 use crate::decide::records::{FollowedRow, Loaded, Recorder, RefScope, Rows};
 use std::collections::BTreeSet;
 
-/// Scopes that one project had since the last look at all its refs; with more, all of them count for nothing. So few, because
-/// each is one reload of the master file while the repository could not be read.
+/// The most scopes that are kept for one project since the last look at all its refs. If there are more, none of them counts. The
+/// number is small because each scope is one reload of the master file while the repository could not be read.
 const SCOPES_MAX: usize = 16;
-/// No store is restored before its first life.
+/// The first life of a store, before which no store can be restored.
 const FIRST: u64 = 1;
 
 /// How a repository was followed before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
-    /// `None` means that all its refs were never looked at.
+    /// The row of the repository. `None` means that nobody ever looked at all its refs.
     pub row: Option<FollowedRow>,
     /// The store was restored from a backup since the last look.
     pub is_restored: bool,
@@ -33,7 +33,7 @@ impl Before {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldProject {
     pub project: String,
-    /// Builds of it that are not finished.
+    /// The number of the project's builds that are not finished.
     pub open: usize,
 }
 
@@ -42,7 +42,7 @@ pub struct HeldProject {
 pub(in crate::decide) struct Followed {
     /// The rows, by their project.
     rows: Rows<String, FollowedRow>,
-    /// Which life of the store this is.
+    /// The number of this life of the store.
     incarnation: u64,
     /// Projects whose repositories were not looked at in this life.
     held: BTreeSet<String>,
@@ -57,7 +57,7 @@ impl Followed {
         }
     }
 
-    /// Which life of the store this is.
+    /// The number of this life of the store.
     pub(in crate::decide) fn incarnation(&self) -> u64 {
         self.incarnation
     }
@@ -87,7 +87,7 @@ impl Followed {
         Before { row, is_restored }
     }
 
-    /// All refs of a repository were looked at.
+    /// Notes that a source looked at all refs of a repository.
     pub(in crate::decide) fn looked_at_all(
         &mut self,
         project: &str,
@@ -104,7 +104,7 @@ impl Followed {
         self.put(row, to);
     }
 
-    /// Nothing is asked for any more of projects other than these.
+    /// Stops following all projects except these.
     pub(in crate::decide) fn stop_others(&mut self, is_followed: impl Fn(&str) -> bool, to: &mut impl Recorder) {
         let others = self.rows.values().filter(|row| !is_followed(&row.project));
         for row in others.cloned().collect::<Vec<_>>() {

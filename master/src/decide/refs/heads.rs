@@ -4,8 +4,8 @@ use crate::decide::records::{Head, HeadRow, Record, Recorder};
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Deleted refs of one project that are remembered. The one that was deleted first is forgotten first. So many, because a
-/// repository may be emptied and filled again, and some have 100,000 refs.
+/// The most deleted refs of one project that are remembered. The ref that was deleted first is forgotten first. The number is large
+/// because a repository may be emptied and filled again, and some have 100,000 refs.
 const GONE_MAX: usize = 100_000;
 
 /// What is known of the refs of all projects.
@@ -16,7 +16,7 @@ pub(in crate::decide) struct Heads(BTreeMap<String, Refs>);
 #[derive(Debug, Default)]
 struct Refs {
     by_name: BTreeMap<String, Head>,
-    /// The deleted ones, in the order of their deletion.
+    /// The deleted refs, in the order of their deletion.
     gone: BTreeSet<(Time, String)>,
 }
 
@@ -57,7 +57,7 @@ impl Heads {
         }
     }
 
-    /// Records a ref as it is now. Where that is one deleted ref too many, records that the oldest of them is forgotten.
+    /// Records a ref as it is now. If too many deleted refs are kept, records that the oldest of them is forgotten.
     pub(in crate::decide) fn put(&mut self, project: &str, ref_name: &str, head: Head, to: &mut impl Recorder) {
         let row = HeadRow { project: project.to_owned(), ref_name: ref_name.to_owned(), head: head.clone() };
         to.record(Record::Head(row));
@@ -72,7 +72,7 @@ impl Heads {
         to.record(forgotten(project, ref_name.to_owned()));
     }
 
-    /// Answers a deleted ref that is one too many, and is forgotten.
+    /// Answers the deleted ref that is forgotten because there is one too many.
     fn insert(&mut self, project: &str, ref_name: &str, head: Head) -> Option<String> {
         let refs = self.0.entry(project.to_owned()).or_default();
         let gone = head.gone;

@@ -31,7 +31,7 @@ impl Origin {
             (Origin::Moved, _) => number,
             (_, update) if is_head && update > 0 => update,
             (Origin::Again(update), _) => update,
-            // a push overtook the look: by now it is a commit as any
+            // A push came before the look, so this commit now counts like any other.
             (Origin::Tip { since }, update) if update >= since => 0,
             (Origin::Tip { .. }, _) => number,
             (Origin::Named, _) if is_head => number,
@@ -49,7 +49,7 @@ mod tests {
     fn a_build_of_the_tip_belongs_to_the_newest_update() {
         let head = |update, gone| Head { revision: "b".to_owned(), update, gone, ..Head::default() };
         let known = [None, Some(head(0, None)), Some(head(5, None)), Some(head(5, Some(Time(1))))];
-        // (origin, revision) -> the update of build 9, by what is known of the ref
+        // Each row has an origin, a revision, and the update of build 9, by what is known of the ref.
         let table = [
             ((Origin::Moved, "b"), [9, 9, 9, 9]),
             ((Origin::Tip { since: 6 }, "b"), [9, 9, 5, 9]),

@@ -53,8 +53,8 @@ pub(super) async fn forget(logs: &Logs, job: JobKey, attempt: u16, steps: &[Step
     logs.forget_attempt(job, attempt);
 }
 
-/// Closes what an attempt wrote before it was taken away, with a line that says why. Nobody asks for it again, and who
-/// follows these logs waits for their end: so it goes on until there is room for it.
+/// Closes the logs of an attempt that was taken away, with a line that says why. Nobody asks for it again, but readers of these
+/// logs wait for their end. So it tries until there is room.
 pub(super) async fn end_lost(driver: Rc<Driver>, logs: Rc<Logs>, job: JobKey, attempt: u16, reason: String) {
     let marker = format!("[guild: attempt {attempt} ended here: {reason}]\n");
     while let Err(why) = end_once(&driver, &logs, job, attempt, &marker).await {
@@ -69,6 +69,6 @@ async fn end_once(driver: &Driver, logs: &Logs, job: JobKey, attempt: u16, marke
     if seals.is_empty() {
         return Ok(());
     }
-    // the coordinator ended the attempt before it asked for this
+    // The coordinator had already ended the attempt before this call.
     commit(driver, logs, seals, |_, _| Ok(())).await.map_err(|refusal| refusal.to_string())
 }

@@ -46,7 +46,7 @@ pub(super) fn write_branch(mut to: branch_view::Builder<'_>, (ref_name, state): 
         to.set_is_open(tip.state != State::Finished);
     }
     to.set_broken(state.broken.as_ref().map_or(0, |build| build.number));
-    // a lane has few bytes beside the name of its job and its revisions
+    // Besides the name of its job and its revisions, a lane has few bytes.
     let lane_bytes = |job: &String| limits::text_bytes(job) + LANE_BYTES;
     let shown = limits::fitting(0, state.lanes.iter().map(|(job, _)| lane_bytes(job)));
     let mut list = to.init_lanes(wire::length(shown));

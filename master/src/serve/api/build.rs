@@ -46,7 +46,7 @@ impl build::Server for BuildCapability {
 
     async fn outcome(self: Rc<Self>, _: build::OutcomeParams, mut results: build::OutcomeResults) -> capnp::Result<()> {
         let id = self.id;
-        // an error says that the build was not open when asked: then history knows
+        // An error means that the build was not open at the time of the call, so history knows its outcome.
         let _ = self.access.state().finish_of(id).await;
         self.access.state().settled().await.map_err(|refusal| capnp::Error::overloaded(refusal.text))?;
         let row = self.access.history(&self.holder).build_by_id(id).await.map_err(broken)?;

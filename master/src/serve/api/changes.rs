@@ -23,7 +23,7 @@ impl change_sink::Server for Changes {
             (limits::text(params.get_project(), &PROJECT)?, limits::text(params.get_ref(), &REF)?);
         accept!(results, self.holder.may(Right::Changes, &project));
         let body: [&[u8]; 3] = [b"changes.submit", project.as_bytes(), ref_name.as_bytes()];
-        // looking twice at the same ref makes nothing twice: the id is only checked for its shape
+        // Looking twice at the same ref makes nothing twice, so only the shape of the id is checked.
         self.holder.request(params.get_request(), &body)?;
         let repository = accept!(results, self.access.repository(&project));
         if ref_name.is_empty() {
@@ -41,7 +41,7 @@ impl change_sink::Server for Changes {
 }
 
 impl Changes {
-    /// The newest build of the ref's tip; 0 if there is none.
+    /// The number of the newest build of the ref's tip, or 0 if there is no build.
     async fn number_of(&self, project: &str, ref_name: &str) -> capnp::Result<u32> {
         let filter = crate::keep::store::BuildFilter {
             project: Some(project.to_owned()),

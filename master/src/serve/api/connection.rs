@@ -36,7 +36,7 @@ pub async fn serve(api: Api, identity: Rc<Identity>, listener: TcpListener) {
                 tokio::task::spawn_local(greet(api.clone(), identity.clone(), stream, Arc::new(place)));
             }
             Err(error) => {
-                // out of descriptors, as a rule: others must end first
+                // The usual cause is a lack of descriptors, so other connections must end first.
                 tracing::warn!("failed to accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -54,7 +54,7 @@ async fn greet(api: Api, identity: Rc<Identity>, stream: TcpStream, place: Arc<P
         why = place.sent_away() => return tracing::debug!("a stranger was sent away: {why}"),
     };
     match secured {
-        // a task of its own: this one holds the room for a handshake, 2.7 KiB that nobody needs any more
+        // This runs in a task of its own, because the present task holds 2.7 KiB for the handshake that nobody needs any more.
         Ok(secured) => {
             place.want(FIRST_CREDENTIAL);
             let connection = host(api, secured.stream, secured.peer);
@@ -81,7 +81,7 @@ fn host(api: Api, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fi
     let gateway = Gateway { access: api.gateway, connection: connection.clone(), peer };
     let bootstrap: schema::gateway_capnp::gateway::Client = capnp_rpc::new_client(gateway);
     let vat = Rc::new(vat::start(stream, vat::Side::Server, bootstrap.client, Limits::stranger()));
-    // the gateway holds the connection, which holds the vat: break the circle
+    // The gateway holds the connection, which holds the vat, so the weak reference breaks the circle.
     let last = Rc::downgrade(&connection);
     vat.when_closed(move || drop(last.upgrade().and_then(|connection| connection.vat.borrow_mut().take())));
     *connection.vat.borrow_mut() = Some(vat);
@@ -89,7 +89,7 @@ fn host(api: Api, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fi
     connection
 }
 
-/// Waits until the first credential was shown; who shows none in time is sent away.
+/// Waits until the peer showed its first credential. A peer that shows none in time is sent away.
 async fn meet(connection: &Connection, place: &Place) {
     let Some(vat) = connection.vat.borrow().clone() else { return };
     tokio::select! {

@@ -7,7 +7,7 @@ use schema::perspective_capnp::cron_view;
 use schema::values::Time;
 use schema::wire;
 
-/// What an entry takes in a list beside its texts, in bytes: its numbers and its pointers.
+/// The bytes of an entry in a list besides its texts: its numbers and its pointers.
 const FIXED_BYTES: usize = 96;
 
 pub(super) fn cron_bytes(row: &CronRow) -> usize {

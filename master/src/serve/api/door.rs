@@ -51,7 +51,8 @@ impl Door {
         Some(self.view_of(row))
     }
 
-    /// In whose turns the holder of a cookie is served; everyone's, where it is nobody's.
+    /// The principal in whose turns the holder of a cookie is served. A cookie that belongs to nobody is served in everyone's
+    /// turns.
     pub fn principal(&self, cookie: &Token) -> Principal {
         let (hash, key) = (cookie.digest(), Some(key_of(cookie)));
         self.access.driver().peek(|it, now| {
@@ -108,7 +109,7 @@ impl Door {
             None => drop(repository.poke.look_at_all().await?),
         }
         self.access.driver().settled().await?;
-        // last: a delivery whose look failed may come again
+        // The delivery is noted last, because a delivery whose look failed may come again.
         if let Some(request) = request {
             self.access.driver().call(|it, now| it.note_delivery(now, request)).await?;
         }

@@ -1,4 +1,5 @@
-//! Performs the effects that reach beyond the driver: gates flip, workers are told, plans are read, logs of lost attempts end.
+//! Performs the effects that reach beyond the driver: it closes gates, calls workers, reads plans, and ends the logs of lost
+//! attempts.
 
 use super::attempt_logs;
 use super::live::{Connection, LiveObjects, Revoked};
@@ -23,7 +24,7 @@ const PARTING: Duration = Duration::from_secs(1);
 /// The performer of effects that reach beyond the driver.
 pub struct EffectPerformer {
     pub driver: Rc<Driver>,
-    /// Gates that flip, and workers that are told.
+    /// The live objects: the gates to close, and the workers to call.
     pub live: Rc<LiveObjects>,
     pub logs: Rc<Logs>,
     pub blobs: Rc<Blobs>,
@@ -74,7 +75,7 @@ fn perform(it: &Rc<EffectPerformer>, effect: Effect) {
                 let connection = awaited.iter().find(|connection| worker.is_on(connection)).cloned();
                 tokio::task::spawn_local(part_with(it.clone(), worker, connection, reason.clone()));
             }
-            // not inside the call that revokes: it may come over one of these
+            // This must not run inside the call that revokes, because that call may come over one of these connections.
             tokio::task::spawn_local(async move { idle.iter().for_each(|connection| connection.close()) });
         }
         Effect::EndSession { session } => {
@@ -108,7 +109,7 @@ async fn tell_cancel(it: Rc<EffectPerformer>, session: SessionId, token: LeaseTo
     request.get().set_token(&token.0);
     request.get().set_reason(&reason);
     request.get().set_now(now);
-    // unreachable: the coordinator fences the lease after its own deadline
+    // If the worker cannot be reached, the coordinator fences the lease after its own deadline.
     let _ = tokio::time::timeout(TELL, request.send().promise).await;
 }
 

@@ -64,7 +64,7 @@ impl Subscriber {
     /// Tells the observer everything after `cursor` until the answer is dropped or the observer is gone.
     pub(super) fn follow(self, cursor: Cursor, observer: observer::Client) -> subscription::Client {
         let gate = self.access.open_gate(&self.holder);
-        // told directly, which costs half, while its gate is watched
+        // The observer is called directly, which costs half as much, while its gate is watched.
         let direct = gate.as_ref().and_then(|gate| gate.behind(&observer));
         let task = tokio::task::spawn_local(async move {
             let ended = tokio::select! {
@@ -80,7 +80,7 @@ impl Subscriber {
     }
 
     async fn tell(&self, mut cursor: Cursor, observer: observer::Client) -> capnp::Result<()> {
-        // once it stands where the events stood when it came, it is told so, even if none was for it
+        // Once the observer has caught up with the events of its start, it is called, even if no event was for it.
         let events = self.access.events(&self.holder);
         let mut behind = Some(events.newest().after);
         let mut turns = events.seat();
@@ -106,7 +106,7 @@ impl Subscriber {
                     if wanted.is_empty() && !caught_up {
                         continue;
                     }
-                    // who catches up is not held up: a batch that is full, or nearly, is followed by another
+                    // A subscriber that catches up is not slowed down, because another batch follows a full or nearly full one.
                     let bytes: usize = events.iter().map(|event| limits::event_bytes(event)).sum();
                     if events.len() < BATCH_EVENTS && bytes < BATCH_BYTES / 2 {
                         turns.spend();

@@ -19,7 +19,7 @@ pub(super) async fn examine(
         finding.seen = SENTENCE.cut(&finding.seen).into_owned();
         finding.remedy = SENTENCE.cut(&finding.remedy).into_owned();
     }
-    // the worst come first, so that what has no room is good
+    // The worst findings come first, so if the room ends, only good findings are left out.
     let bytes = |finding: &Finding| {
         let texts = [&finding.subject, &finding.seen, &finding.remedy];
         WORD + texts.map(|text| limits::text_bytes(text)).iter().sum::<usize>()

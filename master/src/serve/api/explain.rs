@@ -25,7 +25,7 @@ pub(super) async fn explain(
     build: BuildId,
     job: String,
 ) -> capnp::Result<Result<Explained, Refusal>> {
-    // first the living, whose answer waits for its commit: history knows what ended meanwhile
+    // The coordinator is asked first, and its answer waits for the commit, because history knows what ended meanwhile.
     let told = match access.look(holder, |it, now| Explainer::new(it, now).explain(build, &job)).await {
         Ok(told) => told,
         Err(refusal) => return Ok(Err(refusal)),
@@ -48,7 +48,7 @@ pub(super) async fn explain(
     Ok(Ok(Explained { told, attempts }))
 }
 
-/// What keeps the repository from being read. What git said is for those who operate: it may name paths.
+/// The reason why the repository cannot be read. Git's own words are only for operators, because they may name paths.
 fn unread(access: &ViewerAccess, holder: &Holder, project: &str) -> String {
     let Some(repository) = access.repository(project) else {
         return format!(
@@ -103,7 +103,7 @@ fn write_remedy(mut to: remedy::Builder<'_>, remedy: &Remedy) {
 }
 
 fn write_step(mut to: remedy_step::Builder<'_>, step: &RemedyStep) {
-    // half a command would do something else
+    // A command that was cut in half would do something else, so a long command is left out.
     to.set_command(Some(step.command()).filter(|command| command.len() <= COMMAND.most).unwrap_or_default());
     match step {
         RemedyStep::Wait(job) => {
@@ -133,7 +133,7 @@ fn write_attempt(mut to: attempt_view::Builder<'_>, row: &AttemptRow) {
     to.set_worker(&row.worker);
     to.set_started(wire::time(row.started));
     to.set_finished(row.finished.map_or(0, wire::time));
-    // while it runs, an outcome is what it was asked for
+    // While the attempt runs, its outcome only says what it was asked to become.
     to.set_outcome(wire::outcome_to_wire(row.outcome.filter(|_| row.finished.is_some())));
     to.set_reason(REASON.cut(&row.reason));
     to.set_isolation(row.isolation.as_ref().map_or("", TierName::word));

@@ -25,7 +25,7 @@ struct FailedPart {
     count: usize,
 }
 
-/// Those of a job from the `skip`-th on, and how many there are in all.
+/// The failed tests of a job from the `skip`-th on, and how many there are in all.
 pub(super) async fn of_job(
     access: &ViewerAccess,
     holder: &Holder,
@@ -42,7 +42,7 @@ pub(super) async fn of_job(
     Ok((all.tests, u32::try_from(all.count).unwrap_or(u32::MAX)))
 }
 
-/// None where the list is gone, or is not a list.
+/// The failed tests of one step. `None` means that the list is gone, or is not a list.
 async fn of_step(
     access: &ViewerAccess,
     holder: &Holder,
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use reports::{TestId, TestList};
 
-    /// A list of so many failed tests, named by numbers from this one on, and one that passed when it was tried again.
+    /// A list with this many failed tests, numbered from `from`, and with a test that passed on a second try.
     fn list(from: usize, count: usize) -> Vec<u8> {
         let result = |name: String, outcome, attempt| TestResult {
             id: TestId { name, ..TestId::default() },

@@ -35,7 +35,7 @@ impl Gateway {
     async fn row_of(&self, token: [u8; 32], peer: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
         match self.access.grant_of(token, peer).await? {
             Some(row) => Ok(row),
-            // why not; a wrong key is noted
+            // The coordinator answers why there is no such grant, and notes a wrong key.
             None => self.access.driver().call(|it, now| it.restore(now, token, peer)).await,
         }
     }
@@ -96,7 +96,7 @@ impl gateway::Server for Gateway {
 }
 
 impl Gateway {
-    /// What the holder of a grant gets, behind the gate of the grant.
+    /// The capability that the holder of a grant gets, behind the gate of the grant.
     fn capability(&self, row: GrantRow) -> capnp::capability::Client {
         let outlet = self.connection.vat.borrow().as_ref().map(|vat| vat.outlet());
         let holder = Holder::of(row, outlet.unwrap_or_default());
@@ -106,7 +106,7 @@ impl Gateway {
                 let worker = self.access.worker(holder, gate.clone(), self.connection.clone());
                 gate.wrap(worker).client
             }
-            // one of an unknown kind is not in force, and comes no further than `row_of`
+            // A grant of an unknown kind is not in force, so it is refused in `row_of`.
             GrantKind::Operator | GrantKind::User | GrantKind::Changes | GrantKind::Events | GrantKind::Unknown => {
                 let perspective = Perspective { access: self.access.clone(), holder };
                 gate.wrap(capnp_rpc::new_client::<perspective::Client, _>(perspective)).client

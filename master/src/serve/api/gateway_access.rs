@@ -34,7 +34,7 @@ use schema::worker_capnp::worker_desk;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// What the objects share that look a credential up: the grants, and all that is made for their holders.
+/// The things that the objects which check a credential share: the grants, and everything that is made for their holders.
 pub(super) struct GatewayAccess {
     driver: Rc<Driver>,
     readers: Readers,
@@ -42,7 +42,7 @@ pub(super) struct GatewayAccess {
     live: Rc<LiveObjects>,
     policy: Rc<CurrentPolicy>,
     writes: Rc<WriteHealth>,
-    /// The address where browsers reach the pages. Unset: nowhere.
+    /// The address where browsers reach the pages. If it is not set, there are no pages.
     pages: OnceCell<String>,
     viewer: Rc<ViewerAccess>,
     submitter: Rc<SubmitterAccess>,
@@ -119,7 +119,7 @@ impl GatewayAccess {
             Err(full) => full,
         };
         let row = self.driver.peek(look).ok_or(full.clone())?;
-        // what waits for the disk is not to be seen
+        // A grant that still waits for the disk must not be seen.
         let stored = self.committed_grant(row.id).await.filter(|stored| *stored == row);
         stored.map(Some).ok_or(full)
     }
@@ -129,7 +129,7 @@ impl GatewayAccess {
         self.readers.of(Principal::Grant(id)).grant(id).await.ok().flatten()
     }
 
-    /// What the doctor knows of this installation.
+    /// The facts about this installation that the doctor uses.
     pub(super) fn config_facts(&self) -> Rc<ConfigFacts> {
         self.operator.config_facts()
     }
@@ -153,12 +153,12 @@ impl GatewayAccess {
         Ok(())
     }
 
-    /// The gate of a holder. Everything that it gets goes through this.
+    /// The gate of a holder. Everything that the holder gets passes through it.
     pub(super) fn gate(&self, holder: &Holder) -> Gate {
         self.live.gate(holder.grant, &holder.name)
     }
 
-    /// What a worker attaches with.
+    /// The object with which a worker attaches.
     pub(super) fn worker(&self, holder: Holder, gate: Gate, connection: Rc<Connection>) -> worker_desk::Client {
         capnp_rpc::new_client(WorkerCapability { access: self.worker.clone(), holder, gate, connection })
     }

@@ -66,11 +66,11 @@ impl LeaseCapability {
         let (seals, wrong) = attempt_logs::seal(self.access.logs(), &steps).await?;
         fail_point("master-after-seal");
         if !wrong.is_empty() {
-            // what is wrong stays: the words of its worker give way
+            // The text about wrong logs stays whole, and the words of the worker are cut.
             let words = limits::cut(&reason, REASON.most.saturating_sub(wrong.len() + 2));
             reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
-        // in a task of its own, which ends also when its caller is gone: what the attempt leaves behind goes
+        // It runs in a task of its own, and ends even if its caller is gone. The rest of the attempt must be released.
         let end = move |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
         let ending = tokio::task::spawn_local(end_attempt(self.access.clone(), token, steps, seals, end));
         ending.await.map_err(broken)
@@ -110,7 +110,7 @@ impl lease::Server for LeaseCapability {
         let token = self.token;
         let accepted = self.access.driver().call(|it, now| {
             it.accept(now, token)?;
-            // in the same breath: what follows may be written before the answer
+            // This runs inside the same call, because the worker may write before the answer arrives.
             if let Some((job, attempt)) = it.lease_job(token).filter(|_| !self.accepted.replace(true)) {
                 self.access.logs().begin_attempt(job, attempt);
             }
@@ -131,7 +131,7 @@ impl lease::Server for LeaseCapability {
         if driver.peek(|it, _| it.is_offered(token)) {
             accept!(results, driver.admit());
         }
-        // after the commit of the acceptance: who read it stands in the store
+        // The read waits for the commit of the acceptance, so that the store knows of each job that was read.
         let source = accept!(results, driver.look_up(|it, _| it.lease_source(token, index)).await);
         let source_pack = accept!(results, self.access.source_pack(source, self.packs.clone()));
         results.get().set_source(capnp_rpc::new_client(source_pack));
@@ -174,7 +174,8 @@ impl lease::Server for LeaseCapability {
                 Progress::Ended { .. } if said.len() > 0 => {
                     Err(Refusal::new(RefusalCode::Invalid, "nothing follows the end of an attempt"))
                 }
-                // in a box: so the future of a report fits into the C library's thread cache, of blocks up to 1,032 bytes
+                // The box makes the future of a report fit into the thread cache of the C library, which has blocks up to 1,032
+                // bytes.
                 Progress::Ended { outcome, reason } => Box::pin(self.end(outcome, reason)).await?,
             };
         }
@@ -212,7 +213,7 @@ fn opens_with_accept(access: &Rc<WorkerAccess>, token: LeaseToken) -> impl Fn(u6
         let Some(access) = access.upgrade().filter(|_| (interface, method) != ACCEPT) else { return Ok(()) };
         let is_exempt = || (interface, method) == SOURCE && access.driver().is_full();
         match access.driver().peek(|it, _| it.check_lease(token)) {
-            // one that is over passes: its methods say so in their own results
+            // A call on a lease that is over passes, because its methods say so in their own results.
             Err(refusal) if refusal.code == RefusalCode::Conflict && !is_exempt() => Err(failed(&refusal)),
             Ok(()) | Err(_) => Ok(()),
         }

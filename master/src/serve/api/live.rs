@@ -45,7 +45,7 @@ pub(super) struct Revoked {
 pub(super) struct Connection {
     pub(super) vat: RefCell<Option<Rc<Vat>>>,
     grants: RefCell<BTreeSet<GrantId>>,
-    /// What it holds of the connections that its grants may have.
+    /// The connection's seat for each of its grants, of which a grant may have a limited number.
     seats: RefCell<BTreeMap<GrantId, Seat>>,
     /// Fires when the first grant was restored.
     known: Notify,
@@ -215,7 +215,7 @@ impl Connection {
         }
     }
 
-    /// Takes grants away; true where that left none.
+    /// Takes grants away. Answers `true` if the connection has none left because of it.
     fn strip(&self, revoked: &[GrantId]) -> bool {
         let mut grants = self.grants.borrow_mut();
         let before = grants.len();

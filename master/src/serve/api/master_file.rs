@@ -42,7 +42,7 @@ pub(super) async fn add_project(
     accept!(results, holder.may_do_all("adding a project"));
     let params = params.get()?;
     let project = wire::read_new_project(params.get_project()?)?;
-    // without its secrets: nothing that is derived from them is kept
+    // The JSON leaves out the secrets, because nothing that is derived from them may be kept.
     let told = serde_json::to_vec(&project).expect("our own structs are JSON");
     let request = holder.request(params.get_request(), &[b"operator.addProject", &told])?;
     let added = accept!(results, accept!(results, access.config_calls()).add(request, project).await);

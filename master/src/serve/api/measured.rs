@@ -15,7 +15,7 @@ const UNPLACEABLE: [&str; 6] = ["pool", "platform", "label", "tier", "room", "to
 pub struct Measured {
     pub now: Time,
     pub counts: Counts,
-    /// Nothing new can be recorded.
+    /// Whether the master can record nothing new, because the disk is full.
     pub is_full: bool,
     /// Some log cannot be written.
     pub logs_fail: bool,

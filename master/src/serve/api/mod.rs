@@ -85,7 +85,7 @@ use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 use viewer_access::ViewerAccess;
 
-/// What the API stands on, and what it tells of the master from the start.
+/// The parts on which the API stands, with the facts about the master that do not change.
 pub struct ApiParts {
     pub driver: Rc<Driver>,
     pub feed: Rc<Feed>,
@@ -123,7 +123,7 @@ impl Api {
         Door::new(self.gateway.clone())
     }
 
-    /// The address where browsers reach the pages. `None` means nowhere.
+    /// The address where browsers reach the pages. `None` means that there are no pages.
     pub fn pages(&self) -> Option<&str> {
         self.gateway.pages()
     }
@@ -243,7 +243,8 @@ macro_rules! accept {
 
 use {accept, refuse};
 
-/// An argument beyond its limit as a refusal, for the methods that told it so before there was a table of limits.
+/// Turns the error of an argument beyond its limit into a refusal. Methods use it that refused such arguments before the table of
+/// limits existed.
 fn bounded<T>(read: capnp::Result<T>) -> capnp::Result<Result<T, Refusal>> {
     match read {
         Ok(value) => Ok(Ok(value)),

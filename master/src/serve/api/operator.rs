@@ -163,7 +163,7 @@ impl operator::Server for Operator {
         let params = params.get()?;
         let (worker, gone) = (limits::text(params.get_worker(), &WORKER)?, params.get_gone());
         let body: &[&[u8]] = &[b"operator.forget", worker.as_bytes(), b"gone"];
-        // without it as older clients say it
+        // If `gone` is not set, the body is the one that older clients send.
         let body = if gone { body } else { &body[..2] };
         let request = self.holder.request(params.get_request(), body)?;
         let done = self.access.driver().call(|it, now| it.forget(now, request, &worker, gone)).await;
@@ -182,7 +182,7 @@ impl operator::Server for Operator {
     async fn roles(self: Rc<Self>, _: operator::RolesParams, mut results: operator::RolesResults) -> capnp::Result<()> {
         let policy = self.access.policy();
         let own = Authority::of(self.holder.kind, &self.holder.what, None);
-        // an operator of some projects must not learn the rights of others
+        // An operator of some projects must not learn the rights of other people.
         let is_own = |what: &What| own.holds(&Authority::of(GrantKind::User, what, None)).is_ok();
         let mut roles: Vec<_> = policy.roles.iter().filter(|(_, what)| is_own(what)).collect();
         roles.truncate(limits::fitting(0, roles.iter().map(|(name, what)| role_bytes(name, what))).min(ROLES.most));

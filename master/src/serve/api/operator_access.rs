@@ -14,7 +14,8 @@ use schema::values::{Refusal, RefusalCode};
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-/// What the objects of operators share: commands about workers and grants, the master file, and what examination needs.
+/// The things that the objects of operators share: commands about workers and grants, the master file, and the facts
+/// for examinations.
 pub(super) struct OperatorAccess {
     viewer: Rc<ViewerAccess>,
     driver: Rc<Driver>,
@@ -23,7 +24,7 @@ pub(super) struct OperatorAccess {
     policy: Rc<CurrentPolicy>,
     /// The channel to the task that reloads the master file. Unset: no such task runs.
     config_calls: OnceCell<ConfigCalls>,
-    /// What examination needs of the master file; another one when the file is taken up again.
+    /// The facts from the master file that an examination needs. A reload replaces them.
     config_facts: RefCell<Rc<ConfigFacts>>,
 }
 
@@ -74,7 +75,7 @@ impl OperatorAccess {
         self.config_facts.borrow().clone()
     }
 
-    /// What a holder examines: the part of the installation that its grant names.
+    /// The access of a holder's examination: the part of the installation that its grant names.
     pub(super) fn reach(&self, holder: &Holder) -> DoctorAccess {
         DoctorAccess {
             state: StateReader::new(self.driver.clone()),

@@ -103,7 +103,7 @@ impl perspective::Server for Perspective {
                 refusal.help("set their address in the master file: web = \"127.0.0.1:8080\" in [listen]")
             );
         };
-        // the join names the call as well: who repeats it gets the same login
+        // The join is part of the call's body, so a repeated call gets the same login.
         let request = self.holder.request(params.get_request(), &[b"browse", &join_hash])?;
         let id = accept!(results, self.access.driver().call(|it, now| it.browse(now, request.by, join_hash)).await);
         let mut results = results.get();

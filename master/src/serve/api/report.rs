@@ -49,7 +49,7 @@ pub(super) fn sink(access: &Rc<WorkerAccess>, token: LeaseToken, step: u16) -> c
     Ok(capnp_rpc::new_client(Sink { access: access.clone(), token, key }))
 }
 
-/// How one step goes, as peers of version 1 say it.
+/// The report of one step, in the form that peers of version 1 use.
 pub(super) struct StepReport {
     pub(super) access: Rc<WorkerAccess>,
     pub(super) token: LeaseToken,
@@ -111,7 +111,7 @@ impl log_sink::Server for Sink {
         let params = params.get()?;
         let bytes = accept!(results, bounded(limits::data(params.get_bytes(), &LOG_WRITE))?);
         let room = accept!(results, self.access.logs().room(bytes.len()).await);
-        // after the wait: once its attempt has ended, nothing of it is begun any more
+        // This is checked after the wait, because no write may begin once its attempt has ended.
         let open = accept!(results, self.access.driver().peek(|it, _| it.lease_log(self.token, self.key.step)));
         let end = params.get_offset().saturating_add(bytes.len() as u64);
         if let Some(size) = open.size.filter(|size| end > *size) {

@@ -22,7 +22,7 @@ const ATTEMPTS_BYTES: usize = 1 << 20;
 /// The most bytes of each list of a worker, of which it has five: a sixth is left for its texts. Only older masters let it have
 /// more.
 const WORKER_LIST_BYTES: usize = ANSWER_BYTES / 6;
-/// How many failing tests of each step are named where not all have room, one number after the other.
+/// The numbers of failing tests to name for each step, tried in this order, if not all tests have room.
 const FAILING_NAMED: [usize; 3] = [5, 1, 0];
 /// The size of a row of a list in an answer: its numbers and pointers, with room for what is added to them.
 const ROW: usize = 40 * WORD;
@@ -155,7 +155,7 @@ pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
     shown
 }
 
-/// One job with all its words.
+/// The bytes of one job with all its words.
 fn bytes(job: &JobDetail) -> usize {
     fixed_bytes(job) + words_of(job).map(beyond_first).sum::<usize>()
 }
@@ -180,12 +180,12 @@ fn fixed_step(step: &crate::decide::coordinator::record::StepRow) -> usize {
     STEP_VIEW + 2 * WORD + text_bytes(&step.name) + lost + step.tests.as_ref().map_or(0, tests_bytes)
 }
 
-/// What the reports of a step say, with its trouble cut to nothing.
+/// The bytes of the test results of a step, without the text of the trouble.
 fn tests_bytes(tests: &TestsReported) -> usize {
     TESTS_VIEW + WORD + tests.failing.iter().map(|name| text_bytes(name)).sum::<usize>()
 }
 
-/// What a text has beyond its pointer and its first word of 8 bytes, which an empty one has too.
+/// The bytes of a text beyond its pointer and its first word of 8 bytes, which an empty text has too.
 fn beyond_first(length: usize) -> usize {
     length / WORD * WORD
 }

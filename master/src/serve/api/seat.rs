@@ -12,7 +12,7 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(super) struct ConnectionCounts(Rc<RefCell<BTreeMap<GrantId, Account>>>);
 
-/// What the connections of one grant have.
+/// The connections of one grant: their number, and their common budget.
 struct Account {
     connections: usize,
     budget: Budget,
@@ -24,11 +24,11 @@ impl Default for Account {
     }
 }
 
-/// One connection of a grant; given back when dropped.
+/// One connection of a grant. Dropping it gives it back.
 pub(super) struct Seat {
     taken: Rc<RefCell<BTreeMap<GrantId, Account>>>,
     account: GrantId,
-    /// What all of the grant share.
+    /// The budget that all connections of the grant share.
     pub(super) budget: Budget,
 }
 

@@ -24,10 +24,10 @@ impl ArtifactSink {
     }
 
     async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<u64, Refusal> {
-        // what is freed on a full disk is for the commits that wait
+        // On a full disk, space that becomes free is for the commits that wait.
         self.access.driver().admit()?;
         let room = self.access.blobs().room(bytes.len()).await?;
-        // after the wait: once its attempt has ended, nothing of it is begun any more
+        // This is checked after the wait, because no write may begin once its attempt has ended.
         let key = self.key()?;
         let write = BlobWrite { bytes: bytes.to_vec(), room };
         let received = self.access.blobs().write(&key, offset, write).await?;
@@ -81,7 +81,8 @@ impl byte_sink::Server for ArtifactSink {
         let hash = accept!(results, bounded(limits::data(params.get_blake3(), &BLAKE3))?);
         let hash = accept!(results, read_hash(hash));
         let claimed = Seal { size: params.get_length(), hash };
-        // in a task of its own, which ends also when its caller is gone: a file that has its name is recorded
+        // It runs in a task of its own, and so ends even if its caller is gone. A file that has its name must be
+        // recorded.
         let sealing = tokio::task::spawn_local(self.seal_as(claimed));
         accept!(results, sealing.await.map_err(super::broken)?);
         Ok(())

@@ -36,7 +36,7 @@ impl LeasePacks {
     }
 }
 
-/// One repository at one revision, for whoever holds the lease.
+/// One repository at one revision, for the worker that holds the lease.
 pub(super) struct SourcePack {
     pub(super) served: Rc<Served>,
     pub(super) repository: Rc<Repository>,
@@ -79,9 +79,9 @@ impl source_pack::Server for SourcePack {
 fn cannot_pack(repository: &Repository, source: &SourceRevision, error: &GitError) -> Refusal {
     let text = format!("failed to pack {} of {}: {error}", source.revision, source.repository);
     let looks = repository.health.looks();
-    // as after a restore, which brings no mirrors
+    // The repository was never read, as after a restore, which brings no mirrors.
     let is_unread = looks.began.is_some() && looks.good.is_none();
-    // a worker waits for what passes
+    // `Unavailable` makes a worker wait, because the trouble is temporary.
     let code = if error.is_disk_full() || is_unread { RefusalCode::Unavailable } else { RefusalCode::NotFound };
     Refusal::new(code, text)
 }

@@ -53,7 +53,7 @@ impl submitter::Server for Submitter {
         body.push(if failed { b"failed" } else { b"all" });
         body.extend(jobs.iter().map(String::as_bytes));
         let request = self.holder.request(params.get_request(), &body)?;
-        // what was answered before is not read again: the old build may be gone meanwhile
+        // A request that was answered before is not read again, because the old build may be gone meanwhile.
         let answered = accept!(results, self.access.driver().call(|it, _| it.answered(&request)).await);
         if let Some(Answer::Build(id)) = answered {
             let number = accept!(results, self.number(id).await?);

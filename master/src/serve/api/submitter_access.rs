@@ -9,7 +9,7 @@ use crate::intake::sources::{Repositories, Repository};
 use schema::values::Refusal;
 use std::rc::Rc;
 
-/// What the objects share that ask for builds or tell of changes: commands, and repositories that are fetched for them.
+/// The things that the objects for builds and changes share: commands, and the repositories that are fetched for them.
 pub(super) struct SubmitterAccess {
     /// Access to the builds that they made, which they may look at.
     viewer: Rc<ViewerAccess>,

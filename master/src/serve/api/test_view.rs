@@ -10,7 +10,7 @@ use schema::perspective_capnp::{test_lane, test_point, test_view, viewer};
 use schema::values::{Refusal, RefusalCode, full_refs};
 use schema::wire;
 
-/// What is asked for, with the ref in full.
+/// The filter that the caller asks for, with its ref in full.
 pub(super) async fn filter(
     access: &ViewerAccess,
     holder: &Holder,

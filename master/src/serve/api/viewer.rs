@@ -193,7 +193,7 @@ impl viewer::Server for Viewer {
         let Some(repository) = repository else { refuse!(results, no_project(&project)) };
         let main = repository.main_branch().unwrap_or_default();
         let history = self.access.history(&self.holder);
-        // people count from 1
+        // People count from 1, and the store from 0.
         let found = match number.checked_sub(1) {
             Some(number) => history.test_history(&project, number, &main).await.map_err(broken)?,
             None => None,

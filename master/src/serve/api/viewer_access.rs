@@ -22,7 +22,7 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{Cursor, Refusal, Time};
 use std::rc::Rc;
 
-/// What the objects of viewers share: the state, history, events and logs. Each read is made in the turns of its holder.
+/// The things that the objects of viewers share: the state, history, events and logs. Each read happens in the turns of its holder.
 pub(super) struct ViewerAccess {
     state: StateReader,
     readers: Readers,
@@ -113,7 +113,8 @@ impl ViewerAccess {
         })
     }
 
-    /// What is made of all bytes of a blob, on a thread of its own and in the holder's turn. `None` means that the blob is gone.
+    /// The result of a function of all bytes of a blob. It runs on its own thread, in the holder's turn. `None` means that the blob
+    /// is gone.
     pub(super) async fn whole_blob<T: Send + 'static>(
         &self,
         holder: &Holder,
@@ -137,7 +138,7 @@ impl ViewerAccess {
         self.repositories.get(project).map(ViewedRepository)
     }
 
-    /// The page of a commit of a project at the forge; empty means that none is known.
+    /// The address of a commit's page at the forge. Empty means that none is known.
     pub(super) fn commit_url(&self, project: &str, commit: &str) -> String {
         let repository = self.repositories.get(project);
         let url = repository.as_ref().and_then(|repository| repository.commit_url.as_deref());
@@ -182,7 +183,7 @@ impl ViewedRepository {
         self.0.health.looks().next
     }
 
-    /// What kept the last look at it from being good, in git's words. `None` means nothing.
+    /// The trouble of the last look at the repository, in git's words. `None` means that there was no trouble.
     pub(super) fn trouble(&self) -> Option<String> {
         self.0.health.looks().trouble.map(|trouble| trouble.text)
     }
@@ -191,7 +192,7 @@ impl ViewedRepository {
 /// How the looks at one repository go.
 pub struct MeasuredRepository {
     pub project: String,
-    /// The last look that went well; `None` means that none did.
+    /// The last look that succeeded. `None` means that no look did.
     pub good: Option<Time>,
     pub is_failing: bool,
 }

@@ -47,7 +47,7 @@ impl worker_desk::Server for WorkerCapability {
         let (grant, running) = (self.holder.grant, arrival.running.clone());
         let attached = self.access.driver().call(|it, now| it.attach(now, grant, arrival)).await;
         let Attached { session: id, standing, terms, term } = accept!(results, attached);
-        // of two that were committed together the later one stays
+        // If two sessions of a worker were committed together, the later one stays.
         if self.access.driver().peek(|it, _| it.session_of(&self.holder.name)).is_none_or(|(latest, _)| latest != id) {
             refuse!(results, Refusal::new(RefusalCode::Conflict, "a newer connection of this worker has taken over"));
         }
@@ -189,11 +189,11 @@ impl session::Server for SessionCapability {
 }
 
 impl SessionCapability {
-    /// What is offered at once for the room that is left beside the first job, as if it were asked for one after another.
+    /// The further jobs that are offered at once, for the room beside the first job, as if the worker asked for one after another.
     fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
         let driver = self.access.driver();
         if driver.is_full() {
-            // offers wait for a commit
+            // Offers wait for a commit, and a full disk takes none.
             return Vec::new();
         }
         let most = most.saturating_sub(1).min(driver.peek(|it, _| it.share())).min(FURTHER_MAX);
@@ -217,7 +217,7 @@ impl Drop for SessionCapability {
     fn drop(&mut self) {
         let (id, access) = (self.id, self.access.clone());
         access.driver().note(|it, now| it.session_lost(now, id, "its connection was lost"));
-        // ending it drops capabilities of the peer, which must not happen inside this drop
+        // Ending the session drops capabilities of the peer, which must not happen inside this drop.
         tokio::task::spawn_local(async move { access.live().end_session(id, "the session ended").is_some() });
     }
 }

@@ -11,7 +11,7 @@ use crate::keep::logs::Logs;
 use schema::values::{Refusal, RefusalCode, SourceRevision};
 use std::rc::Rc;
 
-/// What the objects of workers share. They read no history and know no other holders.
+/// The things that the objects of workers share. These objects read no history and know no other holders.
 pub(super) struct WorkerAccess {
     driver: Rc<Driver>,
     logs: Rc<Logs>,

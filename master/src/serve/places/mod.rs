@@ -35,7 +35,7 @@ pub(crate) struct Doorkeeper {
 
 struct PlacesState {
     places: Places,
-    /// What tells each guest that it must go.
+    /// The tokens that tell each guest to leave.
     words: BTreeMap<u64, CancellationToken>,
 }
 
@@ -109,7 +109,7 @@ impl Doorkeeper {
     }
 
     fn state(&self) -> MutexGuard<'_, PlacesState> {
-        // No change of it can be left half done.
+        // No change of the state can be left half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

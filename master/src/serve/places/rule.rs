@@ -1,4 +1,4 @@
-//! Decides who gets a place, and who loses one. Pure: it is told the time and the events, and keeps no connection.
+//! Decides who gets a place, and who loses a place. Pure: the time and the events are arguments, and it keeps no connection.
 
 use super::neighbour::Neighbour;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ pub(crate) struct Places {
 struct Guest {
     from: Neighbour,
     has_spoken: bool,
-    /// Whether it is the guest's turn, so that nothing of ours is to be done for it.
+    /// Whether it is the guest's turn, because the master has nothing to do for it.
     is_awaited: bool,
     /// How many requests of the guest are worked on.
     requests: usize,
@@ -220,7 +220,7 @@ impl Places {
 }
 
 impl Guest {
-    /// What is waited for begins now.
+    /// Begins the wait for the guest's next action now.
     fn begin(&mut self, now: Duration) {
         (self.since, self.graced) = (now, now);
     }

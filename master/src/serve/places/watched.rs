@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) struct Watched<S> {
     stream: S,
     place: Weak<Place>,
-    /// What the guest takes counts as getting on.
+    /// Whether bytes that the guest takes count as progress.
     may_take_its_time: bool,
 }
 

@@ -40,11 +40,11 @@ pub(crate) struct Entry {
     /// When the attempt was offered.
     began: Moment,
     blocking: BlockingWork,
-    /// The facts about each step for the master. They are not on disk, because all of them may be told again.
+    /// The facts about each step for the master. They are not on disk, because all of them may be reported again.
     steps: Vec<Step>,
     /// How the steps so far ended, in their order.
     ended: RefCell<Vec<StepEnd>>,
-    /// What ended the attempt from outside.
+    /// The event that ended the attempt from outside.
     halt: RefCell<Option<Halt>>,
     /// The result of the attempt, when no more steps are to run.
     result: RefCell<Option<AttemptResult>>,
@@ -68,7 +68,7 @@ pub(crate) struct Entry {
     changed: (watch::Sender<u64>, watch::Sender<u64>),
 }
 
-/// The facts about a step for the master, and which of them it was told.
+/// The facts about a step for the master, with a note of which facts it already has.
 pub(crate) struct Step {
     /// When the step that runs began.
     pub(crate) started: watch::Sender<Option<Time>>,
@@ -119,7 +119,7 @@ impl Entry {
         }
     }
 
-    /// Notes that an earlier process may have told the master of this attempt already.
+    /// Notes that an earlier process may already have reported this attempt to the master.
     pub(super) fn may_be_known(&self) {
         for step in &self.steps {
             step.is_unsent.set(false);
@@ -157,7 +157,7 @@ impl Entry {
         self.changed.1.send_modify(|count| *count += 1);
     }
 
-    // the steps
+    // The methods for the steps.
 
     pub(crate) fn ended(&self) -> Vec<StepEnd> {
         self.ended.borrow().clone()
@@ -200,7 +200,7 @@ impl Entry {
         self.tell();
     }
 
-    // the end
+    // The methods for the end of the attempt.
 
     pub(crate) fn halt(&self) -> Option<Halt> {
         self.halt.borrow().clone()
@@ -276,15 +276,15 @@ impl Entry {
         if let Some(end) = self.cleanup_end(now) {
             return end.since(now);
         }
-        // a step that would also run after the job's time does not get less where that is nearly over
+        // If the time of the job is nearly over, a step that may run beyond it does not get less time.
         match is_cleanup(&self.assignment.job, &self.ended.borrow()) {
             true => own.max(self.cleanup_ms()),
             false => own,
         }
     }
 
-    /// When the step that runs, or is next, must have ended, where it runs after a cancel or after the job's time. All such
-    /// steps share one time, which begins with the first.
+    /// The end of the time for steps that run after a cancel or after the job's time. All such steps share it, and it begins with
+    /// the first step.
     pub(crate) fn cleanup_end(&self, now: Moment) -> Option<Moment> {
         let next = next(&self.assignment.job, &self.ended.borrow(), self.halt.borrow().as_ref());
         if !matches!(next, Next::CleanUp(_)) {
@@ -317,7 +317,7 @@ impl Entry {
         Ok(())
     }
 
-    // the lease
+    // The methods for the lease.
 
     pub(crate) fn lease(&self) -> Option<lease::Client> {
         self.lease.borrow().clone()
@@ -346,7 +346,7 @@ impl Entry {
         self.held.get().map(|held| held.end)
     }
 
-    /// The length of the lease, where this process holds it.
+    /// The length of the lease in milliseconds, if this process holds the lease.
     pub(crate) fn term_ms(&self) -> Option<u64> {
         self.held.get().map(|held| held.term_ms)
     }
@@ -361,7 +361,7 @@ impl Entry {
         self.lease_end().is_some_and(|end| end.since(now) > self.margin_ms())
     }
 
-    // the workspace
+    // The methods for the workspace.
 
     pub(crate) fn workspace(&self) -> Option<Rc<Workspace>> {
         self.workspace.borrow().clone()
@@ -399,7 +399,7 @@ impl Step {
         }
     }
 
-    /// Has everything told again, because the master may have lost it.
+    /// Marks all facts to be reported again, because the master may have lost them.
     pub(crate) fn tell_again(&self) {
         self.shipped.set(None);
         self.stored.take();

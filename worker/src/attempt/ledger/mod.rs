@@ -90,8 +90,8 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Drops the attempts from before a restart of the machine, because their clock is not ours and none of their processes runs.
-    /// After a loss of power their files may also lack what was not synced.
+    /// Drops the attempts from before a restart of the machine, because their clock is not this machine's clock now. None of their
+    /// processes runs any more. After a loss of power, their files may also lack bytes that were not synced.
     fn load(&self, dir: &Path, workspaces: &Path) -> io::Result<Entry> {
         let (offered, name) = read_offer(&std::fs::read(dir.join(ASSIGNMENT))?)?;
         if !offered.boot.is_empty() && offered.boot != self.boot {
@@ -108,8 +108,8 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Removes the attempts that are not taken up, and ends their processes where they are our own. Called once it is known whose
-    /// the directory is.
+    /// Removes the attempts that are not taken up, and ends those of their processes that are this worker's own. Called once it is
+    /// known who owns the directory.
     pub(crate) async fn clear_leftovers(&self, machine: &Arc<dyn Machine>) {
         let (leftovers, machine) = (self.leftovers.take(), machine.clone());
         if leftovers.is_empty() {
@@ -251,7 +251,7 @@ fn read_offer(noted: &[u8]) -> io::Result<(Offered, Option<String>)> {
     let mut lines = noted.split(|byte| *byte == b'\n');
     let offered: Offered = serde_json::from_slice(lines.next().unwrap_or_default())?;
     known_plan_version(offered.assignment.plan_version).map_err(io::Error::other)?;
-    // a line that was cut short does not count
+    // A line that was cut short does not count.
     let name = lines.filter_map(|line| serde_json::from_slice(line).ok()).next_back();
     Ok((offered, name))
 }

@@ -1,5 +1,6 @@
-//! When the start of a step is told: at once, unless the master has not answered earlier reports of this connection yet. Then it
-//! may wait a little for the step's end and go with it. Where many short steps run, each costs one call instead of two.
+//! Decides when the start of a step is reported. It is reported at once if the master has answered all earlier reports of this
+//! connection. Otherwise it may wait a little for the step's end, and share a call with it. So many short steps cost one call each
+//! instead of two.
 
 use crate::attempt::output::Grown;
 use std::rc::Rc;
@@ -24,7 +25,7 @@ impl Unanswered {
     }
 
     async fn none(&self) {
-        // the sender is held by us
+        // This object holds the sender, so waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
 }
@@ -35,8 +36,8 @@ impl Drop for Asked {
     }
 }
 
-/// Holds the start of a step back for as long as it may go with the end. `false` means that it is to be told now. `true` means
-/// that it was told, since the end was.
+/// Holds the start of a step back for as long as one call may report it with the end. `false` means that the start must be reported
+/// now. `true` means that the end reported it.
 pub(super) async fn goes_with_end(
     grown: watch::Receiver<Grown>,
     mut is_end_said: watch::Receiver<bool>,

@@ -46,7 +46,7 @@ pub(crate) enum Reported {
 /// Reports until the attempt is over and the master knows it.
 pub(crate) async fn report(entry: Rc<Entry>, reporter: AttemptReporter, window: Window) -> Reported {
     let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
-    // a master that was killed has lost what it held in memory of a log that is not sealed
+    // A master that was killed has lost the part of an unsealed log that it held in memory.
     (0..count).for_each(|step| entry.step(step).tell_again());
     let connection = ConnectionReport {
         entry: &entry,
@@ -61,7 +61,7 @@ pub(crate) async fn report(entry: Rc<Entry>, reporter: AttemptReporter, window: 
     let end = async {
         connection.untold.subscribe().wait_for(BTreeSet::is_empty).await.map_err(|_| dropped())?;
         match connection.ending.get() {
-            // who says it waits for the answer
+            // The step that reports the end waits for the answer.
             Ending::WithStep(_) => Ok(()),
             Ending::Untold | Ending::Alone => {
                 connection.ending.set(Ending::Alone);
@@ -96,7 +96,7 @@ async fn persist<F: Future<Output = Result<(), Trouble>>>(
     }
 }
 
-/// The reports of one attempt over one connection: what was told on it, and what is still to be told.
+/// The reports of one attempt over one connection: the facts that were reported on it, and those that are still to be reported.
 struct ConnectionReport<'a> {
     entry: &'a Entry,
     reporter: AttemptReporter,
@@ -178,7 +178,7 @@ impl ConnectionReport<'_> {
         };
         let reporter = self.reporter.step(index);
         let Some(at) = has_begun else {
-            // nothing at the master holds the end of all back for a step that it does not know of
+            // A master that does not know of a step does not hold back the end of the attempt for it.
             self.say_finished(&reporter, index, None, Shipped::nothing(), None).await?.await?;
             tell();
             return Ok(());
@@ -205,7 +205,7 @@ impl ConnectionReport<'_> {
         };
         let ((), answered) = try_join(begin, follow).await?;
         if is_start_known.get() {
-            // a master that knows of the start takes no end of all before that of this step
+            // A master that knows of the start does not take the end of the attempt before the end of this step.
             tell();
             return answered.await;
         }
@@ -222,7 +222,7 @@ impl ConnectionReport<'_> {
         let step = self.entry.step(index);
         let shipped = match step.shipped.get() {
             Some(shipped) => shipped,
-            // nobody need make a log for a step that is silent
+            // The master need not make a log for a step that printed nothing.
             None if is_silent(step).await? => Shipped::nothing(),
             None => {
                 let is_new = step.is_unsent.replace(false);
@@ -283,7 +283,7 @@ impl ConnectionReport<'_> {
         })
     }
 
-    /// The result of the attempt, where this step's end is the last one to be told. From then on this step alone tells it.
+    /// The result of the attempt, if this step's end is the last end to be reported. From then on only this step reports it.
     fn result_with(&self, index: u16) -> Option<AttemptResult> {
         match self.ending.get() {
             Ending::WithStep(other) if other == index => self.entry.result(),

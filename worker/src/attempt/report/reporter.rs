@@ -95,8 +95,8 @@ impl StepReporter<'_> {
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
     }
 
-    /// Sends how the step ended now. Where one call can tell several things, the step's start goes before it and the end of the
-    /// attempt behind it.
+    /// Reports now how the step ended. If one call can report several facts, the step's start comes before it, and the end of the
+    /// attempt after it.
     pub(super) fn finished(
         &self,
         start: Option<Time>,

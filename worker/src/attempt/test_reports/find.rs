@@ -94,8 +94,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The names in a directory, and which of them are directories, where links are none. One that cannot be read has none, and
-    /// neither has one that lies out of the checkout.
+    /// The names in a directory, and whether each name is a directory. A link is left out unless it leads to a file. A directory
+    /// that cannot be read, or lies outside the checkout, has no names.
     fn entries(&mut self, dir: &str) -> io::Result<Vec<(String, bool)>> {
         let mut entries = Vec::new();
         let Ok(opened) = open_directory(&self.root.join(dir)) else { return Ok(entries) };
@@ -124,11 +124,11 @@ fn joined(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
 
-/// Whether a name fits a part of a pattern, where `*` stands for any characters and `?` for one.
+/// Whether a name fits a part of a pattern. In it, `*` stands for any characters and `?` for one character.
 fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut in_name) = (0, 0);
-    // where to go on if what follows the newest `*` does not fit
+    // The place to continue from, if the text after the newest `*` does not fit.
     let mut star = None;
     while in_name < name.len() {
         match pattern.get(at) {
@@ -174,7 +174,7 @@ pub(super) fn open(tree: &Path, path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    // what was put into its place meanwhile must not hold us up
+    // A file that was put in its place meanwhile must not make the opening wait.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
@@ -248,7 +248,7 @@ mod tests {
         for pattern in ["out/**", "out/*", "out/*.xml", "out/", "out/deep/*", "out/**/s*.xml"] {
             assert_eq!(found(&dir, pattern), "! it leads out of the checkout", "{pattern}");
         }
-        // what else matches is found all the same
+        // Other matching files are found all the same.
         symlink(other.path(), dir.join("in/out")).unwrap();
         std::fs::create_dir_all(dir.join("more/out")).unwrap();
         std::fs::write(dir.join("more/out/b.xml"), "").unwrap();

@@ -33,14 +33,14 @@ const NOTE: &str = "tests";
 const LIST: &str = "list";
 const ORIGINALS: &str = "reports";
 
-/// What was read of a step's reports, as it is noted for the next worker process. The files beside it have the rest.
+/// The summary of a step's reports that is noted for the next worker process. The files beside it have the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReadTests {
     pub(crate) reported: TestsReported,
     /// Which reports the step did not write, each in words.
     pub(crate) lacks: Vec<String>,
-    /// The list of the tests. None: there is none.
+    /// The list of the tests. `None` means that there is no list.
     list: Option<NotedFile>,
     /// The reports themselves. None: they are not kept.
     originals: Option<NotedFile>,
@@ -54,8 +54,8 @@ struct NotedFile {
     hash: Vec<u8>,
 }
 
-/// Reads the reports of a step that has ended, or what an earlier worker process read of them. None: its plan names none, or it
-/// did not run to an end of its own. Dropping this ends the reading. What was noted is answered at once.
+/// Reads the reports of a step that has ended, or the notes that an earlier process made of them. `None` means that the plan names
+/// no reports, or that the step did not end by itself. Dropping the future ends the reading. Existing notes are answered at once.
 pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journal: &Journal) -> Option<ReadTests> {
     let plan = &entry.assignment.job.steps[usize::from(step)];
     if plan.reports.is_empty() || !has_run(&journal.cause) {
@@ -117,7 +117,7 @@ fn has_run(cause: &KillCause) -> bool {
     }
 }
 
-/// What an earlier process noted. What is not whole is read again.
+/// The notes of an earlier process. If they are not whole, the reports are read again.
 fn noted(files: &StepFiles) -> Option<ReadTests> {
     let bytes = atomic_file::read(&files.named(NOTE)).ok()??;
     serde_json::from_slice(&bytes).ok()

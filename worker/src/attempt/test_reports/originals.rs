@@ -9,7 +9,7 @@ use std::path::Path;
 const ORIGINALS_MAX: u64 = 64 << 20;
 
 const BLOCK_BYTES: usize = 512;
-/// What the name of a file has in its header, in bytes.
+/// The bytes that the header has for the name of a file.
 const NAME_BYTES: usize = 100;
 /// Reports are XML, of which this leaves a tenth.
 const LEVEL: i32 = 3;
@@ -19,7 +19,7 @@ pub(super) struct Originals {
     to: zstd::Encoder<'static, BufWriter<File>>,
     left: u64,
     count: usize,
-    /// Whether it could not be written, so that nothing behind that place can be read.
+    /// Whether the archive could not be written, so that nothing after that place can be read.
     is_broken: bool,
 }
 
@@ -87,7 +87,7 @@ impl Originals {
     }
 }
 
-/// What of a file can be read. An error is its end, and is kept.
+/// The readable part of a file. An error ends it, and is kept.
 struct Readable<R> {
     from: R,
     error: Option<io::Error>,

@@ -35,7 +35,7 @@ impl Patience {
     }
 }
 
-/// Stops the reading where nobody waits for it any more.
+/// Stops the reading when it is dropped, because nobody waits for the result any more.
 pub(super) struct StopOnDrop(pub(super) Patience);
 
 impl Drop for StopOnDrop {
@@ -52,7 +52,7 @@ pub(super) struct Patient<'a, R> {
 
 impl<R: Read> Read for Patient<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        // one that is interrupted would be read again by those who read to an end
+        // An `Interrupted` error would be retried by readers that read to the end, so another kind of error is used.
         self.patience.check().map_err(|error| io::Error::other(error.to_string()))?;
         self.from.read(into)
     }

@@ -15,11 +15,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How much older than the step's start a file may seem that the step wrote. The clock of files goes in steps of some
+/// How much older than the step's start a file may seem although the step wrote it. The clock of files moves in steps of some
 /// milliseconds.
 const CLOCK_STEP: Duration = Duration::from_millis(50);
 
-/// Which reports are read, and where they and what is made of them are.
+/// The reports to read, with the places where they and the results are stored.
 pub(super) struct Wanted {
     /// The directory of the checkout.
     pub tree: PathBuf,
@@ -28,14 +28,14 @@ pub(super) struct Wanted {
     pub reports: Vec<ReportPlan>,
     /// The moment when the step began.
     pub started: Time,
-    /// What brought the step to its end.
+    /// The cause that ended the step.
     pub cause: KillCause,
     /// How many bytes the step printed.
     pub printed: u64,
     pub files: StepFiles,
 }
 
-/// What is read, on its way to the list.
+/// A reading of reports, whose results are on their way to the list.
 struct ReportReading<'a> {
     wanted: &'a Wanted,
     patience: &'a Patience,
@@ -126,7 +126,7 @@ impl ReportReading<'_> {
     fn printed(&mut self, format: ReportFormat) {
         match File::open(self.wanted.files.spool()) {
             Ok(file) => self.collect(format, "", file.take(self.wanted.printed)),
-            // nothing was printed
+            // The step printed nothing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.collect(format, "", io::empty()),
             Err(error) => self.collection.add_trouble(format_args!("the step's output cannot be read: {error}")),
         }
@@ -177,7 +177,7 @@ impl ReportReading<'_> {
         }
         let (files, list) = (&self.wanted.files, self.collection.finish());
         let mut reported = list.in_short();
-        // where nothing was read the trouble says it all
+        // If nothing was read, the trouble says everything.
         let has_list = !list.results.is_empty() || list.trouble.is_empty();
         let list = if has_list { Some(write(&files.named(LIST), &encode(&list)?)?) } else { None };
         reported.list = list.as_ref().map(|list| list.hash.clone()).unwrap_or_default();

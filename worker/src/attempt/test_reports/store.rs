@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// How much goes in one call, in bytes: as much as of a log.
+/// The most bytes in one call, which is as many as for a log.
 const CHUNK_BYTES: usize = 128 << 10;
 /// How often the master may refuse a file before it is given up. It says that it has something else than was sent, or that it
 /// failed.
@@ -74,7 +74,8 @@ impl From<io::Error> for Unstored {
     }
 }
 
-/// Stores both files, and answers what the master is told of the tests. A file that cannot be stored costs only itself.
+/// Stores both files, and answers the summary of the tests for the master. A file that cannot be stored does not stop the other
+/// file.
 pub(crate) async fn store(
     lease: &lease::Client,
     files: &StepFiles,
@@ -94,7 +95,7 @@ pub(crate) async fn store(
             }
         }
     }
-    // without the list nobody finds them
+    // Without the list, nobody finds the original reports.
     if let Some(originals) = tests.originals.as_ref().filter(|_| !reported.list.is_empty()) {
         match send(lease, &originals_name(step), &files.named(ORIGINALS), originals, window).await {
             Ok(()) => {}
@@ -187,7 +188,7 @@ async fn write(
     match wire::refusal(results.has_refusal(), results.get_refusal())? {
         Some(refusal) if refusal.code == RefusalCode::Offset => Ok(Err(refusal)),
         Some(refusal) => Err(refusal.into()),
-        // no more was received than was sent, whatever it says
+        // The master cannot have received more than was sent, whatever it says.
         None => Ok(Ok(results.get_received().min(at + count as u64))),
     }
 }

@@ -47,7 +47,7 @@ fn names_of(pids: HashSet<Pid>) -> Vec<String> {
     pids.into_iter().filter_map(name).collect()
 }
 
-/// `None` means that it is gone, and nobody has waited for it yet. Its name is any bytes.
+/// The name of a process, which may be any bytes. `None` means that the process is gone, and nobody has waited for it yet.
 fn name(pid: Pid) -> Option<String> {
     let stat = stat(pid)?;
     let (before, after) = stat.rsplit_once(')')?;
@@ -60,8 +60,8 @@ fn is_in_group(pid: Pid, leader: Pid) -> bool {
     Kin::of(pid).is_some_and(|kin| kin.group == leader.as_raw_pid())
 }
 
-/// One round of killing all that descend from `ancestor`: first stops them, so that none can fork away from the
-/// kill. Says how many it saw.
+/// Runs one round of killing all processes that descend from `ancestor`. First stops them, so that none can fork away from the
+/// kill. Answers how many it saw.
 pub(crate) fn kill_descendants(ancestor: Pid) -> usize {
     stop_then_kill(|| descendants(ancestor))
 }
@@ -86,7 +86,7 @@ pub(crate) fn kill_adopted(spared: &str) -> usize {
     for _ in 0..PASSES_MAX {
         let seen = stop_then_kill(|| with_descendants(adopted(spared)));
         adopted(spared).into_iter().for_each(reap);
-        // twice: who was a child of the killed one may not be ours yet
+        // Two quiet rounds are needed, because a child of a killed process may not have become a child of this process yet.
         quiet = if seen == 0 { quiet + 1 } else { 0 };
         if quiet == 2 {
             return 0;
@@ -186,7 +186,7 @@ pub(super) fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
 /// How many threads a process has. `None` means that it is gone.
 pub(super) fn threads(pid: Pid) -> Option<u64> {
     let stat = stat(pid)?;
-    // the twentieth field, where the name is the second
+    // This is the twentieth field, counted from the name, which is the second.
     stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(17)?.parse().ok()
 }
 
@@ -217,7 +217,7 @@ impl Kin {
 
     /// Reads the file that proc_pid_stat(5) describes.
     fn parse(stat: &str) -> Option<Kin> {
-        // the name stands in parentheses and may itself hold some
+        // The name stands in parentheses and may itself contain parentheses.
         let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(1);
         let parent = Pid::from_raw(fields.next()?.parse().ok()?);
         Some(Kin { parent, group: fields.next()?.parse().ok()?, session: fields.next()?.parse().ok()? })

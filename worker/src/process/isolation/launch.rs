@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 const STACK_BYTES: usize = 64 << 10;
 /// Where programs are looked for if a step has no `PATH`, as the C library does.
 const USUAL_PATH: &str = "/bin:/usr/bin";
-/// What runs a file that may be run and names no interpreter, as the C library does.
+/// The shell that runs an executable file which names no interpreter, as in the C library.
 const SHELL: &CStr = c"/bin/sh";
 
 /// Starts a step with this whole environment in an absolute directory. Answers its process, and the reading end of the one pipe that
@@ -48,7 +48,7 @@ pub(crate) fn launch(
 
 /// Texts for the system, as it takes them: pointers, with a null behind the last.
 struct Texts {
-    /// What the pointers point to.
+    /// The texts to which the pointers point.
     _texts: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
@@ -60,7 +60,7 @@ impl Texts {
     }
 }
 
-/// What to run, looked up as the C library does it, but in the step's own `PATH`.
+/// The program to run. It is looked up as the C library does it, but in the step's own `PATH`.
 struct Program {
     /// Where the program may be, in the order in which it is tried.
     places: Vec<CString>,
@@ -73,7 +73,7 @@ struct Program {
 impl Program {
     fn new(argv: &[String], env: &[(String, String)]) -> io::Result<Program> {
         let name = argv.first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
-        // of a name that stands twice, the last counts
+        // If a name appears twice, the last entry counts.
         let env: BTreeMap<&str, &str> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let places = c_texts(places(name, env.get("PATH").copied()))?;
         let arguments = c_texts(argv.iter().cloned())?;
@@ -130,7 +130,7 @@ fn errno() -> c_int {
     unsafe { *libc::__errno_location() }
 }
 
-/// What the new process needs to become the step. It lies in memory that both share until then.
+/// The data that the new process needs to become the step. Both processes share its memory until then.
 struct Child<'a> {
     program: &'a Program,
     dir: CString,
@@ -185,7 +185,7 @@ impl Child<'_> {
         };
         match is_ready {
             false => errno(),
-            // it may have died before it was asked for
+            // The supervisor may have died before this process asked for the signal.
             true if rustix::process::getppid() != Some(self.supervisor) => libc::EPIPE,
             true => self.program.become_it(),
         }
@@ -196,7 +196,7 @@ extern "C" fn child_main(child: *mut c_void) -> c_int {
     // SAFETY: it is what `Child::start` handed on, which lives until this process has its program or is gone.
     let child = unsafe { &*child.cast::<Child<'_>>() };
     child.error.store(child.become_step(), Ordering::Relaxed);
-    // the C library's clone ends the process with this, and runs nothing of its parent's
+    // The clone of the C library ends the process with this code, and runs none of its parent's code.
     127
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn establish(tier: Tier) -> io::Result<()> {
         Tier::Guard => set_child_subreaper(Some(getpid()))
             .map_err(|error| io::Error::other(format!("this system does not make it a subreaper: {error}"))),
         Tier::Plain => {
-            // a supervisor that had another step before may be a subreaper still; a system without them has nothing to undo
+            // A supervisor that had another step before may still be a subreaper. A system without subreapers has nothing to undo.
             let _ = set_child_subreaper(None);
             Ok(())
         }

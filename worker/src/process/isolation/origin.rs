@@ -82,7 +82,7 @@ pub(super) fn forget_origin(files_max: Option<u64>) {
             files.rlim_cur = files.rlim_cur.max(FILES.0).min(files.rlim_max);
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
         }
-        // a dump of one large process fills a disk, so a step that wants them asks for them
+        // A core dump of one large process fills a disk, so a step that wants core dumps must ask for them.
         let mut core = std::mem::zeroed::<libc::rlimit>();
         if libc::getrlimit(libc::RLIMIT_CORE, &raw mut core) == 0 {
             core.rlim_cur = 0;

@@ -10,7 +10,7 @@ use std::process::Command;
 pub(crate) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    // the number of the listing itself is among them, and closed by now
+    // The list also contains the descriptor of the listing itself, which is closed by now.
     let is_open = |number: &i32| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
     for number in numbers.into_iter().filter(|number| *number > 2).filter(is_open) {
         // SAFETY: nothing in this process has opened a descriptor that is still open, so nobody owns this one.
@@ -64,7 +64,7 @@ fn children(action: libc::sighandler_t) -> io::Result<()> {
     }
 }
 
-/// What `ps` calls this process.
+/// Sets the name under which `ps` shows this process.
 pub(crate) fn set_name(name: &std::ffi::CStr) {
     let _ = rustix::thread::set_name(name);
 }

@@ -20,8 +20,8 @@ impl Usage {
     /// The largest usage, for processes of which nothing is known.
     pub(crate) const UNKNOWN: Usage = Usage { processes: u64::MAX, threads: u64::MAX, memory: u64::MAX };
 
-    /// What all processes of the machine take, at the cost of two short files: no step takes more. `None` means that it cannot be
-    /// said.
+    /// The memory and processes that all processes of the machine use, which no step exceeds. It costs the reading of two short
+    /// files. `None` means that it is not known.
     pub(crate) fn of_machine() -> Option<Usage> {
         let threads = tasks(&fs::read_to_string("/proc/loadavg").ok()?)?;
         let memory = memory_in_use(&fs::read_to_string("/proc/meminfo").ok()?)?;
@@ -73,7 +73,7 @@ fn tasks(loadavg: &str) -> Option<u64> {
     all.parse().ok().filter(|all| *all > 0)
 }
 
-/// What is in use of memory and swap, in bytes, as proc_meminfo(5) has it.
+/// The memory and swap in use, in bytes, as proc_meminfo(5) shows them.
 fn memory_in_use(meminfo: &str) -> Option<u64> {
     let used = kib(meminfo, "MemTotal:")?.saturating_sub(kib(meminfo, "MemAvailable:")?);
     let swapped = kib(meminfo, "SwapTotal:").unwrap_or(0).saturating_sub(kib(meminfo, "SwapFree:").unwrap_or(0));

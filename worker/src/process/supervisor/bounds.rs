@@ -35,7 +35,7 @@ impl Bounds {
         Bounds { processes: limits.processes_max, memory: limits.memory_max, next: now.plus(LOOK_EVERY_MS) }
     }
 
-    /// When to look next. `None` means that nothing is limited.
+    /// The moment of the next look. `None` means that nothing is limited.
     pub(super) fn next(&self) -> Option<Moment> {
         (self.processes > 0 || self.memory > 0).then_some(self.next)
     }

@@ -27,7 +27,7 @@ impl Moment {
     }
 }
 
-/// What the wall clock says, for people.
+/// The time of the wall clock, for people to read.
 pub fn wall() -> Time {
     wall_of(SystemTime::now())
 }

@@ -22,7 +22,7 @@ const SOCKET_PATH_MAX: usize = 107;
 /// How long a step runs, in milliseconds, before its supervisor makes the socket. Most steps that end sooner never need one. To
 /// make and remove it would cost more than all else that their supervisor does on the disk.
 const DOOR_AFTER_MS: u64 = 100;
-/// How long the next try waits where a socket could not be made, in milliseconds.
+/// How long the next try waits if a socket could not be made, in milliseconds.
 const DOOR_EVERY_MS: u64 = 1_000;
 
 /// The socket at which a worker that comes back finds a supervisor. It is made once the worker is gone, or once the step has run
@@ -32,7 +32,7 @@ pub(super) struct Door {
     files: StepFiles,
     /// The socket. `None` means that it is not made yet, or could not be made, as on a full disk. The step runs on, and it is tried again.
     listener: Option<UnixListener>,
-    /// When the socket is to be made, if there is none.
+    /// The moment at which the socket must be made, if there is no socket yet.
     due: Moment,
 }
 
@@ -46,7 +46,7 @@ impl Door {
         self.listener.as_ref()
     }
 
-    /// When [`Door::next`] has to be called, though nobody knocks. None: there is a socket.
+    /// The moment at which [`Door::next`] must be called even if nobody knocks. `None` means that the socket exists.
     pub(super) fn due(&self) -> Option<Moment> {
         self.listener.is_none().then_some(self.due)
     }
@@ -62,7 +62,8 @@ impl Door {
     fn bind(&self) -> io::Result<UnixListener> {
         let socket = Socket::of(&self.files)?;
         let listener = UnixListener::bind(&socket.path).or_else(|_| {
-            // of a supervisor that was killed: the order's lock says that we are the only one
+            // The socket was left by a supervisor that was killed. The lock of the order says that this process is the only
+            // supervisor.
             std::fs::remove_file(&socket.path)?;
             UnixListener::bind(&socket.path)
         })?;
@@ -187,7 +188,7 @@ mod tests {
         assert!(later.next().is_none() && later.listener().is_some());
         door.close();
         assert!(!files.socket().exists());
-        // what a supervisor left that was killed
+        // This is the file that a killed supervisor left.
         std::fs::write(files.socket(), "").unwrap();
         door.open();
         assert!(UnixStream::connect(files.socket()).is_ok());

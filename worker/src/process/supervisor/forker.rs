@@ -46,7 +46,7 @@ const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 pub struct SupervisorForker(OwnedFd);
 
 impl SupervisorForker {
-    /// What runs it. `program`: a binary that answers to [`super::SUPERVISE`].
+    /// The command that runs the forker. `program` is a binary that answers to [`super::SUPERVISE`].
     pub fn command(program: &Path) -> io::Result<(Command, SupervisorForker)> {
         SupervisorForker::run_by(Command::new(program))
     }
@@ -75,7 +75,7 @@ impl SupervisorForker {
         }
     }
 
-    /// Asks for the supervisor of a step whose order is written. An error: there is none, and will be none.
+    /// Asks for the supervisor of a step whose order is written. An error means that there is no supervisor and will be none.
     pub(super) fn ask(&self, dir: &Path, step: u16, line: BorrowedFd<'_>, locked: BorrowedFd<'_>) -> io::Result<()> {
         let message = [&step.to_le_bytes(), dir.as_os_str().as_bytes()].concat();
         hand_on(self.0.as_fd(), &message, [line, locked])
@@ -101,7 +101,7 @@ fn hand_on(to: BorrowedFd<'_>, message: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::
     Ok(())
 }
 
-/// What a supervisor gets: a message, and the descriptors that came with it.
+/// The things that a supervisor gets: a message, and the descriptors that came with it.
 struct Given {
     message: Vec<u8>,
     line: OwnedFd,
@@ -110,13 +110,13 @@ struct Given {
 
 /// Serves the worker at standard input until it is gone. Comes back in each supervisor too, when its time is over.
 pub(super) fn serve() -> ExitCode {
-    // a signal to the worker's terminal is not for us
+    // A signal to the worker's terminal must not reach this process.
     let _ = rustix::process::setsid();
     spawn::set_name(c"forker");
     if spawn::forget_children().is_err() {
         return ExitCode::from(4);
     }
-    // where nobody waits for it, that is well too
+    // If nobody waits for this message, nothing is lost.
     let _ = say_ready(io::stdin().as_fd());
     match serve_all() {
         Ok(()) => ExitCode::SUCCESS,
@@ -130,14 +130,14 @@ fn serve_all() -> io::Result<()> {
         if is_taken(&mut made, &given) {
             continue;
         }
-        // if there is no room for a process, its line ends, which says so
+        // If there is no room for a process, the connection of the step ends, which tells the worker.
         let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         else {
             continue;
         };
         match spawn::fork() {
             Ok(Forked::Child) => {
-                // others must see the forker's end
+                // Other processes must see that the forker ended.
                 drop((made, ours));
                 return live(theirs.as_fd(), given);
             }
@@ -148,7 +148,7 @@ fn serve_all() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a supervisor at rest was there to take it. Forgets those that are gone.
+/// Whether a supervisor at rest took the step. Supervisors that are gone are forgotten.
 fn is_taken(made: &mut Vec<OwnedFd>, given: &Given) -> bool {
     let fds = [given.line.as_fd(), given.locked.as_fd()];
     let mut is_taken = false;
@@ -180,10 +180,10 @@ fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
         drop((given.line, given.locked));
         let (step, dir) = given.message.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
         supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step))?;
-        // whoever waits for the end of the line, or for the lock, has it
+        // Whoever waits for the end of the connection, or for the lock, gets it now.
         rustix::stdio::dup2_stdin(&nothing)?;
         rustix::stdio::dup2_stdout(&nothing)?;
-        // what could not be killed would be taken for the next step's
+        // Processes that could not be killed would be taken for those of the next step.
         next = match wait(WaitOptions::NOHANG) {
             Err(Errno::CHILD) => rest(forker)?,
             Ok(_) | Err(_) => None,
@@ -199,7 +199,7 @@ fn rest(forker: BorrowedFd<'_>) -> io::Result<Option<Given>> {
         return Ok(None);
     }
     if retry_on_intr(|| poll(&mut [PollFd::new(&forker, PollFlags::IN)], Some(&REST)))? == 0 {
-        // from here on nothing is sent to us; what was, is still there
+        // From here on the forker can send nothing to this process; a message that was sent before is still there.
         shutdown(forker, Shutdown::Read)?;
     }
     receive(forker)
@@ -219,7 +219,7 @@ fn receive(from: BorrowedFd<'_>) -> io::Result<Option<Given>> {
         let received = recvmsg(from, &mut [IoSliceMut::new(&mut message)], &mut control, RecvFlags::CMSG_CLOEXEC);
         let size = match received {
             Err(Errno::INTR) => continue,
-            // it left without having read what we said
+            // The forker left without reading the message of this process.
             Err(Errno::CONNRESET) => return Ok(None),
             received => received?.bytes,
         };

@@ -23,10 +23,10 @@ const LINE_BYTES_MAX: usize = 4096;
 /// The least time between two words on output, in milliseconds. The worker hears of the first output at once.
 const TELL_EVERY_MS: u64 = 2;
 
-/// How long the next try waits where the worker does not read, in milliseconds.
+/// How long the next try waits if the worker does not read, in milliseconds.
 const RETRY_MS: u64 = 100;
 
-/// What a worker tells a supervisor.
+/// A message from a worker to a supervisor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Until(Moment),
@@ -34,13 +34,14 @@ pub(super) enum Word {
     Stop(String),
 }
 
-/// A supervisor's line to its worker.
+/// The connection of a supervisor to its worker.
 #[derive(Debug)]
 pub(super) struct Link {
     door: Door,
     peer: Option<UnixStream>,
     received: Vec<u8>,
-    /// Whether the worker tells when the lease ends. How long it lasts from now is then passed over, as the less exact.
+    /// Whether the worker says at which moment the lease ends. If so, the length of the lease from now is ignored, because it is
+    /// less exact.
     is_exact: bool,
     told: u64,
     told_at: Moment,
@@ -69,7 +70,7 @@ impl Link {
         self.peer.is_some()
     }
 
-    /// When [`Link::receive`] has to be called, though nothing came.
+    /// The moment at which [`Link::receive`] must be called even if nothing arrived.
     pub(super) fn due(&self) -> Option<Moment> {
         self.door.due()
     }
@@ -106,7 +107,7 @@ impl Link {
             return Some(next);
         }
         self.told_at = now;
-        // the next one says more: a full socket loses nothing
+        // The next message says more, so a full socket loses nothing.
         if self.send(&format!("output {size}\n")) {
             self.told = size;
             return None;
@@ -116,7 +117,7 @@ impl Link {
 
     pub(super) fn tell_exited(&mut self) {
         if let Some(peer) = &self.peer {
-            // the worker also sees the end of the line; this word only comes sooner
+            // The worker also sees the end of the connection; this message only reaches it sooner.
             let _ = peer.set_nonblocking(false);
             let _ = peer.set_write_timeout(Some(std::time::Duration::from_secs(1)));
         }
@@ -128,7 +129,7 @@ impl Link {
         match peer.write(line.as_bytes()) {
             Ok(sent) if sent == line.len() => true,
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-            // half a line would spoil the next
+            // Half a line would spoil the next line.
             Ok(_) | Err(_) => {
                 self.lose_worker();
                 false

@@ -73,7 +73,7 @@ pub fn supervise_main(arguments: &[String]) -> ExitCode {
 fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     let files = StepFiles::new(dir, step);
     let (order, slot) = files.take_order()?;
-    // the order's lock is ours through standard output
+    // This process holds the lock of the order through its standard output.
     let _ = rustix::process::setsid();
     slot.begin()?;
     if let Err(error) = establish(order.tier) {
@@ -83,7 +83,7 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     let mut link = Link::open(files, io::stdin().as_fd().try_clone_to_owned()?)?;
     let journal = run(&order, spool, &mut link);
     fail_point("supervisor-exited");
-    // before the journal: once that is there, the directory may be another attempt's
+    // The link closes before the journal is written, because the directory may belong to another attempt after that.
     link.close();
     slot.write(&journal)?;
     fail_point("supervisor-journalled");

@@ -32,7 +32,7 @@ pub struct Order {
     #[serde(default)]
     pub tier: Tier,
     pub limits: Limits,
-    /// Lines of the worker's with which the log begins.
+    /// The worker's own lines, with which the log begins.
     #[serde(default)]
     pub notes: Vec<String>,
 }
@@ -72,7 +72,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many files a process of the step may have open, where the worker said it.
+    /// How many files a process of the step may have open. `None` means that the worker did not say it.
     pub(super) fn open_files(&self) -> Option<u64> {
         (self.files_max > 0).then_some(self.files_max)
     }
@@ -105,7 +105,7 @@ pub enum KillCause {
     LeaseOver,
     /// No worker came back for the step.
     Orphaned,
-    /// The worker had the step stopped: why.
+    /// The worker had the step stopped, for this reason.
     Stopped(String),
     /// The step did not start, and would not elsewhere either, as when there is no such program or directory.
     Impossible(String),
@@ -200,7 +200,7 @@ impl StepFiles {
                 _ => Err(io::ErrorKind::AlreadyExists.into()),
             };
         }
-        // where it is used again, the supervisor that had it may still be on its way out
+        // If the directory is used again, the supervisor that used it before may still be about to end.
         if self.is_empty() {
             std::fs::remove_file(self.order())?;
         }
@@ -213,7 +213,7 @@ impl StepFiles {
         std::fs::metadata(self.order()).is_ok_and(|found| found.len() == 0)
     }
 
-    /// When the step was ordered. `None` means that nothing was ordered.
+    /// The time at which the step was ordered. `None` means that nothing was ordered.
     pub fn ordered(&self) -> io::Result<Option<SystemTime>> {
         match std::fs::metadata(self.order()) {
             Ok(found) if found.len() == 0 => Ok(None),
@@ -259,7 +259,7 @@ impl StepFiles {
         let found = self.read()?;
         Ok(match found.slot {
             Some(slot) => found.bytes.get(slot) == Some(&BEGUN),
-            // an order that was cut short was never taken, whatever files the directory was used again with
+            // An order that was cut short was never taken, whatever files the directory was used again with.
             None => found.is_order() && (self.spool().exists() || self.journal_before().exists()),
         })
     }
@@ -309,10 +309,10 @@ impl OrderSlot {
 
     /// Writes the journal. A journal that was cut short, because its writer ended, does not count.
     pub fn write(&self, journal: &Journal) -> io::Result<()> {
-        // what has a journal is not to be run any more, whether it began or not
+        // A step that has a journal must not run any more, whether it began or not.
         let mut line = vec![BEGUN];
         serde_json::to_writer(&mut line, journal)?;
-        // over all of one that was cut short
+        // The new line covers every byte of a journal that was cut short.
         line.resize(line.len().max(SLOT_BYTES), b' ');
         self.file.write_all_at(&line, self.at)
     }

@@ -25,7 +25,7 @@ pub(super) const STRAY: &str = "stray";
 
 /// How long an answer is waited for. A try takes some 20 ms; a machine that needs more than this is not fit for steps.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
-/// How long the step of a try lives when nobody ends it: longer than the try, and not for ever.
+/// How long the step of a try lives if nobody ends it. The time is longer than the try, and bounded.
 const STRAY_MAX: Duration = Duration::from_secs(20);
 /// The longest answer that is read, in bytes: a sentence.
 const ANSWER_MAX: u64 = 1024;
@@ -59,7 +59,7 @@ fn ask(program: &Path, words: &[&str], patience: Duration) -> Result<(), String>
     }
 }
 
-/// What the process of a try says until it closes its output.
+/// The text that the process of a try writes until it closes its output.
 fn answer(child: &mut Child, patience: Duration) -> Result<String, String> {
     let mut output = child.stdout.take().ok_or("the probe of it has no output")?;
     let until = Instant::now() + patience;
@@ -125,7 +125,7 @@ fn try_out(tier: Tier) -> Result<(), String> {
     let _ = setsid();
     establish(tier).map_err(|error| error.to_string())?;
     let (main, output) = start(tier).map_err(|error| format!("a step cannot be started: {error}"))?;
-    // from here on the step does its worst
+    // From here on the step behaves as badly as it can.
     if !matches!(rustix::io::read(&output, &mut [0; 1]), Ok(1)) {
         return Err("a step that starts processes ends before its time".to_owned());
     }
@@ -189,7 +189,7 @@ mod tests {
         let program = dir.path().join("program");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-        // a child that another test forks meanwhile may hold the file open for writing for a moment
+        // If another test forks a child meanwhile, that child may hold the file open for writing for a moment.
         loop {
             match probe(&program, Tier::Guard, patience) {
                 Err(why) if why.contains("Text file busy") => std::thread::yield_now(),

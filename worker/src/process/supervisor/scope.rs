@@ -33,21 +33,21 @@ fn service_manager_of(parent: i32, variable: impl Fn(&str) -> Option<String>) ->
 }
 
 impl ServiceManager {
-    /// What becomes `program` in a scope of its own, as the same process and with the same descriptors.
+    /// The command that becomes `program` in a scope of its own, as the same process and with the same descriptors.
     pub(super) fn command(self, program: &Path) -> Command {
         let mut command = Command::new("systemd-run");
         if self == ServiceManager::User {
             command.arg("--user");
         }
         command.args(["--scope", "--collect", "--quiet", "--no-ask-password"]);
-        // limits that the worker's owner set are those of its slice
+        // The limits that the owner of the worker set are the limits of its slice.
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         command.args(slice(&own).map(|slice| format!("--slice={slice}")));
         command.arg(format!("--unit=guild-steps-{:016x}", chance::word()));
         command.arg("--description=Steps of a Guild worker");
-        // a step that takes too much memory ends alone: systemd leaves a scope alone that is delegated
+        // A step that takes too much memory ends alone, because systemd does not touch a scope that is delegated.
         command.arg("--property=Delegate=yes").arg("--");
-        // by the time that it is looked for, the process itself is another program
+        // When systemd looks for the program, this process itself has already become another program.
         let own = PathBuf::from(format!("/proc/{}/exe", getpid().as_raw_pid()));
         command.arg(if program == Path::new("/proc/self/exe") { &own } else { program });
         command

@@ -40,7 +40,7 @@ impl Spool {
         self.size
     }
 
-    /// Appends what the step wrote.
+    /// Appends output that the step wrote.
     pub(super) fn append(&mut self, bytes: &[u8], now: Moment) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
@@ -76,7 +76,7 @@ impl Spool {
         self.write(&bytes)
     }
 
-    /// Writes a line of ours, beyond every limit.
+    /// Writes a line of the supervisor's own, even if the output is beyond every limit.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
         if let Some(tail) = &mut self.tail {
             tail.push(format!("\n[guild: {text}]\n").as_bytes());
@@ -188,7 +188,7 @@ mod tests {
         let missing: usize =
             gap.trim_start_matches("[guild: ").split(' ').next().unwrap().replace(',', "").parse().unwrap();
         let tail = tail.trim_end_matches("[guild: ours]\n");
-        // the gap begins after the fifth byte, and its note begins a line
+        // The gap begins after the fifth byte, and its note begins a line.
         assert_eq!(5 + missing + tail.len(), "abc\n".len() + long.len() + "THE-REASON\n".len());
         assert!(text.ends_with("x\nTHE-REASON\n[guild: ours]\n"));
         assert!(text.len() < (64 << 10) + 200, "{}", text.len());

@@ -28,12 +28,13 @@ pub fn prepare<'a>(dir: &'a Path, step: u16, order: &Order) -> io::Result<Prepar
 }
 
 impl Prepared<'_> {
-    /// Has a supervisor forked, or one at rest take the step. An error: there is none.
+    /// Gets a supervisor for the step: a new fork, or one that is at rest. An error means that there is no supervisor.
     pub fn ask(&self, forker: &SupervisorForker) -> io::Result<()> {
         forker.ask(self.dir, self.step, self.theirs.as_fd(), self.locked.as_fd())
     }
 
-    /// What runs the supervisor as a program of its own. `program`: a binary that answers to [`super::SUPERVISE`].
+    /// The command that runs the supervisor as a program of its own. `program` is a binary that answers to
+    /// [`super::SUPERVISE`].
     pub fn command(&self, program: &Path) -> io::Result<Command> {
         let mut command = Command::new(program);
         become_supervisor(&mut command, [self.dir.as_os_str(), self.step.to_string().as_ref()]);

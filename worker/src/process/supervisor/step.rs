@@ -15,9 +15,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use schema::values::{Exit, Tier, Time};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-/// How long what a step leaves running gets to end by itself, in milliseconds, such as a `tee` that writes the last lines.
+/// How long processes that a step leaves behind get to end by themselves, in milliseconds. One example is a `tee` that writes the
+/// last lines.
 const LINGER_MS: u64 = 200;
-/// How long it gets after that, from TERM to KILL, in milliseconds.
+/// How long such processes get after that, from TERM to KILL, in milliseconds.
 const LEAVE_MS: u64 = 300;
 /// The time between two rounds of killing, and between two looks at what lingers, in milliseconds.
 const ROUND_MS: u64 = 5;
@@ -85,7 +86,7 @@ impl<'a> Supervision<'a> {
             bounds: Bounds::new(&order.limits, Moment::now()),
             tier: order.tier,
             main,
-            // without one (before Linux 5.3) the loop looks often
+            // If there is no descriptor (before Linux 5.3), the loop looks at the process often.
             pidfd: rustix::process::pidfd_open(main, PidfdFlags::empty()).ok(),
             pipe: Some(pipe),
             status: None,
@@ -111,7 +112,7 @@ impl<'a> Supervision<'a> {
             self.hear();
             self.tell_at = self.link.tell_output(self.spool.size(), Moment::now());
         }
-        // what is in the pipe now is all; its other end may be held by someone who is not a descendant
+        // The pipe holds no more than it holds now, although a process that is not a descendant may hold its other end.
         while self.read_output() {}
         if let Err(error) = self.spool.finish() {
             self.lose_log(&error, Moment::now());
@@ -133,7 +134,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Moves to the next phase where it is time.
+    /// Moves to the next phase if it is time.
     fn step_on(&mut self, now: Moment) {
         match self.phase {
             Phase::Running => match self.watch.over(now) {
@@ -154,7 +155,7 @@ impl<'a> Supervision<'a> {
             Phase::Killing { .. } => {
                 self.kill_round();
             }
-            // a shell that has ended may have left what forks all the time, and one that is to end may begin to
+            // A shell that has ended may have left a process that forks all the time. A shell that is to end may begin to fork.
             Phase::Stopping { .. } | Phase::Lingering { .. } | Phase::Leaving { .. } => self.end_excess(now),
         }
     }
@@ -183,7 +184,7 @@ impl<'a> Supervision<'a> {
         if let Err(error) = self.spool.note(&why) {
             self.lose_log(&error, now);
         }
-        // a step that was told to end before has that as its cause
+        // If the step was told to end before, that stays its cause.
         self.cause.get_or_insert(KillCause::Excess(why));
         self.kill(now);
     }
@@ -214,7 +215,8 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Nothing of it is left. A step of tier `plain` that was told to end has its process group besides its children.
+    /// Whether no process of the step is left. A step of tier `plain` that was told to end has its process group besides its
+    /// children.
     fn is_over(&self) -> bool {
         let was_stopped = matches!(self.phase, Phase::Stopping { .. } | Phase::Killing { .. });
         let has_group = self.tier == Tier::Plain && was_stopped && !descent::names_in_group(self.main).is_empty();
@@ -246,7 +248,7 @@ impl<'a> Supervision<'a> {
                 let next = [self.watch.next(), self.bounds.next()].into_iter().flatten().min();
                 next.map_or(REAP_EVERY_MS, |at| at.since(now))
             }
-            // once the main process is gone, nothing tells of the end of the others
+            // Once the main process is gone, nothing announces the end of the other processes.
             Phase::Stopping { kill_at } if self.pidfd.is_some() && self.status.is_none() => {
                 self.bounds.next().map_or(kill_at, |next| next.min(kill_at)).since(now)
             }

@@ -38,7 +38,7 @@ impl Watch {
         self.alone_since = None;
     }
 
-    /// Why the step must end now.
+    /// The reason why the step must end now. `None` means that it may go on.
     pub(super) fn over(&self, now: Moment) -> Option<KillCause> {
         self.deadlines().into_iter().flatten().find(|(at, _)| *at <= now).map(|(_, cause)| cause)
     }

@@ -27,7 +27,7 @@ use private::Private;
 pub use store::Stores;
 use store::{Obtained, Store};
 
-/// What a checkout brought and wrote.
+/// The result of a checkout: the objects that it brought, and the tree that it wrote.
 #[derive(Clone, Debug)]
 pub struct Checkout {
     /// Bytes that came from the master.
@@ -49,10 +49,10 @@ pub enum CheckoutError {
     Git(#[from] GitError),
     #[error("{place}: {cause}")]
     Io { place: String, cause: io::Error },
-    /// The source names what no repository can hold.
+    /// The source names something that no repository can hold.
     #[error("{0}")]
     Invalid(String),
-    /// The commit is there, and git writes its tree out nowhere.
+    /// The commit is there, but git cannot write its tree anywhere.
     #[error("no worker can check this commit out: {0}")]
     Unusable(String),
     /// The worker named commits to the master that it does not have.
@@ -61,7 +61,7 @@ pub enum CheckoutError {
 }
 
 impl CheckoutError {
-    /// Whether what was there before may be the reason, and not git itself or what came.
+    /// Whether the earlier state of the disk may be the reason, and not git itself or the new objects.
     fn may_be_damage(&self) -> bool {
         match self {
             CheckoutError::Git(GitError::Failed { .. }) | CheckoutError::Incomplete(_) => true,
@@ -107,10 +107,10 @@ struct TreeWriter<'a> {
 }
 
 impl TreeWriter<'_> {
-    /// Gets what is lacking, and writes the tree.
+    /// Gets the objects that are lacking, and writes the tree.
     async fn fill(&self) -> Result<Obtained, CheckoutError> {
         let (obtained, written) = if self.store.has(self.revision).await? {
-            // only new tags can come: the tree need not wait for them
+            // Only new tags can come, so the tree need not wait for them.
             tokio::join!(self.obtain(true), self.write(self.mode))
         } else {
             (Ok(self.obtain(false).await?), self.write(self.mode).await)
@@ -172,7 +172,7 @@ impl TreeWriter<'_> {
         self.prepare(mode).map_err(CheckoutError::io(self.workspace.dir()))?;
         self.reset().await?;
         if mode == Mode::Clean {
-            // -ff: also repositories that a step made; their configuration is not read
+            // The option `-ff` also removes repositories that a step made; their configuration is not read.
             let cleaned = self.git().run("clean", ["-ffd", "--quiet"], Vec::new()).await;
             if let Err(GitError::Failed { text, .. }) = cleaned {
                 tracing::debug!(%text, "what a step left cannot be cleaned: starting from an empty tree");
@@ -189,7 +189,7 @@ impl TreeWriter<'_> {
         let rewrites = self.mode != Mode::Fresh && self.attributes_differ().await?;
         self.read_tree().await?;
         if rewrites {
-            // git takes a file that it knows nothing about for a changed one
+            // Git takes a file that its index does not have for a changed file.
             remove_file(&self.workspace.git_dir().join("index")).map_err(CheckoutError::io(self.workspace.dir()))?;
             self.git().run("read-tree", [self.revision], Vec::new()).await?;
             self.read_tree().await?;
@@ -198,7 +198,7 @@ impl TreeWriter<'_> {
     }
 
     async fn read_tree(&self) -> Result<(), CheckoutError> {
-        // -v: its counts show that it goes on
+        // The option `-v` makes git print counters, which show that it goes on.
         match self.git().run("read-tree", ["--reset", "-u", "-v", self.revision], Vec::new()).await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.unusable().map_or(CheckoutError::Git(error), CheckoutError::Unusable)),
@@ -233,13 +233,13 @@ impl TreeWriter<'_> {
         } else {
             self.discard_private(&tree.join(".git"))?;
         }
-        // of a checkout that was interrupted; the workspace's lock says that it is over
+        // A checkout that was interrupted left this lock. The workspace's lock says that the checkout is over.
         remove_file(&git_dir.join("index.lock"))?;
         private::skeleton(&git_dir, &self.store.objects(), self.store.is_sha256())?;
         atomic_file::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
-    /// What belongs to another user cannot be moved away by itself, only with the tree around it.
+    /// Discards a directory. A directory of another user cannot be moved by itself, so then the whole tree is emptied.
     fn discard_private(&self, dir: &Path) -> io::Result<()> {
         match self.workspace.discard(dir) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.workspace.empty(),

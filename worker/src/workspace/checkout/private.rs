@@ -21,15 +21,15 @@ pub(super) struct Private {
 }
 
 impl Private {
-    /// Makes it; there must be none.
+    /// Makes the private repository, which must not exist yet.
     pub(super) fn make(&self) -> io::Result<()> {
-        // fails where something is, be it a link to elsewhere
+        // This fails if something is there, even if it is a link to another place.
         std::fs::create_dir(&self.dir)?;
         open_to_readers(&self.dir)?;
         skeleton(&self.dir, &self.objects, self.is_sha256)?;
         std::fs::copy(&self.index, self.dir.join("index"))?;
         write(&self.dir.join("packed-refs"), &self.packed_refs())?;
-        // the last: before it, git sees no repository here
+        // This file is written last, because git sees no repository here before it exists.
         write(&self.dir.join("HEAD"), &self.head())
     }
 
@@ -66,7 +66,7 @@ pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Resu
 fn make_dir(path: &Path) -> io::Result<()> {
     match std::fs::create_dir(path) {
         Ok(()) => open_to_readers(path),
-        // made so before
+        // An earlier call made this directory, with the right modes.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
@@ -93,7 +93,8 @@ pub(super) fn is_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What the master sends is well formed; this keeps a line end or a `..` out of our files in any case.
+/// Whether a name is a safe name of a ref. The master sends good names, but this keeps a line end or a `..` out in any
+/// case.
 fn is_ref(name: &str) -> bool {
     name.len() <= 512
         && !name.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c))

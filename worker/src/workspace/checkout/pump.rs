@@ -16,9 +16,9 @@ use tokio::time::Instant;
 const PART_MAX: u32 = 256 << 10;
 /// The fewest, so that a call over a slow link is still worth its head.
 const PART_MIN: u32 = 16 << 10;
-/// What is asked for first, in bytes: over 64 kbit/s it takes 8 s, and many a pack is no larger.
+/// The size of the first part, in bytes. Over 64 kbit/s it takes 8 s, and many packs are no larger.
 const PART_FIRST: u32 = 64 << 10;
-/// How many calls are under way at once where the link is fast, so that it is never idle, and where it is not.
+/// How many calls are under way at once: first the number for a fast link, so that it is never idle, and then for others.
 const PARTS_AT_ONCE: (usize, usize) = (4, 2);
 /// A part that came sooner than this makes the next one larger, and one that took longer than the second makes it smaller.
 const SOON: Duration = Duration::from_millis(500);
@@ -83,7 +83,7 @@ pub(super) async fn pump(
         }
         written += bytes.len() as u64;
         if pipe.write_all(&bytes).await.is_err() {
-            // git ended early and says why itself
+            // Git ended early, and its own message says why.
             return Ok(());
         }
         progress.note();

@@ -30,7 +30,7 @@ const PACKS_MAX: usize = 40;
 const FRESH: &str = "new";
 const OLD: &str = "old";
 
-/// What names of packs begin with that git is still joining.
+/// The beginning of the names of packs that git is still joining.
 const UNFINISHED: &[u8] = b".tmp-";
 
 /// The lock of one store: who holds it alone transfers into the store, or makes it anew.
@@ -47,7 +47,7 @@ impl Stores {
     pub fn new(root: &Path) -> io::Result<Stores> {
         std::fs::create_dir_all(root)?;
         let root = root.canonicalize()?;
-        // what a process left that ended while it made a store anew
+        // A process that ended while it made a store anew left these entries.
         for entry in std::fs::read_dir(&root)? {
             let path = entry?.path();
             if path.extension().is_some_and(|end| end == FRESH || end == OLD) {
@@ -107,7 +107,7 @@ pub(super) struct Store {
     identity: (u64, u64),
 }
 
-/// What a call of `obtain` brought.
+/// The result of a call of `obtain`.
 pub(super) struct Obtained {
     /// How much was fetched, in bytes.
     pub(super) fetched: u64,
@@ -144,7 +144,7 @@ impl Store {
         if self.held().has(revision) {
             return Ok(true);
         }
-        // what the refs reach is complete, so git looks only at what they do not reach
+        // Everything that the refs reach is complete, so git checks only objects that they do not reach.
         let args = ["--objects", "--quiet", revision, "--not", "--all"];
         passed(self.git.check("rev-list", args, Vec::new()).await)
     }
@@ -171,7 +171,7 @@ impl Store {
     /// Takes the store's lock, because packs that were listed go while others are joined.
     pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
         let _guard = self.lock.lock().await;
-        // once more: a git whose attempt has ended may still be at it
+        // The check is tried again, because a git process of an ended attempt may still be changing the store.
         Ok(self.is_readable().await? || self.is_readable().await?)
     }
 
@@ -216,7 +216,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gets what is lacking. The caller holds the store's lock.
+    /// Gets the objects that are lacking. The caller holds the store's lock.
     async fn bring(
         &self,
         revision: &str,
@@ -230,7 +230,7 @@ impl Store {
         for (index, id) in (0..).zip(&have) {
             list.set(index, id);
         }
-        // size and first bytes are asked for together with the pack: one round trip for a small one
+        // The size and the first bytes are requested together with the pack, so a small pack costs one round trip.
         let promise = request.send();
         let source = promise.pipeline.get_pack();
         let (size, first) = (source.size_request().send().promise, Part::first(&source));
@@ -264,13 +264,13 @@ impl Store {
         let (running, pipe) = self.git.start("index-pack", ["--stdin", "--fix-thin"])?;
         let progress = running.progress();
         let (pumped, finished) = tokio::join!(pump(source, size, first, pipe, progress), running.finish());
-        // where the bytes stopped coming, git's complaint about that tells nothing
+        // If the bytes stopped coming, git's complaint about it says nothing useful.
         pumped?;
         finished?;
         Ok(())
     }
 
-    /// What transfers that were cut short left.
+    /// Removes the files that interrupted transfers left.
     fn sweep(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(self.dir.join("objects/pack"))? {
             let entry = entry?;

@@ -50,7 +50,7 @@ async fn pointers(git: &Git, tree: &Path) -> Result<Vec<String>, GitError> {
 }
 
 fn is_pointer(path: &Path) -> bool {
-    // never a link, and nothing but a file, whatever the commit names
+    // Only a regular file is read, and never a link, whatever the commit names.
     if !std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
         return false;
     }
@@ -73,7 +73,7 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// `a, b, c and 2 more`, on one line whatever the names are.
+/// The names as `a, b, c and 2 more`, on one line whatever they contain.
 fn named(names: &[String]) -> String {
     let plain = |name: &String| name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
     let shown: Vec<String> = names.iter().take(NAMES_SHOWN).map(plain).collect();

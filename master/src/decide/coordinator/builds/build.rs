@@ -106,8 +106,8 @@ impl Coordinator {
         self.settle(now, id);
     }
 
-    /// Adds jobs to a build that is planned and not finished. All of them are added, or none. The jobs that it has keep their
-    /// keys, and the whole plan is recorded and told anew.
+    /// Adds all of these jobs to a build that is planned and not finished, or adds none. The jobs that the build has keep their
+    /// keys. The whole plan is recorded and announced anew.
     pub fn append(&mut self, now: Time, id: BuildId, jobs: Vec<AddedJob>) -> Result<(), Refusal> {
         let build = self.builds.get_mut(&id).ok_or_else(finished)?;
         let (first, jobs) = build.append(jobs, &mut self.effects)?;
@@ -116,7 +116,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Looks at every job that waits and moves those whose needs are decided; then at the build itself.
+    /// Looks at every waiting job and moves the jobs whose needs are decided. Then looks at the build itself.
     pub(in crate::decide::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
         self.settle_from(now, id, 0);
     }
@@ -154,7 +154,7 @@ impl Coordinator {
         }
     }
 
-    /// Queues a job whose needs are met. Answers how it ends, where it ends at once, and why.
+    /// Queues a job whose needs are met. If the job ends at once, answers its outcome and the reason.
     fn settle_job(&mut self, now: Time, key: JobKey) -> Option<(Outcome, String)> {
         match self.builds.get(&key.build).map_or(AfterNeeds::Stays, |build| build.after_needs(key.index)) {
             AfterNeeds::Stays => None,
@@ -163,19 +163,19 @@ impl Coordinator {
         }
     }
 
-    /// The first job of a build started.
+    /// Notes that the first job of a build started.
     pub(in crate::decide::coordinator) fn begin_build(&mut self, now: Time, id: BuildId) {
         self.builds.get_mut(&id).expect("a job of it started").begin(now, &mut self.effects);
     }
 
-    /// Queues a job. Answers why no worker may take it.
+    /// Queues a job. If no worker may take the job, answers why.
     fn make_ready(&mut self, now: Time, key: JobKey) -> Option<String> {
         let name = self.set_queued(now, key).name.clone();
         self.tell(now, key.build, Fact::JobQueued { job: name });
         self.try_enqueue(now, key)
     }
 
-    /// The job waits for a worker from now on.
+    /// Notes that the job waits for a worker from now on.
     pub(in crate::decide::coordinator) fn set_queued(&mut self, now: Time, key: JobKey) -> &JobRow {
         self.edit_job(key, |row| (row.state, row.queued) = (State::Queued, Some(now)))
     }
@@ -206,7 +206,7 @@ impl Coordinator {
         self.finish_build(now, id, outcome, DIAGNOSIS.cut(&diagnosis).into_owned());
     }
 
-    /// `diagnosis`: why there is no plan; empty if there is one.
+    /// Finishes the build. `diagnosis` says why there is no plan, and is empty if there is a plan.
     fn finish_build(&mut self, now: Time, id: BuildId, outcome: Outcome, diagnosis: String) {
         let build = self.builds.remove(&id).expect("a build finishes once");
         let (project, number) = (build.row.project.clone(), build.row.number);
@@ -216,7 +216,7 @@ impl Coordinator {
     }
 
     fn cancel_job(&mut self, now: Time, key: JobKey, why: &str) {
-        // an earlier cancellation may have finished this one, or the whole build
+        // An earlier cancellation may have finished this job, or the whole build.
         let open = self.builds.get(&key.build).and_then(|build| build.jobs.get(key.index as usize));
         let Some(job) = open.filter(|job| job.row.state != State::Finished) else {
             return;
@@ -237,7 +237,7 @@ impl Coordinator {
         };
         let Some(Ending { is_urgent, .. }) = self.placement.end_by(token, deadline) else { return };
         if first.is_none() {
-            // a restart remembers it
+            // The cancellation is recorded with the attempt, so that a restart of the master remembers it.
             let ended = (Some(Outcome::Cancelled), why.to_owned());
             self.edit_attempt(job, |row| (row.outcome, row.reason) = ended);
         }

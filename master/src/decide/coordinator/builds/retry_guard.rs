@@ -9,19 +9,19 @@ impl Coordinator {
         self.retry_guard.retries()
     }
 
-    /// How many removals have ended since the start: to be asked before a build is read that shall be retried.
+    /// How many removals have ended since the start. Ask this before you read a finished build in order to retry it.
     pub fn removals(&self) -> u64 {
         self.retry_guard.removals()
     }
 
-    /// Builds are about to be removed that were chosen when the store held `retries` retries; answers those that may go now.
-    /// One removal at a time, ended by [`Coordinator::end_removal`].
+    /// Begins a removal of builds that were chosen when the store held this number of retries. Answers the builds that may be
+    /// removed now. There is one removal at a time, and [`Coordinator::end_removal`] ends it.
     pub fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
         let finished = builds.into_iter().filter(|build| !self.builds.contains_key(build)).collect();
         self.retry_guard.begin_removal(retries, finished)
     }
 
-    /// The removal is committed, or was not done.
+    /// Ends the removal, whether it was committed or not done.
     pub fn end_removal(&mut self) {
         self.retry_guard.end_removal();
     }

@@ -9,8 +9,8 @@ use crate::decide::records::Row;
 use schema::values::{Change, Fact, Refusal, RefusalCode, Time};
 
 impl Coordinator {
-    /// One update of one ref: acknowledged once, however often it is told. Answers the build, or none where the ref was
-    /// deleted, the change is known, or a deleted ref came back to where it was.
+    /// Takes one update of one ref, which is acknowledged once, however often it is reported. Answers the build.
+    /// Answers `None` if the ref was deleted, the change is known, or a deleted ref came back to its last revision.
     pub fn submit_change(&mut self, now: Time, by: GrantId, change: Change) -> Option<BuildId> {
         let (project, ref_name) = (change.project.clone(), change.ref_name.clone());
         let known = self.heads.get(&project, &ref_name).cloned();
@@ -39,7 +39,7 @@ impl Coordinator {
         Some(build)
     }
 
-    /// Somebody asks for a build.
+    /// Makes a build because somebody asked for it.
     pub fn run(&mut self, now: Time, request: Request, by: &str, order: Order) -> Result<BuildId, Refusal> {
         self.once(now, request, |this| {
             let id = this.open_build(now, order, BuildCause::Run { by: by.to_owned() }, Trigger::Asked);

@@ -154,7 +154,7 @@ fn a_build_fits_by_giving_up_names_then_words_then_steps_then_jobs() {
         |job: &JobDetail| job.steps.iter().filter_map(|step| step.tests.as_ref()).all(|it| it.failing.len() == 5);
     assert!(jobs.iter().all(|job| named(job) && job.row.reason.len() == 300), "names of failing tests go first");
     name_failing(&mut jobs, 0);
-    // words: 1,100 of them, each of 304 bytes
+    // There are 1,100 words, each of 304 bytes.
     let most = whole(&jobs) - 20_000;
     assert!(fit(&mut jobs, most) <= most);
     assert!(jobs.iter().all(|job| job.steps.len() == 10 && job.row.reason.ends_with("[cut: 300 bytes in all]")));
@@ -209,7 +209,7 @@ fn a_worker_is_shown_whatever_its_lists_are() {
 fn the_longest_words_give_way() {
     assert_eq!(level(&[1, 2, 3], 100), usize::MAX);
     assert_eq!(level(&[1, 2, 3], 0), usize::MAX, "they are no longer than empty ones");
-    // the short ones use nothing and 8 bytes beyond their first words, and two long ones share the rest
+    // The short words use nothing and 8 bytes beyond their first words, and two long words share the rest.
     assert_eq!(level(&[1, 9, 500, 900], 224), 108);
     assert_eq!(level(&[9, 9], 8), 4);
     assert_eq!(level(&[9, 9], 0), 0);
@@ -257,7 +257,7 @@ fn many_builds_with_short_words_stay_within_the_bound() {
 
 #[test]
 fn whatever_the_room_is_a_build_has_no_more() {
-    // a generator of Knuth, so that each run tries the same
+    // This is a generator of Knuth's, so that each run tries the same numbers.
     let mut state = 1_u64;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -46,7 +46,7 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// The text without the sequences by which terminals are told of colours, and as after a return of the carriage.
+/// The text without the sequences that set the colours of a terminal. Text before a carriage return is dropped, as a terminal overwrites it.
 fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches('\r');

@@ -171,18 +171,18 @@ skip perl › on other systems: no network here";
 #[test]
 fn what_tap_lacks() {
     let tap = |text: &str| shown(&read(ReportFormat::Tap, "", text.as_bytes()));
-    let missing = "pass a\n! the step's output:2: the plan says 3 tests, and 1 were told of";
+    let missing = "pass a\n! the step's output:2: the plan announces 3 tests, but the report has 1";
     assert_eq!(tap("1..3\nok 1 - a\n"), missing);
     assert_eq!(tap("ok 1 - a\n1..3\n"), missing);
     assert_eq!(tap("1..2\nok 1 - a\nBail out! no disk\n"), "! the step's output:3: Bail out! no disk");
     assert!(tap("ok 1 - a\n").ends_with("the report has no plan, so tests may be missing at its end"));
     assert!(tap("hello\n").ends_with("there is no test and no plan of TAP in it"));
     assert_eq!(tap("1..0 # SKIP not here\n"), "");
-    let large = "pass a\n! the step's output:2: the plan says 18446744073709551615 tests, and 1 were told of";
+    let large = "pass a\n! the step's output:2: the plan announces 18446744073709551615 tests, but the report has 1";
     assert_eq!(tap("0..18446744073709551615\nok 1 - a\n"), large);
     let nested = "1..1\n    1..2\n    ok 1 - x\nok 1 - s\n";
-    assert_eq!(tap(nested), "pass s › x\n! the plan says 2 tests, and 1 were told of in the subtest `s`");
-    assert!(tap("1..1\n    1..2\n    ok 1 - x\n").starts_with("pass x\n! the step's output:3: the plan says 1"));
+    assert_eq!(tap(nested), "pass s › x\n! the plan announces 2 tests, but the report has 1 in the subtest `s`");
+    assert!(tap("1..1\n    1..2\n    ok 1 - x\n").starts_with("pass x\n! the step's output:3: the plan announces 1"));
     let two = "TAP version 14\n1..1\nok - a\nTAP version 14\nok - b\n1..1\n";
     assert_eq!(tap(two), "pass a\npass b");
     let amid = "building\nmore \x1b[1mwords\x1b[0m\n\x1b[32mok\x1b[0m 1 - a\nnot ok 2 - b\n  ---\n  message: \"x\"\n  at: here\n  ...\n1..2\n";
@@ -226,10 +226,10 @@ fn what_libtest_lacks() {
     let libtest = |text: &str| shown(&read(ReportFormat::Libtest, "", text.as_bytes()));
     let running =
         "     Running unittests src/lib.rs (target/debug/deps/a-0123456789abcdef)\n\nrunning 2 tests\ntest x ... ok\n";
-    let expected = "pass a/src/lib.rs › x\n! the step's output:4: a/src/lib.rs has 2 tests, and only 1 are told of";
+    let expected = "pass a/src/lib.rs › x\n! the step's output:4: a/src/lib.rs has 2 tests, but its output has results for only 1";
     assert_eq!(libtest(running), expected);
     let quiet = "running 2 tests\n..\ntest result: ok. 2 passed; 0 failed\n";
-    assert!(libtest(quiet).ends_with("has 2 tests, and none is told of: with `-q` they have no names"));
+    assert!(libtest(quiet).ends_with("has 2 tests, but with `-q` the output does not name them: run it without `-q`"));
     assert!(libtest("make: nothing to do\n").contains("there is no `running … tests` of `cargo test` in it"));
     assert_eq!(libtest("running 0 tests\n\ntest result: ok. 0 passed\n"), "");
 }
@@ -313,7 +313,7 @@ fn a_printed_line_begins_no_program() {
     let printed = ["test a ... begin", "Running all of it (again)", "ok", "test b ... ok", end];
     assert_eq!(run(&printed), "pass rs/src/lib.rs › a\npass rs/src/lib.rs › b");
     let next = ["test a ... ok", "   Doc-tests rs", "", "running 1 test", "test d ... ok", "test result: ok. 1 passed"];
-    let lacks = "! the step's output:6: rs/src/lib.rs has 2 tests, and only 1 are told of";
+    let lacks = "! the step's output:6: rs/src/lib.rs has 2 tests, but its output has results for only 1";
     assert_eq!(run(&next), format!("pass rs/src/lib.rs › a\npass rs/doc › d\n{lacks}"));
 }
 

@@ -19,7 +19,7 @@ pub(super) struct CargoRun {
     count: usize,
     told: Vec<CargoTest>,
     told_bytes: usize,
-    /// The names of the tests that were told of.
+    /// The names of the tests whose results were printed.
     names: BTreeSet<Rc<str>>,
     /// The test that is named and may not have ended yet, because it prints.
     pending: Option<Pending>,
@@ -171,13 +171,13 @@ impl CargoRun {
         }
     }
 
-    /// What is not told of.
+    /// The sentence that says which results are missing. `None` means that none is.
     pub(super) fn lacks(&self) -> Option<String> {
         let (told, count) = (self.told.len(), self.count);
         let suite = if self.suite.is_empty() { "the test program" } else { &self.suite };
         (told < count && told <= RESULTS_MAX).then(|| match told {
-            0 => format!("{suite} has {count} tests, and none is told of: with `-q` they have no names"),
-            _ => format!("{suite} has {count} tests, and only {told} are told of"),
+            0 => format!("{suite} has {count} tests, but with `-q` the output does not name them: run it without `-q`"),
+            _ => format!("{suite} has {count} tests, but its output has results for only {told}"),
         })
     }
 

@@ -83,7 +83,7 @@ impl TapReport<'_> {
         }
     }
 
-    /// Adds to the test that was told of last, unless its subtests count in its place.
+    /// Adds to the test whose result was read last, unless its subtests count in its place.
     fn tell_newest(&mut self, tell: impl FnOnce(&mut TapTest)) -> Result<(), String> {
         let level = self.levels.last_mut().filter(|level| level.has_own);
         let Some(newest) = level.and_then(|level| level.told.last_mut()) else { return Ok(()) };
@@ -161,6 +161,6 @@ impl TapReport<'_> {
         }
         let is_amid = self.yaml.take().is_some() || (self.is_cut && self.ends_with_test);
         self.end_report()?;
-        if is_amid { Err("the report ends within what is told of a test".to_owned()) } else { Ok(()) }
+        if is_amid { Err("the report ends in the middle of a test".to_owned()) } else { Ok(()) }
     }
 }

@@ -20,11 +20,11 @@ impl Level {
     /// What the plan says that did not come, or that came and is not planned.
     pub(super) fn lacks(&self) -> Option<String> {
         let planned = self.planned.filter(|planned| *planned != self.seen)?;
-        Some(format!("the plan says {planned} tests, and {} were told of", self.seen))
+        Some(format!("the plan announces {planned} tests, but the report has {}", self.seen))
     }
 }
 
-/// A test that was told of.
+/// A test whose result was read.
 #[derive(Default)]
 pub(super) struct TapTest {
     /// The descriptions of the tests of which it is a subtest, the outermost last. All subtests of one test share its description.

@@ -14,7 +14,7 @@ const COLUMNS: &str =
 /// Most verdicts of a run are alike, so a fast level makes them nearly nothing.
 const LEVEL: i32 = 3;
 
-/// A run without what it says of the tests, which is the most of it.
+/// A run without its tests, which take most of its room.
 #[derive(Clone, Debug)]
 pub(crate) struct RunHead {
     id: i64,

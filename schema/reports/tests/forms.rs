@@ -226,7 +226,8 @@ fn what_libtest_lacks() {
     let libtest = |text: &str| shown(&read(ReportFormat::Libtest, "", text.as_bytes()));
     let running =
         "     Running unittests src/lib.rs (target/debug/deps/a-0123456789abcdef)\n\nrunning 2 tests\ntest x ... ok\n";
-    let expected = "pass a/src/lib.rs › x\n! the step's output:4: a/src/lib.rs has 2 tests, but its output has results for only 1";
+    let expected =
+        "pass a/src/lib.rs › x\n! the step's output:4: a/src/lib.rs has 2 tests, but its output has results for only 1";
     assert_eq!(libtest(running), expected);
     let quiet = "running 2 tests\n..\ntest result: ok. 2 passed; 0 failed\n";
     assert!(libtest(quiet).ends_with("has 2 tests, but with `-q` the output does not name them: run it without `-q`"));

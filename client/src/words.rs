@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(why(&job), "step 1 `t`: py.xml was not written");
         job.steps[0].exit = Exit::Code(3);
         "step 1 `t`: exit code 3".clone_into(&mut job.reason);
-        assert_eq!(why(&job), "step 1 `t`: exit code 3; the report is not whole: py.xml was not written");
+        assert_eq!(why(&job), "step 1 `t`: exit code 3; the report is incomplete: py.xml was not written");
     }
 
     #[test]

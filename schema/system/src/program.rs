@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Git, as it was first found in this process's `PATH`. Its name alone where there is none, so that whoever starts it says so.
+/// Git, as it was first found in this process's `PATH`. Its name alone if there is none, so that whoever starts it says so.
 pub fn git() -> &'static Path {
     static GIT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(found) = GIT.get() {

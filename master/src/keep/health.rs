@@ -1,5 +1,6 @@
-//! How what is tried again and again fares, for whoever asks. Stands below those who try and those who judge it. Kept in memory
-//! only: after a start everything is tried again.
+//! The health of recurring work that the master retries, such as notices and the polls of change sources. This module lies
+//! below the rooms that do the work and those that report on it. It is kept in memory only: after a start, everything is tried
+//! again.
 
 use crate::config::Means;
 use schema::values::Time;
@@ -7,34 +8,34 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// How long it is shown that somebody did not get a notice: over a long weekend.
+/// How long the doctor shows that somebody did not get a notice: 4 days, which is longer than a long weekend.
 const SHOWN: Duration = Duration::from_secs(4 * 24 * 3600);
-/// The newest that are shown; the log has them all.
+/// The number of given-up notices that are kept in memory, the newest ones; the log has them all.
 const GIVEN_UP_MAX: usize = 16;
 
-/// Something that keeps failing, and why.
+/// A piece of work that keeps failing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     pub since: Time,
-    /// What the newest try said.
+    /// The error of the newest try.
     pub text: String,
 }
 
 impl Trouble {
-    /// The trouble after it failed now; `before`: the trouble since the last time that all went well.
+    /// Returns the trouble after a failure at `now`. `before` is the trouble since the last success, and its begin is kept.
     pub(crate) fn after(before: Option<Trouble>, now: Time, text: String) -> Trouble {
         Trouble { since: before.map_or(now, |before| before.since), text }
     }
 }
 
-/// A reporter's health: what it could not hand over. The reporter writes it, and others read it on its thread.
+/// A reporter's health: the notices that it could not deliver. The reporter writes it, and others read it on its thread.
 #[derive(Debug)]
 pub struct DeliveryHealth {
-    /// The events that it tells: "newly-failing, fixed".
+    /// The events that the reporter announces, such as "newly-failing, fixed".
     pub what: String,
-    /// The channel by which it is told.
+    /// The channel by which the reporter sends its notices.
     pub by: Means,
-    /// The troubles, by what fails: a project, or a mailbox. Empty means the reporter itself.
+    /// The troubles by the name of what fails, which is a project or a mailbox. An empty name means the reporter itself.
     troubles: RefCell<BTreeMap<String, Trouble>>,
     given_up: RefCell<VecDeque<(Time, String)>>,
 }
@@ -62,7 +63,7 @@ impl DeliveryHealth {
         }
     }
 
-    /// What fails for the longest time; `None` means that all goes well.
+    /// Returns the trouble that has lasted longest; `None` means that nothing fails.
     pub fn trouble(&self) -> Option<Trouble> {
         let troubles = self.troubles.borrow();
         let (of, oldest) = troubles.iter().min_by_key(|(_, trouble)| trouble.since)?;
@@ -70,7 +71,7 @@ impl DeliveryHealth {
         Some(Trouble { since: oldest.since, text })
     }
 
-    /// The newest notice that somebody did not get, as long as it is shown.
+    /// Returns the newest notice that could not be delivered, while it is younger than [`SHOWN`].
     pub fn given_up(&self, now: Time) -> Option<String> {
         let given_up = self.given_up.borrow();
         given_up.back().filter(|(time, _)| now.since(*time) < SHOWN).map(|(_, what)| what.clone())

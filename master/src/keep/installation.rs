@@ -1,5 +1,5 @@
-//! What a master's state directory holds besides the store, and how a new one is made: identity, root grant, operator
-//! credentials.
+//! The parts of a master's state directory besides the store, and how they are made for a new master: its identity, the root
+//! grant and the first credentials of operators.
 
 use crate::config::clock::Clock;
 use crate::decide::coordinator::record::{Record, RequestId};
@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use system::private_file;
 
-/// The master's key in its state directory.
+/// The file of the master's key in its state directory.
 pub const IDENTITY_FILE: &str = "identity.key";
 
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +28,11 @@ pub enum InstallError {
     Refused(#[from] Refusal),
 }
 
-/// What a master keeps in its state directory, which may have been made by another hand, or by a version that left it open.
+/// The files and folders that a master closes to other users. Another program may have made them, or an older version left them
+/// readable.
 const OWN: [&str; 5] = ["guild.db", "guild.db-wal", "guild.db-shm", "logs", "mirrors"];
 
-/// Loads the master's identity, or makes it. The state directory is closed to other users, and so is what is ours in it.
+/// Loads the master's identity, or makes a new one. Closes the state directory and the master's files in it to other users.
 pub fn identity(state: &Path) -> Result<Identity, InstallError> {
     create_private(state)?;
     private_file::close_and_tell(state);
@@ -39,8 +40,8 @@ pub fn identity(state: &Path) -> Result<Identity, InstallError> {
     Ok(Identity::load_or_create(&state.join(IDENTITY_FILE))?)
 }
 
-/// The coordinator from what the store holds; a new store gets its root grant.
-/// Names of leases follow from `seed`.
+/// Builds the coordinator from the store's rows. A new store gets its root grant, which is committed at once. The names of
+/// leases are derived from `seed`.
 pub async fn load(store: &Store, terms: Terms, clock: &Clock, seed: [u8; 32]) -> Result<Coordinator, InstallError> {
     let loaded = store.load()?;
     let fresh = loaded.grants.is_empty();
@@ -53,7 +54,7 @@ pub async fn load(store: &Store, terms: Terms, clock: &Clock, seed: [u8; 32]) ->
     Ok(coordinator)
 }
 
-/// A one-use join of a new operator, made without a running master.
+/// Makes a join for a new operator, which can be used once. It needs no running master.
 pub async fn operator_join(store: &Store, addresses: &[String], key: Fingerprint) -> Result<SturdyRef, InstallError> {
     let clock = Clock::system();
     let mut coordinator = load(store, Terms::default(), &clock, random()).await?;
@@ -62,7 +63,7 @@ pub async fn operator_join(store: &Store, addresses: &[String], key: Fingerprint
     Ok(SturdyRef { fingerprint: key, addresses: addresses.to_vec(), token: join })
 }
 
-/// What `up` needs: an operator's token that is bound to `key` already, and a worker's join.
+/// Makes the two tokens that `up` needs: an operator's token, already bound to `key`, and a worker's join.
 pub async fn first_credentials(store: &Store, clock: &Clock, key: Fingerprint) -> Result<(Token, Token), InstallError> {
     let mut coordinator = load(store, Terms::default(), clock, random()).await?;
     let join = issue(&mut coordinator, clock, GrantKind::Operator, "operator", What::everything())?;
@@ -73,7 +74,7 @@ pub async fn first_credentials(store: &Store, clock: &Clock, key: Fingerprint) -
     Ok((operator, worker))
 }
 
-/// Issues a grant below the root; answers its join. Committed by the caller.
+/// Issues a grant below the root and returns its join. The caller commits it.
 pub fn issue(
     coordinator: &mut Coordinator,
     clock: &Clock,
@@ -88,7 +89,7 @@ pub fn issue(
     Ok(join)
 }
 
-/// Makes a directory that only its owner reads.
+/// Makes a directory that only its owner can read.
 pub fn create_private(dir: &Path) -> Result<(), InstallError> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
@@ -98,14 +99,14 @@ pub fn create_private(dir: &Path) -> Result<(), InstallError> {
         .map_err(|source| InstallError::Write { path: dir.to_owned(), source })
 }
 
-/// Random bytes from the system.
+/// Returns random bytes of the operating system.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     bytes
 }
 
-/// Writes what the coordinator recorded. Other effects happen when the master runs.
+/// Commits what the coordinator recorded, and ignores its other effects: a running master performs those.
 async fn commit(store: &Store, coordinator: &mut Coordinator) -> Result<(), InstallError> {
     let mut records: Vec<Record> = Vec::new();
     while let Some(effect) = coordinator.poll_effect() {

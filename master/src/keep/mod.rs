@@ -1,4 +1,4 @@
-//! Where facts and bytes lie: the store, the mirrors of repositories, logs and blobs, the master's own identity.
+//! What the master keeps on the disk: the store of facts, the mirrors of repositories, logs, blobs and its own identity.
 
 pub mod blobs;
 pub mod bytes;

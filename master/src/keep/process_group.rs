@@ -1,11 +1,11 @@
-//! A program with all that it starts: it leads a process group, which ends as one. Does not know what the programs are for.
+//! Runs a program in a process group of its own, so that the program and all that it starts end together.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
 use tokio::process::{Child, Command};
 
-/// A child process in a process group of its own. Dropping it kills what the child has started too, as git starts ssh and
-/// others.
+/// A child process in a process group of its own. Dropping it also kills the processes that the child has started, such as the
+/// ssh of git.
 #[derive(Debug)]
 pub(crate) struct ProcessGroup(pub(crate) Child);
 
@@ -18,7 +18,7 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // `id` is none once the child was waited for, because the number may be another's by then
+        // `id` is `None` after the child was waited for, because its number may belong to another process by then
         if let Some(id) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
             let _ = kill_process_group(id, Signal::KILL);
         }

@@ -1,31 +1,31 @@
-//! Whether the store is sound, as far as somebody looked. Kept in memory only: each start looks anew.
+//! The result of the last check of the whole store. It is kept in memory only, so each start begins without a result.
 
 use schema::values::Time;
 use std::cell::RefCell;
 
-/// What the last look at the whole store found.
+/// The result of the last check of all tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Soundness {
-    /// Nobody has looked at all of it since the start.
+    /// No check of all tables has ended since the start.
     #[default]
     Unknown,
-    /// All of it was good when the look ended.
+    /// All tables were good when the check ended.
     Good { at: Time },
-    /// Something is damaged. Of the tables that are, what was said of each.
+    /// Something is damaged. `what` has one text for each damage that the check found.
     Damaged { at: Time, what: Vec<String> },
 }
 
-/// Where the last look is noted: whoever looks writes it, and others read it on the same thread.
+/// The cell that holds the result of the last check. The task that checks writes it, and others read it on the same thread.
 #[derive(Debug, Default)]
 pub struct SoundnessCell(RefCell<Soundness>);
 
 impl SoundnessCell {
-    /// The answer of the newest check.
+    /// Returns the result of the last check.
     pub fn get(&self) -> Soundness {
         self.0.borrow().clone()
     }
 
-    /// A look at all tables ended. `what`: what is damaged.
+    /// Notes that a check of all tables ended. `what` lists the damage; empty means that all is good.
     pub(crate) fn note(&self, at: Time, what: Vec<String>) {
         *self.0.borrow_mut() = match what.is_empty() {
             true => Soundness::Good { at },

@@ -1,5 +1,5 @@
-//! Which logs cannot be written, as on a disk that fails. Their steps go on, and their workers keep the bytes and try again. So
-//! nobody would notice, if it were not told.
+//! The logs that cannot be written, for example because the disk fails. Their steps go on, because the workers keep the bytes
+//! and try again. So nobody would notice unless the master reports it.
 
 use crate::decide::coordinator::record::{JobKey, StepKey};
 use std::cell::RefCell;
@@ -7,23 +7,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Notes what became of the newest write of each log. The logs write it, and others read it on the same thread.
+/// Notes for each log whether its newest write failed. The logs write it, and others read it on the same thread.
 #[derive(Debug, Default)]
 pub struct WriteHealth(RefCell<BTreeMap<StepKey, (Instant, String)>>);
 
-/// Logs that cannot be written.
+/// The state of all logs that cannot be written at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteTrouble {
     /// How many logs cannot be written.
     pub logs: usize,
-    /// How long the first of these logs could not be written.
+    /// How long writes have been failing, counted from the log that began to fail first.
     pub lasts: Duration,
-    /// What the system said of the newest.
+    /// The newest error of the log that began to fail last.
     pub text: String,
 }
 
 impl WriteHealth {
-    /// What cannot be written now; `None` means that all that was tried went well.
+    /// Returns the logs that cannot be written; `None` means that the newest write of every log succeeded.
     pub fn trouble(&self) -> Option<WriteTrouble> {
         let failing = self.0.borrow();
         let since = failing.values().map(|(since, _)| *since).min()?;
@@ -31,7 +31,7 @@ impl WriteHealth {
         Some(WriteTrouble { logs: failing.len(), lasts: since.elapsed(), text: text.clone() })
     }
 
-    /// A write of a log failed. The first of its kind is told at once.
+    /// Notes that a write of a log failed. If no other log is failing, this is also logged at once.
     pub(in crate::keep) fn fails(&self, key: StepKey, why: &str) {
         let mut failing = self.0.borrow_mut();
         if failing.is_empty() {
@@ -41,12 +41,12 @@ impl WriteHealth {
         failing.insert(key, (since, why.to_owned()));
     }
 
-    /// A write of a log went well.
+    /// Notes that a write of a log succeeded.
     pub(in crate::keep) fn is_well(&self, key: StepKey) {
         self.end(|failing| drop(failing.remove(&key)));
     }
 
-    /// An attempt is over: whether its logs can be written matters no more.
+    /// Forgets the logs of an attempt that is over, because it no longer matters whether they can be written.
     pub(in crate::keep) fn forget(&self, job: JobKey, attempt: u16) {
         self.end(|failing| failing.retain(|key, _| (key.job, key.attempt) != (job, attempt)));
     }

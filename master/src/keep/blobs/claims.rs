@@ -1,35 +1,35 @@
-//! Who may touch the file of a hash: whoever seals it, or whoever removes it, and never both.
+//! Decides who may touch the file of a hash: uploads that seal it, or one removal, but never both.
 //!
-//! A blob that nothing refers to is removed while an upload of the same bytes may end. Without this the file would go after
-//! the upload had found it, or before its reference is committed.
+//! A blob without references may be removed just when an upload of the same bytes ends. Without claims, the file could go after
+//! the upload has found it, or before its reference is committed.
 
 use super::BlobHash;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// Says who holds which hash.
+/// The hashes that are being sealed or removed.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     held: Mutex<BTreeMap<BlobHash, Claim>>,
-    /// A hash is held no longer.
+    /// Notified when a hash is free again.
     freed: Notify,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
-    /// This many uploads give their file this name, or wait for the commit of it.
+    /// The number of uploads that rename their file to this hash, or wait for their commit.
     Sealing(usize),
     Removing,
 }
 
-/// A hash that is being sealed. Its file stays.
+/// A claim on a hash that is being sealed. Its file stays.
 #[derive(Debug)]
 pub(super) struct Sealing {
     _held: HeldHash,
 }
 
-/// A hash that is being removed. No upload of it is sealed meanwhile.
+/// A claim on a hash that is being removed. No upload of it is sealed meanwhile.
 #[derive(Debug)]
 pub(super) struct Removing(HeldHash);
 
@@ -40,7 +40,7 @@ struct HeldHash {
 }
 
 impl Claims {
-    /// Holds a hash for an upload, after whoever removes it.
+    /// Claims a hash for an upload. Waits while the hash is being removed.
     pub(super) async fn seal(self: &Arc<Self>, hash: BlobHash) -> Sealing {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
@@ -63,7 +63,7 @@ impl Claims {
         Some(Sealing { _held: HeldHash { claims: self.clone(), hash } })
     }
 
-    /// Holds a hash for its removal; none while somebody else holds it.
+    /// Claims a hash for its removal. Returns `None` if the hash is claimed already.
     pub(super) fn remove(self: &Arc<Self>, hash: BlobHash) -> Option<Removing> {
         let mut held = self.lock();
         if held.contains_key(&hash) {

@@ -1,4 +1,4 @@
-//! Where the files of blobs are: partial ones by their upload, sealed ones by their hash.
+//! Finds the files of blobs: partial files by their upload, sealed files by their hash.
 
 use super::BlobHash;
 use crate::decide::coordinator::record::{BuildId, JobKey, UploadKey};
@@ -11,22 +11,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes of the hash of an upload's name that its partial file is called by. Names hold slashes, and are longer than a file's.
+/// The length of an upload's name in the name of its partial file, in bytes of its hash. The name itself does not fit, because
+/// it may have slashes and be too long.
 const NAME_BYTES: usize = 16;
 
-/// The folders in which blobs lie.
+/// The folders in which the files of blobs lie.
 #[derive(Clone, Debug)]
 pub(super) struct BlobFiles {
-    /// Bytes that are not sealed yet. No backup has them.
+    /// The folder of files that are not sealed yet. Backups leave it out.
     partial: Arc<PathBuf>,
     sealed: Arc<PathBuf>,
     pub(super) work: FileWork,
 }
 
-/// The folder of sealed files.
+/// The folder of sealed files, below the folder of all blobs.
 pub(super) const SEALED: &str = "sealed";
 
-/// The path of a sealed file below their folder.
+/// Returns the path of a sealed file, relative to their folder.
 pub(super) fn relative(hash: &BlobHash) -> PathBuf {
     PathBuf::from(HEXLOWER.encode(&hash[..1])).join(HEXLOWER.encode(hash))
 }
@@ -48,14 +49,14 @@ impl BlobFiles {
         Ok(BlobFiles { partial: Arc::new(partial), sealed: Arc::new(sealed), work })
     }
 
-    /// Begins the file of an upload; what was there goes.
+    /// Begins the file of an upload. A file that was there before is emptied.
     pub(super) fn begin(&self, key: &UploadKey) -> io::Result<GrowingFile> {
         let options = &mut File::options();
         let file = options.create(true).truncate(true).read(true).write(true).open(self.partial_path(key))?;
         Ok(GrowingFile::new(file, self.work))
     }
 
-    /// The file of an upload as it is; none where it was not begun.
+    /// Opens the partial file of an upload; `None` means that the upload was not begun.
     pub(super) fn resume(&self, key: &UploadKey) -> io::Result<Option<GrowingFile>> {
         match File::options().read(true).write(true).open(self.partial_path(key)) {
             Ok(file) => Ok(Some(GrowingFile::new(file, self.work))),
@@ -64,8 +65,8 @@ impl BlobFiles {
         }
     }
 
-    /// Gives the file of an upload, which is durable, the name of its hash. A file of the same hash gives way: its bytes are the
-    /// same. The name is durable after [`BlobFiles::sync_name`].
+    /// Renames the file of an upload, which is durable, to its hash. It replaces a file of the same hash, whose bytes are the
+    /// same. The name survives a power cut only after [`BlobFiles::sync_name`].
     pub(super) fn place(&self, key: &UploadKey, hash: &BlobHash) -> io::Result<()> {
         let target = self.sealed_path(hash);
         let shard = self.shard_of(hash);
@@ -75,7 +76,7 @@ impl BlobFiles {
         std::fs::rename(self.partial_path(key), &target)
     }
 
-    /// Makes the name of a sealed file durable. May be repeated.
+    /// Makes the name of a sealed file survive a power cut. The call may be repeated.
     pub(super) fn sync_name(&self, hash: &BlobHash) -> io::Result<()> {
         sync(&self.shard_of(hash))?;
         sync(&self.sealed)
@@ -85,7 +86,7 @@ impl BlobFiles {
         is_there(std::fs::remove_file(self.partial_path(key))).map(drop)
     }
 
-    /// Partial files that are there. One whose name says nothing goes.
+    /// Returns the partial files. Removes files whose names it cannot read.
     pub(super) fn partials(&self) -> io::Result<Vec<LeftPartial>> {
         let mut left = Vec::new();
         for entry in std::fs::read_dir(&*self.partial)? {
@@ -98,7 +99,7 @@ impl BlobFiles {
         Ok(left)
     }
 
-    /// Removes the partial files of these attempts.
+    /// Removes the partial files of attempts for which `is_gone` returns true.
     pub(super) fn remove_partials(&self, is_gone: impl Fn(JobKey, u16) -> bool) -> io::Result<()> {
         let partials = self.partials()?.into_iter().filter(|partial| is_gone(partial.job, partial.attempt));
         partials.map(|partial| partial.path).try_for_each(|path| is_there(std::fs::remove_file(path)).map(drop))
@@ -108,24 +109,24 @@ impl BlobFiles {
         self.sealed.join(relative(hash))
     }
 
-    /// The folder of a hash: one of 256, by its first byte, so that none gets long.
+    /// Returns the folder of a hash: one of 256, chosen by the hash's first byte, so that no folder gets long.
     fn shard_of(&self, hash: &BlobHash) -> PathBuf {
         self.sealed.join(HEXLOWER.encode(&hash[..1]))
     }
 
-    /// The folders of sealed files.
+    /// Returns the folders of sealed files.
     pub(super) fn shards(&self) -> io::Result<Vec<PathBuf>> {
         std::fs::read_dir(&*self.sealed)?.map(|entry| Ok(entry?.path())).collect()
     }
 
-    /// The hashes that the files of a folder are called by.
+    /// Returns the hashes that are the names of the files in a folder.
     pub(super) fn hashes(&self, shard: &Path) -> io::Result<Vec<BlobHash>> {
         let names = std::fs::read_dir(shard)?.map(|entry| Ok(entry?.file_name()));
         let names = names.collect::<io::Result<Vec<_>>>()?;
         Ok(names.iter().filter_map(|name| read_hash(name.to_str()?)).collect())
     }
 
-    /// Unlinks the files of blobs, where there are any. A power cut may bring them back.
+    /// Unlinks the files of blobs if they exist. A power cut may bring them back.
     pub(super) fn remove(&self, hashes: &[BlobHash]) -> io::Result<()> {
         hashes.iter().try_for_each(|hash| is_there(std::fs::remove_file(self.sealed_path(hash))).map(drop))
     }
@@ -136,7 +137,7 @@ impl BlobFiles {
     }
 }
 
-/// The job and the attempt that the name of a partial file says.
+/// Returns the job and the attempt in the name of a partial file.
 fn read_name(path: &Path) -> Option<(JobKey, u16)> {
     let mut parts = path.file_name()?.to_str()?.split('.');
     let build = BuildId(parts.next()?.parse().ok()?);
@@ -148,7 +149,7 @@ fn read_hash(name: &str) -> Option<BlobHash> {
     HEXLOWER.decode(name.as_bytes()).ok()?.try_into().ok()
 }
 
-/// Makes the names of a folder durable.
+/// Makes the names in a folder survive a power cut.
 fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

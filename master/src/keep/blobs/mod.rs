@@ -1,12 +1,12 @@
-//! Blobs: sealed bytes that are addressed by their BLAKE3, and stored once however often they are sent. Owns the files below
-//! `STATE/blobs`; knows nothing of leases and of who may read.
+//! Blobs: sealed bytes that are addressed by their BLAKE3, and stored once however often they are sent. This module owns the
+//! files below `STATE/blobs`. It knows nothing of leases, nor of who may read.
 //!
-//! A blob comes as an upload, which one attempt makes under a name. It grows in a partial file, so that whoever was interrupted
-//! goes on where it was. At the seal, length and hash are compared, the file is synced and renamed to its hash, and then the
-//! caller commits its reference ([`PlacedBlob`]). So a reference that is committed has its file.
+//! A blob begins as an upload, which one attempt makes under a name. The upload grows in a partial file, so that an interrupted
+//! worker can go on. At the seal, the length and the hash are compared, and the file is synced and renamed to its hash. Then
+//! the caller commits its reference ([`PlacedBlob`]). So each committed reference has its file.
 //!
-//! A file that nothing refers to is left by a crash between the rename and the commit, and by builds that retention removed.
-//! [`Blobs::remove_unreferenced`] takes it away, and never one of the same hash that is being sealed.
+//! A file without references remains if the master crashes between the rename and the commit, or if retention removes its
+//! builds. [`Blobs::remove_unreferenced`] removes such files, but never one whose hash is being sealed.
 
 mod claims;
 mod files;
@@ -34,45 +34,47 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upload::{Budgets, Upload, UploadState, UploadTurn, over};
 
-/// The most bytes that one attempt may store, sealed or not. A large bundle with its symbols has some GiB, and a job that goes
-/// wild shall not take the disk of all.
+/// The number of bytes that one attempt may store, sealed or not: 8 GiB. A large bundle with its symbols has some GiB, and a
+/// job that runs wild must not fill the disk for everybody.
 pub const ATTEMPT_BYTES_MAX: u64 = BLOBS_ATTEMPT.most;
-/// Bytes that one project may store, each blob counted once: as much as all logs have by default, since both lie on one disk.
+/// The number of bytes that one project may store, each blob counted once: 100 GiB. This is also the default for all logs,
+/// because both lie on one disk.
 pub const PROJECT_BYTES_MAX: u64 = BLOBS_PROJECT.most;
-/// Blobs that one attempt may store, those under way included. Each is a row and a file, and whoever has more of them packs them.
+/// The number of blobs that one attempt may store, open uploads included. Each blob is a row and a file, so a job with more
+/// files has to pack them.
 pub const ATTEMPT_BLOBS_MAX: u32 = BLOBS_SEALED.most as u32;
-/// Uploads of one attempt at once. Each holds a file open, and more at once are not faster.
+/// The number of uploads that one attempt may have open at once. Each of them holds a file open, and more would not be faster.
 pub const UPLOADS_MAX: usize = UPLOADS.count();
 
 /// The BLAKE3 of a blob: its address.
 pub type BlobHash = [u8; 32];
-/// The folder of all blobs in the state directory.
+/// The folder of all blobs, in the state directory.
 const FOLDER: &str = "blobs";
 
-/// The path of a sealed blob in the state directory.
+/// Returns the path of a sealed blob, relative to the state directory.
 pub(crate) fn path_below(hash: &BlobHash) -> PathBuf {
     Path::new(FOLDER).join(files::SEALED).join(files::relative(hash))
 }
 
-/// What is sealed of the bytes that count for an upload.
+/// The sealed bytes that count against the quotas of an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlobUsage {
-    /// Bytes of all projects, each blob counted once. A blob to which nothing refers counts until its file is gone.
+    /// The bytes of all projects, each blob counted once. A blob without references counts until its file is gone.
     pub total: u64,
-    /// Bytes of its project, each blob counted once.
+    /// The bytes of the upload's project, each blob counted once.
     pub project: u64,
-    /// Sealed bytes of the upload's attempt.
+    /// The sealed bytes of the upload's attempt.
     pub attempt: u64,
-    /// How many sealed blobs its attempt has.
+    /// The number of sealed blobs of the upload's attempt.
     pub count: u32,
 }
 
-/// What was committed of blobs.
+/// The part of the store that knows the committed blobs.
 pub trait BlobIndex {
-    /// The seal of an upload; `None` means that it was not sealed.
+    /// Returns the seal of an upload; `None` means that it was not sealed.
     fn sealed(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<Option<Seal>, String>>;
     fn usage(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<BlobUsage, String>>;
-    /// The hashes among these that something refers to.
+    /// Returns the hashes among these that something refers to.
     fn referenced(&self, hashes: Vec<BlobHash>) -> LocalBoxFuture<'_, Result<BTreeSet<BlobHash>, String>>;
 }
 
@@ -80,42 +82,43 @@ pub trait BlobIndex {
 pub struct Blobs {
     files: BlobFiles,
     index: Box<dyn BlobIndex>,
-    /// Bytes that all projects may store together, those under way included.
+    /// The number of bytes that all projects may store together, open uploads included.
     quota: Cell<u64>,
     uploads: RefCell<BTreeMap<UploadKey, Arc<Upload>>>,
-    /// Attempts of which an earlier master left partial files.
+    /// The attempts whose partial files an earlier master left.
     left: RefCell<BTreeSet<(JobKey, u16)>>,
     claims: Arc<Claims>,
     room: WriteRoom,
-    /// The permits for files that readers hold.
+    /// The permits for files that readers hold open.
     grips: Arc<Semaphore>,
 }
 
-/// An upload whose file has the name of its hash. Nothing else happens to the upload until the caller has committed its
-/// reference and calls [`Blobs::record`], or drops this.
+/// An upload whose file has been renamed to its hash. The upload stays locked until the caller has committed its reference and
+/// calls [`Blobs::record`], or drops this.
 pub struct PlacedBlob {
     key: UploadKey,
     upload: Arc<Upload>,
     turn: UploadTurn,
     seal: Seal,
-    /// Whether the blob's reference was committed before: the caller asks again.
+    /// Whether the blob's reference was committed before, because the caller repeats its call.
     pub is_recorded: bool,
 }
 
-/// A sealed blob, as one reader has it.
+/// A sealed blob, as one reader sees it.
 pub struct BlobReader {
     pub seal: Seal,
     path: PathBuf,
     grip: Grip,
 }
 
-/// Blobs whose files are gone. While this lives, no upload of the same bytes is sealed.
+/// Blobs whose files were removed. While this lives, no upload of the same bytes is sealed.
 #[derive(Default)]
 pub struct RemovedBlobs(Vec<Removing>);
 
 impl Blobs {
-    /// `quota`: bytes that all projects may store together. `trusted`: false where partial files of an earlier master are not to
-    /// be trusted; then they go. `is_inline`: file work is done where it is asked for, as in a simulation.
+    /// Opens the blobs of a state directory. `quota` bounds the bytes of all projects together. If `trusted` is false, partial
+    /// files of an earlier master are removed. If `is_inline` is true, file work runs on the caller's thread, as simulations
+    /// need it.
     pub fn open(
         state: &Path,
         quota: u64,
@@ -138,17 +141,17 @@ impl Blobs {
         Ok(blobs)
     }
 
-    /// Bytes that all projects may store together.
+    /// Returns the number of bytes that all projects may store together.
     pub fn quota(&self) -> u64 {
         self.quota.get()
     }
 
-    /// Changes the quota of all projects from now on. What is stored or under way stays, also where it is more.
+    /// Changes the quota of all projects from now on. Blobs and uploads that exceed a smaller quota stay.
     pub fn set_quota(&self, quota: u64) {
         self.quota.set(quota);
     }
 
-    /// Removes the partial files of all attempts but these.
+    /// Removes the partial files of all attempts except those for which `is_kept` returns true.
     pub fn keep_partials(&self, is_kept: impl Fn(JobKey, u16) -> bool) -> io::Result<()> {
         self.files.remove_partials(|job, attempt| !is_kept(job, attempt))?;
         let left = self.files.partials()?.into_iter().map(|partial| (partial.job, partial.attempt));
@@ -156,7 +159,7 @@ impl Blobs {
         Ok(())
     }
 
-    /// How many bytes of an upload were received, and whether it is sealed.
+    /// Returns how many bytes of an upload were received, and whether it is sealed.
     pub async fn received(&self, key: &UploadKey) -> Result<(u64, bool), Refusal> {
         let (_, mut turn) = self.resume(key).await?;
         match &*turn {
@@ -173,17 +176,17 @@ impl Blobs {
         self.room.take(bytes).await.map_err(|error| cannot_write(&error))
     }
 
-    /// Appends at `offset`. What overlaps is dropped. A gap is refused, and so is what is beyond a quota. Writes of one upload
-    /// take effect in the order of calls. A write that was begun ends also when its caller is gone. Answers how many bytes were
-    /// received.
+    /// Appends at `offset` and returns how many bytes were received so far. Bytes that were received before are dropped. A gap
+    /// is refused, and so are bytes beyond a quota. Writes of one upload take effect in the order of the calls. A write that
+    /// has begun completes even if its caller goes away.
     pub async fn write(&self, key: &UploadKey, offset: u64, write: BlobWrite) -> Result<u64, Refusal> {
         let (upload, turn) = self.resume(key).await?;
         let usage = self.index.usage(key.clone()).await.map_err(unreadable)?;
         upload.write(turn, offset, write, (usage, self.quota.get())).await
     }
 
-    /// Compares length and hash, makes the bytes durable, and gives them their address. A wrong hash throws them away, since
-    /// nobody can tell which of them are wrong.
+    /// Compares the length and the hash, makes the bytes durable, and renames the file to its hash. If the hash is wrong, the
+    /// bytes are discarded, because nobody can tell which of them are wrong.
     pub async fn place(&self, key: &UploadKey, claimed: Seal) -> Result<PlacedBlob, Refusal> {
         let (upload, turn) = self.resume(key).await?;
         let (seal, is_recorded) = match &*turn {
@@ -203,14 +206,14 @@ impl Blobs {
         Ok(PlacedBlob { key: key.clone(), upload, turn, seal, is_recorded })
     }
 
-    /// The reference of a blob is committed.
+    /// Notes that the reference of a blob is committed.
     pub fn record(&self, mut placed: PlacedBlob) {
         placed.upload.record(&mut placed.turn, placed.seal);
         self.uploads.borrow_mut().remove(&placed.key);
     }
 
-    /// An attempt has ended: what it did not seal goes, from memory and from the disk. Writes that were begun take effect
-    /// before, or are refused.
+    /// Removes the unsealed uploads of an attempt that has ended, from memory and from the disk. Writes that were begun before
+    /// take effect first, and later ones are refused.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16) -> io::Result<()> {
         let (mut placed, mut ended) = (Vec::new(), Ok(()));
         for (key, upload) in self.held_of(job, attempt) {
@@ -230,12 +233,12 @@ impl Blobs {
         ended
     }
 
-    /// A reader of a sealed blob.
+    /// Returns a reader of a sealed blob.
     pub fn reader(&self, seal: Seal) -> BlobReader {
         BlobReader { seal, path: self.files.sealed_path(&seal.hash), grip: Grip::default() }
     }
 
-    /// Reads at most `count` bytes from `offset`. A reader goes on when the blob is removed, where it has begun to read before.
+    /// Reads at most `count` bytes from `offset`. A reader that holds the file open can go on when the blob is removed.
     pub async fn read(&self, reader: &BlobReader, offset: u64, count: u32) -> io::Result<Vec<u8>> {
         let work = self.files.work;
         let snapshot = match reader.grip.source() {
@@ -249,7 +252,7 @@ impl Blobs {
         snapshot.on_thread(work, move |snapshot| snapshot.read(offset, count as usize)).await
     }
 
-    /// All bytes of a blob. The caller has compared its length with what may be held at once.
+    /// Reads all bytes of a blob into memory. The caller has checked that the blob is small enough for that.
     pub async fn whole(&self, seal: Seal) -> io::Result<Vec<u8>> {
         let reader = self.reader(seal);
         let mut bytes = Vec::new();
@@ -263,14 +266,14 @@ impl Blobs {
         Ok(bytes)
     }
 
-    /// Unlinks each of these blobs that nothing refers to and that nobody seals. The caller deletes their rows before it drops
-    /// the answer.
+    /// Unlinks those of these blobs that nothing refers to and that no upload seals at the moment. The caller deletes their
+    /// rows before it drops the result.
     pub async fn remove_unreferenced(&self, hashes: Vec<BlobHash>) -> io::Result<RemovedBlobs> {
         let mut claimed: Vec<Removing> = hashes.into_iter().filter_map(|hash| self.claims.remove(hash)).collect();
         if claimed.is_empty() {
             return Ok(RemovedBlobs::default());
         }
-        // after they were claimed: what is referred to from now on was sealed after it
+        // asked after the claim: a reference that appears later belongs to an upload that was sealed after it
         let asked = claimed.iter().map(Removing::hash).collect();
         let referenced = self.index.referenced(asked).await.map_err(io::Error::other)?;
         claimed.retain(|claim| !referenced.contains(&claim.hash()));
@@ -280,19 +283,19 @@ impl Blobs {
         Ok(removed)
     }
 
-    /// The folders of sealed files, to look through them for files that nothing refers to.
+    /// Returns the folders of sealed files, in which the caller looks for files without references.
     pub async fn shards(&self) -> io::Result<Vec<PathBuf>> {
         let files = self.files.clone();
         self.files.work.run(move || files.shards()).await
     }
 
-    /// The hashes that the files of a folder are called by.
+    /// Returns the hashes that are the names of the files in a folder.
     pub async fn hashes(&self, shard: PathBuf) -> io::Result<Vec<BlobHash>> {
         let files = self.files.clone();
         self.files.work.run(move || files.hashes(&shard)).await
     }
 
-    /// Refuses a seal, and says what is wrong with it.
+    /// Returns the refusal of a wrong seal. Unless bytes are only missing, the upload starts again.
     async fn disagree(&self, upload: &Upload, turn: UploadTurn, seal: Seal, claimed: Seal) -> Refusal {
         if !matches!(*turn, UploadState::Growing(_)) {
             return Refusal::new(RefusalCode::Conflict, "the blob is sealed, with another length or hash");
@@ -311,7 +314,7 @@ impl Blobs {
         Refusal::new(RefusalCode::Invalid, text).help("send all of it again, from offset 0")
     }
 
-    /// The upload of this key as it goes on: held already, taken up after a restart, or new; and the right to change it.
+    /// Returns the upload of this key and the right to change it. The upload is held already, taken up after a restart, or new.
     async fn resume(&self, key: &UploadKey) -> Result<(Arc<Upload>, UploadTurn), Refusal> {
         let upload = self.held(key);
         let mut turn = upload.turn().await;
@@ -330,7 +333,7 @@ impl Blobs {
         Ok((upload, turn))
     }
 
-    /// Holds an upload no longer that is sealed, or was not let in. Where others wait for their turn it stays, for them to see.
+    /// Stops holding an upload that is sealed or was refused. If other calls wait for it, it stays, so that they see its state.
     fn let_go(&self, key: &UploadKey, upload: &Arc<Upload>) {
         const HELD_BY_US: usize = 2;
         if Arc::strong_count(upload) <= HELD_BY_US {
@@ -356,7 +359,8 @@ impl Blobs {
         upload.take_up().await.map_err(|error| cannot_write(&error))
     }
 
-    /// Held from the first call on, so that calls take their turns in order.
+    /// Returns the upload from memory, or a new entry for it. It is held from the first call on, so that calls take their turns
+    /// in order.
     fn held(&self, key: &UploadKey) -> Arc<Upload> {
         if let Some(upload) = self.uploads.borrow().get(key) {
             return upload.clone();
@@ -373,7 +377,7 @@ impl Blobs {
         of_attempt.map(|(key, upload)| (key.clone(), upload.clone())).collect()
     }
 
-    /// What an upload shares with others of its attempt, of its project, and of all.
+    /// Returns the budgets that an upload shares with other uploads of its attempt, of its project, and of all projects.
     fn budgets(&self, key: &UploadKey) -> Budgets {
         if let Some((_, upload)) = self.held_of(key.job, key.attempt).first() {
             return upload.budgets();

@@ -1,7 +1,7 @@
-//! One upload: bytes on their way to a blob.
+//! One upload: the bytes of a file on their way to becoming a blob.
 //!
-//! Changes of an upload follow each other. Each change holds the upload's state. It takes the state along to the thread where it
-//! touches a file, and runs there to its end. So a caller that goes away in the middle leaves nothing half done.
+//! A change of an upload holds the upload's state, so changes happen one after another. A change that touches a file takes the
+//! state to another thread and completes there, so a caller that goes away leaves nothing half done.
 
 use super::claims::Sealing;
 use super::files::BlobFiles;
@@ -16,70 +16,70 @@ use std::io;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
-/// What helps where an attempt or a project has too much.
+/// The help of the refusal when the quota of an attempt or of a project is exceeded.
 const REMOVE: &str = "store less, or let retention remove older builds";
-/// What helps where all have too much.
+/// The help of the refusal when the quota of all projects together is exceeded.
 const RAISE: &str = "let retention remove older builds, or raise `blob_bytes_total` in [limits] of the master file";
 
-/// One file that an attempt sends.
+/// The upload of one file by an attempt.
 pub(super) struct Upload {
     files: BlobFiles,
     key: UploadKey,
-    /// Fair: changes take effect in the order of calls.
+    /// The state, behind a fair lock, so that changes take effect in the order of the calls.
     state: Arc<tokio::sync::Mutex<UploadState>>,
     of_attempt: Share,
     of_project: Share,
     of_all: Share,
-    /// One while it is under way: from when it is let in until it is recorded, or over.
+    /// Counts 1 while the upload is open: from the moment it is let in until it is recorded or its attempt ends.
     under_way: Share,
 }
 
-/// The budgets that all uploads share.
+/// The budgets that several uploads share.
 #[derive(Default)]
 pub(super) struct Budgets {
-    /// Bytes that the uploads of one attempt have together.
+    /// The bytes that the open uploads of one attempt have together.
     pub(super) of_attempt: Budget,
-    /// Bytes that the uploads of one project have together.
+    /// The bytes that the open uploads of one project have together.
     pub(super) of_project: Budget,
-    /// Bytes that all uploads have together.
+    /// The bytes that all open uploads have together.
     pub(super) of_all: Budget,
-    /// Uploads of one attempt that are under way.
+    /// The number of open uploads of one attempt.
     pub(super) under_way: Budget,
 }
 
 /// The right to change an upload.
 pub(super) type UploadTurn = OwnedMutexGuard<UploadState>;
 
-/// How far an upload has come.
+/// The state of an upload.
 #[derive(Debug, Default)]
 pub(super) enum UploadState {
-    /// It was not looked at: an earlier master may have begun it, or sealed it.
+    /// The state is not known yet: an earlier master may have begun or sealed the upload.
     #[default]
     Unknown,
     Growing(Partial),
-    /// Its file has the name of its hash, and its reference is not committed yet.
+    /// The file has been renamed to its hash, and the reference is not committed yet.
     Placed {
         seal: Seal,
         _sealing: Sealing,
     },
     Recorded(Seal),
-    /// The upload's attempt has ended before the upload was sealed.
+    /// The attempt ended before the upload was sealed.
     Over,
 }
 
-/// The bytes of an upload so far.
+/// The bytes that an upload has received so far.
 #[derive(Debug, Default)]
 pub(super) struct Partial {
-    /// `None` means that there was no byte yet.
+    /// The partial file; `None` until the first byte arrives.
     file: Option<GrowingFile>,
     size: u64,
     sum: Sum,
 }
 
-/// Bytes that a worker sends at once.
+/// The bytes that a worker sends in one write.
 pub struct BlobWrite {
     pub bytes: Vec<u8>,
-    /// Given back when the bytes are written.
+    /// The room in the queue, which is given back when the bytes are written.
     pub room: OwnedSemaphorePermit,
 }
 
@@ -94,7 +94,7 @@ impl Upload {
         &self.key.project
     }
 
-    /// What it shares with other uploads of its attempt.
+    /// Returns the budgets that it shares with other uploads.
     pub(super) fn budgets(&self) -> Budgets {
         let [of_attempt, of_project, of_all, under_way] =
             [&self.of_attempt, &self.of_project, &self.of_all, &self.under_way].map(Share::budget);
@@ -105,26 +105,25 @@ impl Upload {
         self.state.clone().lock_owned().await
     }
 
-    /// Lets it in where its attempt may have `left` blobs beside those that it has sealed. `false` means that it may not, and
-    /// this one stays out.
+    /// Lets the upload in if its attempt has fewer than `left` open uploads. Returns `false` if it does not.
     pub(super) fn let_in(&self, left: u32) -> bool {
         self.under_way.take(1, usize::try_from(left).unwrap_or(usize::MAX))
     }
 
-    /// Takes up the file that an earlier master left, or none.
+    /// Takes up the partial file that an earlier master left, if there is one.
     pub(super) async fn take_up(&self) -> io::Result<UploadState> {
         let (files, key) = (self.files.clone(), self.key.clone());
         let partial = self.files.work.run(move || Partial::resume(&files, &key)).await?;
         let size = usize::try_from(partial.size).unwrap_or(usize::MAX);
-        // it was let in before, and counts even where the quota is smaller now
+        // an earlier master accepted these bytes, so they count even if they exceed a quota that is smaller now
         self.of_attempt.take(size, usize::MAX);
         self.of_project.take(size, usize::MAX);
         self.of_all.take(size, usize::MAX);
         Ok(UploadState::Growing(partial))
     }
 
-    /// Appends at `offset`: what overlaps is dropped, and a gap is refused. `sealed`: what is sealed, and how much may be stored
-    /// in all. Answers how many bytes there are.
+    /// Appends at `offset` and returns how many bytes there are. Bytes that were received before are dropped, and a gap is
+    /// refused. `sealed` has the sealed bytes, and the number of bytes that all projects may store together.
     pub(super) async fn write(
         self: &Arc<Self>,
         mut turn: UploadTurn,
@@ -151,15 +150,15 @@ impl Upload {
         self.files.work.run(append).await.map_err(|error| cannot_write(&error))
     }
 
-    /// Makes the bytes durable, and gives their file the name of their hash. May be repeated: what was placed is made durable
-    /// again, since a sync may have failed.
+    /// Makes the bytes durable and renames their file to its hash. The call may be repeated: a placed file's name is then
+    /// synced again, because the first sync may have failed.
     pub(super) async fn place(&self, mut turn: UploadTurn, seal: Seal, sealing: Sealing) -> io::Result<UploadTurn> {
         let (files, key) = (self.files.clone(), self.key.clone());
         let place = move || {
             if turn.growing().is_ok() {
                 turn.close(&files, &key)?;
                 files.place(&key, &seal.hash)?;
-                // before anything else can fail: the file is nobody's to append to any more
+                // set before anything else can fail, because nobody may append to the file any more
                 *turn = UploadState::Placed { seal, _sealing: sealing };
             }
             files.sync_name(&seal.hash)?;
@@ -168,7 +167,7 @@ impl Upload {
         self.files.work.run(place).await
     }
 
-    /// Its attempt has ended. Answers the hash of a file that was placed and never recorded.
+    /// Ends the upload, because its attempt has ended. Returns the hash if the file was placed and never recorded.
     pub(super) async fn end(&self, mut turn: UploadTurn) -> io::Result<Option<BlobHash>> {
         let ended = std::mem::replace(&mut *turn, UploadState::Over);
         self.give_all_back();
@@ -182,13 +181,13 @@ impl Upload {
         }
     }
 
-    /// The commit of its reference is done: the store counts the bytes from here on.
+    /// Notes that the reference is committed. From here on the store counts the bytes.
     pub(super) fn record(&self, turn: &mut UploadTurn, seal: Seal) {
         **turn = UploadState::Recorded(seal);
         self.give_all_back();
     }
 
-    /// Throws the bytes away: the upload begins again at 0.
+    /// Discards the bytes, so that the upload begins again at offset 0.
     pub(super) async fn start_again(&self, mut turn: UploadTurn) -> io::Result<()> {
         self.give_bytes_back();
         *turn = UploadState::Growing(Partial::default());
@@ -200,7 +199,7 @@ impl Upload {
         self.files.work.run(remove).await
     }
 
-    /// Takes bytes of the quotas of the attempt, of the project and of all, beside what is sealed of each.
+    /// Takes bytes from the quotas of the attempt, of the project and of all projects, beside the sealed bytes of each.
     fn charge(&self, bytes: usize, (usage, total): (BlobUsage, u64)) -> Result<(), Refusal> {
         let quotas = [
             (&self.of_attempt, "an attempt may store", ATTEMPT_BYTES_MAX, usage.attempt, REMOVE),
@@ -260,7 +259,7 @@ impl Partial {
         Ok(Partial { file: Some(file), size, sum })
     }
 
-    /// The seal that these bytes would have.
+    /// Returns the seal that these bytes would have.
     pub(super) fn seal(&self) -> Seal {
         Seal { size: self.size, hash: self.sum.hash() }
     }

@@ -1,13 +1,13 @@
-//! How many bytes several writers have together, so that a bound holds for all of them.
+//! A limit on the bytes that several writers hold together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The count of bytes that several writers share.
+/// The number of bytes that the writers who share a limit hold together.
 #[derive(Clone, Debug, Default)]
 pub(in crate::keep) struct Budget(Arc<AtomicUsize>);
 
-/// The part of one writer in a budget.
+/// The bytes that one writer holds of a budget. Dropping it gives them back.
 #[derive(Debug, Default)]
 pub(in crate::keep) struct Share {
     budget: Budget,
@@ -27,7 +27,7 @@ impl Share {
         self.budget.0.load(Ordering::Relaxed).saturating_add(bytes) <= most
     }
 
-    /// Takes bytes while all writers together have at most `most`. `false` means that there is no room, and nothing was taken.
+    /// Takes bytes if all writers together then hold at most `most`. Returns `false` if they do not fit; nothing is taken then.
     pub(in crate::keep) fn take(&self, bytes: usize, most: usize) -> bool {
         let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
         let is_taken = self.budget.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
@@ -35,13 +35,13 @@ impl Share {
         is_taken
     }
 
-    /// Gives back bytes that were taken.
+    /// Gives this many bytes back to the budget.
     pub(in crate::keep) fn give(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
         self.budget.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Gives back all that was taken.
+    /// Gives back all bytes that this writer holds.
     pub(in crate::keep) fn give_back(&self) {
         self.budget.0.fetch_sub(self.taken.swap(0, Ordering::Relaxed), Ordering::Relaxed);
     }

@@ -1,18 +1,18 @@
-//! Where work on files runs.
+//! Chooses the thread on which blocking work on files runs.
 
 use std::io;
 
-/// The place where work on files runs.
+/// The kind of thread on which work on files runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::keep) enum FileWork {
-    /// Work on blocking threads, so that it holds nothing up.
+    /// Work runs on blocking threads, so that it does not delay other tasks.
     Threads,
-    /// Where it is asked for, as in a simulation: a paused clock would jump over work on other threads.
+    /// Work runs on the caller's thread, as simulations need it: a paused clock would jump ahead while another thread works.
     Inline,
 }
 
 impl FileWork {
-    /// Runs a piece of file work. It runs to its end, also when nobody waits for it any more.
+    /// Runs a piece of file work. The work runs to its end even if the caller stops waiting for it.
     pub(in crate::keep) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,

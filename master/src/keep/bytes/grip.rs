@@ -1,4 +1,5 @@
-//! What a reader holds open of a sealed file: retention unlinks files and asks nobody, and whoever reads goes on.
+//! A sealed file that a reader holds open. Retention unlinks files without asking their readers, and a reader that holds its
+//! file can go on.
 
 use super::Seal;
 use super::file_work::FileWork;
@@ -8,10 +9,11 @@ use std::io;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Files held open by all readers of one kind of bytes; those beyond open theirs for each read, and learn when it was removed.
+/// The number of files that all readers of one kind of bytes hold open together, at most. A reader beyond it opens its file for
+/// each read, and gets an error once the file was removed.
 pub(in crate::keep) const HELD_MAX: usize = 128;
 
-/// The hold of one reader on one sealed file.
+/// The hold of one reader on one sealed file; empty until the reader has opened the file.
 #[derive(Default)]
 pub struct Grip(RefCell<Option<OpenFile>>);
 
@@ -30,7 +32,7 @@ impl Grip {
         self.0.borrow().as_ref().map(|held| held.seal)
     }
 
-    /// Opens a sealed file, and holds it where there is room.
+    /// Opens a sealed file and holds it if the number of held files allows it. Returns the bytes to read from.
     pub(in crate::keep) async fn close_on(
         &self,
         on: FileWork,

@@ -1,4 +1,4 @@
-//! A file that grows: bytes are appended, and it is made durable now and then beside the writes that follow.
+//! A file that grows. Writers append bytes, and a sync makes them durable now and then while later writes go on.
 
 use super::file_work::FileWork;
 use super::{CHUNK, read_at};
@@ -8,22 +8,23 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// Bytes between two syncs of a growing file. One runs beside the writes that follow: at most twice as much waits for it.
+/// The number of bytes between two syncs of a growing file: 4 MiB. A sync runs beside later writes, and the next sync waits for
+/// it. So at most about twice this many bytes are not yet durable.
 const SYNC_EVERY: u64 = 4 << 20;
 
-/// A file that only grows. It knows how much of it survives a power cut.
+/// A file to which bytes are only appended. It knows how many of them survive a power cut.
 #[derive(Debug)]
 pub(in crate::keep) struct GrowingFile {
     file: Arc<File>,
     work: FileWork,
     durable: u64,
-    /// The sync that runs, and the size up to which it makes the file durable.
+    /// The running sync, and the size up to which it makes the file durable.
     syncing: Option<(u64, JoinHandle<io::Result<()>>)>,
     sync_failed: bool,
 }
 
 impl GrowingFile {
-    /// A file of which nothing is known to be durable.
+    /// Wraps a file of which no byte is known to be durable.
     pub(in crate::keep) fn new(file: File, work: FileWork) -> GrowingFile {
         GrowingFile { file: Arc::new(file), work, durable: 0, syncing: None, sync_failed: false }
     }
@@ -32,17 +33,17 @@ impl GrowingFile {
         &self.file
     }
 
-    /// How many bytes survive a power cut.
+    /// Returns how many bytes survive a power cut.
     pub(in crate::keep) fn durable(&self) -> u64 {
         self.durable
     }
 
-    /// Takes the result of a sync that has ended meanwhile.
+    /// Takes the result of a sync if it has ended.
     pub(in crate::keep) fn poll_sync(&mut self) -> io::Result<()> {
         if self.syncing.as_ref().is_some_and(|(_, sync)| sync.is_finished()) { self.end_sync() } else { Ok(()) }
     }
 
-    /// Writes bytes at `end`, which is where the caller counts the file to end. After an error nothing of them counts.
+    /// Writes bytes at `end`, the size of the file as its caller counts it. After an error none of these bytes counts.
     pub(in crate::keep) fn append(&mut self, end: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, end)?;
         let end = end + bytes.len() as u64;
@@ -54,13 +55,13 @@ impl GrowingFile {
         }
     }
 
-    /// Cuts what a failed write left beyond `size`, and makes the file durable.
+    /// Cuts off bytes beyond `size`, which a failed write may have left, and makes the file durable.
     pub(in crate::keep) fn close(&mut self, size: u64) -> io::Result<()> {
         self.file.set_len(size)?;
         self.sync(size)
     }
 
-    /// Begins to make the file durable up to `end`, after what was begun before has ended.
+    /// Starts a sync that makes the file durable up to `end`. Waits for an earlier sync first.
     fn begin_sync(&mut self, end: u64) -> io::Result<()> {
         self.end_sync()?;
         if self.sync_failed {
@@ -72,7 +73,7 @@ impl GrowingFile {
         Ok(())
     }
 
-    /// Waits for the sync that runs.
+    /// Waits for the running sync, if there is one, and takes its result.
     fn end_sync(&mut self) -> io::Result<()> {
         let Some((end, sync)) = self.syncing.take() else { return Ok(()) };
         self.sync_failed = true;
@@ -86,7 +87,7 @@ impl GrowingFile {
     fn sync(&mut self, end: u64) -> io::Result<()> {
         self.end_sync()?;
         if self.sync_failed {
-            // the system reports a failed write once and then takes the pages for written: they are written anew
+            // the system reports a failed write only once and then treats its pages as written, so they are written again
             self.rewrite(end)?;
         }
         self.sync_failed = true;
@@ -96,7 +97,7 @@ impl GrowingFile {
         Ok(())
     }
 
-    /// Writes anew what is not durable.
+    /// Writes the bytes again that are not durable.
     fn rewrite(&self, end: u64) -> io::Result<()> {
         let mut from = self.durable;
         while from < end {

@@ -1,8 +1,9 @@
-//! The one idea of bytes: they are append-only, addressed, sealed with a length and a BLAKE3, and they age.
+//! The common parts of logs and blobs. Both are append-only bytes with an address. They are sealed with a length and a BLAKE3,
+//! and removed when they are old.
 //!
-//! Two kinds stand on it. Logs are addressed by their step, and are read while they grow. Blobs are addressed by their hash,
-//! and are read once they are sealed. What is written at an offset, held open by a reader, or made durable is the same for both,
-//! and stands here.
+//! Logs are addressed by their step and can be read while they grow. Blobs are addressed by their hash and can be read once
+//! they are sealed. Both write at an offset, hold files open for readers and make files durable in the way that this module
+//! implements.
 
 pub(in crate::keep) mod budget;
 pub(in crate::keep) mod file_work;
@@ -18,18 +19,18 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use sum::Sum;
 
-/// Bytes that are read from a file at once.
+/// The number of bytes that one read of a whole file takes at once: 1 MiB.
 pub(in crate::keep) const CHUNK: usize = 1 << 20;
 
 /// The length and the BLAKE3 of bytes that will not change any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// The size of all bytes, in bytes.
+    /// The number of sealed bytes.
     pub size: u64,
     pub hash: [u8; 32],
 }
 
-/// Leaves of a write at `offset` the bytes beyond the `received` ones: what overlaps is dropped, and a gap is refused.
+/// Removes from a write at `offset` the bytes that were received before. Refuses a write that would leave a gap.
 pub(in crate::keep) fn drop_known(received: u64, offset: u64, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some(known) = received.checked_sub(offset) else {
         let text = format!("the write begins at {offset}, but only {received} bytes were received");
@@ -40,7 +41,7 @@ pub(in crate::keep) fn drop_known(received: u64, offset: u64, bytes: &mut Vec<u8
     Ok(())
 }
 
-/// Reads at most `count` bytes from `offset`; there are fewer only at the end of the file.
+/// Reads at most `count` bytes from `offset`. It returns fewer bytes only at the end of the file.
 pub(in crate::keep) fn read_at(file: &File, offset: u64, count: usize) -> io::Result<Vec<u8>> {
     let left = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; count.min(left)];
@@ -57,7 +58,7 @@ pub(in crate::keep) fn read_at(file: &File, offset: u64, count: usize) -> io::Re
     Ok(bytes)
 }
 
-/// What a file holds: its length, its hash so far, and its last byte.
+/// Reads a whole file and returns its length, its hash and its last byte.
 pub(in crate::keep) fn measure(file: &File) -> io::Result<(u64, Sum, Option<u8>)> {
     let (mut size, mut sum, mut last) = (0, Sum::default(), None);
     loop {
@@ -69,7 +70,7 @@ pub(in crate::keep) fn measure(file: &File) -> io::Result<(u64, Sum, Option<u8>)
     }
 }
 
-/// `false` means that there was nothing to remove.
+/// Returns whether a removal found something to remove. A file that was not there is not an error.
 pub(in crate::keep) fn is_there(removed: io::Result<()>) -> io::Result<bool> {
     match removed {
         Ok(()) => Ok(true),

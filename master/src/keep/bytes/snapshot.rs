@@ -1,4 +1,4 @@
-//! Bytes as they are at one moment, wherever they lie.
+//! The bytes of a log or blob at one moment, in memory or in a file.
 
 use super::file_work::FileWork;
 use super::read_at;
@@ -7,10 +7,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Bytes of one address at one moment.
+/// The bytes of one log or blob at one moment.
 #[derive(Clone, Debug)]
 pub(in crate::keep) struct ByteSnapshot {
-    /// How many bytes there are; the file may already have more.
+    /// The number of bytes in the snapshot; the file may already have more.
     pub(in crate::keep) size: u64,
     pub(in crate::keep) bytes: Bytes,
 }
@@ -27,7 +27,8 @@ impl ByteSnapshot {
         ByteSnapshot { size: 0, bytes: Bytes::Memory(Arc::default()) }
     }
 
-    /// Reads at most `count` bytes from `offset`. Touches a file: see [`ByteSnapshot::on_thread`].
+    /// Reads at most `count` bytes from `offset`. It may block on a file, so async code calls it in
+    /// [`ByteSnapshot::on_thread`].
     pub(in crate::keep) fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = count.min(left);
@@ -45,7 +46,7 @@ impl ByteSnapshot {
         }
     }
 
-    /// Runs a piece of reading: on another thread where there is a file to read.
+    /// Runs `work`, which reads the bytes. If they are in a file, the work runs where `on` says.
     pub(in crate::keep) async fn on_thread<T: Send + 'static>(
         self,
         on: FileWork,
@@ -57,7 +58,7 @@ impl ByteSnapshot {
         }
     }
 
-    /// The snapshot with its file open, for more than one read.
+    /// Returns the snapshot with its file open, for more than one read.
     pub(in crate::keep) fn opened(self) -> io::Result<ByteSnapshot> {
         match self.bytes {
             Bytes::Closed(path) => {
@@ -70,7 +71,7 @@ impl ByteSnapshot {
     }
 }
 
-/// A sealed file has all its bytes, or is damaged.
+/// Returns an error if a sealed file is shorter than its seal says.
 fn refuse_cut(file: &File, size: u64) -> io::Result<()> {
     match file.metadata()?.len() {
         found if found < size => Err(damaged(format!("it has {found} of {size} bytes"))),
@@ -78,7 +79,7 @@ fn refuse_cut(file: &File, size: u64) -> io::Result<()> {
     }
 }
 
-/// What was sealed is not there as it was.
+/// Returns the error for sealed bytes that were changed, cut or lost.
 pub(in crate::keep) fn damaged(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }

@@ -1,4 +1,4 @@
-//! The hash of bytes that come one after another. A hasher takes 2 KiB and most logs stay empty, so it is made with the
+//! The BLAKE3 of bytes that arrive piece by piece. A hasher takes 2 KiB and most logs stay empty, so it is allocated with the
 //! first byte.
 
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ impl Sum {
         self.0.is_none()
     }
 
-    /// The hash of what came so far.
+    /// Returns the hash of the bytes so far.
     pub(in crate::keep) fn hash(&self) -> [u8; 32] {
         let hash = self.0.as_ref().map_or_else(|| blake3::hash(&[]), |hasher| hasher.finalize());
         *hash.as_bytes()

@@ -1,7 +1,8 @@
-//! Where a log's files are, and where file work runs.
+//! Finds, begins and removes the files of logs.
 //!
-//! Beside each log lies its side file: the boot of the machine in which the log was begun, then marks, 16 bytes each. A
-//! file of another boot is not trusted: what was written last before a power cut may be missing in the middle.
+//! A side file lies beside each log. It names the boot of the machine in which the log was begun, and then has marks of 16
+//! bytes each. A file of another boot is not trusted, because bytes that were written shortly before a power cut may be missing
+//! in the middle.
 
 use super::TimeMark;
 use crate::decide::coordinator::record::{BuildId, JobKey, StepKey};
@@ -16,16 +17,16 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The side file begins with the boot id, filled up with line ends to this length.
+/// The length of the side file's header, in bytes: the boot id, padded with line ends.
 const HEADER: usize = 48;
 const MARK: usize = 16;
-/// The time of a mark that says: here the worker's bytes end, and a line of ours follows.
+/// A mark with this time says that the worker's bytes end here and a line of the master's own follows.
 const END: u64 = u64::MAX;
 
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     root: Arc<PathBuf>,
-    /// `None` means that no file of an earlier master is trusted.
+    /// The id of the current boot; `None` means that no file of an earlier master is trusted.
     boot: Option<Arc<str>>,
     pub(super) work: FileWork,
 }
@@ -57,17 +58,18 @@ impl Files {
         self.log_path(key).exists()
     }
 
-    /// Begins the files of a log; what was there goes.
+    /// Begins the files of a log. Files that were there before are emptied.
     pub(super) fn begin(&self, key: StepKey) -> io::Result<Pair> {
         let pair = self.create(key)?;
         pair.log.file().set_len(0)?;
         pair.side.set_len(0)?;
-        // in this order: a log without a header is not trusted
+        // the header comes last, because a log without a header is not trusted
         pair.side.write_all_at(&self.header(), 0)?;
         Ok(pair)
     }
 
-    /// Takes up the files of an earlier master: with the bytes that its worker sent where they are trusted, else empty.
+    /// Takes up the files of an earlier master. If they are trusted, they keep the bytes that the worker sent; otherwise they
+    /// are emptied.
     pub(super) fn resume(&self, key: StepKey) -> io::Result<Pair> {
         let mut pair = self.create(key)?;
         let side = read_at(&pair.side, 0, usize::MAX)?;
@@ -90,13 +92,13 @@ impl Files {
         Ok(pair)
     }
 
-    /// Makes the names of a log's files durable.
+    /// Makes the names of a log's files survive a power cut.
     pub(super) fn sync_names(&self, key: StepKey) -> io::Result<()> {
         let dir = self.dir(key.job);
         dir.ancestors().take(3).try_for_each(|dir| File::open(dir)?.sync_all())
     }
 
-    /// Unlinks all files of these builds; when it answers, none of them comes back after a power cut.
+    /// Unlinks all files of these builds. After this returns, no power cut can bring them back.
     pub(super) fn remove(&self, builds: &[BuildId]) -> io::Result<()> {
         let mut groups = BTreeSet::new();
         for build in builds {
@@ -107,19 +109,19 @@ impl Files {
         }
         for group in groups {
             File::open(&group)?.sync_all()?;
-            // only an empty one goes; that it comes back does no harm
+            // this removes only an empty folder; if a power cut brings it back, that does no harm
             let _ = std::fs::remove_dir(&group);
         }
         Ok(())
     }
 
-    /// Unlinks the files of one log, where there are any. A power cut may bring them back.
+    /// Unlinks the files of one log if they exist. A power cut may bring them back.
     pub(super) fn remove_log(&self, key: StepKey) -> io::Result<()> {
         is_there(std::fs::remove_file(self.log_path(key)))?;
         is_there(std::fs::remove_file(self.path(key, "marks"))).map(drop)
     }
 
-    /// The marks of a log; none if there are none.
+    /// Returns the marks of a log; empty if it has no side file.
     pub(super) fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         match File::open(self.path(key, "marks")) {
             Ok(file) => Ok(decode(&read_at(&file, 0, usize::MAX)?).filter(|mark| mark.time.0 != END).collect()),
@@ -128,7 +130,7 @@ impl Files {
         }
     }
 
-    /// Steps of an attempt that have a file.
+    /// Returns the steps of an attempt whose logs have a file.
     pub(super) fn steps(&self, job: JobKey, attempt: u16) -> io::Result<Vec<u16>> {
         let entries = match std::fs::read_dir(self.dir(job)) {
             Ok(entries) => entries,
@@ -169,7 +171,7 @@ impl Files {
     }
 }
 
-/// The path of a file of a log below the folder of all logs.
+/// Returns the path of a log's file, relative to the folder of all logs.
 pub(super) fn relative(key: StepKey, kind: &str) -> PathBuf {
     folder_of(key.job.build).join(format!("{}.{}.{}.{kind}", key.job.index, key.attempt, key.step))
 }
@@ -186,7 +188,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Notes that what follows is ours, so that an earlier master's line is not taken for its worker's bytes.
+    /// Notes that a line of the master's own begins at `offset`, so that a later master does not take it for the worker's
+    /// bytes.
     pub(super) fn note_end(&mut self, offset: u64) -> io::Result<()> {
         self.add_marks(&[TimeMark { offset, time: Time(END) }])
     }

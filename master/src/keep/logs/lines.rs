@@ -1,5 +1,5 @@
-//! Lines by number. An index counts the line ends up to each block of a log. It grows while somebody looks for lines, and is kept
-//! for the logs that were read last. A line of any length costs no more than its blocks.
+//! Finds lines by their number. An index counts the line ends up to each block of a log. It grows when somebody looks for
+//! lines, and is kept for the logs that were read last. A line of any length costs no more than its blocks.
 
 use super::Lines;
 use crate::decide::coordinator::record::{BuildId, StepKey};
@@ -9,19 +9,19 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 
-/// The size of a block in bytes; each has 8 bytes of index.
+/// The size of a block, in bytes. Each block has 8 bytes of index.
 const BLOCK: u64 = 64 << 10;
-/// Read at once while counting.
+/// The number of blocks that one read takes while counting.
 const BLOCKS_READ: usize = 16;
-/// The most that one answer carries, in bytes.
+/// The number of bytes that one answer carries, at most: as many as fit into one message.
 const ANSWER_MAX: usize = PART.most;
-/// Logs whose index is kept.
+/// The number of logs whose index is kept.
 const KEPT: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Indexes(RefCell<VecDeque<(StepKey, Index)>>);
 
-/// How many line ends there are from the log's beginning to the end of each block.
+/// The index of a log: for each block, the number of line ends from the beginning of the log to the end of the block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     ends: Vec<u64>,
@@ -47,7 +47,7 @@ impl Indexes {
 }
 
 impl Index {
-    /// Lines `first` (from 1) to `first + count - 1`.
+    /// Returns the lines `first` (from 1) to `first + count - 1`.
     pub(super) fn lines(&mut self, source: &ByteSnapshot, first: u64, count: u32) -> io::Result<Lines> {
         match self.find(source, first)? {
             Some(offset) => Ok(Lines { bytes: collect(source, offset, count)?, offset }),
@@ -55,13 +55,13 @@ impl Index {
         }
     }
 
-    /// The last `count` lines so far, and the number of the first of them.
+    /// Returns the last `count` lines so far, and the number of the first of them.
     pub(super) fn last(&mut self, source: &ByteSnapshot, count: u32) -> io::Result<(u64, Lines)> {
         self.grow(source, u64::MAX)?;
         let counted = self.ends.len() as u64 * BLOCK;
         let offset = source.size.saturating_sub(ANSWER_MAX as u64);
         let mut bytes = source.read(offset, ANSWER_MAX)?;
-        // fewer than a block are not in the index: they are all in `bytes`
+        // an unfinished last block is not in the index, so its line ends are counted in `bytes`
         let rest = usize::try_from(counted.saturating_sub(offset)).unwrap_or(usize::MAX).min(bytes.len());
         let all = self.ends.last().copied().unwrap_or(0) + line_ends(&bytes[rest..]).count() as u64;
         let start = start_of_last(&bytes, count, offset == 0);
@@ -70,7 +70,7 @@ impl Index {
         Ok((first, Lines { bytes, offset: offset + start as u64 }))
     }
 
-    /// Where a line begins; `None` means that the log has no such line so far.
+    /// Returns the offset where a line begins; `None` means that the log has no such line so far.
     fn find(&mut self, source: &ByteSnapshot, line: u64) -> io::Result<Option<u64>> {
         let Some(wanted) = line.checked_sub(1).filter(|ends| *ends > 0) else {
             return Ok(Some(0).filter(|start| *start < source.size));
@@ -85,7 +85,7 @@ impl Index {
         Ok(end.map(|(at, _)| begin + at as u64 + 1).filter(|start| *start < source.size))
     }
 
-    /// Counts on until there are this many line ends, or no further whole block.
+    /// Counts further until the index has `wanted` line ends, or until there is no further whole block.
     fn grow(&mut self, source: &ByteSnapshot, wanted: u64) -> io::Result<()> {
         loop {
             let (begin, counted) = (self.ends.len() as u64 * BLOCK, self.ends.last().copied().unwrap_or(0));
@@ -109,8 +109,8 @@ fn line_ends(bytes: &[u8]) -> impl DoubleEndedIterator<Item = usize> + '_ {
     bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at)
 }
 
-/// Where the last `count` lines of `bytes` begin. The first of `bytes` is a whole one where they are the log's beginning;
-/// else it counts only if there is no other.
+/// Returns where the last `count` lines of `bytes` begin. If `bytes` do not begin at the beginning of the log, their first line
+/// may be cut, so it counts only if there is no other.
 fn start_of_last(bytes: &[u8], count: u32, from_beginning: bool) -> usize {
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let Some(skip) = (count as usize).checked_sub(1) else { return bytes.len() };
@@ -121,7 +121,7 @@ fn start_of_last(bytes: &[u8], count: u32, from_beginning: bool) -> usize {
     }
 }
 
-/// `count` lines from `offset` on, as far as an answer carries them.
+/// Reads `count` lines from `offset` on, as far as they fit into one answer.
 fn collect(source: &ByteSnapshot, offset: u64, count: u32) -> io::Result<Vec<u8>> {
     let Some(last) = count.checked_sub(1) else { return Ok(Vec::new()) };
     let mut bytes = source.read(offset, ANSWER_MAX)?;
@@ -132,8 +132,9 @@ fn collect(source: &ByteSnapshot, offset: u64, count: u32) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// A door for `tests/fuzz`: lines of these bytes with the offset of the first. They are found by an index that grows from one
-/// question to the next. Each question is a first line, or none for the last ones, and a count.
+/// Finds lines in these bytes, for `tests/fuzz`. One index serves all questions and grows between them. Each question is the
+/// first line, or `None` for the last lines, and a count. Each answer is the number of the first line, the lines and their
+/// offset.
 #[cfg(feature = "fuzz")]
 pub fn find_lines(bytes: &[u8], questions: &[(Option<u64>, u32)]) -> io::Result<Vec<(u64, Vec<u8>, u64)>> {
     use crate::keep::bytes::snapshot::Bytes;

@@ -1,7 +1,7 @@
-//! One log while it is written.
+//! A log that can still be written.
 //!
-//! Changes of a log follow each other, because each holds the writer. A change that touches a file takes the writer along to
-//! another thread and runs there to its end. So a caller that goes away in the middle leaves nothing half done.
+//! A change of a log holds the writer, so changes happen one after another. A change that touches a file takes the writer to
+//! another thread and completes there, so a caller that goes away leaves nothing half done.
 
 use super::files::{Files, Pair};
 use super::{LogExtent, SMALL_MAX, Sealed, TimeMark, Written};
@@ -17,28 +17,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use system::tail::Tail;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, watch};
 
-/// Bytes of small logs and of their marks that one attempt has in memory, because a plan may have thousands of steps. What
-/// comes beyond it goes into files, as a large log does: 16 logs of the largest kind, or some hundred of a few lines.
+/// The bytes that the small logs of one attempt and their marks may take in memory: 1 MiB. It is bounded because a plan may
+/// have thousands of steps. It fits 16 logs of the largest size or some hundred short ones; further logs go into files.
 const ATTEMPT_BYTES_MAX: usize = LOGS_IN_MEMORY.count();
-/// Bytes of the line that names a gap, at most.
+/// The length of the line that reports a gap, in bytes, at most.
 const GAP_BYTES: usize = 160;
-/// Marks kept of one write, and of a log in memory: a line each is usual, and more show nothing.
+/// The number of marks that are kept of one write, and of a log in memory. Workers usually send one mark for each line, and
+/// more marks would not show more.
 const MARKS_MAX: usize = 4_096;
-/// What a mark takes in memory.
+/// The size of a mark in memory, in bytes.
 const MARK_BYTES: usize = size_of::<TimeMark>();
-/// All marks of one write.
+/// The size of all marks of one write, in bytes, at most.
 const MARKS_BYTES_MAX: usize = MARKS_MAX * MARK_BYTES;
 
-/// A log to which a step may still write.
+/// A log to which its worker may still write.
 pub(super) struct LiveLog {
     files: Files,
     key: StepKey,
     limit: u64,
-    /// Fair: changes take effect in the order of calls.
+    /// The writer, behind a fair lock, so that changes take effect in the order of the calls.
     writer: Arc<tokio::sync::Mutex<Writer>>,
     /// The log's share of the memory that its attempt may have.
     share: Share,
-    /// Locked for moments only, never over file work.
+    /// The part that readers see. It is locked only briefly, and never during file work.
     view: Mutex<LogView>,
     changed: watch::Sender<()>,
 }
@@ -46,40 +47,40 @@ pub(super) struct LiveLog {
 /// The right to change the log.
 pub(super) type WriterGuard = OwnedMutexGuard<Writer>;
 
-/// What only changes look at.
+/// The state of a log that only its changes use.
 #[derive(Default)]
 pub(super) struct Writer {
     pair: Option<Pair>,
-    /// The sum of all that the worker sent.
+    /// The hash of all bytes that the worker sent.
     sent: Sum,
-    /// The sum of what is stored, from where that is no longer the same.
+    /// The hash of the stored bytes; `None` while it equals the hash of the sent bytes.
     stored: Option<Sum>,
     last: Option<u8>,
-    /// The end of what came beyond the limit: an error stands at the end.
+    /// The last bytes that came beyond the limit, which are kept because errors usually stand at the end.
     tail: Tail,
-    /// While the log is in memory.
+    /// The marks of a log that is in memory.
     marks: Vec<TimeMark>,
     next_mark: u64,
-    /// Where the worker's bytes end and lines of ours follow: it may not go on.
+    /// The offset where the worker's bytes end and lines of the master's own follow. Once it is set, the worker may not write.
     ends_at: Option<u64>,
     end_told: bool,
 }
 
-/// What the readers of a growing log see.
+/// The part of a growing log that its readers see.
 struct LogView {
     taken_up: bool,
-    /// Bytes that the worker need not send again.
+    /// The number of bytes that the worker need not send again.
     received: u64,
-    /// The bytes that were received, up to the limit, and our own lines.
+    /// The stored bytes: the received ones up to the limit, and lines of the master's own.
     source: ByteSnapshot,
     sealed: Option<SealRow>,
 }
 
-/// What a worker sends, as far as it is new.
+/// The bytes and marks that a worker sends in one write.
 pub struct Write {
     pub bytes: Vec<u8>,
     pub marks: Vec<TimeMark>,
-    /// Given back when the bytes are written.
+    /// The room in the queue, which is given back when the bytes are written.
     pub room: OwnedSemaphorePermit,
 }
 
@@ -90,7 +91,7 @@ impl LiveLog {
         LiveLog { files, key, limit, writer: Arc::default(), share, view, changed: watch::Sender::new(()) }
     }
 
-    /// What all logs of its attempt share.
+    /// Returns the budget that all logs of the attempt share.
     pub(super) fn budget(&self) -> Budget {
         self.share.budget()
     }
@@ -99,8 +100,7 @@ impl LiveLog {
         self.writer.clone().lock_owned().await
     }
 
-    /// Takes up the log as it is. It was sealed by an earlier call, or begun by an earlier master, which left a file, or there is
-    /// nothing yet.
+    /// Takes up the log as it is: sealed by an earlier call, left as a file by an earlier master, or new.
     pub(super) async fn open(
         self: &Arc<Self>,
         mut turn: WriterGuard,
@@ -131,7 +131,7 @@ impl LiveLog {
         Ok(())
     }
 
-    /// Appends at `offset`: what overlaps is dropped, a gap is refused.
+    /// Appends at `offset`. Bytes that were received before are dropped, and a gap is refused.
     pub(super) async fn write(
         self: &Arc<Self>,
         turn: WriterGuard,
@@ -155,7 +155,7 @@ impl LiveLog {
         self.view().sealed.is_some()
     }
 
-    /// [`LiveLog::open`] was done: what an earlier master left is known.
+    /// Whether [`LiveLog::open`] has completed, so that the bytes of an earlier master are known.
     pub(super) fn is_taken_up(&self) -> bool {
         self.view().taken_up
     }
@@ -187,7 +187,7 @@ impl LiveLog {
         self.files.work.run(move || files.marks(key)).await
     }
 
-    /// Resolves when there is a byte at `offset`, or when the log is sealed.
+    /// Waits until there is a byte at `offset`, or until the log is sealed.
     pub(super) async fn wait(&self, offset: u64) -> LogExtent {
         let mut changed = self.changed.subscribe();
         let seen = |_: &()| {
@@ -198,12 +198,12 @@ impl LiveLog {
         self.size()
     }
 
-    /// Ends the log with its worker's word for length and hash.
+    /// Seals the log. `size` and `hash` are the worker's claim, which is compared with the received bytes.
     pub(super) async fn seal(self: &Arc<Self>, turn: WriterGuard, size: u64, hash: &[u8]) -> io::Result<Sealed> {
         let hash = hash.to_vec();
         let close = move |live: &LiveLog, writer: &mut Writer| {
             let row = live.close(writer, None)?;
-            // of a log that was sealed before this master started only the stored bytes are known
+            // only the stored bytes are known of a log that was sealed before this master started
             let sent = if writer.sent.is_empty() { row.hash } else { writer.sent.hash() };
             let agrees = live.received() == size && (hash.is_empty() || hash == sent);
             Ok(Sealed { row, agrees })
@@ -212,14 +212,14 @@ impl LiveLog {
         self.change(turn, growth, close).await
     }
 
-    /// Ends the log with a line of ours, whatever its worker sent.
+    /// Seals the log with a line of the master's own, no matter what its worker sent.
     pub(super) async fn end(self: &Arc<Self>, turn: WriterGuard, line: &str) -> io::Result<SealRow> {
         let line = line.to_owned();
         let growth = line.len() + turn.growth_at_end();
         self.change(turn, growth, move |live, writer| live.close(writer, Some(&line))).await
     }
 
-    /// Throws the log away, in memory and on the disk. Writes that come later are refused.
+    /// Discards the log, in memory and on the disk. Later writes are refused.
     pub(super) async fn discard(self: &Arc<Self>, turn: WriterGuard) -> io::Result<()> {
         let live = self.clone();
         let has_file = turn.pair.is_some() || !self.is_taken_up();
@@ -237,7 +237,7 @@ impl LiveLog {
         files.work.run(move || discard(turn)).await
     }
 
-    /// Makes one change of a log: at once while it stays in memory, else on another thread.
+    /// Makes one change of the log. It runs on this thread if the log stays in memory, and otherwise as file work.
     async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         mut turn: WriterGuard,
@@ -253,7 +253,7 @@ impl LiveLog {
             live.changed.send_replace(());
             done
         };
-        // in a box: few changes need it, and all wait in a future of this size
+        // boxed, because only few changes need this future, and without the box every caller's future would be as large
         if is_small { work() } else { Box::pin(self.files.work.run(work)).await }
     }
 
@@ -265,7 +265,7 @@ impl LiveLog {
         let (received, stored) = (self.received(), self.view().source.size);
         let room = usize::try_from(self.limit.saturating_sub(stored)).unwrap_or(usize::MAX);
         let (kept, dropped) = bytes.split_at(room.min(bytes.len()));
-        // marks first: those beyond the end of the log are dropped when it is taken up
+        // marks are written first: if marks lie beyond the end of the log, the next master drops them
         let known = writer.marks.len();
         writer.note(&marks, received + kept.len() as u64)?;
         let is_kept = self.share.take(writer.marks.len().saturating_sub(known) * MARK_BYTES, ATTEMPT_BYTES_MAX);
@@ -285,7 +285,7 @@ impl LiveLog {
         Ok(Written { received, durable: writer.pair.as_ref().map_or(0, |pair| pair.log.durable()) })
     }
 
-    /// Stores bytes: in memory while they are few, else in the file. On an error nothing of them counts.
+    /// Stores bytes in memory while they are few, and otherwise in the file. After an error none of them counts.
     fn store(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
         let Some(last) = bytes.last() else { return Ok(()) };
         if !self.store_small(bytes) {
@@ -295,7 +295,7 @@ impl LiveLog {
         Ok(())
     }
 
-    /// `false` means that they are too many.
+    /// Stores bytes in memory. Returns `false` if the log would get too large for that.
     fn store_small(&self, bytes: &[u8]) -> bool {
         let source = &mut self.view().source;
         let end = source.size + bytes.len() as u64;
@@ -329,13 +329,14 @@ impl LiveLog {
         let log = pair.log.file().clone();
         writer.pair = Some(pair);
         writer.marks = Vec::new();
-        // also where the write that follows fails
+        // set here, because the file holds the bytes even if the next write fails
         self.view().source.bytes = Bytes::Open(log);
         self.share.give_back();
         Ok(())
     }
 
-    /// Ends the log, once; large ones are on the disk when this answers. After an error it may be tried again.
+    /// Seals the log once, and returns the same row when it is repeated. A log that is a file is durable when this returns.
+    /// After an error the call may be repeated.
     fn close(&self, writer: &mut Writer, line: Option<&str>) -> io::Result<SealRow> {
         if let Some(row) = &self.view().sealed {
             return Ok(row.clone());
@@ -362,7 +363,7 @@ impl LiveLog {
         Ok(row)
     }
 
-    /// Adds the end of what came beyond the limit, after a line that says what is missing before it.
+    /// Adds the last bytes that came beyond the limit, after a line that says how many bytes are missing before them.
     fn add_tail(&self, writer: &mut Writer) -> io::Result<()> {
         let (missing, end) = writer.tail.clone().take();
         let limit = self.limit;
@@ -374,13 +375,13 @@ impl LiveLog {
         Ok(())
     }
 
-    /// Adds a line of ours.
+    /// Adds a line of the master's own to the log.
     fn tell(&self, writer: &mut Writer, line: &str) -> io::Result<()> {
         let line = on_a_line(writer, line);
         self.add(writer, line.as_bytes())
     }
 
-    /// Adds what the worker may not go on after.
+    /// Adds bytes of the master's own. The worker may not write after them.
     fn add(&self, writer: &mut Writer, bytes: &[u8]) -> io::Result<()> {
         if writer.ends_at.is_none() {
             let size = self.view().source.size;
@@ -397,24 +398,24 @@ impl LiveLog {
     }
 }
 
-/// A line of ours, which begins a line of the log.
+/// Returns the line so that it begins a new line of the log.
 fn on_a_line(writer: &Writer, line: &str) -> String {
     let is_broken = writer.last.is_some_and(|last| last != b'\n');
     if is_broken { format!("\n{line}") } else { line.to_owned() }
 }
 
 impl Writer {
-    /// How many bytes its end may add to the log.
+    /// Returns how many bytes sealing may add to the log.
     fn growth_at_end(&self) -> usize {
         if self.tail.is_empty() { 0 } else { self.tail.kept() + GAP_BYTES }
     }
 
-    /// Begins the hash of what is stored, which from here on differs from what was sent.
+    /// Returns the hash of the stored bytes, which from here on differs from the hash of the sent bytes.
     fn part(&mut self) -> &mut Sum {
         self.stored.get_or_insert_with(|| self.sent.clone())
     }
 
-    /// Keeps the marks of new bytes, up to `end`.
+    /// Keeps the marks of new bytes, up to the offset `end`.
     fn note(&mut self, marks: &[TimeMark], end: u64) -> io::Result<()> {
         let mut new = Vec::new();
         for mark in marks {

@@ -1,12 +1,13 @@
-//! Log bytes: appended at an offset, read and followed live or later, sealed at the end. Owns the files below
-//! `STATE/logs`; knows nothing of leases and of who may read.
+//! The bytes of logs. A worker appends them at an offset, readers read and follow them, and a seal ends them. This module owns
+//! the files below `STATE/logs`. It knows nothing of leases, nor of who may read.
 //!
-//! A small log stays in memory until it is sealed and then lies in the store: a trivial job costs no file. A larger one is a
-//! file. Its worker keeps the bytes until the seal is committed, so that a power cut in the middle costs nothing.
+//! A small log stays in memory until it is sealed and then lies in the store, so a trivial job costs no file. A larger log is a
+//! file. Its worker keeps the bytes until the seal is committed, so no byte is lost if the master loses power before that.
 //!
-//! `received` counts what the worker sent, `size` what is stored and read. They part at the limit. Of the bytes beyond it only
-//! the last 64 KiB are kept. They come at the end, after a line of ours that says how many bytes are missing. So a log may be
-//! longer than the limit by these and by lines of ours. Size and hash of the seal are those of all stored bytes.
+//! `received` counts the bytes that the worker sent, and `size` the bytes that are stored and can be read. They differ once a
+//! log reaches its limit. Only the last 64 KiB of the bytes beyond the limit are kept. They stand at the end, after a line of
+//! the master's own that says how many bytes are missing. So a log may be longer than the limit by these bytes and by such
+//! lines. The size and the hash of the seal cover all stored bytes.
 
 mod files;
 mod lines;
@@ -37,59 +38,59 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// A log up to this size, in bytes, is kept in memory while live and in the store when sealed.
+/// The size up to which a log is kept in memory while it is live and in the store when it is sealed, in bytes: 64 KiB.
 pub const SMALL_MAX: usize = 64 << 10;
 
-/// When the byte at `offset` was read from the step.
+/// The time at which the worker read the byte at `offset` from the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeMark {
     pub offset: u64,
     pub time: Time,
 }
 
-/// The answer to a write.
+/// The answer to a write, which tells the worker where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The offset of the next write.
     pub received: u64,
-    /// How many bytes survive a power cut.
+    /// The number of bytes that survive a power cut.
     pub durable: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogExtent {
-    /// Bytes that can be read.
+    /// The number of bytes that can be read.
     pub size: u64,
     pub sealed: bool,
-    /// BLAKE3 of a sealed log.
+    /// The BLAKE3 of the log; `None` until it is sealed.
     pub hash: Option<[u8; 32]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     pub bytes: Vec<u8>,
-    /// There will be no more after these.
+    /// Whether the log is sealed and has no byte after these.
     pub sealed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
     pub bytes: Vec<u8>,
-    /// The offset where the lines begin, in bytes.
+    /// The offset of the first line, in bytes.
     pub offset: u64,
 }
 
 #[derive(Clone, Debug)]
 pub struct Sealed {
     pub row: SealRow,
-    /// Length and hash are what the worker says.
+    /// Whether the length and the hash of the log are what the worker says.
     pub agrees: bool,
 }
 
-/// Where sealed logs are found again.
+/// The part of the store that knows the sealed logs.
 pub trait Seals {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>>;
-    /// Why the logs of a build cannot be read any more; `None` means that they can.
+    /// Returns why the logs of a build can no longer be read; `None` means that they can.
     fn removed(&self, build: BuildId) -> LocalBoxFuture<'_, Result<Option<String>, String>>;
 }
 
@@ -98,18 +99,18 @@ pub struct Logs {
     limit: u64,
     seals: Box<dyn Seals>,
     live: RefCell<BTreeMap<StepKey, Arc<LiveLog>>>,
-    /// Attempts of whose logs the store has nothing yet.
+    /// The attempts that began under this master, so that the store has no seal of their logs yet.
     fresh: RefCell<BTreeSet<(JobKey, u16)>>,
-    /// A log began, or its seal was committed.
+    /// Notified when a log begins, is removed, or has its seal committed.
     changed: Notify,
     room: WriteRoom,
     health: Rc<WriteHealth>,
-    /// The permits for files that readers hold.
+    /// The permits for files that readers hold open.
     grips: Arc<Semaphore>,
     index: lines::Indexes,
 }
 
-/// Where the bytes of a log are.
+/// The place where the bytes of a log are.
 enum LogLocation {
     Live(Arc<LiveLog>),
     Sealed(SealRow),
@@ -117,12 +118,13 @@ enum LogLocation {
 }
 
 impl Logs {
-    /// `limit`: the most bytes of a log. `trusted`: whether files of an earlier master are; those of another boot never are.
+    /// Opens the logs of a state directory. `limit` bounds the bytes of a log. `trusted` says whether the files of an earlier
+    /// master are trusted; files that were begun in another boot of the machine never are.
     pub fn open(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
         Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Threads)?, limit, seals))
     }
 
-    /// Does file work where it is asked for: for simulations.
+    /// Opens the logs like [`Logs::open`], with file work on the caller's thread, as simulations need it.
     pub fn open_inline(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
         Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Inline)?, limit, seals))
     }
@@ -142,12 +144,13 @@ impl Logs {
         }
     }
 
-    /// Which logs cannot be written.
+    /// Returns the health of the logs: which of them cannot be written.
     pub fn health(&self) -> Rc<WriteHealth> {
         self.health.clone()
     }
 
-    /// An attempt has begun: its logs are empty, and until [`Logs::forget_attempt`] no seal of them is looked for in the store.
+    /// Notes that an attempt has begun. Its logs are empty, and they are not searched in the store until
+    /// [`Logs::forget_attempt`].
     pub fn begin_attempt(&self, job: JobKey, attempt: u16) {
         for key in self.held_logs(job, attempt) {
             self.live.borrow_mut().remove(&key);
@@ -155,8 +158,8 @@ impl Logs {
         self.fresh.borrow_mut().insert((job, attempt));
     }
 
-    /// An attempt has ended: logs of other steps than these go, from memory and from the disk. Writes to them that were begun
-    /// take effect before, or are refused.
+    /// Removes the logs of an attempt that has ended, except for the steps in `kept`, from memory and from the disk. Writes
+    /// that were begun before take effect first, and later ones are refused.
     pub async fn drop_others(&self, job: JobKey, attempt: u16, kept: &[u16]) -> io::Result<()> {
         // of an attempt that this master began, a log that is not held has no file either
         let is_fresh = self.fresh.borrow().contains(&(job, attempt));
@@ -171,14 +174,14 @@ impl Logs {
         Ok(())
     }
 
-    /// An attempt has ended, and the seals of its logs are committed.
+    /// Forgets an attempt that has ended, after the seals of its logs were committed.
     pub fn forget_attempt(&self, job: JobKey, attempt: u16) {
         self.fresh.borrow_mut().remove(&(job, attempt));
         self.health.forget(job, attempt);
     }
 
-    /// Appends at `offset`. What overlaps is dropped, a gap is refused; writes of one log take effect in the order of calls.
-    /// A write that was begun ends also when its caller is gone.
+    /// Appends at `offset`. Bytes that were received before are dropped, and a gap is refused. Writes of one log take effect in
+    /// the order of the calls. A write that has begun completes even if its caller goes away.
     pub async fn write(
         &self,
         key: StepKey,
@@ -195,7 +198,7 @@ impl Logs {
         self.room.take(bytes).await.map_err(|error| cannot_write(&error))
     }
 
-    /// Like [`Logs::write`], with the room that it takes.
+    /// Appends like [`Logs::write`], with room that the caller already has.
     pub async fn write_in(&self, key: StepKey, offset: u64, write: Write) -> Result<Written, Refusal> {
         let written = match self.resume(key).await {
             Ok((live, turn)) => live.write(turn, offset, write).await,
@@ -209,18 +212,18 @@ impl Logs {
         written
     }
 
-    /// Where the worker goes on, and whether the log is sealed.
+    /// Returns the offset of the worker's next write, and whether the log is sealed.
     pub async fn received(&self, key: StepKey) -> io::Result<(u64, bool)> {
         let (live, _turn) = self.resume(key).await?;
         Ok((live.received(), live.is_sealed()))
     }
 
-    /// A log that was removed is an error of the kind "not found", for all readers.
+    /// Returns the size of a log. For every read of a log that was removed, the error is of the kind "not found".
     pub async fn size(&self, key: StepKey) -> io::Result<LogExtent> {
         self.size_on(key, &Grip::default()).await
     }
 
-    /// Like [`Logs::size`], for a reader that goes on when the log is removed.
+    /// Returns the size like [`Logs::size`]. A reader with a `grip` can go on when the log is removed.
     pub async fn size_on(&self, key: StepKey, grip: &Grip) -> io::Result<LogExtent> {
         if let Some(seal) = grip.seal() {
             return Ok(sealed_size(seal));
@@ -235,12 +238,12 @@ impl Logs {
         })
     }
 
-    /// Reads at most `count` bytes from `offset`; empty at the end so far.
+    /// Reads at most `count` bytes from `offset`. The chunk is empty at the current end of the log.
     pub async fn read(&self, key: StepKey, offset: u64, count: u32) -> io::Result<Chunk> {
         self.read_on(key, &Grip::default(), offset, count).await
     }
 
-    /// Like [`Logs::read`], for a reader that goes on when the log is removed.
+    /// Reads like [`Logs::read`]. A reader with a `grip` can go on when the log is removed.
     pub async fn read_on(&self, key: StepKey, grip: &Grip, offset: u64, count: u32) -> io::Result<Chunk> {
         let (source, sealed) = self.source(key, grip).await?;
         let size = source.size;
@@ -250,12 +253,12 @@ impl Logs {
         Ok(Chunk { bytes, sealed })
     }
 
-    /// Resolves when there is a byte at `offset`, or when the log is sealed.
+    /// Waits until there is a byte at `offset`, or until the log is sealed.
     pub async fn wait(&self, key: StepKey, offset: u64) -> io::Result<LogExtent> {
         self.wait_on(key, &Grip::default(), offset).await
     }
 
-    /// Like [`Logs::wait`], for a reader that goes on when the log is removed.
+    /// Waits like [`Logs::wait`]. A reader with a `grip` can go on when the log is removed.
     pub async fn wait_on(&self, key: StepKey, grip: &Grip, offset: u64) -> io::Result<LogExtent> {
         if let Some(seal) = grip.seal() {
             return Ok(sealed_size(seal));
@@ -274,7 +277,8 @@ impl Logs {
         }
     }
 
-    /// When bytes were read from the step, by rising offset. Of a small log they are known until its seal is committed.
+    /// Returns the times at which bytes were read from the step, by rising offset. The times of a small log are known only
+    /// until its seal is committed.
     pub async fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         if let LogLocation::Live(live) = self.place(key).await? {
             return live.marks().await;
@@ -283,12 +287,12 @@ impl Logs {
         self.files.work.run(move || files.marks(key)).await
     }
 
-    /// Lines `first` (from 1) to `first + count - 1`, cut at 256 KiB.
+    /// Returns the lines `first` (from 1) to `first + count - 1`, at most 256 KiB of them.
     pub async fn lines(&self, key: StepKey, first: u64, count: u32) -> io::Result<Lines> {
         self.lines_on(key, &Grip::default(), first, count).await
     }
 
-    /// Like [`Logs::lines`], for a reader that goes on when the log is removed.
+    /// Returns lines like [`Logs::lines`]. A reader with a `grip` can go on when the log is removed.
     pub async fn lines_on(&self, key: StepKey, grip: &Grip, first: u64, count: u32) -> io::Result<Lines> {
         let (source, _) = self.source(key, grip).await?;
         let mut index = self.index.take(key);
@@ -299,7 +303,7 @@ impl Logs {
         Ok(lines)
     }
 
-    /// The last `count` lines so far, and the number of the first of them.
+    /// Returns the last `count` lines so far, and the number of the first of them.
     pub async fn last_lines_on(&self, key: StepKey, grip: &Grip, count: u32) -> io::Result<(u64, Lines)> {
         let (source, _) = self.source(key, grip).await?;
         let mut index = self.index.take(key);
@@ -310,8 +314,8 @@ impl Logs {
         Ok(lines)
     }
 
-    /// Ends a log. `size` and `hash` are what its worker says. Large ones are on the disk when this answers. May be
-    /// repeated.
+    /// Seals a log. `size` and `hash` are what its worker says. A log that is a file is durable when this returns. The call may
+    /// be repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {
         let sealed = match self.resume(key).await {
             Ok((live, turn)) => live.seal(turn, size, hash).await,
@@ -324,15 +328,16 @@ impl Logs {
         sealed
     }
 
-    /// The seals of these logs are committed: what is kept of them in memory goes.
+    /// Removes logs from memory whose seals are committed.
     pub fn forget_sealed(&self, keys: impl IntoIterator<Item = StepKey>) {
         let gone: Vec<_> = keys.into_iter().filter_map(|key| self.live.borrow_mut().remove(&key)).collect();
         drop(gone);
         self.changed.notify_waiters();
     }
 
-    /// Ends every open log of an attempt with a line that says why; answers what to record. May be repeated until that is
-    /// committed. That holds also of a log that is sealed already, because whoever sealed it may not have come to record it.
+    /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. Until they are committed,
+    /// the call may be repeated. It also returns the row of a log that is sealed already, because its caller may have failed
+    /// before the commit.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
@@ -344,8 +349,8 @@ impl Logs {
         Ok(rows)
     }
 
-    /// Unlinks the logs of builds that were removed from the store, or whose logs were: repeating it does no harm. Who holds a
-    /// file open reads on. Those that wait are woken, to be told.
+    /// Unlinks the logs of builds that the store no longer has, or whose logs it no longer has. The call may be repeated.
+    /// Readers that hold a file open can go on. Readers that wait are woken, so that they learn of the removal.
     pub async fn remove(&self, builds: Vec<BuildId>) -> io::Result<()> {
         for build in &builds {
             let key = |index| StepKey { job: JobKey { build: *build, index }, attempt: 0, step: 0 };
@@ -369,7 +374,7 @@ impl Logs {
         if let Some(row) = self.find(key).await? {
             return Ok(LogLocation::Sealed(row));
         }
-        // it may have begun while the store was asked
+        // the log may have begun while the store was asked
         if let Some(live) = self.open_log(key) {
             return Ok(LogLocation::Live(live));
         }
@@ -377,13 +382,13 @@ impl Logs {
             return Err(io::Error::new(io::ErrorKind::NotFound, why));
         }
         if self.files.exists(key) {
-            // an earlier master began it, and its worker is not back yet
+            // an earlier master began the log, and its worker has not reconnected yet
             return Ok(LogLocation::Live(self.resume(key).await?.0));
         }
         Ok(LogLocation::Nowhere)
     }
 
-    /// The log's bytes as they are now, and whether they are all.
+    /// Returns the log's bytes as they are now, and whether they are all.
     async fn source(&self, key: StepKey, grip: &Grip) -> io::Result<(ByteSnapshot, bool)> {
         if let Some(source) = grip.source() {
             return Ok((source, true));
@@ -406,7 +411,7 @@ impl Logs {
         self.or_removed(key, held).await
     }
 
-    /// A file that is gone may have been unlinked since the store was asked.
+    /// Explains a missing file: retention may have unlinked it since the store was asked. Otherwise the log is damaged.
     async fn or_removed<T>(&self, key: StepKey, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.removed(key).await? {
@@ -421,7 +426,7 @@ impl Logs {
         self.seals.removed(key.job.build).await.map_err(io::Error::other)
     }
 
-    /// The log of this key as it goes on: held already, taken up after a restart, or new; and the right to change it.
+    /// Returns the log of this key and the right to change it. The log is held already, taken up after a restart, or new.
     async fn resume(&self, key: StepKey) -> io::Result<(Arc<LiveLog>, WriterGuard)> {
         let live = self.held(key);
         let turn = live.turn().await;
@@ -435,14 +440,15 @@ impl Logs {
         let has_file = !is_new && self.files.exists(key);
         let turn = live.open(turn, sealed, has_file).await?;
         if was_sealed {
-            // the store has it: nothing to hold on to
+            // the store has the log, so it need not be held
             self.live.borrow_mut().remove(&key);
         }
         self.changed.notify_waiters();
         Ok((live, turn))
     }
 
-    /// Held from the first call on, so that calls take their turns in order.
+    /// Returns the log from memory, or a new entry for it. It is held from the first call on, so that calls take their turns in
+    /// order.
     fn held(&self, key: StepKey) -> Arc<LiveLog> {
         let mut held = self.live.borrow_mut();
         if let Some(live) = held.get(&key) {
@@ -455,7 +461,7 @@ impl Logs {
         live
     }
 
-    /// `None` means that the log is not held, or what there was of it is not taken up yet.
+    /// Returns a log that is held and taken up. `None` means that it is not held, or that its stored bytes are not read yet.
     fn open_log(&self, key: StepKey) -> Option<Arc<LiveLog>> {
         self.live.borrow().get(&key).filter(|live| live.is_taken_up()).cloned()
     }
@@ -467,12 +473,12 @@ impl Logs {
         self.seals.find(key).await.map_err(io::Error::other)
     }
 
-    /// Whether the log's attempt has begun here, so that the store has nothing of it.
+    /// Whether the log's attempt began under this master, so that the store has no seal of it.
     fn is_fresh(&self, key: StepKey) -> bool {
         self.fresh.borrow().contains(&(key.job, key.attempt))
     }
 
-    /// The logs of an attempt that are held in memory, or as open files.
+    /// Returns the logs of an attempt that are held in memory, or as open files.
     fn held_logs(&self, job: JobKey, attempt: u16) -> Vec<StepKey> {
         let key = |step| StepKey { job, attempt, step };
         self.live.borrow().range(key(0)..=key(u16::MAX)).map(|(key, _)| *key).collect()

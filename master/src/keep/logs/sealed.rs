@@ -1,4 +1,4 @@
-//! Logs whose last byte is known: where their bytes are.
+//! Finds the bytes of sealed logs.
 
 use super::LogExtent;
 use super::files::{self, Files};
@@ -8,10 +8,10 @@ use crate::keep::bytes::snapshot::{ByteSnapshot, Bytes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The folder of all large logs in the state directory.
+/// The folder in the state directory for all logs that are files.
 pub(super) const FOLDER: &str = "logs";
 
-/// The path of a large log in the state directory.
+/// Returns the path of a log that is a file, relative to the state directory.
 pub(crate) fn path_below(key: StepKey) -> PathBuf {
     Path::new(FOLDER).join(files::relative(key, "log"))
 }

@@ -1,31 +1,31 @@
-//! What the named reads are asked, and what they answer.
+//! The questions and answers of the named reads.
 
 use crate::decide::coordinator::lane::{Lane, LaneResult, RefState};
 use crate::decide::coordinator::record::{AttemptRow, BuildId, BuildRow, JobRow, StepRow, StoredPlan, ToldRow};
 use schema::values::{JobPlan, Plan, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is said of a build that was removed.
+/// The text for a build that was removed.
 pub const NOT_KEPT: &str = "the build is no longer kept";
 
-/// Which builds a list holds: all that is set must match.
+/// The builds that a list holds. A build must match all fields that are set.
 #[derive(Clone, Debug, Default)]
 pub struct BuildFilter {
     pub project: Option<String>,
-    /// The projects that may be seen; `None` means all.
+    /// The projects that the caller may see; `None` means all.
     pub allowed: Option<Vec<String>>,
-    /// Full, or the short name of a branch, else of a tag.
+    /// The full name of a ref, or the short name of a branch or tag. A branch goes before a tag of the same name.
     pub ref_name: Option<String>,
-    /// At least 4 hex digits of the revision.
+    /// The revision, or its beginning of at least 4 hex digits.
     pub revision: Option<String>,
-    /// Only builds with a smaller number.
+    /// The number that all builds in the list are below.
     pub before: Option<u32>,
 }
 
 /// A build with its plan, its jobs, and the steps of each job's latest attempt.
 pub type Detail = (BuildRow, Option<Plan>, Vec<(JobRow, Vec<StepRow>)>);
 
-/// A build with its plan and its jobs, without steps.
+/// A build with its plan and its jobs, but without the steps.
 #[derive(Debug)]
 pub struct PlannedBuild {
     pub build: BuildRow,
@@ -43,71 +43,72 @@ pub struct JobHistory {
     pub attempts: Vec<AttemptRow>,
 }
 
-/// The job whose attempts hold the logs of a job, and whether these can be read.
+/// The job whose attempts have the logs, and whether these logs can be read.
 #[derive(Debug)]
 pub struct LoggedJob {
-    /// The job where it ran, which for a carried job is in an earlier build; `None` means that there is no such job.
+    /// The job that ran, which for a carried job is in an earlier build; `None` means that there is no such job.
     pub job: Option<JobRow>,
-    /// Why its logs cannot be read any more; `None` means that they can.
+    /// Why the logs can no longer be read; `None` means that they can.
     pub removed: Option<String>,
 }
 
-/// Builds as they were at one event.
+/// The state of some builds at one event.
 #[derive(Debug)]
 pub struct Snapshot {
     pub builds: Vec<Detail>,
     pub last_event: u64,
 }
 
-/// The runs of a ref, with which a later build is compared.
+/// The earlier results of a ref, with which a later build is compared.
 #[derive(Debug, Default)]
 pub struct RefHistory {
     pub lanes: BTreeMap<String, Lane>,
-    /// The newest finished builds with jobs, each as if it were one job, the newest first.
+    /// The newest finished builds that have jobs or a broken pipeline, the newest first. Each build stands as one result.
     pub builds: Vec<LaneResult>,
 }
 
-/// A branch as a reporter looks at it, and the notices of it that the reporter sent.
+/// The state of a branch, and the notices that a reporter has sent about it.
 #[derive(Clone, Debug, Default)]
 pub struct WatchedBranch {
     pub state: RefState,
-    /// What became of reading the pipeline, update by update: `succeeded` where there is a plan.
+    /// The results of reading the pipeline, by update: `succeeded` if there is a plan.
     pub pipeline: Lane,
-    /// Updates that have an unfinished build, each with its unfinished jobs; `None` means that they are not known yet.
+    /// The updates that have an unfinished build, each with its unfinished jobs; `None` means that the jobs are not known yet.
     pub open: BTreeMap<u32, Option<BTreeSet<String>>>,
-    /// The newest build that has a plan, and when it was made.
+    /// The newest build that has a plan, and its creation time.
     pub planned: Option<(LaneResult, Time)>,
-    /// The rows in the order of time, each with the update of its build.
+    /// The notices in the order of time, each with the update of its build.
     pub told: Vec<(ToldRow, u32)>,
 }
 
-/// Where a look through all builds stands: at the builds of a project with smaller numbers, the newest first.
+/// The position in a walk through all builds. The next page has builds of this project with numbers below `before`, the newest
+/// first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgeingCursor {
     pub project: String,
     pub before: u32,
 }
 
-/// What decides whether a build may go.
+/// The facts that decide whether a build may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovalCandidate {
     pub id: BuildId,
     pub number: u32,
     /// When the build finished; `None` means that it is not finished.
     pub finished: Option<Time>,
-    /// Its ref exists, and it is the ref's newest build, or the last that is finished and had jobs.
+    /// Whether its ref exists and this is its newest build, or its last finished build with jobs.
     pub is_tip: bool,
-    /// The builds that refer to jobs of this build.
+    /// The builds that carry jobs of this build.
     pub carriers: Vec<BuildId>,
 }
 
-/// Builds of one project, the newest first.
+/// One page of the builds of a project, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgeingPage {
-    /// The number from which on builds are kept for being new.
+    /// The number from which on builds are kept because they are among the newest.
     pub kept_from: u32,
     pub candidates: Vec<RemovalCandidate>,
-    /// Where the next page begins; `None` means that this was all.
+    /// The position of the next page; `None` means that this was the last one.
     pub next: Option<AgeingCursor>,
 }
 
@@ -122,10 +123,10 @@ pub struct Logged {
     pub finished: Option<Time>,
 }
 
-/// Builds whose logs are kept, the oldest first, and what all logs take.
+/// One page of the builds whose logs are kept, the oldest first, and the bytes of all logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedPage {
     pub builds: Vec<Logged>,
-    /// The bytes of the logs of all builds, also of those on other pages.
+    /// The bytes of the logs of all builds, including builds on other pages.
     pub total: u64,
 }

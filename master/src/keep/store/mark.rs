@@ -1,7 +1,9 @@
-//! The mark of a store: a file beside it. It says that this directory is a master's, which store it has, and how far that came.
+//! The mark of a store is a file beside the store. It says that this directory belongs to a master, which store it has, and how
+//! many events that store had.
 //!
-//! A store that is lost, emptied or replaced by an older one looks like a new one or like a good one. A master that goes on with
-//! it would give numbers a second time and forget what it acknowledged. So it compares the mark at its start, and refuses.
+//! A store that is lost, emptied or replaced by an older one looks like a new or a good store. A master that went on with it
+//! would give numbers a second time and forget what it acknowledged. So the master compares the mark with the store when it
+//! starts, and refuses to start if they do not fit.
 
 use super::StoreError;
 use std::fs::File;
@@ -11,23 +13,24 @@ use std::path::{Path, PathBuf};
 
 /// The name of the mark in the state directory.
 pub(crate) const MARK_FILE: &str = "store.mark";
-/// The first word of a mark of this form.
+/// The first word of a mark, which names this version of its form.
 const FORM: &str = "guild-store-1";
-/// What every database of SQLite begins with (<https://sqlite.org/fileformat.html#magic_header_string>).
+/// The first bytes of every SQLite database (<https://sqlite.org/fileformat.html#magic_header_string>).
 const HEADER: &[u8] = b"SQLite format 3\0";
-/// Folders of a master that are made after its store, and that are there also where an older version left no mark.
+/// The folders that a master makes after its store. They show that the directory belongs to a master even if an older version
+/// left no mark.
 const LATER: [&str; 3] = ["logs", "blobs", "mirrors"];
 
-/// What a mark says, or a store says of itself.
+/// The identity of a store and its progress, read from its mark or from the store itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoreMark {
-    /// The name of the store, by chance. A copy of it has the same.
+    /// The random name of the store. A copy of the store has the same name.
     pub(crate) store: String,
-    /// The number of an event that is in the store.
+    /// The number of the last event that is known to be in the store.
     pub(crate) event: u64,
 }
 
-/// The mark's file. It is never ahead of the store, because each number is noted after its commit.
+/// The file of a mark. It is never ahead of the store, because each number is written after its commit.
 #[derive(Clone, Debug)]
 pub(crate) struct MarkFile {
     path: PathBuf,
@@ -35,14 +38,14 @@ pub(crate) struct MarkFile {
 }
 
 impl MarkFile {
-    /// Notes an event. A mark that cannot be written stays behind, which is not a fault.
+    /// Writes the number of an event. If that fails, the mark stays behind the store, which does no harm.
     pub(crate) fn note(&self, event: u64) {
         if let Err(error) = self.write(event) {
             tracing::debug!(%error, path = %self.path.display(), "the mark of the store could not be written");
         }
     }
 
-    /// In place, and always of the same length: it is whole at any time, and costs no sync.
+    /// Overwrites the mark in place. The length never changes, so the mark is whole at any time without a sync.
     fn write(&self, event: u64) -> io::Result<()> {
         let text = format!("{FORM} {} {event:020}\n", self.store);
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&self.path)?;
@@ -51,8 +54,8 @@ impl MarkFile {
     }
 }
 
-/// Refuses a directory whose store is lost or is not a store. Call it before the store is opened, which would make a new one.
-/// `database` is the name of its file.
+/// Refuses a directory whose store is lost or is not a database. The caller calls it before it opens the store, because opening
+/// would make a new one. `database` is the name of the store's file.
 pub(super) fn refuse_lost(state: &Path, database: &str) -> Result<(), StoreError> {
     let lost = |what: &str| StoreError::Lost { dir: state.to_owned(), what: what.to_owned() };
     let path = state.join(database);
@@ -78,7 +81,7 @@ pub(super) fn refuse_no_database(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Refuses a store that is older than its mark or another one, and marks the directory.
+/// Refuses a store that is older than its mark or has another name than the mark. Otherwise it writes the mark.
 pub(super) fn take_up(state: &Path, found: &StoreMark) -> Result<MarkFile, StoreError> {
     let lost = |what: String| StoreError::Lost { dir: state.to_owned(), what };
     let path = state.join(MARK_FILE);
@@ -98,7 +101,7 @@ pub(super) fn take_up(state: &Path, found: &StoreMark) -> Result<MarkFile, Store
     Ok(file)
 }
 
-/// Lets the next start take whatever store is there, as after a restore.
+/// Removes the mark, so that the next start accepts whatever store is there, as after a restore.
 pub(crate) fn forget(state: &Path) -> io::Result<()> {
     match std::fs::remove_file(state.join(MARK_FILE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -106,7 +109,7 @@ pub(crate) fn forget(state: &Path) -> io::Result<()> {
     }
 }
 
-/// `None` means that there is no mark, or nothing can be read from it, as after a power cut.
+/// Reads a mark. `None` means that there is none, or that it cannot be read, as after a power cut.
 fn read(path: &Path) -> Result<Option<StoreMark>, StoreError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -120,7 +123,7 @@ fn read(path: &Path) -> Result<Option<StoreMark>, StoreError> {
 }
 
 fn was_a_masters(state: &Path) -> bool {
-    // an empty folder may be prepared, as for a disk of its own
+    // an empty folder does not count, because an operator may have prepared it as the mount point of a disk
     let has_files = |folder: &&str| std::fs::read_dir(state.join(folder)).is_ok_and(|mut found| found.next().is_some());
     state.join(MARK_FILE).exists() || LATER.iter().any(has_files)
 }

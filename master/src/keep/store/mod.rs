@@ -1,11 +1,12 @@
-//! The store holds the facts. It decides nothing.
+//! The store holds the facts and decides nothing.
 //!
-//! [`Store`] commits batches of records, each whole or not at all. [`Reading`] answers the named reads. All that knows SQLite
-//! is in `sqlite/`: its `Database` opens, loads and writes, and its `Tables` answer the reads. Errors and answers name no
-//! database.
+//! [`Store`] commits batches of records, each whole or not at all. [`Reading`] answers the named reads. Everything that knows
+//! SQLite is in `sqlite/`: its `Database` opens, loads and writes, and its `Tables` answer the reads. Errors and answers do not
+//! mention SQLite's types.
 //!
-//! A second store is a folder beside `sqlite/` with a `Database` and `Tables` of its own. `Store` and `Readers` are the two
-//! places that name these, so they are where one or the other is chosen. The reads of `Tables` are then a trait.
+//! Another kind of store would be a folder beside `sqlite/` with a `Database` and `Tables` of its own. Only `Store` and
+//! `Readers` name these two, so the choice between the stores would be made there. The reads of `Tables` would then become a
+//! trait.
 
 mod answers;
 pub(crate) mod mark;
@@ -38,9 +39,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Held locked by the master that owns the state directory.
+/// The lock file, which the master that owns the state directory keeps locked.
 const LOCK_FILE: &str = "lock";
-/// How long an earlier owner may take to let go: two seconds in all.
+/// The number of tries for the lock: at one try every [`LOCK_PAUSE`], an earlier owner has two seconds to release it.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -72,21 +73,21 @@ pub enum StoreError {
     Closed,
 }
 
-/// Why a batch was not committed. None of it was.
+/// Why a batch was not committed; nothing of it was written.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The batch comes back, to be tried again.
+    /// The disk is full. The batch is returned, so that the caller can try again.
     #[error("the disk is full")]
     Full(Vec<Record>),
     #[error("{0}")]
     Failed(String),
 }
 
-/// What befalls the commits of a store in memory.
+/// A test's control over the commits of a store in memory.
 pub trait Weather {
-    /// Before a commit. `true` means that the disk is full, nothing of it is written.
+    /// Runs before a commit. If it returns `true`, the disk counts as full and nothing is written.
     fn before(&self) -> LocalBoxFuture<'_, bool>;
-    /// After a commit is written, and before anybody knows of it.
+    /// Runs after a commit was written, before its caller learns of it.
     fn after(&self) -> LocalBoxFuture<'_, ()>;
 }
 
@@ -97,14 +98,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or creates the store in a state directory, and keeps every other master out.
+    /// Opens or creates the store of a state directory, and locks out every other master.
     pub fn open(state: &Path) -> Result<Store, StoreError> {
         let lock = lock(state)?;
         mark::refuse_lost(state, DATABASE_FILE)?;
         Store::over(Database::open(state, lock)?)
     }
 
-    /// A store in memory, for simulations: it outlives the `Store` as long as somebody holds `name` open.
+    /// Opens a store in memory, for simulations. It lives on after the `Store` is dropped as long as somebody holds `name`
+    /// open.
     pub fn in_memory(name: &str) -> Result<Store, StoreError> {
         Store::over(Database::in_memory(name)?)
     }
@@ -120,37 +122,39 @@ impl Store {
         self
     }
 
-    /// Another store in memory that holds what this one has committed so far: what a crash at this moment would leave.
+    /// Makes another store in memory that holds what this one has committed so far, which is what a crash at this moment would
+    /// leave.
     pub fn image(&self, name: &str) -> Result<Store, StoreError> {
         Store::over(self.database.image(name)?)
     }
 
-    /// What a coordinator starts from.
+    /// Loads the state from which a coordinator starts.
     pub fn load(&self) -> Result<Loaded, StoreError> {
         self.database.load()
     }
 
-    /// Which life of the store this is: restoring a backup begins another.
+    /// Returns the incarnation of the store; restoring a backup begins another one.
     pub fn incarnation(&self) -> Result<u64, StoreError> {
         self.database.incarnation()
     }
 
-    /// The number of the last event that is committed.
+    /// Returns the number of the last committed event.
     pub fn last_event(&self) -> Result<u64, StoreError> {
         self.database.last_event()
     }
 
-    /// Whether work is done where it is asked for, as in a simulation.
+    /// Whether work is done on the caller's thread, as in a simulation.
     pub fn is_inline(&self) -> bool {
         self.database.is_inline()
     }
 
-    /// The machine did not start anew since the store was used last: files hold what was written to them.
+    /// Whether the machine was not rebooted since the store was used last, so that files hold all bytes that were written to
+    /// them.
     pub fn is_same_boot(&self) -> bool {
         self.database.is_same_boot()
     }
 
-    /// Writes a batch in one transaction; when this answers, it survives a power cut.
+    /// Writes a batch in one transaction. Once this returns, the batch survives a power cut.
     pub async fn commit(&self, batch: Vec<Record>) -> Result<(), CommitError> {
         if let Some(weather) = &self.weather
             && weather.before().await
@@ -164,8 +168,8 @@ impl Store {
         written
     }
 
-    /// Puts the whole store into its one file, as the last thing before a stop. A failure here does no harm, because nothing is
-    /// lost.
+    /// Moves the whole store into its one file, as the last step before the master stops. A failure is only logged, because
+    /// nothing is lost.
     pub async fn close(&self) {
         match self.database.close().await {
             Ok(true) => {}
@@ -174,17 +178,17 @@ impl Store {
         }
     }
 
-    /// Takes builds and logs out of history, in one transaction of its own.
+    /// Removes builds and logs from history, in one transaction of its own.
     pub async fn remove(&self, removal: Removal) -> Result<(), RemoveError> {
         self.change(self.database.remove(removal)).await
     }
 
-    /// Deletes rows of what was removed, and what is too old; answers how many.
+    /// Deletes rows of removed builds and rows that are too old. Returns how many.
     pub async fn sweep(&self, sweep: Sweep) -> Result<u32, RemoveError> {
         self.change(self.database.sweep(sweep)).await
     }
 
-    /// Writes a part of what the lists of tests say, in one transaction of its own.
+    /// Writes a part of a job's test results, in one transaction of its own.
     pub async fn record_tests(&self, piece: TestPiece) -> Result<(), RemoveError> {
         self.change(self.database.record_tests(piece)).await
     }
@@ -202,38 +206,38 @@ impl Store {
         changed
     }
 
-    /// Read-only connections, for history: see [`Readers::of`].
+    /// Returns the read-only connections, for history: see [`Readers::of`].
     pub fn readers(&self) -> Readers {
         self.readers.clone()
     }
 }
 
-/// Writes a consistent copy of a sound store in a state directory, also while a master uses it. It goes to a path where there is
-/// nothing yet, or an empty file. A master that opens the copy begins another incarnation, so that no lease or cursor of this one
-/// is mistaken for its own. The caller makes it durable.
+/// Writes a consistent copy of the store of a state directory, even while a master uses it. It refuses a damaged store.
+/// `target` must not exist or must be an empty file. A master that opens the copy begins another incarnation, so it does not
+/// mistake leases and cursors of this one for its own. The caller makes the copy durable.
 pub fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {
     sqlite::copy(state, target)
 }
 
-/// Sealed bytes that are files beside a store.
+/// The sealed logs and blobs that are files beside a store.
 #[derive(Debug, Default)]
 pub(crate) struct SealedFiles {
     pub(crate) logs: Vec<SealRow>,
     pub(crate) blobs: Vec<Seal>,
 }
 
-/// The sealed files that the database at a path names, without those that retention removed.
+/// Returns the sealed files that the database at a path names, without those that retention removed.
 pub(crate) fn sealed_files(database: &Path) -> Result<SealedFiles, StoreError> {
     sqlite::sealed_files(database)
 }
 
-/// Has the next master take the store of a state directory, whatever was there before, and begin another incarnation.
+/// Makes the next master accept the store of a state directory, whatever was there before, and begin another incarnation.
 pub(crate) fn adopt(state: &Path) -> Result<(), StoreError> {
     sqlite::adopt(state)?;
     mark::forget(state).map_err(|source| StoreError::Open { path: state.join(MARK_FILE), source })
 }
 
-/// Keeps every other master out as long as the file is open.
+/// Locks a state directory. Every other master is locked out as long as the file is open.
 pub(crate) fn lock(state: &Path) -> Result<File, StoreError> {
     let path = state.join(LOCK_FILE);
     let open = |source| StoreError::Open { path: path.clone(), source };
@@ -242,7 +246,7 @@ pub(crate) fn lock(state: &Path) -> Result<File, StoreError> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            // a store that was dropped a moment ago closes on its writer's thread
+            // a store that was dropped a moment ago is still closing on its writer's thread
             Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
             Err(std::fs::TryLockError::Error(source)) => return Err(open(source)),
         }

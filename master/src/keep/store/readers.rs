@@ -1,4 +1,4 @@
-//! Read-only connections, which whoever asks gets in turns: a grant that asks for 4,000 long lists holds up itself and nobody else.
+//! Read-only connections, which callers use in turns. So a grant that asks for 4,000 long lists delays only itself.
 
 use super::StoreError;
 use super::sqlite::{self, Executor, Tables};
@@ -11,29 +11,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Reads at once for one principal. One of two threads is then always free for others. What one principal reads in a second does
-/// not suffer, because a thread is kept busy.
+/// The number of reads that one principal may run at once: one, so that the other of the two threads stays free for others.
+/// This does not reduce what one principal reads in a second, because it keeps one thread busy.
 const READS_AT_ONCE: usize = READS_EACH.count();
 
 type Free = Arc<Mutex<VecDeque<usize>>>;
 
-/// The connections. Who asks is said first, by [`Readers::of`], so that no read is without its turn.
+/// The read-only connections. A caller first names its principal with [`Readers::of`], so that every read has a turn.
 #[derive(Clone)]
 pub struct Readers(Arc<ReaderPool>);
 
 struct ReaderPool {
     executors: Box<[Executor]>,
-    /// The connections that nobody uses.
+    /// The indexes of the connections that are not in use.
     free: Free,
     turns: TurnQueue<Principal>,
 }
 
-/// The readers, as one principal has them. Cheap to clone.
+/// The readers as one principal uses them. Cloning is cheap.
 #[derive(Clone)]
 pub struct Reading {
     readers: Readers,
     who: Principal,
-    /// The way out of what is read.
+    /// The outlet of the connection to which answers go. It limits how many large answers are made at once.
     outlet: Outlet,
 }
 
@@ -44,7 +44,7 @@ impl Readers {
         Readers(Arc::new(ReaderPool { executors, free, turns: TurnQueue::new(bounds) }))
     }
 
-    /// The readers for one principal.
+    /// Returns the readers for one principal.
     pub fn of(&self, who: Principal) -> Reading {
         Reading { readers: self.clone(), who, outlet: Outlet::default() }
     }
@@ -53,7 +53,7 @@ impl Readers {
         self.0.turns.counts()
     }
 
-    /// Has a connection answer a read, whether anybody polls the one who asked or not.
+    /// Runs a read on a free connection. It does not depend on the caller being polled.
     fn begin<T, E>(
         &self,
         turn: Turn<Principal>,
@@ -67,7 +67,7 @@ impl Readers {
         let executor = self.0.executors[slot.at].clone();
         let begun = executor.start(move |connection| {
             let began = Instant::now();
-            // a read that panics takes its answer with it, and not the connection of all others
+            // a read that panics loses only its own answer: the connection goes on for all others
             let answer = catch_unwind(AssertUnwindSafe(|| sqlite::read(connection, read)));
             slot.turn.charge(began.elapsed());
             if let Ok(answer) = answer {
@@ -81,13 +81,13 @@ impl Readers {
 }
 
 impl Reading {
-    /// The same, for answers that leave through this outlet.
+    /// Returns these readers for answers that leave through this outlet.
     pub fn through(self, outlet: &Outlet) -> Reading {
         Reading { outlet: outlet.clone(), ..self }
     }
 
-    /// Runs a read on one of the connections, when it is this principal's turn. It sees everything that was committed before,
-    /// and nothing that is committed while it runs. A read that nobody waits for any more keeps its turn until it is done.
+    /// Runs a read on one of the connections when it is this principal's turn. The read sees everything that was committed
+    /// before it began, and nothing later. If its caller goes away, the read keeps its turn until it is done.
     pub(super) async fn ask<T, E>(
         &self,
         read: impl FnOnce(Tables<'_>) -> Result<T, E> + Send + 'static,
@@ -104,7 +104,7 @@ impl Reading {
     }
 }
 
-/// A turn on one of the connections. It goes with the work to its thread, so that it lasts as long as the work does.
+/// A turn on one of the connections. It moves with the work to its thread, so it lasts as long as the work.
 struct ReaderSlot {
     free: Free,
     at: usize,
@@ -121,7 +121,7 @@ impl ReaderSlot {
 
 impl Drop for ReaderSlot {
     fn drop(&mut self) {
-        // before the turn is given on, which is dropped after this
+        // the connection is freed before the turn, whose field is dropped after this
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.at);
     }
 }

@@ -1,10 +1,10 @@
-//! The named reads: everything that is asked of history, by name.
+//! The named reads: every question that the master asks about history.
 //!
-//! Each read is of one moment: it sees what was committed before it began, and nothing that is committed while it runs. So
-//! the parts of one answer fit together. Two reads one after the other may see two moments.
+//! Each read sees one moment: everything that was committed before it began, and nothing later. So the parts of one answer fit
+//! together. Two reads one after the other may see different moments.
 //!
-//! The cost of a read is said in rows. Rows are found by an index, so the cost grows with the logarithm of what is stored,
-//! and with what is answered.
+//! The comments give the cost of a read in rows. Rows are found by an index, so the cost grows with the answer and with the
+//! logarithm of what is stored.
 
 use super::answers::{
     AgeingCursor, AgeingPage, BuildFilter, Detail, JobHistory, LoggedJob, LoggedPage, PlannedBuild, RefHistory,
@@ -24,14 +24,14 @@ use crate::keep::bytes::Seal;
 use schema::values::{Change, Event, Filter};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How reads reach the tables themselves.
+/// The reads about the tables themselves.
 impl Reading {
     /// The names of all tables, in their order.
     pub async fn tables(&self) -> Result<Vec<String>, StoreError> {
         self.ask(|store| store.names()).await
     }
 
-    /// What is damaged in a table or its indexes; `None` means that nothing is. Costs a read of all its pages.
+    /// Returns what is damaged in a table or its indexes; `None` means that nothing is. Costs a read of all its pages.
     pub async fn damage_of(&self, table: &str) -> Result<Option<String>, StoreError> {
         let table = table.to_owned();
         self.ask(move |store| store.damage_of(&table)).await
@@ -40,7 +40,7 @@ impl Reading {
 
 /// Builds, with their jobs, attempts and steps.
 impl Reading {
-    /// The build with a number of a project. Costs one row.
+    /// Returns the build of a project with this number. Costs one row.
     pub async fn build(&self, project: &str, number: u32) -> Result<Option<BuildRow>, StoreError> {
         let project = project.to_owned();
         self.ask(move |store| store.build(&project, number)).await
@@ -69,9 +69,9 @@ impl Reading {
         self.ask(move |store| store.newest_of_refs(&refs)).await
     }
 
-    /// At most `limit` builds that match a filter, the newest first. A short name of a ref means the branch that was built, else
-    /// the tag. Costs the rows that it answers. A filter by revision costs all rows of that revision. A filter without a project
-    /// costs `limit` rows for each project that it may see.
+    /// Returns at most `limit` builds that match a filter, the newest first. A short name of a ref means the branch if it was
+    /// built, and otherwise the tag. Costs the rows that it returns. A filter by revision costs all rows of that revision. A
+    /// filter without a project costs `limit` rows for each project that it may see.
     pub async fn builds(&self, filter: BuildFilter, limit: u32) -> Result<Vec<BuildRow>, StoreError> {
         self.ask(move |store| store.builds(&filter, limit)).await
     }
@@ -82,7 +82,7 @@ impl Reading {
         self.ask(move |store| store.detail(build)).await
     }
 
-    /// The update of a ref that made a build; `None` means that it was asked for otherwise. Costs one row.
+    /// Returns the update of a ref that made a build; `None` means that something else requested it. Costs one row.
     pub async fn change_of(&self, build: BuildId) -> Result<Option<Change>, StoreError> {
         self.ask(move |store| store.change_of(build)).await
     }
@@ -93,8 +93,8 @@ impl Reading {
         self.ask(move |store| store.planned_build(&project, number)).await
     }
 
-    /// A job by its name with its cell, and all its attempts, the first one first. Costs the rows of the build's jobs, and of
-    /// the jobs of the build where a carried job ran.
+    /// Returns a job by its name, which includes its cell, and all its attempts, the first one first. Costs the rows of the
+    /// build's jobs, and of the jobs of the build where a carried job ran.
     pub async fn job_history(&self, build: BuildId, name: &str) -> Result<Option<JobHistory>, StoreError> {
         let name = name.to_owned();
         self.ask(move |store| store.job_history(build, &name)).await
@@ -116,15 +116,15 @@ impl Reading {
         self.ask(move |store| store.steps_of(job, attempt)).await
     }
 
-    /// The builds that a filter names, each in detail, in the order of their ids, as they were at one event. A filter names one
-    /// build of some projects, or else the unfinished builds and the newest of each project. `allowed` narrows it to
-    /// projects; `None` means all. Costs one [`Reading::detail`] for each build.
+    /// Returns the builds that a filter names, each in detail, in the order of their ids, as they were at one event. A filter
+    /// names one build number in some projects, or else the unfinished builds and the newest build of each project. `allowed`
+    /// limits the projects; `None` means all. Costs one [`Reading::detail`] for each build.
     pub async fn snapshot(&self, filter: Filter, allowed: Option<Vec<String>>) -> Result<Snapshot, StoreError> {
         self.ask(move |store| store.snapshot(&filter, allowed.as_deref())).await
     }
 }
 
-/// Refs, their lanes, and the notices that were sent.
+/// The reads about refs, their lanes, and sent notices.
 impl Reading {
     /// The state of a ref: its newest build, and the lanes of its newest plan in the order of the plan. Costs the builds that
     /// are newer than that plan, at most 200, and the lanes of the ref.
@@ -133,7 +133,8 @@ impl Reading {
         self.ask(move |store| store.ref_state(&project, &ref_name)).await
     }
 
-    /// The first of these refs that has a build, and its state. Costs one [`Reading::ref_state`] for each ref that it tries.
+    /// Returns the first of these refs that has a build, and its state. Costs one [`Reading::ref_state`] for each ref that it
+    /// tries.
     pub async fn first_built(
         &self,
         project: &str,
@@ -150,20 +151,20 @@ impl Reading {
         self.ask(move |store| store.ref_history(&project, &ref_name, builds)).await
     }
 
-    /// One lane of a ref: the results of a job. It is empty where the job never finished. Costs one row.
+    /// Returns one lane of a ref: the results of a job. It is empty if the job never finished. Costs one row.
     pub async fn lane(&self, project: &str, ref_name: &str, job: &str) -> Result<Lane, StoreError> {
         let key = (project.to_owned(), ref_name.to_owned(), job.to_owned());
         let found = self.ask(move |store| store.lane((&key.0, &key.1, &key.2))).await?;
         Ok(found.unwrap_or_default())
     }
 
-    /// What became of reading the pipeline of a ref, as a lane. Costs its newest 200 builds.
+    /// Returns the results of reading the pipeline of a ref, as a lane. Costs its newest 200 builds.
     pub async fn pipeline_lane(&self, project: &str, ref_name: &str) -> Result<Lane, StoreError> {
         let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
         self.ask(move |store| store.pipeline_lane(&project, &ref_name)).await
     }
 
-    /// A branch as a reporter looks at it, and the notices of it that the reporter sent. Costs its newest 200 builds, the jobs of
+    /// Returns the state of a branch, and the notices that a reporter sent about it. Costs its newest 200 builds, the jobs of
     /// the unfinished ones, its lanes, and these notices.
     pub async fn watched_branch(
         &self,
@@ -181,13 +182,13 @@ impl Reading {
         self.ask(move |store| store.recent_refs(&project, builds)).await
     }
 
-    /// The refs of builds that are given by project and number, each with its project. Builds that are gone are left out.
-    /// Costs one row for each build.
+    /// Returns the refs of builds, which are given by project and number, each with its project. Builds that no longer exist
+    /// are left out. Costs one row for each build.
     pub async fn refs_of(&self, builds: BTreeSet<(String, u32)>) -> Result<BTreeSet<(String, String)>, StoreError> {
         self.ask(move |store| store.refs_of(&builds)).await
     }
 
-    /// How far a reporter has read the events; `None` means that it never did. Costs one row.
+    /// Returns how far a reporter has read the events; `None` means that it never read any. Costs one row.
     pub async fn reporter(&self, name: &str) -> Result<Option<ReporterRow>, StoreError> {
         let name = name.to_owned();
         self.ask(move |store| store.reporter(&name)).await
@@ -199,7 +200,7 @@ impl Reading {
     }
 }
 
-/// Events, grants and the audit chain.
+/// The reads about events, grants and the audit chain.
 impl Reading {
     /// The events after a number, in order: at most `limit`, and as many as one batch holds in bytes, but at least one. Costs
     /// the rows that it answers.
@@ -212,40 +213,43 @@ impl Reading {
         self.ask(move |store| store.grant(grant)).await
     }
 
-    /// Follows the whole audit chain. Answers how many rows it has; fails at the first row that does not fit. Costs every row
-    /// of the chain.
+    /// Verifies the whole audit chain and returns how many rows it has. Fails at the first row that does not fit. Costs every
+    /// row of the chain.
     pub async fn verify_audit(&self) -> Result<u64, StoreError> {
         self.ask(move |store| store.verify_audit()).await
     }
 }
 
-/// The history of tests, by lane.
+/// The reads about the history of tests, by lane.
 impl Reading {
-    /// The first finished job whose lists of tests are not read yet. `None` means that all are. Costs the jobs of its build.
+    /// Returns the first finished job whose lists of tests are not read yet; `None` means that all are read. Costs the jobs of
+    /// its build.
     pub async fn unread_tests(&self) -> Result<Option<UnreadTests>, StoreError> {
         self.ask(|store| store.unread_tests()).await
     }
 
-    /// The number of each test of a project. Costs the rows that it answers.
+    /// Returns the number of each test of a project. Costs the rows that it returns.
     pub async fn test_numbers(&self, project: &str) -> Result<BTreeMap<TestIdentity, u32>, StoreError> {
         let project = project.to_owned();
         self.ask(move |store| store.test_numbers(&project)).await
     }
 
-    /// The file of each test of a project whose file is known. Costs the rows that it answers.
+    /// Returns the file of each test of a project whose file is known. Costs the rows that it returns.
     pub async fn test_files(&self, project: &str) -> Result<BTreeMap<TestIdentity, String>, StoreError> {
         let project = project.to_owned();
         self.ask(move |store| store.test_files(&project)).await
     }
 
-    /// The tests of a ref that a filter asks for. Costs the runs of the lanes of the ref and of those with which they are compared, and
-    /// the newest 500 runs of the project. Holds those of one lane at a time. A search costs the names of all tests of the project as well.
+    /// Returns the tests of a ref that match a filter. Costs the runs of the ref's lanes and of the lanes with which they are
+    /// compared, and the newest 500 runs of the project. It holds the runs of one lane at a time. A search also costs the names
+    /// of all tests of the project.
     pub async fn tests_of_ref(&self, filter: TestFilter) -> Result<TestPage, StoreError> {
         self.ask(move |store| store.tests_of_ref(&filter)).await
     }
 
-    /// One test in the lanes that ran last. `base_ref`: the ref with which a young lane is compared; empty: none. None: the project has
-    /// no such test. Costs the newest 500 runs of the project, and those of at most 40 lanes and of the lanes with which they are compared.
+    /// Returns one test in the lanes that ran last; `None` means that the project has no such test. A young lane is compared
+    /// with `base_ref`, unless that is empty. Costs the newest 500 runs of the project, and the runs of at most 40 lanes and of
+    /// the lanes with which they are compared.
     pub async fn test_history(
         &self,
         project: &str,
@@ -256,8 +260,9 @@ impl Reading {
         self.ask(move |store| store.test_history(&project, number, &base_ref)).await
     }
 
-    /// What a lane says of the tests that failed in the run of this job, whose build has this number. `base_ref` is as for one test. At
-    /// most `limit` tests are named. Costs the runs of the lane and of that with which it is compared, and the newest 500 of the project.
+    /// Sorts the tests that failed in the run of a job by what its lane knows about them, and names at most `limit` of them. A
+    /// young lane is compared with `base_ref`, unless that is empty. Costs the runs of the lane and of the lane with which it
+    /// is compared, and the newest 500 runs of the project.
     pub async fn failures_of_run(
         &self,
         run: (TestLane, JobKey),
@@ -268,74 +273,78 @@ impl Reading {
         self.ask(move |store| store.failures_of_run(run, &base_ref, limit)).await
     }
 
-    /// The runs of a lane that are kept, the newest first. Costs the rows that it answers, of which each has a byte for each test.
+    /// Returns the kept runs of a lane, the newest first. Costs the rows that it returns, each of which has a byte for each
+    /// test.
     pub async fn test_runs(&self, lane: &TestLane) -> Result<Vec<TestRunRow>, StoreError> {
         let lane = lane.clone();
         self.ask(move |store| store.test_runs(&lane, RUNS_KEPT)).await
     }
 }
 
-/// Logs and blobs, and what retention asks before it removes anything.
+/// The reads about logs and blobs, and the reads that retention makes before it removes anything.
 impl Reading {
-    /// The length and the hash of a log whose end is known, and its bytes where it is small. Costs one row.
+    /// Returns the seal of a log, and its bytes if the log is small. Costs one row.
     pub async fn seal(&self, step: StepKey) -> Result<Option<SealRow>, StoreError> {
         self.ask(move |store| store.seal(step)).await
     }
 
-    /// Why the logs of a build cannot be read any more; `None` means that they can. Costs two rows.
+    /// Returns why the logs of a build can no longer be read; `None` means that they can. Costs two rows.
     pub async fn logs_removed(&self, build: BuildId) -> Result<Option<String>, StoreError> {
         self.ask(move |store| store.logs_removed(build)).await
     }
 
-    /// The bytes of all logs that are kept. Costs one row, because they are counted as they come and go.
+    /// Returns the bytes of all kept logs. Costs one row, because a counter is kept.
     pub async fn log_bytes(&self) -> Result<u64, StoreError> {
         self.ask(move |store| store.log_bytes()).await
     }
 
-    /// The bytes of all blobs that are kept. Costs one row, because they are counted as they come and go.
+    /// Returns the bytes of all kept blobs. Costs one row, because a counter is kept.
     pub async fn blob_bytes(&self) -> Result<u64, StoreError> {
         self.ask(move |store| store.blob_bytes()).await
     }
 
-    /// The seal of an upload; `None` means that it was not sealed. Costs two rows.
+    /// Returns the seal of an upload; `None` means that it was not sealed. Costs two rows.
     pub async fn sealed_upload(&self, key: UploadKey) -> Result<Option<Seal>, StoreError> {
         self.ask(move |store| store.sealed_upload(&key)).await
     }
 
-    /// A blob that an attempt of a build refers to; `None` means that no attempt of it does, or the build is gone. Costs three
-    /// rows.
+    /// Returns a blob that an attempt of a build refers to. `None` means that no attempt does, or that the build no longer
+    /// exists. Costs three rows.
     pub async fn blob_of(&self, build: BuildId, hash: BlobHash) -> Result<Option<Seal>, StoreError> {
         self.ask(move |store| store.blob_of(build, &hash)).await
     }
 
-    /// What the project and the attempt of an upload have stored. Costs the rows of the attempt's blobs.
+    /// Returns the bytes that all projects, the project and the attempt of an upload have stored. Costs the rows of the
+    /// attempt's blobs.
     pub async fn blob_usage(&self, key: UploadKey) -> Result<BlobUsage, StoreError> {
         self.ask(move |store| store.blob_usage(&key)).await
     }
 
-    /// Answers at most `limit` blobs to which nothing refers. Costs the rows that it answers.
+    /// Returns at most `limit` blobs to which nothing refers. Costs the rows that it returns.
     pub async fn unreferenced_blobs(&self, limit: u32) -> Result<Vec<BlobHash>, StoreError> {
         self.ask(move |store| store.unreferenced_blobs(limit)).await
     }
 
-    /// The hashes among these to which something refers. Costs one row for each hash.
+    /// Returns the hashes among these to which something refers. Costs one row for each hash.
     pub async fn referenced_blobs(&self, hashes: Vec<BlobHash>) -> Result<BTreeSet<BlobHash>, StoreError> {
         self.ask(move |store| store.referenced_blobs(&hashes)).await
     }
 
-    /// At most `limit` builds that have logs, the oldest first, from after a build on, and the bytes of all logs. Costs the
-    /// rows of their logs.
+    /// Returns the next builds after `after` that have logs, the oldest first, at most `limit`, and the bytes of all logs.
+    /// Costs the rows of their logs.
     pub async fn logged(&self, after: BuildId, limit: u32) -> Result<LoggedPage, StoreError> {
         self.ask(move |store| store.logged(after, limit)).await
     }
 
-    /// Builds that were removed and have rows or files left, the oldest first, at most `limit`. Costs the rows that it answers.
+    /// Returns the builds that were removed and have rows or files left, the oldest first, at most `limit`. Costs the rows that
+    /// it returns.
     pub async fn unswept(&self, limit: u32) -> Result<Vec<BuildId>, StoreError> {
         self.ask(move |store| store.unswept(limit)).await
     }
 
-    /// The next builds beyond the newest `kept` of their project, the newest first, at most `limit` and of one project. None as
-    /// `from` means the first project. Costs `kept` entries of an index, and for each ref on the page at most 500.
+    /// Returns the next builds beyond the newest `kept` of their project, the newest first: at most `limit`, all of one
+    /// project. If `from` is `None`, it begins with the first project. Costs `kept` entries of an index, and at most 500 for
+    /// each ref on the page.
     pub async fn removal_candidates(
         &self,
         from: Option<AgeingCursor>,

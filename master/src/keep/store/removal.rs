@@ -1,32 +1,32 @@
-//! What retention takes out of history, as it asks the store for it.
+//! What retention asks the store to remove from history.
 
 use crate::decide::coordinator::record::BuildId;
 use crate::keep::blobs::BlobHash;
 use schema::values::Time;
 
-/// What shall go, in one transaction.
+/// The builds and logs to remove in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// Whole builds to remove, all of them finished.
+    /// The builds to remove as a whole; all of them are finished.
     pub builds: Vec<BuildId>,
-    /// The logs of finished builds, and why.
+    /// The finished builds whose logs are to be removed, each with the reason.
     pub logs: Vec<(BuildId, String)>,
 }
 
-/// What to sweep, in one transaction.
+/// The rows to delete in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
-    /// Builds that were removed and have no file left.
+    /// The builds that were removed and have no file left.
     pub unlinked: Vec<BuildId>,
-    /// Blobs to which nothing refers, and whose files are gone.
+    /// The blobs to which nothing refers and whose files are gone.
     pub unlinked_blobs: Vec<BlobHash>,
-    /// Events that are older than this go.
+    /// The time before which events and changes are deleted.
     pub events_before: Time,
-    /// The most rows that go.
+    /// The number of rows to delete, at most.
     pub rows: u32,
 }
 
-/// Why a removal removed nothing.
+/// Why a removal, a sweep or the recording of test results changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoveError {
     #[error("the disk is full")]

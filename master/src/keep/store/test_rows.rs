@@ -1,23 +1,24 @@
-//! The history of tests, as it is written and read.
+//! The rows of the history of tests, and the questions about it.
 
 use crate::decide::coordinator::record::{JobKey, JobRow};
 use crate::decide::test_history::flakiness::Flakiness;
 use crate::decide::test_history::{RunOrder, TestStanding, Verdict};
 
-/// A project has at most this many tests. A suite that makes new names in each build would else fill the store.
+/// The number of tests that a project may have. Without this bound, a suite that makes new names in each build would fill the
+/// store.
 pub const TESTS_MAX: u32 = 500_000;
 
-/// What names a test in its project: 16 bytes of a BLAKE3 of its suite, its name and its parameters.
+/// The identity of a test in its project: 16 bytes of a BLAKE3 of its suite, its name and its parameters.
 pub type TestIdentity = [u8; 16];
 
-/// A test, as it is known by its number.
+/// A test by its name. The store knows it by a number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestName {
     pub identity: TestIdentity,
     pub suite: String,
     pub name: String,
     pub parameters: String,
-    /// Where it was last seen to stand; empty means that its tool does not say.
+    /// The file in which the test was last found; empty means that its tool does not report files.
     pub file: String,
 }
 
@@ -29,19 +30,19 @@ pub struct TestLane {
     pub job: String,
 }
 
-/// One job of one build that reported its tests.
+/// The run of one job of one build that reported its tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestRunRow {
     pub lane: TestLane,
     pub order: RunOrder,
     pub key: JobKey,
-    /// The name of the source tree; empty means that it is not known.
+    /// The id of the source tree; empty means that it is not known.
     pub tree: String,
     pub is_whole: bool,
     pub is_together: bool,
-    /// The byte of a [`Verdict`] for each test, by its number.
+    /// The byte of a [`Verdict`] for each test, by the test's number.
     pub verdicts: Vec<u8>,
-    /// The byte of a duration for each test, by its number; empty means that it is an older run.
+    /// The byte of a duration for each test, by the test's number; empty in older runs, whose durations are not kept.
     pub durations: Vec<u8>,
 }
 
@@ -51,22 +52,22 @@ impl TestRunRow {
     }
 }
 
-/// A part of what is to be written of one job, in a transaction of its own.
+/// A part of a job's test results, which is written in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TestPiece {
-    /// Tests that are new to their project, or that stand in another file than before.
+    /// Tests that are new in their project, or whose file has changed.
     Names { project: String, names: Vec<TestName> },
-    /// The run, which is all of it: the job is read.
+    /// The whole run. Writing it also marks the job as read.
     Run(Box<TestRunRow>),
-    /// The job says nothing of a lane: it is read.
+    /// The job has no results for a lane. Writing this marks the job as read.
     Nothing(JobKey),
 }
 
-/// A finished job whose lists of tests are to be read.
+/// A finished job whose lists of tests are not read yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadTests {
     pub key: JobKey,
-    /// `None` means that the build is gone.
+    /// The job; `None` means that its build no longer exists.
     pub found: Option<UnreadJob>,
 }
 
@@ -78,22 +79,22 @@ pub struct UnreadJob {
     pub row: JobRow,
 }
 
-/// Which tests a list shows.
+/// The tests that a list shows, and their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TestsShown {
     #[default]
     All,
     Failing,
-    /// Those that fail and did not before.
+    /// Tests that fail now and did not fail before.
     New,
-    /// The flakiest test stands first.
+    /// Flaky tests, the flakiest first.
     Flaky,
-    /// The slowest test stands first.
+    /// Tests with a known duration, the slowest first.
     Slow,
 }
 
 impl TestsShown {
-    /// Its word on the wire and in addresses.
+    /// Returns the list for its word on the wire and in web addresses.
     pub fn of_word(word: &str) -> Option<TestsShown> {
         match word {
             "" => Some(TestsShown::All),
@@ -106,7 +107,7 @@ impl TestsShown {
     }
 }
 
-/// Which tests of a ref are asked for.
+/// A question for the tests of a ref.
 #[derive(Clone, Debug, Default)]
 pub struct TestFilter {
     pub project: String,
@@ -116,7 +117,7 @@ pub struct TestFilter {
     pub base_ref: String,
     /// A job with its cell; empty means all.
     pub job: String,
-    /// A part of the suite, the name or the parameters, whatever the case of its letters; empty means all.
+    /// A part of the suite, the name or the parameters, in upper or lower case; empty means all tests.
     pub search: String,
     pub shown: TestsShown,
     pub skip: usize,
@@ -127,7 +128,7 @@ pub struct TestFilter {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestPage {
     pub lines: Vec<TestLine>,
-    /// How many there are in all.
+    /// The number of tests that match, on all pages.
     pub count: u32,
 }
 
@@ -138,15 +139,15 @@ pub struct TestLine {
     pub name: TestName,
     pub job: String,
     pub standing: TestStanding,
-    /// In all lanes of the job.
+    /// The flakiness of the test in all lanes of the job.
     pub flakiness: Flakiness,
-    /// The median of the newest runs. `None` means that it is not known.
+    /// The median duration of the newest runs; `None` means that it is not known.
     pub duration_us: Option<u64>,
-    /// The newest one stands first.
+    /// The results of its newest runs, the newest first.
     pub points: Vec<TestPoint>,
 }
 
-/// What one run says of a test.
+/// The result of a test in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TestPoint {
     /// The number of the build.
@@ -170,29 +171,29 @@ pub struct LaneOfTest {
     pub standing: TestStanding,
     pub flakiness: Flakiness,
     pub duration_us: Option<u64>,
-    /// The newest one stands first.
+    /// The results of its newest runs, the newest first.
     pub points: Vec<TestPoint>,
 }
 
-/// What a lane says of the tests that failed in one of its runs.
+/// What a lane knows about the tests that failed in one of its runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailuresOfRun {
-    /// The lists of the run are not read yet.
+    /// The lists of tests of the run are not read yet.
     Unread,
     /// The run left no list that can be read, or is no longer kept.
     Unknown,
     Known(SortedFailures),
 }
 
-/// The tests that failed in a run, sorted by what the runs before it say of them.
+/// The tests that failed in a run, sorted by their results in earlier runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SortedFailures {
-    /// The first tests that fail newly and are not flaky, each by its number.
+    /// The first tests that newly fail and are not flaky, each with its number.
     pub new: Vec<(u32, TestName)>,
-    /// How many tests fail newly and are not flaky.
+    /// The number of tests that newly fail and are not flaky.
     pub new_count: u32,
-    /// How many tests failed before.
+    /// The number of failing tests that also failed before.
     pub known_count: u32,
-    /// How many tests fail newly and are flaky.
+    /// The number of tests that newly fail and are flaky.
     pub flaky_count: u32,
 }

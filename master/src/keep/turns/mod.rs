@@ -1,11 +1,11 @@
-//! Turns between those who ask: few are served at once in all and for each, and who cost much waits for longer. It is pure: it
-//! hears who comes, who is done, and what that did cost. [`TurnQueue`] has callers wait for their turn, [`Principal`] is who
-//! takes turns.
+//! Shares a scarce resource fairly between callers: a few are served at once, in all and for each caller, and a caller whose
+//! work cost much waits longer. The algorithm is pure: it hears who joins, who is done, and what the work cost. [`TurnQueue`]
+//! makes callers wait for their turn, and [`Principal`] identifies a caller.
 //!
-//! This is surplus round robin, the deficit round robin of Shreedhar and Varghese (SIGCOMM 1995) for costs that are known only
-//! afterwards. Each visit gives a line a [`SHARE`] if it has none left, and a line that is in debt is passed over. So each of
-//! N lines whose answers cost at most a share is served within N turns. A dearer line is passed over once for each share that it
-//! used beyond its own.
+//! This is surplus round robin: the deficit round robin of Shreedhar and Varghese (SIGCOMM 1995), for costs that are known only
+//! afterwards. Each caller has a line. Each visit gives a line a [`SHARE`] if it has none left, and a line that is in debt is
+//! passed over. So each of N lines whose answers cost at most a share is served within N turns. A dearer line is passed over
+//! once for each share that it used beyond its own.
 
 mod principal;
 mod queue;
@@ -15,29 +15,30 @@ pub use queue::{QueueLoad, Turn, TurnQueue};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What one visit gives to a line, in microseconds of work. It is more than a read of one build takes, and a small part of what a
-/// read of 1,000 takes.
+/// The share that one visit gives to a line, in microseconds of work. It is more than a read of one build takes, and a small
+/// part of the time that a read of 1,000 builds takes.
 pub const SHARE: i64 = 1_000;
-/// The most that one piece of work is charged, in microseconds. A machine that stood still for a minute shall not keep a line
-/// out for as long.
+/// The most that one piece of work is charged, in microseconds: one second. If the machine stood still for a minute, the line
+/// that was served then must not be kept out for a minute.
 const CHARGE_MAX: i64 = 1_000_000;
 
-/// How many are served at once.
+/// The number of callers that are served at once: `in_all` together, and `each` of the same line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub in_all: usize,
     pub each: usize,
 }
 
-/// The number by which somebody who waits is known.
+/// The number of one waiting caller in the queue.
 pub type TurnNumber = u64;
 
-/// Who waits, and who is served. Holds as much as callers wait, and a word for each line that is in debt.
+/// The lines of callers that wait or are served. It takes memory for each waiting caller, and a little for each line that is in
+/// debt.
 #[derive(Debug)]
 pub struct Turns<K> {
     bounds: Bounds,
     lines: BTreeMap<K, Line>,
-    /// Lines that may be served, in the order of their turns.
+    /// The lines that may be served, in the order of their turns.
     ring: VecDeque<K>,
     serving: usize,
     last: TurnNumber,
@@ -47,7 +48,7 @@ pub struct Turns<K> {
 struct Line {
     waiting: BTreeSet<TurnNumber>,
     serving: usize,
-    /// What is left of the line's share; less than nothing: its debt.
+    /// The rest of the line's share, in microseconds; a negative balance is the line's debt.
     balance: i64,
     is_in_ring: bool,
 }
@@ -58,7 +59,7 @@ impl<K: Ord + Clone> Turns<K> {
         Turns { bounds, lines: BTreeMap::new(), ring: VecDeque::new(), serving: 0, last: 0 }
     }
 
-    /// Somebody comes, and waits for a turn.
+    /// Adds a caller to its line and returns the caller's number.
     pub fn join(&mut self, who: &K) -> TurnNumber {
         self.last += 1;
         self.lines.entry(who.clone()).or_default().waiting.insert(self.last);
@@ -66,7 +67,7 @@ impl<K: Ord + Clone> Turns<K> {
         self.last
     }
 
-    /// Somebody who waits goes away.
+    /// Removes a waiting caller from its line.
     pub fn leave(&mut self, who: &K, ticket: TurnNumber) {
         if let Some(line) = self.lines.get_mut(who) {
             line.waiting.remove(&ticket);
@@ -74,7 +75,7 @@ impl<K: Ord + Clone> Turns<K> {
         self.settle(who);
     }
 
-    /// Whose turn it is now, if there is room. From here on it is served.
+    /// Returns the caller whose turn it is, if there is room for one more. That caller counts as served from now on.
     pub fn serve(&mut self) -> Option<TurnNumber> {
         while self.serving < self.bounds.in_all {
             let who = self.ring.pop_front()?;
@@ -101,7 +102,7 @@ impl<K: Ord + Clone> Turns<K> {
         None
     }
 
-    /// Somebody was served, which did cost this much, in microseconds.
+    /// Notes that a served caller is done. `cost` is the time that its work took, in microseconds.
     pub fn done(&mut self, who: &K, cost: i64) {
         self.serving -= 1;
         if let Some(line) = self.lines.get_mut(who) {
@@ -116,7 +117,7 @@ impl<K: Ord + Clone> Turns<K> {
         self.serving
     }
 
-    /// How many lines there are: whoever waits, is served, or is in debt.
+    /// Returns the number of lines that wait, are served, or are in debt.
     pub fn lines(&self) -> usize {
         self.lines.len()
     }
@@ -129,7 +130,7 @@ impl<K: Ord + Clone> Turns<K> {
         }
     }
 
-    /// Forgets a line that nobody needs: its debt stays for as long as others are served.
+    /// Forgets a line that nobody needs. A line in debt stays as long as any other caller waits or is served.
     fn settle(&mut self, who: &K) {
         let is_empty = |line: &Line| line.waiting.is_empty() && line.serving == 0 && !line.is_in_ring;
         if self.lines.get(who).is_some_and(|line| is_empty(line) && line.balance >= 0) {

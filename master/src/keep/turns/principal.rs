@@ -1,45 +1,45 @@
-//! Who takes turns: everybody for whom something is read or run.
+//! Identifies the callers that take turns when they read from the store or run work.
 
 use crate::decide::coordinator::account_of;
 use crate::decide::coordinator::record::{GrantId, GrantRow};
 
-/// Whoever asks. All that asks as one has the turns of one.
+/// A caller that takes turns. All callers with the same principal share one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Principal {
-    /// Whoever looks at the pages without a login.
+    /// Everyone who looks at the web pages without a login.
     Everyone,
-    /// The holder of a grant, with the browsers that it logged in: see [`Principal::of`].
+    /// The holder of a grant, with the browsers that the holder logged in: see [`Principal::of`].
     Grant(GrantId),
     /// The master itself, for a purpose of its own.
     Own(Own),
 }
 
-/// What the master asks for on its own account.
+/// The purposes for which the master itself reads from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Own {
-    /// Plans of builds are read.
+    /// Reading the plans of builds.
     Planner,
-    /// Reporters read what they tell.
+    /// Reading the events and builds that reporters announce.
     Reporters,
-    /// What is too old to be kept is looked for.
+    /// Searching for builds, logs and other data that are too old to be kept.
     Retention,
-    /// The places of logs are read.
+    /// Searching the store for the seals of logs.
     Logs,
-    /// The list of stored blobs is read.
+    /// Reading the list of stored blobs.
     Blobs,
-    /// Whether the store is sound.
+    /// Checking whether the store is sound.
     Soundness,
-    /// What lists of tests say.
+    /// Reading the lists of tests that jobs stored.
     Tests,
-    /// The program around the master.
+    /// Requests of the program that runs the master in its own process.
     Program,
 }
 
-/// The program around the master, as `guild-master up` is one.
+/// The principal of the program around the master, such as `guild-master up`.
 pub const PROGRAM: Principal = Principal::Own(Own::Program);
 
 impl Principal {
-    /// Who asks where this grant does: see [`account_of`].
+    /// Returns the principal of a caller that holds this grant: see [`account_of`].
     pub fn of(row: &GrantRow) -> Principal {
         Principal::Grant(account_of(row))
     }

@@ -1,7 +1,7 @@
-//! Callers that wait for their turn, and work that is begun when its turn comes.
+//! Lets callers wait for their turn, and starts work when its turn has come.
 //!
-//! A caller that nobody polls keeps the turn that it was given. So whoever reads, and then waits for something else in the same
-//! task, could wait for itself. Work that is handed over by [`TurnQueue::start`] needs no poll.
+//! A caller that has its turn and is not polled keeps the turn. So a task that holds a turn and waits for another one could
+//! wait for itself. Work that was passed to [`TurnQueue::start`] runs without being polled.
 
 use super::{Bounds, TurnNumber, Turns};
 use std::collections::HashMap;
@@ -9,28 +9,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Turns that can be waited for, from any thread. Clones are the same queue.
+/// A queue in which callers of any thread wait for a turn. Clones share the same queue.
 pub struct TurnQueue<K: Ord + Clone>(Arc<Mutex<QueueState<K>>>);
 
 struct QueueState<K> {
     turns: Turns<K>,
-    /// The callbacks by which those who wait are called.
+    /// The callbacks of the waiting callers; each is called when the caller's turn has come.
     calls: HashMap<TurnNumber, TurnCallback>,
     most: usize,
 }
 
 type TurnCallback = Box<dyn FnOnce() + Send>;
 
-/// How much went on in a queue.
+/// The load of a queue at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueLoad {
     pub serving: usize,
     pub waiting: usize,
-    /// The most that were served at once so far.
+    /// The largest number of callers that were served at once so far.
     pub most: usize,
 }
 
-/// A place in the queue, then a turn, until it is dropped.
+/// A caller's place in the queue, and then its turn. Dropping it gives the place or the turn back.
 #[derive(Debug)]
 pub struct Turn<K: Ord + Clone> {
     queue: TurnQueue<K>,
@@ -40,7 +40,7 @@ pub struct Turn<K: Ord + Clone> {
     has_waited: bool,
 }
 
-/// Work whose turn has not come. Dropping it takes the work back; work that was begun goes on.
+/// Work that waits for its turn. Dropping this cancels the work if it has not begun; work that has begun goes on.
 #[derive(Debug)]
 pub struct Started<K: Ord + Clone> {
     queue: TurnQueue<K>,
@@ -65,22 +65,23 @@ impl<K: Ord + Clone> TurnQueue<K> {
         TurnQueue(Arc::new(Mutex::new(QueueState { turns: Turns::new(bounds), calls: HashMap::new(), most: 0 })))
     }
 
-    /// Waits for a turn. May be dropped while it waits. Whoever waits must be polled until it has given the turn back.
+    /// Waits for a turn. The future may be dropped while it waits. A caller that waits must be polled until it has dropped the
+    /// turn.
     pub async fn turn(&self, who: K) -> Turn<K> {
         let (call, mut called) = oneshot::channel();
         let ticket = self.join(&who, Box::new(move || _ = call.send(())));
-        // made before it is its turn: dropped meanwhile, it leaves its place
+        // made before the turn has come: if this future is dropped meanwhile, dropping `turn` gives up the place
         let mut turn = Turn { queue: self.clone(), who, ticket, cost: Duration::ZERO, has_waited: false };
         if called.try_recv().is_err() {
             turn.has_waited = true;
-            // the sender is kept until it is this one's turn
+            // an error is not possible, because the sender stays in the queue until the turn has come
             let _ = called.await;
         }
         turn
     }
 
-    /// Begins `work` when its turn comes, on whatever thread that is: at once, or where another one ends. The turn lasts until
-    /// `work` drops it.
+    /// Runs `work` when its turn has come: at once on the caller's thread, or later on the thread that ends another turn. The
+    /// turn lasts until `work` drops it.
     #[must_use = "dropping it takes the work back"]
     pub fn start(&self, who: K, work: impl FnOnce(Turn<K>) + Send + 'static) -> Started<K>
     where
@@ -111,7 +112,7 @@ impl<K: Ord + Clone> TurnQueue<K> {
         ticket
     }
 
-    /// Calls those whose turn it is, once the state is free again: what is called may come back here.
+    /// Calls back the callers whose turn has come. The state is unlocked first, because a callback may use this queue again.
     fn advance(&self, mut state: MutexGuard<'_, QueueState<K>>) {
         let called = state.called();
         drop(state);
@@ -127,7 +128,7 @@ impl<K: Ord + Clone> QueueState<K> {
     fn called(&mut self) -> Vec<TurnCallback> {
         let mut called = Vec::new();
         while let Some(ticket) = self.turns.serve() {
-            // whoever left meanwhile gives its turn back as it drops it
+            // a caller that left meanwhile has no callback, and gives its turn back when it is dropped
             called.extend(self.calls.remove(&ticket));
         }
         self.most = self.most.max(self.turns.serving());
@@ -136,12 +137,12 @@ impl<K: Ord + Clone> QueueState<K> {
 }
 
 impl<K: Ord + Clone> Turn<K> {
-    /// Whether others were before this turn.
+    /// Whether the caller had to wait for this turn.
     pub fn has_waited(&self) -> bool {
         self.has_waited
     }
 
-    /// What was done in this turn took this long.
+    /// Adds to the time that the work of this turn took. The line is charged for it when the turn ends.
     pub fn charge(&mut self, cost: Duration) {
         self.cost += cost;
     }
@@ -166,7 +167,7 @@ impl<K: Ord + Clone> Drop for Started<K> {
             state.turns.leave(&self.who, self.ticket);
         }
         self.queue.advance(state);
-        // last: what the work holds may come back here
+        // dropped last, because dropping what the work holds may use this queue again
         drop(call);
     }
 }

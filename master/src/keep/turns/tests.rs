@@ -1,4 +1,4 @@
-//! The promises of turns, of any crowd; and that callers get them.
+//! Checks the promises of turns for any crowd of callers, and that a queue keeps them.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 const BOUNDS: Bounds = Bounds { in_all: 2, each: 1 };
 
-/// What befalls the turns.
+/// A random event in the life of the turns.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Join(u8),
-    /// One that waits goes away: the one at this place, counted around.
+    /// The waiting caller at this place leaves. The place is taken modulo the number of waiting callers.
     Leave(usize),
-    /// One that is served is done, at this cost.
+    /// The served caller at this place is done, at this cost. The place is taken modulo the number of served callers.
     Done(usize, i64),
 }
 
@@ -27,7 +27,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Turns, with what the outside knows of them.
+/// The turns under test, and what a caller outside knows about them.
 struct Crowd {
     turns: Turns<u8>,
     bounds: Bounds,
@@ -45,7 +45,7 @@ impl Crowd {
         self.waiting.push((who, ticket));
     }
 
-    /// Serves whom it may; answers them in order.
+    /// Serves as many callers as the bounds allow, and returns their lines in order.
     fn advance(&mut self) -> Vec<u8> {
         let mut called = Vec::new();
         while let Some(ticket) = self.turns.serve() {
@@ -100,7 +100,7 @@ proptest! {
     ) {
         let mut crowd = Crowd::new(Bounds { in_all, each });
         acts.into_iter().for_each(|act| crowd.act(act));
-        // whoever is left is served in the end
+        // every caller that still waits is served in the end
         while !crowd.served.is_empty() {
             crowd.act(Act::Done(0, 30 * SHARE));
         }
@@ -108,7 +108,7 @@ proptest! {
         prop_assert_eq!(crowd.turns.lines(), 0);
     }
 
-    /// Whatever the others ask for, and however often: between two turns of a line that waits, each other has one at most.
+    /// Between two turns of a line that waits, each other line has at most one, however much the others ask for.
     #[test]
     fn each_is_served_within_as_many_turns_as_there_are_lines(
         depths in prop::collection::vec(1..40usize, 2..6),
@@ -128,7 +128,7 @@ proptest! {
         }
     }
 
-    /// Beside a line that always waits, a dear one is served once for each share that it uses.
+    /// An expensive line beside a line that always waits: the expensive one is served once for each share that it uses.
     #[test]
     fn who_asks_for_much_waits_for_longer(dear in 1..50 * SHARE, cheap in 1..SHARE) {
         let mut crowd = Crowd::new(Bounds { in_all: 1, each: 1 });
@@ -157,7 +157,7 @@ fn newcomers_keep_nobody_in_debt_out_for_ever() {
         crowd.done(0, 1);
         is_other
     });
-    // two others always wait beside it, so each of its nine visits in vain comes after two turns
+    // two others always wait beside it, and each of its nine visits in debt comes after two turns of others
     assert_eq!(passed_over.count(), 19);
 }
 
@@ -170,7 +170,7 @@ async fn callers_wait_come_and_go() {
     assert_eq!(queue.counts(), QueueLoad { serving: 2, waiting: 1, most: 2 });
     drop(gone);
     assert_eq!(queue.counts().waiting, 0);
-    // one that was called and left before it heard of it gives its turn on
+    // a caller whose turn has come and who is dropped before it is polled passes its turn on
     let (mut called, mut next) = (Box::pin(queue.turn('a')), Box::pin(queue.turn('a')));
     assert!(futures::poll!(&mut called).is_pending() && futures::poll!(&mut next).is_pending());
     drop(first);

@@ -1,4 +1,5 @@
-//! Random histories of uploads, with a crash between any two steps, against a plain model. A seed replays its history.
+//! Random histories of uploads, with a crash between any two steps, compared with a simple model. Each seed replays its
+//! history.
 
 use super::*;
 use crate::keep::store::tests::rows::Dice;
@@ -6,14 +7,14 @@ use crate::keep::store::tests::rows::Dice;
 const HISTORIES: u64 = 150;
 const STEPS: u64 = 60;
 
-/// What a history must come to.
+/// A master's blobs, and the state that they must have after the steps so far.
 struct Model {
     disk: Disk,
     blobs: Blobs,
     dice: Dice,
-    /// By upload, what its worker sends: several send the same.
+    /// The bytes that the worker sends in each upload. Several uploads send the same bytes.
     uploads: Vec<(UploadKey, Vec<u8>)>,
-    /// By upload, how many bytes were received.
+    /// The number of bytes that each upload has received.
     received: BTreeMap<UploadKey, usize>,
     crashes: u32,
 }
@@ -85,7 +86,7 @@ impl Model {
         assert_eq!(received as usize, has.max(end));
     }
 
-    /// The master may crash when the file has its name, and before the reference is committed.
+    /// Seals an upload, perhaps with a crash of the master after the rename and before the commit of the reference.
     async fn seal(&mut self, key: &UploadKey, bytes: &[u8]) {
         let is_whole = self.has(key) == bytes.len();
         if !is_whole && !self.is_sealed(key) {
@@ -96,7 +97,7 @@ impl Model {
         }
         let placed = self.blobs.place(key, seal_of(bytes)).await.unwrap();
         if !placed.is_recorded {
-            // the bytes have another name now: they are sent again, or they were sealed
+            // the partial file has been renamed, so the bytes are sent again unless they were sealed
             self.received.insert(key.clone(), 0);
         }
         drop(placed);
@@ -118,7 +119,7 @@ impl Model {
         self.received.retain(|key, _| key.attempt != attempt || sealed.contains(key));
     }
 
-    /// The build of an upload is gone: retention took its reference.
+    /// Removes the reference of an upload, as retention does when its build is removed.
     async fn forget(&mut self, key: &UploadKey) {
         if self.is_sealed(key) {
             self.disk.committed.seals.borrow_mut().remove(key);
@@ -138,7 +139,8 @@ impl Model {
         }
     }
 
-    /// Whatever crashed before: after one look through the folders, there is a file for each hash that is referred to.
+    /// Ends the history. After one search through the folders, exactly the referenced hashes have a file, whatever crashed
+    /// before.
     async fn end(&mut self, seed: u64) {
         for attempt in [1, 2] {
             self.end_attempt(attempt).await;

@@ -1,10 +1,10 @@
-//! What a disk does to logs: sealed ones that were changed, cut or lost are told apart (F16), and so is a disk that takes no more
-//! of those that grow (F12).
+//! Tests of logs on bad disks. A sealed log that was changed, cut or lost is reported as damaged (F16), and so is a disk that
+//! takes no more bytes of growing logs (F12).
 
 use super::*;
 use std::io::ErrorKind;
 
-/// A large log, sealed and committed; answers its file.
+/// Writes, seals and commits a large log, and returns the path of its file.
 async fn sealed(disk: &Disk, logs: &Logs) -> PathBuf {
     let sent = vec![b'x'; SMALL_MAX + 10];
     write(logs, 0, &sent).await;
@@ -39,7 +39,7 @@ fn a_sealed_log_that_is_cut_or_lost_is_damaged_and_not_removed() {
     });
 }
 
-/// A relative: a small log lies in the store, where nothing of the disk's files would show it.
+/// A case like F16 for a small log, which lies in the store and has no file.
 #[test]
 fn a_small_log_that_was_changed_in_the_store_is_damaged() {
     run(async {
@@ -54,7 +54,7 @@ fn a_small_log_that_was_changed_in_the_store_is_damaged() {
     });
 }
 
-/// F12. The folder of the logs takes nothing, also from root: a file stands in its place.
+/// F12: the folder of the logs takes no bytes, even from root, because a file stands in its place.
 #[test]
 fn a_disk_that_takes_no_more_of_a_log_is_told_until_it_does() {
     run(async {
@@ -72,14 +72,14 @@ fn a_disk_that_takes_no_more_of_a_log_is_told_until_it_does() {
         let trouble = health.trouble().expect("it is told");
         assert_eq!(trouble.logs, 2);
         assert!(trouble.text.contains("the log cannot be written"), "{}", trouble.text);
-        // what fits into memory goes well, and says nothing of the disk
+        // a write that fits into memory succeeds, and does not clear the trouble of the disk
         logs.write(StepKey { step: 5, ..KEY }, 0, b"small".to_vec(), Vec::new()).await.unwrap();
         assert_eq!(health.trouble().map(|it| it.logs), Some(2));
         std::fs::remove_file(&folder).unwrap();
         std::fs::create_dir(&folder).unwrap();
         write(&logs, 0, &sent).await;
         assert_eq!(health.trouble().map(|it| it.logs), Some(1));
-        // an attempt that is over has no logs to write
+        // an attempt that is over has no logs left to write
         logs.forget_attempt(KEY.job, KEY.attempt);
         assert_eq!(health.trouble(), None);
     });

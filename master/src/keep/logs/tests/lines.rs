@@ -1,4 +1,4 @@
-//! Lines of a log, beside a plain split of its bytes.
+//! Compares the lines of a log with a plain split of its bytes.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn naive(text: &[u8], first: usize, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// The last lines that 256 KiB hold; of a longer one its end.
+/// Returns the last lines that fit into 256 KiB, or the end of the last line if it is longer.
 fn naive_last(text: &[u8], count: usize) -> (u64, Vec<u8>) {
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let mut bytes = Vec::new();
@@ -37,7 +37,7 @@ fn lines_are_those_of_a_plain_split() {
         run(async {
             let disk = Disk::new(LIMIT);
             let logs = disk.open();
-            // from dense to rare line ends, and some that lie on the borders of blocks
+            // line ends are dense in some seeds and rare in others, and some lie on the borders of blocks
             let rare = [1, 2, 40, 3_000, 200_000][below(&seed, 5)];
             let mut text: Vec<u8> = Vec::new();
             for part in 0..4 {

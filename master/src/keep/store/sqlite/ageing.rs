@@ -1,4 +1,4 @@
-//! What retention must know before it decides, by index alone and a page at a time. Decides nothing.
+//! The reads that retention makes before it decides, each by an index and a page at a time. They decide nothing.
 
 use super::columns::{read_id, read_maybe_time};
 use super::tables::Tables;
@@ -7,7 +7,7 @@ use crate::keep::store::{AgeingCursor, AgeingPage, LoggedPage, RemovalCandidate}
 use rusqlite::{OptionalExtension as _, params};
 use std::collections::BTreeMap;
 
-/// How far back a ref's last build with jobs is looked for: further than planning looks for it.
+/// The number of newest builds of a ref that are searched for the last one that finished and had jobs. Planning searches fewer.
 const LOOKED_THROUGH: u32 = 500;
 
 const KEPT_FROM: &str = "select number from builds indexed by builds_number \
@@ -52,7 +52,7 @@ impl Tables<'_> {
         Ok(next.map(|project| AgeingCursor { project, before: u32::MAX }))
     }
 
-    /// 0 where there are fewer.
+    /// Returns the lowest number among the newest `kept` builds of a project; 0 if it has fewer builds.
     fn kept_from(self, project: &str, kept: u32) -> rusqlite::Result<u32> {
         let mut statement = self.0.prepare_cached(KEPT_FROM)?;
         let found = statement.query_row(params![project, kept.saturating_sub(1)], |row| row.get(0)).optional()?;
@@ -77,7 +77,7 @@ impl Tables<'_> {
         Ok(found)
     }
 
-    /// The newest build of a ref that exists, and the last that was finished and had jobs.
+    /// Returns the newest build of a ref that exists, and the last one that finished and had jobs.
     fn tips_of(self, project: &str, ref_name: &str) -> rusqlite::Result<[Option<u32>; 2]> {
         if !self.ref_exists(project, ref_name)? {
             return Ok([None, None]);

@@ -1,16 +1,16 @@
-//! A file that holds other files, as an SQLite database: a row per file with its size and BLAKE3 hash, and its bytes in
-//! parts. Knows no paths of a master: what a backup holds is said by whoever writes it.
+//! An archive is one file that holds other files. It is an SQLite database with a row for each file, its size and its BLAKE3,
+//! and with the file's bytes in parts. This module knows no paths of a master: its caller says what a backup holds.
 
 use crate::keep::bytes::Seal;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Marks the file as a backup of Guild's: "GLDB".
+/// Marks the database as a backup of Guild: the letters "GLDB".
 const APPLICATION: i32 = 0x474c_4442;
-/// The newest version of these tables that this program writes and reads. Those of 1 hold no projects.
+/// The newest version of these tables that this program reads and writes. Archives of version 1 have no files of projects.
 pub(crate) const FORMAT: i32 = 2;
-/// Bytes of a part: few rows for a large file, and little memory for each.
+/// The size of a part, in bytes: 1 MiB, so that a large file has few rows and one row needs little memory.
 pub(crate) const PART_BYTES: usize = 1 << 20;
 const TABLES: &str = "
     create table file (id integer primary key, path text not null unique, size integer not null, hash blob not null);
@@ -25,7 +25,7 @@ pub(crate) enum ArchiveError {
     Newer(i32),
     #[error("{0}")]
     Damaged(String),
-    /// The file that is added or extracted, and not the archive.
+    /// An error of the file that is added or extracted, and not of the archive.
     #[error("{0}")]
     File(io::Error),
     #[error("{0}")]
@@ -38,11 +38,11 @@ impl From<rusqlite::Error> for ArchiveError {
     }
 }
 
-/// An archive that is being written. It is whole when [`NewArchive::finish`] has answered.
+/// An archive that is being written. It is complete once [`NewArchive::finish`] has succeeded.
 pub(crate) struct NewArchive(Connection);
 
 impl NewArchive {
-    /// Writes into a file that is there and empty.
+    /// Creates an archive in a file, which must exist and be empty.
     pub(crate) fn create(path: &Path) -> Result<NewArchive, ArchiveError> {
         let archive = Connection::open(path)?;
         archive.pragma_update(None, "journal_mode", "off")?;
@@ -53,7 +53,7 @@ impl NewArchive {
         Ok(NewArchive(archive))
     }
 
-    /// Adds a file under a name. Answers how many bytes it has, and their hash.
+    /// Adds a file under a name. Returns its size and its hash.
     pub(crate) fn add(&self, name: &str, file: &mut impl Read) -> Result<Seal, ArchiveError> {
         let archive = &self.0;
         archive.execute("insert into file (path, size, hash) values (?1, 0, x'')", [name])?;
@@ -90,7 +90,7 @@ pub(crate) struct ArchivedFile {
     hash: Vec<u8>,
 }
 
-/// An archive that is read.
+/// An archive that is open for reading.
 pub(crate) struct Archive(Connection);
 
 impl Archive {
@@ -106,7 +106,7 @@ impl Archive {
         }
     }
 
-    /// All files, the one with this name last.
+    /// Returns all files. If one of them is named `last`, it comes last.
     pub(crate) fn files(&self, last: &str) -> Result<Vec<ArchivedFile>, ArchiveError> {
         let mut files = self.0.prepare("select id, path, size, hash from file order by path = ?1")?;
         let read = |row: &rusqlite::Row<'_>| {
@@ -116,7 +116,7 @@ impl Archive {
         Ok(files.query_map([last], read)?.collect::<Result<_, _>>()?)
     }
 
-    /// Writes the bytes of a file. Fails when they are not those that were added.
+    /// Writes the bytes of a file to `target`. Fails if they are not the bytes that were added.
     pub(crate) fn extract(&self, file: &ArchivedFile, target: &mut impl Write) -> Result<(), ArchiveError> {
         let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
         let mut parts = self.0.prepare_cached("select bytes from part where file = ?1 order by number")?;

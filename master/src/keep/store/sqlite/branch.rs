@@ -1,4 +1,4 @@
-//! Refs as wholes: the state of a ref, its lanes, and a branch as a reporter looks at it. Decides nothing.
+//! Reads whole refs: the state of a ref, its lanes, and a branch as a reporter looks at it. It decides nothing.
 
 use super::columns::{maybe_word, read_id, read_json, read_maybe_time, read_time, read_word};
 use super::tables::Tables;
@@ -9,15 +9,15 @@ use rusqlite::{Row, params};
 use schema::values::{Outcome, State, Time, Trust};
 use std::collections::BTreeSet;
 
-// an update that is 0 is none
+// a build whose `ref_update` is 0 belongs to no update
 const NEWEST: &str = "select id from builds indexed by builds_update \
                       where project = ?1 and ref = ?2 and ref_update > 0 and ref_update >= \
                       coalesce((select ref_since from heads where project = ?1 and ref = ?2), 0) order by ref_update desc, number desc";
-/// Builds of a ref that are looked through for a plan. Pushes that nothing was to be built of are many at most.
+/// The number of newest builds of a ref that are searched for a plan. Usually few pushes in a row need no build.
 const LOOKED_THROUGH: usize = 200;
 
-/// Builds of a branch that are looked through for unfinished ones and for broken pipelines. More are rarely unfinished at a
-/// time, and what is older is settled.
+/// The number of newest builds of a branch that are searched for unfinished ones and for broken pipelines. More are rarely
+/// unfinished at a time, and older results are settled.
 const READ_MAX: u32 = 200;
 
 const READINGS: &str = "select ref_update, number, state, outcome, job_count, revision, created, finished, trust, id, \
@@ -48,7 +48,7 @@ impl Tables<'_> {
         Ok(state)
     }
 
-    /// The first of these refs that has a build, and its state.
+    /// Returns the first of these refs that has a build, and its state.
     pub(crate) fn first_built(self, project: &str, refs: Vec<String>) -> rusqlite::Result<Option<(String, RefState)>> {
         for ref_name in refs {
             let state = self.ref_state(project, &ref_name)?;
@@ -64,7 +64,8 @@ impl Tables<'_> {
         Ok(RefHistory { lanes: self.lanes(project, ref_name)?, builds: finished })
     }
 
-    /// What the newest finished builds of a ref came to as wholes, the newest first. Builds without jobs are left out.
+    /// Returns the results of the newest finished builds of a ref as a whole, the newest first. Builds without a result are
+    /// left out.
     fn finished(self, project: &str, ref_name: &str, limit: usize) -> rusqlite::Result<Vec<LaneResult>> {
         let mut statement = self.0.prepare_cached(NEWEST)?;
         let ids = statement.query_map(params![project, ref_name], |row| read_id(row, 0).map(BuildId))?;
@@ -79,7 +80,7 @@ impl Tables<'_> {
         Ok(found)
     }
 
-    /// The lanes of the jobs that a build has, in their order; a lane without a result yet is empty.
+    /// Returns the lanes of a build's jobs, in the order of the jobs. A lane without a result is empty.
     fn planned_lanes(self, build: &BuildRow, ref_name: &str) -> rusqlite::Result<Vec<(String, Lane)>> {
         let mut known = self.lanes(&build.project, ref_name)?;
         let jobs = self.jobs(build.id)?.into_iter();
@@ -113,7 +114,7 @@ impl Tables<'_> {
         Ok(looked)
     }
 
-    /// `None` means that it has no plan yet.
+    /// Returns the unfinished jobs of a build; `None` means that it has no plan yet.
     fn open_jobs(self, build: &PipelineRead) -> rusqlite::Result<Option<BTreeSet<String>>> {
         if build.job_count == 0 {
             return Ok(None);
@@ -128,7 +129,8 @@ impl Tables<'_> {
         Ok(lane)
     }
 
-    /// How the pipeline was read in the newest builds of a branch that trusted sources brought; the oldest first.
+    /// Returns how the pipeline was read in the newest builds of a branch, the oldest first. Only builds of trusted sources
+    /// count.
     fn readings(self, project: &str, ref_name: &str) -> rusqlite::Result<Vec<PipelineRead>> {
         let mut statement = self.0.prepare_cached(READINGS)?;
         let read = |row: &Row<'_>| {
@@ -164,7 +166,7 @@ impl Tables<'_> {
     }
 }
 
-/// A finished build with jobs, or with a pipeline that cannot be read, as if it were one job.
+/// Returns the result of a finished build as if it were one job. The build must have jobs, or a broken pipeline.
 fn whole(build: BuildRow) -> Option<LaneResult> {
     let is_broken = is_broken(&build);
     let (outcome, finished) = (build.outcome?, build.finished?);
@@ -173,14 +175,14 @@ fn whole(build: BuildRow) -> Option<LaneResult> {
     (build.job_count > 0 || is_broken).then_some(LaneResult { update, build: number, outcome, finished, revision })
 }
 
-/// A push brought a pipeline that cannot be read. Somebody may ask for a build of a branch that has none, which says nothing
-/// of the branch.
+/// Whether a push brought a pipeline that cannot be read. A build that somebody requested does not count: the branch may simply
+/// have no pipeline.
 fn is_broken(build: &BuildRow) -> bool {
     let is_push = build.cause == BuildCause::Change;
     is_push && build.state == State::Finished && build.outcome == Some(Outcome::Failed) && build.job_count == 0
 }
 
-/// What a build says of its pipeline.
+/// The result of reading the pipeline in one build.
 struct PipelineRead {
     id: BuildId,
     update: u32,
@@ -195,9 +197,9 @@ struct PipelineRead {
 }
 
 impl PipelineRead {
-    /// `None` means that it was not read, or there was nothing to read.
+    /// Returns the result as one of a lane; `None` means that the pipeline was not read, or that there was nothing to read.
     fn result(&self) -> Option<LaneResult> {
-        // somebody may ask for a build of a branch that has no pipeline
+        // a requested build does not count, because its branch may have no pipeline
         let is_broken = self.is_push && self.state == State::Finished && self.outcome == Some(Outcome::Failed);
         let (outcome, finished) = match self.job_count {
             0 if is_broken => (Outcome::Failed, self.finished.unwrap_or(self.created)),

@@ -1,11 +1,12 @@
-//! The checkpoint, off the path of commits: what stands in the write-ahead log is copied into the database's file.
+//! Makes checkpoints beside the commits: it copies the write-ahead log into the database's file.
 //!
-//! SQLite would do it within a commit, which then waits for two more syncs of megabytes. Here a thread with a connection of its own
-//! does the long part beside the commits. What was committed meanwhile is few pages, and the writer copies these between two
-//! commits, so that its next one begins the log anew. That is why the log does not grow without end while commits never pause.
+//! SQLite itself would make a checkpoint within a commit, which would then wait for two more syncs of megabytes. Here a thread
+//! with its own connection copies most pages beside the commits. Only few pages are committed meanwhile, and the writer copies
+//! these between two commits, so that its next commit restarts the log. So the log does not grow without end while commits
+//! never pause.
 //!
-//! A reader keeps the log from being begun anew while it reads. All reads of a master are short; a backup that copies a large store
-//! is the longest. Until it ends the log grows, which is told once, and then shrinks again.
+//! The log cannot restart while a reader uses it. All reads of a master are short; a backup that copies a large store is the
+//! longest. Until it ends the log grows, which is logged once. Then the log shrinks again.
 
 use super::executor::{Connector, Executor, keep_pages};
 use crate::keep::store::StoreError;
@@ -19,31 +20,32 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// WalPages of 4 KiB in the write-ahead log that begin a checkpoint: as many as SQLite takes by itself.
+/// The number of pages of 4 KiB in the write-ahead log that starts a checkpoint: SQLite's own default.
 const PAGES_DUE: u64 = 1_000;
-/// WalPages that the writer copies between two commits. They cost about a millisecond, and a checkpoint that runs beside the
-/// commits leaves fewer.
+/// The number of pages that the writer may copy between two commits. They take about a millisecond, and a checkpoint that runs
+/// beside the commits leaves fewer.
 const PAGES_LEFT: u64 = 128;
-/// Passes beside the commits before the writer copies whatever is left. More would mean that commits write faster than a
-/// checkpoint copies, so they have to wait for it.
+/// The number of passes beside the commits before the writer copies all that is left. If they do not suffice, commits write
+/// faster than a checkpoint copies, so commits have to wait for it.
 const PASSES_MAX: u32 = 8;
-/// WalPages in the write-ahead log, 256 MiB of them, from which on it is told that a reader keeps it from being begun anew.
+/// The number of pages in the write-ahead log, 256 MiB of them, from which on the master logs that a reader prevents its
+/// restart.
 const PAGES_TOLD: u64 = 65_536;
-/// The pause after a checkpoint that a reader kept from its end: trying again at each commit would cost and not help.
+/// The pause after a checkpoint that a reader prevented. A try at each commit would take time and not help.
 const HELD_PAUSE: Duration = Duration::from_secs(1);
-/// How often the number of the last event is noted beside the store. One that is a second old tells a lost store well enough.
+/// The shortest time between two writes of the mark beside the store. A mark that is a second old still detects a lost store.
 const MARK_EVERY: Duration = Duration::from_secs(1);
-/// The pages that the thread keeps in memory, in KiB: it copies pages, and reads hardly any.
+/// The memory for pages of the thread's connection, in KiB. It is small because the thread copies pages and reads hardly any.
 const CACHE_KIB: i64 = 64;
-/// How long the end of the store waits for readers.
+/// How long closing the store waits for readers.
 const LAST_READERS: Duration = Duration::from_secs(2);
 
-/// How full the write-ahead log is.
+/// The fill of the write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WalPages {
-    /// How many pages the log has.
+    /// The number of pages in the log.
     all: u64,
-    /// How many of these pages are in the database's file as well.
+    /// The number of these pages that are in the database's file as well.
     copied: u64,
 }
 
@@ -53,7 +55,7 @@ impl WalPages {
     }
 }
 
-/// What the writer tells the thread of the checkpoints.
+/// The writer's handle to the thread of the checkpoints.
 #[derive(Clone, Debug)]
 pub(super) struct Signal {
     wake: SyncSender<Wake>,
@@ -66,43 +68,43 @@ enum Wake {
     Stop,
 }
 
-/// What the thread looks at when it is woken.
+/// The writer's progress, which the thread reads when it wakes up.
 #[derive(Debug, Default)]
 struct WriterProgress {
     /// The number of the last event that was committed.
     event: AtomicU64,
-    /// How many pages the write-ahead log had after the last commit.
+    /// The number of pages in the write-ahead log after the last commit.
     pages: AtomicU64,
     pages_left: AtomicU64,
-    /// The thread waits for a wake, however long it takes.
+    /// Whether the thread waits for a wake without a time limit.
     is_parked: AtomicBool,
 }
 
 impl Signal {
-    /// Call it on the writer's thread after each commit. `event` is the number of its last event; `None` means that it has
-    /// none.
+    /// Reports a commit; called on the writer's thread after each one. `event` is the number of its last event; `None` means
+    /// that it has no event.
     pub(super) fn committed(&self, connection: &Connection, event: Option<u64>) {
-        // how many of its pages are copied is asked only where the log is long, since that costs a tenth of a small commit
+        // asks for the copied pages only if the log is long, because the question takes a tenth of a small commit
         let is_long = self.seen.pages.load(SeqCst) >= PAGES_DUE;
         let left = if is_long { pages(connection).map_or(0, WalPages::left) } else { 0 };
         self.seen.pages_left.store(left, SeqCst);
         event.into_iter().for_each(|event| self.seen.event.store(event, SeqCst));
         let wants_mark = event.is_some() && self.seen.is_parked.swap(false, SeqCst);
         if left >= PAGES_DUE || wants_mark {
-            // a full channel says that the thread will look
+            // if the channel is full, the thread will look anyway
             let _ = self.wake.try_send(Wake::Look);
         }
     }
 }
 
-/// The thread of the checkpoints. It has to be dropped before the writer is.
+/// The owner of the checkpoint thread. It has to be dropped before the writer.
 pub(super) struct Checkpointer {
     wake: SyncSender<Wake>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpointer {
-    /// `event` is the number of the last event in the store, and `mark` says so already.
+    /// Starts the thread. `event` is the number of the last event in the store, which `mark` has already.
     pub(super) fn start(
         connector: &Connector,
         writer: &Executor,
@@ -110,7 +112,7 @@ impl Checkpointer {
         event: u64,
     ) -> Result<(Checkpointer, Signal), StoreError> {
         let connection = connector.connect()?;
-        // it waits for no lock: whatever is in the way is so for moments, and there is a next time
+        // does not wait for locks: what holds one does so only briefly, and the thread tries again
         connection.busy_timeout(Duration::ZERO)?;
         keep_pages(&connection, CACHE_KIB)?;
         let (wake, woken) = mpsc::sync_channel(1);
@@ -138,19 +140,19 @@ impl Drop for Checkpointer {
     }
 }
 
-/// What the thread of checkpoints owns.
+/// The state that the checkpoint thread owns.
 struct Upkeep {
     connection: Connection,
     writer: Executor,
     mark: MarkFile,
     seen: Arc<WriterProgress>,
-    /// The event of which the mark says that it is in the store.
+    /// The number of the event that the mark has.
     marked: u64,
-    /// The mark is not written before this.
+    /// The time before which the mark is not written again.
     next_mark: Instant,
-    /// No checkpoint begins before this.
+    /// The time before which no checkpoint begins.
     next: Instant,
-    /// Whether it was told that a reader keeps the log from being begun anew.
+    /// Whether it was logged that a reader prevents the log's restart.
     is_told: bool,
 }
 
@@ -164,13 +166,13 @@ impl Upkeep {
         }
     }
 
-    /// Waits until there may be something to do. `false` means that the store is closed.
+    /// Waits until there may be something to do. Returns `false` if the store is being closed.
     fn wait(&self, woken: &Receiver<Wake>) -> bool {
         self.seen.is_parked.store(true, SeqCst);
         let wake = match self.seen.event.load(SeqCst) == self.marked {
             true => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
             false => {
-                // the next commits need not wake it for the mark
+                // the wait ends in time for the mark, so the next commits need not wake the thread for it
                 self.seen.is_parked.store(false, SeqCst);
                 woken.recv_timeout(self.next_mark.saturating_duration_since(Instant::now()))
             }
@@ -194,7 +196,7 @@ impl Upkeep {
         let _ = self.writer.run_now(|connection| pass(connection));
     }
 
-    /// A reader looks at a state of the store that stands in the log.
+    /// Pauses the checkpoints, because a reader uses a state of the store that is only in the log.
     fn hold(&mut self, now: WalPages) {
         self.next = Instant::now() + HELD_PAUSE;
         if now.all >= PAGES_TOLD && !self.is_told {
@@ -217,8 +219,8 @@ impl Upkeep {
     }
 }
 
-/// Has SQLite say after each commit of the writer how long the log is. It has one such hook, by which it would else begin a
-/// checkpoint by itself.
+/// Makes SQLite report the length of the log after each commit of the writer. This takes SQLite's only hook for that, with
+/// which it would otherwise start checkpoints itself.
 fn follow(writer: &mut Connection, progress: Arc<WriterProgress>) -> rusqlite::Result<()> {
     writer.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
         progress.pages.store(u64::try_from(pages).unwrap_or(0), SeqCst);
@@ -226,8 +228,8 @@ fn follow(writer: &mut Connection, progress: Arc<WriterProgress>) -> rusqlite::R
     }))
 }
 
-/// Copies what may be copied without waiting for anybody. Answers how far that came; `None` means that it failed, or another does
-/// it.
+/// Copies the pages that can be copied without waiting for anybody, and returns how far that came. `None` means that it failed,
+/// or that another connection is doing it.
 fn pass(connection: &Connection) -> Option<WalPages> {
     let passed = connection.query_row("pragma wal_checkpoint(passive)", [], |row| Ok((row.get(0)?, read_pages(row)?)));
     match passed {
@@ -251,7 +253,7 @@ fn read_pages(row: &Row<'_>) -> rusqlite::Result<WalPages> {
     Ok(WalPages { all: number(1)?, copied: number(2)? })
 }
 
-/// Copies all of the log and empties it, so that the whole store is in one file.
+/// Copies all of the log and empties it, so that the whole store is in one file. Returns `false` if a reader prevented that.
 pub(super) fn close(connection: &Connection) -> Result<bool, StoreError> {
     connection.busy_timeout(LAST_READERS)?;
     let is_busy = connection.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get::<_, bool>(0));

@@ -1,4 +1,4 @@
-//! The values of columns, both ways: JSON, words, times and ids.
+//! Converts values to columns and back: JSON, words, times and ids.
 
 use rusqlite::Row;
 use rusqlite::types::Type;
@@ -6,12 +6,12 @@ use schema::values::Time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A value as JSON text.
+/// Returns a value as JSON text.
 pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our own structs are JSON")
 }
 
-/// An enum's word, without the quotes that JSON has.
+/// Returns the word of an enum's variant, without the quotes that JSON has.
 pub(super) fn word(value: &impl Serialize) -> String {
     json(value).trim_matches('"').to_owned()
 }
@@ -20,7 +20,7 @@ pub(super) fn read_json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rus
     parse(index, &row.get::<_, String>(index)?)
 }
 
-/// An empty text stands for no value.
+/// Reads a JSON column in which an empty text means no value.
 pub(super) fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>> {
     let text: String = row.get(index)?;
     (!text.is_empty()).then(|| parse(index, &text)).transpose()
@@ -57,7 +57,7 @@ pub(super) fn read_maybe_time(row: &Row<'_>, index: usize) -> rusqlite::Result<O
     Ok(time.map(|time| Time(u64::try_from(time).unwrap_or(0))))
 }
 
-/// Ids fit: SQLite counts to 2^63.
+/// Converts an id for SQLite. Its integers end at 2^63, which no id reaches.
 pub(super) fn id(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, Transaction};
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The room on the disk, in bytes, below which an I/O error is taken for a full disk.
+/// If the disk has fewer free bytes than this, an I/O error counts as a full disk.
 const ROOM_MIN: u64 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub(super) fn commit(connection: &mut Connection, batch: Vec<Record>) -> Result<
     }
 }
 
-/// The number of the last event of a batch; `None` means that it has no event.
+/// Returns the number of the last event of a batch; `None` means that it has no event.
 pub(super) fn last_event(batch: &[Record]) -> Option<u64> {
     batch.iter().rev().find_map(|record| if let Record::Event(event) = record { Some(event.sequence) } else { None })
 }
@@ -44,7 +44,8 @@ fn write(connection: &mut Connection, batch: &[Record]) -> Result<(), WriteError
     Ok(transaction.commit()?)
 }
 
-/// What a batch comes to: of rows that it has more than once, whole each time, only the last.
+/// Returns the records of a batch that have to be written. If a batch has a row more than once, only the last one counts,
+/// because each is whole.
 fn latest(batch: &[Record]) -> impl Iterator<Item = &Record> {
     let mut seen = BTreeSet::new();
     let mut kept: Vec<&Record> =
@@ -53,10 +54,10 @@ fn latest(batch: &[Record]) -> impl Iterator<Item = &Record> {
     kept.into_iter()
 }
 
-/// The keys of a row: its build, job, attempt and step, as far as it belongs to one.
+/// The key of a row: its build, and its job, attempt and step if it has them.
 type RowKey = (BuildId, Option<u32>, Option<u16>, Option<u16>);
 
-/// Which row a record is; none where each is written.
+/// Returns the row that a record replaces; `None` means that every record of its kind is written.
 fn row_of(record: &Record) -> Option<RowKey> {
     match record {
         Record::Build(row) => Some((row.id, None, None, None)),
@@ -87,9 +88,9 @@ fn row_of(record: &Record) -> Option<RowKey> {
     }
 }
 
-/// SQLite says "full" where a write met the end of the disk. It says "I/O error" where the shared index of the WAL could not grow
-/// or a sync met it (`unixShmMap`, `unixSync`). Any other I/O error ends the process: what a failed sync left behind is not
-/// known.
+/// Returns whether an error means that the disk is full. SQLite says "full" if a write reached the end of the disk. It says
+/// "I/O error" if a sync did, or if the shared index of the WAL could not grow (`unixShmMap`, `unixSync`). Any other I/O error
+/// ends the process, because nobody knows what a failed sync left behind.
 pub(super) fn is_full(connection: &Connection, error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,
@@ -102,7 +103,7 @@ fn has_no_room(path: &str) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN)
 }
 
-/// Notes the highest ids and numbers of the batch, so that none is used again after its row was deleted.
+/// Writes the highest ids and numbers of the batch, so that none is used again after its row was deleted.
 fn write_counters(to: &Transaction<'_>, batch: &[Record]) -> Result<(), WriteError> {
     let (mut build, mut grant) = (0, 0);
     let (mut events, mut numbers) = (Vec::new(), BTreeMap::<&str, u32>::new());
@@ -132,7 +133,7 @@ fn write_counters(to: &Transaction<'_>, batch: &[Record]) -> Result<(), WriteErr
     Ok(())
 }
 
-/// The last of the events, where each is the next of the one before.
+/// Returns the number of the last event, if the events follow `last` without a gap.
 fn follow(last: u64, events: &[u64]) -> Result<u64, WriteError> {
     events.iter().try_fold(last, |last, found| match *found == last + 1 {
         true => Ok(*found),
@@ -168,7 +169,7 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
     }
 }
 
-/// Forgets old answers to requests, where the batch has new ones.
+/// Deletes old answers to requests if the batch has new ones.
 fn sweep_requests(to: &Transaction<'_>, batch: &[Record]) -> rusqlite::Result<()> {
     let times = batch.iter().filter_map(|record| if let Record::Request(row) = record { Some(row.time) } else { None });
     let (count, now) = times.fold((0, Time(0)), |(count, latest), time| (count + 1, latest.max(time)));

@@ -1,4 +1,4 @@
-//! Copies of the store, and what opening one means: a new incarnation. Knows no log files: they are copied beside it.
+//! Makes copies of the store. Opening a copy begins a new incarnation. Log files are not copied here but by the caller.
 
 use super::tables::{Tables, meta};
 use crate::keep::store::StoreError;
@@ -6,11 +6,11 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The mark of a copy, until a master opens it.
+/// The row that marks a copy until a master opens it.
 const COPY: &str = "copy";
-/// The name of the store, by chance.
+/// The row with the random name of the store.
 const STORE: &str = "store";
-/// The boot of the machine in which the store was used last.
+/// The row with the boot of the machine in which the store was used last.
 const BOOT: &str = "boot";
 
 /// Makes a copy that another master may open.
@@ -19,10 +19,10 @@ pub(super) fn write(connection: &Connection, path: &Path) -> Result<(), StoreErr
     mark_as_copy(&Connection::open(path)?)
 }
 
-/// Has the next master begin another incarnation.
+/// Makes the next master begin another incarnation.
 pub(super) fn mark_as_copy(connection: &Connection) -> Result<(), StoreError> {
     meta::set(connection, COPY, "1")?;
-    // files that come with it were copied while they grew
+    // files beside the copy are not trusted, because they were copied while they grew
     Ok(meta::set(connection, BOOT, "")?)
 }
 
@@ -31,8 +31,8 @@ pub(super) fn copy(connection: &Connection, target: &str) -> Result<(), StoreErr
     Ok(())
 }
 
-/// A copy that is opened for the first time begins an incarnation that no other restoring of the same copy has. It takes the
-/// seconds of the clock, since a restoring that this copy does not know might have given a higher number.
+/// Begins a new incarnation if the store is a copy that is opened for the first time. Its number is the clock in seconds,
+/// because an earlier restore of the same copy may have used the next number.
 pub(super) fn begin_incarnation(connection: &mut Connection) -> Result<(), StoreError> {
     if Tables(connection).meta(COPY)?.is_none() {
         return Ok(());
@@ -46,7 +46,7 @@ pub(super) fn begin_incarnation(connection: &mut Connection) -> Result<(), Store
     Ok(transaction.commit()?)
 }
 
-/// The name of the store, which is given once. Its copies have the same.
+/// Returns the name of the store, and chooses it if there is none yet. Copies of the store keep it.
 pub(super) fn identify(connection: &Connection) -> Result<String, StoreError> {
     if let Some(name) = Tables(connection).meta(STORE)? {
         return Ok(name);
@@ -58,7 +58,7 @@ pub(super) fn identify(connection: &Connection) -> Result<String, StoreError> {
     Ok(name)
 }
 
-/// Notes which boot of the machine this is. Answers whether it is the boot that was noted before.
+/// Writes the current boot of the machine. Returns whether it is the same boot as before.
 pub(super) fn note_boot(connection: &Connection) -> Result<bool, StoreError> {
     let boot = system::boot::boot_id();
     let before = Tables(connection).meta(BOOT)?;

@@ -1,28 +1,28 @@
-//! Looks for damage of the database: pages that are torn, rows that no index has, and values that are not valid.
+//! Looks for damage in the database: torn pages, rows that are missing in an index, and invalid values.
 //!
-//! SQLite looks at a page only when it needs it, and serves what it finds. So a store whose other pages are damaged goes on for
-//! weeks, and every backup is damaged too.
+//! SQLite checks a page only when it needs the page, and serves what it finds. So a store with damage in other pages goes on
+//! for weeks, and every backup is damaged too.
 
 use super::tables::Tables;
 use crate::keep::store::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
-/// What a person reads of a damaged store. More helps nobody, because what mends it is a backup.
+/// The number of damages that are reported. More would not help, because only a backup mends the store.
 const TOLD_MAX: usize = 3;
 
 impl Tables<'_> {
-    /// The tables, which are looked at one by one.
+    /// Returns the names of all tables, which are checked one by one.
     pub(crate) fn names(self) -> rusqlite::Result<Vec<String>> {
         self.all("select name from sqlite_schema where type = 'table' order by name", |row| row.get(0))
     }
 
-    /// What is wrong with a table and its indexes; `None` means that nothing is. Costs a read of all its pages.
+    /// Returns what is wrong with a table and its indexes; `None` means that nothing is. Costs a read of all its pages.
     pub(crate) fn damage_of(self, table: &str) -> Result<Option<String>, StoreError> {
         damage(self.0, &format!("pragma quick_check('{}')", table.replace('\'', "''")))
     }
 }
 
-/// Refuses a damaged store. Reads all of it.
+/// Refuses a damaged store. It reads the whole store.
 pub(super) fn refuse(connection: &Connection) -> Result<(), StoreError> {
     match damage(connection, "pragma quick_check")? {
         Some(what) => Err(StoreError::Damaged(what)),
@@ -34,7 +34,7 @@ fn damage(connection: &Connection, check: &str) -> Result<Option<String>, StoreE
     seen(lines(connection, check))
 }
 
-/// What a check that ended like this has seen. A disk that does not read a page is damage as well.
+/// Returns the damage that a check found. It counts as damage if the disk cannot read a page.
 fn seen(checked: rusqlite::Result<Vec<String>>) -> Result<Option<String>, StoreError> {
     match checked {
         Ok(lines) if lines == ["ok"] => Ok(None),
@@ -56,7 +56,7 @@ fn lines(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> 
     Ok(found)
 }
 
-/// What an error says of damage; `None` means that it says nothing of that.
+/// Returns the text of an error if it reports damage; `None` means that it is another error.
 pub(super) fn told_by(error: &rusqlite::Error) -> Option<String> {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Some(error.to_string()),
@@ -73,7 +73,7 @@ mod tests {
         Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
     }
 
-    /// A relative of F5: a store that the disk does not read is not sound, and one that is busy is not damaged.
+    /// A case like F5: a store that the disk cannot read is damaged, and a busy one is not.
     #[test]
     fn what_the_disk_does_not_read_is_damaged() {
         for code in [ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ] {

@@ -1,4 +1,4 @@
-//! Where SQLite runs: a writer thread and reader threads in the product, inline in a simulation.
+//! Runs SQLite: on a writer thread and reader threads in the product, inline in a simulation.
 
 use super::tables::Tables;
 use crate::keep::store::StoreError;
@@ -11,41 +11,41 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Prepared statements kept per connection.
+/// The number of prepared statements that a connection keeps.
 const STATEMENTS: usize = 64;
 
-/// How long a reader waits for a lock that only a checkpoint can hold.
+/// How long a connection waits for a lock, which only a checkpoint can hold for others.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// The WAL is cut to this size, in bytes, after a burst.
+/// The size to which the WAL's file is cut after a burst, in bytes: 64 MiB.
 const JOURNAL_KEPT: i64 = 64 << 20;
 
-/// The pages that a reader keeps in memory, in KiB. Those above the rows of a large store fit in; the rows themselves are in the memory
-/// of the system already.
+/// The memory for pages of a reader, in KiB. The inner pages of a large store's indexes fit in. The rows themselves are already
+/// in the page cache of the system.
 const READER_CACHE_KIB: i64 = 512;
 
 /// Bounds the pages that a connection keeps in memory (<https://sqlite.org/pragma.html#pragma_cache_size>).
 pub(super) fn keep_pages(connection: &Connection, kib: i64) -> Result<(), StoreError> {
-    // a negative number is one of KiB, a positive one of pages
+    // a negative number means KiB, a positive one means pages
     Ok(connection.pragma_update(None, "cache_size", -kib)?)
 }
 
-/// Says where the database is.
+/// The place of the database: a file, or memory.
 #[derive(Clone, Debug)]
 pub(super) enum Connector {
     File(PathBuf),
-    /// Shared by all connections of this name in this process.
+    /// The name of a database in memory, which all connections with this name in this process share.
     Memory(String),
 }
 
 impl Connector {
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        // FULL: a commit is on the disk when it answers (https://sqlite.org/pragma.html#pragma_synchronous)
+        // FULL: a commit is on the disk when it returns (https://sqlite.org/pragma.html#pragma_synchronous)
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "journal_size_limit", JOURNAL_KEPT)?;
-        // never within a commit: see `checkpoint.rs`
+        // checkpoints never run within a commit: see `checkpoint.rs`
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
     }
@@ -57,7 +57,7 @@ impl Connector {
         Ok(connection)
     }
 
-    /// The name of the database for SQLite, as a URI.
+    /// Returns the name of the database for SQLite: its path or a URI.
     pub(super) fn uri(&self) -> String {
         match self {
             Connector::File(path) => path.to_string_lossy().into_owned(),
@@ -76,7 +76,7 @@ impl Connector {
             }
         };
         connection.busy_timeout(BUSY)?;
-        // a plan may not depend on what is bound, or statements with a range are compiled anew for each value
+        // query plans must not depend on bound values, or SQLite would compile statements with a range anew for each value
         // (https://sqlite.org/queryplanner-ng.html#qpsg)
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -86,14 +86,14 @@ impl Connector {
 
 type StoreTask = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// Runs work on one connection, one after the other.
+/// Runs work on one connection, one piece after another.
 #[derive(Clone)]
 pub(crate) enum Executor {
     Thread(Arc<Thread>),
     Inline(Arc<Mutex<Connection>>),
 }
 
-/// A thread with a connection. The last one to drop it waits until the connection is closed.
+/// A thread with a connection. Dropping its last handle waits until the connection is closed.
 pub(crate) struct Thread {
     work: Option<mpsc::Sender<StoreTask>>,
     handle: Option<JoinHandle<()>>,
@@ -109,7 +109,7 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         self.work = None;
-        // a query may hold the last handle of its own thread
+        // a query may hold the last handle of its own thread, which cannot wait for itself
         let other = self.handle.take().filter(|handle| handle.thread().id() != std::thread::current().id());
         if let Some(handle) = other {
             let _ = handle.join();
@@ -122,7 +122,7 @@ impl Executor {
         Executor::guarded(connection, None)
     }
 
-    /// `lock` is held until the connection is closed.
+    /// Starts a thread for a connection. `lock` is held until the connection is closed.
     pub(super) fn guarded(mut connection: Connection, lock: Option<File>) -> Executor {
         let (sender, receiver) = mpsc::channel::<StoreTask>();
         let work = move || {
@@ -155,7 +155,7 @@ impl Executor {
         }
     }
 
-    /// Begins the work, and waits for nothing.
+    /// Starts the work without waiting for its end.
     pub(crate) fn start(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Result<(), StoreError> {
         match self {
             Executor::Inline(connection) => {
@@ -166,7 +166,7 @@ impl Executor {
         }
     }
 
-    /// Blocks until the work is done: for opening, before anything is served.
+    /// Blocks until the work is done. It is meant for opening the store, before anything is served.
     pub(super) fn run_now<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> T + Send + 'static,
@@ -183,7 +183,7 @@ impl Executor {
     }
 }
 
-/// Has a connection answer one read. All of it is of one moment, because it is one transaction.
+/// Runs one read on a connection. The read is one transaction, so it sees one moment.
 pub(crate) fn read<T, E>(
     connection: &mut Connection,
     read: impl FnOnce(Tables<'_>) -> Result<T, E>,

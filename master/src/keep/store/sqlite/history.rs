@@ -1,4 +1,4 @@
-//! Builds as wholes: a build with its plan, jobs and steps, one job with its attempts, and a snapshot of many builds.
+//! Reads whole builds: a build with its plan, jobs and steps, one job with its attempts, and a snapshot of many builds.
 
 use super::columns::read_id;
 use super::tables::Tables;
@@ -24,7 +24,7 @@ impl Tables<'_> {
         Ok(Some((row, self.readable_plan(build)?, jobs.collect())))
     }
 
-    /// A job by its name. Where it was carried, the job that really ran.
+    /// Returns a job by its name. If the job was carried, it returns the job that ran.
     fn find_job(self, build: BuildId, name: &str) -> rusqlite::Result<Option<JobRow>> {
         let found = self.jobs(build)?.into_iter().find(|job| job.name == name);
         let Some(job) = found else { return Ok(None) };
@@ -65,7 +65,7 @@ impl Tables<'_> {
         Ok(Snapshot { builds, last_event })
     }
 
-    /// The builds that a filter names, each with its project, in the order of their ids.
+    /// Returns the builds that a filter names, each with its project, in the order of their ids.
     fn named(self, filter: &Filter) -> rusqlite::Result<Vec<(BuildId, String)>> {
         let name = |row: &Row<'_>| Ok((BuildId(read_id(row, 0)?), row.get(1)?));
         if filter.build > 0 {

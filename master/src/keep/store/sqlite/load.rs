@@ -1,4 +1,4 @@
-//! What a coordinator starts from: everything that is not history.
+//! Loads the state from which a coordinator starts: everything that is not history.
 
 use super::tables::Tables;
 use crate::decide::coordinator::record::{BuildRow, Loaded, LoadedAttempt, LoadedBuild, StepRow};

@@ -1,18 +1,19 @@
-//! Numbered steps, run on `PRAGMA user_version`, each in one transaction: `kill -9` in the middle is safe.
+//! Migrates a database by numbered steps, which `PRAGMA user_version` counts. Each step is one transaction, so the process may
+//! be killed in between.
 
 use super::old_lanes;
 use super::tables::{Tables, meta};
 use crate::keep::store::StoreError;
 use rusqlite::Connection;
 
-/// What begins a step in the file.
+/// The text that begins a step in the file.
 const MARK: &str = "-- step ";
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     migrate_to(connection, usize::MAX)
 }
 
-/// Runs the steps up to `last` that were not run yet.
+/// Runs the steps up to `last` that have not run yet.
 pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(), StoreError> {
     let steps = steps();
     let known = u32::try_from(steps.len()).expect("steps are few");
@@ -35,7 +36,7 @@ pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(),
     if last >= steps.len() { make_lanes(connection) } else { Ok(()) }
 }
 
-/// Lanes are made by code, which knows the tables as they are after the last step.
+/// Makes the lanes of an old store. Code does it after the last step, because it needs the newest form of the tables.
 fn make_lanes(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
     if Tables(&transaction).meta("lanes")?.is_some() {

@@ -1,7 +1,8 @@
-//! SQLite as the store: its file, its connections, its tables. Nothing outside of this folder knows that there is SQLite.
+//! SQLite as the store: its file, its connections and its tables. Only this folder knows that the store is SQLite.
 //!
-//! [`Database`] is what a store can do; [`Tables`] are the reads. The writer has a thread of its own: what waits is committed
-//! together by the driver. In simulations it runs inline, since a paused clock jumps over work on other threads.
+//! [`Database`] opens, loads and writes, and [`Tables`] are the reads. The writer has a thread of its own, and the driver
+//! commits all waiting records together. In simulations the writer runs inline, because a paused clock would jump ahead while
+//! another thread works.
 
 mod ageing;
 pub(crate) mod archive;
@@ -35,7 +36,8 @@ use std::path::{Path, PathBuf};
 
 /// The name of the database in the state directory.
 pub const DATABASE_FILE: &str = "guild.db";
-/// Connections that read. There are two, because a principal has one read at a time: a long read leaves one to the others.
+/// The number of connections that read. There are two, because a principal has one read at a time, so a long read leaves one to
+/// others.
 const READERS: usize = 2;
 
 impl From<rusqlite::Error> for StoreError {
@@ -47,7 +49,7 @@ impl From<rusqlite::Error> for StoreError {
 /// The database of one store, open.
 pub(super) struct Database {
     connector: Connector,
-    /// The thread of checkpoints, where the database is a file. Ends before the writer does.
+    /// The thread of checkpoints; `None` if the database is in memory. It ends before the writer, because it is dropped first.
     checkpoints: Option<(Checkpointer, Signal)>,
     writer: Executor,
     same_boot: bool,
@@ -75,10 +77,10 @@ impl Database {
         Ok(Database { connector, checkpoints: None, writer: Executor::inline(connection), same_boot: true })
     }
 
-    /// Another database in memory that holds what this one has committed so far.
+    /// Makes another database in memory that holds what this one has committed so far.
     pub(super) fn image(&self, name: &str) -> Result<Database, StoreError> {
         let target = Connector::Memory(name.to_owned());
-        // an empty database that stays while the copy is made
+        // keeps the empty target alive until the copy is made
         let keeper = target.connect()?;
         let uri = target.uri();
         self.writer.run_now(move |connection| copies::copy(connection, &uri))??;
@@ -87,7 +89,7 @@ impl Database {
         image
     }
 
-    /// The connections that read: on threads of their own, or inline where the writer is.
+    /// Opens the connections that read: on threads of their own, or inline if the writer is inline.
     pub(super) fn readers(&self) -> Result<Box<[Executor]>, StoreError> {
         match self.is_inline() {
             true => Ok(Box::new([Executor::inline(self.connector.connect_reader()?)])),
@@ -154,8 +156,8 @@ impl Database {
 }
 
 impl Database {
-    /// Copies the whole write-ahead log into the database's file. `false` means that a reader was in the way, and some of it
-    /// stays there.
+    /// Copies the whole write-ahead log into the database's file. Returns `false` if a reader prevented that, so that a part of
+    /// it stays in the log.
     pub(super) async fn close(&self) -> Result<bool, StoreError> {
         self.writer.run(|connection| checkpoint::close(connection)).await?
     }
@@ -165,7 +167,7 @@ impl Database {
     }
 }
 
-/// The thread of the writer ended, which it does only when the store is dropped.
+/// The error when the writer's thread has ended, which happens only when the store is dropped.
 const GONE: &str = "the writer is gone";
 
 /// Copies a store, as [`super::copy`] says.
@@ -186,11 +188,11 @@ pub(super) fn adopt(state: &Path) -> Result<(), StoreError> {
     copies::mark_as_copy(&Connector::File(path).connect()?)
 }
 
-/// The sealed bytes that a database names and that are files beside it.
+/// Returns the sealed logs and blobs that a database names and that are files beside it.
 pub(super) fn sealed_files(file: &Path) -> Result<SealedFiles, StoreError> {
     let connection = Connector::File(file.to_owned()).connect_reader()?;
     let store = Tables(&connection);
-    // a store that this version has not migrated yet, as before an upgrade, may lack tables
+    // a store that this version has not migrated yet may lack tables, for example before an upgrade
     let has = |table: &str| connection.table_exists(None, table);
     let logs = if has("logs")? && has("removals")? { store.sealed_logs()? } else { Vec::new() };
     let blobs = if has("blobs")? { store.sealed_blobs()? } else { Vec::new() };

@@ -1,4 +1,4 @@
-//! Lanes made from the jobs in history. A store of version 0.1 has no lanes, so they are made once, when it is opened.
+//! Makes lanes from the jobs in history. A store of version 0.1 has no lanes, so they are made once, when it is opened.
 
 use super::tables::{Tables, builds, lanes};
 use crate::decide::coordinator::lane::{Lane, LaneResult};
@@ -32,7 +32,7 @@ pub(super) fn rebuild(to: &Transaction<'_>) -> rusqlite::Result<()> {
     of_ref.write(to)
 }
 
-/// The lanes of one ref, being made.
+/// The lanes of one ref while they are being made.
 #[derive(Default)]
 struct RefLanes {
     key: (String, String),
@@ -50,7 +50,7 @@ impl RefLanes {
     }
 }
 
-/// What a job says of its lane; none where it was skipped, carried or is not finished.
+/// Returns the result of a job in its lane; `None` if the job was skipped, was carried or is not finished.
 fn result_of(build: &BuildRow, job: JobRow) -> Option<(String, LaneResult)> {
     let outcome = job.outcome.filter(|outcome| *outcome != Outcome::Skipped && job.carried_from == 0)?;
     let revision = build.stamp.sources.first()?.revision.clone();

@@ -1,6 +1,6 @@
-//! Takes out of history what retention chose, a bounded number of rows in each transaction. First a build (or its logs) is gone
-//! for everybody, in a few rows. Then its files are unlinked, and then what is left of its rows is swept. A crash between leaves
-//! what the next pass sweeps.
+//! Removes from history what retention chose, a bounded number of rows in each transaction. First, a few rows hide a build, or
+//! its logs, from everybody. Then its files are unlinked, and then its remaining rows are swept. If the master crashes in
+//! between, the next pass sweeps the rest.
 
 use super::commit::is_full;
 use super::tables::{
@@ -9,7 +9,7 @@ use super::tables::{
 use crate::keep::store::{Removal, RemoveError, Sweep, TestPiece};
 use rusqlite::{Connection, Transaction};
 
-/// Takes builds and logs out of history: from here on the builds are not found, and the logs are known to be removed.
+/// Removes builds and logs from history. From here on the builds are not found, and the logs are known to be removed.
 pub(super) fn remove(connection: &mut Connection, removal: &Removal) -> Result<(), RemoveError> {
     in_one(connection, |to| {
         removal.builds.iter().try_for_each(|build| remove_build(to, build.0))?;
@@ -17,7 +17,7 @@ pub(super) fn remove(connection: &mut Connection, removal: &Removal) -> Result<(
     })
 }
 
-/// Answers how many rows went.
+/// Deletes rows in one transaction, and returns how many.
 pub(super) fn sweep(connection: &mut Connection, sweep: &Sweep) -> Result<u32, RemoveError> {
     in_one(connection, |to| {
         let mut left = sweep.rows;
@@ -34,13 +34,13 @@ pub(super) fn sweep(connection: &mut Connection, sweep: &Sweep) -> Result<u32, R
     })
 }
 
-/// Deletes at most this many rows of a build.
+/// A function that deletes at most this many rows of a build, and returns how many.
 type SweepOfBuild = fn(&Transaction<'_>, u64, u32) -> rusqlite::Result<usize>;
 
 const SWEEPS: [SweepOfBuild; 7] =
     [blobs::sweep, steps::sweep, attempts::sweep, jobs::sweep, plans::sweep, changes::sweep, test_runs::sweep];
 
-/// Writes a part of what the lists of tests say.
+/// Writes a part of a job's test results in one transaction.
 pub(super) fn record_tests(connection: &mut Connection, piece: &TestPiece) -> Result<(), RemoveError> {
     in_one(connection, |to| match piece {
         TestPiece::Names { project, names } => test_names::add(to, project, names),
@@ -94,7 +94,7 @@ fn sweep_build(to: &Transaction<'_>, build: u64, left: &mut u32) -> rusqlite::Re
     Ok(())
 }
 
-/// Sweeps at most the rows that are left, and takes off what went.
+/// Runs a sweep with the number of rows that are left, and subtracts what it deleted.
 fn take(left: &mut u32, sweep: impl FnOnce(u32) -> rusqlite::Result<usize>) -> rusqlite::Result<()> {
     let rows = sweep(*left)?;
     *left = left.saturating_sub(u32::try_from(rows).unwrap_or(u32::MAX));

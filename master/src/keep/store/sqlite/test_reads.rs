@@ -1,5 +1,5 @@
-//! The history of tests as people ask for it: the tests of a ref, and one test in all lanes. A run has a byte for each test, so a
-//! question reads runs, and names only of the tests that it answers.
+//! Answers questions about the history of tests: the tests of a ref, and one test in all lanes. A run has a byte for each test,
+//! so a question reads runs first, and names only for the tests that it returns.
 
 use super::tables::Tables;
 use super::tables::test_runs::RunHead;
@@ -15,21 +15,22 @@ use crate::keep::store::test_rows::{
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-/// The newest runs of a project by which tests are flaky: what was flaky before is long mended, or forgotten.
+/// The number of newest runs of a project that decide whether a test is flaky. A test that was flaky before is long mended, or
+/// forgotten.
 const FLAKY_RUNS: usize = 500;
-/// The newest results of a test that a list shows. Their durations are kept as well.
+/// The number of newest results of a test that a list shows. As many durations are kept.
 const POINTS_SHOWN: usize = DURATIONS_KEPT;
-/// The lanes of one test that are opened: those that ran last.
+/// The number of lanes that are opened for one test: those that ran last.
 const LANES_SHOWN: usize = 40;
 
-/// A lane with all that is kept of it.
+/// A lane with all runs that are kept of it.
 struct OpenLane {
     lane: TestLane,
-    /// The newest one stands first.
+    /// The runs of the lane, the newest first.
     runs: Vec<TestRunRow>,
-    /// Those of the lane with which this one is compared and which came before it, the newest first.
+    /// The runs of the lane with which this one is compared, as far as they came before it, the newest first.
     base: Vec<TestRunRow>,
-    /// The tests that failed before all these runs, and the builds in which that began.
+    /// The tests that failed at the end of all earlier runs, each with the build in which that began.
     failing: BTreeMap<u32, u32>,
 }
 
@@ -39,26 +40,26 @@ impl OpenLane {
         standing(results, self.failing.get(&test).copied())
     }
 
-    /// More than the highest number of its tests.
+    /// Returns one more than the highest number of its tests.
     fn test_end(&self) -> u32 {
         let lengths = self.runs.iter().chain(&self.base).map(|run| run.verdicts.len());
         u32::try_from(lengths.max().unwrap_or(0)).unwrap_or(u32::MAX)
     }
 }
 
-/// A test in a lane, of which a list may show a line.
+/// A test in a lane that a list may show as a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ChosenTest {
-    /// Where it stands in the list: the lowest first.
+    /// The rank of the test in the list: the lowest comes first.
     rank: (u64, TestState),
     number: u32,
-    /// The place of its lane among those of the ref.
+    /// The index of its lane among the lanes of the ref.
     lane: usize,
     standing: TestStanding,
     flakiness: Flakiness,
 }
 
-/// The first of all tests that are chosen. Those behind them are only counted, because all lanes of a ref have a great many.
+/// The first tests of a list. The tests behind them are only counted, because all lanes of a ref may have a great many.
 struct FirstTests {
     most: usize,
     first: BinaryHeap<ChosenTest>,
@@ -80,7 +81,8 @@ impl FirstTests {
 }
 
 impl Tables<'_> {
-    /// Opens one lane after another, so that what it holds does not grow with their number.
+    /// Answers a question for the tests of a ref. It opens one lane at a time, so that its memory does not grow with their
+    /// number.
     pub(crate) fn tests_of_ref(self, filter: &TestFilter) -> rusqlite::Result<TestPage> {
         let found = self.numbers_of(&filter.project, &filter.search)?;
         let recent = self.newest_run_heads(&filter.project, FLAKY_RUNS)?;
@@ -98,7 +100,7 @@ impl Tables<'_> {
         Ok(TestPage { lines: self.lines(filter, &lanes, &shown)?, count: tests.count })
     }
 
-    /// What a list shows of the tests that are chosen, in their order. Opens one lane after another.
+    /// Returns the lines of the chosen tests, in their order. It opens one lane at a time.
     fn lines(self, filter: &TestFilter, lanes: &[TestLane], shown: &[ChosenTest]) -> rusqlite::Result<Vec<TestLine>> {
         let mut lines = Vec::new();
         for at in shown.iter().map(|test| test.lane).collect::<BTreeSet<_>>() {
@@ -139,7 +141,7 @@ impl Tables<'_> {
         Ok(Some(TestHistory { number, name, lanes }))
     }
 
-    /// Looks at the lane as it was when the run was its newest one.
+    /// Sorts the failures of a run by the lane as it was when the run was the newest one.
     pub(crate) fn failures_of_run(
         self,
         (lane, key): (TestLane, JobKey),
@@ -173,7 +175,7 @@ impl Tables<'_> {
         Ok(FailuresOfRun::Known(sorted))
     }
 
-    /// The lanes of a ref that a filter asks for.
+    /// Returns the lanes of a ref that a filter asks for.
     fn lanes_of(self, filter: &TestFilter) -> rusqlite::Result<Vec<TestLane>> {
         let jobs = self.tested_jobs(&filter.project, &filter.ref_name)?;
         let jobs = jobs.into_iter().filter(|job| filter.job.is_empty() || filter.job == *job);
@@ -181,8 +183,8 @@ impl Tables<'_> {
         Ok(jobs.map(lane).collect())
     }
 
-    /// A lane that has forgotten nothing yet is young: it is compared with the lane of the same job of another ref. Only what that one
-    /// had when the young lane began counts.
+    /// Opens a lane. A lane that has forgotten no run yet is young, and is compared with the lane of the same job of
+    /// `base_ref`. Only what that lane had when the young one began counts.
     fn open_lane(self, lane: TestLane, base_ref: &str) -> rusqlite::Result<OpenLane> {
         let runs = self.test_runs(&lane, RUNS_KEPT)?;
         let earlier = self.earlier_tests(&lane)?;
@@ -193,12 +195,12 @@ impl Tables<'_> {
         };
         let base_lane = TestLane { ref_name: base_ref.to_owned(), ..lane.clone() };
         let mut failing = self.earlier_tests(&base_lane)?.failing;
-        // it may have forgotten runs that are newer than the young lane
+        // the base lane may have forgotten runs that are newer than the young lane
         failing.retain(|_, since| *since < first);
         Ok(OpenLane { lane, runs, base: self.test_runs_before(&base_lane, first)?, failing })
     }
 
-    /// The tests of a job that are flaky, by their numbers.
+    /// Returns the flaky tests of a job, by their numbers.
     fn flaky_tests(self, recent: &[RunHead], job: &str) -> rusqlite::Result<BTreeMap<u32, Flakiness>> {
         let mut runs: Vec<&RunHead> = recent.iter().filter(|run| run.lane.job == job).collect();
         runs.sort_by_key(|run| &run.tree);
@@ -209,7 +211,8 @@ impl Tables<'_> {
         Ok(tests.flaky())
     }
 
-    /// The tests whose suite, name or parameters have a text. None: there is no text to look for.
+    /// Returns the numbers of the tests whose suite, name or parameters contain a text; `None` means that there is no text to
+    /// search for.
     fn numbers_of(self, project: &str, search: &str) -> rusqlite::Result<Option<BTreeSet<u32>>> {
         if search.is_empty() {
             return Ok(None);
@@ -224,7 +227,7 @@ impl Tables<'_> {
     }
 }
 
-/// None: the list does not show the test.
+/// Returns the entry of a test in a list; `None` means that the list does not show it.
 fn chosen(shown: TestsShown, lane: &OpenLane, at: usize, test: u32, flakiness: Flakiness) -> Option<ChosenTest> {
     let standing = lane.standing(test)?;
     let duration_us = if shown == TestsShown::Slow { duration_us(&lane.runs, test) } else { None };
@@ -237,7 +240,7 @@ fn chosen(shown: TestsShown, lane: &OpenLane, at: usize, test: u32, flakiness: F
     })
 }
 
-/// The runs: the newest ones of the lane, of which at least those that have durations.
+/// Returns the line of a test. `runs` are the newest runs of the lane, and include all runs that have durations.
 fn line_of(test: &ChosenTest, name: TestName, lane: &TestLane, runs: &[TestRunRow]) -> TestLine {
     TestLine {
         number: test.number,
@@ -276,8 +279,8 @@ fn tree_result(run: &RunHead, verdict: Verdict) -> TreeResult<'_> {
     TreeResult { tree: &run.tree, verdict, is_together: run.is_together }
 }
 
-/// The lanes that are opened for one test, the newest first, by what the newest runs say of it. Where there are too many, those
-/// that have the test are opened and not those that had it before, or never.
+/// Returns the lanes to open for one test, those with the newest runs first. If there are too many, lanes that have the test
+/// now come before lanes that had it earlier, or never.
 fn lanes_to_open<'a>(recent: impl Iterator<Item = (&'a TestLane, Verdict)>) -> Vec<&'a TestLane> {
     let mut lanes: Vec<(&TestLane, bool)> = Vec::new();
     for (lane, verdict) in recent {
@@ -304,7 +307,7 @@ fn is_shown(shown: TestsShown, state: TestState, flakiness: Flakiness, duration_
     }
 }
 
-/// Where a test stands in a list: the lowest first.
+/// Returns the rank of a test in a list: the lowest comes first.
 fn rank(shown: TestsShown, state: TestState, flakiness: Flakiness, duration_us: Option<u64>) -> (u64, TestState) {
     let most_first = match shown {
         TestsShown::All | TestsShown::Failing | TestsShown::New => 0,
@@ -346,7 +349,7 @@ mod tests {
         let lanes: Vec<TestLane> = (0..100).map(lane).collect();
         let opened = |has_it: &dyn Fn(usize) -> bool| {
             let verdict = |at: usize| if has_it(at) { Verdict::Passed } else { Verdict::Absent };
-            // the newest run of a lane does not have the test, or an older one does not
+            // the newest run of each lane lacks the test, and the older one may have it
             let recent = lanes.iter().enumerate().flat_map(|(at, lane)| [(lane, Verdict::Absent), (lane, verdict(at))]);
             lanes_to_open(recent).into_iter().cloned().collect::<Vec<_>>()
         };

@@ -112,7 +112,7 @@ fn a_log_that_the_disk_changed_is_told_as_damaged() {
         std::fs::write(&file, &changed[..9]).unwrap();
         assert_eq!(told(&house).await, (4, format!("the log is damaged: it has 9 of {} bytes", log.len())));
         std::fs::remove_file(&file).unwrap();
-        let gone = "the log is damaged: its file is gone, and retention did not take it";
+        let gone = "the log is damaged: its file is missing, but retention did not remove it";
         assert_eq!(told(&house).await, (4, gone.to_owned()));
     });
 }

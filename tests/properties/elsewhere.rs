@@ -54,7 +54,7 @@ impl Shop {
         self.world.settle();
     }
 
-    /// The attempt that was offered last fails for reasons of its worker; answers which that is.
+    /// Makes the attempt that was offered last fail because of its worker, and returns the index of that worker.
     fn err(&mut self) -> usize {
         let (worker, token) = self.accept();
         self.complete(token, Outcome::Errored, "cannot open a workspace");

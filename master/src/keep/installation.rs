@@ -1,4 +1,4 @@
-//! The parts of a master's state directory besides the store, and how they are made for a new master: its identity, the root
+//! The parts of a master's state directory besides the store, and how a new master gets them. These are its identity, the root
 //! grant and the first credentials of operators.
 
 use crate::config::clock::Clock;

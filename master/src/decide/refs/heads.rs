@@ -97,7 +97,8 @@ impl Heads {
     }
 }
 
-/// A ref that is seen at a revision of which no build is made. One that was deleted and is another now begins anew.
+/// Returns the head of a ref that is seen at a revision of which no build is made. If the ref was deleted and comes back at another
+/// revision, it counts as a new ref.
 fn seen(known: Option<&Head>, revision: String, next: u32) -> Head {
     let since = match known {
         Some(known) if known.revision == revision => return Head { gone: None, ..known.clone() },

@@ -302,7 +302,7 @@ impl Blobs {
         }
         if seal.size < claimed.size {
             let text = format!("the length is wrong: {} bytes were received, not {}", seal.size, claimed.size);
-            return Refusal::new(RefusalCode::Offset, text).help("send the rest, and seal it then");
+            return Refusal::new(RefusalCode::Offset, text).help("send the rest, and then seal it");
         }
         if let Err(error) = upload.start_again(turn).await {
             return cannot_write(&error);
@@ -403,12 +403,12 @@ impl RemovedBlobs {
 }
 
 fn unreadable(why: String) -> Refusal {
-    Refusal::new(RefusalCode::Unavailable, format!("the store cannot say what is stored: {why}"))
+    Refusal::new(RefusalCode::Unavailable, format!("the store cannot be read: {why}"))
 }
 
 fn cannot_write(error: &io::Error) -> Refusal {
     Refusal::new(RefusalCode::Unavailable, format!("the bytes cannot be written: {error}"))
-        .help("keep the bytes and try again: it goes on when the master's disk does")
+        .help("keep the bytes, and try again until the master can write to its disk")
 }
 
 #[cfg(test)]

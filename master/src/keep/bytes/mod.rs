@@ -34,7 +34,7 @@ pub struct Seal {
 pub(in crate::keep) fn drop_known(received: u64, offset: u64, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     let Some(known) = received.checked_sub(offset) else {
         let text = format!("the write begins at {offset}, but only {received} bytes were received");
-        return Err(Refusal::new(RefusalCode::Offset, text).help("ask `size` and go on from there"));
+        return Err(Refusal::new(RefusalCode::Offset, text).help("call `size`, and send the bytes from that offset on"));
     };
     let known = usize::try_from(known).unwrap_or(usize::MAX).min(bytes.len());
     bytes.drain(..known);

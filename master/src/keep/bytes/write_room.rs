@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The number of bytes that may wait to be written, over all writers of one kind: 32 MiB, which is some dozens of the largest
+/// The number of bytes that may wait to be written, over all writers of one kind: 32 MiB. That is some dozens of the largest
 /// writes.
 const QUEUED_MAX: usize = 32 << 20;
 

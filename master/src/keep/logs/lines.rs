@@ -110,7 +110,7 @@ fn line_ends(bytes: &[u8]) -> impl DoubleEndedIterator<Item = usize> + '_ {
 }
 
 /// Returns where the last `count` lines of `bytes` begin. If `bytes` do not begin at the beginning of the log, their first line
-/// may be cut, so it counts only if there is no other.
+/// may be cut. It then counts only if there is no other.
 fn start_of_last(bytes: &[u8], count: u32, from_beginning: bool) -> usize {
     let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let Some(skip) = (count as usize).checked_sub(1) else { return bytes.len() };

@@ -1,13 +1,12 @@
-//! The bytes of logs. A worker appends them at an offset, readers read and follow them, and a seal ends them. This module owns
-//! the files below `STATE/logs`. It knows nothing of leases, nor of who may read.
+//! The bytes of logs: a worker appends them, readers read and follow them, and a seal ends them. This module owns the files
+//! below `STATE/logs`. It knows nothing of leases, nor of who may read.
 //!
 //! A small log stays in memory until it is sealed and then lies in the store, so a trivial job costs no file. A larger log is a
-//! file. Its worker keeps the bytes until the seal is committed, so no byte is lost if the master loses power before that.
+//! file. Its worker keeps the bytes until the seal is committed, so a power cut before that loses none.
 //!
-//! `received` counts the bytes that the worker sent, and `size` the bytes that are stored and can be read. They differ once a
-//! log reaches its limit. Only the last 64 KiB of the bytes beyond the limit are kept. They stand at the end, after a line of
-//! the master's own that says how many bytes are missing. So a log may be longer than the limit by these bytes and by such
-//! lines. The size and the hash of the seal cover all stored bytes.
+//! `received` counts the bytes that the worker sent, and `size` the bytes that are stored. They differ beyond the limit, where
+//! only the last 64 KiB are kept. These stand at the end, after a line of the master's own that says how many bytes are
+//! missing. So a log may exceed the limit by them and by such lines. The seal covers all stored bytes.
 
 mod files;
 mod lines;
@@ -38,7 +37,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// The size up to which a log is kept in memory while it is live and in the store when it is sealed, in bytes: 64 KiB.
+/// The size up to which a log has no file, in bytes: 64 KiB. Such a log is in memory, and in the store once it is sealed.
 pub const SMALL_MAX: usize = 64 << 10;
 
 /// The time at which the worker read the byte at `offset` from the step.
@@ -124,7 +123,7 @@ impl Logs {
         Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Threads)?, limit, seals))
     }
 
-    /// Opens the logs like [`Logs::open`], with file work on the caller's thread, as simulations need it.
+    /// Opens the logs like [`Logs::open`], with file work on the caller's thread, for simulations.
     pub fn open_inline(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
         Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Inline)?, limit, seals))
     }
@@ -149,8 +148,7 @@ impl Logs {
         self.health.clone()
     }
 
-    /// Notes that an attempt has begun. Its logs are empty, and they are not searched in the store until
-    /// [`Logs::forget_attempt`].
+    /// Notes that an attempt has begun. Its logs are empty and not searched in the store until [`Logs::forget_attempt`].
     pub fn begin_attempt(&self, job: JobKey, attempt: u16) {
         for key in self.held_logs(job, attempt) {
             self.live.borrow_mut().remove(&key);
@@ -161,7 +159,7 @@ impl Logs {
     /// Removes the logs of an attempt that has ended, except for the steps in `kept`, from memory and from the disk. Writes
     /// that were begun before take effect first, and later ones are refused.
     pub async fn drop_others(&self, job: JobKey, attempt: u16, kept: &[u16]) -> io::Result<()> {
-        // of an attempt that this master began, a log that is not held has no file either
+        // if this master began the attempt, a log that is not held has no file either
         let is_fresh = self.fresh.borrow().contains(&(job, attempt));
         let keys = if is_fresh { self.held_logs(job, attempt) } else { self.open_logs(job, attempt).await? };
         for key in keys.into_iter().filter(|key| !kept.contains(&key.step)) {
@@ -277,8 +275,8 @@ impl Logs {
         }
     }
 
-    /// Returns the times at which bytes were read from the step, by rising offset. The times of a small log are known only
-    /// until its seal is committed.
+    /// Returns the times at which bytes were read from the step, by rising offset. Small logs lose them once their seal is
+    /// committed.
     pub async fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         if let LogLocation::Live(live) = self.place(key).await? {
             return live.marks().await;
@@ -314,8 +312,8 @@ impl Logs {
         Ok(lines)
     }
 
-    /// Seals a log. `size` and `hash` are what its worker says. A log that is a file is durable when this returns. The call may
-    /// be repeated.
+    /// Seals a log. `size` and `hash` are its worker's claim. A log that is a file is durable when this returns. May be
+    /// repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {
         let sealed = match self.resume(key).await {
             Ok((live, turn)) => live.seal(turn, size, hash).await,
@@ -335,9 +333,8 @@ impl Logs {
         self.changed.notify_waiters();
     }
 
-    /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. Until they are committed,
-    /// the call may be repeated. It also returns the row of a log that is sealed already, because its caller may have failed
-    /// before the commit.
+    /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. It may be repeated until
+    /// the commit. Logs that are sealed already are included, because their callers may have failed before the commit.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
@@ -350,7 +347,7 @@ impl Logs {
     }
 
     /// Unlinks the logs of builds that the store no longer has, or whose logs it no longer has. The call may be repeated.
-    /// Readers that hold a file open can go on. Readers that wait are woken, so that they learn of the removal.
+    /// Readers that hold a file open can go on, and readers that wait are woken to learn of the removal.
     pub async fn remove(&self, builds: Vec<BuildId>) -> io::Result<()> {
         for build in &builds {
             let key = |index| StepKey { job: JobKey { build: *build, index }, attempt: 0, step: 0 };
@@ -416,7 +413,7 @@ impl Logs {
         match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.removed(key).await? {
                 Some(why) => Err(io::Error::new(io::ErrorKind::NotFound, why)),
-                None => Err(damaged("its file is gone, and retention did not take it")),
+                None => Err(damaged("its file is missing, but retention did not remove it")),
             },
             result => result,
         }
@@ -433,7 +430,7 @@ impl Logs {
         if live.is_taken_up() {
             return Ok((live, turn));
         }
-        // of an attempt that this master began, a log that is not held has no file either
+        // if this master began the attempt, a log that is not held has no file either
         let is_new = self.is_fresh(key);
         let sealed = self.find(key).await?;
         let was_sealed = sealed.is_some();
@@ -447,8 +444,7 @@ impl Logs {
         Ok((live, turn))
     }
 
-    /// Returns the log from memory, or a new entry for it. It is held from the first call on, so that calls take their turns in
-    /// order.
+    /// Returns the log from memory, or a new entry for it, which is held so that calls take their turns in order.
     fn held(&self, key: StepKey) -> Arc<LiveLog> {
         let mut held = self.live.borrow_mut();
         if let Some(live) = held.get(&key) {
@@ -461,7 +457,7 @@ impl Logs {
         live
     }
 
-    /// Returns a log that is held and taken up. `None` means that it is not held, or that its stored bytes are not read yet.
+    /// Returns a log that is held and taken up. `None` means that it is not held, or not taken up yet.
     fn open_log(&self, key: StepKey) -> Option<Arc<LiveLog>> {
         self.live.borrow().get(&key).filter(|live| live.is_taken_up()).cloned()
     }
@@ -498,7 +494,7 @@ impl Logs {
 
 fn cannot_write(error: &io::Error) -> Refusal {
     Refusal::new(RefusalCode::Unavailable, format!("the log cannot be written: {error}"))
-        .help("keep the bytes and try again: it goes on when the master's disk does")
+        .help("keep the bytes, and try again until the master can write to its disk")
 }
 
 #[cfg(test)]

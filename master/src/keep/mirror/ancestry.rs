@@ -1,4 +1,4 @@
-//! What reporters ask of history: who made what lies between two commits, and what of it was taken back.
+//! Answers the questions of reporters about history: who made the commits between two others, and which of them were reverted.
 
 use schema::values::Time;
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ use super::reversal::{Reversal, named_by};
 /// The most commits of a range that are counted.
 const COUNTED_MAX: u32 = 100_000;
 
-/// A mail to more of a commit's authors helps nobody.
+/// The number of co-authors of a commit that are kept. Mail to more of them helps nobody.
 const CO_AUTHORS_MAX: usize = 10;
-/// The most merges of a range that were taken back and of which git is asked what they brought. Each is a run of git.
+/// The number of reverted merges of a range for which git is asked what they brought. Each question is a run of git.
 const MERGES_MAX: usize = 16;
-/// The most commits that a merge is heard to have brought: a range has fewer, so a longer list would say no more.
+/// The number of commits that a merge may have brought, at most. A range has fewer, so a longer list would not help.
 const MERGED_MAX: usize = 1_000;
 
 /// A commit with its author and its committer, as the `.mailmap` of the range's tip has them.
@@ -28,21 +28,21 @@ pub struct Authored {
     pub time: Time,
     /// The first line of the commit's message.
     pub subject: String,
-    /// Whom its message names as co-authors, at most 10.
+    /// The co-authors that its message names, at most 10.
     pub co_authors: Vec<Person>,
-    /// The commits whose changes it takes back, as the message of `git revert` says it.
+    /// The commits that it reverts, as the message of `git revert` names them.
     pub reverts: Vec<Reversal>,
-    /// Whether it may take back more than `reverts` has: its message is too long, or too many merges were taken back.
+    /// Whether it may revert more than `reverts` has, because its message is too long, or too many merges were reverted.
     pub may_revert_more: bool,
-    /// The whole ids of its parents: a merge has several.
+    /// The whole ids of its parents; a merge has several.
     pub parents: Vec<String>,
 }
 
-/// A name and an address, apart.
+/// A person's name and mail address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     pub name: String,
-    /// Anything that somebody's git was told.
+    /// The address, which may be any text that the person's git was configured with.
     pub email: String,
 }
 
@@ -51,12 +51,13 @@ pub struct Person {
 pub struct CommitRange {
     /// The commits, the newest first.
     pub commits: Vec<Authored>,
-    /// How many more there are.
+    /// The number of further commits that are not listed.
     pub left_out: u32,
 }
 
 impl Mirror {
-    /// What `tip` has and none of `without` has, at most `limit`; without any, only the tip. What is not here is left out.
+    /// Returns the commits of `tip` that none of `without` has, at most `limit`. If `without` is empty, it returns only the
+    /// tip. Commits that the mirror does not have are left out.
     pub async fn range(&self, tip: &str, without: &[String], limit: u32) -> Result<CommitRange, GitError> {
         without.iter().map(String::as_str).chain([tip]).try_for_each(is_id)?;
         if self.commit(tip).await?.is_none() {
@@ -66,7 +67,7 @@ impl Mirror {
         let revisions: Vec<String> =
             [tip.to_owned()].into_iter().chain(without.iter().map(|it| format!("^{it}"))).collect();
         let options = ["-z", "--no-color", "--no-decorate", "--ignore-missing"];
-        // git cuts what may have megabytes, and fills up with blanks
+        // git itself cuts texts that may have megabytes, and pads shorter ones with blanks
         let people = ["aN", "aE", "cN", "cE"].map(|field| format!("%x00%<(700,trunc)%{field}")).concat();
         let trailers = "%<(1500,trunc)%(trailers:key=Co-authored-by,valueonly,separator=%x0A)";
         let format = format!("--format=%H%x00%P{people}%x00%ct%x00%<(700,trunc)%s%x00{trailers}%x00%<(1500,trunc)%b");
@@ -89,7 +90,8 @@ impl Mirror {
         Ok(CommitRange { commits, left_out: counted.saturating_sub(limit) })
     }
 
-    /// Reads to its end what the messages that git cut take back. A commit that is too large, or cannot be read now, stays cut.
+    /// Reads the whole messages of commits whose messages git cut, to find all that they revert. A commit that is too large, or
+    /// cannot be read now, stays cut.
     async fn read_cut_messages(&self, commits: &mut [Authored]) {
         for commit in commits.iter_mut().filter(|commit| commit.may_revert_more) {
             if let Ok(Some(raw)) = self.objects.contents(&commit.revision, "commit", COMMIT_BYTES_MAX).await {
@@ -100,8 +102,8 @@ impl Mirror {
         }
     }
 
-    /// The revert of a merge takes back what the merge brought: all that it has and that the parent which stays has not. Where git
-    /// is not asked or does not say, the revert may take back more than is known.
+    /// Adds to each revert of a merge the commits that the merge brought: all its commits that the parent which stays does not
+    /// have. If git is not asked or fails, the commit may revert more than is known.
     async fn add_what_merges_brought(&self, commits: &mut [Authored]) {
         let merges = commits.iter().filter(|commit| commit.parents.len() > 1);
         let merges: BTreeMap<String, Vec<String>> =
@@ -118,7 +120,7 @@ impl Mirror {
         }
     }
 
-    /// What a merge has besides itself and one of its parents does not have.
+    /// Returns the commits that a merge has and its parent `kept` does not have, without the merge itself.
     async fn merged(&self, merge: &str, kept: &str) -> Result<Vec<String>, GitError> {
         let most = format!("--max-count={}", MERGED_MAX + 1);
         let run = self.git.run("rev-list").args([most.as_str(), "--end-of-options", merge, &format!("^{kept}"), "--"]);
@@ -128,7 +130,8 @@ impl Mirror {
     }
 }
 
-/// A mirror has no working tree to read a `.mailmap` from; a tip without one has nobody moved.
+/// Makes git read the `.mailmap` of `tip`, because a mirror has no working tree to read it from. A tip without one changes no
+/// address.
 fn mailmap_of(tip: &str) -> Vec<(String, OsString)> {
     let set = [
         ("GIT_CONFIG_COUNT", "1".to_owned()),
@@ -140,10 +143,10 @@ fn mailmap_of(tip: &str) -> Vec<(String, OsString)> {
 
 /// The number of fields of one commit in the output of `git log`.
 const FIELDS: usize = 10;
-/// What git fills a text up with that it did not cut.
+/// The character with which git pads a text that it did not cut.
 const FILLING: char = ' ';
 
-/// So many fields for each commit, as [`Mirror::range`] asks for them.
+/// Reads commits with their people, each of [`FIELDS`] fields, in the order that [`Mirror::range`] asks for.
 pub(super) fn read_people(listed: &[u8]) -> Vec<Authored> {
     let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
     fields.chunks_exact(FIELDS).map(authored).collect()
@@ -164,7 +167,7 @@ fn authored(fields: &[std::borrow::Cow<'_, str>]) -> Authored {
     }
 }
 
-/// `Ada <ada@example.org>`; `None` means that it is nothing of the kind.
+/// Reads a contact such as `Ada <ada@example.org>`; `None` means that the text is not one.
 fn contact(text: &str) -> Option<Person> {
     let (name, address) = text.trim().strip_suffix('>')?.split_once('<')?;
     let person = Person { name: short(name.trim()), email: short(address.trim()) };

@@ -1,29 +1,29 @@
-//! A commit that no branch and no tag holds, from a repository on this machine. It is HEAD in the middle of a rebase, or the
-//! files of a checkout as they are.
+//! Fetches commits that no branch and no tag holds, from a repository on this machine. Such a commit is the HEAD during a
+//! rebase, or a snapshot of a checkout's files.
 
 use super::git::GitError;
 use super::patience::Deadline;
 use super::{Mirror, is_object_id};
 use std::path::Path;
 
-/// Where such commits are kept: what no ref holds would be lost when the mirror is packed anew. The last part of a ref's name is
-/// `NUMBER-COMMIT`, where a later one has a greater number, or `COMMIT` alone, as older masters wrote it.
+/// The folder of the refs that hold such commits: without a ref, a commit is lost when the mirror is packed. The last part of a
+/// ref's name is `NUMBER-COMMIT`, in which later commits have greater numbers. Older masters wrote `COMMIT` alone.
 const BROUGHT: &str = "refs/guild/brought";
-/// How many commits that were brought stay, the newest ones. Whoever brought one builds it at once, and each fetch compares what
-/// comes with all that refs hold.
+/// The number of such commits that are kept, the newest ones. It is small because each is built soon after it is brought, and
+/// because each fetch compares new objects with all refs.
 const BROUGHT_MAX: usize = 20;
 
 impl Mirror {
-    /// Takes `commit` with its history from the repository at `from`, unless it is here already.
+    /// Fetches `commit` with its history from the repository at `from`, unless the mirror has it already.
     ///
-    /// # Errors
-    /// Where `from` has no such commit, or where the remote, which is asked first if the mirror is empty, cannot be read.
+    /// Fails if `from` has no such commit. It also fails if the mirror is empty and its remote, which is fetched first, cannot
+    /// be read.
     pub async fn bring(&self, from: &Path, commit: &str) -> Result<(), GitError> {
         if !is_object_id(commit) {
             return Err(GitError::Invalid(format!("{commit} is not an object id")));
         }
         if self.refs().await?.refs.is_empty() {
-            // an empty mirror does not know yet which format of objects its remote has
+            // an empty mirror does not know the remote's object format yet
             self.fetch().await?;
         }
         if self.resolve(commit).await?.is_some() {
@@ -40,14 +40,14 @@ impl Mirror {
         fetching.interrupted = fetched.as_ref().map_or(true, |output| output.cut);
         fetched?.succeeded()?;
         brought.push(name);
-        // the commit is here, whatever becomes of the older ones
+        // the commit is in the mirror, so a failure to remove older ones is not an error
         if let Err(error) = self.forget_old(&brought).await {
-            tracing::warn!(address = %self.remote.address, %error, "commits that were brought before could not be let go");
+            tracing::warn!(address = %self.remote.address, %error, "the refs of older brought commits could not be removed");
         }
         Ok(())
     }
 
-    /// The refs of what was brought, the newest last.
+    /// Returns the refs of such commits, the newest last.
     async fn brought(&self) -> Result<Vec<String>, GitError> {
         let lines = self.git.run("for-each-ref").args(["--format=%(refname)", BROUGHT]).bytes().await?;
         let mut names: Vec<String> = String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect();
@@ -55,7 +55,7 @@ impl Mirror {
         Ok(names)
     }
 
-    /// Lets go of all commits that were brought but the last ones.
+    /// Removes the refs of all such commits except the newest ones.
     async fn forget_old(&self, brought: &[String]) -> Result<(), GitError> {
         let old = &brought[..brought.len().saturating_sub(BROUGHT_MAX)];
         if old.is_empty() {
@@ -71,7 +71,7 @@ fn name_after(last: Option<&String>, commit: &str) -> String {
     format!("{BROUGHT}/{number}-{commit}")
 }
 
-/// When a commit was brought, compared with others; zero, where an older master did.
+/// Returns the number in the name of a ref, by which refs are ordered; 0 if an older master wrote it.
 fn number_of(name: &str) -> u64 {
     let last = name.rsplit('/').next().unwrap_or_default();
     last.split_once('-').and_then(|(number, _)| number.parse().ok()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! What an update of a ref brought: its commits, the paths that differ, and whether it was forced.
+//! Describes an update of a ref: its commits, the paths that differ, and whether it was forced.
 
 use schema::limits::{COMMITS, PATHS};
 use schema::values::{Change, Commit, Time};
@@ -8,32 +8,34 @@ use super::git::GitError;
 use super::refs::{check_ref, is_object_id};
 
 const COMMITS_MAX: usize = COMMITS.most;
-/// The most paths of one difference: what is beyond is not known.
+/// The number of paths of one difference that are kept, at most. Further paths are not known.
 const PATHS_MAX: usize = PATHS.most;
-/// Bytes that git may write of a difference, about 100 of them for each path besides its name.
+/// The number of bytes that git may print of a difference: about 1 KiB for each path. About 100 of these bytes are not the path
+/// itself.
 const DIFFERENCE_BYTES_MAX: usize = 1 << 20;
 const TEXT_CHARS_MAX: usize = 300;
-/// The largest commit, in bytes, that is not read by `git log`, which cuts what it says.
+/// The size up to which a commit is read directly, in bytes. Larger commits are read by `git log`, which shortens their texts.
 pub(super) const COMMIT_BYTES_MAX: usize = 1 << 20;
-/// What `git log` is asked for of a commit: id, author, address, time of committing and subject, each ended by NUL. Texts are cut
-/// by git itself, above the 300 characters that are kept even where each is two columns wide, since each may have megabytes.
-/// (`trunc` also fills up with blanks.)
+/// The fields that `git log` prints of a commit: its id, author, address, time of committing and subject, each ended by NUL. A
+/// text may have megabytes, so git itself cuts it at 700 columns. That is above the 300 characters that are kept, even if each
+/// is two columns wide. (`trunc` also pads with blanks.)
 const FORMAT: &str = "--format=%H%x00%<(700,trunc)%an%x00%<(700,trunc)%ae%x00%ct%x00%<(700,trunc)%s%x00";
-/// The most bytes of what `git log` says of the 100 commits of an update: each column may be several bytes.
+/// The number of bytes that `git log` may print for the 100 commits of an update. A column may take several bytes.
 const LISTED_BYTES_MAX: usize = 4 << 20;
 
 /// The difference between two commits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// The paths that differ, at most 1,000; bytes that are not UTF-8 are replaced.
+    /// The paths that differ, at most 1,000. Bytes that are not UTF-8 are replaced.
     pub paths: Vec<String>,
-    /// Whether the paths tell the whole difference. They do not if the list was cut, a submodule moved or a file changed its mode.
+    /// Whether the paths are the whole difference. They are not if the list was cut, a submodule moved or a file changed its
+    /// mode.
     pub is_whole: bool,
 }
 
 impl Mirror {
-    /// The change by which `ref_name` moved from `before` to `after`. Without `before` the ref is new to the master. Without
-    /// `after` it was deleted.
+    /// Returns the change by which `ref_name` moved from `before` to `after`. Without `before`, the ref is new to the master.
+    /// Without `after`, it was deleted.
     pub async fn change(
         &self,
         project: &str,
@@ -53,7 +55,7 @@ impl Mirror {
             (_, None) => {}
             (None, Some(after)) => change.commits = self.commit(after).await?.into_iter().collect(),
             (Some(before), Some(after)) if self.commit(before).await?.is_none() => {
-                // the mirror was made anew since: what is no longer reachable is not an ancestor
+                // the mirror was rebuilt meanwhile, and a commit that is no longer reachable is not an ancestor
                 is_id(before)?;
                 change.forced = true;
                 change.commits = self.commit(after).await?.into_iter().collect();
@@ -71,7 +73,7 @@ impl Mirror {
         Ok(change)
     }
 
-    /// Whether `ancestor` is reachable from `revision`, or the same; false if one is unknown.
+    /// Whether `ancestor` is reachable from `revision` or the same commit. It is false if either is unknown.
     pub async fn is_ancestor(&self, ancestor: &str, revision: &str) -> Result<bool, GitError> {
         is_id(ancestor)?;
         is_id(revision)?;
@@ -85,8 +87,8 @@ impl Mirror {
         }
     }
 
-    /// What one commit says of itself; `None` means that it is unknown here. A commit in another encoding, or with a message that
-    /// is too long, is read by git itself.
+    /// Returns a commit's own facts; `None` means that it is unknown here. Git itself reads a commit that is in another
+    /// encoding, or whose message is too long.
     pub async fn commit(&self, revision: &str) -> Result<Option<Commit>, GitError> {
         is_id(revision)?;
         let raw = match self.objects.contents(revision, "commit", COMMIT_BYTES_MAX).await {
@@ -101,14 +103,14 @@ impl Mirror {
         }
     }
 
-    /// Commits of `after` that `before` lacks, newest first, at most 100.
+    /// Returns the commits of `after` that `before` lacks, the newest first, at most 100.
     pub async fn commits_between(&self, before: &str, after: &str) -> Result<Vec<Commit>, GitError> {
         is_id(before)?;
         is_id(after)?;
         self.listed(&[&format!("--max-count={COMMITS_MAX}")], &[after, &format!("^{before}")]).await
     }
 
-    /// What git says of these commits, in UTF-8 whatever they are in.
+    /// Lists commits with `git log`, which converts every encoding to UTF-8.
     async fn listed(&self, options: &[&str], revisions: &[&str]) -> Result<Vec<Commit>, GitError> {
         let run = self.git.run("log").args(["--no-color", "--no-decorate", FORMAT]).args(options);
         let run = run.args(["--end-of-options"]).args(revisions).args(["--"]);
@@ -117,7 +119,7 @@ impl Mirror {
         Ok(read_commits(&listed))
     }
 
-    /// What differs between the trees of two commits, whichever is older.
+    /// Returns the difference between the trees of two commits, in either order.
     pub async fn difference(&self, before: &str, after: &str) -> Result<Difference, GitError> {
         is_id(before)?;
         is_id(after)?;
@@ -132,7 +134,7 @@ impl Mirror {
     }
 }
 
-/// Five fields for each commit, as [`FORMAT`] has them. What stands after the last whole commit was cut.
+/// Reads commits, each of five fields, as [`FORMAT`] prints them. A last commit that is not complete was cut and is left out.
 pub(super) fn read_commits(listed: &[u8]) -> Vec<Commit> {
     let fields: Vec<_> = listed.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
     let commits = fields.chunks_exact(5).map(|five| Commit {
@@ -144,7 +146,7 @@ pub(super) fn read_commits(listed: &[u8]) -> Vec<Commit> {
     commits.collect()
 }
 
-/// Pairs of `:MODE MODE ID ID STATUS` and a path, each ended by a NUL; what stands after the last NUL was cut.
+/// Reads pairs of `:MODE MODE ID ID STATUS` and a path, each ended by a NUL. Text after the last NUL was cut and is left out.
 pub(super) fn read_difference(listed: &[u8]) -> Difference {
     let mut fields: Vec<&[u8]> = listed.split(|byte| *byte == 0).collect();
     fields.pop();
@@ -154,7 +156,7 @@ pub(super) fn read_difference(listed: &[u8]) -> Difference {
     Difference { paths, is_whole }
 }
 
-/// Only the content of a file changed, or it came or went.
+/// Whether only a file's content changed, or the file was added or deleted.
 fn is_content(header: &[u8]) -> bool {
     let mut modes = header.trim_ascii_start().splitn(3, |byte| *byte == b' ');
     let (Some(before), Some(after)) = (modes.next().and_then(|mode| mode.strip_prefix(b":")), modes.next()) else {
@@ -164,7 +166,7 @@ fn is_content(header: &[u8]) -> bool {
     !is_link(before) && !is_link(after) && (before == after || before == ABSENT || after == ABSENT)
 }
 
-/// The modes of an entry that is a submodule's commit, and of one that is not there.
+/// The mode of an entry that is a submodule's commit.
 const SUBMODULE: &[u8] = b"160000";
 const ABSENT: &[u8] = b"000000";
 
@@ -176,7 +178,7 @@ fn first(commits: Vec<Commit>) -> Option<Commit> {
     commits.into_iter().next()
 }
 
-/// `None` means that it is not in UTF-8.
+/// Reads the bytes of a commit; `None` means that it is not in UTF-8.
 pub(super) fn parse_commit(revision: &str, raw: &[u8]) -> Option<Commit> {
     let text = std::str::from_utf8(raw).ok()?;
     let (head, message) = text.split_once("\n\n").unwrap_or((text, ""));
@@ -197,7 +199,7 @@ pub(super) fn parse_commit(revision: &str, raw: &[u8]) -> Option<Commit> {
     })
 }
 
-/// The first paragraph as one line, as git has it.
+/// Returns the first paragraph of a message as one line, as git does.
 fn subject_of(message: &str) -> String {
     let lines = message.lines().map(str::trim_end).skip_while(|line| line.is_empty());
     let paragraph: Vec<&str> = lines.take_while(|line| !line.is_empty()).map(str::trim_start).collect();
@@ -208,7 +210,7 @@ pub(super) fn time_of(seconds: &str) -> Time {
     Time(seconds.parse::<u64>().unwrap_or(0).saturating_mul(1000))
 }
 
-/// The start of a text, which says so if it is not the whole.
+/// Returns the start of a text, with an ellipsis if the text is longer.
 pub(super) fn short(text: &str) -> String {
     let mut chars = text.chars().filter(|c| !c.is_control());
     let start: String = chars.by_ref().take(TEXT_CHARS_MAX).collect();
@@ -258,7 +260,7 @@ mod tests {
         assert_eq!(commit.subject, "sub[1mject in two lines");
         assert_eq!(parse_commit("r", b"").unwrap().time, Time(0));
         assert_eq!(time_of("99999999999999999999"), Time(0));
-        // git itself knows how to read these
+        // git itself can read these commits
         assert_eq!(parse_commit("r", b"author \xff A <a@b> 1 +0000\n\nx"), None);
         assert_eq!(parse_commit("r", b"author A <a@b> 1 +0000\nencoding ISO-8859-1\n\nx"), None);
         assert!(parse_commit("r", b"author A <a@b> 1 +0000\nencoding utf-8\n\nx").is_some());

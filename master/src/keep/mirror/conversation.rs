@@ -1,4 +1,4 @@
-//! A `git cat-file` that stays: what it is asked, and how its answers read.
+//! A `git cat-file` that keeps running: sends it questions, and reads its answers.
 
 use std::io;
 use std::process::Stdio;
@@ -12,10 +12,10 @@ use super::git::{Git, GitError};
 use crate::keep::process_group::ProcessGroup;
 
 pub(super) const VERB: &str = "cat-file";
-/// The longest target of a link that is read: Linux takes no longer path.
+/// The longest target of a symbolic link that is read, in bytes. Linux accepts no longer path.
 const LINK_BYTES_MAX: usize = 4096;
 
-/// An object's id, type and length in bytes.
+/// The id of an object, its type, and its length in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) id: String,
@@ -23,7 +23,7 @@ pub(super) struct Header {
     pub(super) size: usize,
 }
 
-/// One `git cat-file` that runs, and the pipes by which it is asked.
+/// A running `git cat-file`, and the pipes to it.
 #[derive(Debug)]
 pub(super) struct Conversation {
     _group: ProcessGroup,
@@ -46,7 +46,8 @@ impl Conversation {
         Ok(Conversation { _group: group, stdin, stdout: BufReader::new(stdout) })
     }
 
-    /// The object of this name, and its bytes where it is `wanted`: of this type, and not longer than this.
+    /// Returns the object of this name. Its bytes are included if it has the `wanted` type and is not longer than the `wanted`
+    /// length.
     pub(super) async fn ask(
         &mut self,
         name: &str,
@@ -97,14 +98,15 @@ pub(super) fn header_of(line: &str) -> Option<Header> {
     (super::refs::is_object_id(&header.id) && words.next().is_none()).then_some(header)
 }
 
-/// A path in a commit whose symbolic links lead to no file of that commit.
+/// The error for a path whose symbolic links lead to no file of its commit.
 #[derive(Debug, thiserror::Error)]
 #[error("{how}")]
 pub(super) struct Astray {
     how: &'static str,
 }
 
-/// What git says of such a path, and how many bytes follow: see "--follow-symlinks" in git-cat-file(1).
+/// Reads git's answer for such a path: why it leads to no file, and how many bytes follow. See "--follow-symlinks" in
+/// git-cat-file(1).
 pub(super) fn link_of(line: &str) -> Option<(&'static str, usize)> {
     let (word, length) = line.split_once(' ')?;
     let how = match word {

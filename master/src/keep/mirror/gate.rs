@@ -1,4 +1,5 @@
-//! How much of git there is at once, for all mirrors of one master: whoever starts git has a [`Pass`] for it. Projects take turns.
+//! Limits how many processes of git run at once, for all mirrors of a master. A caller needs a [`Pass`] to start git, and
+//! projects take turns.
 
 use crate::keep::turns::{Bounds, QueueLoad, Turn, TurnQueue};
 use schema::limits::borders::{GIT_KEPT, GIT_RUNS};
@@ -8,26 +9,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The most runs of git at once, besides the [`KEPT_MAX`] processes that nobody asks. Each is busy with a processor or a disk, or
-/// waits for a remote, so more would only take memory. A run may start a few processes of its own, as a fetch does. One mirror
-/// may have four packs under way, each for half an hour, and two slow runs. Two runs are then left to read and to plan, and four
-/// to other mirrors. Packs, slow runs and the one that tidies are 11 at most, so that one is always left to whoever reads.
+/// The number of runs of git at once, in all and of one mirror, besides the [`KEPT_MAX`] idle processes. Each run keeps a
+/// processor or a disk busy, or waits for a remote, so more runs would only take memory. A run may start a few processes
+/// itself, as a fetch does. One mirror may have four packs under way, each for half an hour, and two slow runs. This leaves it
+/// two runs for reading and planning, and leaves four to other mirrors. Packs, slow runs and tidying take at most 11 runs, so
+/// that at least one stays free for reading.
 const RUNS: Bounds = Bounds { in_all: GIT_RUNS.count(), each: 8 };
-/// The most of these runs that wait for a remote, and the most that wait for one host. Room for others is left however many
-/// remotes are silent. Of the runs that hang two keep their places, and every other host has its turns at the rest.
+/// The number of runs that wait for a remote, in all and for one host. So silent remotes never take all runs. Of the runs that
+/// hang, two keep their places, and all other hosts take turns at the rest.
 const SLOW_RUNS: Bounds = Bounds { in_all: 6, each: 2 };
-/// The most of these runs whose remote is on this machine, and the most of one mirror. They are of no host, so that two places
-/// are left to hosts.
+/// The number of runs that wait for a remote on this machine, in all and of one mirror. They belong to no host, so that two
+/// places for slow runs are left to hosts.
 const DISK_RUNS: Bounds = Bounds { in_all: 4, each: 2 };
-/// Runs that tidy a mirror up. Each may take an hour and keeps a processor and a disk busy, and nobody waits for it.
+/// The number of runs that tidy a mirror. Each may take an hour and keeps a processor and a disk busy, and nobody waits for it.
 const TIDYING: Bounds = Bounds { in_all: 1, each: 1 };
-/// Runs that hang and keep their places for as long as git waits for their remotes, whoever else waits.
+/// The number of hanging runs that keep their places for as long as git waits for their remotes, no matter who else waits.
 const HANGING_MAX: usize = 2;
-/// Processes that stay to be asked again, while nobody asks them. Each saves its mirror 3 ms for the next question, and takes 2
-/// MiB and three descriptors.
+/// The number of idle processes that are kept for further questions. Each saves its mirror 3 ms for the next question, and
+/// takes 2 MiB and three descriptors.
 const KEPT_MAX: usize = GIT_KEPT.count();
 
-/// Owns the numbers of git. Clones are the same gate.
+/// The gate that all mirrors of a master share. Clones are the same gate.
 #[derive(Clone, Debug)]
 pub struct GitGate(Arc<GitQueues>);
 
@@ -39,9 +41,9 @@ struct GitQueues {
     tidying: TurnQueue<u64>,
     hanging: Arc<Semaphore>,
     mirrors: AtomicU64,
-    /// Runs that began so far.
+    /// The number of runs that have begun so far.
     begun: AtomicU64,
-    /// The processes that are kept, of which the one that was asked last is last.
+    /// The idle processes, in the order in which they were last asked.
     kept: Mutex<VecDeque<Weak<dyn Idle>>>,
 }
 
@@ -61,12 +63,12 @@ impl Default for GitGate {
 }
 
 impl GitGate {
-    /// Runs of git, without processes that wait to be asked.
+    /// Returns the load of the runs of git, without idle processes.
     pub fn counts(&self) -> QueueLoad {
         self.0.runs.counts()
     }
 
-    /// The passage of another mirror, whose remote is on this host; the empty one is this machine.
+    /// Makes the passage of another mirror, whose remote is on this host. An empty host means this machine.
     pub(super) fn passage(&self, host: &str) -> Passage {
         let mirror = self.0.mirrors.fetch_add(1, Ordering::Relaxed);
         let line = if host.is_empty() { RemoteHost::Disk(mirror) } else { RemoteHost::Host(host.into()) };
@@ -74,7 +76,7 @@ impl GitGate {
     }
 }
 
-/// One mirror's way through the gate.
+/// One mirror's access to the gate.
 #[derive(Clone, Debug)]
 pub(super) struct Passage {
     gate: GitGate,
@@ -82,7 +84,7 @@ pub(super) struct Passage {
     line: RemoteHost,
 }
 
-/// The host of a remote. All mirrors of a host have turns as one, because they wait for the same.
+/// The host of a remote. All mirrors of a host share one line, because they wait for the same machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RemoteHost {
     Host(Arc<str>),
@@ -90,16 +92,16 @@ enum RemoteHost {
     Disk(u64),
 }
 
-/// A process that may stay to be asked again, as the gate knows it.
+/// A process that can be kept for further questions, as the gate sees it.
 pub(super) trait Idle: Debug + Send + Sync {
-    /// Ends the process, unless it is being asked: then it is kept again after its answer.
+    /// Ends the process unless it is being asked. A process that is being asked is kept again after its answer.
     fn end_if_idle(&self);
 }
 
-/// What a run of git takes its time for.
+/// The kind of a run, which says what takes its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RunKind {
-    /// The run has what it needs on this machine.
+    /// The run needs only this machine.
     Quick,
     /// The run waits for a remote.
     Slow,
@@ -107,26 +109,26 @@ pub(super) enum RunKind {
     Tidying,
 }
 
-/// The permission to start one process of git. It lasts as long as that works.
+/// The permission to start one process of git. It is held until the process ends.
 #[derive(Debug)]
 pub(super) struct Pass {
     gate: GitGate,
     _run: Turn<u64>,
     slow_run: Option<Turn<RemoteHost>>,
-    /// The place of a run on this machine's disks, or of one that tidies up.
+    /// The turn of a run with a remote on this machine, or of a run that tidies.
     _own: Option<Turn<u64>>,
 }
 
-/// A place for a run that hangs. Holding it, the run may go on instead of being ended.
+/// A place for a run that hangs. A run that holds one is not ended.
 pub(super) type Hanging = OwnedSemaphorePermit;
 
 impl Pass {
-    /// Takes the place that lets a hanging run go on, if one is free.
+    /// Takes a place for a hanging run, if one is free.
     pub(super) fn hang(&self) -> Option<Hanging> {
         self.gate.0.hanging.clone().try_acquire_owned().ok()
     }
 
-    /// Whether others wait until this run gives its place back.
+    /// Whether others wait for a place that this run takes.
     pub(super) fn is_waited_for(&self) -> bool {
         let gate = &self.gate.0;
         self.slow_run.is_some() && gate.slow_runs.counts().waiting + gate.runs.counts().waiting > 0
@@ -134,7 +136,7 @@ impl Pass {
 }
 
 impl Passage {
-    /// Waits for the pass of a run of this pace.
+    /// Waits for the pass of a run of this kind.
     pub(super) async fn pass_at(&self, pace: RunKind) -> Pass {
         match pace {
             RunKind::Quick => self.pass().await,
@@ -143,7 +145,7 @@ impl Passage {
         }
     }
 
-    /// Waits for the pass of a run that has what it needs on this machine.
+    /// Waits for the pass of a run that needs only this machine.
     pub(super) async fn pass(&self) -> Pass {
         let run = self.gate.0.runs.turn(self.mirror).await;
         self.gate.0.begun.fetch_add(1, Ordering::Relaxed);
@@ -160,19 +162,19 @@ impl Passage {
         Pass { slow_run: Some(slow_run), _own: disk_run, ..self.pass().await }
     }
 
-    /// Waits for the pass of a run that may take an hour. It waits for others of its kind, and for no remote.
+    /// Waits for the pass of a run that tidies, after others of its kind. Such a run waits for no remote.
     async fn tidying_pass(&self) -> Pass {
         let tidying = self.gate.0.tidying.turn(self.mirror).await;
         Pass { _own: Some(tidying), ..self.pass().await }
     }
 
-    /// How many runs began so far, of all mirrors behind this gate.
+    /// Returns how many runs of all mirrors have begun so far.
     #[cfg(test)]
     pub(super) fn runs_so_far(&self) -> u64 {
         self.gate.0.begun.load(Ordering::Relaxed)
     }
 
-    /// A process was asked, and stays to be asked again; the one that was not asked for longest goes.
+    /// Keeps a process after its answer. If too many are kept, the one that was not asked for longest is ended.
     pub(super) fn keep(&self, kept: Arc<dyn Idle>) {
         let mut all = self.gate.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let this = Arc::downgrade(&kept);
@@ -194,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn packs_of_a_mirror_leave_it_room_to_plan_and_to_fetch() {
-        // as many as `api::served` lets workers wait for
+        // as many as `api::served` lets workers wait for at once
         const PACKS: usize = 4;
         let passage = GitGate::default().passage("forge.example");
         let mut passes: Vec<Pass> = (0..PACKS).filter_map(|_| passage.pass().now_or_never()).collect();
@@ -268,13 +270,13 @@ mod tests {
         }
         let staying = scenes.iter().filter(|scene| scene.mirror.objects.is_running());
         assert_eq!(staying.count(), KEPT_MAX);
-        // one that went starts again, and every mirror is read by many at once
+        // an ended process starts again, and all mirrors are read by many callers at once
         let asked = scenes.iter().flat_map(|scene| (0..20).map(|_| scene.mirror.difference(TREE, TREE)));
         futures::future::join_all(asked).await;
         let counts = gate.counts();
         assert_eq!((counts.serving, counts.waiting, counts.most), (0, 0, RUNS.in_all));
     }
 
-    /// No commit here has this name: git starts, and says so.
+    /// An id that no repository here has: git starts, and reports that.
     const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 }

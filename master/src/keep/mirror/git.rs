@@ -1,9 +1,9 @@
-//! The one way in which the master runs the `git` program. Arguments are a list, the environment is built from empty, output is
-//! bounded, and every run has an end. Knows nothing of refs or packs.
+//! Runs the `git` program for the master. Arguments are passed as a list, the environment starts empty, output is bounded, and
+//! every run has a deadline. This module knows nothing of refs or packs.
 //!
-//! One configuration file of ours says what git may do: [`CONFIG_FILE`] in the mirror, named by `GIT_CONFIG_GLOBAL`. A file,
-//! unlike `-c`, also reaches the `upload-pack` that git starts for a local path, which would otherwise refuse a repository of
-//! another user.
+//! A configuration file of Guild says what git may do: [`CONFIG_FILE`] in the mirror, named by `GIT_CONFIG_GLOBAL`. Unlike
+//! `-c`, a file also reaches the `upload-pack` that git starts for a local path. Without it, `upload-pack` would refuse a
+//! repository of another user.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -23,7 +23,8 @@ const STDERR_BYTES_MAX: usize = 4 << 10;
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Read by git, ssh or curl, and harmless; everything else of our environment stays with us.
+/// The environment variables that are passed on to git. Git, ssh or curl read them, and they are harmless; all others are left
+/// out.
 const PASSED: &[&str] = &[
     "PATH",
     "HOME",
@@ -42,29 +43,30 @@ const PASSED: &[&str] = &[
     "NO_PROXY",
 ];
 
-/// The room on the repository's disk, in bytes, below which git failed because of it: it says so in words of many kinds.
+/// If a run of git fails and the repository's disk has fewer free bytes than this, the disk counts as full. Git itself reports
+/// a full disk in many different words.
 const ROOM_MIN: u64 = 1 << 20;
 
-/// Why a run of git brought nothing.
+/// Why a run of git gave no result.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GitError {
     #[error("git {verb} could not be run: {cause}; is git installed?")]
     Start { verb: &'static str, cause: Arc<io::Error> },
-    /// `text` is the end of what it wrote to stderr, without credentials.
+    /// Git failed. `text` is the end of its standard error, without credentials.
     #[error("git {verb} failed ({status}): {text}")]
     Failed { verb: &'static str, status: ExitStatus, text: String, is_disk_full: bool },
-    #[error("git {verb} was ended: silent or unfinished for {} s", .after.as_secs())]
+    #[error("git {verb} was ended, because it was silent or unfinished for {} s", .after.as_secs())]
     Deadline { verb: &'static str, after: Duration },
     #[error("git {verb} wrote more than {limit} bytes")]
     TooMuch { verb: &'static str, limit: usize },
-    #[error("git {verb} answered what cannot be read: {text}")]
+    #[error("git {verb} gave an answer that cannot be read: {text}")]
     Unreadable { verb: &'static str, text: String },
     #[error("{place}: {cause}")]
     Io { place: String, cause: Arc<io::Error> },
-    /// The name or id is not one that we would hand to git.
+    /// The name or id is not one that may be handed to git.
     #[error("{0}")]
     Invalid(String),
-    /// A path that leads to no file of its commit, as a symbolic link may.
+    /// A path that leads to no file of its commit, for example through a symbolic link.
     #[error("{0}")]
     Astray(String),
 }
@@ -74,7 +76,7 @@ impl GitError {
         GitError::Io { place: place.into(), cause: Arc::new(cause) }
     }
 
-    /// It may be the fault of the one ref or commit that was asked for, and not of git or this machine.
+    /// Whether the cause may be the requested ref or commit, and not git or this machine.
     pub fn may_be_of_what_was_asked(&self) -> bool {
         match self {
             GitError::Start { .. } | GitError::Io { .. } => false,
@@ -87,7 +89,7 @@ impl GitError {
         }
     }
 
-    /// There was no room for what git had to write.
+    /// Whether git failed because the disk was full.
     pub fn is_disk_full(&self) -> bool {
         match self {
             GitError::Start { cause, .. } | GitError::Io { cause, .. } => cause.kind() == io::ErrorKind::StorageFull,
@@ -110,12 +112,12 @@ pub(super) struct Git {
 }
 
 impl Git {
-    /// `protocol`: the only one that git may speak.
+    /// Prepares to run git in `dir`. `protocol` is the only protocol that git may use.
     pub(super) fn new(dir: &Path, passage: Passage, protocol: &'static str) -> Git {
         Git { dir: dir.to_path_buf(), passage, preparation: Arc::new(Preparation::new(protocol)) }
     }
 
-    /// Makes the mirror's directory ready, unless that is done. Whoever starts git needs it.
+    /// Makes the mirror's directory ready, unless it is. This has to happen before git is started there.
     pub(super) async fn ready(&self) -> Result<(), GitError> {
         if self.preparation.is_done() {
             return Ok(());
@@ -141,7 +143,7 @@ impl Git {
         }
     }
 
-    /// A command with the clean environment, for a conversation that outlives one answer. Nobody starts git without a pass.
+    /// Returns a git command with the clean environment. The pass shows that the caller may start a process of git.
     pub(super) fn command(&self, _: &Pass, verb: &str) -> std::process::Command {
         let mut command = std::process::Command::new(system::program::git());
         command.env_clear();
@@ -165,7 +167,7 @@ impl Git {
     }
 }
 
-/// One run of git that is being prepared.
+/// A run of git that is being prepared.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     git: &'a Git,
@@ -180,16 +182,16 @@ pub(super) struct Run<'a> {
     pace: RunKind,
 }
 
-/// What a run of git printed.
+/// The output of a run of git.
 #[derive(Debug)]
 pub(super) struct Output {
     verb: &'static str,
     pub(super) status: ExitStatus,
     pub(super) stdout: Vec<u8>,
-    /// The limit was reached, and git was ended there.
+    /// Whether git was ended because its output reached the limit.
     pub(super) cut: bool,
     pub(super) stderr: String,
-    /// Whether the run failed on a full disk.
+    /// Whether the run failed and the disk had hardly any room right after it.
     lacks_room: bool,
 }
 
@@ -199,7 +201,7 @@ impl Run<'_> {
         self
     }
 
-    /// `secrets` never appear in an error.
+    /// Adds variables to git's environment. `secrets` never appear in an error.
     pub(super) fn env(mut self, env: Vec<(String, OsString)>, secrets: Vec<String>) -> Self {
         self.env = env;
         self.secrets = secrets;
@@ -211,7 +213,7 @@ impl Run<'_> {
         self
     }
 
-    /// The same run with its output in a file instead of in memory, unbounded.
+    /// Writes the output to a file instead of memory, without a limit.
     pub(super) fn stdout_to(mut self, file: std::fs::File) -> Self {
         self.stdout = Some(file);
         self
@@ -227,13 +229,13 @@ impl Run<'_> {
         self
     }
 
-    /// Says how long the run takes, and what it waits for; quick unless said otherwise.
+    /// Sets what the run takes its time for; the default is a quick run.
     pub(super) fn pace(mut self, pace: RunKind) -> Self {
         self.pace = pace;
         self
     }
 
-    /// The standard output of a run that must succeed and stay within its limit.
+    /// Returns the standard output of a run. The run must succeed and stay within its limit.
     pub(super) async fn bytes(self) -> Result<Vec<u8>, GitError> {
         let (verb, limit) = (self.verb, self.limit);
         let output = self.output().await?;
@@ -243,7 +245,7 @@ impl Run<'_> {
         output.succeeded()
     }
 
-    /// Waits for its turn, then runs. Dropping this ends git and what it started.
+    /// Waits for the run's turn and then runs git. Dropping the future ends git and all that it started.
     pub(super) async fn output(self) -> Result<Output, GitError> {
         let verb = self.verb;
         self.git.ready().await?;
@@ -275,7 +277,7 @@ impl Output {
     }
 
     pub(super) fn failure(self) -> GitError {
-        // there may be room again by now
+        // decided right after the run, because there may be room again by now
         let is_disk_full = self.lacks_room || self.stderr.contains("No space left on device");
         GitError::Failed { verb: self.verb, status: self.status, text: self.stderr, is_disk_full }
     }
@@ -296,7 +298,7 @@ async fn converse(child: &mut Child, input: Vec<u8>, limit: usize, heard: &Heard
     let stdin = child.stdin.take();
     let feed = async move {
         if let Some(mut stdin) = stdin {
-            // git may have its answer before it read everything: its exit status says which
+            // git may answer before it has read everything, and its exit status tells whether it failed
             let _ = stdin.write_all(&input).await;
         }
     };
@@ -319,7 +321,7 @@ async fn converse(child: &mut Child, input: Vec<u8>, limit: usize, heard: &Heard
     let mut early = None;
     let (stdout, cut) = tokio::select! {
         taken = &mut take => taken?,
-        // stderr is usually the first to close; then stdout's end is awaited alone
+        // stderr usually closes first; then only the end of stdout is awaited
         said = &mut reading => { early = Some(said?); take.await? }
     };
     if cut {
@@ -366,7 +368,7 @@ async fn take_tail(mut pipe: impl AsyncRead + Unpin, heard: &Heard) -> io::Resul
     }
 }
 
-/// Stderr for a person: without progress lines and credentials.
+/// Returns the standard error for a person, without progress lines and credentials.
 fn readable(stderr: &[u8], secrets: &[String]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines = text.split('\n').filter_map(|line| line.trim_end().rsplit('\r').next());
@@ -385,7 +387,7 @@ fn is_progress(line: &str) -> bool {
         .any(|start| line.starts_with(start))
 }
 
-/// `scheme://user:password@host` without what stands before the `@`.
+/// Removes user names and passwords from addresses such as `scheme://user:password@host`.
 fn without_passwords(text: &str) -> String {
     let mut parts = text.split("://");
     let mut clean = parts.next().unwrap_or_default().to_string();
@@ -420,7 +422,7 @@ mod tests {
         assert_eq!(cut.stdout, b"git");
         let long = git.run("version").limit(3).bytes().await.unwrap_err();
         assert_eq!(long.to_string(), "git version wrote more than 3 bytes");
-        // waits for its stdin, which is a pipe that nobody closes
+        // git waits for its standard input, a pipe that nobody closes
         let (_open, pipe) = std::io::pipe().map(|(read, write)| (write, read)).unwrap();
         let pass = git.passage.pass().await;
         let mut command = git.command(&pass, "hash-object");

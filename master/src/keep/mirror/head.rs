@@ -1,4 +1,5 @@
-//! Which branch the remote's HEAD names: the main branch. It is kept, so that pages can ask without a word to the remote.
+//! The main branch is the branch that the remote's HEAD names. It is kept, so that web pages can show it without asking the
+//! remote.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -8,15 +9,15 @@ use super::Mirror;
 use super::git::GitError;
 use super::refs::check_ref;
 
-/// The file in the mirror's directory that keeps the answer across restarts.
+/// The file in the mirror's directory that keeps the main branch across restarts.
 const FILE: &str = "guild.head";
-/// A remote beyond a network tells its HEAD only when it is asked, which costs a connection. An hour of the old name is bearable
-/// after a rename of the main branch, which is rare. Where refs changed it is asked sooner.
+/// How often a remote on another machine is asked for its HEAD, if no refs changed. Asking costs a connection. Renaming the
+/// main branch is rare, and showing the old name for an hour is bearable.
 const ASKED_EVERY: Duration = Duration::from_secs(3600);
-/// The shortest time between two questions where refs changed.
+/// The shortest time between two questions for the HEAD if refs changed.
 const ASKED_AFTER_CHANGE: Duration = Duration::from_secs(60);
 
-/// The main branch, as far as it is known.
+/// The name of the main branch, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct MainBranch {
     name: Option<String>,
@@ -31,12 +32,13 @@ impl MainBranch {
 }
 
 impl Mirror {
-    /// The branch that the remote's HEAD named when it was asked last, as a full ref; `None` means that it is not known.
+    /// Returns the branch that the remote's HEAD named when it was last asked, as a full ref; `None` means that it is not
+    /// known.
     pub fn main_branch(&self) -> Option<String> {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).name.clone()
     }
 
-    /// Asks the remote where the last answer is too old.
+    /// Asks the remote for its HEAD if the last answer is too old.
     pub(super) async fn refresh_head(&self, has_changed: bool) -> Result<(), GitError> {
         let most = if has_changed { ASKED_AFTER_CHANGE } else { ASKED_EVERY };
         let asked = self.head.lock().unwrap_or_else(PoisonError::into_inner).asked;
@@ -47,7 +49,7 @@ impl Mirror {
         self.note_head(name)
     }
 
-    /// A HEAD that names no branch, as in a checkout of a single commit, leaves what was known.
+    /// Keeps a new main branch. If HEAD names no branch, as in a checkout of a single commit, the known branch stays.
     pub(super) fn note_head(&self, name: Option<String>) -> Result<(), GitError> {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         head.asked = Some(Instant::now());
@@ -61,7 +63,7 @@ impl Mirror {
     }
 }
 
-/// The branch that a listing with `--symref` names for HEAD.
+/// Returns the branch that HEAD names in a listing with `--symref`.
 pub(super) fn named_by(listing: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(listing);
     let target = text.lines().find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));

@@ -1,5 +1,5 @@
-//! What the files of a repository on this machine say of its refs: whether it still answers as it did costs no process then. Only
-//! what is certain is told, and git is asked where a repository keeps its refs in another way.
+//! Reads the refs of a repository on this machine from its files, so that checking for changes needs no process. The answer is
+//! always certain: if a repository keeps its refs in another way, git is asked instead.
 
 use std::fs::{self, Metadata};
 use std::io::Read as _;
@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-/// Refs in files of their own that are read for a mark. Reading more of them takes longer than git's own answer may.
+/// The number of refs in files of their own that are read for a mark. For more of them, git itself may answer sooner.
 const LOOSE_MAX: usize = 1_000;
-/// The most bytes of one small file, such as HEAD or a ref. Git never writes a longer one.
+/// The size of a small file, such as HEAD or a ref, at most, in bytes. Git never writes a longer one.
 const FILE_BYTES_MAX: u64 = 64 << 10;
-/// A file that was written this recently may be written again without another time of change: some file systems count in steps of
-/// 2 s.
+/// The age from which a file's time of change is trusted. A younger file may change again without another time, because some
+/// file systems count in steps of 2 s.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
-/// A digest of all files that decide what a repository answers of its refs. Equal marks mean equal answers.
+/// A digest of all files that decide which refs a repository reports. Equal marks mean equal answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RefsMark([u8; 32]);
 
 impl RefsMark {
-    /// The mark of the repository at an address; `None` means that only git can tell.
+    /// Returns the mark of the repository at an address; `None` means that only git can tell its refs.
     pub(super) fn of(address: &str) -> Option<RefsMark> {
         let dir = git_dir(address)?;
         if dir.join("commondir").exists() || dir.join("reftable").exists() || !dir.join("objects").is_dir() {
@@ -39,13 +39,13 @@ impl RefsMark {
     }
 }
 
-/// Whether the repository of this address leaves objects to another one.
+/// Whether the repository at this address is a partial clone, which leaves objects to another repository.
 pub(super) fn is_partial(address: &str) -> bool {
     let config = git_dir(address).and_then(|dir| fs::read_to_string(dir.join("config")).ok());
     config.is_some_and(|text| text.to_ascii_lowercase().contains("promisor = true"))
 }
 
-/// Where git finds the repository of this address, if that is a plain directory.
+/// Returns the directory that git would use for this address, if it is a plain one.
 fn git_dir(address: &str) -> Option<PathBuf> {
     let path = address.strip_prefix("file://").filter(|path| !path.contains('%')).unwrap_or(address);
     let path = path.starts_with('/').then(|| Path::new(path))?;
@@ -63,7 +63,7 @@ struct MarkDraft {
 }
 
 impl MarkDraft {
-    /// The file says which refs are hidden, and how refs are kept.
+    /// Adds the configuration, which says which refs are hidden and how refs are kept.
     fn config(&mut self, dir: &Path) -> Option<()> {
         let text = self.small_file(&dir.join("config"))?;
         let is_plain = !String::from_utf8_lossy(&text).to_ascii_lowercase().contains("refstorage");
@@ -81,7 +81,7 @@ impl MarkDraft {
         is_small.then_some(bytes)
     }
 
-    /// It is always replaced as a whole, so its identity and its times say whether it changed.
+    /// Adds the file of packed refs. Git always replaces it as a whole, so its identity and its times show whether it changed.
     fn packed_refs(&mut self, dir: &Path) -> Option<()> {
         let file = dir.join("packed-refs");
         let Ok(found) = fs::symlink_metadata(&file) else {

@@ -1,8 +1,9 @@
-//! A mirror is a cache of its remote. Where it is damaged it is fetched anew, and nobody's build is to blame for it.
+//! A mirror is a cache of its remote. If it is damaged, it is fetched again, and no build fails because of it.
 //!
-//! Git says of damage what it happens to meet, and a remote that is damaged itself says the same. So words only raise a doubt, and
-//! git's own check of the mirror decides. Both are bounded, because a large mirror costs minutes to check and hours to fetch. The
-//! new mirror is fetched beside the old one, and takes its place when it is whole. What can be read stays until then.
+//! Git reports only the damage that it meets, and a damaged remote causes the same messages. So a message only raises a doubt,
+//! and git's own check of the mirror decides. A large mirror takes minutes to check and hours to fetch, so both are bounded.
+//! The new mirror is fetched beside the old one and replaces it when it is complete. Until then, everything that can be read
+//! stays.
 
 use super::gate::RunKind;
 use super::git::GitError;
@@ -17,11 +18,11 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-/// The least time between two checks of one mirror: what a check does not find would not be found a moment later.
+/// The shortest time between two checks of a mirror. Damage that a check does not find would not be found a moment later.
 const CHECK_EVERY: Duration = Duration::from_secs(600);
 /// How long the check of a large mirror on a slow disk may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1_800);
-/// What git says of objects and refs that are damaged.
+/// Words in git's messages about damaged objects and refs.
 const WORDS: [&str; 16] = [
     "not a git repository",
     "packfile",
@@ -41,26 +42,27 @@ const WORDS: [&str; 16] = [
     "unable to unpack",
 ];
 
-/// What git's own checks of a mirror found last.
+/// The result of the last check of a mirror.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MirrorCheck {
     at: Instant,
     is_damaged: bool,
 }
 
-/// What may be wrong with a mirror, as far as an error says.
+/// A doubt about a mirror, as far as an error raises one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
-    /// A lock is there that nobody holds, as a git that was killed leaves it.
+    /// A lock exists that nobody holds, which a killed git leaves behind.
     Locked,
-    /// Files without which it is not a repository are gone.
+    /// Files are missing that every repository has.
     Gone,
-    /// Something that git reads may be damaged.
+    /// Something that git has to read may be damaged.
     Unreadable,
 }
 
 impl Mirror {
-    /// Does what may be repeated. Where it fails because of the mirror itself, the mirror is mended and it is done once more.
+    /// Runs `work`, which may be repeated. If it fails because of the mirror itself, the mirror is mended and `work` runs once
+    /// more.
     pub async fn mended<'a, T>(
         &'a self,
         work: impl Fn() -> LocalBoxFuture<'a, Result<T, GitError>>,
@@ -75,12 +77,12 @@ impl Mirror {
         }
     }
 
-    /// Answers whether something was mended.
+    /// Mends the mirror if a failure is its fault. Returns whether it mended something.
     async fn mend(&self, failure: &GitError) -> Result<bool, GitError> {
         match doubt(&self.dir, failure) {
             None => return Ok(false),
             Some(Doubt::Locked) => {
-                // whoever fetches next removes what no git of ours holds
+                // the next fetch removes locks that no git of this master holds
                 self.fetching.lock().await.interrupted = true;
                 return Ok(true);
             }
@@ -89,16 +91,16 @@ impl Mirror {
             Some(Doubt::Unreadable) => return Ok(false),
         }
         let (address, dir) = (&self.remote.address, self.dir.display());
-        tracing::warn!(address, %dir, %failure, "the mirror is damaged, and is made anew");
-        // what is there is better than nothing for as long as the remote does not answer
+        tracing::warn!(address, %dir, %failure, "the mirror is damaged and is fetched again");
+        // the old mirror is better than none while the remote does not answer
         if let Err(error) = self.make_anew().await {
-            tracing::warn!(address, %dir, %error, "the damaged mirror stays as it is, because it could not be fetched anew");
+            tracing::warn!(address, %dir, %error, "the damaged mirror stays as it is, because it could not be fetched again");
             return Ok(false);
         }
         Ok(true)
     }
 
-    /// Whether git's own checks find damage. What they found a moment ago is not looked for again.
+    /// Whether git's own checks find damage. The result of a recent check is used again.
     async fn is_damaged(&self) -> bool {
         let before = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(check) = before.filter(|check| check.at.elapsed() < CHECK_EVERY) {
@@ -114,14 +116,16 @@ impl Mirror {
         *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
     }
 
-    /// Whether an object is missing, or one that is in no pack cannot be read. Reads no file of a pack's commits, so it is quick.
+    /// Whether an object is missing, or an unpacked object cannot be read. It does not read the contents of files in packs, so
+    /// it is quick.
     async fn lacks_objects(&self) -> bool {
         let common = ["--no-dangling", "--no-progress", "--no-reflogs"];
         self.finds_fault("fsck", &[&["--connectivity-only"], &common[..]].concat()).await
             || self.finds_fault("fsck", &[&["--no-full"], &common[..]].concat()).await
     }
 
-    /// Whether the bytes of a pack are not those that were received. One run for each pack, so that others have turns between them.
+    /// Whether the bytes of a pack have changed since it was received. Each pack is a run of its own, so that others have turns
+    /// in between.
     async fn has_damaged_pack(&self) -> bool {
         let dir = self.dir.clone();
         let packs = tokio::task::spawn_blocking(move || packs(&dir)).await;
@@ -136,14 +140,14 @@ impl Mirror {
     async fn finds_fault(&self, verb: &'static str, args: &[impl AsRef<std::ffi::OsStr>]) -> bool {
         let check = self.git.run(verb).args(args).deadline(Deadline::Total(CHECK_DEADLINE)).pace(RunKind::Tidying);
         match check.output().await {
-            // one that was killed, as where memory is short, says nothing
+            // a check that was killed, for example because memory was short, shows nothing
             Ok(checked) => checked.status.code().is_some_and(|code| code != 0),
             Err(_) => false,
         }
     }
 
-    /// Fetches all of it into a directory beside this one, which then takes its place. Where the fetch fails, or whoever waits
-    /// for it is gone, nothing has changed. Needs room for both.
+    /// Fetches the whole repository into a directory beside this one, which then replaces it. If the fetch fails or the future
+    /// is dropped, nothing has changed. It needs disk space for both.
     async fn make_anew(&self) -> Result<(), GitError> {
         let mut fetching = self.fetching.clone().lock_owned().await;
         fetching.seen = None;
@@ -153,13 +157,14 @@ impl Mirror {
         let fetching = on_files(fetching, self.dir.clone(), swap).await?;
         self.objects.forget().await;
         *self.refs.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        // a remote that is damaged itself is not fetched again and again
+        // a remote that is damaged itself must not be fetched again and again
         self.note_check(false);
         drop(fetching);
         Ok(())
     }
 
-    /// The file at `path` in `revision` was not found. An error where the commit has it, so that the mirror lacks it.
+    /// Checks why the file at `path` in `revision` was not found. It is an error if the commit has the file, because then the
+    /// mirror lacks it.
     pub(super) async fn refuse_lack(&self, revision: &str, path: &str) -> Result<(), GitError> {
         let lack = || {
             let text = format!("{path} of {revision} is missing in the mirror");
@@ -205,8 +210,8 @@ fn doubt(dir: &Path, failure: &GitError) -> Option<Doubt> {
     }
 }
 
-/// Does this with a directory of the mirror, on a thread that may block. Nobody else fetches meanwhile, also if whoever waits is
-/// gone.
+/// Runs `work` on a directory of the mirror, on a blocking thread. Nobody else fetches meanwhile, even if the future is
+/// dropped.
 async fn on_files(
     alone: OwnedMutexGuard<Fetching>,
     dir: PathBuf,
@@ -217,14 +222,14 @@ async fn on_files(
     done.unwrap_or_else(|lost| Err(lost.into())).map_err(|cause| GitError::io(place, cause))
 }
 
-/// The indexes of all packs.
+/// Returns the paths of the indexes of all packs.
 fn packs(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(dir.join("objects/pack"))?;
     let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "idx")).collect())
 }
 
-/// What the remote says of itself is about the remote.
+/// Whether a text of git reports damage of the mirror. Lines of the remote do not count, because they are about the remote.
 fn tells_of_damage(text: &str) -> bool {
     let own = text.lines().filter(|line| !line.starts_with("remote: "));
     own.into_iter().any(|line| WORDS.iter().any(|word| line.contains(word)))

@@ -1,4 +1,4 @@
-//! F10 and F18: whatever happens to a mirror's files, it is made anew, at once and after a restart.
+//! F10 and F18: whatever happens to a mirror's files, the mirror is fetched again, at once or after a restart.
 
 use super::super::tests::Scene;
 use crate::keep::mirror::{GitError, Mirror};
@@ -9,7 +9,7 @@ use tokio::time::{Duration, timeout};
 
 type Harm = fn(&Path);
 
-/// Packs of a mirror.
+/// Returns the packs of a mirror.
 fn packs(mirror: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(mirror.join("objects/pack")).unwrap();
     entries
@@ -28,7 +28,7 @@ fn cut_packs(mirror: &Path) {
     }
 }
 
-/// Changes the checksum of each file in the packs.
+/// Damages each file in the packs by changing its checksum.
 fn change_files(mirror: &Path) {
     for pack in packs(mirror) {
         let listed = Command::new("git").args(["verify-pack", "-v"]).arg(&pack).output().unwrap();
@@ -43,7 +43,7 @@ fn change_files(mirror: &Path) {
     }
 }
 
-/// The ways in which mirrors were seen damaged, and relatives of them.
+/// The kinds of damage that were seen in mirrors, and similar ones.
 const HARMS: [(&str, Harm); 9] = [
     ("the files of the packs are changed", change_files),
     ("a pack is cut", cut_packs),
@@ -66,10 +66,10 @@ async fn read(mirror: &Mirror, revision: &str, path: &str) -> Result<Option<Vec<
     mirror.mended(|| Box::pin(mirror.read(revision, path, 1_000))).await
 }
 
-/// A mirror whose objects lie in a pack.
+/// Makes a scene whose mirror has its objects in a pack.
 async fn packed() -> Scene {
     let scene = Scene::new();
-    // more than git unpacks
+    // more objects than git unpacks after a fetch
     for number in 0..120 {
         fs::write(scene.dir.path().join(format!("origin/{number}")), number.to_string()).unwrap();
     }
@@ -82,7 +82,7 @@ async fn assert_whole(mirror: &Mirror, revision: &str, what: &str) {
     let fetched = mirror.mended(|| Box::pin(mirror.fetch())).await;
     let refs = fetched.unwrap_or_else(|error| panic!("{what}: {error}")).refs;
     assert_eq!(refs.get("refs/heads/main").map(String::as_str), Some(revision), "{what}");
-    // as builds see it
+    // reads the mirror as builds do
     let file = read(mirror, revision, "guild.toml").await;
     assert_eq!(file.unwrap_or_else(|error| panic!("{what}: {error}")).as_deref(), Some(&b"version = 2"[..]), "{what}");
     assert!(mirror.mended(|| Box::pin(mirror.commit(revision))).await.unwrap().is_some(), "{what}");
@@ -109,7 +109,7 @@ async fn a_damaged_mirror_is_made_anew_after_a_restart() {
     }
 }
 
-/// A relative: a file that no build has is still none, and a remote that is gone is not damage of ours.
+/// A case like F10: a file that no commit has is still not found, and a missing remote is not damage of the mirror.
 #[tokio::test]
 async fn what_is_not_damaged_is_left_alone() {
     let scene = packed().await;
@@ -123,7 +123,7 @@ async fn what_is_not_damaged_is_left_alone() {
     assert!(read(&scene.mirror, &revision, "guild.toml").await.unwrap().is_some());
 }
 
-/// A relative: what git names as missing, and a look of its own finds whole, may be one byte of a file.
+/// A case like F10: one changed byte of a file, which git reports as missing and a quick check does not find.
 #[tokio::test]
 async fn a_byte_of_a_file_that_changed_is_found_and_the_file_is_right_again() {
     let scene = packed().await;
@@ -133,7 +133,8 @@ async fn a_byte_of_a_file_that_changed_is_found_and_the_file_is_right_again() {
     assert_eq!(read(&after_start, &revision, "7").await.unwrap().as_deref(), Some(&b"7"[..]));
 }
 
-/// The remote went before the mirror was whole again: what is still good in it can be read, now and after a restart.
+/// The remote vanished before the mirror was fetched again: the good parts of the mirror can still be read, now and after a
+/// restart.
 #[tokio::test]
 async fn a_mirror_that_cannot_be_fetched_anew_stays_as_it_is() {
     let scene = packed().await;
@@ -146,7 +147,7 @@ async fn a_mirror_that_cannot_be_fetched_anew_stays_as_it_is() {
     assert!(read(&Scene::open(scene.dir.path()), &revision, "guild.toml").await.unwrap().is_some());
 }
 
-/// The remote was away when the damage was found, and is back: nobody waits for the next check.
+/// The remote was away when the damage was found and is back: the mirror is mended before the next check is due.
 #[tokio::test]
 async fn damage_that_was_found_is_mended_once_the_remote_is_back() {
     let scene = packed().await;
@@ -159,7 +160,7 @@ async fn damage_that_was_found_is_mended_once_the_remote_is_back() {
     assert_eq!(read(&scene.mirror, &revision, "7").await.unwrap().as_deref(), Some(&b"7"[..]));
 }
 
-/// Whoever waited for it is gone at any moment: the mirror is the old one or the new one, and each is whole.
+/// The future that mends the mirror is dropped at any moment: the mirror is then the old one or the new one, and complete.
 #[tokio::test]
 async fn a_making_that_is_dropped_leaves_a_whole_mirror() {
     let scene = packed().await;
@@ -173,7 +174,7 @@ async fn a_making_that_is_dropped_leaves_a_whole_mirror() {
     }
 }
 
-/// The master ended between the two renames, or before the first one.
+/// The master ended between the two renames of a swap, or before the first one.
 #[tokio::test]
 async fn a_swap_that_was_cut_off_is_finished_at_the_next_start() {
     for ends in ["before the swap", "between the renames", "before the old one was removed"] {

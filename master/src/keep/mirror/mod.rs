@@ -1,8 +1,8 @@
-//! Bare mirrors of the repositories: fetch, find a revision, read a file at it, tell what an update brought, make packs.
-//! Holds no project, no pipeline and no policy; who may ask for what is decided elsewhere.
+//! Bare mirrors of repositories: they fetch, resolve revisions, read files at a revision, describe updates, and make packs.
+//! They hold no project, no pipeline and no policy; other modules decide who may ask for what.
 //!
-//! A [`Mirror`] is the only writer of its directory, so it keeps the refs in memory. All its functions may be called at
-//! once from any thread, and each may be dropped at any await.
+//! A [`Mirror`] is the only writer of its directory, so it keeps the refs in memory. All its functions may be called at the
+//! same time from any thread, and each future may be dropped at any await.
 
 mod ancestry;
 mod bring;
@@ -54,11 +54,11 @@ use schema::values::branch_or_tag;
 
 const FETCH_SILENCE: Duration = Duration::from_secs(120);
 const GC_DEADLINE: Duration = Duration::from_secs(3600);
-/// How long the files of a remote on this machine are believed before git is asked again. What they do not tell, such as an object
-/// that was lost or a file that its configuration includes, is rare.
+/// How long unchanged files of a remote on this machine mean an unchanged remote. Then git is asked again, because the files do
+/// not show everything, such as a lost object or a changed file that their configuration includes. That is rare.
 const MARK_LASTS: Duration = Duration::from_secs(3600);
 const REFUSED_MAX: usize = 100;
-/// Refs that are read before others have the thread.
+/// The number of refs that are read before other tasks of the thread have a turn.
 const READ_AT_ONCE: usize = 1_000;
 const ALL: [&str; 2] = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
 
@@ -72,49 +72,51 @@ pub struct Mirror {
     objects: Objects,
     packs: pack::Packs,
     fetch_silence: Duration,
-    /// Held by who changes refs.
+    /// The state of fetching. A task that changes refs holds it.
     fetching: Arc<tokio::sync::Mutex<Fetching>>,
-    /// None until they were read.
+    /// The refs of the mirror; `None` until they are read for the first time.
     refs: Mutex<Option<Fetched>>,
     head: Mutex<head::MainBranch>,
-    /// `None` means that no failure has asked for a check yet.
+    /// The last check of the mirror; `None` means that no failure has asked for one yet.
     checked: Mutex<Option<mend::MirrorCheck>>,
 }
 
-/// What a fetch found at the remote.
+/// The branches and tags that a fetch found at the remote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Full ref -> the commit that it names, through annotated tags.
+    /// Maps each full ref to its commit, through annotated tags.
     pub refs: BTreeMap<String, String>,
-    /// Left out; at most 100.
+    /// The refs that were left out, at most 100 of them.
     pub refused: Vec<RefusedRef>,
 }
 
 #[derive(Debug, Default)]
 struct Fetching {
-    /// What the remote said before the last complete fetch, if nothing was fetched since.
+    /// The remote's answer before the last complete fetch; `None` if the remote was not listed, or single refs were fetched
+    /// since.
     seen: Option<LastAnswer>,
-    /// A run was ended by force: it may have left its locks.
+    /// Whether a run was ended by force, so that it may have left its locks.
     interrupted: bool,
 }
 
-/// What a remote said of its refs.
+/// The answer of a remote that listed its refs.
 #[derive(Debug)]
 struct LastAnswer {
     listing: Vec<u8>,
-    /// Of its files before it was asked, and when that was.
+    /// The mark of the remote's files before it was asked, and the time of that.
     mark: Option<(RefsMark, Instant)>,
 }
 
 impl LastAnswer {
-    /// Whether a remote whose files say `mark` now would say the same again.
+    /// Whether a remote whose files have this mark now would give the same answer again.
     fn holds(&self, mark: RefsMark) -> bool {
         self.mark.is_some_and(|(seen, asked)| seen == mark && asked.elapsed() < MARK_LASTS)
     }
 }
 
 impl Mirror {
-    /// The mirror in `dir`, which is made when git is needed there for the first time. Talks to nobody. Git runs behind `gate`.
+    /// Opens the mirror in `dir`, without talking to the remote. The directory is made when git needs it for the first time.
+    /// Git runs behind `gate`.
     ///
     /// # Errors
     /// Refuses a `remote` whose address must not be handed to git.
@@ -125,7 +127,7 @@ impl Mirror {
         Ok(Mirror::at(&dir, remote, transport, passage))
     }
 
-    /// `dir` is absolute.
+    /// Opens the mirror in `dir`, an absolute path.
     fn at(dir: &Path, remote: Remote, transport: Transport, passage: Passage) -> Mirror {
         let git = Arc::new(Git::new(dir, passage, transport.name()));
         Mirror {
@@ -143,14 +145,14 @@ impl Mirror {
         }
     }
 
-    /// How long a fetch may go without a sign of life; 2 min unless said otherwise.
+    /// Sets how long a fetch may go on without a sign of life; the default is 2 minutes.
     #[must_use]
     pub fn fetch_silence(mut self, silence: Duration) -> Mirror {
         self.fetch_silence = silence;
         self
     }
 
-    /// Its directory; files there whose names begin with `guild.` are ours.
+    /// Returns the mirror's directory. Files there whose names begin with `guild.` belong to Guild and not to git.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -179,9 +181,9 @@ impl Mirror {
         let fetched = self.read_refs().await?;
         match &listing {
             Some(listing) => self.note_head(head::named_by(listing))?,
-            // what was fetched is there, whatever becomes of this
+            // the fetch has succeeded, so an unknown main branch is not an error
             None => drop(self.refresh_head(fetched != before).await.inspect_err(|error| {
-                tracing::debug!(address = %self.remote.address, %error, "the main branch could not be asked for");
+                tracing::debug!(address = %self.remote.address, %error, "the remote could not be asked for its main branch");
             })),
         }
         fetching.seen = listing.map(|listing| LastAnswer { listing, mark: marked });
@@ -202,20 +204,20 @@ impl Mirror {
             Err(GitError::Failed { text, .. }) if text.contains("couldn't find remote ref") => {
                 self.forget_ref(ref_name).await?;
             }
-            // such as a stale branch `a` in the way of `a/b`: only pruning helps
+            // for example a stale branch `a` in the way of `a/b`, which only pruning removes
             Err(GitError::Failed { .. }) => self.fetch_refs(&mut fetching, &ALL).await?,
             Err(other) => return Err(other),
         }
         Ok(self.read_refs().await?.refs.remove(ref_name))
     }
 
-    /// The branch that the remote's HEAD names, as a full ref; none where it is detached.
+    /// Asks the remote for the branch that its HEAD names, as a full ref; `None` if its HEAD is detached.
     pub async fn head(&self) -> Result<Option<String>, GitError> {
         let said = self.ask_remote(&["--symref", "--end-of-options", REMOTE, "HEAD"]).await?;
         Ok(head::named_by(&said))
     }
 
-    /// What the mirror holds, without a look at the remote.
+    /// Returns the refs that the mirror holds, without asking the remote.
     pub async fn refs(&self) -> Result<Fetched, GitError> {
         let held = self.refs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match held {
@@ -224,7 +226,7 @@ impl Mirror {
         }
     }
 
-    /// The commit that a full or short ref name, a commit id or a unique prefix of one (4 digits or more) stands for. A
+    /// Returns the commit for a ref's full or short name, a commit id, or a unique prefix of an id with at least 4 digits. A
     /// branch goes before a tag, and a name before a prefix. Nothing else of git's revision syntax is understood.
     pub async fn resolve(&self, revision_or_ref: &str) -> Result<Option<String>, GitError> {
         let text = revision_or_ref;
@@ -242,7 +244,8 @@ impl Mirror {
         Ok(header.map(|header| header.id))
     }
 
-    /// The name of the tree of a commit, which two commits share if nothing differs between them. `None` means that it is not here.
+    /// Returns the id of the tree of a commit. Two commits without differences have the same tree. `None` means that the mirror
+    /// does not have the commit.
     pub async fn tree(&self, revision: &str) -> Result<Option<String>, GitError> {
         if !is_object_id(revision) {
             return Ok(None);
@@ -251,8 +254,9 @@ impl Mirror {
         Ok(header.map(|header| header.id))
     }
 
-    /// The file at `path` in `revision`; `None` means that there is no such revision or file. Symbolic links are followed within
-    /// the revision. One that leads elsewhere is an error, and so is a file longer than `limit` bytes.
+    /// Returns the file at `path` in `revision`; `None` means that there is no such revision or file. Symbolic links are
+    /// followed within the revision. A link that leads out of the revision is an error, and so is a file longer than `limit`
+    /// bytes.
     pub async fn read(&self, revision: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
         let relative = path.starts_with('/') || path.split('/').any(|part| part == "." || part == "..");
         if !is_object_id(revision) || path.is_empty() || relative {
@@ -265,8 +269,8 @@ impl Mirror {
         Ok(found)
     }
 
-    /// Packs what many small fetches left behind. Costs minutes in a large mirror, so it is called now and then when nothing
-    /// waits. It harms nothing that runs at the same time, and loses no object.
+    /// Packs the objects that many small fetches left. This takes minutes in a large mirror, so it is called now and then when
+    /// nothing waits. Other runs may go on meanwhile, and no object is lost.
     pub async fn tidy(&self) -> Result<(), GitError> {
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
         run.deadline(Deadline::Total(GC_DEADLINE)).pace(RunKind::Tidying).bytes().await?;
@@ -274,7 +278,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// What the files of a remote on this machine say; none where it is elsewhere, or where only git can tell.
+    /// Returns the mark of a remote on this machine; `None` if the remote is elsewhere, or if only git can tell its refs.
     async fn mark(&self) -> Option<RefsMark> {
         if self.transport != Transport::File {
             return None;
@@ -283,7 +287,7 @@ impl Mirror {
         tokio::task::spawn_blocking(move || RefsMark::of(&address)).await.ok().flatten()
     }
 
-    /// Asks the remote only where that is cheap, or where the answer is needed to begin.
+    /// Lists the remote's refs if that is cheap, or if the mirror is empty and needs the answer to begin.
     async fn listing(&self, fetching: &Fetching) -> Result<Option<Vec<u8>>, GitError> {
         let first = fetching.seen.is_none() && self.refs().await?.refs.is_empty();
         if self.transport != Transport::File && !first {
@@ -299,7 +303,7 @@ impl Mirror {
         run.deadline(Deadline::Silence(self.fetch_silence)).pace(RunKind::Slow).bytes().await
     }
 
-    /// An empty mirror takes the remote's object format: git cannot fetch one into the other.
+    /// Gives an empty mirror the object format of the remote, because git cannot fetch from one format into the other.
     async fn match_object_format(&self, listing: Option<&[u8]>) -> Result<(), GitError> {
         let digits = listing.and_then(refs::digits_of_ids);
         let sha256 = prepare::is_sha256(&self.dir);
@@ -330,28 +334,27 @@ impl Mirror {
         let run = self.git.run("fetch").args(options).args(["--end-of-options", REMOTE]).args(specs);
         let run =
             run.env(access.env, access.secrets).deadline(Deadline::Silence(self.fetch_silence)).pace(RunKind::Slow);
-        // stays set where this is dropped before git ended
+        // stays set if this future is dropped before git has ended
         fetching.interrupted = true;
         let fetched = run.output().await;
         fetching.interrupted = fetched.as_ref().map_or(true, |output| output.cut);
         let output = fetched?;
-        // git leaves such refs out and calls that a success: we would take them for deleted
+        // git leaves such refs out and reports success, so they would be taken for deleted
         if output.stderr.contains("because shallow roots") {
             let text = "the repository is a shallow clone: run `git fetch --unshallow` there";
             return Err(GitError::Invalid(text.to_string()));
         }
         let fetched = output.succeeded().map(drop);
-        // git speaks of damage there
+        // git itself would report damage here
         if fetched.is_err() && self.transport == Transport::File && local::is_partial(&self.remote.address) {
-            let text =
-                "the repository is a partial clone, which lacks files: name one that was cloned without --filter";
+            let text = "the repository is a partial clone, which lacks files: use one that was cloned without --filter";
             return Err(GitError::Invalid(text.to_string()));
         }
         fetched
     }
 
     async fn forget_ref(&self, ref_name: &str) -> Result<(), GitError> {
-        // refused ones are not in the map: the next whole fetch prunes them
+        // refused refs are not in the map: the next complete fetch prunes them
         if self.refs().await?.refs.contains_key(ref_name) {
             let args = ["-d", "--end-of-options", ref_name];
             self.git.run("update-ref").args(args).bytes().await?;
@@ -365,7 +368,7 @@ impl Mirror {
         let mut fetched = Fetched::default();
         let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         for (at, line) in lines.enumerate() {
-            // 100,000 refs shall not hold up what else is to be done
+            // 100,000 refs must not hold up the other tasks of this thread
             if at % READ_AT_ONCE == 0 {
                 tokio::task::yield_now().await;
             }

@@ -1,5 +1,5 @@
-//! Single objects of a mirror, through one `git cat-file` that stays: a question costs two writes to a pipe, not a
-//! process. It is started when first asked, and again after it died or was interrupted.
+//! Reads single objects of a mirror through a `git cat-file` that keeps running. So a question costs two writes to a pipe and
+//! no new process. It is started for the first question, and again after it has died or was interrupted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::recent::Recent;
 
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A process that is there or not, and is held by who asks it.
+/// The running process, if there is one. A task that asks it holds the lock.
 type Kept = Mutex<Option<Conversation>>;
 
 #[derive(Debug)]
@@ -28,7 +28,8 @@ impl Objects {
         Objects { git, running: Arc::default(), recent: std::sync::Mutex::default() }
     }
 
-    /// `name` must be free of line ends; `None` means that there is no such object, or more than one.
+    /// Returns the header of an object. `None` means that there is no such object or more than one, or that `name` has a line
+    /// end.
     pub(super) async fn header(&self, name: &str) -> Result<Option<Header>, GitError> {
         if let Some(header) = self.recent().header(name) {
             return Ok(Some(header));
@@ -38,7 +39,7 @@ impl Objects {
         Ok(Some(header))
     }
 
-    /// The object's bytes, if it is of this type; longer than `limit` is an error.
+    /// Returns the object's bytes if it is of this type. If they are longer than `limit`, that is an error.
     pub(super) async fn contents(&self, name: &str, kind: &str, limit: usize) -> Result<Option<Vec<u8>>, GitError> {
         if let Some(bytes) = self.recent().bytes(name, kind, limit) {
             return Ok(Some(bytes.to_vec()));
@@ -53,7 +54,7 @@ impl Objects {
         bytes.map(Some).ok_or(GitError::TooMuch { verb: VERB, limit })
     }
 
-    /// Ends the process, which holds packs open that are gone.
+    /// Ends the process, which may hold packs open that were deleted, and forgets the recent objects.
     pub(super) async fn forget(&self) {
         self.running.lock().await.take();
         *self.recent() = Recent::default();
@@ -80,7 +81,7 @@ impl Objects {
         let mut running = self.running.lock().await;
         let pass = self.git.passage.pass().await;
         for last in [false, true] {
-            // taken out: whoever drops us in the middle of an answer drops the process with it
+            // taken out of `running`: if this future is dropped in the middle of an answer, the process is dropped with it
             let mut conversation = match running.take() {
                 Some(conversation) => conversation,
                 None => Conversation::start(&self.git, &pass)?,

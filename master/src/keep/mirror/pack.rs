@@ -1,5 +1,5 @@
-//! Packs of a revision's history, less what the asker has. Askers for the same share one run of git and one file. The file has no
-//! name in the file system, so it is gone with its last holder, whatever happens.
+//! Makes packs of a revision's history without the commits that the requester has. Requesters of the same pack share one run of
+//! git and one file. The file has no name in the file system, so it disappears with its last holder, whatever happens.
 
 use schema::limits::{HAVE, REFS};
 use std::collections::{BTreeSet, HashMap};
@@ -19,21 +19,21 @@ use super::refs::{self, is_object_id};
 const HAVE_MAX: usize = HAVE.most;
 const TAGS_MAX: usize = REFS.most - 1;
 const PACK_DEADLINE: Duration = Duration::from_secs(1800);
-/// A pack of no objects: the header and its checksum.
+/// The length of a pack's header in bytes. Its last 4 bytes are the number of objects.
 const HEADER_BYTES: usize = 12;
 
 /// A thin pack in a file of its own.
 #[derive(Clone, Debug)]
 pub struct Pack {
     file: Arc<File>,
-    /// The size of the pack in bytes; 0 means that nothing is lacking.
+    /// The size of the pack in bytes; 0 means that the requester lacks nothing.
     pub size: u64,
-    /// Tags that reach into the history, the newest 1,000: full ref -> object (not peeled).
+    /// The newest 1,000 tags of the history: the full ref, and the object that it names (not peeled).
     pub refs: Vec<(String, String)>,
 }
 
 impl Pack {
-    /// Reads at most `count` bytes; there are fewer only at the end. Costs a copy from the page cache.
+    /// Reads at most `count` bytes. It returns fewer only at the end. Costs a copy from the page cache.
     pub fn read(&self, offset: u64, count: usize) -> io::Result<Vec<u8>> {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; count.min(left)];
@@ -41,7 +41,7 @@ impl Pack {
         Ok(bytes)
     }
 
-    /// Whether the two share one file.
+    /// Whether the two packs share one file.
     pub fn is_same(&self, other: &Pack) -> bool {
         Arc::ptr_eq(&self.file, &other.file)
     }
@@ -51,13 +51,13 @@ impl Pack {
 struct PackRequest {
     revision: String,
     have: BTreeSet<String>,
-    /// The tags that are asked for, because they change while the revision does not.
+    /// The tags are part of the request, because they may change while the revision does not.
     tags: Vec<(String, String)>,
 }
 
 type Making = OnceCell<Result<Pack, GitError>>;
 
-/// Packs that somebody holds or waits for.
+/// The packs that somebody holds or waits for.
 #[derive(Debug, Default)]
 pub(super) struct Packs(Mutex<HashMap<PackRequest, Weak<PackInUse>>>);
 
@@ -77,7 +77,7 @@ impl Packs {
     }
 }
 
-/// A pack, and its place among those that are shared.
+/// A pack that several requesters may share. The pack is dropped with the last of them.
 #[derive(Clone, Debug)]
 pub struct SharedPack {
     pack: Pack,
@@ -93,8 +93,8 @@ impl std::ops::Deref for SharedPack {
 }
 
 impl Mirror {
-    /// A pack of `revision` with its history and tags, less what is reachable from `have`. These are commits and tag objects, of
-    /// which at most 256 are regarded and unknown ones are ignored.
+    /// Returns a pack of `revision` with its history and tags, without what is reachable from `have`. `have` lists commits and
+    /// tag objects: the first 256 are used, and unknown ones are ignored.
     pub async fn pack(&self, revision: &str, have: &[String]) -> Result<SharedPack, GitError> {
         if !is_object_id(revision) || self.commit(revision).await?.is_none() {
             return Err(GitError::Invalid(format!("{revision}: there is no such commit in this repository")));

@@ -1,27 +1,27 @@
-//! When a run of git is ended by force: after a time in all, or after silence. A run that waits for a remote in silence keeps
-//! others waiting. So few such runs stay while somebody waits for a turn.
+//! Decides when a run of git is ended by force: after a total time, or after silence. A run that waits silently for a remote
+//! keeps a place that others may need. So only few such runs may stay while others wait for a turn.
 
 use super::gate::Pass;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a run that waits for a remote may be without a byte before it counts as hanging. A remote that works shows its
-/// progress each second, save while it counts what it has to send.
+/// How long a run may receive no byte from its remote before it counts as hanging. A working remote reports progress each
+/// second, except while it counts the objects to send.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(10);
-/// How often a hanging run looks whether it may stay: whoever waits for its turn waits this much longer at most.
+/// How often a hanging run checks whether it may stay. A waiting run waits this much longer, at most.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
-/// When a run is ended by force.
+/// The condition on which a run is ended by force.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deadline {
-    /// The deadline is this long after the run's start.
+    /// The run may take this long in total.
     Total(Duration),
-    /// So long after the last byte of progress: a large transfer may take hours, a dead one may not.
+    /// The run may be silent for this long. A large transfer may take hours, but a dead one must not.
     Silence(Duration),
 }
 
-/// When a run last showed life.
+/// The time at which a run last showed progress.
 pub(super) struct Heard(Mutex<Instant>);
 
 impl Heard {
@@ -37,7 +37,7 @@ impl Heard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers when nothing was heard for this long, with the moment of the last sign of life.
+    /// Waits until nothing was heard for this long, and returns the time of the last progress.
     async fn silence(&self, time: Duration) -> Instant {
         loop {
             let last = self.last();
@@ -49,7 +49,7 @@ impl Heard {
     }
 }
 
-/// Answers when the run that holds `pass` is to be ended, with the time that it had.
+/// Waits until the run that holds `pass` has to be ended, and returns how long it was allowed to take or be silent.
 pub(super) async fn is_over(deadline: Deadline, heard: &Heard, pass: &Pass) -> Duration {
     match deadline {
         Deadline::Total(after) => {
@@ -63,7 +63,7 @@ pub(super) async fn is_over(deadline: Deadline, heard: &Heard, pass: &Pass) -> D
     }
 }
 
-/// Answers when a run hangs that others wait for, and as many hang already as may.
+/// Waits until the run hangs, others wait for its place, and no place for hanging runs is free.
 async fn is_in_the_way(heard: &Heard, pass: &Pass) {
     loop {
         let last = heard.silence(HANGS_AFTER).await;
@@ -71,7 +71,7 @@ async fn is_in_the_way(heard: &Heard, pass: &Pass) {
         if place.is_none() && pass.is_waited_for() {
             return;
         }
-        // one that has a place keeps it until it shows life
+        // a run that has a place for hanging runs keeps it until it shows progress
         while place.is_some() && heard.last() == last {
             sleep(LOOKED_EVERY).await;
         }
@@ -100,7 +100,7 @@ mod tests {
             (after, began.elapsed())
         });
         let waiting = async {
-            // four more hosts, each of which has its turn as soon as one of the others gave its place back
+            // four more hosts get their turns as soon as other runs give their places back
             let others = ["g", "h", "i", "j"].map(slow);
             drop(futures::future::join_all(others).await);
             began.elapsed()

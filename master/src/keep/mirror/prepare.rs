@@ -1,5 +1,5 @@
-//! Makes a mirror's directory ready for git when git is needed there for the first time. So a master of thousands of projects
-//! serves before it has touched any of them.
+//! Makes a mirror's directory ready when git is needed there for the first time. So a master of thousands of projects can serve
+//! before it has touched any of them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
 
-/// The file of our configuration in the mirror's directory; git itself knows no file of this name.
+/// The file of Guild's git configuration in the mirror's directory. Git itself has no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
 
-/// Whether a mirror's directory is ready, and what makes it so.
+/// The preparation of a mirror's directory, and whether it is done.
 #[derive(Debug)]
 pub(super) struct Preparation {
-    /// The only protocol that git may speak.
+    /// The only protocol that git may use.
     protocol: &'static str,
     done: tokio::sync::OnceCell<()>,
-    /// Held by the thread that prepares: whoever asked for it may be gone, and somebody else may have asked again.
+    /// The lock of the thread that prepares. The future that began it may be dropped, and another one may have begun it again.
     under_way: Arc<Mutex<()>>,
 }
 
 impl Preparation {
-    /// The preparation of a mirror whose remote speaks this protocol.
+    /// Makes the preparation of a mirror whose remote uses this protocol.
     pub(super) fn new(protocol: &'static str) -> Preparation {
         Preparation { protocol, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
     }
@@ -31,8 +31,8 @@ impl Preparation {
         self.done.initialized()
     }
 
-    /// Makes this directory ready, unless it is. What failed is tried again by whoever comes next. `init`: how git is called to
-    /// make an empty repository there, with its pass.
+    /// Makes this directory ready, unless it is. After a failure, the next caller tries again. `init` is the git command that
+    /// makes an empty repository there, and `pass` its permission.
     pub(super) async fn make_ready(&self, dir: &Path, init: Command, pass: Pass) -> io::Result<()> {
         let (dir, protocol, under_way) = (dir.to_owned(), self.protocol, self.under_way.clone());
         let prepare = move || {
@@ -56,7 +56,7 @@ fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
     clear_halves(dir)
 }
 
-/// Makes an empty repository, whose objects have this format. `init`: how git is called for it.
+/// Makes an empty repository with this object format. `init` is the git command for it.
 pub(super) fn initialize(mut init: Command, format: &str) -> io::Result<()> {
     init.args(["--bare", "--quiet", "--template=", &format!("--object-format={format}")]);
     let output = init.output()?;
@@ -67,8 +67,8 @@ pub(super) fn initialize(mut init: Command, format: &str) -> io::Result<()> {
     Err(io::Error::other(format!("git init failed: {}", text.trim())))
 }
 
-/// Removes what keeps others out of refs. We are the only ones here, and whoever held it was ended by force; no ref's name
-/// ends like that.
+/// Removes git's locks on refs. The master is the only user of the mirror, so a lock that is left belongs to a git that was
+/// killed. No ref has a name that ends in `.lock`.
 pub(super) fn clear_locks(dir: &Path) -> io::Result<()> {
     let mut places = vec![dir.join("refs")];
     let mut names: Vec<PathBuf> =
@@ -86,7 +86,7 @@ pub(super) fn clear_locks(dir: &Path) -> io::Result<()> {
     names.iter().try_for_each(|name| remove_file(name))
 }
 
-/// Removes packs that were not received or written to their end.
+/// Removes packs that were not received or written completely.
 fn clear_halves(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir.join("objects/pack"))? {
         let entry = entry?;
@@ -98,24 +98,24 @@ fn clear_halves(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a mirror is fetched that shall take the place of this one.
+/// Returns the directory in which a replacement of this mirror is fetched.
 pub(super) fn twin(dir: &Path) -> PathBuf {
     beside(dir, "~new")
 }
 
-/// Where a mirror is that another one took the place of, until it is removed.
+/// Returns the directory to which a replaced mirror is moved until it is removed.
 fn replaced(dir: &Path) -> PathBuf {
     beside(dir, "~old")
 }
 
-/// No project has such a name, because `~` is not a letter of one.
+/// Returns a path beside the mirror. No project has such a name, because names of projects have no `~`.
 fn beside(dir: &Path, ending: &str) -> PathBuf {
     let mut name = dir.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
 }
 
-/// Puts the [`twin`] of a mirror in its place. What stops it in the middle is undone, or finished, by [`finish_swap`].
+/// Replaces a mirror by its [`twin`]. If this is interrupted, [`finish_swap`] undoes or finishes it.
 pub(super) fn swap(dir: &Path) -> io::Result<()> {
     let (fresh, old) = (twin(dir), replaced(dir));
     remove_tree(&old)?;
@@ -127,7 +127,7 @@ pub(super) fn swap(dir: &Path) -> io::Result<()> {
     remove_tree(&old)
 }
 
-/// A mirror that was being replaced when the master ended has no directory, or two.
+/// Undoes or finishes a swap during which the master ended. Then the mirror may have no directory, or two.
 fn finish_swap(dir: &Path) -> io::Result<()> {
     let (fresh, old) = (twin(dir), replaced(dir));
     if !dir.exists() && old.exists() && is_repository(&fresh) {
@@ -136,7 +136,8 @@ fn finish_swap(dir: &Path) -> io::Result<()> {
     [fresh, old].iter().try_for_each(|rest| remove_tree(rest))
 }
 
-/// Removes a directory, if it is there. A git that was killed a moment ago may still put a file into it, so that is tried again.
+/// Removes a directory if it exists. A git that was killed a moment ago may still write a file into it, so the removal is
+/// repeated.
 pub(super) fn remove_tree(dir: &Path) -> io::Result<()> {
     for _ in 0..REMOVALS_MAX {
         match std::fs::remove_dir_all(dir) {
@@ -148,18 +149,18 @@ pub(super) fn remove_tree(dir: &Path) -> io::Result<()> {
     std::fs::remove_dir_all(dir)
 }
 
-/// How often a directory is removed into which somebody still writes. A killed process is gone within a second.
+/// The number of tries to remove a directory into which a killed process may still write. Such a process ends within a second.
 const REMOVALS_MAX: u32 = 40;
-/// The pause before the next try.
+/// The pause between two tries to remove a directory.
 const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// Whether a directory has what no repository is without.
+/// Whether a directory has the files and folders that every repository has.
 pub(super) fn is_repository(dir: &Path) -> bool {
     ["HEAD", "config"].iter().all(|name| dir.join(name).is_file())
         && ["objects/pack", "refs"].iter().all(|name| dir.join(name).is_dir())
 }
 
-/// Removes all that git keeps in a mirror, as far as it is there. What is ours stays.
+/// Removes all that git keeps in a mirror, as far as it exists. Guild's own files stay.
 pub(super) fn empty(dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     ["HEAD", "config", "packed-refs", "shallow"].iter().try_for_each(|name| remove_file(&dir.join(name)))?;
@@ -177,8 +178,8 @@ pub(super) fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// All that git is told, beside the repository's own file of configuration. No protocol but the address's own, no hooks, no
-/// prompts, no collection behind our back; a local repository may belong to anyone.
+/// Returns Guild's configuration of git, which git reads beside the repository's own. It allows only the protocol of the
+/// address, and no hooks, prompts or background collection. A local repository may belong to any user.
 pub(super) fn configuration(protocol: &str) -> String {
     let sections = [
         ("safe", "directory = *"),
@@ -191,7 +192,7 @@ pub(super) fn configuration(protocol: &str) -> String {
         ("credential", "helper ="),
         ("gc", "autoDetach = false\n\tpruneExpire = never"),
         ("maintenance", "auto = false"),
-        // what came packed stays packed: taken apart, it would be packed anew for each worker's first checkout
+        // fetched packs stay packed, because loose objects would have to be packed again for each worker's first checkout
         ("fetch", "recurseSubmodules = false\n\tunpackLimit = 1"),
         ("http", "lowSpeedLimit = 100\n\tlowSpeedTime = 60"),
         ("log", "showSignature = false"),

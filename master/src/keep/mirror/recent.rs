@@ -1,5 +1,5 @@
-//! What was read of a mirror a moment ago. What a whole object id names never changes, and a commit is asked for when
-//! it is ordered, planned and retried; its pipeline with it.
+//! Objects that were read from a mirror recently. An object with a whole id never changes. A commit and its pipeline are read
+//! several times: when a build is ordered, planned and retried.
 
 use super::conversation::Header;
 use super::is_object_id;
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const COUNT_MAX: usize = 256;
-/// The most bytes of one object; larger ones are read again.
+/// The size up to which the bytes of an object are kept, in bytes. The bytes of larger objects are read again.
 const SIZE_MAX: usize = 32 << 10;
 
 #[derive(Debug)]
@@ -16,7 +16,8 @@ struct RecentObject {
     bytes: Option<Arc<[u8]>>,
 }
 
-/// Objects that were read recently: at most 256 of at most 32 KiB each; the one that came first goes first.
+/// The recently read objects: at most 256, with the bytes of those of at most 32 KiB. The object that was read first is dropped
+/// first.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     found: BTreeMap<String, RecentObject>,
@@ -53,7 +54,7 @@ impl Recent {
     }
 }
 
-/// A whole id, perhaps with a path or a type behind it.
+/// Whether a name begins with a whole id, which a path or a type may follow. Such a name always means the same object.
 fn is_fixed(name: &str) -> bool {
     is_object_id(name.split([':', '^']).next().unwrap_or_default())
 }

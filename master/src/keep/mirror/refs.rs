@@ -1,26 +1,26 @@
-//! Which ref names and object ids go any further. Everything that came from a repository or over the network passes here
-//! before it is compared, shown or handed to git.
+//! Decides which ref names and object ids are accepted. Everything from a repository or from the network is checked here before
+//! it is compared, shown or handed to git.
 
 use schema::values::ShortRef;
 
-/// The most bytes of a ref's name; longer names are refused.
+/// The length of a ref's name, at most, in bytes; longer names are refused.
 const NAME_BYTES_MAX: usize = 512;
 
-/// A ref that is left out, and why.
+/// A ref that is left out, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRef {
-    /// Bytes that are not UTF-8 are replaced.
+    /// The name of the ref; bytes that are not UTF-8 are replaced.
     pub name: String,
     /// Why the ref is refused, for a person.
     pub why: String,
 }
 
-/// Whether this is a full name of a branch or a tag that we accept.
+/// Checks that this is an accepted full name of a branch or a tag. The error says why it is not.
 pub fn check_ref(name: &str) -> Result<(), String> {
     let short = match ShortRef::of(name) {
         ShortRef::Branch(short) | ShortRef::Tag(short) => short,
         ShortRef::Other(_) => {
-            return Err("it is neither a branch nor a tag: say refs/heads/NAME or refs/tags/NAME".to_string());
+            return Err("it is neither a branch nor a tag: write refs/heads/NAME or refs/tags/NAME".to_string());
         }
     };
     if name.len() > NAME_BYTES_MAX {
@@ -35,7 +35,7 @@ pub fn check_ref(name: &str) -> Result<(), String> {
     if is_well_formed(short) { Ok(()) } else { Err("git does not allow this name".to_string()) }
 }
 
-/// Like [`check_ref`], for bytes from git.
+/// Checks a name like [`check_ref`], for bytes from git.
 pub(super) fn accept(name: &[u8]) -> Result<&str, RefusedRef> {
     let refused = |why| RefusedRef { name: String::from_utf8_lossy(name).chars().take(NAME_BYTES_MAX).collect(), why };
     let text = std::str::from_utf8(name).map_err(|_| refused("its name is not UTF-8".to_string()))?;
@@ -43,21 +43,21 @@ pub(super) fn accept(name: &[u8]) -> Result<&str, RefusedRef> {
     Ok(text)
 }
 
-/// Why a ref that leads to a tree or to a file is left out.
+/// The reason why a ref that names a tree or a file is left out.
 pub(super) const NO_COMMIT: &str = "it names no commit";
 
-/// A ref that goes further, as `git for-each-ref` listed it.
+/// An accepted ref, as `git for-each-ref` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ListedRef {
     /// The full name of the ref, and its commit.
     Names(String, String),
-    /// The full name of the ref, and a tag whose commit git has still to be asked for. Older versions peel a tag of a tag
+    /// The full name of the ref, and a tag whose commit has to be asked from git. Older versions of git peel a tag of a tag
     /// only once.
     NamesTag(String, String),
 }
 
-/// Reads a line of type and id of an object, type and id of what a tag names, and the name of the ref. `None` means that it is no
-/// such line.
+/// Reads a line of `git for-each-ref`: an object's type and id, the type and id of what a tag names, and the ref's name. `None`
+/// means that it is not such a line.
 pub(super) fn listed(line: &[u8]) -> Option<Result<ListedRef, RefusedRef>> {
     let words: Vec<&[u8]> = line.splitn(5, |byte| *byte == b' ').collect();
     let [kind, id, peeled_kind, peeled, name] = words[..] else { return None };
@@ -74,26 +74,28 @@ pub(super) fn listed(line: &[u8]) -> Option<Result<ListedRef, RefusedRef>> {
     })
 }
 
-/// Reads a line of the id of a tag and its full name. `None` means that it is no such line, or the name goes no further.
+/// Reads a line with the id of a tag and its full name. `None` means that it is not such a line, or that the name is not
+/// accepted.
 pub(super) fn listed_tag(line: &[u8]) -> Option<(String, String)> {
     let (id, name) = line.split_at_checked(line.iter().position(|byte| *byte == b' ')?)?;
     let name = accept(&name[1..]).ok()?;
     Some((name.to_string(), String::from_utf8_lossy(id).into_owned()))
 }
 
-/// The number of digits of the ids in an answer of `git ls-remote --symref`. `None` means that it has no line with an id.
+/// Returns the number of digits of the ids in an answer of `git ls-remote --symref`. `None` means that it has no line with an
+/// id.
 pub(super) fn digits_of_ids(listing: &[u8]) -> Option<usize> {
     let mut lines = listing.split(|byte| *byte == b'\n');
     let first = lines.find(|line| !line.starts_with(b"ref: "))?;
     first.split(|byte| *byte == b'\t').next().map(<[u8]>::len)
 }
 
-/// A complete object id: 40 or 64 hex digits.
+/// Whether a text is a complete object id: 40 or 64 hex digits.
 pub fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && is_hex(text)
 }
 
-/// What may stand for an object id: 4 digits or more.
+/// Whether a text may be the prefix of an object id: 4 to 64 hex digits.
 pub(super) fn is_id_prefix(text: &str) -> bool {
     (4..=64).contains(&text.len()) && is_hex(text)
 }

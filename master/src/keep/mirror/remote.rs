@@ -1,5 +1,5 @@
-//! Where a repository comes from, and the credentials for it. It says which addresses are accepted, what git may speak, and how a
-//! key or a token reaches git without passing through an argument list.
+//! The address of a repository and its credentials. This module decides which addresses are accepted and which protocol git may
+//! use. It passes keys and tokens to git without putting them into arguments.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,19 +8,19 @@ use std::path::{Path, PathBuf};
 use super::git::GitError;
 
 const TOKEN_BYTES_MAX: u64 = 16 << 10;
-/// The name under which git knows the address; it never stands in an argument.
+/// The name of the remote in git's configuration. The address itself never appears in an argument.
 pub(super) const REMOTE: &str = "guild";
 
-/// A repository's address, and files with what opens it.
+/// A repository's address, and the files with its credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remote {
     /// An absolute path, `file://`, `ssh://`, `user@host:path`, `https://`, `http://` or `git://`.
     pub address: String,
-    /// A private key for ssh.
+    /// The file of a private key for ssh.
     pub key_file: Option<PathBuf>,
-    /// The only host keys that ssh believes. Absent: ssh believes the host keys of the user that the master runs as.
+    /// The file of the only host keys that ssh trusts. Without it, ssh trusts the known hosts of the user who runs the master.
     pub known_hosts_file: Option<PathBuf>,
-    /// A token for https; read at each fetch.
+    /// The file of a token for https, which is read at each fetch.
     pub token_file: Option<PathBuf>,
 }
 
@@ -46,19 +46,20 @@ impl Transport {
     }
 }
 
-/// What a run of git that goes to the remote needs in its environment, and what must not be told.
+/// The environment of a run of git that contacts the remote, and the secrets in it, which no message may show.
 pub(super) struct Access {
     pub(super) env: Vec<(String, OsString)>,
     pub(super) secrets: Vec<String>,
 }
 
 impl Remote {
-    /// A repository that needs no credential.
+    /// Returns a repository that needs no credentials.
     pub fn new(address: impl Into<String>) -> Remote {
         Remote { address: address.into(), ..Remote::default() }
     }
 
-    /// Which protocol the address means; refuses what git would read as an option or a command, and passwords.
+    /// Returns the protocol of the address. Refuses addresses that git would read as an option or a command, and addresses with
+    /// passwords.
     pub(super) fn transport(&self) -> io::Result<Transport> {
         let address = &self.address;
         let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why.to_string()));
@@ -104,7 +105,8 @@ impl Remote {
         Ok(transport)
     }
 
-    /// Reads the token; checks that the files exist, as ssh's own message for a lost key names no cause.
+    /// Reads the token and checks that the other files exist. The check is needed because ssh's own error for a missing key
+    /// names no cause.
     pub(super) fn access(&self) -> Result<Access, GitError> {
         let mut config = vec![(format!("remote.{REMOTE}.url"), self.plain_address())];
         let mut access = Access { env: Vec::new(), secrets: Vec::new() };
@@ -125,7 +127,7 @@ impl Remote {
         Ok(access)
     }
 
-    /// The host of the address, without its user and its port; empty means that it is on this machine.
+    /// Returns the host of the address, without its user and its port; empty means this machine.
     pub(super) fn host(&self) -> String {
         let rest = match self.address.split_once("://") {
             Some(("file", _)) => "",
@@ -140,7 +142,7 @@ impl Remote {
         host.unwrap_or_default().to_ascii_lowercase()
     }
 
-    /// The address for https without its user, for which git would else ask a password.
+    /// Returns the address without its user if it is a web address, because git would ask for the user's password.
     fn plain_address(&self) -> String {
         match (self.address.split_once("://"), self.user()) {
             (Some((scheme, rest)), Some(user)) if scheme.starts_with("http") => {
@@ -150,7 +152,7 @@ impl Remote {
         }
     }
 
-    /// Scheme and host of a web address: a token goes nowhere else.
+    /// Returns the scheme and the host of a web address. The token is sent only there.
     fn origin(&self) -> String {
         let plain = self.plain_address();
         let (scheme, rest) = plain.split_once("://").unwrap_or(("https", plain.as_str()));

@@ -1,34 +1,37 @@
-//! What a commit says of the commits that it takes back, in the words of `git revert`. Pure.
+//! Reads from a commit's message which commits it reverts, in the words of `git revert`. It is pure.
 
 use std::collections::BTreeMap;
 
-/// How `git revert` begins a line about what it takes back, with the id behind it.
+/// The text with which `git revert` begins a line about a reverted commit. The id follows it.
 const REVERTS: &str = "This reverts commit ";
-/// How it goes on about a merge, with the id of the parent behind it. The two lines may be one.
+/// The text with which that line continues if the reverted commit is a merge. The id of a parent follows it. Git may break the
+/// line within the sentence.
 const OF_A_MERGE: &str = "reversing changes made to ";
-/// The word behind which git breaks the sentence about a merge.
+/// The word after which git breaks the sentence about a merge.
 const BREAK: &str = "reversing";
-/// Digits of an id that git takes for enough by itself.
+/// The number of digits that a reverted commit's id must have: as many as git's own short ids have at least.
 const REVERTED_MIN: usize = 7;
 
-/// One commit that another one takes back.
+/// A commit that another commit reverts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reversal {
-    /// The id of the commit that is taken back: a whole id, or its beginning.
+    /// The id of the reverted commit: a whole id, or its beginning.
     pub revision: String,
-    /// The parent of a merge that stays, as a whole id or its beginning. Empty: the message names none.
+    /// If a merge is reverted: the parent that stays, as a whole id or its beginning. Empty means that the message names none.
     pub mainline: String,
-    /// The whole ids of what a merge brought, which goes with it. It is empty if the commit is not a merge of the same range.
+    /// The whole ids of the commits that a reverted merge brought, which are reverted with it. It is empty if the commit is not
+    /// a merge of the same range.
     pub brought: Vec<String>,
 }
 
 impl Reversal {
-    /// The commits whose changes go: the commit itself first, and then what it brought.
+    /// Returns the commits whose changes are undone: the reverted commit first, and then the commits that it brought.
     pub fn revisions(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.revision).chain(&self.brought)
     }
 
-    /// The merge that is taken back, of merges with their parents, and the parent that stays. None: it is none of them.
+    /// Returns the reverted merge and the parent that stays. `merges` are merges with their parents; `None` means that none of
+    /// them is reverted.
     pub(super) fn merge_among<'a>(
         &self,
         merges: &'a BTreeMap<String, Vec<String>>,
@@ -38,14 +41,14 @@ impl Reversal {
         merge.starts_with(&self.revision).then_some((merge, kept))
     }
 
-    /// The parent that stays, of the parents of the merge: git takes the first one unless it is told otherwise.
+    /// Returns the parent that stays. It is the first parent of the merge, as in git, unless the message names another one.
     fn kept_parent<'a>(&self, parents: &'a [String]) -> Option<&'a String> {
         let is_named = |parent: &&String| !self.mainline.is_empty() && parent.starts_with(&self.mainline);
         parents.iter().find(is_named).or(parents.first())
     }
 }
 
-/// What a message takes back. The revert of several commits has a line for each.
+/// Returns the commits that a message reverts. The revert of several commits has a line for each.
 pub(super) fn named_by(message: &str) -> Vec<Reversal> {
     let mut found: Vec<Reversal> = Vec::new();
     let mut lines = message.lines().map(str::trim).peekable();
@@ -55,7 +58,7 @@ pub(super) fn named_by(message: &str) -> Vec<Reversal> {
         if revision.len() < REVERTED_MIN {
             continue;
         }
-        // git breaks the sentence about a merge in the middle
+        // git may break the sentence about a merge, so the next line belongs to it
         let more = lines.peek().filter(|_| rest.ends_with(BREAK)).unwrap_or(&"");
         let mainline = format!("{rest} {more}");
         let mainline = mainline.split_once(OF_A_MERGE).map(|(_, parent)| id_at_start(parent)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Mirrors of small repositories made by the real git.
+//! Tests of mirrors of small repositories that the real git makes.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{Fetched, GitGate, Mirror, Remote, Reversal};
 
-/// A repository with a work tree, and a mirror of it.
+/// A repository with a working tree, and a mirror of it.
 pub(crate) struct Scene {
     pub(crate) dir: TempDir,
     pub(crate) mirror: Mirror,
@@ -22,7 +22,7 @@ impl Scene {
         Scene::made(init, &GitGate::default())
     }
 
-    /// One of several mirrors.
+    /// Makes a scene whose mirror shares a gate with others.
     pub(crate) fn behind(gate: &GitGate) -> Scene {
         Scene::made(&[], gate)
     }
@@ -157,7 +157,7 @@ async fn names_and_prefixes_resolve() {
         (&second[..4], &second),
         (second.as_str(), &second),
         (&first[..7], &first),
-        // a branch of this name stands at the second
+        // a branch whose name is a prefix of the first commit's id, and which points to the second commit
         (&first[..6], &second),
     ] {
         assert_eq!(scene.mirror.resolve(name).await.unwrap().as_ref(), Some(revision), "{name}");
@@ -280,7 +280,7 @@ async fn a_lost_repository_is_an_error_and_not_an_empty_one() {
 async fn a_repository_of_another_user_serves() {
     let scene = Scene::new();
     let tip = scene.commit("a", "1");
-    // only root may give files away; others see that it works for their own
+    // only root may change a file's owner; for other users this test fetches from their own repository
     let chown = Command::new("chown").args(["-R", "12345:12345"]).arg(scene.dir.path().join("origin")).output();
     drop(chown);
     let fetched = scene.mirror.fetch().await.unwrap();
@@ -389,7 +389,7 @@ async fn a_shallow_repository_is_an_error_that_says_so() {
     assert!(error.contains("shallow"), "{error}");
 }
 
-/// C52, for a master that lasts: git speaks of a possible corruption.
+/// C52, for a master that runs for long: git itself would report a possible corruption.
 #[tokio::test]
 async fn a_partial_clone_is_an_error_that_says_so() {
     for filter in ["--filter=blob:none", "--filter=tree:0"] {
@@ -462,7 +462,7 @@ async fn a_commit_names_its_co_authors_and_what_it_takes_back() {
     assert_eq!(found.iter().map(|commit| commit.parents.concat()).collect::<Vec<_>>(), [revert, second, first]);
 }
 
-/// A side of two commits is merged and taken back, and then a merge the other way round is.
+/// A side branch of two commits is merged and reverted. Then a merge in the other direction is.
 #[tokio::test]
 async fn the_revert_of_a_merge_names_what_the_merge_brought() {
     let scene = Scene::new();
@@ -516,7 +516,7 @@ async fn a_message_that_reverts_many_commits_is_read_to_its_end() {
     assert!(!found[1].reverts.is_empty() && found[1].may_revert_more, "one of megabytes stays cut, and says so");
 }
 
-/// C48: who put a commit there is named too, and `.mailmap` moves old addresses.
+/// C48: the committer of a commit is named too, and `.mailmap` replaces old addresses.
 #[tokio::test]
 async fn a_range_names_people_as_they_are_known_now() {
     let scene = Scene::new();
@@ -583,7 +583,7 @@ async fn a_message_of_megabytes_is_cut() {
     }
     scene.mirror.fetch().await.unwrap();
     let tip = tips.pop().unwrap();
-    // which it says
+    // the ellipsis shows that the subject was cut
     let cut = "x".repeat(299) + "…";
     for before in [None, Some(first.as_str()), tips.first().map(String::as_str)] {
         let change = scene.mirror.change("p", "refs/heads/main", before, Some(&tip)).await.unwrap();
@@ -622,7 +622,7 @@ async fn links_are_followed_within_their_commit() {
     assert_eq!(read(&linked, "out").await, Err("it is a symbolic link that leads out of the repository".to_owned()));
     assert_eq!(read(&linked, "nowhere").await, Err("it is a symbolic link to nothing".to_owned()));
     assert_eq!(read(&linked, "loop").await, Err("it is a symbolic link that leads to itself".to_owned()));
-    // the same process of git goes on answering
+    // the same process of git answers further questions
     assert_eq!(read(&linked, "more").await, Ok(Some("x".to_owned())));
     assert_eq!(read(&revision, "guild.toml").await, Ok(None));
 }

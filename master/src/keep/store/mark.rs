@@ -64,7 +64,7 @@ pub(super) fn refuse_lost(state: &Path, database: &str) -> Result<(), StoreError
         Ok(0) => Ok(()),
         Ok(_) if !is_database(&path) => Err(lost("is not a database, or its first bytes are damaged")),
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && was_a_masters(state) => Err(lost("is gone")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && was_a_masters(state) => Err(lost("is missing")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(StoreError::Open { path, source }),
     }
@@ -87,12 +87,12 @@ pub(super) fn take_up(state: &Path, found: &StoreMark) -> Result<MarkFile, Store
     let path = state.join(MARK_FILE);
     if let Some(mark) = read(&path)? {
         if mark.store != found.store {
-            return Err(lost("is another master's".to_owned()));
+            return Err(lost("belongs to another master".to_owned()));
         }
         if mark.event > found.event {
             let (found, marked) = (found.event, mark.event);
             return Err(lost(format!(
-                "is older than this directory: it ends with event {found}, and {marked} was there"
+                "is older than this directory: it ends with event {found}, but event {marked} was here"
             )));
         }
     }

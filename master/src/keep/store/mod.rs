@@ -54,8 +54,8 @@ pub enum StoreError {
     )]
     Newer { found: u32, known: u32 },
     #[error(
-        "{} was a master's, and its store {what}: restore a backup with `guild-master restore`; \
-         `guild-master begin-anew` goes on without what it held",
+        "{} belongs to a master, but its store {what}: restore a backup with `guild-master restore`, or run \
+         `guild-master begin-anew` to go on without what the store held",
         dir.display()
     )]
     Lost { dir: PathBuf, what: String },
@@ -63,7 +63,7 @@ pub enum StoreError {
     Open { path: PathBuf, source: io::Error },
     #[error("the store: {0}")]
     Failed(String),
-    #[error("the store holds what cannot be read: {0}")]
+    #[error("the store has data that cannot be read: {0}")]
     Corrupt(String),
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -173,8 +173,8 @@ impl Store {
     pub async fn close(&self) {
         match self.database.close().await {
             Ok(true) => {}
-            Ok(false) => tracing::info!("a read lasts: a part of the store stays in the log of the database"),
-            Err(error) => tracing::warn!(%error, "a part of the store stays in the log of the database"),
+            Ok(false) => tracing::info!("a read is still running, so a part of the store stays in the write-ahead log"),
+            Err(error) => tracing::warn!(%error, "a part of the store stays in the write-ahead log"),
         }
     }
 

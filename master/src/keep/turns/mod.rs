@@ -1,6 +1,6 @@
-//! Shares a scarce resource fairly between callers: a few are served at once, in all and for each caller, and a caller whose
-//! work cost much waits longer. The algorithm is pure: it hears who joins, who is done, and what the work cost. [`TurnQueue`]
-//! makes callers wait for their turn, and [`Principal`] identifies a caller.
+//! Shares a scarce resource fairly between callers. Few are served at once, in all and for each caller, and a caller whose work
+//! cost much waits longer. The algorithm is pure: it hears who joins, who is done, and what the work cost. [`TurnQueue`] makes
+//! callers wait for their turn, and [`Principal`] identifies a caller.
 //!
 //! This is surplus round robin: the deficit round robin of Shreedhar and Varghese (SIGCOMM 1995), for costs that are known only
 //! afterwards. Each caller has a line. Each visit gives a line a [`SHARE`] if it has none left, and a line that is in debt is

@@ -1,5 +1,5 @@
-//! Tests of blobs with crashes, callers that go away, and uploads of the same bytes: each referenced blob has its file, and no
-//! other file remains.
+//! Tests of blobs with crashes, callers that go away, and uploads of the same bytes. In the end each referenced blob has its
+//! file, and no other file remains.
 
 mod histories;
 

@@ -1,5 +1,5 @@
-//! Tests of logs on bad disks. A sealed log that was changed, cut or lost is reported as damaged (F16), and so is a disk that
-//! takes no more bytes of growing logs (F12).
+//! Tests of logs on bad disks. A sealed log that was changed, cut or lost is reported as damaged (F16). A disk that takes no
+//! more bytes of growing logs is reported too (F12).
 
 use super::*;
 use std::io::ErrorKind;
@@ -32,7 +32,7 @@ fn a_sealed_log_that_is_cut_or_lost_is_damaged_and_not_removed() {
         assert_eq!(refusal(&logs).await, cut);
         assert_eq!(logs.last_lines_on(KEY, &Grip::default(), 5).await.unwrap_err().kind(), ErrorKind::InvalidData);
         std::fs::remove_file(&file).unwrap();
-        let lost = "its file is gone, and retention did not take it".to_owned();
+        let lost = "its file is missing, but retention did not remove it".to_owned();
         assert_eq!(refusal(&logs).await, (ErrorKind::InvalidData, lost));
         std::fs::write(&file, bytes).unwrap();
         assert_eq!(logs.read(KEY, 0, 10).await.unwrap().bytes, b"xxxxxxxxxx");

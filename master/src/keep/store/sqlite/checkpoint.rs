@@ -204,7 +204,7 @@ impl Upkeep {
             let mib = now.all / 256;
             tracing::warn!(
                 mib,
-                "the log of the database grows, because a read or a backup lasts: it shrinks when that ends"
+                "the write-ahead log of the store grows until a long read or backup ends, and then shrinks again"
             );
         }
     }
@@ -236,7 +236,7 @@ fn pass(connection: &Connection) -> Option<WalPages> {
         Ok((false, pages)) => Some(pages),
         Ok((true, _)) => None,
         Err(error) => {
-            tracing::error!(%error, "the log of the database could not be copied into its file");
+            tracing::error!(%error, "the write-ahead log could not be copied into the database");
             None
         }
     }

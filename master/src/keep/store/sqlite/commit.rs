@@ -17,7 +17,7 @@ const ROOM_MIN: u64 = 1 << 20;
 enum WriteError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
-    #[error("event {found} was to follow event {last}: the sequence would have a gap")]
+    #[error("event {found} cannot follow event {last}: the sequence of events would have a gap")]
     Gap { last: u64, found: u64 },
 }
 

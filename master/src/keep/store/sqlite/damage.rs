@@ -40,7 +40,7 @@ fn seen(checked: rusqlite::Result<Vec<String>>) -> Result<Option<String>, StoreE
         Ok(lines) if lines == ["ok"] => Ok(None),
         Ok(lines) => Ok(Some(lines.join("; "))),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
-            Ok(Some(format!("the disk does not read it ({error})")))
+            Ok(Some(format!("the disk cannot read it ({error})")))
         }
         Err(error) => told_by(&error).map(Some).ok_or_else(|| error.into()),
     }
@@ -78,7 +78,7 @@ mod tests {
     fn what_the_disk_does_not_read_is_damaged() {
         for code in [ffi::SQLITE_IOERR, ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ] {
             let seen = seen(failure(code)).unwrap().unwrap();
-            assert!(seen.starts_with("the disk does not read it (") && seen.contains("I/O"), "{seen}");
+            assert!(seen.starts_with("the disk cannot read it (") && seen.contains("I/O"), "{seen}");
         }
         assert!(seen(failure(ffi::SQLITE_CORRUPT)).unwrap().is_some());
         assert!(matches!(seen(failure(ffi::SQLITE_BUSY)), Err(StoreError::Failed(_))));

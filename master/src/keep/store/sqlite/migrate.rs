@@ -22,7 +22,11 @@ pub(super) fn migrate_to(connection: &mut Connection, last: usize) -> Result<(),
         return Err(StoreError::Newer { found, known });
     }
     if (1..known).contains(&found) {
-        tracing::info!(from = found, to = known, "the store is migrated: an older guild-master reads it no more");
+        tracing::info!(
+            from = found,
+            to = known,
+            "the store is being migrated: an older guild-master can no longer read it"
+        );
     }
     for (number, step) in (1..).zip(&steps).take(last).skip(found as usize) {
         let transaction = connection.transaction()?;

@@ -168,7 +168,7 @@ impl Database {
 }
 
 /// The error when the writer's thread has ended, which happens only when the store is dropped.
-const GONE: &str = "the writer is gone";
+const GONE: &str = "the thread that writes the store has ended";
 
 /// Copies a store, as [`super::copy`] says.
 pub(super) fn copy(state: &Path, target: &Path) -> Result<(), StoreError> {

@@ -1,5 +1,5 @@
--- The database's history, one numbered step after another. A step is never changed once released; a new one is added.
--- Times are milliseconds since 1970; JSON columns hold the structs of `schema::values` and `coordinator::record`.
+-- The schema of the database as numbered steps. Once a step is released it never changes; a new step is added instead.
+-- Times are milliseconds since 1970. JSON columns hold the structs of `schema::values` and `coordinator::record`.
 
 -- step 1: version 0.1.0
 create table meta (
@@ -32,7 +32,7 @@ create index builds_ref on builds (project, ref, number);
 create index builds_revision on builds (revision);
 create index builds_open on builds (id) where state <> 'finished';
 
--- the highest number ever used: kept when builds are deleted, so that none is used again
+-- the highest build number that each project ever used; it stays when builds are deleted, so that no number is used again
 create table numbers (
     project text primary key,
     number integer not null
@@ -99,7 +99,7 @@ create table logs (
     step integer not null,
     size integer not null,
     hash blob not null,
-    bytes blob,                     -- the whole log where it is small; else it is a file
+    bytes blob,                     -- the whole log if it is small; null: it is a file
     primary key (build, idx, attempt, step)
 ) strict;
 
@@ -161,7 +161,7 @@ create table events (
     fact text not null              -- JSON
 ) strict;
 
--- each row's hash covers the row before: a row that is gone or altered shows
+-- each row's hash covers the row before it, so a missing or altered row can be detected
 create table audit (
     sequence integer primary key,
     time integer not null,
@@ -170,7 +170,7 @@ create table audit (
     hash blob not null
 ) strict;
 
--- step 2: numbers that outlive their rows, answers in their order, the end of the audit chain
+-- step 2: numbers that outlive their rows, ordered answers, and the end of the audit chain
 create table counters (
     name text primary key,          -- build, grant or event: the highest id ever used
     value integer not null
@@ -179,7 +179,7 @@ insert into counters select 'build', coalesce(max(id), 0) from builds;
 insert into counters select 'grant', coalesce(max(id), 0) from grants;
 insert into counters select 'event', coalesce(max(sequence), 0) from events;
 
--- numbered as they came, so that the oldest go first without counting
+-- answers are numbered in the order in which they came, so that the oldest can be deleted without counting
 alter table requests rename to requests_before;
 create table requests (
     number integer primary key,
@@ -194,34 +194,34 @@ insert into requests (id, by_grant, body, answer, time)
 drop table requests_before;
 create index requests_time on requests (time);
 
--- without it, rows missing at the end would not show
+-- the hash of the last row; without it, missing rows at the end would not be detected
 insert into meta (name, value)
     select 'audit', lower(hex(hash)) from audit order by sequence desc limit 1;
 
 -- step 3: retention
--- builds that went, or whose logs went before them; a row of a build that went goes when all of it is swept
+-- builds that were removed, or whose logs were removed; the row of a removed build is deleted when all of the build is swept
 create table removals (
     build integer primary key,
-    reason text not null,           -- of its logs, while the build is kept; else empty
-    swept integer not null          -- 0: rows of it are left, or files
+    reason text not null,           -- why its logs were removed, while the build is kept; otherwise empty
+    swept integer not null          -- 0: rows or files of it are left
 ) strict;
 create index removals_open on removals (build) where swept = 0;
--- a build stays while a kept retry refers to it
+-- a build is kept while a kept retry carries its jobs
 create index jobs_carried on jobs (carried_from, build) where carried_from > 0;
--- a deleted ref makes no build
+-- the change by which a ref is deleted makes no build
 create index changes_time on changes (time) where build is null;
--- kept by counting, since adding up would read them all
+-- the bytes of all logs are counted as logs come and go, because adding them up would read all rows
 insert into counters select 'log-bytes', coalesce(sum(size), 0) from logs;
 
 -- step 4: reporters
 create table reporters (
-    name text primary key,          -- follows from what the master file says of it
+    name text primary key,          -- derived from the reporter's entry in the master file
     incarnation integer not null,
-    after integer not null,         -- the last event that it looked at
-    born integer not null           -- what ended before is nothing to tell
+    after integer not null,         -- the last event that it has read
+    born integer not null           -- when it was new; it does not report builds that ended before
 ) strict, without rowid;
 
--- what they told of lanes, so that nothing is told twice; of each lane the newest
+-- the newest notices of each lane that reporters sent, so that none is sent twice
 create table told (
     reporter text not null,
     project text not null,
@@ -229,34 +229,34 @@ create table told (
     job text not null,
     turn text not null,
     revision text not null,
-    build integer not null,         -- its number
-    notice text not null,           -- its id
+    build integer not null,         -- the number of the build
+    notice text not null,           -- the id of the notice
     time integer not null,
     primary key (reporter, project, ref, job, turn, revision)
 ) strict, without rowid;
 
--- step 5: why an attempt went where it went, and whose hand is on a worker
+-- step 5: why an attempt was placed on its worker, and who steers a worker
 alter table attempts add column placed text not null default '';    -- JSON; empty: not recorded
 alter table workers add column steered_by integer not null default 0;
 alter table workers add column steered integer;
 
 -- step 6: updates of refs, and lanes
--- the update of its ref that a build belongs to: the number of the build that the update opened first; 0: none
+-- the update of its ref to which a build belongs: the number of the first build of that update; 0: none
 alter table builds add column ref_update integer not null default 0;
 update builds set ref_update = number where cause = '"change"';
--- what was run or repeated of a commit belongs to the newest update before it that brought the commit
+-- a requested or repeated build of a commit belongs to the newest earlier update that brought the commit
 update builds set ref_update = coalesce((select max(b.number) from builds as b
     where b.revision = builds.revision and b.project = builds.project and b.ref = builds.ref
     and b.cause = '"change"' and b.number < builds.number), 0)
     where cause <> '"change"' and ref <> '';
 create index builds_update on builds (project, ref, ref_update, number);
 alter table heads add column ref_update integer not null default 0;
--- the update with which the ref came into being; 0: before updates were counted
+-- the update with which the ref was created; 0: before updates were counted
 alter table heads add column ref_since integer not null default 0;
 update heads set ref_update = coalesce((select max(b.ref_update) from builds as b
     where b.revision = heads.revision and b.project = heads.project and b.ref = heads.ref), 0);
 
--- the same job of the same ref, build after build: written in the transaction that finishes the job
+-- the results of the same job of the same ref, build after build; written in the transaction that finishes the job
 create table lanes (
     project text not null,
     ref text not null,
@@ -264,34 +264,34 @@ create table lanes (
     lane text not null,             -- JSON
     primary key (project, ref, job)
 ) strict, without rowid;
--- they are made from history once all steps have run, by the definition of a lane
+-- code makes the lanes from history after all steps, by the definition of a lane
 insert into meta (name, value) values ('lanes', 'to be made');
 
--- step 7: what was seen of repositories, so that what is old is not taken for new
-alter table heads add column told integer not null default 1;       -- 0: history, which was seen and not built
+-- step 7: what was seen of repositories, so that old commits are not mistaken for new ones
+alter table heads add column told integer not null default 1;       -- 0: the revision was seen as history, and not built
 alter table heads add column gone integer;                          -- when the ref was deleted
 
--- how the repository of a project was followed up to now
+-- how the repository of each project has been followed so far
 create table followed (
     project text primary key,
-    address text not null,          -- at the last look at all refs; empty: a version before this step looked
-    scopes text not null,           -- JSON: what was asked for since that look
-    looked_in integer not null      -- the incarnation of that look
+    address text not null,          -- its address when all refs were last read; empty: an older version read them
+    scopes text not null,           -- JSON: the refs that were asked for since then
+    looked_in integer not null      -- the incarnation in which all refs were last read
 ) strict, without rowid;
 insert into followed
     select distinct project, '', '[]', (select cast(value as integer) from meta where name = 'incarnation') from heads;
 
--- step 8: what an attempt's worker lives by, and where it accepted it
+-- step 8: the term of an attempt's lease, and the home in which its worker accepted the attempt
 alter table attempts add column term integer not null default 0;    -- milliseconds; 0: not recorded
-alter table attempts add column home text not null default '';      -- JSON; empty: not said
+alter table attempts add column home text not null default '';      -- JSON; empty: not recorded
 
--- step 9: logins of browsers are told apart, so that their rows go when they end
+-- step 9: logins of browsers are marked, so that their rows are deleted when they end
 alter table grants add column browser integer not null default 0;
 update grants set browser = 1 where kind = 'user' and json_extract(what, '$.may') = '["view"]'
     and name = (select p.name || '.browser' from grants as p where p.id = grants.parent);
--- an address that nobody used waits for 10 minutes
+-- a login address that nobody used is valid for 10 minutes
 update grants set expires = min(coalesce(expires, created + 600000), created + 600000) where browser = 1 and holder is null;
--- pools and labels of an operator meant nothing: those of all projects keep all workers, the others get none by them
+-- pools and labels of an operator had no meaning so far: operators of all projects keep all workers, others get none
 update grants set what = json_set(what, '$.pools', json('["*"]'), '$.labels', json('[]'))
     where kind <> 'worker' and exists (select 1 from json_each(what, '$.projects') where value = '*')
     and exists (select 1 from json_each(what, '$.may') where value = 'operate');
@@ -299,15 +299,15 @@ update grants set what = json_set(what, '$.pools', json('[]'), '$.labels', json(
     where kind <> 'worker' and not exists (select 1 from json_each(what, '$.projects') where value = '*')
     and exists (select 1 from json_each(what, '$.may') where value = 'operate');
 
--- step 10: what was stored beyond a limit of `schema::limits` is cut, so that every list and event of it fits into a message
--- a character has at most 4 bytes: a thousand of them have room below 4 KiB
+-- step 10: stored texts beyond a limit of `schema::limits` are cut, so that every list and event fits into a message
+-- a character has at most 4 bytes, so a thousand characters fit below 4 KiB
 update jobs set reason = substr(reason, 1, 1000) || '… [cut: ' || octet_length(reason) || ' bytes in all]'
     where octet_length(reason) > 4096;
 update jobs set platform = substr(platform, 1, 60) where octet_length(platform) > 256;
 update attempts set reason = substr(reason, 1, 1000) || '… [cut: ' || octet_length(reason) || ' bytes in all]'
     where octet_length(reason) > 4096;
 update attempts set isolation = substr(isolation, 1, 60) where octet_length(isolation) > 256;
--- without its home, the end of its lease decides
+-- without its home, the end of the lease decides about an attempt
 update attempts set home = '' where octet_length(home) > 1024;
 update steps set name = substr(name, 1, 40) || '… [cut: ' || octet_length(name) || ' bytes in all]'
     where octet_length(name) > 200;
@@ -318,10 +318,10 @@ update builds set diagnosis = substr(diagnosis, 1, 16000) || '… [cut: ' || oct
     where octet_length(diagnosis) > 65536;
 update grants set reason = substr(reason, 1, 1000) || '… [cut: ' || octet_length(reason) || ' bytes in all]'
     where octet_length(reason) > 4096;
--- who was given more than anybody has is asked to come again: a grant of megabytes keeps its operator from the list of grants
+-- a grant beyond all sensible sizes is revoked: with megabytes in one grant, its operator cannot list the grants
 update grants set what = '{"may":[],"projects":[],"pools":[],"labels":[]}', revoked = coalesce(revoked, created),
     reason = 'it named more than a grant may name: issue it again' where octet_length(what) > 1500000;
--- the worker says its labels again when it attaches
+-- the worker sends its labels again when it attaches
 update workers set description = json_set(description, '$.labels', json('[]'))
     where json_array_length(description, '$.labels') > 100 or octet_length(description ->> '$.labels') > 65536;
 update workers set description = json_set(description,
@@ -346,7 +346,7 @@ create table blobs (
     hash blob primary key,
     size integer not null,
     sealed integer not null,
-    refs integer not null           -- how many rows of blob_refs have this hash
+    refs integer not null           -- the number of rows of blob_refs with this hash
 ) strict, without rowid;
 create index blobs_unreferenced on blobs (hash) where refs = 0;
 
@@ -362,47 +362,47 @@ create table blob_refs (
 create index blob_refs_build on blob_refs (build, hash);
 create index blob_refs_project on blob_refs (project, hash);
 
--- what each project has, each blob counted once
+-- the bytes of each project, each blob counted once
 create table blob_projects (
     project text primary key,
     bytes integer not null
 ) strict, without rowid;
 insert into counters values ('blob-bytes', 0);
 
--- step 12: builds that the clock asks for; the cause of a build may be a cron from here on
+-- step 12: builds that the clock starts; from here on the cause of a build may be a cron
 create table crons (
     project text not null,
     ref text not null,
-    name text not null,             -- of the entry in the pipeline
-    next integer,                   -- the next firing, by the clock on the wall; null: there is none
+    name text not null,             -- the name of the entry in the pipeline
+    next integer,                   -- the time of the next firing; null: there is none
     cron text not null,             -- JSON
     primary key (project, ref, name)
 ) strict, without rowid;
 
 -- step 13: the tier of isolation in which a job ran
-alter table jobs add column isolation text not null default '';     -- of its latest attempt; empty: not recorded
+alter table jobs add column isolation text not null default '';     -- the tier of its latest attempt; empty: not recorded
 
--- step 14: what the reports of a step say of its tests
-alter table steps add column tests text not null default '';        -- JSON; empty: nothing
--- step 15: the history of tests; what it means stands in `decide/test_history.rs`
--- jobs whose lists of tests are not read yet: a row comes with the end of the step, and goes with the run that is made of it
+-- step 14: the results of a step's tests, as its reports give them
+alter table steps add column tests text not null default '';        -- JSON; empty: no reports
+-- step 15: the history of tests; `decide/test_history.rs` explains it
+-- jobs whose lists of tests are not read yet; a row is added when a step ends, and deleted when the job's run is written
 create table tests_unread (
     build integer not null,
     idx integer not null,
     primary key (build, idx)
 ) strict, without rowid;
 
--- the next number of a test
+-- the number that the next new test of a project gets
 create table test_projects (
     project text primary key,
     next integer not null
 ) strict, without rowid;
 
--- each test of a project once, by its number from 0
+-- each test of a project once, numbered from 0
 create table tests (
     project text not null,
     number integer not null,
-    identity blob not null,         -- of suite, name and parameters
+    identity blob not null,         -- a hash of suite, name and parameters
     suite text not null,
     name text not null,
     parameters text not null,
@@ -411,27 +411,27 @@ create table tests (
 ) strict, without rowid;
 create unique index tests_identity on tests (project, identity);
 
--- one job of one build that reported its tests: of each lane the newest
+-- the newest runs of each lane; a run is one job of one build that reported its tests
 create table test_runs (
     project text not null,
     ref text not null,
     job text not null,
     ref_update integer not null,
-    number integer not null,        -- of the build
+    number integer not null,        -- the number of the build
     build integer not null,
     idx integer not null,
-    tree text not null,             -- of the source; empty: it is not known
+    tree text not null,             -- the id of the source tree; empty: it is not known
     is_whole integer not null,      -- 0: a report was cut
-    is_together integer not null,   -- 1: so many tests failed that they failed together
-    has_mixed integer not null,     -- 1: a test failed and passed in it
-    verdicts blob not null,         -- a byte for each test by its number, compressed
-    durations blob                  -- the same; null: of a run that is not among the newest
+    is_together integer not null,   -- 1: so many tests failed that they probably have one cause
+    has_mixed integer not null,     -- 1: at least one test both failed and passed in it
+    verdicts blob not null,         -- a byte for each test, by the test's number; compressed
+    durations blob                  -- in the same form; null: the run is not among the newest
 ) strict;
 create unique index test_runs_lane on test_runs (project, ref, job, ref_update, number);
 create index test_runs_build on test_runs (build);
 create index test_runs_project on test_runs (project, build);
 
--- what runs came to that are no longer kept
+-- a summary of the runs of each lane that are no longer kept
 create table test_lanes (
     project text not null,
     ref text not null,

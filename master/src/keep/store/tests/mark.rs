@@ -1,4 +1,4 @@
-//! F4: a store that was lost, emptied or replaced is refused, and everything that is rightly there is taken.
+//! F4: a store that was lost, emptied or replaced is refused, and every store that belongs to its directory is accepted.
 
 use super::wait;
 use crate::decide::coordinator::record::Record;
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// The directory of a master that ran and stopped, with this many events.
+/// Returns the directory of a master that ran, committed this many events and stopped.
 fn stopped(events: u64) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -17,7 +17,7 @@ fn stopped(events: u64) -> TempDir {
     wait(store.close());
     std::fs::create_dir_all(dir.path().join("mirrors/demo")).unwrap();
     drop(store);
-    // what the thread of the checkpoints notes a second after a commit
+    // opening the store writes the mark, which the checkpoint thread would write a second after a commit
     let store = Store::open(dir.path()).unwrap();
     wait(store.close());
     dir
@@ -40,12 +40,12 @@ fn a_store_that_is_gone_is_refused_with_the_way_out() {
     let dir = stopped(3);
     remove(dir.path(), &["guild.db", "guild.db-wal", "guild.db-shm"]);
     let text = refusal(dir.path());
-    assert!(text.contains("its store is gone") && text.contains("guild-master restore"), "{text}");
+    assert!(text.contains("its store is missing") && text.contains("guild-master restore"), "{text}");
     assert!(text.contains("guild-master begin-anew"), "{text}");
     assert!(!dir.path().join("guild.db").exists(), "and none was made");
-    // also where an older version left no mark
+    // this holds even if an older version left no mark
     remove(dir.path(), &[MARK_FILE]);
-    assert!(refusal(dir.path()).contains("its store is gone"));
+    assert!(refusal(dir.path()).contains("its store is missing"));
 }
 
 #[test]
@@ -74,14 +74,14 @@ fn an_older_store_and_one_of_another_master_are_refused() {
     drop(Store::open(dir.path()).unwrap());
     std::fs::write(dir.path().join("guild.db"), older).unwrap();
     remove(dir.path(), &["guild.db-wal", "guild.db-shm"]);
-    assert!(refusal(dir.path()).contains("is older than this directory: it ends with event 3, and 4 was there"));
+    assert!(refusal(dir.path()).contains("is older than this directory: it ends with event 3, but event 4 was here"));
     std::fs::copy(stopped(9).path().join("guild.db"), dir.path().join("guild.db")).unwrap();
-    assert!(refusal(dir.path()).contains("is another master's"));
+    assert!(refusal(dir.path()).contains("belongs to another master"));
     mark::forget(dir.path()).unwrap();
     assert_eq!(Store::open(dir.path()).unwrap().last_event().unwrap(), 9, "somebody said that it shall be so");
 }
 
-/// A relative: the log of the database was removed after a kill, as a cleaner of files might do it.
+/// A case like F4: the write-ahead log was deleted after a kill, for example by a program that cleans up files.
 #[test]
 fn a_store_without_its_log_is_refused() {
     let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -91,7 +91,7 @@ fn a_store_without_its_log_is_refused() {
     while !is_marked() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    // what a kill leaves, without the log
+    // the files that a kill leaves, except the log
     for name in ["guild.db", MARK_FILE] {
         std::fs::copy(dir.path().join(name), killed.path().join(name)).unwrap();
     }

@@ -1,5 +1,5 @@
-//! The store against a plain model: what is committed is loaded, listed, read and copied. A second store would have to pass
-//! these tests too.
+//! Compares the store with a simple model: committed records are loaded, listed, read and copied. Another kind of store would
+//! have to pass these tests too.
 
 pub(crate) mod lane_rows;
 mod mark;
@@ -17,12 +17,12 @@ use rows::{Dice, build, change, event, plan};
 use schema::values::{Filter, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The reads, as the master itself has them.
+/// Returns the reads as the master's own program uses them.
 pub(super) fn reading(store: &Store) -> Reading {
     store.readers().of(crate::keep::turns::PROGRAM)
 }
 
-/// In memory, commits and queries run where they are called.
+/// Returns the result of a future that needs no waiting: in memory, commits and reads run when they are called.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("the store in memory runs inline")
 }
@@ -42,7 +42,7 @@ pub(super) fn audit(text: &str) -> Record {
     Record::Audit { time: Time(5), by: GrantId(1), text: text.to_owned() }
 }
 
-/// What `load` must give back, kept the simplest way.
+/// The state that `load` must return, kept in the simplest way.
 #[derive(Default)]
 struct Model {
     builds: BTreeMap<BuildId, BuildRow>,
@@ -89,7 +89,7 @@ impl Model {
                 if dice.below(3) == 0 && self.grants.remove(&row.id).is_some() {
                     return Record::GrantForgotten(row.id);
                 }
-                // what was granted stays as it was first written
+                // the kind and the rights of a grant stay as they were first written
                 let known = self.grants.get(&row.id).map(|known| (known.kind, known.what.clone()));
                 let (kind, what) = known.unwrap_or_else(|| (row.kind, row.what.clone()));
                 self.grants.insert(row.id, GrantRow { kind, what, ..row.clone() });
@@ -206,7 +206,7 @@ fn a_batch_is_written_whole_or_not_at_all() {
     let store = Store::in_memory("whole").unwrap();
     now(store.commit(vec![Record::Event(event(1))])).unwrap();
     let why = failed(now(store.commit(vec![Record::Build(build(1)), Record::Event(event(3))])));
-    assert_eq!(why, "event 3 was to follow event 1: the sequence would have a gap");
+    assert_eq!(why, "event 3 cannot follow event 1: the sequence of events would have a gap");
     let again = failed(now(store.commit(vec![Record::Build(build(1)), Record::Event(event(1))])));
     assert!(again.contains("UNIQUE"), "{again}");
     assert_eq!(store.load().unwrap().builds, []);
@@ -223,7 +223,7 @@ fn one_master_owns_a_state_directory_and_hands_it_on() {
     wait(store.commit(vec![Record::Build(build(1))])).unwrap();
     let Err(second) = Store::open(dir.path()) else { panic!("two masters") };
     assert!(second.to_string().ends_with("is used by another master: stop it, or use another state directory"));
-    // whoever waits for the commit is gone; what was given to the writer is written nevertheless
+    // nobody waits for this commit any more, but the writer completes work that it has received
     let mut unheard = Box::pin(store.commit(vec![Record::Build(build(2))]));
     assert!(unheard.as_mut().now_or_never().is_none_or(|done| done.is_ok()));
     drop(unheard);

@@ -1,4 +1,4 @@
-//! Attempts of jobs, each with the worker that ran it.
+//! The table of the attempts of jobs, each with the worker that ran it.
 
 use super::{Tables, jobs, run};
 use crate::decide::coordinator::record::{AttemptRow, BuildId, GrantId, JobKey, LeaseToken};
@@ -18,7 +18,7 @@ impl Tables<'_> {
         self.0.prepare_cached(&sql)?.query_map(params![id(job.build.0), job.index], read)?.collect()
     }
 
-    /// The attempt with the highest number of each job of a build.
+    /// Returns the attempt with the highest number of each job of a build.
     pub(crate) fn latest_attempts(self, build: BuildId) -> rusqlite::Result<Vec<AttemptRow>> {
         let sql = format!(
             "select {COLUMNS} from attempts as a where build = ?1 and number = \
@@ -51,7 +51,7 @@ pub(crate) fn write(to: &Transaction<'_>, row: &AttemptRow) -> rusqlite::Result<
     run(to, sql, values)
 }
 
-/// Deletes at most `most` rows of a build that is gone. Answers how many it deleted.
+/// Deletes at most `most` rows of a removed build, and returns how many.
 pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
     let sql = "delete from attempts where (build, idx, number) in \
                (select build, idx, number from attempts where build = ?1 limit ?2)";
@@ -70,7 +70,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         outcome: maybe_word(row, 8)?,
         reason: row.get(9)?,
         isolation: TierName::read(row.get(10)?),
-        // it only explains: where this version cannot read it, it counts as not recorded
+        // this column only explains the placement, so a value that this version cannot read counts as not recorded
         placed: maybe_json(row, 11).unwrap_or_default(),
         term: Duration::from_millis(read_id(row, 12)?),
         home: maybe_json(row, 13)?,

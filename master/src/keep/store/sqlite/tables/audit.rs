@@ -1,5 +1,6 @@
-//! The audit table. The BLAKE3 of each row covers the row before, and the last one is noted apart. So a row that is gone or
-//! altered shows. The chain has no key: it tells of accidents and of careless hands, not of who rewrites all of it.
+//! The audit table. The BLAKE3 of each row covers the row before it, and the last hash is also kept apart. So a missing or
+//! altered row is detected. The chain has no key: it detects accidents and careless edits, but not somebody who rewrites all of
+//! it.
 
 use super::{Tables, meta, run};
 use crate::keep::store::StoreError;
@@ -8,7 +9,7 @@ use data_encoding::HEXLOWER;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use schema::values::Time;
 
-/// The name under which the newest row's hash is noted.
+/// The row of `meta` that has the newest row's hash.
 const END: &str = "audit";
 
 pub(crate) fn append(to: &Transaction<'_>, at: Time, by: u64, text: &str) -> rusqlite::Result<()> {
@@ -41,7 +42,7 @@ impl Tables<'_> {
         }
         let end = if count == 0 { None } else { Some(HEXLOWER.encode(&before)) };
         if self.meta(END)? != end {
-            return Err(StoreError::Corrupt(format!("the audit chain ends at row {count}, and there were more")));
+            return Err(StoreError::Corrupt(format!("the audit chain ends at row {count}, but it had more rows")));
         }
         Ok(count)
     }

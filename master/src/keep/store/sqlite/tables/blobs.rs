@@ -1,4 +1,5 @@
-//! Blobs, what refers to them, and how many bytes each project has of them. Also counts the bytes of all blobs.
+//! The tables of blobs, of the references to them, and of the bytes of each project. The bytes of all blobs are counted here
+//! too.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{BlobRow, BuildId, UploadKey};
@@ -33,7 +34,7 @@ impl Tables<'_> {
         Ok(BlobUsage { total: self.blob_bytes()?, project: project.unwrap_or(0), attempt, count })
     }
 
-    /// The blobs that something refers to.
+    /// Returns the blobs that something refers to.
     pub(crate) fn sealed_blobs(self) -> rusqlite::Result<Vec<Seal>> {
         self.all("select size, hash from blobs where refs > 0", read_seal)
     }
@@ -47,7 +48,7 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_map([limit], |row| row.get(0))?.collect()
     }
 
-    /// The hashes among these that something refers to.
+    /// Returns the hashes among these that something refers to.
     pub(crate) fn referenced_blobs(self, hashes: &[BlobHash]) -> rusqlite::Result<BTreeSet<BlobHash>> {
         let mut statement = self.0.prepare_cached("select 1 from blobs where hash = ?1 and refs > 0")?;
         let mut found = BTreeSet::new();
@@ -60,7 +61,7 @@ impl Tables<'_> {
     }
 }
 
-/// Adds a reference, and the blob where it is the first one. A reference that is there stays as it is.
+/// Adds a reference, and the blob if this is its first reference. A reference that exists stays as it is.
 pub(crate) fn write(to: &Transaction<'_>, row: &BlobRow) -> rusqlite::Result<()> {
     let key = &row.key;
     let is_charged = is_charged(to, &key.project, &row.hash)?;
@@ -82,8 +83,8 @@ pub(crate) fn write(to: &Transaction<'_>, row: &BlobRow) -> rusqlite::Result<()>
     run(to, "update blobs set refs = refs + 1 where hash = ?1", [row.hash])
 }
 
-/// Deletes at most `most` references of a build that is gone; answers how many. The blobs to which nothing refers then wait
-/// for [`forget`].
+/// Deletes at most `most` references of a removed build, and returns how many. Blobs without references then wait for
+/// [`forget`].
 pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
     let sql = "select idx, attempt, name, project, hash from blob_refs where build = ?1 limit ?2";
     let mut statement = to.prepare_cached(sql)?;
@@ -103,7 +104,7 @@ pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Re
     Ok(found.len())
 }
 
-/// Deletes the row of a blob whose file is gone, if nothing refers to it; answers how many rows went.
+/// Deletes the row of a blob whose file is gone, if nothing refers to it. Returns how many rows it deleted.
 pub(crate) fn forget(to: &Transaction<'_>, hash: &BlobHash) -> rusqlite::Result<usize> {
     let sql = "update counters set value = value - coalesce((select size from blobs where hash = ?1 and refs = 0), 0) \
                where name = 'blob-bytes'";
@@ -111,13 +112,13 @@ pub(crate) fn forget(to: &Transaction<'_>, hash: &BlobHash) -> rusqlite::Result<
     to.prepare_cached("delete from blobs where hash = ?1 and refs = 0")?.execute([hash])
 }
 
-/// Whether a reference of this project has the blob already.
+/// Whether this project already has a reference to the blob.
 fn is_charged(to: &Transaction<'_>, project: &str, hash: &BlobHash) -> rusqlite::Result<bool> {
     let sql = "select 1 from blob_refs indexed by blob_refs_project where project = ?1 and hash = ?2";
     to.prepare_cached(sql)?.exists(params![project, hash])
 }
 
-/// Reads a seal from the columns size and hash.
+/// Reads a seal from the columns `size` and `hash`.
 fn read_seal(row: &Row<'_>) -> rusqlite::Result<Seal> {
     Ok(Seal { size: read_id(row, 0)?, hash: row.get(1)? })
 }

@@ -1,4 +1,5 @@
-//! Numbers that outlive their rows, so that none is used again: the highest ids, and each project's highest build.
+//! The tables of numbers that outlive their rows, so that none is used again: the highest ids, and each project's highest build
+//! number.
 
 use super::{Tables, run};
 use crate::keep::store::sqlite::columns::{id, read_id};
@@ -7,35 +8,35 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 const PROJECTS: &str = "select project from numbers order by project";
 
 impl Tables<'_> {
-    /// The highest id of a kind that was ever used.
+    /// Returns the value of a counter, such as the highest build id that was ever used.
     pub(crate) fn counter(self, name: &str) -> rusqlite::Result<u64> {
         let mut statement = self.0.prepare_cached("select value from counters where name = ?1")?;
         statement.query_row([name], |row| read_id(row, 0))
     }
 
-    /// The highest number of each project.
+    /// Returns the highest build number of each project.
     pub(crate) fn numbers(self) -> rusqlite::Result<Vec<(String, u32)>> {
         self.all("select project, number from numbers", |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// The projects that ever had a build.
+    /// Returns the projects that ever had a build.
     pub(crate) fn built_projects(self) -> rusqlite::Result<Vec<String>> {
         self.0.prepare_cached(PROJECTS)?.query_map([], |row| row.get(0))?.collect()
     }
 
-    /// The project that follows another one by its name.
+    /// Returns the project whose name follows another one in the order of names.
     pub(crate) fn project_after(self, project: &str) -> rusqlite::Result<Option<String>> {
         let sql = "select project from numbers where project > ?1 order by project limit 1";
         self.0.prepare_cached(sql)?.query_row([project], |row| row.get(0)).optional()
     }
 }
 
-/// Notes an id of a kind, where it is the highest.
+/// Raises a counter to this value if it is lower.
 pub(crate) fn raise(to: &Transaction<'_>, name: &str, value: u64) -> rusqlite::Result<()> {
     run(to, "update counters set value = ?2 where name = ?1 and value < ?2", params![name, id(value)])
 }
 
-/// Notes the number of a build, where it is the highest of its project.
+/// Raises a project's highest build number to this number if it is lower.
 pub(crate) fn raise_number(to: &Transaction<'_>, project: &str, number: u32) -> rusqlite::Result<()> {
     let sql = "insert into numbers (project, number) values (?1, ?2) \
                on conflict (project) do update set number = excluded.number where excluded.number > number";

@@ -1,4 +1,4 @@
-//! Builds that the clock asks for: the entries of pipelines, each with its next firing.
+//! The table of crons: the entries of pipelines that start builds by the clock, each with its next firing.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{CronKey, CronRow};

@@ -32,9 +32,9 @@ pub(crate) fn write(to: &Transaction<'_>, event: &Event) -> rusqlite::Result<()>
     run(to, sql, params![id(event.sequence), time(event.time), event.project, event.build, json(&event.fact)])
 }
 
-/// Deletes at most `most` events that are too old. Answers how many it deleted.
+/// Deletes at most `most` events that are older than `before`. Returns how many.
 pub(crate) fn sweep_old(to: &Transaction<'_>, before: Time, most: u32) -> rusqlite::Result<usize> {
-    // the order of their numbers is that of time, so the oldest are looked at until one is young enough
+    // events are numbered in the order of time, so only the oldest ones are looked at
     let sql = "delete from events where sequence in \
                (select sequence from (select sequence, time from events order by sequence limit ?2) where time < ?1)";
     to.prepare_cached(sql)?.execute(params![time(before), most])
@@ -44,7 +44,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         sequence: read_id(row, 0)?,
         time: read_time(row, 1)?,
-        // a store holds the events of its own master
+        // a store only has events of its own master
         origin: None,
         project: row.get(2)?,
         build: row.get(3)?,

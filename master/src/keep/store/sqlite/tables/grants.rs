@@ -1,4 +1,4 @@
-//! Grants: who may do what.
+//! The table of grants, which say who may do what.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{GrantId, GrantRow};
@@ -23,8 +23,8 @@ impl Tables<'_> {
     }
 }
 
-/// What was granted never changes, so it stays as it was issued. A newer version may have written a kind and rights that this one
-/// does not know.
+/// Writes a grant. Its kind and its rights never change, so an existing row keeps them. A newer version may have written some
+/// that this version does not know.
 pub(crate) fn write(to: &Transaction<'_>, row: &GrantRow) -> rusqlite::Result<()> {
     let sql = "insert into grants (id, parent, kind, name, what, created, expires, revoked, reason, \
                join_hash, token_hash, holder, browser) \

@@ -1,4 +1,4 @@
-//! Refs as they were last seen, and how the repository of each project was followed until then.
+//! The tables of refs as they were last seen, and of how the repository of each project was followed until then.
 
 use super::{Tables, lanes, run};
 use crate::decide::coordinator::record::{FollowedRow, Head, HeadRow};
@@ -22,7 +22,7 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.exists([project, ref_name])
     }
 
-    /// The update with which the ref came into being. What was before belongs to an earlier ref of the same name.
+    /// Returns the update with which the ref was created. Earlier builds belong to a deleted ref of the same name.
     pub(crate) fn ref_since(self, project: &str, ref_name: &str) -> rusqlite::Result<u32> {
         let sql = "select ref_since from heads where project = ?1 and ref = ?2";
         let since = self.0.prepare_cached(sql)?.query_row(params![project, ref_name], |row| row.get(0)).optional()?;
@@ -30,7 +30,7 @@ impl Tables<'_> {
     }
 }
 
-/// Where the ref came into being, the lanes of an earlier ref of its name go.
+/// Writes a ref. If the ref is a new one, the lanes of an earlier ref of its name are deleted.
 pub(crate) fn write(to: &Transaction<'_>, row: &HeadRow) -> rusqlite::Result<()> {
     let (project, ref_name, head) = (&row.project, &row.ref_name, &row.head);
     if head.since > Tables(to).ref_since(project, ref_name)? {

@@ -8,13 +8,13 @@ use schema::values::TierName;
 
 const COLUMNS: &str = "build, idx, name, state, outcome, reason, attempt, lost, queued, started, finished, \
                               worker, platform, carried_from, isolation";
-/// Builds that refer to jobs of the build with a number.
+/// The statement that finds the builds that carry jobs of a build.
 pub(crate) const CARRIERS: &str = "select distinct j.build from jobs as j indexed by jobs_carried \
                                    cross join builds as b on b.id = j.build \
                                    where j.carried_from = ?2 and j.carried_from > 0 and b.project = ?1";
 
 impl Tables<'_> {
-    /// The jobs of a build, in the order of its plan.
+    /// Returns the jobs of a build, in the order of its plan.
     pub(crate) fn jobs(self, build: BuildId) -> rusqlite::Result<Vec<JobRow>> {
         let sql = format!("select {COLUMNS} from jobs where build = ?1 order by idx");
         self.0.prepare_cached(&sql)?.query_map([id(build.0)], read)?.collect()
@@ -50,13 +50,13 @@ pub(crate) fn write(to: &Transaction<'_>, row: &JobRow) -> rusqlite::Result<()> 
     run(to, sql, values)
 }
 
-/// Deletes at most `most` rows of a build that is gone. Answers how many it deleted.
+/// Deletes at most `most` rows of a removed build, and returns how many.
 pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
     let sql = "delete from jobs where (build, idx) in (select build, idx from jobs where build = ?1 limit ?2)";
     to.prepare_cached(sql)?.execute(params![id(build), most])
 }
 
-/// The columns with which each row of a job begins: `build` and `idx`.
+/// Reads the key of a job from the first two columns, `build` and `idx`.
 pub(crate) fn read_key(row: &Row<'_>) -> rusqlite::Result<JobKey> {
     Ok(JobKey { build: BuildId(read_id(row, 0)?), index: row.get(1)? })
 }

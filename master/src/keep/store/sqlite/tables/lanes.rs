@@ -1,4 +1,4 @@
-//! Lanes: the results of the same job of the same ref, one row each.
+//! The table of lanes: one row for the results of the same job of the same ref.
 
 use super::{Tables, run};
 use crate::decide::coordinator::lane::{Lane, LaneResult};
@@ -6,7 +6,7 @@ use crate::keep::store::sqlite::columns::{json, read_json};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use std::collections::BTreeMap;
 
-/// A project, a ref and a job.
+/// The key of a lane: its project, ref and job.
 pub(crate) type LaneKey<'a> = (&'a str, &'a str, &'a str);
 
 impl Tables<'_> {
@@ -16,7 +16,7 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_row(values, |row| read_json(row, 0)).optional()
     }
 
-    /// All lanes of a ref, also those that its newest plan no longer has.
+    /// Returns all lanes of a ref, including those that its newest plan no longer has.
     pub(crate) fn lanes(self, project: &str, ref_name: &str) -> rusqlite::Result<BTreeMap<String, Lane>> {
         let read = |row: &Row<'_>| Ok((row.get(0)?, read_json(row, 1)?));
         let sql = "select job, lane from lanes where project = ?1 and ref = ?2";
@@ -36,12 +36,12 @@ pub(crate) fn write(to: &Transaction<'_>, key: LaneKey<'_>, lane: &Lane) -> rusq
     run(to, sql, params![key.0, key.1, key.2, json(lane)])
 }
 
-/// The ref came into being: the lanes of an earlier ref of this name are not its own.
+/// Removes the lanes of a ref name, because a new ref was created with this name and these lanes belong to an earlier one.
 pub(crate) fn remove(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
     run(to, "delete from lanes where project = ?1 and ref = ?2", params![project, ref_name])
 }
 
-/// A build was removed from history; the lanes of its ref go with the last one.
+/// Removes the lanes of a ref if its last build was removed from history.
 pub(crate) fn remove_unbuilt(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
     let sql = "delete from lanes where project = ?1 and ref = ?2 \
                and not exists (select 1 from builds where project = ?1 and ref = ?2)";

@@ -1,4 +1,4 @@
-//! Logs whose last byte is known: their length, their hash, and the bytes of small ones. Also counts the bytes of all logs.
+//! The table of sealed logs: their length, their hash, and the bytes of small ones. The bytes of all logs are counted here too.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
@@ -6,11 +6,11 @@ use crate::keep::store::Logged;
 use crate::keep::store::sqlite::columns::{id, read_id, read_maybe_time, read_time};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
-/// Builds that have logs and were not removed.
+/// The statement that finds the next builds with logs that were not removed.
 pub(crate) const LOGGED: &str = "select distinct build from logs where build > ?1 \
                                  and not exists (select 1 from removals as r where r.build = logs.build) \
                                  order by build limit ?2";
-/// Bytes of a log's row that cost as much as another row: a few pages to give back.
+/// The number of bytes of a log that count as one more row when rows are swept: a few pages that SQLite gives back.
 const ROW_BYTES: u64 = 16 << 10;
 
 impl Tables<'_> {
@@ -20,7 +20,7 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_row(values, |row| read(key, row)).optional()
     }
 
-    /// The sealed logs that are files, of builds whose logs are kept.
+    /// Returns the sealed logs that are files, of builds whose logs are kept.
     pub(crate) fn sealed_logs(self) -> rusqlite::Result<Vec<SealRow>> {
         let sql = "select size, hash, bytes, build, idx, attempt, step from logs where bytes is null \
                    and not exists (select 1 from removals as r where r.build = logs.build)";
@@ -34,14 +34,15 @@ impl Tables<'_> {
         self.counter("log-bytes")
     }
 
-    /// The next builds with logs, the oldest first.
+    /// Returns the next builds with logs, the oldest first.
     pub(crate) fn logged_builds(self, after: BuildId, limit: u32) -> rusqlite::Result<Vec<Logged>> {
         let mut statement = self.0.prepare_cached(LOGGED)?;
         let found = statement.query_map(params![id(after.0), limit], |row| read_id(row, 0))?;
         found.map(|build| self.logged_build(build?)).filter_map(Result::transpose).collect()
     }
 
-    /// `None` means that the build is gone, and its rows wait to be swept.
+    /// Returns the times of a build and the bytes of its logs. `None` means that the build was removed and its rows wait to be
+    /// swept.
     fn logged_build(self, build: u64) -> rusqlite::Result<Option<Logged>> {
         let sql = "select created, case when state = 'finished' then finished end, \
                    (select sum(size) from logs where build = ?1) from builds where id = ?1";
@@ -57,7 +58,7 @@ impl Tables<'_> {
     }
 }
 
-/// `log-bytes` counts what all logs have, for retention.
+/// Writes a seal, and counts its bytes in `log-bytes`, which retention reads.
 pub(crate) fn write(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()> {
     let sql = "update counters set value = value + ?5 - coalesce((select size from logs \
                where build = ?1 and idx = ?2 and attempt = ?3 and step = ?4), 0) where name = 'log-bytes'";
@@ -69,15 +70,15 @@ pub(crate) fn write(to: &Transaction<'_>, row: &SealRow) -> rusqlite::Result<()>
     run(to, sql, params![build, index, key.attempt, key.step, id(row.size), row.hash, row.bytes])
 }
 
-/// Takes the logs of a build out of the total. It does so once, though their rows stay for a while.
+/// Subtracts the logs of a build from the total. It does so only once, although their rows stay for a while.
 pub(crate) fn count_out(to: &Transaction<'_>, build: u64) -> rusqlite::Result<()> {
     let sql = "update counters set value = value - (select coalesce(sum(size), 0) from logs where build = ?1) \
                where name = 'log-bytes' and not exists (select 1 from removals where build = ?1)";
     run(to, sql, [id(build)])
 }
 
-/// Deletes rows of a build until they cost as much as `most` rows. A small log lies in its row, and many pages with it.
-/// Answers what they cost.
+/// Deletes log rows of a build until they have cost as much as `most` rows, and returns the cost. A small log lies in its row,
+/// so deleting the row also frees many pages.
 pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
     let sql =
         "select rowid, coalesce(length(bytes), 0) from logs where build = ?1 order by idx, attempt, step limit ?2";
@@ -94,7 +95,7 @@ pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Re
     Ok(cost)
 }
 
-/// Reads a seal from the columns size, hash and bytes.
+/// Reads a seal from the columns `size`, `hash` and `bytes`.
 fn read(key: StepKey, row: &Row<'_>) -> rusqlite::Result<SealRow> {
     Ok(SealRow { key, size: read_id(row, 0)?, hash: row.get(1)?, bytes: row.get(2)? })
 }

@@ -1,4 +1,4 @@
-//! What the store knows of itself, by name.
+//! The table of single values that the store keeps about itself, by name.
 
 use super::{Tables, run};
 use crate::keep::store::StoreError;

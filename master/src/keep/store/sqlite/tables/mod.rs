@@ -1,7 +1,7 @@
-//! One file per table or small family of tables. It has the columns, the reader of the rows, the reads, and how rows are written
-//! and removed.
+//! The tables, with one file for each table or small family of tables. A file has the columns, the reader of rows, the reads,
+//! and the functions that write and remove rows.
 //!
-//! Reads are methods of [`Tables`]. Writes are functions on a transaction, named by their file: `builds::write`.
+//! Reads are methods of [`Tables`]. Writes are functions on a transaction, called with the name of their file: `builds::write`.
 
 pub(crate) mod attempts;
 pub(crate) mod audit;
@@ -28,12 +28,13 @@ pub(crate) mod workers;
 
 use rusqlite::{Connection, Params, Row};
 
-/// The tables as one connection sees them. Its methods are the reads; [`crate::keep::store::Reading`] says what they answer.
+/// The tables as one connection sees them. Its methods are the reads; [`crate::keep::store::Reading`] says what they return.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a>(pub(crate) &'a Connection);
 
 impl Tables<'_> {
-    /// All rows of a question that is asked once, when the store is opened: its statement is not kept.
+    /// Returns all rows of a statement. It is meant for statements that run only when the store is opened, so the statement is
+    /// not cached.
     pub(in crate::keep::store::sqlite) fn all<T>(
         self,
         sql: &str,
@@ -43,7 +44,7 @@ impl Tables<'_> {
     }
 }
 
-/// Runs a statement, which is kept prepared.
+/// Runs a statement, and keeps it prepared.
 fn run(to: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<()> {
     to.prepare_cached(sql)?.execute(values)?;
     Ok(())

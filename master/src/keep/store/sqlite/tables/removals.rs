@@ -1,4 +1,4 @@
-//! Builds that retention removed, or whose logs it removed before them.
+//! The table of builds that retention removed, or whose logs it removed.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::BuildId;
@@ -25,18 +25,18 @@ impl Tables<'_> {
     }
 }
 
-/// Notes that a build is gone. Its rows and files wait to be swept, also where its logs went before it.
+/// Notes that a build was removed. Its rows and files wait to be swept, even if its logs were removed earlier.
 pub(crate) fn add_build(to: &Transaction<'_>, build: u64) -> rusqlite::Result<()> {
     run(to, "insert or replace into removals (build, reason, swept) values (?1, '', 0)", [id(build)])
 }
 
-/// Notes that the logs of a build are gone, and why. The first reason stays.
+/// Notes that the logs of a build were removed, and why. The first reason stays.
 pub(crate) fn add_logs(to: &Transaction<'_>, build: u64, reason: &str) -> rusqlite::Result<()> {
     run(to, "insert or ignore into removals (build, reason, swept) values (?1, ?2, 0)", params![id(build), reason])
 }
 
-/// Nothing is left to sweep. The row of a build that is gone goes, and the row of a kept build stays for its reason. Answers how
-/// many rows it changed.
+/// Notes that nothing of a build is left to sweep. The row of a removed build is deleted; the row of a kept build stays for its
+/// reason. Returns how many rows changed.
 pub(crate) fn end(to: &Transaction<'_>, build: u64, is_gone: bool) -> rusqlite::Result<usize> {
     let sql = if is_gone {
         "delete from removals where build = ?1"

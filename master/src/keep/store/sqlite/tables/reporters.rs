@@ -1,4 +1,4 @@
-//! The reporters: how far each has read the events, and what it told about each lane.
+//! The tables of reporters: how far each has read the events, and which notices it sent about each lane.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{ReporterRow, ToldRow};
@@ -6,9 +6,9 @@ use crate::keep::store::sqlite::columns::{id, json, read_id, read_time, read_wor
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use schema::values::Cursor;
 
-/// Rows kept of each lane.
+/// The number of notices that are kept for each lane.
 const TOLD: u32 = 64;
-// a build that is gone, or belongs to no update, stands where its number says
+// a build that no longer exists, or that belongs to no update, counts with its own number
 const TOLD_OF: &str = "select t.reporter, t.project, t.ref, t.job, t.turn, t.revision, t.build, t.notice, t.time, \
                        coalesce(nullif(b.ref_update, 0), t.build) from told as t \
                        left join builds as b on b.project = t.project and b.number = t.build \
@@ -24,7 +24,8 @@ impl Tables<'_> {
         self.0.prepare_cached("select name from reporters order by name")?.query_map([], |row| row.get(0))?.collect()
     }
 
-    /// What a reporter told about the lanes of a branch, in the order of time, each with the update of its build.
+    /// Returns the notices that a reporter sent about the lanes of a branch, in the order of time, each with the update of its
+    /// build.
     pub(crate) fn told(self, reporter: &str, project: &str, ref_name: &str) -> rusqlite::Result<Vec<(ToldRow, u32)>> {
         let read = |row: &Row<'_>| Ok((read_told(row)?, row.get(9)?));
         self.0.prepare_cached(TOLD_OF)?.query_map(params![reporter, project, ref_name], read)?.collect()

@@ -1,4 +1,4 @@
-//! Answers to requests, kept so that a request that is sent again gets the same answer.
+//! The table of answers to requests. They are kept so that a repeated request gets the same answer.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{GrantId, RequestId, RequestRow};
@@ -6,15 +6,15 @@ use crate::keep::store::sqlite::columns::{id, json, read_id, read_json, read_tim
 use rusqlite::{Row, Transaction, params};
 use schema::values::Time;
 
-/// How long an answer is kept, in milliseconds: the week that `common.capnp` promises.
+/// The time for which an answer is kept, in milliseconds: the week that `common.capnp` promises.
 const KEPT_MS: i64 = 7 * 24 * 3600 * 1000;
-/// Answers kept at most, as `common.capnp` promises. The coordinator holds as many in memory.
+/// The number of answers that are kept, at most, as `common.capnp` promises. The coordinator holds as many in memory.
 const KEPT: i64 = 100_000;
-/// Old answers deleted with each new one: more than one, so that their number falls after a burst.
+/// The number of old answers that are deleted with each new one. It is more than one, so that their number falls after a burst.
 const SWEPT: u32 = 8;
 
 impl Tables<'_> {
-    /// The newest answers, the oldest of them first.
+    /// Returns the newest answers, the oldest of them first.
     pub(crate) fn requests(self) -> rusqlite::Result<Vec<RequestRow>> {
         let sql = format!(
             "select * from (select id, by_grant, body, answer, time, number from requests \
@@ -29,13 +29,13 @@ pub(crate) fn write(to: &Transaction<'_>, row: &RequestRow) -> rusqlite::Result<
     run(to, sql, params![row.id.0, id(row.by.0), row.body, json(&row.answer), time(row.time)])
 }
 
-/// Forgets answers that are too old or too many, a few for each of the new answers. `now` is the time of the latest of them.
+/// Deletes answers that are too old or too many, a few for each new answer. `now` is the time of the latest new answer.
 pub(crate) fn sweep(to: &Transaction<'_>, answers: u32, now: Time) -> rusqlite::Result<()> {
     let most = SWEPT.saturating_mul(answers);
     let sql =
         "delete from requests where number in (select number from requests where time < ?1 order by time limit ?2)";
     run(to, sql, params![time(now) - KEPT_MS, most])?;
-    // numbers may have holes, so fewer may be kept: the coordinator remembers as many as were loaded
+    // numbers may have gaps, so fewer answers may be kept; the coordinator remembers as many as were loaded
     let sql = "delete from requests where number in (select number from requests \
                where number <= (select max(number) from requests) - ?1 order by number limit ?2)";
     run(to, sql, params![KEPT, most])

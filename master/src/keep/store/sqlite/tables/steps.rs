@@ -11,7 +11,7 @@ const COLUMNS: &str =
     "build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, log_hash, tests";
 
 impl Tables<'_> {
-    /// The steps of all attempts of a build, in the order of its plan.
+    /// Returns the steps of all attempts of a build, in the order of its plan.
     pub(crate) fn steps(self, build: BuildId) -> rusqlite::Result<Vec<StepRow>> {
         let sql = format!("select {COLUMNS} from steps where build = ?1 order by idx, attempt, step");
         self.0.prepare_cached(&sql)?.query_map([id(build.0)], read)?.collect()
@@ -23,7 +23,8 @@ impl Tables<'_> {
     }
 }
 
-/// A step's start is told once: after a restart of the master only the end is known anew.
+/// Writes a step. If the new row has no start, the stored one stays. A worker reports the start only once, and a restarted
+/// master learns only the end.
 pub(crate) fn write(to: &Transaction<'_>, row: &StepRow) -> rusqlite::Result<()> {
     let sql = "insert into steps (build, idx, attempt, step, name, state, outcome, exit, started, finished, log_size, \
                log_hash, tests) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
@@ -51,7 +52,7 @@ pub(crate) fn write(to: &Transaction<'_>, row: &StepRow) -> rusqlite::Result<()>
     if has_list { test_names::note_unread(to, row.key.job) } else { Ok(()) }
 }
 
-/// Deletes at most `most` rows of a build that is gone. Answers how many it deleted.
+/// Deletes at most `most` rows of a removed build, and returns how many.
 pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
     let sql = "delete from steps where (build, idx, attempt, step) in \
                (select build, idx, attempt, step from steps where build = ?1 limit ?2)";

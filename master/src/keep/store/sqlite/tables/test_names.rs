@@ -1,4 +1,4 @@
-//! Tests of projects by their numbers, and the jobs whose lists of tests are not read yet.
+//! The tables of the tests of projects, by their numbers, and of the jobs whose lists of tests are not read yet.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{BuildId, JobKey};
@@ -8,14 +8,14 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use std::collections::BTreeMap;
 
 impl Tables<'_> {
-    /// The number of each test of a project.
+    /// Returns the number of each test of a project.
     pub(crate) fn test_numbers(self, project: &str) -> rusqlite::Result<BTreeMap<TestIdentity, u32>> {
         let sql = "select identity, number from tests where project = ?1";
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         self.0.prepare_cached(sql)?.query_map([project], read)?.collect()
     }
 
-    /// The file of each test of a project whose file is known.
+    /// Returns the file of each test of a project whose file is known.
     pub(crate) fn test_files(self, project: &str) -> rusqlite::Result<BTreeMap<TestIdentity, String>> {
         let sql = "select identity, file from tests where project = ?1 and file <> ''";
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -27,7 +27,7 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_row(params![project, number], read_name).optional()
     }
 
-    /// The first finished job whose lists of tests are not read yet, or one whose build is gone.
+    /// Returns the first job that is finished or gone, and whose lists of tests are not read yet.
     pub(crate) fn unread_tests(self) -> rusqlite::Result<Option<UnreadTests>> {
         let sql = "select u.build, u.idx from tests_unread as u left join jobs as j on j.build = u.build and j.idx = u.idx \
                    where coalesce(j.state, 'finished') = 'finished' order by u.build, u.idx limit 1";
@@ -36,7 +36,7 @@ impl Tables<'_> {
         Ok(Some(UnreadTests { key, found: self.unread_job(key)? }))
     }
 
-    /// Whether the lists of this job are not read yet.
+    /// Whether the lists of tests of this job are not read yet.
     pub(crate) fn is_unread(self, key: JobKey) -> rusqlite::Result<bool> {
         let sql = "select exists (select 1 from tests_unread where build = ?1 and idx = ?2)";
         self.0.prepare_cached(sql)?.query_row(params![id(key.build.0), key.index], |row| row.get(0))
@@ -51,7 +51,7 @@ impl Tables<'_> {
     }
 }
 
-/// A step has a list of tests: its job is to be read when it has finished.
+/// Notes that a step has a list of tests, so that its job is read once it has finished.
 pub(crate) fn note_unread(to: &Transaction<'_>, key: JobKey) -> rusqlite::Result<()> {
     run(to, "insert or ignore into tests_unread (build, idx) values (?1, ?2)", params![id(key.build.0), key.index])
 }
@@ -60,7 +60,7 @@ pub(crate) fn note_read(to: &Transaction<'_>, key: JobKey) -> rusqlite::Result<(
     run(to, "delete from tests_unread where build = ?1 and idx = ?2", params![id(key.build.0), key.index])
 }
 
-/// Gives numbers to tests that have none yet, as far as the project may have more. Of the others it writes where they stand now.
+/// Gives numbers to new tests, as long as the project may have more, and updates the files of known tests.
 pub(crate) fn add(to: &Transaction<'_>, project: &str, names: &[TestName]) -> rusqlite::Result<()> {
     let mut next = next_number(to, project)?;
     let sql = "insert or ignore into tests (project, number, identity, suite, name, parameters, file) \
@@ -76,20 +76,22 @@ pub(crate) fn add(to: &Transaction<'_>, project: &str, names: &[TestName]) -> ru
     run(to, "insert or replace into test_projects (project, next) values (?1, ?2)", params![project, next])
 }
 
-/// A test that is known stands in another file than before. Where its tool no longer says the file, the last one stays.
+/// Updates the file of a known test, and returns whether it changed. If its tool no longer reports the file, the last one
+/// stays.
 fn is_moved(to: &Transaction<'_>, project: &str, name: &TestName) -> rusqlite::Result<bool> {
     let sql = "update tests set file = ?3 where project = ?1 and identity = ?2 and ?3 not in ('', file)";
     Ok(to.prepare_cached(sql)?.execute(params![project, name.identity, name.file])? > 0)
 }
 
-/// Never that of a test that is kept, also where the row of the project is lost.
+/// Returns the number that the next new test gets. It is never the number of a kept test, even if the row of the project is
+/// lost.
 fn next_number(to: &Transaction<'_>, project: &str) -> rusqlite::Result<u32> {
     let sql = "select max(coalesce((select next from test_projects where project = ?1), 0), \
                coalesce((select max(number) + 1 from tests where project = ?1), 0))";
     to.prepare_cached(sql)?.query_row([project], |row| row.get(0))
 }
 
-/// Deletes at most `most` tests of projects of which no run is kept. Answers how many it deleted.
+/// Deletes at most `most` tests of a project that has no kept run any more. Returns how many.
 pub(crate) fn sweep(to: &Transaction<'_>, most: u32) -> rusqlite::Result<usize> {
     if most == 0 {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! Runs of tests: of each lane the newest, and what those before them came to.
+//! The tables of test runs: the newest runs of each lane, and a summary of the runs before them.
 
 use super::{Tables, run, test_names};
 use crate::decide::coordinator::record::{BuildId, JobKey};
@@ -11,10 +11,10 @@ use std::io;
 
 const COLUMNS: &str =
     "project, ref, job, ref_update, number, build, idx, tree, is_whole, is_together, verdicts, durations";
-/// Most verdicts of a run are alike, so a fast level makes them nearly nothing.
+/// The compression level of zstd. A fast level suffices, because most verdicts of a run are alike.
 const LEVEL: i32 = 3;
 
-/// A run without its tests, which take most of its room.
+/// A run without its verdicts and durations, which take most of its space.
 #[derive(Clone, Debug)]
 pub(crate) struct RunHead {
     id: i64,
@@ -24,7 +24,7 @@ pub(crate) struct RunHead {
 }
 
 impl Tables<'_> {
-    /// The runs of a lane that are kept, the newest first, at most `limit`.
+    /// Returns the kept runs of a lane, the newest first, at most `limit`.
     pub(crate) fn test_runs(self, lane: &TestLane, limit: usize) -> rusqlite::Result<Vec<TestRunRow>> {
         let sql = format!(
             "select {COLUMNS} from test_runs where project = ?1 and ref = ?2 and job = ?3 \
@@ -34,7 +34,7 @@ impl Tables<'_> {
         self.0.prepare_cached(&sql)?.query_map(values, read)?.collect()
     }
 
-    /// The runs of a lane that are kept and whose builds have lower numbers, the newest first. They have no durations.
+    /// Returns the kept runs of a lane whose builds have lower numbers than `number`, the newest first. They have no durations.
     pub(crate) fn test_runs_before(self, lane: &TestLane, number: u32) -> rusqlite::Result<Vec<TestRunRow>> {
         let columns = COLUMNS.replace("durations", "null");
         let sql = format!(
@@ -45,7 +45,7 @@ impl Tables<'_> {
         self.0.prepare_cached(&sql)?.query_map(values, read)?.collect()
     }
 
-    /// The newest runs of a project, by their builds, the newest first.
+    /// Returns the newest runs of a project in the order of their builds, the newest first.
     pub(crate) fn newest_run_heads(self, project: &str, limit: usize) -> rusqlite::Result<Vec<RunHead>> {
         let sql = "select rowid, project, ref, job, tree, is_together from test_runs \
                    where project = ?1 order by build desc limit ?2";
@@ -56,14 +56,14 @@ impl Tables<'_> {
         self.0.prepare_cached(sql)?.query_map(params![project, id(limit as u64)], read)?.collect()
     }
 
-    /// What a run says of each test, by the number of the test. A run that went meanwhile says nothing.
+    /// Returns the verdict of each test in a run, by the test's number. It is empty if the run was removed meanwhile.
     pub(crate) fn run_verdicts(self, run: &RunHead) -> rusqlite::Result<Vec<u8>> {
         let sql = "select verdicts from test_runs where rowid = ?1";
         let found = self.0.prepare_cached(sql)?.query_row([run.id], |row| unpacked(row, 0)).optional()?;
         Ok(found.unwrap_or_default())
     }
 
-    /// What the runs of a lane came to that are no longer kept.
+    /// Returns the summary of the runs of a lane that are no longer kept.
     pub(crate) fn earlier_tests(self, lane: &TestLane) -> rusqlite::Result<EarlierRuns> {
         let sql = "select earlier from test_lanes where project = ?1 and ref = ?2 and job = ?3";
         let values = params![lane.project, lane.ref_name, lane.job];
@@ -71,15 +71,15 @@ impl Tables<'_> {
         Ok(found.unwrap_or_default())
     }
 
-    /// The jobs of a ref that have runs, in their order.
+    /// Returns the jobs of a ref that have runs, in their order.
     pub(crate) fn tested_jobs(self, project: &str, ref_name: &str) -> rusqlite::Result<Vec<String>> {
         let sql = "select distinct job from test_runs where project = ?1 and ref = ?2 order by job";
         self.0.prepare_cached(sql)?.query_map([project, ref_name], |row| row.get(0))?.collect()
     }
 }
 
-/// Adds a run to its lane. Its job is read then. Retention may have removed its build since its lists were read: nothing would
-/// sweep the run of such a build.
+/// Adds a run to its lane and marks its job as read. If retention has removed the build meanwhile, the run is left out, because
+/// nothing would sweep it.
 pub(crate) fn add(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {
     if Tables(to).is_kept(row.key.build.0)? {
         keep(to, row)?;
@@ -87,7 +87,7 @@ pub(crate) fn add(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()
     test_names::note_read(to, row.key)
 }
 
-/// Adds a run to its lane, whichever came before, and takes out what is then too old.
+/// Adds a run to its lane, in any order, and removes runs and durations that are then too old.
 fn keep(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {
     if row.order <= Tables(to).earlier_tests(&row.lane)?.until {
         return Ok(());
@@ -126,7 +126,7 @@ fn write(to: &Transaction<'_>, row: &TestRunRow) -> rusqlite::Result<()> {
     run(to, &sql, values)
 }
 
-/// The newest run of a lane that has at least `kept` newer ones.
+/// Returns the newest run of a lane that has at least `kept` newer ones.
 fn beyond(to: &Transaction<'_>, lane: &TestLane, kept: usize) -> rusqlite::Result<Option<RunOrder>> {
     let sql = "select ref_update, number from test_runs where project = ?1 and ref = ?2 and job = ?3 \
                order by ref_update desc, number desc limit 1 offset ?4";
@@ -140,7 +140,7 @@ fn verdicts_of(to: &Transaction<'_>, lane: &TestLane, order: RunOrder) -> rusqli
     to.prepare_cached(sql)?.query_row(values, |row| unpacked(row, 0))
 }
 
-/// Takes the oldest run of a lane out, and remembers what it came to.
+/// Removes the oldest run of a lane, and adds its results to the summary.
 fn fold(to: &Transaction<'_>, lane: &TestLane, order: RunOrder, verdicts: &[u8]) -> rusqlite::Result<()> {
     let mut earlier = Tables(to).earlier_tests(lane)?;
     earlier.add(order, verdicts);
@@ -150,14 +150,14 @@ fn fold(to: &Transaction<'_>, lane: &TestLane, order: RunOrder, verdicts: &[u8])
     run(to, sql, params![lane.project, lane.ref_name, lane.job, order.0, order.1])
 }
 
-/// The last build of a ref was removed, and its lanes go: see [`super::lanes::remove_unbuilt`].
+/// Removes the summaries of a ref if its last build was removed: see [`super::lanes::remove_unbuilt`].
 pub(crate) fn remove_unbuilt(to: &Transaction<'_>, project: &str, ref_name: &str) -> rusqlite::Result<()> {
     let sql = "delete from test_lanes where project = ?1 and ref = ?2 \
                and not exists (select 1 from builds where project = ?1 and ref = ?2)";
     run(to, sql, params![project, ref_name])
 }
 
-/// Deletes at most `most` runs of a build that is gone. Answers how many it deleted.
+/// Deletes at most `most` runs of a removed build, and returns how many.
 pub(crate) fn sweep(to: &Transaction<'_>, build: u64, most: u32) -> rusqlite::Result<usize> {
     let sql = format!("select {COLUMNS} from test_runs where build = ?1 limit ?2");
     let gone: Vec<TestRunRow> =
@@ -197,7 +197,8 @@ fn unpacked(row: &Row<'_>, index: usize) -> rusqlite::Result<Vec<u8>> {
     unpacked_bytes(&bytes).map_err(wrong)
 }
 
-/// Takes the room that the frame says it needs, because most projects have far fewer tests than they may.
+/// Decompresses a frame. It allocates the size that the frame gives, because most projects have far fewer tests than they may
+/// have.
 fn unpacked_bytes(packed: &[u8]) -> io::Result<Vec<u8>> {
     let most = TESTS_MAX as usize;
     let said = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();

@@ -1,4 +1,4 @@
-//! Workers that the master knows, connected or not.
+//! The table of the workers that the master knows, connected or not.
 
 use super::{Tables, run};
 use crate::decide::coordinator::record::{GrantId, WorkerRow};

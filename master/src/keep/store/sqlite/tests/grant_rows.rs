@@ -1,4 +1,4 @@
-//! Grants as the store of an older version has them.
+//! Tests of grants in the store of an older version.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What only SQLite has: steps of its schema, full disks, statements, and rows that were altered behind the store.
+//! Tests of what is special to SQLite: steps of its schema, full disks, statements, and rows that were changed from outside.
 
 mod grant_rows;
 mod old_lanes;
@@ -16,20 +16,20 @@ use schema::values::Time;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Far more than a read takes: it ends what hangs, and not what is slow.
+/// The time limit of a test. It is far longer than a read takes, so it ends a hang and not a slow run.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Alters a store behind its back.
+/// Changes a store from outside, with SQL.
 pub(super) fn sql(store: &Store, text: &'static str) {
     store.database.writer.run_now(move |connection| connection.execute_batch(text)).unwrap().unwrap();
 }
 
-/// Alters a database file of any kind.
+/// Changes a database file of any kind, with SQL.
 pub(crate) fn alter(file: &Path, text: &str) {
     Connection::open(file).unwrap().execute_batch(text).unwrap();
 }
 
-/// The first column of all rows that a question has, as a test wants to count them.
+/// Returns the first column of all rows of a statement.
 pub(crate) async fn numbers(readers: &Reading, sql: &'static str) -> Vec<i64> {
     let read = readers.ask(move |store| {
         let mut statement = store.0.prepare(sql)?;
@@ -38,7 +38,7 @@ pub(crate) async fn numbers(readers: &Reading, sql: &'static str) -> Vec<i64> {
     read.await.unwrap()
 }
 
-/// How SQLite would answer a question.
+/// Returns SQLite's plan for a statement.
 pub(super) fn steps_of(store: &Connection, sql: &str) -> String {
     let mut statement = store.prepare(&format!("explain query plan {sql}")).unwrap();
     let unbound = statement.parameter_count();
@@ -139,7 +139,7 @@ fn a_store_that_did_not_note_what_it_saw_goes_on() {
     assert_eq!(loaded.followed, ["p", "q"].map(followed));
 }
 
-/// A master of version 0.1 had no limits for what its peers said.
+/// A master of version 0.1 had no limits for the texts of its peers.
 #[test]
 fn a_store_that_holds_too_long_texts_is_cut() {
     let mut connection = Connection::open_in_memory().unwrap();
@@ -189,7 +189,7 @@ fn a_store_that_holds_too_long_texts_is_cut() {
 fn a_step_that_fails_leaves_the_store_as_it_was() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate::migrate_to(&mut connection, 1).unwrap();
-    // something is in the way of the second step, late in it
+    // a table of the same name makes the second step fail near its end
     connection.execute_batch("drop index requests_time; create table requests_time (x)").unwrap();
     migrate::migrate(&mut connection).unwrap_err();
     let step: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -232,31 +232,31 @@ fn the_audit_chain_shows_what_is_gone_or_altered() {
         ("", "5 rows"),
         (
             "delete from audit where sequence = 2",
-            "the store holds what cannot be read: the audit chain breaks at row 2",
+            "the store has data that cannot be read: the audit chain breaks at row 2",
         ),
         (
             "delete from audit where sequence = 1",
-            "the store holds what cannot be read: the audit chain breaks at row 1",
+            "the store has data that cannot be read: the audit chain breaks at row 1",
         ),
         (
             "delete from audit where sequence = 5",
-            "the store holds what cannot be read: the audit chain ends at row 4, and there were more",
+            "the store has data that cannot be read: the audit chain ends at row 4, but it had more rows",
         ),
         (
             "delete from audit",
-            "the store holds what cannot be read: the audit chain ends at row 0, and there were more",
+            "the store has data that cannot be read: the audit chain ends at row 0, but it had more rows",
         ),
         (
             "update audit set text = 'nothing' where sequence = 3",
-            "the store holds what cannot be read: the audit chain breaks at row 3",
+            "the store has data that cannot be read: the audit chain breaks at row 3",
         ),
         (
             "update audit set time = 6 where sequence = 5",
-            "the store holds what cannot be read: the audit chain breaks at row 5",
+            "the store has data that cannot be read: the audit chain breaks at row 5",
         ),
         (
             "update audit set by_grant = 2 where sequence = 4",
-            "the store holds what cannot be read: the audit chain breaks at row 4",
+            "the store has data that cannot be read: the audit chain breaks at row 4",
         ),
     ];
     for (number, (damage, verdict)) in damages.into_iter().enumerate() {

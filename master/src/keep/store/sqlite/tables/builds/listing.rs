@@ -1,4 +1,4 @@
-//! Which builds a list holds, by index alone. The cost depends on what is listed, and not on how many builds there are.
+//! Chooses the builds of a list by index alone. The cost depends on the list, and not on how many builds there are.
 
 use crate::decide::coordinator::record::BuildId;
 use crate::keep::store::BuildFilter;
@@ -8,23 +8,24 @@ use rusqlite::{Params, params};
 use schema::values::branch_or_tag;
 
 const ALL: &str = "select id from builds order by id desc limit ?1";
-// within a project numbers and ids rise together
+// within a project, numbers and ids rise together
 const OF_PROJECT: &str = "select id from builds indexed by builds_number \
                           where project = ?1 and number < ?2 order by number desc limit ?3";
 const OF_REF: &str = "select id from builds indexed by builds_ref \
                       where project = ?1 and ref = ?2 and number < ?3 order by number desc limit ?4";
-// the index serves a range, and not `like`; `g` follows every hex digit
+// the index serves a range but not `like`; `g` sorts after every hex digit
 const OF_REVISION: &str = "select id, project, ref, number from builds indexed by builds_revision \
                            where revision >= ?1 and revision < ?1 || 'g' order by id desc";
 
-/// The newest first. A short name of a ref is the branch that was built, else the tag.
+/// Returns the ids of the builds that match a filter, the newest first. A short name of a ref means the branch if it was built,
+/// and otherwise the tag.
 pub(super) fn newest(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
     let Some(short) = filter.ref_name.as_deref().filter(|name| !name.starts_with("refs/")) else {
         return newest_of_full(store, filter, limit);
     };
     for full in branch_or_tag(short) {
         let full = BuildFilter { ref_name: Some(full), ..filter.clone() };
-        // what a page or a commit leaves of its builds does not decide which ref it is
+        // the choice between branch and tag must not depend on the page or the revision
         let any = BuildFilter { before: None, revision: None, ..full.clone() };
         if !newest_of_full(store, &any, 1)?.is_empty() {
             return newest_of_full(store, &full, limit);
@@ -33,7 +34,8 @@ pub(super) fn newest(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rus
     Ok(Vec::new())
 }
 
-/// SQLite chooses an index by what it guesses of the values; here each form of the question has its own.
+/// Returns the builds that match a filter with a full name of a ref. Each form of the filter has its own statement, because
+/// SQLite would choose an index by guesses about the values.
 fn newest_of_full(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rusqlite::Result<Vec<BuildId>> {
     if let Some(prefix) = &filter.revision {
         return of_revision(store, filter, prefix, limit);
@@ -44,7 +46,7 @@ fn newest_of_full(store: Tables<'_>, filter: &BuildFilter, limit: u32) -> rusqli
     }
 }
 
-/// The projects to look at one by one; `None` means all at once.
+/// Returns the projects to search one by one; `None` means all projects at once.
 fn projects(store: Tables<'_>, filter: &BuildFilter) -> rusqlite::Result<Option<Vec<String>>> {
     if let Some(project) = &filter.project {
         let seen = filter.allowed.as_ref().is_none_or(|allowed| allowed.contains(project));

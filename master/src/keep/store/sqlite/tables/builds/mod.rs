@@ -1,4 +1,4 @@
-//! Builds: what each is and how it goes, and which of them a list holds.
+//! The table of builds, and the lists of builds.
 
 mod listing;
 
@@ -50,7 +50,7 @@ impl Tables<'_> {
         filters.filter_map(|filter| self.builds(&filter, 1).map(|mut found| found.pop()).transpose()).collect()
     }
 
-    /// The builds that are not finished, the oldest first.
+    /// Returns the builds that are not finished, the oldest first.
     pub(crate) fn open_builds(self) -> rusqlite::Result<Vec<BuildRow>> {
         self.all(&format!("select {COLUMNS} from builds where state <> 'finished' order by id"), read)
     }
@@ -73,7 +73,8 @@ impl Tables<'_> {
     }
 }
 
-/// What a build is never changes; how it goes does.
+/// Writes a build. If the row exists, it changes only the columns that tell how the build goes, because the others never
+/// change.
 pub(crate) fn write(to: &Transaction<'_>, row: &BuildRow) -> rusqlite::Result<()> {
     let source = row.stamp.sources.first();
     let sql = "insert into builds (id, project, number, ref, revision, state, outcome, stamp, cause, trust, created, \
@@ -107,7 +108,7 @@ pub(crate) fn write(to: &Transaction<'_>, row: &BuildRow) -> rusqlite::Result<()
     run(to, sql, values)
 }
 
-/// Removes a build that is finished. Answers its project and its ref, where it was there.
+/// Removes a finished build. Returns its project and its ref, or `None` if there is no such finished build.
 pub(crate) fn remove(to: &Transaction<'_>, build: u64) -> rusqlite::Result<Option<(String, String)>> {
     let sql = "delete from builds where id = ?1 and state = 'finished' returning project, ref";
     to.prepare_cached(sql)?.query_row([id(build)], |row| Ok((row.get(0)?, row.get(1)?))).optional()

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// How long the doctor shows that somebody did not get a notice: 4 days, which is longer than a long weekend.
 const SHOWN: Duration = Duration::from_secs(4 * 24 * 3600);
-/// The number of given-up notices that are kept in memory, the newest ones; the log has them all.
+/// The number of given-up notices that are kept in memory, the newest ones; the master's log has them all.
 const GIVEN_UP_MAX: usize = 16;
 
 /// A piece of work that keeps failing, and why.
@@ -22,7 +22,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Returns the trouble after a failure at `now`. `before` is the trouble since the last success, and its begin is kept.
+    /// Returns the trouble after a failure at `now`. `before` is the trouble since the last success; its start time is kept.
     pub(crate) fn after(before: Option<Trouble>, now: Time, text: String) -> Trouble {
         Trouble { since: before.map_or(now, |before| before.since), text }
     }

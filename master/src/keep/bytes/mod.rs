@@ -19,7 +19,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use sum::Sum;
 
-/// The number of bytes that one read of a whole file takes at once: 1 MiB.
+/// The number of bytes that one read takes while a whole file is read: 1 MiB.
 pub(in crate::keep) const CHUNK: usize = 1 << 20;
 
 /// The length and the BLAKE3 of bytes that will not change any more.

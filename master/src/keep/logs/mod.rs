@@ -6,7 +6,7 @@
 //!
 //! `received` counts the bytes that the worker sent, and `size` the bytes that are stored. They differ beyond the limit, where
 //! only the last 64 KiB are kept. These stand at the end, after a line of the master's own that says how many bytes are
-//! missing. So a log may exceed the limit by them and by such lines. The seal covers all stored bytes.
+//! missing. So a log may exceed the limit. The seal covers all stored bytes.
 
 mod files;
 mod lines;
@@ -117,8 +117,8 @@ enum LogLocation {
 }
 
 impl Logs {
-    /// Opens the logs of a state directory. `limit` bounds the bytes of a log. `trusted` says whether the files of an earlier
-    /// master are trusted; files that were begun in another boot of the machine never are.
+    /// Opens the logs of a state directory. `limit` bounds the bytes of a log. An earlier master's files are used only if
+    /// `trusted`, and files of another boot never are.
     pub fn open(state: &Path, limit: u64, trusted: bool, seals: Box<dyn Seals>) -> io::Result<Logs> {
         Ok(Logs::over(Files::open(&state.join(FOLDER), trusted, FileWork::Threads)?, limit, seals))
     }
@@ -156,8 +156,8 @@ impl Logs {
         self.fresh.borrow_mut().insert((job, attempt));
     }
 
-    /// Removes the logs of an attempt that has ended, except for the steps in `kept`, from memory and from the disk. Writes
-    /// that were begun before take effect first, and later ones are refused.
+    /// Removes the logs of an ended attempt from memory and from the disk, except those of the steps in `kept`. Writes that
+    /// were begun before take effect first, and later ones are refused.
     pub async fn drop_others(&self, job: JobKey, attempt: u16, kept: &[u16]) -> io::Result<()> {
         // if this master began the attempt, a log that is not held has no file either
         let is_fresh = self.fresh.borrow().contains(&(job, attempt));
@@ -178,8 +178,8 @@ impl Logs {
         self.health.forget(job, attempt);
     }
 
-    /// Appends at `offset`. Bytes that were received before are dropped, and a gap is refused. Writes of one log take effect in
-    /// the order of the calls. A write that has begun completes even if its caller goes away.
+    /// Appends at `offset`. Known bytes are dropped, and a gap is refused. Writes of one log take effect in the order of the
+    /// calls. A write that has begun completes even if its caller goes away.
     pub async fn write(
         &self,
         key: StepKey,
@@ -408,7 +408,7 @@ impl Logs {
         self.or_removed(key, held).await
     }
 
-    /// Explains a missing file: retention may have unlinked it since the store was asked. Otherwise the log is damaged.
+    /// Explains a missing file: retention may have unlinked it since the store was asked. Otherwise it is damage.
     async fn or_removed<T>(&self, key: StepKey, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.removed(key).await? {

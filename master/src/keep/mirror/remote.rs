@@ -34,7 +34,7 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// The name of the protocol in `protocol.NAME.allow`.
+    /// Returns the name of the protocol for `protocol.NAME.allow`.
     pub(super) fn name(self) -> &'static str {
         match self {
             Transport::File => "file",
@@ -201,7 +201,7 @@ fn read_token(file: &Path) -> Result<String, GitError> {
     Ok(token.to_string())
 }
 
-/// git hands `GIT_SSH_COMMAND` to a shell.
+/// Quotes the path of a file for the shell, to which git passes `GIT_SSH_COMMAND`.
 fn quoted(file: &Path) -> Result<String, GitError> {
     std::fs::metadata(file).map_err(|cause| GitError::io(file.display().to_string(), cause))?;
     Ok(shell_quoted(text_of(file)?))

@@ -18,7 +18,7 @@ pub struct BuildFilter {
     pub ref_name: Option<String>,
     /// The revision, or its beginning of at least 4 hex digits.
     pub revision: Option<String>,
-    /// The number that all builds in the list are below.
+    /// An upper bound: the list has only builds with smaller numbers.
     pub before: Option<u32>,
 }
 
@@ -98,7 +98,7 @@ pub struct RemovalCandidate {
     pub finished: Option<Time>,
     /// Whether its ref exists and this is its newest build, or its last finished build with jobs.
     pub is_tip: bool,
-    /// The builds that carry jobs of this build.
+    /// The builds whose carried jobs ran in this build.
     pub carriers: Vec<BuildId>,
 }
 

@@ -1,5 +1,5 @@
-//! The mark of a store is a file beside the store. It says that this directory belongs to a master, which store it has, and how
-//! many events that store had.
+//! The mark of a store is a file beside the store. It says that this directory belongs to a master, which store it has, and the
+//! number of the newest event of that store.
 //!
 //! A store that is lost, emptied or replaced by an older one looks like a new or a good store. A master that went on with it
 //! would give numbers a second time and forget what it acknowledged. So the master compares the mark with the store when it

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The reads about the tables themselves.
 impl Reading {
-    /// The names of all tables, in their order.
+    /// Returns the names of all tables, in alphabetical order.
     pub async fn tables(&self) -> Result<Vec<String>, StoreError> {
         self.ask(|store| store.names()).await
     }
@@ -46,25 +46,25 @@ impl Reading {
         self.ask(move |store| store.build(&project, number)).await
     }
 
-    /// The build with an id. Costs one row.
+    /// Returns the build with this id. Costs one row.
     pub async fn build_by_id(&self, build: BuildId) -> Result<Option<BuildRow>, StoreError> {
         self.ask(move |store| store.build_by_id(build)).await
     }
 
-    /// The build of a project with the highest number. Costs one row.
+    /// Returns the build of a project with the highest number. Costs one row.
     pub async fn newest_build(&self, project: &str) -> Result<Option<BuildRow>, StoreError> {
         let project = project.to_owned();
         self.ask(move |store| store.newest_build(&project)).await
     }
 
-    /// The highest number of each of these projects that a kept build has, in their order. A project without builds has 0.
-    /// Costs one row for each project.
+    /// Returns the highest number of a kept build of each of these projects, in the order of the projects. A project without
+    /// builds has 0. Costs one row for each project.
     pub async fn newest_numbers(&self, projects: Vec<String>) -> Result<Vec<u32>, StoreError> {
         self.ask(move |store| store.newest_numbers(&projects)).await
     }
 
-    /// The newest build of each of these refs, given by project and full name, in their order. Refs without a build are left
-    /// out. Costs one row for each ref.
+    /// Returns the newest build of each of these refs, which are given by project and full name, in their order. Refs without a
+    /// build are left out. Costs one row for each ref.
     pub async fn newest_of_refs(&self, refs: Vec<(String, String)>) -> Result<Vec<BuildRow>, StoreError> {
         self.ask(move |store| store.newest_of_refs(&refs)).await
     }
@@ -76,8 +76,8 @@ impl Reading {
         self.ask(move |store| store.builds(&filter, limit)).await
     }
 
-    /// A build with its plan, its jobs in the order of the plan, and the steps of each job's latest attempt. Costs the rows of
-    /// all jobs and of all steps of the build.
+    /// Returns a build with its plan, its jobs in the order of the plan, and the steps of each job's latest attempt. Costs the
+    /// rows of all jobs and of all steps of the build.
     pub async fn detail(&self, build: BuildId) -> Result<Option<Detail>, StoreError> {
         self.ask(move |store| store.detail(build)).await
     }
@@ -87,7 +87,7 @@ impl Reading {
         self.ask(move |store| store.change_of(build)).await
     }
 
-    /// A build with its plan and its jobs in the order of the plan. Costs the rows of its jobs.
+    /// Returns a build with its plan and its jobs in the order of the plan. Costs the rows of its jobs.
     pub async fn planned_build(&self, project: &str, number: u32) -> Result<Option<PlannedBuild>, StoreError> {
         let project = project.to_owned();
         self.ask(move |store| store.planned_build(&project, number)).await
@@ -100,18 +100,19 @@ impl Reading {
         self.ask(move |store| store.job_history(build, &name)).await
     }
 
-    /// Where the logs of a job are, and whether they can be read. Costs as much as [`Reading::job_history`].
+    /// Returns the job whose attempts have the logs of this job, and whether these logs can be read. Costs as much as
+    /// [`Reading::job_history`].
     pub async fn logged_job(&self, build: BuildId, name: &str) -> Result<LoggedJob, StoreError> {
         let name = name.to_owned();
         self.ask(move |store| store.logged_job(build, &name)).await
     }
 
-    /// All attempts of a job, the first one first. Costs the rows that it answers.
+    /// Returns all attempts of a job, the first one first. Costs the rows that it returns.
     pub async fn attempts(&self, job: JobKey) -> Result<Vec<AttemptRow>, StoreError> {
         self.ask(move |store| store.attempts(job)).await
     }
 
-    /// The steps of one attempt of a job, in their order. Costs the rows that it answers.
+    /// Returns the steps of one attempt of a job, in their order. Costs the rows that it returns.
     pub async fn steps(&self, job: JobKey, attempt: u16) -> Result<Vec<StepRow>, StoreError> {
         self.ask(move |store| store.steps_of(job, attempt)).await
     }
@@ -126,8 +127,8 @@ impl Reading {
 
 /// The reads about refs, their lanes, and sent notices.
 impl Reading {
-    /// The state of a ref: its newest build, and the lanes of its newest plan in the order of the plan. Costs the builds that
-    /// are newer than that plan, at most 200, and the lanes of the ref.
+    /// Returns the state of a ref: its newest build, and the lanes of its newest plan in the order of the plan. Costs the
+    /// builds that are newer than that plan, at most 200, and the lanes of the ref.
     pub async fn ref_state(&self, project: &str, ref_name: &str) -> Result<RefState, StoreError> {
         let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
         self.ask(move |store| store.ref_state(&project, &ref_name)).await
@@ -144,8 +145,8 @@ impl Reading {
         self.ask(move |store| store.first_built(&project, refs)).await
     }
 
-    /// All lanes of a ref, and its newest finished builds, at most `builds`. Costs at most 200 builds and the lanes of the
-    /// ref.
+    /// Returns all lanes of a ref, and its newest finished builds, at most `builds`. Costs at most 200 builds and the lanes of
+    /// the ref.
     pub async fn ref_history(&self, project: &str, ref_name: &str, builds: usize) -> Result<RefHistory, StoreError> {
         let (project, ref_name) = (project.to_owned(), ref_name.to_owned());
         self.ask(move |store| store.ref_history(&project, &ref_name, builds)).await
@@ -176,7 +177,7 @@ impl Reading {
         self.ask(move |store| store.watched_branch(&reporter, &project, &ref_name)).await
     }
 
-    /// The refs of the newest `builds` builds of a project, each once, in no order. Costs these builds.
+    /// Returns the refs of the newest `builds` builds of a project, each once, in no order. Costs these builds.
     pub async fn recent_refs(&self, project: &str, builds: u32) -> Result<Vec<String>, StoreError> {
         let project = project.to_owned();
         self.ask(move |store| store.recent_refs(&project, builds)).await
@@ -194,7 +195,7 @@ impl Reading {
         self.ask(move |store| store.reporter(&name)).await
     }
 
-    /// The names of all reporters that the store knows, in their order. Costs the rows that it answers.
+    /// Returns the names of all reporters that the store knows, in alphabetical order. Costs the rows that it returns.
     pub async fn reporter_names(&self) -> Result<Vec<String>, StoreError> {
         self.ask(move |store| store.reporter_names()).await
     }
@@ -202,13 +203,13 @@ impl Reading {
 
 /// The reads about events, grants and the audit chain.
 impl Reading {
-    /// The events after a number, in order: at most `limit`, and as many as one batch holds in bytes, but at least one. Costs
-    /// the rows that it answers.
+    /// Returns the events after a number, in order: at most `limit`, and as many as one batch holds in bytes, but at least one.
+    /// Costs the rows that it returns.
     pub async fn events_after(&self, after: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.ask(move |store| store.events_after(after, limit)).await
     }
 
-    /// A grant as it was committed. Costs one row.
+    /// Returns a grant as it was committed. Costs one row.
     pub async fn grant(&self, grant: GrantId) -> Result<Option<GrantRow>, StoreError> {
         self.ask(move |store| store.grant(grant)).await
     }

@@ -40,7 +40,7 @@ const CACHE_KIB: i64 = 64;
 /// How long closing the store waits for readers.
 const LAST_READERS: Duration = Duration::from_secs(2);
 
-/// The fill of the write-ahead log.
+/// The number of pages in the write-ahead log, and how many of them are already copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WalPages {
     /// The number of pages in the log.
@@ -248,7 +248,7 @@ fn pages(connection: &Connection) -> Option<WalPages> {
 }
 
 fn read_pages(row: &Row<'_>) -> rusqlite::Result<WalPages> {
-    // -1: there is no log yet
+    // SQLite returns -1 while there is no log
     let number = |at| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0));
     Ok(WalPages { all: number(1)?, copied: number(2)? })
 }

@@ -7,7 +7,7 @@ use super::tables::Tables;
 use crate::keep::store::StoreError;
 use rusqlite::{Connection, ErrorCode};
 
-/// The number of damages that are reported. More would not help, because only a backup mends the store.
+/// The number of lines about damage that are reported. More would not help, because only a backup mends the store.
 const TOLD_MAX: usize = 3;
 
 impl Tables<'_> {

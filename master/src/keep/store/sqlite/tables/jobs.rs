@@ -8,7 +8,7 @@ use schema::values::TierName;
 
 const COLUMNS: &str = "build, idx, name, state, outcome, reason, attempt, lost, queued, started, finished, \
                               worker, platform, carried_from, isolation";
-/// The statement that finds the builds that carry jobs of a build.
+/// The statement that finds the builds whose carried jobs ran in the build with this number.
 pub(crate) const CARRIERS: &str = "select distinct j.build from jobs as j indexed by jobs_carried \
                                    cross join builds as b on b.id = j.build \
                                    where j.carried_from = ?2 and j.carried_from > 0 and b.project = ?1";

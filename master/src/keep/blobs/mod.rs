@@ -295,7 +295,7 @@ impl Blobs {
         self.files.work.run(move || files.hashes(&shard)).await
     }
 
-    /// Returns the refusal of a wrong seal. Unless bytes are only missing, the upload starts again.
+    /// Returns the refusal of a wrong seal. A growing upload starts again from offset 0, unless bytes are only missing.
     async fn disagree(&self, upload: &Upload, turn: UploadTurn, seal: Seal, claimed: Seal) -> Refusal {
         if !matches!(*turn, UploadState::Growing(_)) {
             return Refusal::new(RefusalCode::Conflict, "the blob is sealed, with another length or hash");

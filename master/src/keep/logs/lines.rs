@@ -13,7 +13,7 @@ use std::io;
 const BLOCK: u64 = 64 << 10;
 /// The number of blocks that one read takes while counting.
 const BLOCKS_READ: usize = 16;
-/// The number of bytes that one answer carries, at most: as many as fit into one message.
+/// The number of bytes that one answer carries, at most: 256 KiB, the limit of the interface for one read.
 const ANSWER_MAX: usize = PART.most;
 /// The number of logs whose index is kept.
 const KEPT: usize = 16;

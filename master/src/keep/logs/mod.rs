@@ -178,8 +178,8 @@ impl Logs {
         self.health.forget(job, attempt);
     }
 
-    /// Appends at `offset`. Known bytes are dropped, and a gap is refused. Writes of one log take effect in the order of the
-    /// calls. A write that has begun completes even if its caller goes away.
+    /// Appends at `offset`. Bytes that were received before are dropped, and a gap is refused. Writes of one log take effect in
+    /// the order of the calls. A write that has begun completes even if its caller goes away.
     pub async fn write(
         &self,
         key: StepKey,
@@ -275,8 +275,8 @@ impl Logs {
         }
     }
 
-    /// Returns the times at which bytes were read from the step, by rising offset. Small logs lose them once their seal is
-    /// committed.
+    /// Returns the times at which bytes were read from the step, by rising offset. A small log loses them with its seal's
+    /// commit.
     pub async fn marks(&self, key: StepKey) -> io::Result<Vec<TimeMark>> {
         if let LogLocation::Live(live) = self.place(key).await? {
             return live.marks().await;
@@ -312,8 +312,7 @@ impl Logs {
         Ok(lines)
     }
 
-    /// Seals a log. `size` and `hash` are its worker's claim. A log that is a file is durable when this returns. May be
-    /// repeated.
+    /// Seals a log. `size` and `hash` are its worker's claim. A log that is a file is durable then. The call may be repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {
         let sealed = match self.resume(key).await {
             Ok((live, turn)) => live.seal(turn, size, hash).await,
@@ -334,7 +333,7 @@ impl Logs {
     }
 
     /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. It may be repeated until
-    /// the commit. Logs that are sealed already are included, because their callers may have failed before the commit.
+    /// then. Sealed logs are included, because their callers may have failed before the commit.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
@@ -346,8 +345,8 @@ impl Logs {
         Ok(rows)
     }
 
-    /// Unlinks the logs of builds that the store no longer has, or whose logs it no longer has. The call may be repeated.
-    /// Readers that hold a file open can go on, and readers that wait are woken to learn of the removal.
+    /// Unlinks the logs of builds that the store no longer has, or whose logs it no longer has. It may be repeated. Readers
+    /// that hold a file open can go on, and readers that wait are woken to learn of the removal.
     pub async fn remove(&self, builds: Vec<BuildId>) -> io::Result<()> {
         for build in &builds {
             let key = |index| StepKey { job: JobKey { build: *build, index }, attempt: 0, step: 0 };

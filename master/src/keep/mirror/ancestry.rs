@@ -9,7 +9,7 @@ use super::change::{COMMIT_BYTES_MAX, is_id, short, time_of};
 use super::git::GitError;
 use super::reversal::{Reversal, named_by};
 
-/// The most commits of a range that are counted.
+/// The number of commits of a range that are counted, at most.
 const COUNTED_MAX: u32 = 100_000;
 
 /// The number of co-authors of a commit that are kept. Mail to more of them helps nobody.

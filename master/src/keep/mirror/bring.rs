@@ -16,6 +16,7 @@ const BROUGHT_MAX: usize = 20;
 impl Mirror {
     /// Fetches `commit` with its history from the repository at `from`, unless the mirror has it already.
     ///
+    /// # Errors
     /// Fails if `from` has no such commit. It also fails if the mirror is empty and its remote, which is fetched first, cannot
     /// be read.
     pub async fn bring(&self, from: &Path, commit: &str) -> Result<(), GitError> {

@@ -1,4 +1,4 @@
-//! A `git cat-file` that keeps running: sends it questions, and reads its answers.
+//! Talks to a `git cat-file` that keeps running: sends it questions and reads its answers.
 
 use std::io;
 use std::process::Stdio;

@@ -109,7 +109,7 @@ pub(super) enum RunKind {
     Tidying,
 }
 
-/// The permission to start one process of git. It is held until the process ends.
+/// The permission to start one process of git. It is held while the process works.
 #[derive(Debug)]
 pub(super) struct Pass {
     gate: GitGate,
@@ -277,6 +277,6 @@ mod tests {
         assert_eq!((counts.serving, counts.waiting, counts.most), (0, 0, RUNS.in_all));
     }
 
-    /// An id that no repository here has: git starts, and reports that.
+    /// No repository here has a commit with this id: git starts, and reports that.
     const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 }

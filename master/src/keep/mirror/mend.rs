@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 /// The shortest time between two checks of a mirror. Damage that a check does not find would not be found a moment later.
 const CHECK_EVERY: Duration = Duration::from_secs(600);
-/// How long the check of a large mirror on a slow disk may take.
+/// How long the check of a mirror may take: 30 minutes, because a mirror may be large and its disk slow.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1_800);
 /// Words in git's messages about damaged objects and refs.
 const WORDS: [&str; 16] = [
@@ -49,7 +49,7 @@ pub(super) struct MirrorCheck {
     is_damaged: bool,
 }
 
-/// A doubt about a mirror, as far as an error raises one.
+/// The doubt about a mirror that an error raises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
     /// A lock exists that nobody holds, which a killed git leaves behind.
@@ -77,7 +77,7 @@ impl Mirror {
         }
     }
 
-    /// Mends the mirror if a failure is its fault. Returns whether it mended something.
+    /// Mends the mirror if it caused a failure. Returns whether it mended something.
     async fn mend(&self, failure: &GitError) -> Result<bool, GitError> {
         match doubt(&self.dir, failure) {
             None => return Ok(false),
@@ -124,8 +124,8 @@ impl Mirror {
             || self.finds_fault("fsck", &[&["--no-full"], &common[..]].concat()).await
     }
 
-    /// Whether the bytes of a pack have changed since it was received. Each pack is a run of its own, so that others have turns
-    /// in between.
+    /// Whether the bytes of a pack have changed since it was received. Each pack is checked in a run of its own, so that other
+    /// runs have turns in between.
     async fn has_damaged_pack(&self) -> bool {
         let dir = self.dir.clone();
         let packs = tokio::task::spawn_blocking(move || packs(&dir)).await;

@@ -72,7 +72,7 @@ pub struct Mirror {
     objects: Objects,
     packs: pack::Packs,
     fetch_silence: Duration,
-    /// The state of fetching. A task that changes refs holds it.
+    /// The state of fetching, which a task locks while it changes refs.
     fetching: Arc<tokio::sync::Mutex<Fetching>>,
     /// The refs of the mirror; `None` until they are read for the first time.
     refs: Mutex<Option<Fetched>>,
@@ -84,7 +84,7 @@ pub struct Mirror {
 /// The branches and tags that a fetch found at the remote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Maps each full ref to its commit, through annotated tags.
+    /// Maps each full name of a ref to its commit. Annotated tags are followed to their commits.
     pub refs: BTreeMap<String, String>,
     /// The refs that were left out, at most 100 of them.
     pub refused: Vec<RefusedRef>,

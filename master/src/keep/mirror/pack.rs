@@ -77,7 +77,7 @@ impl Packs {
     }
 }
 
-/// A pack that several requesters may share. The pack is dropped with the last of them.
+/// A pack that several requesters may share. The file is freed when the last of them drops it.
 #[derive(Clone, Debug)]
 pub struct SharedPack {
     pack: Pack,

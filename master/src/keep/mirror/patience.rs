@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// How long a run may receive no byte from its remote before it counts as hanging. A working remote reports progress each
 /// second, except while it counts the objects to send.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(10);
-/// How often a hanging run checks whether it may stay. A waiting run waits this much longer, at most.
+/// How often a hanging run checks whether it may stay. A run that waits for its place waits this much longer, at most.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
 /// The condition on which a run is ended by force.

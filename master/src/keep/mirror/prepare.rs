@@ -22,7 +22,7 @@ pub(super) struct Preparation {
 }
 
 impl Preparation {
-    /// Makes the preparation of a mirror whose remote uses this protocol.
+    /// Returns the preparation of a mirror whose remote uses this protocol; nothing is made ready yet.
     pub(super) fn new(protocol: &'static str) -> Preparation {
         Preparation { protocol, done: tokio::sync::OnceCell::new(), under_way: Arc::default() }
     }

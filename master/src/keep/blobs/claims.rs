@@ -23,7 +23,7 @@ enum Claim {
     Removing,
 }
 
-/// A claim on a hash that is being sealed. Its file stays.
+/// A claim on a hash that is being sealed. The hash's file stays meanwhile.
 #[derive(Debug)]
 pub(super) struct Sealing {
     _held: HeldHash,

@@ -61,7 +61,7 @@ pub enum StoreError {
     Lost { dir: PathBuf, what: String },
     #[error("failed to open {}: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
-    #[error("the store: {0}")]
+    #[error("the store failed: {0}")]
     Failed(String),
     #[error("the store has data that cannot be read: {0}")]
     Corrupt(String),

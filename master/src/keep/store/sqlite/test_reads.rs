@@ -279,8 +279,8 @@ fn tree_result(run: &RunHead, verdict: Verdict) -> TreeResult<'_> {
     TreeResult { tree: &run.tree, verdict, is_together: run.is_together }
 }
 
-/// Returns the lanes to open for one test, those with the newest runs first. If there are too many, lanes that have the test
-/// now come before lanes that had it earlier, or never.
+/// Returns the lanes to open for one test, those with the newest runs first. If there are too many, lanes whose recent runs
+/// have the test are chosen before the others.
 fn lanes_to_open<'a>(recent: impl Iterator<Item = (&'a TestLane, Verdict)>) -> Vec<&'a TestLane> {
     let mut lanes: Vec<(&TestLane, bool)> = Vec::new();
     for (lane, verdict) in recent {

@@ -40,7 +40,7 @@ impl Order {
         Order { project: row.project.clone(), stamp: row.stamp.clone(), tip, by, origin }
     }
 
-    /// The first of its sources, which its update is of.
+    /// The first source of the build. The build belongs to an update of the ref of this source.
     pub(in crate::decide) fn source(&self) -> SourceRevision {
         self.stamp.sources.first().cloned().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Checks the reports of a worker about its steps: each step must be in the plan of the job, and must end as a step can end.
+//! Checks the reports of a worker about its steps. Each step must be in the plan of the job, and must end as a step can end.
 
 use super::Coordinator;
 use super::lease::stale;

@@ -42,7 +42,6 @@ pub struct Need {
 pub enum Class {
     #[default]
     Normal,
-    /// Work for idle workers. A worker is idle for it while no normal ticket waits that the worker could take, now or when it
-    /// has more room.
+    /// Work for idle workers. A worker gets it only while no normal ticket waits that it could take, now or with more room.
     Idle,
 }

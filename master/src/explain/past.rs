@@ -1,4 +1,4 @@
-//! Why a job ended as it did that was finished before anybody asked: told from its rows alone.
+//! Explains how a job of a finished build ended, from its rows alone.
 
 use super::{Explanation, Why};
 use crate::decide::coordinator::record::{BuildRow, JobRow};

@@ -2,9 +2,9 @@
 //! coordinator recorded, and only then tells anyone. It knows no RPC, and decides only when a commit begins and what a full disk refuses.
 //!
 //! Commands run at once in memory, and their records join the open batch. While one batch is at the writer, the next one fills, so
-//! everything that waits shares a commit. A busy master gives it a moment more (`pace.rs`). An answer leaves after the commit of
-//! everything from which it was computed. Only plans are read and offers are made before that, because they bind nobody. A worker is
-//! bound when it accepts an offer, and the answer to that waits for its commit.
+//! everything that waits shares a commit. A busy master waits a moment longer for more of it (`pace.rs`). An answer leaves after the
+//! commit of everything from which it was computed. Plans are read, and offers are made, before that, because these bind nobody. A worker
+//! is bound when it accepts an offer, and the answer to that waits for its commit.
 
 mod tasks;
 
@@ -43,7 +43,7 @@ const COMMITS_APART: Duration = Duration::from_millis(3);
 /// others after the commit of what caused them.
 pub type Outside = Box<dyn Fn(Effect)>;
 
-/// The records that one transaction writes, and the effects that are performed after it.
+/// The records that one transaction writes, and the effects that the driver performs after it.
 #[derive(Default)]
 struct PendingCommit {
     records: Vec<Record>,
@@ -126,7 +126,7 @@ impl Driver {
 
     /// Tells the coordinator the present difference of the two clocks, and returns the time of the wall clock.
     fn tell_time(&self) -> Time {
-        // A look within another look cannot tell it, but the outer one did so a moment ago.
+        // A look within another look cannot tell the coordinator the time, but the outer look did so a moment ago.
         let coordinator = self.coordinator.try_borrow_mut();
         coordinator.map_or_else(|_| self.now(), |mut it| tell_clocks(&self.clock, &mut it))
     }
@@ -190,7 +190,8 @@ impl Driver {
         self.look(look).await?
     }
 
-    /// Looks at the coordinator as it is, whether committed or not. Use it only for the master's own decisions, and never for an answer.
+    /// Looks at the coordinator as it is, whether committed or not. Use it only for the master's own decisions, and never to answer
+    /// anybody.
     pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
         let now = self.tell_time();
         look(&self.coordinator.borrow(), now)

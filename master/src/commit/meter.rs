@@ -11,7 +11,7 @@ const JOB_SECONDS: [f64; 12] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_
 /// The buckets of the histogram of commits, in seconds: from a disk that is only memory to a disk that is failing.
 const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
-/// `Counted` has the numbers. A clone shares the histograms, and keeps the counts as they were.
+/// `Counted` has the numbers of a meter. A clone shares the histograms, and keeps the counts as they were.
 #[derive(Clone, Debug)]
 pub struct Counted {
     /// The number of finished builds, by project and outcome.
@@ -21,7 +21,7 @@ pub struct Counted {
     /// The number of attempts that were lost with their workers.
     pub attempts_lost: u64,
     pub workers_lost: u64,
-    /// The number of alarms. Most are about a credential that somebody else showed.
+    /// The number of alarms, such as a credential that somebody else showed.
     pub alarms: u64,
     /// The number of credentials and joins that were refused at the RPC port.
     pub logins_refused: u64,

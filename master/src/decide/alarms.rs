@@ -41,12 +41,12 @@ struct Alarm {
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Alarms {
     alarms: BTreeMap<Kind, Alarm>,
-    /// The moment at which the first hour is over.
+    /// The earliest moment at which the hour of a kind is over.
     next: Option<Steady>,
 }
 
 impl Alarms {
-    /// Notes an alarm, of which subscribers get an event. `None` means that it was only counted, and is not to be written.
+    /// Notes an alarm, which subscribers get as an event. `None` means that it was only counted, and is not to be written.
     pub(in crate::decide) fn raise(
         &mut self,
         now: Steady,

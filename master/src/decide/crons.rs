@@ -36,7 +36,7 @@ pub(in crate::decide) enum CronSkip {
 /// The facts about a project's branches that the store does not have. They are needed when entries of the project fire.
 #[derive(Clone, Copy)]
 pub struct FiringBranches<'a> {
-    /// A function that takes the full name of a ref, and answers whether the master follows it.
+    /// A function that takes the full name of a ref, and returns whether the master follows it.
     pub follows: &'a dyn Fn(&str) -> bool,
     /// The full name of the default branch. `None` means that it is not known.
     pub main: Option<&'a str>,
@@ -71,7 +71,7 @@ pub(in crate::decide) struct Crons {
 struct OfProject {
     rows: Rows<CronKey, CronRow>,
     timers: Schedule<CronKey>,
-    /// The wall clock at the last look at the entries. `None` means that nobody looked since the start.
+    /// The time of the wall clock at the last look at the entries. `None` means that nobody has looked since the start.
     looked: Option<Time>,
 }
 

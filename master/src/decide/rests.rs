@@ -13,8 +13,8 @@ const REST: Duration = Duration::from_secs(60);
 const REST_ALONE: Duration = Duration::from_secs(1);
 /// The most doublings of that time, which make 64 s of 1 s. So a worker that has recovered waits no longer than about [`REST`].
 const DOUBLINGS_MAX: u32 = 6;
-/// The offers in a row that a worker may give back before it comes last. It gives an offer back if it has less room than it reported a
-/// moment ago.
+/// The number of offers in a row that a worker may give back before it comes last. It gives an offer back if it has less room than it
+/// reported a moment ago.
 const DECLINES_MAX: u32 = 3;
 
 /// Offers that fail within this time count as one failure, because a lost connection drops all its offers, in no order.
@@ -31,10 +31,10 @@ pub enum Fault {
     Broke,
 }
 
-/// The rest of a worker, which comes last for all work.
+/// A `Resting` says why a worker comes last for all work, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resting {
-    /// The fault for which the worker rests.
+    /// The fault because of which the worker comes last.
     pub fault: Fault,
     /// When the worker gets offers again. `None` means that it gets one offer at a time until it accepts one.
     pub until: Option<Steady>,
@@ -43,9 +43,9 @@ pub struct Resting {
 /// The workers that are passed over, and until when. A timer removes each entry when its time is over.
 #[derive(Debug)]
 pub(in crate::decide) struct Rests<O> {
-    /// The workers that rest for the work of one owner, by the owner, each with the end of its rest.
+    /// The workers that come last for the work of one owner, by the owner, each with the time until which it does.
     owners: BTreeMap<O, BTreeMap<String, Steady>>,
-    /// The workers that rest for all work, or may soon, because they have failed since they last accepted an offer.
+    /// The workers that have failed since they last accepted an offer, by name. They come last for all work, or will after more failures.
     workers: BTreeMap<String, Unaccepted>,
 }
 
@@ -100,7 +100,7 @@ impl<O: OwnerKey> Rests<O> {
         self.owners.len() + self.workers.len()
     }
 
-    /// Forgets a worker. Answers `true` if there was something to forget.
+    /// Forgets a worker. Returns `true` if there was something to forget.
     pub(in crate::decide) fn forget_worker(&mut self, worker: &str) -> bool {
         self.workers.remove(worker).is_some()
     }
@@ -110,7 +110,7 @@ impl<O: OwnerKey> Rests<O> {
         self.workers.get(worker).is_some_and(|unaccepted| unaccepted.last != Fault::Declined)
     }
 
-    /// Removes the rests for this owner's work that are over. Returns when the next of the others is over.
+    /// Removes the workers that come last for this owner's work no longer. Returns the next time at which that ends for another one.
     pub(in crate::decide) fn are_over(&mut self, owner: O, now: Steady) -> Option<Steady> {
         let workers = self.owners.get_mut(&owner)?;
         workers.retain(|_, until| *until > now);
@@ -151,14 +151,15 @@ impl<O: OwnerKey> Rests<O> {
         entry.until
     }
 
-    /// Ends the rest of a worker, unless its time is still to come. In that case, returns the time.
+    /// Lets a worker come last no longer, if its time is over. Otherwise returns that time.
     pub(in crate::decide) fn end_rest(&mut self, now: Steady, worker: &str) -> Option<Steady> {
         let entry = self.workers.get_mut(worker)?;
         entry.until = entry.until.filter(|until| *until > now);
         entry.until
     }
 
-    /// The rest of a worker that has accepted no offer since its fault. `None` means that the worker has no such fault.
+    /// Why a worker comes last that has accepted no offer since its fault, and until when. `None` means that the worker has no such
+    /// fault.
     pub(in crate::decide) fn unaccepted(&self, worker: &str) -> Option<Resting> {
         self.workers.get(worker).map(|it| Resting { fault: it.last, until: it.until })
     }

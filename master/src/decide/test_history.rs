@@ -17,7 +17,7 @@ pub const RUNS_KEPT: usize = 100;
 pub const DURATIONS_KEPT: usize = 20;
 /// If more than this percentage of a run's tests failed, the failures have one cause, such as a service, a disk or a build.
 const TOGETHER_PERCENT: usize = 20;
-/// The least number of failed tests that can have one cause. A single test has no others, however small its suite is.
+/// The least number of failed tests that can have one cause in common, because one failed test has nothing in common with others.
 const TOGETHER_MIN: usize = 2;
 
 /// The result of one test in one run.
@@ -36,7 +36,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The byte that stands for it in the store.
+    /// The byte that stands for this verdict in the store.
     pub const fn code(self) -> u8 {
         match self {
             Verdict::Absent => 0,
@@ -231,11 +231,11 @@ pub fn fails_together(verdicts: &[u8]) -> bool {
     bad >= TOGETHER_MIN && bad * 100 > ran * TOGETHER_PERCENT
 }
 
-/// The codes in a doubling of durations. Each code is about 9 % more than the one before, so that one byte reaches from a microsecond
-/// to an hour.
+/// The number of codes for each doubling of a duration. Each code is about 9 % more than the one before, so that one byte reaches from a
+/// microsecond to an hour.
 const DURATION_STEPS: f64 = 8.0;
 
-/// The byte of a duration; 0 means that it is not known.
+/// The byte that stands for a duration. 0 means that the duration is not known.
 pub fn duration_code(microseconds: Option<u64>) -> u8 {
     let Some(microseconds) = microseconds else { return 0 };
     #[expect(clippy::cast_precision_loss, reason = "a byte holds three digits of it")]

@@ -1,4 +1,4 @@
-//! Explains why jobs are not placed again yet whose workers cannot be reached.
+//! Explains why a job is not placed again yet if its worker cannot be reached.
 
 use super::Explainer;
 use crate::decide::coordinator::snapshot::{LeaseView, Waits};
@@ -14,7 +14,8 @@ fn text(waits: Waits) -> &'static str {
 }
 
 impl Explainer<'_> {
-    /// Says on the job's page why the job may wait until this lease ends. `None` means that the worker holds the lease.
+    /// Says on the job's page why the job may wait until this lease ends. `None` means that a session holds the lease, or it is not
+    /// running.
     pub(super) fn waits_text(&self, lease: &LeaseView<'_>) -> Option<String> {
         let worker = &lease.attempt.worker;
         let waits = self.it.waits(lease)?;

@@ -14,7 +14,7 @@ const WORKERS_SHOWN: usize = 20;
 /// An `Availability` says what keeps a worker from taking a job. The smaller obstacles come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Availability {
-    /// Nothing keeps the worker from it. The job itself waits for other jobs.
+    /// Nothing keeps the worker from taking the job, but the job itself waits for other jobs.
     Free,
     Busy,
     /// The worker has an offer that it has not answered.

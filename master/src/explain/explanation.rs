@@ -1,4 +1,4 @@
-//! The whole explanation of the state of one job.
+//! The whole answer to the question why one job is in its state.
 
 use super::{Candidate, Remedy, RemedyStep, Why, project_of};
 use schema::values::Time;

@@ -10,7 +10,7 @@ use schema::values::{Asks, Want};
 use std::collections::BTreeSet;
 use toml_file::nearest;
 
-/// The most labels that a hint names as similar to the label that no worker has.
+/// The most labels that a hint names because they are similar to a wanted label that no worker has.
 const ALIKE_MAX: usize = 5;
 
 impl Explainer<'_> {
@@ -79,7 +79,7 @@ fn hints_of_tier(seen: &[WorkerFit<'_>]) -> Vec<String> {
     [why].into_iter().chain(is_usual.then(|| without.to_owned())).collect()
 }
 
-/// Names labels of workers that are similar to the label that no worker has.
+/// Names labels of workers that are similar to a wanted label that no worker has.
 fn closest(want: &str, seen: &[WorkerFit<'_>]) -> Option<String> {
     let want = Want::read(want);
     let Asks::Label { name: wanted, .. } = want.asks() else { return None };

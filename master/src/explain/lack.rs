@@ -23,7 +23,7 @@ pub(super) enum Lack {
         tier: TierName,
         why: String,
     },
-    /// The worker is too small as a whole.
+    /// The worker as a whole is smaller than this room, for which the job asks.
     Room(Resources),
 }
 

@@ -1,4 +1,4 @@
-//! Explains how a job of a finished build ended, from its rows alone.
+//! Explains the end of a job whose build is finished, from its rows alone.
 
 use super::{Explanation, Why};
 use crate::decide::coordinator::record::{BuildRow, JobRow};

@@ -31,13 +31,13 @@ const LAST: Rank<JobKey> = Rank {
     owner: JobKey { build: BuildId(u64::MAX), index: u32::MAX },
 };
 
-/// A job, and its place in the queue, now or later.
+/// A job that waits, and its present or future place in the queue.
 pub(super) struct QueuePosition<'a> {
     pub(super) key: JobKey,
     need: &'a Need,
     pub(super) rank: Rank<JobKey>,
     priority: i32,
-    /// The jobs that it needs and that are not finished. Empty if the job is queued.
+    /// The jobs that it needs and that are not finished. Empty means that the job is queued.
     open: BTreeSet<JobKey>,
     /// The jobs that end before it is queued.
     ended: BTreeSet<JobKey>,
@@ -81,7 +81,7 @@ impl Explainer<'_> {
         rest.into_iter().map(|remedy| first.clone().and(remedy)).filter(|it| it.steps.len() <= STEPS_MAX).collect()
     }
 
-    /// Adds the steps to `steps` that end every job which this job needs. `None` means that one of them has no remedy.
+    /// Returns `steps` with the further steps that end every job which this one needs. `None` means that one of those jobs has no remedy.
     fn towards(&self, key: JobKey, mut steps: Remedy, tried: &mut usize) -> Option<Remedy> {
         for row in self.it.open_needs(key) {
             if steps.ends.contains(&row.key) {
@@ -100,7 +100,7 @@ impl Explainer<'_> {
         Some(steps)
     }
 
-    /// Adds the fewest steps to `steps` that get this job placed.
+    /// Returns `steps` with the fewest further steps that get this job placed. `None` means that there is no remedy.
     fn place_after(&self, key: JobKey, steps: Remedy, tried: &mut usize) -> Option<Remedy> {
         *tried += 1;
         if *tried > NEEDS_MAX {
@@ -134,7 +134,7 @@ impl Explainer<'_> {
     /// The remedy that gets the job placed on this worker, if there is one.
     fn with(&self, mine: &QueuePosition<'_>, seen: &WorkerFit<'_>) -> Option<Remedy> {
         let session = &*seen.session;
-        // Nobody can end the rest of a worker, and the master asks it again in time.
+        // Nobody can shorten the time in which a worker comes last, and the master asks it again after that.
         if self.it.resting(session).is_some() {
             return None;
         }
@@ -177,8 +177,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// Waits for jobs on this worker, the oldest first, until this job has its turn there. `free` is the room that the worker itself
-    /// reports. `steps` is the number of steps that make the worker available.
+    /// Returns the jobs on this worker to wait for, the oldest first, until this job has its turn there. `free` is the room that the
+    /// worker itself reports. `steps` is the number of steps that make the worker available.
     fn until_room(
         &self,
         mine: &QueuePosition<'_>,
@@ -209,8 +209,8 @@ impl Explainer<'_> {
         Remedy { steps: vec![RemedyStep::Wait(self.it.selector(job))], ends: BTreeSet::from([job]) }
     }
 
-    /// Whether the room `free` on a worker is enough for the jobs that go first there, and then for this job. The jobs in `ended` end
-    /// before that, and the remedy has this number of `steps`.
+    /// Whether the room `free` on a worker is enough for the jobs that go first there, and then for this job. `ended` has the jobs that
+    /// end for it, and `steps` is the number of steps that the remedy takes so far.
     fn fits(
         &self,
         mine: &QueuePosition<'_>,
@@ -281,7 +281,7 @@ impl Explainer<'_> {
         slips_in || !comes_later || self.it.plan(other).priority > mine.priority
     }
 
-    /// The remedy with a new worker that is made to measure.
+    /// The remedy in which somebody joins a new worker that is made to measure for the job.
     fn join(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Option<Remedy> {
         let wanted = mine.need.pools.iter().find_map(|pool| self.wanted(mine.need, pool))?;
         // The usual tier need not be mentioned unless a known worker lacks it.
@@ -354,7 +354,7 @@ impl Explainer<'_> {
     }
 }
 
-/// The order of remedies: those with fewer waits come first, because people can do the other steps themselves.
+/// The key by which remedies are sorted. Fewer waits come first, because people can do all other steps at once.
 fn effort(remedy: &Remedy) -> (usize, usize) {
     let waits = remedy.steps.iter().filter(|step| matches!(step, RemedyStep::Wait(_))).count();
     (waits, remedy.steps.len())

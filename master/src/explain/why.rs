@@ -13,7 +13,7 @@ pub enum Why {
     Busy(usize),
     /// This worker has room, but does not ask for work.
     Silent(String),
-    /// This worker has room, but takes no job for now, because it lacks something. `lack` is its own text about that.
+    /// This worker has room, but takes no job for now. `lack` says in the worker's own words what it lacks.
     Unready {
         worker: String,
         lack: String,
@@ -23,7 +23,7 @@ pub enum Why {
         able: usize,
         /// The name of one of them.
         worker: String,
-        /// The reason after its name, such as "did not accept the last offer; it is asked again in 40 s".
+        /// The reason, which follows the worker's name, such as "did not accept the last offer; it is asked again in 40 s".
         why: String,
     },
     /// This many connected workers could take the job, but all of them drain or are held.
@@ -31,7 +31,7 @@ pub enum Why {
         able: usize,
         /// The name of one of them, which has room if any of them has.
         worker: String,
-        /// The text after its name, such as "is held: its disk is full".
+        /// How the worker is stopped, which follows its name, such as "is held: its disk is full".
         how: String,
         /// Whether this worker and all the others drain by themselves.
         is_ending: bool,

@@ -1,5 +1,5 @@
-//! Decides how often a subscriber is called. A call costs about the same for one event as for a hundred, so under load the events of some
-//! time go together. The more subscribers there are, the longer that time is, which bounds the total cost.
+//! Decides how often a subscriber is called. A call costs about the same for one event as for a hundred, so under load the events of a
+//! short time go together. The more subscribers there are, the longer that time is, which bounds the total cost.
 
 use crate::config::pace::Pace;
 use std::rc::Rc;
@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 /// The most calls to one subscriber that may follow each other at once. That is enough for the events of one build that begins or ends.
 const AT_ONCE: u32 = 16;
-/// The pause after that between two calls to one subscriber, for each subscriber that exists. With 20 subscribers, it is 20 times this.
+/// After [`AT_ONCE`] calls, the pause between two calls to one subscriber is this time for each subscriber that exists. With 20
+/// subscribers, it is 20 ms.
 const SHARE: Duration = Duration::from_millis(1);
 /// The longest pause between two calls, however many subscribers there are.
 const TURN_MAX: Duration = Duration::from_secs(1);

@@ -33,7 +33,7 @@ impl Order {
         }
     }
 
-    /// An order for the same build again.
+    /// The order that repeats the build of this row.
     pub(in crate::decide) fn again(row: &BuildRow, by: GrantId) -> Order {
         let tip = Commit { subject: row.subject.clone(), author: row.author.clone(), ..Commit::default() };
         let origin = Origin::Again(row.update);

@@ -59,8 +59,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Takes the answer of a revoked worker, which was asked whether everything it ran has ended. `ended` is true if it has. It may be
-    /// a copy of the worker. So the answer counts only for leases that it held, or that were accepted in its home.
+    /// Takes the answer of a revoked worker, which was asked whether everything it ran has ended. `ended` is true if it has. The caller
+    /// may be a copy of the worker. So the answer counts only for leases that it held, or that were accepted in its home.
     pub fn revoked_answered(&mut self, now: Time, grant: GrantId, ended: bool) {
         let Some(asked) = self.answering.remove(&grant) else { return };
         if !ended || self.grants.live(now, grant).is_ok() {

@@ -95,7 +95,7 @@ impl Coordinator {
         self.job_mut(job).attempt = Some(OpenAttempt { row: Row::loaded(attempt), steps: Steps::loaded(steps) });
     }
 
-    /// Queues a job again that waited for a worker. Offers are not recorded, so a job that was offered at a crash is among these.
+    /// Queues a job again if it waited for a worker. A job that was offered at a crash also does, because offers are not recorded.
     fn load_job(&mut self, now: Time, key: JobKey) {
         // The end of an earlier job may have ended the whole build.
         let job = self.builds.get(&key.build).map(|build| &build.jobs[key.index as usize]);

@@ -1,12 +1,12 @@
 //! Makes every decision and performs nothing: no I/O, no clock, no RPC, no randomness, no iteration over hash maps.
 //!
-//! [`Coordinator`] says how a driver uses it. Each file here has the commands about one subject, such as builds, leases, workers,
-//! grants or refs, and their consequences for the other subjects. The parts of the coordinator are modules beside this one, with
-//! private fields. `placement` decides who gets which job. It knows only tickets, so `place` and `lease` translate between the two.
-//! `grants` has the tree of grants, `refs` the known state of repositories, `requests` the answers to repeated calls, and `alarms`
-//! their counts. `builds` knows the parts of a build, and how it proceeds. A row that the store keeps has a type of `records`, which
-//! records every change to it. Code that explains decisions reads a [`snapshot::CoordinatorSnapshot`]. Nothing here is text for people,
-//! except the reasons in rows.
+//! [`Coordinator`] says how a driver uses it. Each file here has the commands about one subject, such as builds, leases, workers, grants
+//! or refs, and their consequences for the other subjects. The parts of the coordinator are modules beside this one, with private fields.
+//! `placement` decides who gets which job. It knows only tickets, so `place` and `lease` translate between jobs and tickets. `grants` has
+//! the tree of grants, `refs` the known state of repositories, `requests` the answers to repeated calls, and `alarms` the counts of
+//! alarms. `builds` knows the parts of a build, and how it proceeds. A row that the store keeps has a type of `records`, which records
+//! every change to it. Code that explains decisions reads a [`snapshot::CoordinatorSnapshot`]. Nothing here is text for people, except
+//! the reasons in rows.
 
 mod absence;
 mod alarms;

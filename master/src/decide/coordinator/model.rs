@@ -76,7 +76,7 @@ pub struct Attached {
     pub standing: Vec<Resumption>,
     /// The terms of these leases, in the same order. A term is zero if its lease is over.
     pub terms: Vec<Duration>,
-    /// The length of every lease, for a worker that does not keep the term of each lease.
+    /// The length of every lease, for a worker that does not obey the term of each lease.
     pub term: Duration,
 }
 

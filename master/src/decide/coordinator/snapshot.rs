@@ -160,7 +160,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.placement.able_among(need, self.it.away())
     }
 
-    /// All workers that are connected or may come back. `true` means connected. Otherwise the session is the one that it would have.
+    /// All workers that are connected or may come back. `true` means connected. Otherwise the worker would have this session.
     pub(crate) fn known(self) -> impl Iterator<Item = (Cow<'a, Session>, bool)> {
         let here = self.it.placement.sessions().map(|(_, session)| (Cow::Borrowed(session), true));
         here.chain(self.it.away().map(|session| (Cow::Owned(session), false)))

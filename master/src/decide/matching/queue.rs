@@ -21,7 +21,7 @@ pub struct Rank<O> {
     pub owner: O,
 }
 
-/// A ticket in the queue, without its owner.
+/// A ticket in the queue. Its rank has its owner, class and priority.
 #[derive(Debug)]
 struct QueueEntry<O> {
     rank: Rank<O>,

@@ -52,8 +52,8 @@ impl<O: OwnerKey> Lease<O> {
         self.overdue.given()
     }
 
-    /// Whether the time limit of the work decides when it must end. If somebody asked to end it, the deadline of that request decides. If
-    /// its worker is away, the term of the lease decides.
+    /// Whether the time limit of the work decides when it must end. If somebody asked to end it, the deadline of that request decides
+    /// instead. If its worker is away, the term of the lease decides.
     pub(super) fn is_ours_to_end(&self) -> bool {
         self.session.is_some() && self.state == LeaseState::Running && self.ending.is_none()
     }

@@ -85,7 +85,7 @@ enum PlacementTimer<O> {
     Rest(O),
     /// The worker of this name may get offers again.
     RestOf(String),
-    /// Idle work may go where normal work waited.
+    /// Idle tickets may be offered, because a normal ticket left the queue.
     Idle,
     /// The worker of this name may no longer need to keep its room.
     Kept(String),

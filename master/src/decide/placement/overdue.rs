@@ -13,15 +13,16 @@ use std::time::Duration;
 /// The time that work gets beyond its own, after its last report, and after its worker came back. Killing takes 13 s, and a worker
 /// repeats a report within 8 s.
 const MARGIN: Duration = Duration::from_secs(120);
-/// The delay from which on the master itself held a timer back, for example on a full disk. Then it held reports back too.
+/// If a timer is served later than this, the master itself held it back, for example on a full disk. Then it held reports back too.
 const LATE: Duration = Duration::from_secs(2);
 /// How often a worker that comes back gets the margin even beyond the cap, because it could not report while it was away.
 const LAST_WHILES: u8 = 3;
 
-/// The time limit of an attempt, and when it ends.
+/// The time limit of an attempt, and when the master looks at it next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overdue {
-    /// When its timer is due. `None` means that the attempt has not begun, or that its time was over while it was not ours to end.
+    /// When the timer of the attempt is due. `None` means that the attempt has not begun, or its time was over while it was not ours to
+    /// end.
     at: Option<Steady>,
     given: Duration,
     /// When the master last accepted a report or bytes of a log from the attempt.
@@ -38,7 +39,7 @@ impl Overdue {
         Overdue { at: Some(at), given: limits.given, sign: None, cap: at.after(limits.for_logs), last_whiles: 0 }
     }
 
-    /// The time at which its timer is due.
+    /// The time at which the timer of the attempt is due.
     pub(super) fn at(self) -> Option<Steady> {
         self.at
     }

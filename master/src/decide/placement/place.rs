@@ -209,7 +209,7 @@ impl<O: OwnerKey> Placement<O> {
     }
 }
 
-/// The reason of a placement. `queued` is when the ticket came into the queue, and `opened` is when and how the session became ready.
+/// The reason for a placement. `queued` is when the ticket came into the queue, and `opened` is when and how the session became ready.
 fn chosen(now: Steady, (because, able, free): Match, queued: Steady, opened: (Steady, Readiness)) -> Choice {
     let waited = now.since(queued);
     let did_wait = !waited.is_zero() || because == Because::Asked;

@@ -32,8 +32,7 @@ impl<O: OwnerKey> Placement<O> {
         self.come_last(now, &worker, fault, Some(offered), has_another);
     }
 
-    /// Notes the end of a session. If offers were given back in it just before, its broken connection gave them back, so the worker
-    /// rests.
+    /// Notes the end of a session. If offers were given back in it just before, its broken connection did that, so the worker comes last.
     pub(super) fn note_broken(&mut self, now: Steady, session: &Session) {
         if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
             let worker = &session.worker;
@@ -72,7 +71,7 @@ impl<O: OwnerKey> Placement<O> {
         self.offer_to_ready(now, owner)
     }
 
-    /// Offers work to a worker whose rest is over, or whose only offer is over. If it still rests, sets the timer again.
+    /// Offers work to a worker that no longer comes last, or whose only offer is over. If it still comes last, sets the timer again.
     pub(super) fn rest_of_timeout(&mut self, now: Steady, worker: &str) -> Option<Offer<O>> {
         if let Some(until) = self.rests.end_rest(now, worker) {
             self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
@@ -97,7 +96,7 @@ impl<O: OwnerKey> Placement<O> {
         self.rests.of(owner)
     }
 
-    /// The rest of a worker that is passed over for all work. `None` means that the worker is not passed over.
+    /// Why a worker is passed over for all work, and until when. `None` means that the worker is not passed over.
     pub fn resting(&self, worker: &str) -> Option<Resting> {
         self.rests.unaccepted(worker).filter(|_| self.is_resting(worker))
     }

@@ -6,7 +6,7 @@ use crate::decide::steady::Steady;
 use schema::values::{Resources, TierProbe, Time};
 use std::time::Duration;
 
-/// The offer of a worker, and whether it asks for work. A worker has at most one session.
+/// A `Session` has what a worker offers, and says whether the worker asks for work. A worker has at most one session.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub worker: String,

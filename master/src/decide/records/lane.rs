@@ -15,7 +15,7 @@ pub const RESULTS_KEPT: usize = 12;
 /// The result of one build in a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneResult {
-    /// The update of the ref, by the number of the build that it opened first.
+    /// The update of the ref, by the number of the first build of that update.
     pub update: u32,
     /// The number of the build.
     pub build: u32,
@@ -125,8 +125,8 @@ impl Lane {
         self.newest().filter(|result| result.outcome == Outcome::Errored)
     }
 
-    /// The commit with which a new build is compared that may leave this job out. It is the commit of the newest result, if that is good.
-    /// `None` means that the job runs.
+    /// The commit with which a new build is compared, in order to leave this job out. It is the commit of the newest result, if that is
+    /// good. `None` means that the job runs.
     pub fn good_base(&self) -> Option<&str> {
         let newest = self.newest()?;
         (newest.counts() && !is_bad(newest.outcome)).then_some(newest.revision.as_str())

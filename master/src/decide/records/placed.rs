@@ -33,7 +33,7 @@ pub enum Opening {
 }
 
 impl Placed {
-    /// Makes the reason of a placement. `freed` is the selector of the job whose end made room, if the job waited for that.
+    /// Makes the reason for a placement. `freed` is the selector of the job whose end made room, if the job waited for that.
     pub(in crate::decide) fn new(choice: Choice, freed: &str) -> Placed {
         let opening = |opened| match opened {
             Readiness::Connected => Opening::Connected,

@@ -1,5 +1,5 @@
 //! How the repositories of projects are followed. Each row has the scopes that were followed since a source last looked at all refs, and
-//! the incarnation of the store in which it looked.
+//! the store's incarnation at that look.
 //!
 //! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back until a
 //! source has looked at all refs of its repository in this incarnation. Attempts that run go on.
@@ -104,7 +104,7 @@ impl Followed {
         self.put(row, to);
     }
 
-    /// Stops following all projects except these.
+    /// Stops following all projects except those for which `is_followed` is true.
     pub(in crate::decide) fn stop_others(&mut self, is_followed: impl Fn(&str) -> bool, to: &mut impl Recorder) {
         let others = self.rows.values().filter(|row| !is_followed(&row.project));
         for row in others.cloned().collect::<Vec<_>>() {

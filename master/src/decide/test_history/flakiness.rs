@@ -27,7 +27,7 @@ pub struct Flakiness {
 struct TreeMarks {
     has_run: bool,
     was_good: bool,
-    /// Whether the test failed, except together with the others of its run.
+    /// Whether the test failed by itself, and not together with others of its run.
     was_bad: bool,
 }
 

@@ -51,7 +51,7 @@ fn access_of(path: &Path) -> io::Result<Permissions> {
     Ok(Permissions { mode: seen.mode() & 0o777, is_own: seen.uid() == rustix::process::geteuid().as_raw() })
 }
 
-/// Returns one finding for each file that is not as it should be. If all are, returns one finding for all.
+/// Returns one finding for each file that is not as it should be. If all files are, returns one good finding for all of them.
 pub(super) fn judge(files: &[OpenedFile]) -> Vec<Finding> {
     let found: Vec<Finding> = files.iter().filter_map(judge_one).collect();
     match (found.is_empty(), files.len()) {

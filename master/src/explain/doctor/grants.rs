@@ -30,7 +30,7 @@ fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
     })
 }
 
-/// Reports a join that ended lately and was never used.
+/// Reports a join that expired within the last week and was never used.
 fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
     let expired = row.expires.filter(|expires| *expires <= now && now.since(*expires) < WEEK)?;
     (row.holder.is_none() && !row.is_browser).then(|| {

@@ -1,5 +1,5 @@
 //! Examines an installation, and judges each part by a pure function over what was seen. It changes nothing, and asks no other machine.
-//! Repositories and reporters note their own health, and the doctor only reads these notes.
+//! The sources of repositories and the reporters note their own health, and the doctor only reads their notes.
 
 mod config_facts;
 mod crons;

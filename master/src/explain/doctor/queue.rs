@@ -36,7 +36,7 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
     Finding::bad("queue", seen, remedy)
 }
 
-/// "1 job waits", or "3 jobs wait".
+/// Writes a number of jobs that wait, such as "1 job waits" or "3 jobs wait".
 fn waiting(jobs: usize) -> String {
     format!("{} {}", count(jobs, "job"), if jobs == 1 { "waits" } else { "wait" })
 }

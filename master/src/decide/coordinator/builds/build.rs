@@ -116,7 +116,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Queues or skips each waiting job whose needs are decided. Then ends the build if all its jobs have finished.
+    /// Queues each waiting job whose needs are met, and skips each whose needs cannot be met. Ends the build if all its jobs have
+    /// finished.
     pub(in crate::decide::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
         self.settle_from(now, id, 0);
     }
@@ -142,7 +143,7 @@ impl Coordinator {
         self.settle_build(now, key.build);
     }
 
-    /// Queues or skips the jobs with these indices whose needs are decided, and then the jobs that need a skipped job. It does not
+    /// Queues or skips the waiting jobs with these indices, as their needs allow, and then the jobs that need a skipped one. It does not
     /// recurse, because a chain of needs may be as long as a plan.
     fn settle_jobs(&mut self, now: Time, build: BuildId, mut open: VecDeque<u32>) {
         while let Some(index) = open.pop_front() {

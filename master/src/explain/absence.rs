@@ -6,8 +6,8 @@ use crate::decide::coordinator::snapshot::{LeaseView, Waits};
 /// The reason as a text that follows the worker's name.
 fn text(waits: Waits) -> &'static str {
     match waits {
-        Waits::Answer => "was revoked and is asked whether all that it ran has ended",
-        Waits::Silence => "was revoked and did not say that all that it ran has ended",
+        Waits::Answer => "was revoked, and the master has asked it whether everything it ran has ended",
+        Waits::Silence => "was revoked, and did not confirm that everything it ran has ended",
         Waits::Elsewhere => "came back without it, and something of it may still run",
         Waits::Away => "is not connected, and may still run it",
     }
@@ -22,7 +22,7 @@ impl Explainer<'_> {
         let way_out = match waits {
             Waits::Answer => String::new(),
             Waits::Silence | Waits::Elsewhere | Waits::Away => {
-                format!("; if that machine is off, `guild worker forget {worker} --gone` does so at once")
+                format!("; if that machine is off, run `guild worker forget {worker} --gone` to place it again at once")
             }
         };
         let waits = text(waits);

@@ -17,10 +17,11 @@ impl Explainer<'_> {
     pub(super) fn hints(&self, why: &Why, key: JobKey, need: &Need, seen: &[WorkerFit<'_>]) -> Vec<String> {
         let mut hints = self.hints_of_reason(why, key, seen);
         if need.want.iter().any(|want| *want.asks() == Asks::Unknown) {
-            hints.push("`>=` works only for memory and cpus, so no worker can have the other".to_owned());
+            hints.push("`>=` works only for `memory` and `cpus`, so no worker can meet this `want`".to_owned());
         } else if !self.can_be_met(need) {
             hints.push(
-                "no worker can be all that it asks for: its `on`, `want` and pools contradict each other".to_owned(),
+                "no worker can meet all that the job asks for: its `on`, `want` and pools contradict each other"
+                    .to_owned(),
             );
         }
         hints

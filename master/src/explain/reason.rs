@@ -139,7 +139,7 @@ impl Explainer<'_> {
         let mut explanation = Explanation::of(why, Some(lease.attempt.started));
         explanation.hints.extend(self.waits_text(&lease));
         if let Some(why) = lease.cancelled {
-            explanation.hints.push(format!("it was asked to end: {why}"));
+            explanation.hints.push(format!("the master has asked {} to end it: {why}", lease.attempt.worker));
         }
         Some(explanation)
     }

@@ -109,7 +109,7 @@ impl Why {
             Why::Unready { worker, lack } => format!("worker {worker} takes no job for now: {lack}"),
             Why::Resting { able: 1, worker, why } => format!("worker {worker} {why}"),
             Why::Resting { able, worker, why } => {
-                format!("all {able} workers that could take it let offers go by; worker {worker} {why}")
+                format!("none of the {able} workers that could take it accepted its last offer; worker {worker} {why}")
             }
             Why::Stopped { able: 1, worker, how, .. } => format!("worker {worker} could take it, but {how}"),
             Why::Stopped { able, .. } => format!("all {able} workers that could take it are drained or held"),

@@ -175,7 +175,7 @@ fn became(outcome: Outcome) -> &'static str {
 }
 
 fn unplanned() -> Refusal {
-    Refusal::new(RefusalCode::Conflict, "it is not planned yet").help("ask again when it is")
+    Refusal::new(RefusalCode::Conflict, "it has no plan yet").help("try again when it has one")
 }
 
 #[cfg(test)]

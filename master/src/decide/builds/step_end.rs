@@ -26,8 +26,8 @@ pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Resu
         Exit::None | Exit::Lost(_) => false,
     };
     if has_run && started.is_none() {
-        let text = format!("it ended ({}) and was never said to have started", end.exit);
-        return Err(Refusal::new(RefusalCode::Conflict, text).help("say `started` first"));
+        let text = format!("it ended ({}), but you never reported that it started", end.exit);
+        return Err(Refusal::new(RefusalCode::Conflict, text).help("report `started` first"));
     }
     let list = end.tests.as_ref().map_or(0, |tests| tests.list.len());
     match (end.log_hash.len(), list) {

@@ -101,7 +101,7 @@ pub struct Coordinator {
     grants: Grants,
     requests: Requests,
     retry_guard: RetryGuard,
-    /// Revoked workers that were asked whether all that they ran has ended.
+    /// The revoked workers that the master has asked whether everything they ran has ended.
     answering: BTreeMap<GrantId, RevokedWorker>,
     alarms: Alarms,
     effects: Effects,

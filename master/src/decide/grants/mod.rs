@@ -177,11 +177,11 @@ impl Grants {
     pub(in crate::decide) fn redeemable(&self, now: Time, join_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
         let id = *self.joins.get(&join_hash).ok_or_else(|| {
             Refusal::new(RefusalCode::Unknown, "this join is not known here")
-                .help("it may be another master's: compare the address; or ask for a new one")
+                .help("it may belong to another master: compare the address, or ask for a new join")
         })?;
         let row = self.live(now, id)?;
         if row.is_browser {
-            let text = "this is the login of a browser, and makes no credential";
+            let text = "this join is for a browser, so it cannot become a credential";
             return Err(Refusal::new(RefusalCode::NotPermitted, text).help("open its address in a browser"));
         }
         Ok(row)
@@ -297,5 +297,5 @@ fn join_is_known() -> Refusal {
 
 fn unknown() -> Refusal {
     Refusal::new(RefusalCode::Unknown, "this credential is not known here")
-        .help("it may be another master's, or this master's store was replaced")
+        .help("it may belong to another master, or this master's store was replaced")
 }

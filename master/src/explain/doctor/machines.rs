@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) fn judge(machine: &MachineStatus) -> Vec<Finding> {
     let subject = format!("worker {}", machine.worker);
     let clock = off(machine.ahead, machine.behind).map(|seen| {
-        let remedy = "set the clock of its machine, as by `timedatectl set-ntp true`; until then the times of its steps are put right";
+        let remedy = "set the clock of its machine, for example with `timedatectl set-ntp true`; until then the master corrects the times of its steps";
         Finding::warned(subject.clone(), seen, remedy)
     });
     let bounds = machine.unbounded.iter().map(|lack| {

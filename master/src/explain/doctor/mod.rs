@@ -152,7 +152,7 @@ impl CommittedState {
 }
 
 fn unknown(refusal: &Refusal) -> Finding {
-    let remedy = if refusal.help.is_empty() { "once it runs again: guild doctor" } else { &refusal.help };
+    let remedy = if refusal.help.is_empty() { "run `guild doctor` again when the master runs" } else { &refusal.help };
     Finding::bad("workers, queue and grants", format!("not known: {}", refusal.text), remedy)
 }
 

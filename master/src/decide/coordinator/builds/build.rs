@@ -278,7 +278,7 @@ impl Coordinator {
 }
 
 pub(super) fn finished() -> Refusal {
-    Refusal::new(RefusalCode::Conflict, "it is finished already")
+    Refusal::new(RefusalCode::Conflict, "it has already finished")
 }
 
 fn no_such_job(name: &str) -> Refusal {

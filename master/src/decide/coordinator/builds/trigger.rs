@@ -62,7 +62,7 @@ impl Coordinator {
         let grant = request.by;
         self.once(now, request, |this| {
             if again.is_empty() {
-                return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
+                return Err(Refusal::new(RefusalCode::Conflict, "the build has no job to repeat"));
             }
             this.retry_guard.retry(&past)?;
             let cause = BuildCause::Retry { number: past.row.number, by: by.to_owned() };

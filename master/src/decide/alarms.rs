@@ -62,7 +62,7 @@ impl Alarms {
         self.note(now, (grant, None, text.to_owned()), false)
     }
 
-    /// When [`Alarms::tick`] has something to do.
+    /// The time at which [`Alarms::tick`] next has something to do.
     pub(in crate::decide) fn next_timeout(&self) -> Option<Steady> {
         self.next
     }

@@ -65,8 +65,8 @@ impl<T: Ord + Clone> Reach<T> {
 }
 
 impl Authority {
-    /// The authority of a grant of this kind. A worker's grant gives its pools and labels, and other grants give what their rights
-    /// need.
+    /// The authority of a grant of this kind. A worker's grant gives pools and labels. Any other grant gives rights and projects, and
+    /// pools and labels only with the right `operate`.
     pub fn of(kind: GrantKind, what: &What, expires: Option<Time>) -> Authority {
         if kind == GrantKind::Unknown {
             return Authority::none(expires);
@@ -251,7 +251,7 @@ fn has_all_workers(what: &What) -> bool {
     what.projects.is_all() && has_all_pools && what.labels.is_empty()
 }
 
-/// A worker whose grant names no pool is in the default pool.
+/// The pools of a worker's grant. A worker whose grant names no pool is in the default pool.
 fn pools_of_worker(what: &What) -> Reach<String> {
     if what.pools.is_empty() { Reach::Named(BTreeSet::from([DEFAULT_POOL.to_owned()])) } else { reach(&what.pools) }
 }

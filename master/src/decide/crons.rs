@@ -60,13 +60,13 @@ impl fmt::Display for CronSkip {
     }
 }
 
-/// The entries of all pipelines.
+/// The `[trigger.cron]` entries of all pipelines.
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Crons {
     rows: BTreeMap<String, OfProject>,
 }
 
-/// The entries of one project.
+/// The `[trigger.cron]` entries of one project.
 #[derive(Debug, Default)]
 struct OfProject {
     rows: Rows<CronKey, CronRow>,

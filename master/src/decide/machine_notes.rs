@@ -29,9 +29,9 @@ impl MachineNotes {
 /// The times that the clocks of a worker and of the master showed when the worker attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkerClock {
-    /// The worker's time. 0 means that the worker is too old to report it.
+    /// The time of the worker when it attached. 0 means that the worker is too old to report it.
     pub(in crate::decide) told: Time,
-    /// The master's time at that moment.
+    /// The time of the master when the worker attached.
     pub(in crate::decide) at: Time,
 }
 

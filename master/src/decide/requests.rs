@@ -18,7 +18,7 @@ const KEPT_EACH: usize = ANSWERS_EACH.count();
 pub struct Request {
     pub id: RequestId,
     pub by: GrantId,
-    /// SHA-256 of the method and its arguments.
+    /// The SHA-256 of the method and its arguments.
     pub body: [u8; 32],
 }
 
@@ -26,9 +26,9 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Requests {
     by_id: BTreeMap<RequestId, RequestRow>,
-    /// The ids of the requests, by the order in which they came.
+    /// The ids of the requests, in the order of their arrival.
     in_order: BTreeMap<u64, RequestId>,
-    /// The places of the answers in that order, by grant.
+    /// The places of each grant's answers in the order of arrival.
     of_grant: BTreeMap<GrantId, BTreeSet<u64>>,
     next: u64,
 }

@@ -11,7 +11,7 @@ const REST: Duration = Duration::from_secs(60);
 /// How long a worker comes last after its first failure, if no other could take the work. The time doubles with each further failure in
 /// a row. It is short because the cause may pass, and a job has few attempts.
 const REST_ALONE: Duration = Duration::from_secs(1);
-/// The most doublings of that time, which make 64 s of 1 s. So a worker that has recovered waits no longer than about [`REST`].
+/// The most doublings of [`REST_ALONE`], which make 64 s of 1 s. So a worker that has recovered waits no longer than about [`REST`].
 const DOUBLINGS_MAX: u32 = 6;
 /// The number of offers in a row that a worker may give back before it comes last. It gives an offer back if it has less room than it
 /// reported a moment ago.

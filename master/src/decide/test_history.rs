@@ -203,9 +203,9 @@ fn passing(past: impl Iterator<Item = TestResult>, failing_since: Option<u32>) -
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EarlierRuns {
-    /// The newest of these runs. If a run arrives later that is older than this, it is left out.
+    /// The newest run in this summary. If a run arrives later that is older than this, it is left out.
     pub until: RunOrder,
-    /// The tests that were failing at the end of these runs, by number, each with the build in which its failures began.
+    /// The tests that were failing in the end, by number, each with the build in which its failures began.
     pub failing: BTreeMap<u32, u32>,
 }
 

@@ -12,7 +12,7 @@ const SIGNS_MAX: Duration = Duration::from_secs(6 * 3600);
 pub struct TimeLimits {
     /// The time that the work has in all, including its `always` steps.
     pub given: Duration,
-    /// The time that its logs may take to arrive, in addition to that.
+    /// The further time that the logs of the work may take to arrive.
     pub for_logs: Duration,
 }
 

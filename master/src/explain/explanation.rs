@@ -26,7 +26,7 @@ impl Explanation {
         Explanation { why, since, ahead: 0, workers, worker_count: 0, remedies, hints }
     }
 
-    /// Removes the names of jobs that the reader may not see. `sees` says whether the reader may see the project of a name.
+    /// Removes the names of jobs that the reader may not see. `sees` takes the name of a project, and says whether the reader may see it.
     pub fn hide(&mut self, sees: impl Fn(&str) -> bool) {
         let is_hidden = |selector: &str| !sees(project_of(selector));
         let jobs = self.workers.iter_mut().flat_map(|worker| &mut worker.jobs);

@@ -44,7 +44,8 @@ pub(super) fn lacks(ability: Ability<'_>, need: &Need, pools: &Pools) -> Vec<Lac
     lacks
 }
 
-/// Returns a pool that both share and the label that the worker lacks for it. If there is none, returns the pools that the job may use.
+/// Returns a pool that the worker and the job share, and the label that the worker lacks for it. If there is none, returns the pools that
+/// the job may use.
 fn lack_of_pool(ability: Ability<'_>, need: &Need, pools: &Pools) -> Lack {
     let missed = ability.granted(&need.pools).find_map(|pool| Some((pool, ability.missing(pool, pools)?)));
     match missed {

@@ -3,7 +3,7 @@
 use super::project_of;
 use crate::decide::coordinator::placed::{Because, FREE_COUNTED, Opening, Placed};
 
-/// Removes the name of a job that the reader may not see. `sees` says whether the reader may see the project of a name.
+/// Removes the name of a job that the reader may not see. `sees` takes the name of a project, and says whether the reader may see it.
 pub fn hide_placed(placed: &mut Placed, sees: impl Fn(&str) -> bool) {
     if let Some(Opening::Freed(job)) = &mut placed.waited_for
         && !sees(project_of(job))

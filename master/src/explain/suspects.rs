@@ -118,8 +118,8 @@ mod tests {
         assert!(!suspects(vec![partly(&[])])[0].is_uncertain, "a long message that reverts nothing");
     }
 
-    /// The same by the definition. Each commit switches its own change on, and a revert switches the change of another commit off, which
-    /// may itself be a revert. The changes that differ before and after the range are in effect.
+    /// Finds the commits in effect by the definition. Each commit switches its own change on, and a revert switches the change of another
+    /// commit off, which may itself be a revert. The changes that differ before and after the range are in effect.
     fn by_switching(from: usize, history: &[Option<usize>]) -> Vec<usize> {
         let mut on = vec![false; history.len()];
         let mut before = on.clone();

@@ -39,9 +39,9 @@ pub(super) struct QueuePosition<'a> {
     priority: i32,
     /// The jobs that it needs and that are not finished. Empty means that the job is queued.
     open: BTreeSet<JobKey>,
-    /// The jobs that end before it is queued.
+    /// The jobs that end before this job is queued.
     ended: BTreeSet<JobKey>,
-    /// The number of steps that are done before it is queued.
+    /// The number of steps of the remedy that come before this job is queued.
     steps: usize,
 }
 
@@ -114,7 +114,7 @@ impl Explainer<'_> {
         Some(steps.and(least))
     }
 
-    /// The remedies without the steps that `first` has done. The shortest come first.
+    /// The remedies without the steps that `first` already has. The shortest come first.
     fn rest(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>], first: &Remedy) -> Vec<Remedy> {
         let mut rest = self.remedies_there(mine, seen);
         rest.extend(self.join(mine, seen));

@@ -21,7 +21,7 @@ pub enum Why {
     /// This many connected workers could take the job and may. All of them come last for a while, because they accepted no offer.
     Resting {
         able: usize,
-        /// The name of one of them.
+        /// The name of one of these workers.
         worker: String,
         /// The reason, which follows the worker's name, such as "did not accept the last offer; it is asked again in 40 s".
         why: String,
@@ -29,11 +29,11 @@ pub enum Why {
     /// This many connected workers could take the job, but all of them drain or are held.
     Stopped {
         able: usize,
-        /// The name of one of them, which has room if any of them has.
+        /// The name of one of these workers, which has room if any of them has.
         worker: String,
         /// How the worker is stopped, which follows its name, such as "is held: its disk is full".
         how: String,
-        /// Whether this worker and all the others drain by themselves.
+        /// Whether all of these workers drain by themselves.
         is_ending: bool,
     },
     /// These workers could take the job, but are not connected.

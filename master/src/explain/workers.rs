@@ -38,7 +38,7 @@ pub struct MachineStatus {
     pub behind: Duration,
     /// Why the worker cannot hold a step to its limits. `None` means that it can, or that it is of an earlier version.
     pub unbounded: Option<String>,
-    /// The troubles of the machine that the worker reports.
+    /// The troubles that the worker reports about its machine.
     pub troubles: Vec<String>,
 }
 

@@ -14,7 +14,7 @@ const SHARE: Duration = Duration::from_millis(1);
 /// The longest pause between two calls, however many subscribers there are.
 const TURN_MAX: Duration = Duration::from_secs(1);
 
-/// Counts the subscribers that exist, by their seats.
+/// Counts the subscribers that exist, each of which holds a reference.
 #[derive(Debug, Default)]
 pub(super) struct SubscriberCount(Rc<()>);
 
@@ -24,7 +24,7 @@ impl SubscriberCount {
     }
 }
 
-/// A `SubscriberPacing` is one subscriber's seat, and paces the calls to that subscriber.
+/// A `SubscriberPacing` counts as one subscriber while it exists, and paces the calls to that subscriber.
 #[derive(Debug)]
 pub struct SubscriberPacing {
     seat: Rc<()>,

@@ -6,7 +6,7 @@ use schema::values::Trust;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum Trigger {
     /// A branch or a tag of the project's own repository moved, and the master saw it there itself. This is also the trigger if a hook or
-    /// a `changes` grant asked the master to look, because neither says what the look finds.
+    /// a `changes` grant asked the master to look, because neither decides what the master finds.
     Moved,
     /// The holder of a grant with the right `run` asked for a branch, a tag or a commit of the project's own repository.
     Asked,

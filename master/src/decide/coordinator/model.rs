@@ -74,7 +74,7 @@ pub struct Attached {
     pub session: SessionId,
     /// The states of the leases that the worker named, in the same order.
     pub standing: Vec<Resumption>,
-    /// The terms of these leases, in the same order. A term is zero if its lease is over.
+    /// The terms of the leases that the worker named, in the same order. A term is zero if its lease is over.
     pub terms: Vec<Duration>,
     /// The length of every lease, for a worker that does not obey the term of each lease.
     pub term: Duration,

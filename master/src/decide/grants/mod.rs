@@ -30,7 +30,7 @@ const ENDED_MAX: usize = 10_000;
 /// The number of old rows that are removed in one step, before others have their turn for [`BREATH`]. An earlier master may have left
 /// 44,000 logins.
 const OLD_AT_ONCE: usize = 500;
-/// The pause before the next of these steps.
+/// The pause between two steps in which rows of old grants are removed.
 const BREATH: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -37,7 +37,7 @@ pub struct Need {
     pub room: Resources,
 }
 
-/// The class decides which work is first, whatever its priority.
+/// The class of work. It decides which work is first, before the priority does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     #[default]

@@ -15,7 +15,7 @@ use std::time::Duration;
 const MARGIN: Duration = Duration::from_secs(120);
 /// If a timer is served later than this, the master itself held it back, for example on a full disk. Then it held reports back too.
 const LATE: Duration = Duration::from_secs(2);
-/// How often a worker that comes back gets the margin even beyond the cap, because it could not report while it was away.
+/// How often a worker that comes back gets [`MARGIN`] even beyond the cap of its work, because it could not report while it was away.
 const LAST_WHILES: u8 = 3;
 
 /// The time limit of an attempt, and when the master looks at it next.

@@ -32,7 +32,7 @@ pub struct Choice {
     pub because: Because,
     /// The number of connected workers that could take the work.
     pub able: usize,
-    /// The number of these workers that had room and asked, counted up to [`FREE_COUNTED`].
+    /// The number of connected workers that could take the work, had room and asked for work, counted up to [`FREE_COUNTED`].
     pub free: usize,
     pub waited: Duration,
     /// The event that ended the wait. `None` means that the ticket did not wait.

@@ -54,12 +54,12 @@ pub struct Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Earlier {
-    /// The update and the build of the newest of these results. If a result arrives later that is older than this, it is left out.
+    /// The update and the build of the newest result in this summary. If a result arrives later that is older than this, it is left out.
     pub until: (u32, u32),
     /// The newest outcome that counts.
     pub outcome: Option<Outcome>,
     pub last_good: Option<Mark>,
-    /// The first result of the series of failures that was unbroken at the end of these results.
+    /// The first result of the series of failures with which this summary ends.
     pub first_bad: Option<Mark>,
 }
 

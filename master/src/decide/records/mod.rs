@@ -96,7 +96,7 @@ pub struct JobRow {
     pub finished: Option<Time>,
     /// The worker of the latest attempt.
     pub worker: String,
-    /// The platform of that worker.
+    /// The platform of the worker of the latest attempt.
     pub platform: String,
     /// The number of the build in which the job ran, if this retry does not repeat it. Otherwise 0.
     pub carried_from: u32,
@@ -279,8 +279,8 @@ pub struct FollowedRow {
     /// The address of the repository when a source last looked at all its refs. Empty means that an older version looked, which did not
     /// note it.
     pub address: String,
-    /// The scopes that were followed since that look, the oldest first. A ref was followed all the time if each of these scopes includes
-    /// it.
+    /// The scopes that were followed since the last look at all refs, the oldest first. A ref was followed all the time if each of these
+    /// scopes includes it.
     pub scopes: Vec<RefScope>,
     /// The incarnation of the store in which a source last looked at all refs.
     pub looked_in: u64,

@@ -11,7 +11,7 @@ pub struct Placed {
     pub because: Because,
     /// The number of connected workers that could take the job.
     pub able: u32,
-    /// The number of these workers that had room and asked, counted up to [`FREE_COUNTED`].
+    /// The number of connected workers that could take the job, had room and asked for work, counted up to [`FREE_COUNTED`].
     pub free: u32,
     /// How long the job waited for a worker, in milliseconds.
     pub waited_ms: u64,

@@ -28,19 +28,19 @@ impl<R> Deref for Row<R> {
 }
 
 impl<R> Row<R> {
-    /// A row as it is in the store.
+    /// Takes a row that was read from the store, without recording it.
     pub(in crate::decide) fn loaded(row: R) -> Row<R> {
         Row(row)
     }
 }
 
 impl<K: Ord, R> Rows<K, R> {
-    /// Rows as they are in the store.
+    /// Takes rows that were read from the store, without recording them.
     pub(in crate::decide) fn loaded(rows: Vec<R>, key: impl Fn(&R) -> K) -> Rows<K, R> {
         Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
     }
 
-    /// Adds a row as it is in the store, without recording it.
+    /// Adds a row that was read from the store, without recording it.
     pub(in crate::decide) fn load(&mut self, key: K, row: R) {
         self.0.insert(key, row);
     }
@@ -155,7 +155,7 @@ impl Deref for Steps {
 }
 
 impl Steps {
-    /// Steps as they are in the store.
+    /// Takes steps that were read from the store, without recording them.
     pub(in crate::decide) fn loaded(mut rows: Vec<StepRow>) -> Steps {
         rows.sort_by_key(|row| row.key.step);
         Steps(rows)

@@ -75,7 +75,7 @@ impl Coordinator {
         Some((self.connections.get(&lease.session?)?.machine.clock, self.attempt(lease.owner)?.row.started))
     }
 
-    /// The live session of a worker, and the process of the worker, by which a clone is told from a successor.
+    /// The live session of a worker, and the process of the worker, which tells a copy of the worker from its successor.
     pub fn session_of(&self, worker: &str) -> Option<(SessionId, [u8; 16])> {
         let (id, _) = self.placement.session_of(worker)?;
         Some((id, self.connections.get(&id)?.instance))

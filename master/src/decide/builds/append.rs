@@ -32,7 +32,7 @@ pub(super) fn extended(plan: &Plan, jobs: Vec<AddedJob>) -> Result<Plan, Refusal
     Ok(plan)
 }
 
-/// Refuses a plan that exceeds the limits of plans, which are those of the pipeline reader.
+/// Refuses a plan that exceeds the limits of plans, which are the limits of the pipeline reader.
 fn within_bounds(plan: &Plan) -> Result<(), Refusal> {
     let sizes = || plan.jobs.iter().map(JobPlan::size);
     let needs: usize = plan.jobs.iter().map(|job| job.needs.len()).sum();

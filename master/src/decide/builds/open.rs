@@ -86,7 +86,7 @@ pub(in crate::decide) struct OpenAttempt {
 }
 
 impl OpenAttempt {
-    /// Makes an attempt that is offered. Nobody has accepted it, and nothing of it is recorded.
+    /// Makes an attempt that is offered. Nobody has accepted it, and it is not recorded.
     pub(in crate::decide) fn draft(row: AttemptRow) -> OpenAttempt {
         OpenAttempt { row: Row::draft(row), steps: Steps::default() }
     }

@@ -12,8 +12,8 @@ const CODES: std::ops::RangeInclusive<i32> = 0..=EXIT_CODE.most as i32;
 /// The length of a BLAKE3 hash, in bytes.
 const HASH_BYTES: usize = BLAKE3.most;
 
-/// The endings of the reason that a worker gives if the time of an attempt was over. First is the ending of this version, and then that
-/// of versions up to 0.2.
+/// The endings of the reason that a worker gives if the time of an attempt was over. First is the ending of this version, and then the
+/// ending of versions up to 0.2.
 const OVER: [&str; 2] = ["its timeout passed", "time was over"];
 
 /// Checks that a step can have ended like this. `started` is when it began. `None` means that the worker never reported its start.

@@ -25,7 +25,7 @@ impl Trigger {
             Trigger::Timed => Trust::Trusted,
             // A person who may run a build of the repository vouches for it.
             Trigger::Asked => Trust::Trusted,
-            // A retry has the same source, so its trust stays the same, whoever asks for the retry.
+            // A retry has the same source, so its trust stays the same, no matter who asks for the retry.
             Trigger::Again(before) => before,
         }
     }

@@ -1,5 +1,5 @@
 //! Jobs of workers that cannot be reached: a worker is away, came back without the job, was revoked, or is gone for good. If the master
-//! learns that nothing of such a job can still run, it places the job again before its lease ends. Otherwise the job waits until its
+//! learns that no process of such a job can still run, it places the job again before its lease ends. Otherwise the job waits until its
 //! lease ends.
 
 use super::Coordinator;
@@ -26,7 +26,7 @@ impl RevokedWorker {
 }
 
 impl Arrival {
-    /// Whether nothing of this attempt can still run: the worker has the same home, and no process of the attempt lives there.
+    /// Whether this attempt has surely ended: the worker has the same home, and no process of the attempt lives there.
     fn has_ended(&self, lease: &LeaseView<'_>) -> bool {
         let is_same = lease.attempt.home.is_some() && lease.attempt.home == self.home;
         is_same && !self.alive.contains(&lease.attempt.token)
@@ -49,7 +49,7 @@ impl Coordinator {
                 let held = this.placement.leases_of(worker).map(|(token, _)| token).collect();
                 this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
             }
-            // A caller who may forget the worker may also revoke all grants with which it could come back, whoever issued them.
+            // A caller who may forget the worker may also revoke all grants with which it could come back, no matter who issued them.
             let others = this.grants.of_worker(worker).map(|row| row.id);
             for grant in others.chain([grant]).collect::<BTreeSet<_>>() {
                 this.end_grants(now, grant, "its worker was forgotten");
@@ -71,7 +71,7 @@ impl Coordinator {
         self.lose_all(now, tokens, "its worker was revoked, and all that it ran has ended");
     }
 
-    /// Gives up each lease that an attaching worker does not name, if nothing of its attempt can still run.
+    /// Gives up each lease that an attaching worker does not name, if no process of its attempt can still run.
     pub(super) fn lose_unnamed(&mut self, now: Time, worker: &str, arrival: &Arrival) {
         let unnamed = self.leases_of(worker).filter(|lease| !arrival.running.contains(&lease.attempt.token));
         let ended = unnamed.filter(|lease| lease.state == LeaseState::Offered || arrival.has_ended(lease));

@@ -77,8 +77,8 @@ impl Coordinator {
         }
     }
 
-    /// Adds the result of a finished job to its lane. The results of untrusted builds do not count, nor do those of updates from before
-    /// the ref was deleted and made again.
+    /// Adds the result of a finished job to its lane. Results of untrusted builds do not count, nor do results of updates from before the
+    /// ref was deleted and made again.
     pub(super) fn note_lane(&mut self, now: Time, key: JobKey, outcome: Outcome) {
         let build = &self.builds[&key.build];
         let job = &build.jobs[key.index as usize].row;

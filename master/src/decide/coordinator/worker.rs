@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Coordinator {
-    /// Opens a session of the worker that this grant names, and ends an older one. A job that the worker ran before and does not name
-    /// is placed again at once, if nothing of it can still run.
+    /// Opens a session of the worker that this grant names, and ends an older one. A job that the worker ran before and does not name is
+    /// placed again at once, if no process of it can still run.
     pub fn attach(&mut self, now: Time, grant: GrantId, arrival: Arrival) -> Result<Attached, Refusal> {
         let row = self.grants.live(now, grant)?.clone();
         if row.kind != GrantKind::Worker {

@@ -41,7 +41,7 @@ enum GrantTimer {
     Old,
 }
 
-/// All grants that are kept, including grants that ended lately, and the indices over them.
+/// All grants that are kept, including grants that ended recently, and the indices over them.
 #[derive(Debug)]
 pub struct Grants {
     rows: Rows<GrantId, GrantRow>,
@@ -168,7 +168,7 @@ impl Grants {
         self.rows.get(&id)
     }
 
-    /// The grants by which a worker of this name connects, or once did, whoever issued them.
+    /// The grants by which a worker of this name connects, or once did, no matter who issued them.
     pub(in crate::decide) fn of_worker(&self, name: &str) -> impl Iterator<Item = &GrantRow> {
         self.rows.values().filter(move |row| row.kind == GrantKind::Worker && row.name == name)
     }
@@ -187,7 +187,7 @@ impl Grants {
         Ok(row)
     }
 
-    /// Returns the grant of a token, whoever shows the token.
+    /// Returns the grant of a token, no matter who shows the token.
     pub(in crate::decide) fn of_token(&self, now: Time, token_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
         if self.joins.contains_key(&token_hash) {
             return Err(Refusal::new(RefusalCode::NotPermitted, "this is a join, to be redeemed once")

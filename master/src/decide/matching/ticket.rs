@@ -1,4 +1,4 @@
-//! Tickets: the facts about waiting work that placement needs, whoever owns the work.
+//! Tickets: the facts about waiting work that placement needs, no matter who owns the work.
 
 use crate::decide::steady::Steady;
 use schema::values::{Resources, TierName, Want};

@@ -95,7 +95,7 @@ impl<O: OwnerKey> Placement<O> {
         Some(renewed)
     }
 
-    /// Ends a lease that has begun, because its work is over, whoever ended the work.
+    /// Ends a lease that has begun, because its work is over, no matter who ended the work.
     pub fn complete(&mut self, now: Steady, token: LeaseToken) -> Option<Lease<O>> {
         self.leases.get(token).filter(|lease| lease.has_begun())?;
         self.release(now, token)

@@ -97,8 +97,8 @@ impl Heads {
     }
 }
 
-/// The state of a ref that is seen at a revision of which no build is made. If it was deleted and has another revision now, it begins
-/// anew.
+/// The state of a ref that is seen at a revision of which no build is made. If it was deleted and has another revision now, it is a new
+/// ref.
 fn seen(known: Option<&Head>, revision: String, next: u32) -> Head {
     let since = match known {
         Some(known) if known.revision == revision => return Head { gone: None, ..known.clone() },

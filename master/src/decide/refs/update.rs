@@ -20,7 +20,7 @@ pub enum Origin {
 
 impl Origin {
     /// The update to which a new build of this source with this number belongs. 0 means none. A build of the known tip belongs to the
-    /// newest update, whoever asked for it. `head` is the known state of the source's ref.
+    /// newest update, no matter who asked for the build. `head` is the known state of the source's ref.
     pub(in crate::decide) fn update(self, source: &SourceRevision, head: Option<&Head>, number: u32) -> u32 {
         if source.ref_name.is_empty() {
             return 0;

@@ -116,7 +116,7 @@ fn what_did_not_run_says_why() {
         assert_eq!((told.kind.as_str(), told.text.as_str()), ("need", "needs bad, which failed"));
         assert_eq!(
             told.hints,
-            [format!("`guild retry {selector} --failed` runs again what failed, and what needs it")]
+            [format!("`guild retry {selector} --failed` runs the failed jobs again, and the jobs that need them")]
         );
         let told = crew.explain("never").await;
         assert_eq!(

@@ -217,7 +217,7 @@ fn exits_are_those_of_processes() {
             async move { refused!(request) }
         };
         let why = finished(|mut exit| exit.set_code(1)).await;
-        assert_eq!(why, "step 1 (s): it ended (exit code 1) and was never said to have started");
+        assert_eq!(why, "step 1 (s): it ended (exit code 1), but you never reported that it started");
         report(&lease).started_request().send().promise.await.unwrap();
         assert_eq!(finished(|mut exit| exit.set_signal(i32::MAX)).await, "step 1 (s): there is no signal 2147483647");
         assert_eq!(finished(|mut exit| exit.set_code(256)).await, "step 1 (s): no process exits with the code 256");

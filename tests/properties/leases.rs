@@ -223,7 +223,11 @@ fn an_operator_may_say_that_a_machine_is_off() {
         let request = scene.world.request();
         assert!(scene.world.it.forget(scene.world.now, request, "w", gone).is_err(), "it is connected");
         scene.lose_link();
-        assert!(scene.hints(job).contains("`guild worker forget w --gone` does so at once"), "{}", scene.hints(job));
+        assert!(
+            scene.hints(job).contains("`guild worker forget w --gone` to place it again at once"),
+            "{}",
+            scene.hints(job)
+        );
         assert!(
             Explainer::new(&scene.world.it, scene.world.now).workers()[0]
                 .waits
@@ -248,10 +252,10 @@ fn a_revoked_worker_frees_its_jobs_by_its_answer() {
         scene.world.it.revoke(scene.world.now, request, grant, "test").expect("the root may");
         scene.world.settle();
         assert!(!scene.is_free(job), "it may still run");
-        assert!(scene.hints(job).contains("is asked whether all that it ran has ended"), "{}", scene.hints(job));
+        assert!(scene.hints(job).contains("asked it whether everything it ran has ended"), "{}", scene.hints(job));
         scene.world.it.revoked_answered(scene.world.now, grant, ended);
         scene.world.settle();
-        assert_eq!(scene.hints(job).contains("did not say that all that it ran has ended"), !ended);
+        assert_eq!(scene.hints(job).contains("did not confirm that everything it ran has ended"), !ended);
         assert_eq!(scene.free_after(job), expected);
     }
 }

@@ -1,10 +1,10 @@
-//! The only owner of [`Coordinator`] and of the store's writer: tells the time, commits what was recorded, and only
-//! then tells anyone. It knows no RPC, and decides only when a commit begins and what a full disk refuses.
+//! The driver is the only owner of the [`Coordinator`] and of the store's writer. It tells the coordinator the time, commits what the
+//! coordinator recorded, and only then tells anyone. It knows no RPC, and decides only when a commit begins and what a full disk refuses.
 //!
-//! Commands run at once in memory; their records join the open batch. One batch is at the writer while the next one
-//! fills: whatever waits shares a commit, and a busy master gives it a moment (`pace.rs`). An answer leaves after the commit
-//! of everything that it was computed from. Only plans are read and offers made before that: neither binds anyone until an
-//! acceptance, which is such an answer.
+//! Commands run at once in memory, and their records join the open batch. While one batch is at the writer, the next one fills, so
+//! everything that waits shares a commit. A busy master waits a moment longer for more of it (`pace.rs`). An answer leaves after the
+//! commit of everything from which it was computed. Plans are read, and offers are made, before that, because these bind nobody. A worker
+//! is bound when it accepts an offer, and the answer to that waits for its commit.
 
 mod tasks;
 
@@ -26,33 +26,33 @@ use tasks::{commit_batches, keep_time, watch as watch_task};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-/// Time between two tries to write a batch on a full disk. Retention or a person makes room within seconds at best, and a try
-/// costs little.
+/// The time between two tries to write a batch on a full disk. Retention or a person makes room within seconds at best, and a try costs
+/// little.
 const FULL_RETRY: Duration = Duration::from_secs(1);
-/// The most records for which a batch reserves room in advance. More are rare, and such a batch may grow.
+/// The most records for which a new batch reserves memory. Larger batches are rare, and they may grow.
 const ROOM_MAX: usize = 256;
 
-/// Attempts under way from which the master counts as busy, if jobs are queued as well. Then throughput matters more than the
-/// latency of one answer, and commits start at least [`COMMITS_APART`] apart.
+/// The number of attempts under way from which the master counts as busy, if jobs are queued as well. Then throughput matters more than
+/// the latency of one answer, and commits start at least [`COMMITS_APART`] apart.
 const BUSY: usize = 4;
-/// The least time between the starts of two commits of a busy master. Each costs a sync, the pages that it touches and two thread
-/// switches, however little it holds, so what comes within 3 ms shares one.
+/// The least time between the starts of two commits of a busy master. Each commit costs a sync, the pages that it touches and two thread
+/// switches, however little it holds. So everything that comes within 3 ms shares one.
 const COMMITS_APART: Duration = Duration::from_millis(3);
 
-/// Performs effects that reach beyond the driver. It is called in their order: for plans at once where the disk has room, for the
+/// Performs the effects that reach beyond the driver, in their order. If the disk has room, it performs plans at once. It performs all
 /// others after the commit of what caused them.
 pub type Outside = Box<dyn Fn(Effect)>;
 
-/// What one transaction writes, and what is performed after it.
+/// The records that one transaction writes, and the effects that the driver performs after it.
 #[derive(Default)]
 struct PendingCommit {
     records: Vec<Record>,
     effects: Vec<Effect>,
-    /// Retries that the coordinator made up to the end of this batch.
+    /// The number of retries that the coordinator had made at the end of this batch.
     retries: u64,
 }
 
-/// Drives the coordinator, as the comment of [`Coordinator`] says.
+/// A `Driver` drives the coordinator, as the comment of [`Coordinator`] says.
 pub struct Driver {
     coordinator: RefCell<Coordinator>,
     store: Store,
@@ -62,12 +62,12 @@ pub struct Driver {
     /// Effects that need not wait for a commit, in order.
     early: RefCell<VecDeque<Effect>>,
     is_performing: Cell<bool>,
-    /// The number of the open batch; lower ones are at the writer or committed.
+    /// The number of the open batch. Batches with lower numbers are at the writer or committed.
     open_number: Cell<u64>,
     committed: watch::Sender<u64>,
     work: Notify,
     rescheduled: Notify,
-    /// How many retries the store holds.
+    /// The number of retries that the store holds.
     retries: Cell<u64>,
     full: watch::Sender<bool>,
     filled: Notify,
@@ -80,8 +80,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Runs as long as its `LocalSet`. Effects that the coordinator holds already (plans asked
-    /// for again after a restart) happen after [`Driver::start`].
+    /// Makes a driver, which runs as long as its `LocalSet`. Effects that the coordinator holds already, such as plans that are asked for
+    /// again after a restart, are performed after [`Driver::start`].
     pub fn new(coordinator: Coordinator, store: Store, feed: Rc<Feed>, clock: Clock) -> Rc<Driver> {
         Rc::new(Driver {
             coordinator: RefCell::new(coordinator),
@@ -115,7 +115,7 @@ impl Driver {
         self.step(|_, _| ());
     }
 
-    /// What was committed since the start, in numbers.
+    /// The numbers of what was committed since the start.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
@@ -124,14 +124,14 @@ impl Driver {
         self.clock.now()
     }
 
-    /// The time by the wall clock, once the coordinator knows how it stands to the steady one.
+    /// Tells the coordinator the present difference of the two clocks, and returns the time of the wall clock.
     fn tell_time(&self) -> Time {
-        // who looks within a look was told the time a moment ago
+        // A look within another look cannot tell the coordinator the time, but the outer look did so a moment ago.
         let coordinator = self.coordinator.try_borrow_mut();
         coordinator.map_or_else(|_| self.now(), |mut it| tell_clocks(&self.clock, &mut it))
     }
 
-    /// Runs a command and answers after its commit. On a full disk the command is refused before it runs.
+    /// Runs a command, and returns its answer after the commit. On a full disk the command is refused before it runs.
     pub async fn call<T>(
         &self,
         command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>,
@@ -139,7 +139,7 @@ impl Driver {
         self.apply(command).await?
     }
 
-    /// Runs a command that the coordinator never refuses, and answers after its commit. So a refusal is the driver's own: the
+    /// Runs a command that the coordinator never refuses, and returns its answer after the commit. So a refusal is the driver's own: the
     /// disk is full, or the master is stopping.
     pub async fn apply<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> Result<T, Refusal> {
         self.admit()?;
@@ -148,31 +148,32 @@ impl Driver {
         Ok(answer)
     }
 
-    /// Runs a command whose answer leaves later, after [`Driver::settled`]. On a full disk the command is refused before it runs.
+    /// Runs a command whose answer the caller releases later, after [`Driver::settled`]. On a full disk the command is refused before it
+    /// runs.
     pub fn begin<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
         self.admit()?;
         self.step(command)
     }
 
-    /// Refuses what would be recorded on a full disk, before anything is done for it.
+    /// Refuses a command on a full disk, before anything is done for it.
     pub fn admit(&self) -> Result<(), Refusal> {
         if *self.full.borrow() { Err(disk_full()) } else { Ok(()) }
     }
 
-    /// Tells the coordinator what changes no timer and makes no effect; far cheaper than a command.
+    /// Tells the coordinator something that changes no timer and makes no effect. This is far cheaper than a command.
     pub fn mark(&self, what: impl FnOnce(&mut Coordinator, Time)) {
         let mut coordinator = self.coordinator.borrow_mut();
         let now = tell_clocks(&self.clock, &mut coordinator);
         what(&mut coordinator, now);
     }
 
-    /// Tells the coordinator what happened outside; nobody waits for the commit.
+    /// Tells the coordinator something that happened outside. Nobody waits for the commit.
     pub fn note(&self, what: impl FnOnce(&mut Coordinator, Time)) {
         self.step(what);
     }
 
-    /// Looks at the coordinator; answers after the commit of what was seen. Where a full disk holds that commit up, the look is
-    /// refused, because nobody knows how long the disk stays full.
+    /// Looks at the coordinator, and returns the answer after the commit of the state that was seen. If a full disk holds that commit up,
+    /// the look is refused, because nobody knows how long the disk stays full.
     pub async fn look<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> Result<T, Refusal> {
         let now = self.tell_time();
         let answer = look(&self.coordinator.borrow(), now);
@@ -184,31 +185,32 @@ impl Driver {
         }
     }
 
-    /// Looks for something that the coordinator may refuse; answers like [`Driver::look`].
+    /// Looks for something that the coordinator may refuse. Otherwise it is like [`Driver::look`].
     pub async fn look_up<T>(&self, look: impl FnOnce(&Coordinator, Time) -> Result<T, Refusal>) -> Result<T, Refusal> {
         self.look(look).await?
     }
 
-    /// Looks at the coordinator as it is, whether committed or not. Only for decisions of our own, never for an answer to somebody.
+    /// Looks at the coordinator as it is, whether committed or not. Use it only for the master's own decisions, and never to answer
+    /// anybody.
     pub fn peek<T>(&self, look: impl FnOnce(&Coordinator, Time) -> T) -> T {
         let now = self.tell_time();
         look(&self.coordinator.borrow(), now)
     }
 
-    /// The next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself: whoever gives up calls
-    /// [`Driver::expect_nothing`], and gives back what the receiver holds already.
+    /// Returns the receiver of the next offer for a session's waiting `take`. Dropping the receiver withdraws nothing by itself. A caller
+    /// that gives up calls [`Driver::expect_nothing`], and gives back an offer that the receiver holds already.
     pub fn expect_offer(&self, session: SessionId) -> oneshot::Receiver<Box<Assignment>> {
         let (sender, receiver) = oneshot::channel();
         self.takes.borrow_mut().insert(session, sender);
         receiver
     }
 
-    /// The session's `take` waits no longer: an offer that still comes goes back.
+    /// Notes that the session's `take` no longer waits. An offer that still comes is given back.
     pub fn expect_nothing(&self, session: SessionId) {
         self.takes.borrow_mut().remove(&session);
     }
 
-    /// Resolves when the build is finished; at once if it is not open.
+    /// Returns a receiver that resolves when the build is finished, or at once if the build is not open.
     pub fn finish_of(&self, build: BuildId) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         if self.coordinator.borrow().open_build_row(build).is_some() {
@@ -238,20 +240,20 @@ impl Driver {
         Ok(())
     }
 
-    /// Puts the whole store into one file, at a stop.
+    /// Puts the whole store into one file, because the master stops.
     pub async fn close(&self) {
         self.store.close().await;
     }
 
-    /// How many retries the store holds, for [`Driver::remove`]; none while one is not committed yet.
+    /// The number of retries that the store holds, for [`Driver::remove`]. `None` means that a retry is not committed yet.
     pub fn retries(&self) -> Option<u64> {
         let made = self.coordinator.borrow().retries();
         Some(made).filter(|made| *made == self.retries.get())
     }
 
-    /// Takes finished builds and logs out of history that were chosen when the store held `retries` retries. Not one of the
-    /// batches, which wait for a full disk: this may be what frees it. Answers what went; nothing where the disk is too full
-    /// even for that.
+    /// Removes finished builds and logs that were chosen when the store held `retries` retries. This is not one of the batches, which
+    /// wait while the disk is full, because it may free the disk. Returns what was removed. That is nothing if the disk is too full even
+    /// for this.
     pub async fn remove(&self, retries: u64, mut removal: Removal) -> Removal {
         removal.builds = self.coordinator.borrow_mut().begin_removal(retries, removal.builds);
         let removed = match removal.is_empty() {
@@ -265,20 +267,20 @@ impl Driver {
         }
     }
 
-    /// Deletes rows of what was removed and what is too old; answers how many.
+    /// Deletes rows of removed builds and logs, and rows that are too old. Returns the number of deleted rows.
     pub async fn sweep(&self, sweep: Sweep) -> u32 {
         let swept = self.store.sweep(sweep).await;
         self.done(swept).unwrap_or(0)
     }
 
-    /// Writes a part of what the lists of tests say. `false` means that the disk is too full for it.
+    /// Writes a part of the contents of lists of tests. `false` means that the disk is too full for it.
     pub async fn record_tests(&self, piece: TestPiece) -> bool {
         let recorded = self.store.record_tests(piece).await;
         self.done(recorded).is_some()
     }
 
-    /// Resolves when a job finished that may have lists of tests, also where it did so since this was asked last. Who reads them is
-    /// one task.
+    /// Resolves when a job has finished that may have lists of tests, also if it did so since the last call. Only one task may wait for
+    /// this.
     pub async fn tested(&self) {
         self.tested.notified().await;
     }
@@ -287,12 +289,12 @@ impl Driver {
         *self.full.borrow()
     }
 
-    /// Resolves when the disk became full.
+    /// Resolves when the disk has become full.
     pub async fn filled(&self) {
         self.filled.notified().await;
     }
 
-    /// A full disk is not a failure: what shall go is chosen again later.
+    /// Takes the result of a write beside the batches. A full disk is not a failure, because the work is chosen again later.
     fn done<T>(&self, result: Result<T, RemoveError>) -> Option<T> {
         match result {
             Ok(done) => Some(done),
@@ -311,7 +313,7 @@ impl Driver {
 
     fn step<T>(&self, command: impl FnOnce(&mut Coordinator, Time) -> T) -> T {
         let answer = self.decide(command);
-        // first: a plan that is known joins the batch of what asked for it
+        // This comes first, so that a plan which is known at once joins the batch of the command that asked for it.
         self.perform_early();
         self.work.notify_one();
         answer
@@ -324,7 +326,7 @@ impl Driver {
         let now = tell_clocks(&self.clock, &mut coordinator);
         let answer = command(&mut coordinator, now);
         let (mut open, mut early) = (self.open.borrow_mut(), self.early.borrow_mut());
-        // on a full disk everything waits, or offers would come and go without an end
+        // On a full disk everything waits. Otherwise offers would be made and given back without an end.
         let may_be_early = !self.is_full();
         while let Some(effect) = coordinator.poll_effect() {
             match effect {
@@ -355,7 +357,7 @@ impl Driver {
         self.early.borrow_mut().pop_front()
     }
 
-    /// The time until which the open batch waits for what could share its commit.
+    /// The time until which the open batch waits for more records that could share its commit.
     fn may_wait(&self, pace: &Pace) -> Option<Instant> {
         let coordinator = self.coordinator.borrow();
         let is_busy = || coordinator.lease_count() >= BUSY && coordinator.is_short_of_room();
@@ -370,7 +372,7 @@ impl Driver {
         if batch.records.is_empty() && batch.effects.is_empty() {
             return None;
         }
-        // the next one will be about as large
+        // The next batch will be about as large as this one.
         let mut open = self.open.borrow_mut();
         open.records.reserve(batch.records.len().min(ROOM_MAX));
         open.effects.reserve(batch.effects.len().min(ROOM_MAX));
@@ -436,7 +438,7 @@ impl Driver {
     }
 }
 
-/// Tells the coordinator how the clocks stand. Answers the time by the wall clock.
+/// Tells the coordinator the present difference of the two clocks. Returns the time of the wall clock.
 fn tell_clocks(clock: &Clock, coordinator: &mut Coordinator) -> Time {
     let (wall, steady) = clock.both();
     coordinator.set_clocks(Ahead::of(wall, steady));

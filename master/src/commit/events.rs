@@ -1,5 +1,5 @@
-//! Committed events by number: keeps the newest in memory, reads older ones from history, wakes who waits.
-//! Who may see which event is decided by the api.
+//! The feed of committed events, by their numbers. It keeps the newest events in memory, reads older ones from history, and wakes the
+//! subscribers that wait. The api decides who may see which event.
 
 mod turns;
 
@@ -15,10 +15,10 @@ use turns::SubscriberCount;
 
 pub use turns::SubscriberPacing;
 
-/// Events kept in memory; a subscriber that is further behind reads history.
+/// The most events that are kept in memory. A subscriber that is further behind reads history.
 const RING: usize = 4_096;
-/// Bytes of the events kept in memory. Most events have some 200 bytes, so only large pushes come near: an event of a change has
-/// up to 100 KiB.
+/// The most bytes of the events that are kept in memory. Most events have some 200 bytes, so only large pushes come near the limit. The
+/// event of a change has up to 100 KiB.
 const RING_BYTES: usize = 16 << 20;
 
 pub struct Feed {
@@ -29,14 +29,15 @@ pub struct Feed {
     seats: SubscriberCount,
 }
 
-/// The newest events, in order and without a gap: at most [`RING`] of them, and at most [`RING_BYTES`] or a single one.
+/// An `EventRing` holds the newest events, in order and without a gap. It has at most [`RING`] events, and at most [`RING_BYTES`] unless
+/// a single event is larger.
 #[derive(Default)]
 struct EventRing {
     events: VecDeque<SizedEvent>,
     bytes: usize,
 }
 
-/// An event, and its size as it travels.
+/// An event, and its size in bytes on the wire.
 #[derive(Clone, Debug)]
 struct SizedEvent {
     event: Rc<Event>,
@@ -60,12 +61,12 @@ impl EventRing {
     }
 }
 
-/// What comes after a cursor.
+/// A `Batch` is what follows a cursor: the next events, or a gap.
 #[derive(Clone, Debug)]
 pub enum Batch {
     /// The next events in their order, at least one.
     Events(Vec<Rc<Event>>),
-    /// The events from `first` to `last` are no longer kept, or were of another incarnation.
+    /// The events from `first` to `last` are no longer kept, or belong to another incarnation.
     Gap { first: u64, last: u64 },
 }
 
@@ -88,7 +89,7 @@ impl Batch {
 }
 
 impl Feed {
-    /// `last`: the number of the newest event in the store.
+    /// Makes a feed. `last` is the number of the newest event in the store.
     pub fn new(readers: Readers, incarnation: u64, last: u64) -> Feed {
         Feed {
             readers,
@@ -99,7 +100,7 @@ impl Feed {
         }
     }
 
-    /// A subscriber's turns, for as long as it is one.
+    /// Counts a new subscriber, until the returned pacing is dropped.
     pub fn seat(&self) -> SubscriberPacing {
         self.seats.take()
     }
@@ -109,7 +110,7 @@ impl Feed {
         *self.last.borrow()
     }
 
-    /// Takes events that were committed, in order and without a gap, and wakes who waits for them.
+    /// Takes events that were committed, in order and without a gap. Wakes the subscribers that wait for them.
     pub fn publish(&self, events: Vec<Event>) {
         let Some(last) = events.last().map(|event| event.sequence) else { return };
         let mut recent = self.recent.borrow_mut();
@@ -121,12 +122,12 @@ impl Feed {
         self.last.send_replace(last);
     }
 
-    /// What follows the cursor, at most `limit` events and [`BATCH_BYTES`] (and at least one); waits until there is something. A
-    /// cursor of another incarnation gets a gap, because what lies between is not known; one beyond the newest event waits for
-    /// what follows it. May be dropped while it waits. `who`: in whose turns history is read.
+    /// Waits until there are events after the cursor. Returns at least one of them, but at most `limit` events and [`BATCH_BYTES`]. A
+    /// cursor of another incarnation gets a gap, because the events between are not known. A cursor beyond the newest event waits for the
+    /// events that follow it. The future may be dropped while it waits. History is read in the turns of the principal `who`.
     pub async fn next(&self, who: Principal, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
         let last = self.last();
-        // a cursor that was never set begins at the beginning; one of another incarnation knows nothing of the newest event
+        // A cursor that was never set begins at the first event. If there is no event yet, no cursor can have missed one.
         let is_ours = cursor.incarnation == self.incarnation || cursor == Cursor::default() || last == 0;
         if !is_ours {
             return Ok(Batch::Gap { first: cursor.after.min(last - 1) + 1, last });
@@ -142,7 +143,7 @@ impl Feed {
         }
     }
 
-    /// `None` means that the ring does not reach back so far.
+    /// The events after this number, from the ring. `None` means that the ring does not reach back that far.
     fn recent_after(&self, after: u64, limit: usize) -> Option<Vec<Rc<Event>>> {
         let recent = &self.recent.borrow().events;
         let first = recent.front()?.event.sequence;
@@ -150,7 +151,7 @@ impl Feed {
         let end = recent.len().min(skip.saturating_add(limit));
         let mut left = BATCH_BYTES;
         let fits = |event: &&SizedEvent| {
-            // the first one always goes, however large it is
+            // The first event is always included, however large it is.
             let goes = left == BATCH_BYTES || event.bytes <= left;
             left = left.saturating_sub(event.bytes);
             goes
@@ -159,7 +160,7 @@ impl Feed {
         Some(fitting.map(|sized| sized.event.clone()).collect())
     }
 
-    /// Reads history. What is committed but not published yet is left for later: a cursor never runs ahead of `last`.
+    /// Reads history. Events that are committed but not published yet are left for later, so that no cursor runs ahead of `last`.
     async fn past_after(&self, who: Principal, after: u64, limit: usize) -> Result<Batch, StoreError> {
         let last = self.last();
         let known = usize::try_from(last - after).unwrap_or(usize::MAX);
@@ -186,7 +187,7 @@ impl Subscription {
         Subscription { feed, who }
     }
 
-    /// A seat as [`Feed::seat`] gives it.
+    /// Counts a new subscriber, as [`Feed::seat`] does.
     pub fn seat(&self) -> SubscriberPacing {
         self.feed.seat()
     }
@@ -196,7 +197,7 @@ impl Subscription {
         Cursor { incarnation: self.feed.incarnation, after: self.feed.last() }
     }
 
-    /// What follows a cursor: see [`Feed::next`].
+    /// Waits for the events after a cursor, as [`Feed::next`] does.
     pub async fn next(&self, cursor: Cursor, limit: usize) -> Result<Batch, StoreError> {
         self.feed.next(self.who, cursor, limit).await
     }

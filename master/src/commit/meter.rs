@@ -1,4 +1,4 @@
-//! What happened since the start of the master, in numbers, for whoever watches it. Counts what was committed, and decides nothing.
+//! Counts what happened since the start of the master, for those who watch it. It counts committed events, and decides nothing.
 
 use prometheus_client::metrics::histogram::Histogram;
 use schema::values::{Event, Fact, Outcome, Time};
@@ -6,36 +6,36 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Bounds of waits and runs in seconds: from a trivial job to one of a day.
+/// The buckets of the histograms of waits and runs, in seconds: from a trivial job to a job of one day.
 const JOB_SECONDS: [f64; 12] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
-/// Bounds of commits in seconds: from a disk that only remembers to one that is dying.
+/// The buckets of the histogram of commits, in seconds: from a disk that is only memory to a disk that is failing.
 const COMMIT_SECONDS: [f64; 9] = [0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
-/// The numbers. A clone shares the histograms, and keeps the counts as they were.
+/// `Counted` has the numbers of a meter. A clone shares the histograms, and keeps the counts as they were.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// Finished builds by project and outcome.
+    /// The number of finished builds, by project and outcome.
     pub builds: BTreeMap<(String, Outcome), u64>,
-    /// Finished jobs by project and outcome.
+    /// The number of finished jobs, by project and outcome.
     pub jobs: BTreeMap<(String, Outcome), u64>,
-    /// Attempts that were lost with their workers.
+    /// The number of attempts that were lost with their workers.
     pub attempts_lost: u64,
     pub workers_lost: u64,
-    /// A credential that somebody else showed, above all.
+    /// The number of alarms, such as a credential that somebody else showed.
     pub alarms: u64,
-    /// Credentials and joins that were refused at the RPC port.
+    /// The number of credentials and joins that were refused at the RPC port.
     pub logins_refused: u64,
-    /// How long jobs take from the queue to a worker.
+    /// The times that jobs wait in the queue before a worker starts them.
     pub queue_seconds: Histogram,
-    /// The last attempt of a job, from its start to its end.
+    /// The times that the last attempts of jobs take, from start to end.
     pub job_seconds: Histogram,
-    /// A build, from its making to its end.
+    /// The times that builds take, from their creation to their end.
     pub build_seconds: Histogram,
-    /// One commit of the store, its sync included.
+    /// The times that commits of the store take, including the sync.
     pub commit_seconds: Histogram,
 }
 
-/// The meter of a master. What began before it was made has no length here.
+/// The meter of a master. It knows no duration of builds and jobs that began before it was made.
 #[derive(Debug)]
 pub struct Meter {
     counted: RefCell<Counted>,
@@ -130,7 +130,7 @@ impl Meter {
         let mut open = self.open.borrow_mut();
         let of_project = open.get_mut(&event.project)?;
         let ended = of_project.remove(&event.build);
-        // a project that was taken out of the master file leaves nothing
+        // The entry goes with the last open build, so that a project which is removed from the master file leaves nothing.
         if of_project.is_empty() {
             open.remove(&event.project);
         }
@@ -161,7 +161,7 @@ mod tests {
         Event { sequence: time, time: Time(time), origin: None, project: "p".to_owned(), build, fact }
     }
 
-    /// T11.1: what is finished is counted by outcome, and nothing is kept of it.
+    /// Case T11.1: finished builds and jobs are counted by outcome, and the meter keeps nothing else of them.
     #[test]
     fn outcomes_and_lengths_are_counted() {
         let meter = Meter::default();
@@ -174,7 +174,7 @@ mod tests {
             event(1, 4_000, Fact::AttemptLost { job: job(), attempt: 1, worker: worker(), reason: String::new() }),
             event(1, 9_000, Fact::JobFinished { job: job(), outcome: Outcome::Errored, reason: String::new() }),
             event(1, 9_000, Fact::BuildFinished { outcome: Outcome::Errored }),
-            // it began before this master was started
+            // This build began before the master was started.
             event(7, 9_000, Fact::BuildFinished { outcome: Outcome::Succeeded }),
         ]);
         let counted = meter.counted();

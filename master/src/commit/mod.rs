@@ -1,4 +1,4 @@
-//! What was decided is committed, and only then told: the driver and the feed of events.
+//! Commits what was decided, and only then tells anyone: the driver and the feed of events.
 
 pub mod driver;
 pub mod events;

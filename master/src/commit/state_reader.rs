@@ -7,7 +7,7 @@ use schema::values::{Refusal, Time};
 use std::rc::Rc;
 use tokio::sync::oneshot;
 
-/// A `StateReader` looks at the coordinator and gives no commands: whoever holds it, and not the [`Driver`], can change nothing.
+/// A `StateReader` looks at the coordinator and gives no commands. Code that holds it, and not the [`Driver`], can change nothing.
 #[derive(Clone)]
 pub struct StateReader(Rc<Driver>);
 

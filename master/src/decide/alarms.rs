@@ -1,6 +1,6 @@
-//! Alarms: things that others can make happen as often as they like, and that an operator should know. Examples are the refusal
-//! of a copied credential and the login of a browser. The first of a kind is written at once. Those that repeat it within the
-//! hour are counted, and their number is written when the hour is over.
+//! Alarms: things that outsiders can make happen as often as they like, and that an operator should know. Examples are the refusal of a
+//! copied credential and the login of a browser. The first of a kind is written at once. Repetitions within the hour are counted, and
+//! their number is written when the hour is over.
 
 use super::records::GrantId;
 use crate::decide::steady::Steady;
@@ -8,10 +8,10 @@ use schema::sturdy_ref::Fingerprint;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The time for which repetitions are only counted, and not written.
+/// How long repetitions of an alarm are only counted, and not written. So a flood of one kind writes about one row in an hour.
 const COUNTED_FOR: Duration = Duration::from_secs(3600);
-/// The most kinds that are counted separately. All further kinds, such as a thief's many keys, count as one kind. An entry takes
-/// about 300 bytes.
+/// The most kinds that are counted separately. Beyond them, all keys of a grant, such as a thief's many keys, count as one kind. An
+/// entry takes about 300 bytes.
 const KINDS_MAX: usize = 1_000;
 /// The most keys that are counted separately for one grant. A thief makes a new key for each try, and each key costs two rows in an
 /// hour.
@@ -25,7 +25,7 @@ type Kind = (GrantId, Option<Fingerprint>, String);
 pub(in crate::decide) struct AlarmNote {
     pub grant: GrantId,
     pub text: String,
-    /// Whether subscribers get an event of it too.
+    /// Whether subscribers get an event about this too.
     pub is_alarm: bool,
 }
 
@@ -41,12 +41,12 @@ struct Alarm {
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Alarms {
     alarms: BTreeMap<Kind, Alarm>,
-    /// The moment at which the first hour is over.
+    /// The earliest moment at which the hour of a kind is over.
     next: Option<Steady>,
 }
 
 impl Alarms {
-    /// Something happened that subscribers hear of. `None` means that it is counted.
+    /// Notes an alarm, which subscribers get as an event. `None` means that it was only counted, and is not to be written.
     pub(in crate::decide) fn raise(
         &mut self,
         now: Steady,
@@ -62,12 +62,12 @@ impl Alarms {
         self.note(now, (grant, None, text.to_owned()), false)
     }
 
-    /// When [`Alarms::tick`] has something to do.
+    /// The time at which [`Alarms::tick`] next has something to do.
     pub(in crate::decide) fn next_timeout(&self) -> Option<Steady> {
         self.next
     }
 
-    /// Ends the hours that are over. Answers what is to be written of the alarms that repeated within their hour.
+    /// Ends the hours that are over. Returns a note for each alarm that repeated within its hour.
     pub(in crate::decide) fn tick(&mut self, now: Steady) -> Vec<AlarmNote> {
         let over = self.alarms.iter().filter(|(_, alarm)| alarm.until <= now).map(|(kind, _)| kind.clone());
         let over: Vec<Kind> = over.collect();
@@ -76,7 +76,7 @@ impl Alarms {
         notes
     }
 
-    /// `None` means that nothing of the kind happened again within the hour.
+    /// Ends the hour of one kind. `None` means that nothing of this kind happened again within the hour.
     fn end_hour(&mut self, now: Steady, kind: Kind) -> Option<AlarmNote> {
         let Alarm { again, is_alarm, .. } = self.alarms.remove(&kind)?;
         let times = match again {
@@ -106,7 +106,7 @@ impl Alarms {
         self.alarms.insert(kind, Alarm { until, again: 0, is_alarm });
     }
 
-    /// The kind under which this is counted. If a grant has too many keys, all further keys count as one.
+    /// The kind under which an alarm is counted. If a grant has too many keys, all further keys count as one.
     fn kind_of(&self, grant: GrantId, key: Option<Fingerprint>, text: &str) -> Kind {
         let kind = (grant, key, text.to_owned());
         let keys = self.alarms.range((grant, None, String::new())..).take_while(|(kind, _)| kind.0 == grant);

@@ -1,9 +1,9 @@
-//! The authority that a grant gives, and whether one authority lies within another. Owns the one rule by which grants are issued
-//! and browsers are logged in, and by which an operator reaches what belongs to no project.
+//! The authority that a grant gives, and whether one authority lies within another. This one rule decides which grants may be issued,
+//! how browsers log in, and which operators reach things that belong to no project.
 //!
-//! Builds belong to projects. Workers, pools, labels, the master file, and the addresses that the master opens do not. Whoever
-//! operates on all projects, and names neither pools nor labels, has them all. Any other operator has the pools and the labels
-//! that its grant names, and no others.
+//! Builds belong to projects. Workers, pools, labels, the master file, and the addresses that the master opens do not. An operator on
+//! all projects whose grant names neither pools nor labels has them all. Any other operator has the pools and labels that its grant
+//! names, and no others.
 
 use crate::decide::records::{DEFAULT_POOL, GrantRow};
 use schema::limits::borders::ISSUED;
@@ -12,8 +12,8 @@ use schema::values::{GrantKind, Refusal, RefusalCode, Right, Scope, Time, What};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// The most grants in force below one operator. The grants of its own operators count, and browsers do not. Each costs the master
-/// about 1 KiB of memory, and a farm of 1,000 workers and as many people stays far below.
+/// The most grants in force below one operator. Grants below its own operators count, and logins of browsers do not. Each grant takes
+/// about 1 KiB of the master's memory. A farm of 1,000 workers and as many people stays far below the limit.
 pub const ISSUED_MAX: usize = ISSUED.count();
 
 /// Either all things of a kind, or only the named ones.
@@ -23,7 +23,7 @@ enum Reach<T> {
     Named(BTreeSet<T>),
 }
 
-/// What the holder of a grant can do.
+/// An `Authority` is what the holder of a grant can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     kind: GrantKind,
@@ -33,11 +33,11 @@ pub struct Authority {
     labels: Reach<(String, String)>,
     /// When the authority ends. `None` means never.
     expires: Option<Time>,
-    /// How many grants may be in force below it.
+    /// The number of grants that may be in force below this one.
     grants: usize,
 }
 
-/// The first thing that a child would have and its parent does not have.
+/// The first thing that a child grant would have and its parent does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Excess {
     Kind(GrantKind),
@@ -54,7 +54,7 @@ impl<T: Ord + Clone> Reach<T> {
         Reach::Named(BTreeSet::new())
     }
 
-    /// The first name in `other` that is not in `self`. `all` is the word for all of them.
+    /// The first name in `other` that is not in `self`. `all` makes the name that stands for everything.
     fn lacks(&self, other: &Reach<T>, all: impl FnOnce() -> T) -> Option<T> {
         match (self, other) {
             (Reach::All, _) => None,
@@ -65,7 +65,8 @@ impl<T: Ord + Clone> Reach<T> {
 }
 
 impl Authority {
-    /// The authority of a grant of this kind. A worker has its pools and labels, and others have what their rights need.
+    /// The authority of a grant of this kind. A worker's grant gives pools and labels. Any other grant gives rights and projects, and
+    /// pools and labels only with the right `operate`.
     pub fn of(kind: GrantKind, what: &What, expires: Option<Time>) -> Authority {
         if kind == GrantKind::Unknown {
             return Authority::none(expires);
@@ -110,7 +111,7 @@ impl Authority {
         Authority { expires: Some(Time(0)), ..Authority::of(kind, &what, None) }
     }
 
-    /// Answers the first thing that `child` has and `self` does not have, if there is one.
+    /// Checks that `child` lies within `self`. The error is the first thing that `child` has and `self` does not have.
     pub fn holds(&self, child: &Authority) -> Result<(), Excess> {
         let has_kind = match (self.kind, child.kind) {
             (GrantKind::Unknown, _) | (_, GrantKind::Unknown) => false,
@@ -133,14 +134,14 @@ impl Authority {
         excess.map_or(Ok(()), Err)
     }
 
-    /// Whether its holder can do what belongs to no project: the master file, new projects, every worker.
+    /// Whether the holder can act on things that belong to no project: the master file, new projects, every worker.
     pub fn is_whole(&self) -> bool {
         self.holds(&Authority::whole(self.kind)).is_ok()
     }
 }
 
-/// What a child of `parent` may be. Its expiry is brought forward to the expiry of the parent, and whatever else it has more is
-/// refused. The parent is in force.
+/// Checks a grant that is to be issued below `parent`, which is in force. Refuses it if it gives more than `parent` gives. Returns its
+/// expiry, which is at the latest the expiry of `parent`.
 pub fn child_of(
     parent: &GrantRow,
     kind: GrantKind,
@@ -154,7 +155,8 @@ pub fn child_of(
     Ok(expires)
 }
 
-/// Whether this holder may do something that belongs to no project. `deed`: "adding a project".
+/// Checks that this holder may do something that belongs to no project. `deed` names that thing in the refusal, such as "adding a
+/// project".
 pub fn may_do_all(kind: GrantKind, what: &What, name: &str, deed: &str) -> Result<(), Refusal> {
     if Authority::of(kind, what, None).is_whole() {
         return Ok(());
@@ -163,7 +165,8 @@ pub fn may_do_all(kind: GrantKind, what: &What, name: &str, deed: &str) -> Resul
     Err(Refusal::new(RefusalCode::NotPermitted, text).help("ask an operator of all projects (`*`) to do it"))
 }
 
-/// Whether this holder may hold, drain and forget a worker: one that it could have issued. `None` means that its grant is not kept.
+/// Checks that this holder may hold, drain and forget a worker, which means that it could have issued the worker's grant. `None` means
+/// that this grant is no longer stored.
 pub fn may_steer(holder: &GrantRow, worker: &str, grant: Option<&GrantRow>) -> Result<(), Refusal> {
     let authority = Authority::of_row(holder);
     let Some(grant) = grant else {
@@ -211,8 +214,8 @@ impl fmt::Display for Excess {
     }
 }
 
-/// Refuses what would be too long to be listed, by the rows that bound a grant on the wire. The master file and the master's own
-/// commands do not come that way.
+/// Refuses a grant that would be too long to be listed, by the limits for grants on the wire. Grants of the master file and of the
+/// master's own commands do not come over the wire, so these limits are checked here.
 fn sound(what: &What) -> Result<(), Refusal> {
     are_named("projects", what.projects.iter(), &PROJECTS, &PROJECT)?;
     are_named("pools", what.pools.iter(), &POOLS, &POOL)?;
@@ -223,7 +226,7 @@ fn sound(what: &What) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a grant may name this many things by these names. `them`: "projects".
+/// Checks how many names a grant has, and how long they are. `them` is the word for the names, such as "projects".
 fn are_named<'a>(
     them: &str,
     mut names: impl ExactSizeIterator<Item = &'a String>,
@@ -248,7 +251,7 @@ fn has_all_workers(what: &What) -> bool {
     what.projects.is_all() && has_all_pools && what.labels.is_empty()
 }
 
-/// A worker whose grant names no pool is in the default pool.
+/// The pools of a worker's grant. A worker whose grant names no pool is in the default pool.
 fn pools_of_worker(what: &What) -> Reach<String> {
     if what.pools.is_empty() { Reach::Named(BTreeSet::from([DEFAULT_POOL.to_owned()])) } else { reach(&what.pools) }
 }

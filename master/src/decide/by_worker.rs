@@ -1,8 +1,8 @@
-//! Things that belong to workers, found by their own key or by the name of their worker, each in O(log n).
+//! Values that belong to workers, found by their own key or by the name of their worker, each in O(log n).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A thing of one worker, the same for as long as it is kept.
+/// A value that belongs to one worker, and to the same worker for as long as it is kept.
 pub(in crate::decide) trait OfWorker {
     fn worker(&self) -> &str;
 }
@@ -10,7 +10,7 @@ pub(in crate::decide) trait OfWorker {
 #[derive(Debug)]
 pub(in crate::decide) struct ByWorker<K, V> {
     all: BTreeMap<K, V>,
-    /// Names of workers that have none are not kept.
+    /// The keys of each worker's values, by the worker's name. A worker without values has no entry.
     keys: BTreeMap<String, BTreeSet<K>>,
 }
 
@@ -52,7 +52,7 @@ impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
         self.all.len()
     }
 
-    /// All of one worker, by key.
+    /// The values of one worker, in the order of their keys.
     pub(in crate::decide) fn of(&self, worker: &str) -> impl Iterator<Item = (K, &V)> {
         self.keys.get(worker).into_iter().flatten().map(|key| (*key, &self.all[key]))
     }

@@ -1,7 +1,8 @@
-//! Builds by the clock: the entries of the pipelines, the next firing of each, and the build that a firing makes.
+//! Builds that the clock starts: the `[trigger.cron]` entries of the pipelines, the next firing of each, and the build that a firing
+//! makes.
 //!
-//! The times here are those of the wall clock, which may jump. If firings were missed, one late firing is made for all of them,
-//! and the next one is the first after now. So a jump ahead, or a time when the master was down, causes no series of builds.
+//! The times here are times of the wall clock, which may jump. If firings were missed, one late firing is made for all of them, and the
+//! next one is the first after now. So a jump ahead, or a time when the master was down, causes no series of builds.
 
 use super::builds::Order;
 use super::records::{BuildRow, Cron, CronKey, CronRow, CronTip, GrantId, Head, Recorder, Rows};
@@ -13,29 +14,29 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// A clock that is set back by less than this repeats no firing, as where it is corrected. If it is set back further, firings
-/// follow the new time, because an entry must not be silent until the old one comes again.
+/// If the wall clock is set back by less than this, for example to correct it, no firing is repeated. If it is set back further,
+/// firings follow the new time, because an entry must not stay silent until the old time comes again.
 const SET_BACK_MAX: Duration = Duration::from_secs(3600);
 
-/// Why a firing builds nothing.
+/// The reason why a firing builds nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum CronSkip {
     Gone,
-    /// The branch is gone, and nothing was built of it before: it comes back as a new one, whose pipeline is read.
+    /// The branch is gone, and the master has forgotten it. If it comes back, it is a new branch, whose pipeline is read again.
     Forgotten,
     Unfollowed,
     /// Nothing changed since the build with this number.
     Unchanged(u32),
-    /// The build of the firing before, by its number.
+    /// The build of the previous firing, which has this number, has not finished.
     Unfinished(u32),
     /// The entry names no branch, and the default branch is now another branch, which has this name.
     Moved(String),
 }
 
-/// The facts about the branches of a project that are not in the store, for the time when its entries are due.
+/// The facts about a project's branches that the store does not have. They are needed when entries of the project fire.
 #[derive(Clone, Copy)]
 pub struct FiringBranches<'a> {
-    /// A function that takes the full name of a ref, and answers whether the master follows it.
+    /// A function that takes the full name of a ref, and returns whether the master follows it.
     pub follows: &'a dyn Fn(&str) -> bool,
     /// The full name of the default branch. `None` means that it is not known.
     pub main: Option<&'a str>,
@@ -59,18 +60,18 @@ impl fmt::Display for CronSkip {
     }
 }
 
-/// The entries of all pipelines.
+/// The `[trigger.cron]` entries of all pipelines.
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Crons {
     rows: BTreeMap<String, OfProject>,
 }
 
-/// The entries of one project.
+/// The `[trigger.cron]` entries of one project.
 #[derive(Debug, Default)]
 struct OfProject {
     rows: Rows<CronKey, CronRow>,
     timers: Schedule<CronKey>,
-    /// The wall clock at the last look at the entries. `None` means that nobody looked since the start.
+    /// The time of the wall clock at the last look at the entries. `None` means that nobody has looked since the start.
     looked: Option<Time>,
 }
 
@@ -95,7 +96,7 @@ impl Crons {
         self.rows.get(project)?.timers.next()
     }
 
-    /// The pipeline at the tip of a branch has these entries, and no others.
+    /// Sets the entries of a branch to those that the pipeline at its tip has. Other entries of the branch are removed.
     pub(in crate::decide) fn set(
         &mut self,
         wall: Time,
@@ -118,7 +119,7 @@ impl Crons {
         }
     }
 
-    /// Takes the entries of a project that are due, and sets each to its next time.
+    /// Returns the entries of a project that are due, and sets each of them to its next firing.
     pub(in crate::decide) fn due(&mut self, wall: Time, project: &str, to: &mut impl Recorder) -> Vec<CronRow> {
         let Some(of) = self.rows.get_mut(project) else { return Vec::new() };
         if of.looked.replace(wall).is_none_or(|looked| wall < looked) {
@@ -166,7 +167,7 @@ impl OfProject {
         self.rows.forget(to, key);
     }
 
-    /// An entry that says the same as before keeps its next firing, and one that is new begins with the first after now.
+    /// Sets an entry. If its times are the same as before, it keeps its next firing. Otherwise it fires at the first time after now.
     fn put(&mut self, wall: Time, key: CronKey, tip: &CronTip, entry: CronEntry, to: &mut impl Recorder) {
         let before = self.rows.get(&key).cloned().unwrap_or_default();
         let is_same = (&before.cron.at, &before.cron.tz) == (&entry.at, &entry.tz);
@@ -180,7 +181,7 @@ impl OfProject {
         }
     }
 
-    /// After a start, and where the clock went back, the next firings may be too far away.
+    /// Brings next firings forward that are too far away, as they may be after a start or after the clock was set back.
     fn follow_clock(&mut self, wall: Time, to: &mut impl Recorder) {
         for row in self.rows.values().cloned().collect::<Vec<_>>() {
             let repeated = row.cron.fired.filter(|fired| fired.since(wall) < SET_BACK_MAX);
@@ -194,7 +195,7 @@ impl OfProject {
         }
     }
 
-    /// Answers the entry as it is after this firing.
+    /// Sets an entry to its next firing, and returns the entry as it then is.
     fn fire(&mut self, wall: Time, key: &CronKey, to: &mut impl Recorder) -> Option<CronRow> {
         let row = self.rows.get(key)?;
         let (due, next) = (row.next, next(&row.cron.at, &row.cron.tz, wall));
@@ -210,8 +211,8 @@ fn next(at: &str, tz: &str, after: Time) -> Option<Time> {
 }
 
 impl CronRow {
-    /// What a firing builds: the tip of its branch. Else why it builds nothing. `is_open`: whether the build of the last firing
-    /// goes on.
+    /// Returns the order for the build that a firing makes, which is of the tip of its branch. Otherwise, returns why it makes none.
+    /// `is_open` says whether the build of the last firing is unfinished.
     pub(in crate::decide) fn order(
         &self,
         head: Option<&Head>,

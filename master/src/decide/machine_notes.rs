@@ -5,7 +5,8 @@
 use schema::values::Time;
 use std::time::Duration;
 
-/// How far a worker's clock may be off before anybody notices. It is above the longest that `attach` is on its way.
+/// How far a worker's clock may be off without being called wrong. A slow `attach` makes a good clock look wrong, but by less than
+/// this.
 const CLOCK_OFF: Duration = Duration::from_secs(10);
 
 /// The notes of a connected worker on its machine.
@@ -25,17 +26,18 @@ impl MachineNotes {
     }
 }
 
-/// What the clock of a worker showed when it attached, and what the master's showed then.
+/// The times that the clocks of a worker and of the master showed when the worker attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkerClock {
-    /// The worker's time. 0 means an older worker, which does not tell it.
+    /// The time of the worker when it attached. 0 means that the worker is too old to report it.
     pub(in crate::decide) told: Time,
-    /// The master's time at that moment.
+    /// The time of the master when the worker attached.
     pub(in crate::decide) at: Time,
 }
 
 impl WorkerClock {
-    /// How far it is ahead, and how far behind: one of the two is zero, and both are where it is about right.
+    /// How far the worker's clock is ahead, and how far it is behind. One of the two is zero. Both are zero if the clock is about
+    /// right.
     pub(crate) fn off(self) -> (Duration, Duration) {
         match self.told {
             Time(0) => (Duration::ZERO, Duration::ZERO),
@@ -43,8 +45,8 @@ impl WorkerClock {
         }
     }
 
-    /// A time as the worker tells it, put right. What lies between the start of the attempt and now may be right as it is. A
-    /// clock is also set while its worker is connected. Everything else is moved by what the clock was off, into that span.
+    /// Corrects a time that the worker reported. A time between the start of the attempt and now is left as it is. It may be right,
+    /// because a clock may be set while its worker is connected. Any other time is moved by the error of the clock, into that span.
     pub(crate) fn put_right(self, begun: Time, now: Time, told: Time) -> Time {
         let (earliest, latest) = (begun.0.saturating_sub(millis(CLOCK_OFF)), now.after(CLOCK_OFF));
         let (ahead, behind) = self.off();
@@ -70,7 +72,7 @@ mod tests {
 
     const HOUR: u64 = 3_600_000;
 
-    /// C75: the step of a worker whose clock is an hour off began in its job, and lasted as long as it did.
+    /// Case C75: if a worker's clock is an hour off, its step still begins within its job, and keeps its length.
     #[test]
     fn the_times_of_a_clock_that_is_off_are_put_right() {
         let (begun, now) = (Time(100 * HOUR), Time(100 * HOUR + 60_000));

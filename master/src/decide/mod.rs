@@ -1,9 +1,8 @@
-//! Everything is decided in this room, by code that performs nothing and knows no other room. The time is an argument.
+//! This room makes every decision. Its code performs nothing and uses no other room, and it gets the time as an argument.
 //!
-//! Each of these folders may use those that stand before it in this list, and none that stands after it:
-//! `steady`, `time_limits`, `schedule`, `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`,
-//! `records`, `refs`, `requests`, `alarms`, `authority`, `grants`, `builds`, `crons`, `coordinator`. The folder `test_history`
-//! uses none of them.
+//! Each of these modules may use the modules before it in this list, and none after it: `steady`, `time_limits`, `schedule`,
+//! `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`, `requests`, `alarms`,
+//! `authority`, `grants`, `builds`, `crons`, `coordinator`. The module `test_history` uses none of them.
 
 mod alarms;
 pub mod authority;

@@ -1,4 +1,4 @@
-//! Exactly once: what a mutating call was answered is kept with its request id, in the transaction of its effect.
+//! Exactly once: the answer to a mutating call is kept with its request id, in the transaction of the call's effect.
 
 use super::records::{Answer, BuildId, GrantId, Record, Recorder, RequestId, RequestRow};
 use schema::limits::borders::{ANSWERS_EACH, ANSWERS_KEPT};
@@ -8,17 +8,17 @@ use std::time::Duration;
 
 /// How long an answer is kept, as `common.capnp` promises.
 const KEPT: Duration = ANSWERS_KEPT.time();
-/// The most answers that are kept in all, about 200 bytes each; the oldest go first.
+/// The limit for the answers that are kept in all. Each takes about 200 bytes, and the oldest are removed first.
 const KEPT_COUNT: usize = 100_000;
-/// The most answers that are kept for one grant. Because of it, no caller drives out the answers to other callers.
+/// The limit for the answers that are kept for one grant, so that no caller drives out the answers to other callers.
 const KEPT_EACH: usize = ANSWERS_EACH.count();
 
-/// Who asks for what, named so that asking again is noticed.
+/// A `Request` names a call and its caller, so that the master notices if the caller repeats it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     pub id: RequestId,
     pub by: GrantId,
-    /// SHA-256 of the method and its arguments.
+    /// The SHA-256 of the method and its arguments.
     pub body: [u8; 32],
 }
 
@@ -26,9 +26,9 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Requests {
     by_id: BTreeMap<RequestId, RequestRow>,
-    /// The ids of the requests, by the order in which they came.
+    /// The ids of the requests, in the order of their arrival.
     in_order: BTreeMap<u64, RequestId>,
-    /// The places of the answers in that order, by grant.
+    /// The places of each grant's answers in the order of arrival.
     of_grant: BTreeMap<GrantId, BTreeSet<u64>>,
     next: u64,
 }
@@ -88,8 +88,8 @@ impl Requests {
     }
 }
 
-/// What the kinds of calls read out of a remembered answer. The body of a request names its method, so the answer is of another
-/// kind only where two methods hash to the same.
+/// Each kind of call reads its own kind of remembered answer. The body of a request names its method. So the answer is of another kind
+/// only if two methods hash to the same value.
 impl Answer {
     pub(in crate::decide) fn build(self) -> Result<BuildId, Refusal> {
         if let Answer::Build(id) = self { Ok(id) } else { Err(another_kind()) }
@@ -130,8 +130,8 @@ mod tests {
         Request { id: RequestId(id), by: GrantId(of), body: [7; 32] }
     }
 
-    /// Point 3 of the hostile peers, a relative: whoever asks for anything a hundred thousand times would make the master forget
-    /// what others were answered, and their repeated calls would have their effects twice.
+    /// Like point 3 of the hostile peers: somebody who makes a hundred thousand requests must not make the master forget its answers to
+    /// others. Otherwise their repeated calls would take effect twice.
     #[test]
     fn nobody_drives_out_what_others_were_answered() {
         let (mut requests, now) = (Requests::default(), Time(1_000));

@@ -1,58 +1,58 @@
-//! Who comes last for a while, and until when. It is a worker that did not accept an offer, that lost its connection on one, or
-//! at which work failed for its own reasons. One rule says for how long. It knows no offers and no sessions.
+//! Which workers come last for a while, and until when. A worker does if it did not accept an offer, or lost its connection while it had
+//! one. It also does if work failed there for its own reasons. One rule says for how long. Nothing here knows offers and sessions.
 
 use super::matching::OwnerKey;
 use super::steady::Steady;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long another worker is preferred, if one could take the work. It can usually finish its present job in this time.
+/// How long a worker comes last if another one could take the work. The other can usually finish its present job in this time.
 const REST: Duration = Duration::from_secs(60);
-/// How long a worker comes last after the first such failure, if there is no other worker. It is twice as long after each
-/// further one in a row. What was wrong may pass, and there are few attempts.
+/// How long a worker comes last after its first failure, if no other could take the work. The time doubles with each further failure in
+/// a row. It is short because the cause may pass, and a job has few attempts.
 const REST_ALONE: Duration = Duration::from_secs(1);
-/// 1 s becomes 64 s at most: a worker that is well again is not left alone for longer than where there is another.
+/// The most doublings of [`REST_ALONE`], which make 64 s of 1 s. So a worker that has recovered waits no longer than about [`REST`].
 const DOUBLINGS_MAX: u32 = 6;
-/// This many offers in a row may be given back without more. A worker gives them back that has less room than it said a moment
-/// ago.
+/// The number of offers in a row that a worker may give back before it comes last. It gives an offer back if it has less room than it
+/// reported a moment ago.
 const DECLINES_MAX: u32 = 3;
 
-/// Offers that come to nothing within this time do so together. A connection that is lost drops all that it held, in no order.
+/// Offers that fail within this time count as one failure, because a lost connection drops all its offers, in no order.
 pub(in crate::decide) const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// What a worker did that makes it come last.
+/// A fault that makes a worker come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The worker did not accept an offer in time.
     Silent,
     /// The worker gave an offer back.
     Declined,
-    /// The worker's connection broke on an offer.
+    /// The worker's connection broke while it had an offer.
     Broke,
 }
 
-/// How a worker comes last for all work.
+/// A `Resting` says why a worker comes last for all work, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resting {
-    /// What the worker did last.
+    /// The fault because of which the worker comes last.
     pub fault: Fault,
-    /// When it is asked again. `None` means that it is asked now, with one offer at a time until it accepts.
+    /// When the worker gets offers again. `None` means that it gets one offer at a time until it accepts one.
     pub until: Option<Steady>,
 }
 
-/// Who is passed over, and until when. What is over is removed by its timer.
+/// The workers that are passed over, and until when. A timer removes each entry when its time is over.
 #[derive(Debug)]
 pub(in crate::decide) struct Rests<O> {
-    /// Who rests for the work of one owner, by the worker's name.
+    /// The workers that come last for the work of one owner, by the owner, each with the time until which it does.
     owners: BTreeMap<O, BTreeMap<String, Steady>>,
-    /// Who rests for all work, since the worker last accepted.
+    /// The workers that have failed since they last accepted an offer, by name. They come last for all work, or will after more failures.
     workers: BTreeMap<String, Unaccepted>,
 }
 
 /// A worker that has accepted no offer since its last failure.
 #[derive(Debug)]
 struct Unaccepted {
-    /// How many failures the worker had in a row.
+    /// The number of failures that the worker had in a row.
     times: u32,
     /// The moment at which the last failure was counted.
     counted: Steady,
@@ -62,14 +62,16 @@ struct Unaccepted {
 }
 
 impl Unaccepted {
-    /// Whoever was silent or broke is doubted until it accepts. Giving an offer back does not end the doubt.
+    /// Notes a fault. A worker that was silent or lost its connection is doubted until it accepts an offer. Giving an offer back does
+    /// not end the doubt.
     fn blame(&mut self, fault: Fault) {
         if fault != Fault::Declined {
             self.last = fault;
         }
     }
 
-    /// Counts once what came to nothing at once: within a moment, of offers that were made before.
+    /// Counts a failure, unless it belongs to the one that was counted last. It does if it comes within [`AT_ONCE`] of that one, and
+    /// its offer was made before that one was counted.
     fn count(&mut self, now: Steady, offered: Option<Steady>) {
         let is_together = now.since(self.counted) < AT_ONCE && offered.is_none_or(|at| at < self.counted);
         if self.times == 0 || !is_together {
@@ -93,12 +95,12 @@ impl<O: OwnerKey> Rests<O> {
         self.owners.remove(&owner);
     }
 
-    /// How many owners and workers this list has an entry for.
+    /// The number of owners and workers that have an entry.
     pub(in crate::decide) fn count(&self) -> usize {
         self.owners.len() + self.workers.len()
     }
 
-    /// Forgets a worker. Answers `true` if there was something to forget.
+    /// Forgets a worker. Returns `true` if there was something to forget.
     pub(in crate::decide) fn forget_worker(&mut self, worker: &str) -> bool {
         self.workers.remove(worker).is_some()
     }
@@ -108,7 +110,7 @@ impl<O: OwnerKey> Rests<O> {
         self.workers.get(worker).is_some_and(|unaccepted| unaccepted.last != Fault::Declined)
     }
 
-    /// Answers when the next of them is over for this owner.
+    /// Removes the workers that come last for this owner's work no longer. Returns the next time at which that ends for another one.
     pub(in crate::decide) fn are_over(&mut self, owner: O, now: Steady) -> Option<Steady> {
         let workers = self.owners.get_mut(&owner)?;
         workers.retain(|_, until| *until > now);
@@ -119,14 +121,14 @@ impl<O: OwnerKey> Rests<O> {
         next
     }
 
-    /// A worker is passed over for the work of this owner until then.
+    /// Passes a worker over for the work of this owner until that time.
     pub(in crate::decide) fn pass_over(&mut self, owner: O, worker: String, until: Steady) {
         self.owners.entry(owner).or_default().insert(worker, until);
     }
 
-    /// Lets a worker come last for a while, unless it does already: what was offered at once counts once. `offered`: when what it
-    /// did not accept was offered; `None` means that it is about those that it gave back just now. Answers when it may be asked
-    /// again, if that is news.
+    /// Makes a worker come last for a while, unless it does already. Offers that fail together count once. `offered` is the time at
+    /// which the failed offer was made. `None` means that the failure is about offers that were given back a moment ago. Returns the
+    /// time at which the worker may get offers again, if that has changed.
     pub(in crate::decide) fn come_last(
         &mut self,
         now: Steady,
@@ -149,14 +151,15 @@ impl<O: OwnerKey> Rests<O> {
         entry.until
     }
 
-    /// The rest of a worker is over, unless it lasts: until when.
+    /// Lets a worker come last no longer, if its time is over. Otherwise returns that time.
     pub(in crate::decide) fn end_rest(&mut self, now: Steady, worker: &str) -> Option<Steady> {
         let entry = self.workers.get_mut(worker)?;
         entry.until = entry.until.filter(|until| *until > now);
         entry.until
     }
 
-    /// How a worker rests that has accepted no offer since its fault. `None` means that it has accepted one.
+    /// Why a worker comes last that has accepted no offer since its fault, and until when. `None` means that the worker has no such
+    /// fault.
     pub(in crate::decide) fn unaccepted(&self, worker: &str) -> Option<Resting> {
         self.workers.get(worker).map(|it| Resting { fault: it.last, until: it.until })
     }

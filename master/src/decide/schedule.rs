@@ -1,9 +1,10 @@
-//! Timers. Each has one time at most, so whoever moves or stops one need not know when it was due.
+//! Timers. Each timer has at most one time, so code that moves or stops it need not know when it was due.
 
 use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is due, and when, by the clock `T`. Timers of the same time are due in the order of their keys.
+/// A `Schedule` holds timers with the times at which they are due, by the clock `T`. Timers of the same time are due in the order of
+/// their keys.
 #[derive(Debug)]
 pub struct Schedule<K, T = Time> {
     times: BTreeMap<K, T>,

@@ -1,21 +1,21 @@
-//! What the master file says, as far as decisions depend on it.
+//! The settings of the master file on which decisions depend.
 
 use super::placement::PoolTerms;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The terms of the master file, under which the coordinator works.
+/// `Terms` are the settings of the master file under which the coordinator works.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// A lease's length where the pool says nothing.
+    /// The length of a lease, if its pool does not set another.
     pub lease: Duration,
     /// How long an offer waits to be accepted before it goes back.
     pub offer: Duration,
-    /// How long a cancelled attempt may take to end before it is fenced; the time of its job's `always` steps is added.
+    /// How long a cancelled attempt may take to end before it is fenced. The time of its job's `always` steps is added to this.
     pub cancel: Duration,
     /// The longest that any job may take.
     pub job_timeout: Duration,
-    /// The most of one log, in bytes.
+    /// The limit for the size of one log, in bytes.
     pub log_bytes: u64,
     pub projects: BTreeMap<String, ProjectTerms>,
     pub pools: BTreeMap<String, PoolTerms>,

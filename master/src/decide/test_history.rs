@@ -1,25 +1,26 @@
-//! The history of tests: what the runs of a lane say of each test. This file is the definition. Pages, commands and notices all
-//! read it. Which tests are flaky is defined in [`flakiness`]. Pure.
+//! The history of tests: the state of each test in its lane, by the lane's runs. This file is the definition for pages, commands and
+//! notices. [`flakiness`] defines which tests are flaky. Pure.
 //!
-//! A run is one job of one build that reported its tests. The runs of a lane are ordered as the results of a lane are. The
-//! update of the ref decides, and within an update the number of the build. So neither the order in which builds finish nor the order
-//! in which their lists are read makes a difference.
+//! A run is one job of one build that reported its tests. Runs have the order of a lane's results: by the update of the ref, and within
+//! an update by the build's number. So neither the order in which builds finish nor the order in which their lists are read makes a
+//! difference.
 
 pub mod flakiness;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The newest runs of a lane that are kept. A person looks at a few dozen, and what is older is kept in sum: see [`EarlierRuns`].
+/// The number of a lane's newest runs that are kept. A person looks at a few dozen. Older runs are kept as a summary, in
+/// [`EarlierRuns`].
 pub const RUNS_KEPT: usize = 100;
-/// The newest runs of a lane whose durations are kept: enough for a median that one slow run does not move.
+/// The number of a lane's newest runs whose durations are kept. It is enough for a median that one slow run does not move.
 pub const DURATIONS_KEPT: usize = 20;
-/// Where more of a run's tests failed, in percent, something that they share failed: a service, a disk, a build.
+/// If more than this percentage of a run's tests failed, the failures have one cause, such as a service, a disk or a build.
 const TOGETHER_PERCENT: usize = 20;
-/// A single test does not fail together with others, however small its suite is.
+/// The least number of failed tests that can have one cause in common, because one failed test has nothing in common with others.
 const TOGETHER_MIN: usize = 2;
 
-/// What one run says of one test.
+/// The result of one test in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// The run has no such test.
@@ -27,15 +28,15 @@ pub enum Verdict {
     Absent,
     Skipped,
     Passed,
-    /// It failed, and passed when its tool ran it again.
+    /// The test failed, and then passed when its tool ran it again.
     Mixed,
-    /// It could not run as it should.
+    /// The test could not run as it should.
     Errored,
     Failed,
 }
 
 impl Verdict {
-    /// Its byte in the store.
+    /// The byte that stands for this verdict in the store.
     pub const fn code(self) -> u8 {
         match self {
             Verdict::Absent => 0,
@@ -47,7 +48,7 @@ impl Verdict {
         }
     }
 
-    /// A byte that only a newer version knows says nothing.
+    /// The verdict of a byte. A byte that only a newer version knows counts as absent.
     pub fn of_code(code: u8) -> Verdict {
         match code {
             1 => Verdict::Passed,
@@ -76,37 +77,37 @@ impl Verdict {
 /// The place of a run in its lane: the update of the ref, and the number of the build.
 pub type RunOrder = (u32, u32);
 
-/// One run, as one test sees it.
+/// A `TestResult` is what one run says about one test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TestResult {
     /// The number of the build.
     pub build: u32,
     pub verdict: Verdict,
-    /// Whether the report of the run was whole: of one that was cut, an absent test says nothing.
+    /// Whether the report of the run is whole. If the report was cut, the absence of a test means nothing.
     pub is_whole: bool,
 }
 
 impl TestResult {
-    /// Whether it says anything of the test.
+    /// Whether this result says anything about the test.
     fn says(&self) -> bool {
         self.verdict != Verdict::Absent || self.is_whole
     }
 }
 
-/// How a test stands in a lane.
+/// The state of a test in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TestState {
-    /// It fails, and did not when it ran before.
+    /// The test fails, and did not fail when it last ran before.
     NewlyFailing,
     StillFailing,
-    /// It passes, and failed when it ran before.
+    /// The test passes, and failed when it last ran before.
     Fixed,
-    /// It passes, and the runs before did not have it.
+    /// The test passes, and the runs before did not have it.
     New,
-    /// It passes, and did before.
+    /// The test passes, and did not fail when it last ran before.
     Passing,
     Skipped,
-    /// The newest run does not have it any more.
+    /// The newest run no longer has the test.
     Gone,
 }
 
@@ -121,7 +122,7 @@ impl TestState {
         TestState::Gone,
     ];
 
-    /// Its word on the wire and on pages.
+    /// The word for this state on the wire and on pages.
     pub const fn word(self) -> &'static str {
         match self {
             TestState::NewlyFailing => "newly-failing",
@@ -139,19 +140,19 @@ impl TestState {
     }
 }
 
-/// How a test stands in a lane, and since when.
+/// The state of a test in a lane, and the builds at which it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TestStanding {
     pub state: TestState,
-    /// The build in which its present run of failures began; 0 means that it does not fail.
+    /// The build in which the present series of failures began. 0 means that the test does not fail.
     pub first_bad: u32,
-    /// The newest build before that in which it passed; 0 means that none is known.
+    /// The newest build in which the test passed. 0 means that none is known, or that the test is skipped or gone.
     pub last_good: u32,
 }
 
-/// How a test stands by the results of its lane, the newest first. `failing_since`: the build in which its failures began, where it
-/// failed at the end of the runs before them. A lane that is young is compared with another: the results of that one follow its
-/// own. `None` means that no run has the test.
+/// The state of a test by the results of its lane, the newest first. `failing_since` is the build in which its failures began, if it
+/// was failing at the end of the runs before these. If a lane is young, the results of another lane follow its own, so that it is
+/// compared with that one. `None` means that no run has the test.
 pub fn standing(results: impl Iterator<Item = TestResult>, failing_since: Option<u32>) -> Option<TestStanding> {
     let mut telling = results.filter(TestResult::says);
     let newest = telling.next()?;
@@ -192,24 +193,24 @@ fn passing(past: impl Iterator<Item = TestResult>, failing_since: Option<u32>) -
     }
     match (failing_since, is_first || was_there) {
         (Some(_), _) => TestState::Fixed,
-        // of the first run of a lane, every test would be new
+        // In the first run of a lane, every test would be new.
         (None, true) => TestState::Passing,
         (None, false) => TestState::New,
     }
 }
 
-/// What the runs that are no longer kept came to.
+/// A summary of the runs of a lane that are no longer kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EarlierRuns {
-    /// The newest of these runs. A run that comes later and is older is left out.
+    /// The newest run in this summary. If a run arrives later that is older than this, it is left out.
     pub until: RunOrder,
-    /// The tests that failed at their end, by their numbers, and the builds in which that began.
+    /// The tests that were failing in the end, by number, each with the build in which its failures began.
     pub failing: BTreeMap<u32, u32>,
 }
 
 impl EarlierRuns {
-    /// Takes the verdicts of the oldest run that is kept, which is kept no longer.
+    /// Adds the verdicts of the oldest kept run, which is no longer kept from now on.
     pub fn add(&mut self, order: RunOrder, verdicts: &[u8]) {
         self.until = order;
         for (test, code) in (0..).zip(verdicts) {
@@ -230,10 +231,11 @@ pub fn fails_together(verdicts: &[u8]) -> bool {
     bad >= TOGETHER_MIN && bad * 100 > ran * TOGETHER_PERCENT
 }
 
-/// Codes of durations: each is about 9 % more than the one before, so that one byte reaches from a microsecond to an hour.
+/// The number of codes for each doubling of a duration. Each code is about 9 % more than the one before, so that one byte reaches from a
+/// microsecond to an hour.
 const DURATION_STEPS: f64 = 8.0;
 
-/// The byte of a duration; 0 means that it is not known.
+/// The byte that stands for a duration. 0 means that the duration is not known.
 pub fn duration_code(microseconds: Option<u64>) -> u8 {
     let Some(microseconds) = microseconds else { return 0 };
     #[expect(clippy::cast_precision_loss, reason = "a byte holds three digits of it")]
@@ -251,7 +253,7 @@ pub fn duration_of_code(code: u8) -> Option<u64> {
     Some(if code == 1 { 0 } else { microseconds.saturating_sub(1) })
 }
 
-/// The middle of the durations that are known. `None` means that none is.
+/// The median of the known durations. `None` means that none is known.
 pub fn median(codes: impl Iterator<Item = u8>) -> Option<u64> {
     let mut known: Vec<u8> = codes.filter(|code| *code > 0).collect();
     known.sort_unstable();
@@ -263,8 +265,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// `P` passed, `F` failed, `E` errored, `S` skipped, `M` mixed, `-` absent, `?` absent of a report that was cut. The newest
-    /// stands first, and the builds count down to 1.
+    /// The results that a text stands for: `P` passed, `F` failed, `E` errored, `S` skipped, `M` mixed, `-` absent, `?` absent in a
+    /// report that was cut. The newest is first, and the builds count down to 1.
     fn results(text: &str) -> impl Iterator<Item = TestResult> + '_ {
         let count = u32::try_from(text.len()).unwrap();
         text.chars().enumerate().map(move |(at, letter)| TestResult {
@@ -284,7 +286,7 @@ mod tests {
     #[test]
     fn the_states() {
         let table = [
-            // a lane; its state, where its failures began, where it was good
+            // The results of a lane, then the state, the first bad build and the last good build.
             ("P", "passing", 0, 1),
             ("PP", "passing", 0, 2),
             ("PS", "passing", 0, 2),

@@ -1,18 +1,18 @@
-//! How long work may take, with its logs on their way.
+//! How long work may take, including the time in which its logs are transferred.
 
 use std::time::Duration;
 
-/// How slowly a full log may come, in bytes in a second: as over a poor link at home.
+/// The slowest rate at which a full log may arrive, in bytes per second, as over a poor link at home.
 const SLOWEST_LINK: u64 = 64 << 10;
-/// The most by which signs of life move the end of an attempt, however large its logs may be.
+/// The longest time by which reports may postpone the end of an attempt, however large its logs may be.
 const SIGNS_MAX: Duration = Duration::from_secs(6 * 3600);
 
-/// How long work may take.
+/// The limits for the time that work takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// What the work gets in all, with its `always` steps.
+    /// The time that the work has in all, including its `always` steps.
     pub given: Duration,
-    /// How long its logs may take on their way, beyond that.
+    /// The further time that the logs of the work may take to arrive.
     pub for_logs: Duration,
 }
 

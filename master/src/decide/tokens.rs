@@ -1,4 +1,4 @@
-//! Lease tokens: unguessable from outside, reproducible from the seed that the driver gives.
+//! Lease tokens. Outsiders cannot guess them, but the key that the driver gives reproduces them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -8,7 +8,7 @@ use std::fmt;
 pub struct LeaseToken(pub [u8; 16]);
 
 impl fmt::Debug for LeaseToken {
-    /// Enough to tell two apart in a log, too little to use.
+    /// Writes enough of the token to tell two tokens apart in a log, and too little to use it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "lease {:02x}{:02x}..", self.0[0], self.0[1])
     }
@@ -25,7 +25,7 @@ impl Tokens {
         Tokens { key, drawn: 0 }
     }
 
-    /// The next of 2^64 tokens: a keyed hash of a counter, so that one says nothing of another.
+    /// Draws the next of 2^64 tokens. It is a keyed hash of a counter, so that one token says nothing about another.
     pub(in crate::decide) fn draw(&mut self) -> LeaseToken {
         self.drawn += 1;
         let hash = blake3::keyed_hash(&self.key, &self.drawn.to_le_bytes());

@@ -1,4 +1,4 @@
-//! The workers that are known, as one job sees them: what keeps it from each.
+//! The known workers as one job sees them: what keeps each of them from taking the job.
 
 use super::lack::{Lack, lacks};
 use super::words::{self, listed};
@@ -8,18 +8,18 @@ use crate::decide::coordinator::snapshot::{LeaseState, LeaseView, Need, Session}
 use schema::values::{Resources, TierName, Time};
 use std::borrow::Cow;
 
-/// The most workers that an explanation names.
+/// The most workers that an explanation names, so that people can read it.
 const WORKERS_SHOWN: usize = 20;
 
-/// What keeps a job from a worker, the least first.
+/// An `Availability` says what keeps a worker from taking a job. The smaller obstacles come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Availability {
-    /// Nothing does; for a job that waits for others.
+    /// Nothing keeps the worker from taking the job, but the job itself waits for other jobs.
     Free,
     Busy,
     /// The worker has an offer that it has not answered.
     Offered,
-    /// The worker has room and does not ask.
+    /// The worker has room, but does not ask for work.
     Silent,
     Drained,
     Held,
@@ -35,11 +35,12 @@ pub enum Availability {
 pub struct Candidate {
     pub name: String,
     pub availability: Availability,
-    /// More than the word, for people; may be empty.
+    /// Details for people, in addition to the word of the availability. It may be empty.
     pub text: String,
-    /// Selectors of what it runs or was offered, the oldest first; "" if the caller may not see its project.
+    /// The selectors of the jobs that the worker runs or was offered, the oldest first. A selector is "" if the caller may not see its
+    /// project.
     pub jobs: Vec<String>,
-    /// The time since when it runs the oldest of them, or else is available so.
+    /// The time since when the worker is drained, held or away. Otherwise, the time since when it runs the oldest of its jobs.
     pub since: Option<Time>,
 }
 
@@ -60,7 +61,7 @@ impl Availability {
     }
 }
 
-/// A worker that is known, connected or away, against one need.
+/// A known worker, connected or away, compared with one need.
 pub(super) struct WorkerFit<'a> {
     pub(super) session: Cow<'a, Session>,
     pub(super) lacks: Vec<Lack>,
@@ -68,14 +69,14 @@ pub(super) struct WorkerFit<'a> {
 }
 
 impl WorkerFit<'_> {
-    /// The tier of isolation that it lacks, if that is among what it lacks.
+    /// The tier of isolation that the worker lacks, if it lacks one.
     pub(super) fn lacking_tier(&self) -> Option<&TierName> {
         self.lacks.iter().find_map(|lack| if let Lack::Tier { tier, .. } = lack { Some(tier) } else { None })
     }
 }
 
 impl<'a> Explainer<'a> {
-    /// Every worker that is known, the nearest first.
+    /// Compares every known worker with the job. The workers with the smallest obstacles come first.
     pub(super) fn look_at_all(&self, key: JobKey, need: &Need) -> Vec<WorkerFit<'a>> {
         let mut all: Vec<WorkerFit<'a>> = self
             .it
@@ -127,12 +128,12 @@ impl<'a> Explainer<'a> {
         if is_offered { Availability::Offered } else { Availability::Busy }
     }
 
-    /// Leases of a worker, save what it may still hold of this job.
+    /// The leases of a worker, except a lease of this job that it may still hold.
     pub(super) fn leases_beside(&self, worker: &str, key: JobKey) -> impl Iterator<Item = LeaseView<'a>> {
         self.it.leases_of(worker).filter(move |lease| lease.job != key)
     }
 
-    /// What its leases leave of a worker's whole.
+    /// The room of a worker that its leases of other jobs leave.
     pub(super) fn room_left(&self, session: &Session, key: JobKey) -> Resources {
         let leases = self.leases_beside(&session.worker, key);
         leases.fold(session.total, |left, lease| left.minus(&self.it.plan(lease.job).room()))
@@ -197,7 +198,7 @@ impl<'a> Explainer<'a> {
         parts.join("; ")
     }
 
-    /// "held by ada: its disk is full"
+    /// Says who stopped the worker and why, such as "held by ada: its disk is full".
     fn stop_text(&self, row: &WorkerRow) -> String {
         let by = self.it.grant(row.steered_by).map(|grant| format!(" by {}", grant.name)).unwrap_or_default();
         match row.held.as_str() {
@@ -206,7 +207,7 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// What it lacks and says that it has: its grant does not let it.
+    /// Names a label that the worker lacks although it claims to have it, because its grant does not allow the claim.
     fn claimed(&self, seen: &WorkerFit<'_>) -> Option<String> {
         let claims = &self.it.worker(&seen.session.worker)?.description.labels;
         let of_lack = |lack: &Lack| match lack {

@@ -1,21 +1,21 @@
-//! The whole answer about one job.
+//! The whole answer to the question why one job is in its state.
 
 use super::{Candidate, Remedy, RemedyStep, Why, project_of};
 use schema::values::Time;
 
-/// Why a job is where it is, and what would change that.
+/// An `Explanation` says why a job is in its state, and what would change that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     pub why: Why,
     /// The time since when the job is in its state.
     pub since: Option<Time>,
-    /// How many queued jobs go first and compete for the same workers; at most 1,000 are counted.
+    /// The number of queued jobs that go first and compete for the same workers. At most 1,000 are counted.
     pub ahead: usize,
-    /// The nearest first, at most 20.
+    /// The workers with the smallest obstacles first, at most 20.
     pub workers: Vec<Candidate>,
     /// The number of all workers that were looked at.
     pub worker_count: usize,
-    /// Each by itself places the job; the least effort first.
+    /// The remedies, those with the least effort first. Each of them by itself gets the job placed.
     pub remedies: Vec<Remedy>,
     pub hints: Vec<String>,
 }
@@ -26,7 +26,7 @@ impl Explanation {
         Explanation { why, since, ahead: 0, workers, worker_count: 0, remedies, hints }
     }
 
-    /// Takes away the names of jobs that are not for the reader's eyes. `sees`: asked with a project's name.
+    /// Removes the names of jobs that the reader may not see. `sees` takes the name of a project, and says whether the reader may see it.
     pub fn hide(&mut self, sees: impl Fn(&str) -> bool) {
         let is_hidden = |selector: &str| !sees(project_of(selector));
         let jobs = self.workers.iter_mut().flat_map(|worker| &mut worker.jobs);

@@ -1,4 +1,4 @@
-//! What else to look at where a job waits, and what later builds could ask for.
+//! Hints about a job that waits: what else to look at, and what later builds could ask for.
 
 use super::candidate::WorkerFit;
 use super::lack::Lack;
@@ -10,17 +10,18 @@ use schema::values::{Asks, Want};
 use std::collections::BTreeSet;
 use toml_file::nearest;
 
-/// The most labels that are told as like the one which nobody has.
+/// The most labels that a hint names because they are similar to a wanted label that no worker has.
 const ALIKE_MAX: usize = 5;
 
 impl Explainer<'_> {
     pub(super) fn hints(&self, why: &Why, key: JobKey, need: &Need, seen: &[WorkerFit<'_>]) -> Vec<String> {
         let mut hints = self.hints_of_reason(why, key, seen);
         if need.want.iter().any(|want| *want.asks() == Asks::Unknown) {
-            hints.push("`>=` works only for memory and cpus, so no worker can have the other".to_owned());
+            hints.push("`>=` works only for `memory` and `cpus`, so no worker can meet this `want`".to_owned());
         } else if !self.can_be_met(need) {
             hints.push(
-                "no worker can be all that it asks for: its `on`, `want` and pools contradict each other".to_owned(),
+                "no worker can meet all that the job asks for: its `on`, `want` and pools contradict each other"
+                    .to_owned(),
             );
         }
         hints
@@ -65,7 +66,7 @@ impl Explainer<'_> {
     }
 }
 
-/// What keeps the nearest worker from the tier, and what lets the job run without it.
+/// Says why the nearest worker does not offer the tier, and how the job can run without it.
 fn hints_of_tier(seen: &[WorkerFit<'_>]) -> Vec<String> {
     let of_lack = |worker: &str, lack: &Lack| match lack {
         Lack::Tier { tier, why } => Some((tier.clone(), format!("worker {worker} does not offer `{tier}`: {why}"))),
@@ -79,7 +80,7 @@ fn hints_of_tier(seen: &[WorkerFit<'_>]) -> Vec<String> {
     [why].into_iter().chain(is_usual.then(|| without.to_owned())).collect()
 }
 
-/// Labels of any worker that are like the one which nobody has.
+/// Names labels of workers that are similar to a wanted label that no worker has.
 fn closest(want: &str, seen: &[WorkerFit<'_>]) -> Option<String> {
     let want = Want::read(want);
     let Asks::Label { name: wanted, .. } = want.asks() else { return None };

@@ -1,4 +1,4 @@
-//! What is said of workers that keep their room for a job which is first in order and waits for long.
+//! Says which workers keep their room free for a job that is first in the queue and has waited long.
 
 use super::Explainer;
 use super::candidate::WorkerFit;
@@ -7,7 +7,7 @@ use crate::decide::coordinator::record::JobKey;
 use crate::decide::coordinator::snapshot::Session;
 
 impl Explainer<'_> {
-    /// Who keeps room for this job, or keeps it for another one that stands before it.
+    /// Names the workers that keep their room free for this job, or for a job that is before it in the queue.
     pub(super) fn kept_hints(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<String> {
         let keeper = self.it.keeper_of(mine.key);
         let own = keeper.map(|worker| {
@@ -26,7 +26,7 @@ impl Explainer<'_> {
         own.into_iter().chain(others).collect()
     }
 
-    /// The job that stands before this one and for which the worker keeps its room.
+    /// The job before this one in the queue for which the worker keeps its room free.
     pub(super) fn kept_before(&self, mine: &QueuePosition<'_>, session: &Session) -> Option<JobKey> {
         self.it.keeps_for(session).filter(|kept| *kept != mine.key && self.it.rank(*kept) < mine.rank)
     }

@@ -1,4 +1,4 @@
-//! What a worker lacks to take a job, however busy it is.
+//! The things that a worker lacks to take a job, however busy it is.
 
 use super::words::{listed, room};
 use crate::decide::coordinator::snapshot::{Ability, Need, Pools};
@@ -6,12 +6,12 @@ use schema::values::{Resources, TierName, TierProbe, Want};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// One thing that a worker lacks, the weightiest first.
+/// A thing that a worker lacks to take a job. The graver kinds come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lack {
-    /// The worker's grant names none of the pools.
+    /// The worker's grant names none of these pools, which the job may use.
     Pool(BTreeSet<String>),
-    /// The worker's grant names this pool, which asks for more than that.
+    /// The worker's grant names this pool, but the pool also asks for this label, which the worker does not have.
     Match {
         pool: String,
         want: Want,
@@ -23,11 +23,11 @@ pub(super) enum Lack {
         tier: TierName,
         why: String,
     },
-    /// The worker is too small as a whole.
+    /// The worker as a whole is smaller than this room, for which the job asks.
     Room(Resources),
 }
 
-/// What is between this worker and such a job; empty means that it could take it.
+/// Returns everything that this worker lacks for work with this need. Empty means that it could take the work.
 pub(super) fn lacks(ability: Ability<'_>, need: &Need, pools: &Pools) -> Vec<Lack> {
     let mut lacks = Vec::new();
     if !ability.is_in(&need.pools, pools) {
@@ -44,7 +44,8 @@ pub(super) fn lacks(ability: Ability<'_>, need: &Need, pools: &Pools) -> Vec<Lac
     lacks
 }
 
-/// A pool of both that asks for too much, else the pools that the job may use.
+/// Returns a pool that the worker and the job share, and the label that the worker lacks for it. If there is none, returns the pools that
+/// the job may use.
 fn lack_of_pool(ability: Ability<'_>, need: &Need, pools: &Pools) -> Lack {
     let missed = ability.granted(&need.pools).find_map(|pool| Some((pool, ability.missing(pool, pools)?)));
     match missed {
@@ -53,7 +54,7 @@ fn lack_of_pool(ability: Ability<'_>, need: &Need, pools: &Pools) -> Lack {
     }
 }
 
-/// `None` means that it offers the tier, or it is in no pool that would name one.
+/// The tier that the worker lacks. `None` means that it offers the tier, or that it is in no pool of the job.
 fn lack_of_tier(ability: Ability<'_>, need: &Need, pools: &Pools) -> Option<Lack> {
     let needed = ability.tiers(need, pools).next().filter(|_| !ability.has_tier(need, pools))?;
     let tier = needed.tier();
@@ -65,8 +66,8 @@ fn lack_of_tier(ability: Ability<'_>, need: &Need, pools: &Pools) -> Option<Lack
 fn why_not(tier: &TierName, probes: &[TierProbe]) -> String {
     let found = probes.iter().find(|probe| probe.tier == *tier).and_then(|probe| probe.lack.clone());
     found.unwrap_or_else(|| match probes {
-        [] => "its version is too old to report which tiers of isolation work on it: upgrade it".to_owned(),
-        [..] => "it does not know it".to_owned(),
+        [] => "its version is too old to try tiers".to_owned(),
+        [..] => "it does not know this tier".to_owned(),
     })
 }
 

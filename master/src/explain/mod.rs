@@ -1,5 +1,5 @@
-//! Explains the state of the master to people: why a job waits, what would change that, and what is wrong with the installation.
-//! Only reads: the coordinator decides, gives a snapshot, and knows nothing of these explanations.
+//! Explains the state of the master to people: why a job waits, what would change that, and what is wrong with the installation. This
+//! room only reads. The coordinator decides, gives a snapshot, and knows nothing of these explanations.
 
 mod absence;
 mod candidate;
@@ -37,7 +37,8 @@ use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::snapshot::CoordinatorSnapshot;
 use schema::values::Time;
 
-/// Answers questions about one snapshot of the coordinator. What it says holds for that moment: nothing is reserved.
+/// An `Explainer` answers questions about one snapshot of the coordinator. Its answers hold for that moment only, because nothing is
+/// reserved.
 #[derive(Clone, Copy, Debug)]
 pub struct Explainer<'a> {
     it: CoordinatorSnapshot<'a>,

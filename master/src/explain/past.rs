@@ -1,4 +1,4 @@
-//! Why a job ended as it did that was finished before anybody asked: told from its rows alone.
+//! Explains the end of a job whose build is finished, from its rows alone.
 
 use super::{Explanation, Why};
 use crate::decide::coordinator::record::{BuildRow, JobRow};
@@ -20,8 +20,10 @@ pub fn explain_past(build: &BuildRow, row: &JobRow, plan: Option<&JobPlan>) -> E
     };
     let mut told = Explanation::of(why, row.finished);
     if told.why.kind() == "need" {
-        let again =
-            format!("`guild retry {project}/{} --failed` runs again what failed, and what needs it", build.number);
+        let again = format!(
+            "`guild retry {project}/{} --failed` runs the failed jobs again, and the jobs that need them",
+            build.number
+        );
         told.hints.push(again);
     }
     told

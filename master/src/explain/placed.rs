@@ -1,9 +1,9 @@
-//! Why an attempt went to the worker that it went to, in words.
+//! Says in words why an attempt was placed on its worker.
 
 use super::project_of;
 use crate::decide::coordinator::placed::{Because, FREE_COUNTED, Opening, Placed};
 
-/// Takes away the name of a job that is not for the reader's eyes. `sees`: asked with a project's name.
+/// Removes the name of a job that the reader may not see. `sees` takes the name of a project, and says whether the reader may see it.
 pub fn hide_placed(placed: &mut Placed, sees: impl Fn(&str) -> bool) {
     if let Some(Opening::Freed(job)) = &mut placed.waited_for
         && !sees(project_of(job))
@@ -12,7 +12,7 @@ pub fn hide_placed(placed: &mut Placed, sees: impl Fn(&str) -> bool) {
     }
 }
 
-/// A sentence for people, which begins after the worker's name.
+/// The reason as a text for people, which follows the worker's name.
 pub fn placed_text(placed: &Placed) -> String {
     let able = placed.able;
     let free = match placed.free as usize >= FREE_COUNTED {
@@ -27,7 +27,7 @@ pub fn placed_text(placed: &Placed) -> String {
     }
 }
 
-/// What the job waited for last; empty means that it did not wait.
+/// The event that the job waited for last, in words. Empty means that it did not wait.
 pub fn waited_text(placed: &Placed, worker: &str) -> String {
     match &placed.waited_for {
         None => String::new(),

@@ -1,4 +1,4 @@
-//! Who serves a pool, and which projects may use it. Reads only.
+//! The workers of each pool, and the projects that may use it.
 
 use super::Explainer;
 use crate::decide::coordinator::snapshot::Session;
@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolStatus {
     pub name: String,
-    /// The projects whose jobs may run in it.
+    /// The projects whose jobs may run in the pool.
     pub projects: Vec<String>,
-    /// The workers that are known and have a grant for it, each with what the pool asks for besides.
+    /// The known workers in the pool: their grants name it, and they have the labels that it asks for besides.
     pub workers: Vec<Member>,
 }
 
@@ -23,11 +23,11 @@ pub struct Member {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Connected, and takes jobs when it has room.
+    /// The worker is connected, and takes jobs when it has room.
     Takes,
-    /// Connected, and drained or held.
+    /// The worker is connected, and drained or held.
     Stopped,
-    /// Not heard of since then.
+    /// The worker is not connected, and was last heard of at this time.
     Away(Time),
 }
 

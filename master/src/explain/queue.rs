@@ -20,13 +20,13 @@ pub struct QueueStatus {
 }
 
 impl Explainer<'_> {
-    /// Jobs that wait for a worker, in the order in which they would be placed.
+    /// The jobs that wait for a worker, in the order in which they would be placed. Jobs that are held back come last.
     pub fn queue(&self) -> Vec<QueueStatus> {
         let mut reasons = BTreeMap::new();
         let queued = self.it.in_order(QUEUE_SHOWN).into_iter();
         queued
             .filter_map(|job| {
-                // the same for all that need the same, and not cheap with many workers
+                // The reason is the same for all jobs with the same needs, and finding it is not cheap if there are many workers.
                 let need = self.it.queued(job)?;
                 let why: &mut Why = reasons.entry(need).or_insert_with(|| self.why_queued(job, need));
                 self.queue_status(job, why.clone())

@@ -1,4 +1,4 @@
-//! Finds out why a job is where it is: looks at everybody who could take it, and at what keeps them from it.
+//! Finds out why a job is in its state. It looks at all workers that could take the job, and at what keeps them from it.
 
 use super::{Explainer, Explanation, Why};
 use crate::decide::coordinator::record::{BuildId, JobKey};
@@ -6,12 +6,12 @@ use crate::decide::coordinator::snapshot::{LeaseState, Need, Session};
 use schema::values::{State, TierName};
 use std::borrow::Cow;
 
-/// The most workers that are looked at for one that has room and does not ask. With more workers that is not why a job waits,
-/// and a look at each would cost too much.
+/// The most workers that are searched for one that has room and does not ask for work. If there are more, such a worker is not why a job
+/// waits, and a look at each would cost too much.
 const SILENT_LOOKED_AT: usize = 100;
 
 impl Explainer<'_> {
-    /// Why a job is not running, as far as is known, in a sentence for lists; empty if it is not waiting.
+    /// Says in one sentence for lists why a job waits, as far as that is known. Empty means that it does not wait.
     pub fn why(&self, key: JobKey) -> String {
         let Some(job) = self.it.find_job(key) else { return String::new() };
         match job.state {
@@ -24,7 +24,7 @@ impl Explainer<'_> {
         .unwrap_or_default()
     }
 
-    /// All that there is to say of a job of an open build; none where it is finished, or there is no such job.
+    /// Explains a job of an open build in full. `None` means that the job is finished, or that there is no such job.
     pub fn explain(&self, build: BuildId, name: &str) -> Option<Explanation> {
         let open = self.it.build(build)?;
         let job = self.it.jobs(build).find(|job| job.name == name)?;
@@ -44,7 +44,7 @@ impl Explainer<'_> {
         Why::Restored(self.it.project_of(job).to_owned())
     }
 
-    /// Why nobody has taken a queued job.
+    /// Says why no worker has taken a queued job.
     pub(super) fn why_queued(&self, job: JobKey, need: &Need) -> Why {
         let able = || self.it.able(job);
         let mut large = able().filter(|session| session.total.holds(&need.room)).peekable();
@@ -61,7 +61,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// Why none of these workers takes the job: they are connected, could take it, and are large enough.
+    /// Says why none of these workers takes the job. They are connected, could take it, and are large enough.
     fn why_not_one_of(&self, able: &[&Session], need: &Need) -> Why {
         let taking: Vec<&Session> = able.iter().copied().filter(|session| session.takes_work()).collect();
         if taking.is_empty() {
@@ -84,7 +84,7 @@ impl Explainer<'_> {
         }
     }
 
-    /// All of these drain or are held.
+    /// Says how these workers are stopped. All of them drain or are held.
     fn why_stopped(&self, able: &[&Session], need: &Need) -> Why {
         let has_room = |session: &&&Session| session.waiting.is_some_and(|free| free.holds(&need.room));
         let first = able.iter().filter(has_room).chain(able).find(|session| !session.draining);
@@ -97,7 +97,7 @@ impl Explainer<'_> {
         Why::Stopped { able: able.len(), worker, how, is_ending: first.is_none() }
     }
 
-    /// No worker that is known, connected or away, could take it whatever its size: what they lack first.
+    /// Says what all known workers lack, connected or away. None of them could take the job, whatever its size.
     fn why_nobody(&self, need: &Need) -> Why {
         let known: Vec<Cow<'_, Session>> = self.it.known().map(|(session, _)| session).collect();
         let pools = || need.pools.clone();
@@ -139,7 +139,7 @@ impl Explainer<'_> {
         let mut explanation = Explanation::of(why, Some(lease.attempt.started));
         explanation.hints.extend(self.waits_text(&lease));
         if let Some(why) = lease.cancelled {
-            explanation.hints.push(format!("it was asked to end: {why}"));
+            explanation.hints.push(format!("the master has asked {} to end it: {why}", lease.attempt.worker));
         }
         Some(explanation)
     }

@@ -1,26 +1,26 @@
-//! What would change that a job waits, as values and as words. How remedies are found is in `trial`.
+//! The remedies for a job that waits, as values and as words. `trial` finds them.
 
 use super::words::{listed, quoted, room};
 use crate::decide::coordinator::record::JobKey;
 use schema::values::{Resources, TierName};
 use std::collections::BTreeSet;
 
-/// Steps to be done one after the other.
+/// A `Remedy` is a list of steps, to be done one after the other, that get a job placed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remedy {
     pub steps: Vec<RemedyStep>,
-    /// The jobs that are waited for.
+    /// The jobs for whose end the steps wait.
     pub ends: BTreeSet<JobKey>,
 }
 
 /// One thing to do, or to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemedyStep {
-    /// Wait for this job to end, and to end well if it is needed. Its selector is "" if the caller may not see its project.
+    /// Wait for this job to end. It must end well if the waiting job needs it. Its selector is "" if the caller may not see its project.
     Wait(String),
-    /// The worker gets jobs again.
+    /// Let this worker have jobs again.
     Resume(String),
-    /// The worker is to be started on its machine, which calls itself `host`.
+    /// Start this worker on its machine, which calls itself `host`.
     Start {
         worker: String,
         host: String,
@@ -28,27 +28,27 @@ pub enum RemedyStep {
     Join(MissingWorker),
 }
 
-/// A worker that is not there and would take the job.
+/// A worker that does not exist and would take the job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MissingWorker {
     pub pool: String,
     pub labels: Vec<(String, String)>,
-    /// The platform that it must have; empty means any.
+    /// The platform that it must have. Empty means any platform.
     pub platform: String,
-    /// The tier of isolation that the job or its pool asks for, or that a worker lacks which is there. `None` means that it goes
-    /// without saying.
+    /// The tier of isolation that the job or its pool asks for, or that a known worker lacks. `None` means that the tier need not be
+    /// mentioned.
     pub tier: Option<TierName>,
-    /// The room that it needs for the job and for those that go first.
+    /// The room that it needs for this job and for the jobs that go first.
     pub room: Resources,
 }
 
 impl Remedy {
-    /// Whether this step is done with it. Each new worker is another, though they be alike.
+    /// Whether this remedy contains the step. Two new workers are two steps, even if they are alike.
     pub(super) fn does(&self, step: &RemedyStep) -> bool {
         !matches!(step, RemedyStep::Join(_)) && self.steps.contains(step)
     }
 
-    /// First this one, then the other; what both ask for is done once.
+    /// Returns the steps of this remedy and then those of the other. A step that both contain is done once.
     pub(super) fn and(mut self, other: Remedy) -> Remedy {
         for step in other.steps {
             if !self.does(&step) {
@@ -77,7 +77,7 @@ impl RemedyStep {
         }
     }
 
-    /// What to type; empty where there is nothing to type.
+    /// The command to type. Empty means that there is nothing to type.
     pub fn command(&self) -> String {
         match self {
             RemedyStep::Wait(job) if job.is_empty() => String::new(),

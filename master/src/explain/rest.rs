@@ -1,18 +1,18 @@
-//! What is said of workers that come last for a while.
+//! Says which workers come last for a while, and why.
 
 use super::Explainer;
 use crate::decide::coordinator::record::JobKey;
 use crate::decide::coordinator::snapshot::{Fault, Resting, Session};
 
 impl Explainer<'_> {
-    /// What is said of workers that are passed over for this job alone.
+    /// Names the workers that are passed over for this job alone.
     pub(super) fn rest_hints(&self, job: JobKey) -> impl Iterator<Item = String> {
         self.it.passed_over(job).map(|worker| {
             format!("{worker} failed to run it for reasons of its own, so it does not get the job for a while: look at its log")
         })
     }
 
-    /// What is said of a worker that is passed over for all jobs; it begins after the worker's name. `None` means that it is not.
+    /// Says why a worker is passed over for all jobs, as a text that follows its name. `None` means that it is not passed over.
     pub(super) fn rest_text(&self, session: &Session) -> Option<String> {
         let Resting { fault, until } = self.it.resting(session)?;
         let what = match fault {

@@ -1,8 +1,8 @@
-//! Who may have broken a lane: of the commits between what was good and what is bad, those whose changes are in effect. Pure.
+//! Finds the commits that may have broken a lane: those between the good and the bad commit whose changes are in effect. Pure.
 //!
-//! The commits are what the bad commit has and no good commit has. They come by ancestry, so it does not matter in which order
-//! builds finish. Of these, a commit and the revert of it say nothing together, because the tree is as if neither had been. The
-//! revert of a merge takes back all that the merge brought.
+//! The candidates are the commits that the bad commit has and no good commit has. They are found by ancestry, so it does not matter in
+//! which order builds finish. A commit and its revert cancel each other, because the tree is as if neither had been made. The revert of a
+//! merge takes back everything that the merge brought.
 
 use crate::keep::mirror::{Authored, Reversal};
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
     pub commit: Authored,
-    /// The commit with which it makes up nothing: its revert, or what it reverts. None: its changes are in effect.
+    /// The commit that cancels this one: its revert, or the commit that it reverts. `None` means that its changes are in effect.
     pub undone_with: Option<String>,
-    /// Whether it takes back more than is known, perhaps: not all that it says could be read, so it may have broken the lane.
+    /// Whether this commit may revert more than is known, because not all of its message could be read. Then it may have broken the lane.
     pub is_uncertain: bool,
 }
 
-/// Marks what was undone. `commits`: each comes before those that it reverts, as git lists them.
+/// Marks the commits that were undone. In `commits`, each commit comes before the commits that it reverts, as git lists them.
 pub fn suspects(commits: Vec<Authored>) -> Vec<Suspect> {
     let undone = undone(&commits);
     let marked = commits.into_iter().map(|commit| Suspect {
@@ -32,7 +32,7 @@ pub fn suspects(commits: Vec<Authored>) -> Vec<Suspect> {
 fn undone(commits: &[Authored]) -> BTreeMap<String, String> {
     let mut undone: BTreeMap<String, String> = BTreeMap::new();
     for (at, commit) in commits.iter().enumerate() {
-        // a revert that was reverted takes nothing back
+        // A revert that was reverted itself takes nothing back.
         if undone.contains_key(&commit.revision) {
             continue;
         }
@@ -43,7 +43,7 @@ fn undone(commits: &[Authored]) -> BTreeMap<String, String> {
         for target in &targets {
             undone.entry(target.revision.clone()).or_insert_with(|| commit.revision.clone());
         }
-        // one that also takes back what was there before stays in effect, and so does one that may do it
+        // A revert that also takes back older commits stays in effect, and so does one that may do so.
         let is_all = targets.len() == reverted.len() && !commit.may_revert_more;
         if let Some(first) = targets.first().filter(|_| is_all) {
             undone.insert(commit.revision.clone(), first.revision.clone());
@@ -64,7 +64,7 @@ mod tests {
         Authored { revision: id(number), reverts, ..Authored::default() }
     }
 
-    /// The numbers of those that are in effect, of commits that are given as the numbers that they revert; the oldest first.
+    /// The numbers of the commits that are in effect. `history` has each commit as the number that it reverts, the oldest commit first.
     fn in_effect(from: usize, history: &[Option<usize>]) -> Vec<usize> {
         let listed = (from..history.len()).rev().map(|at| commit(at, history[at].as_slice()));
         let found = suspects(listed.collect());
@@ -88,12 +88,12 @@ mod tests {
         assert_eq!(undone, [false, true, false]);
     }
 
-    /// The commits of which each stands with its number and the numbers of what it reverts, and of which nothing is left.
+    /// Whether each of these commits was undone, in their order.
     fn undone_of(commits: Vec<Authored>) -> Vec<bool> {
         suspects(commits).iter().map(|it| it.undone_with.is_some()).collect()
     }
 
-    /// The merge 3 brought 2 and 1 to the line of 0, and the commit 4 takes it back.
+    /// Four commits: the merge 3 brought the commits 2 and 1 to the line of 0, and the commit 4 reverts the merge.
     fn reverted_merge(brought: &[usize]) -> Vec<Authored> {
         let mut revert = commit(4, &[3]);
         revert.reverts[0].brought = brought.iter().map(|number| format!("{number:040}")).collect();
@@ -118,8 +118,8 @@ mod tests {
         assert!(!suspects(vec![partly(&[])])[0].is_uncertain, "a long message that reverts nothing");
     }
 
-    /// By the definition: each commit switches its own change on, and a revert switches off that of another, which may itself be a
-    /// revert. What differs before and after the range is what is in effect.
+    /// Finds the commits in effect by the definition. Each commit switches its own change on, and a revert switches the change of another
+    /// commit off, which may itself be a revert. The changes that differ before and after the range are in effect.
     fn by_switching(from: usize, history: &[Option<usize>]) -> Vec<usize> {
         let mut on = vec![false; history.len()];
         let mut before = on.clone();
@@ -145,7 +145,7 @@ mod tests {
             let mut history: Vec<Option<usize>> = Vec::new();
             let mut open: Vec<usize> = Vec::new();
             for (at, (is_revert, pick)) in picks.into_iter().enumerate() {
-                // a commit is reverted once: git refuses to revert what is not there
+                // A commit is reverted once, because git refuses to revert what is not there.
                 let target = is_revert.then(|| open.get(pick % open.len().max(1)).copied()).flatten();
                 if let Some(target) = target {
                     open.retain(|it| *it != target);

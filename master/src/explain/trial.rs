@@ -1,5 +1,5 @@
-//! Finds what would get a waiting job placed. Each remedy is tried against what is known: who has how much room, what runs there,
-//! and which jobs go first. A remedy is left out where a job ahead in the queue would take its room.
+//! Finds the remedies that would get a waiting job placed. Each is tried against the known state: which worker has how much room, what
+//! runs there, and which jobs go first. A remedy is left out if a job ahead in the queue would take its room.
 
 use super::candidate::WorkerFit;
 use super::{Availability, Explainer, MissingWorker, Remedy, RemedyStep};
@@ -11,16 +11,16 @@ use schema::values::{Asks, Resources, State, Tier, TierProbe};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most jobs ahead that are counted. With more of them there is no remedy, because trying one costs a look at each.
+/// The most jobs ahead that are counted. If there are more, there is no remedy, because each trial looks at all of them.
 const AHEAD_MAX: usize = 1_000;
-/// The most workers with which remedies are tried: the nearest ones, as many as an explanation names.
+/// The most workers with which remedies are tried. They are the nearest ones, as many as an explanation names.
 pub(super) const WORKERS_TRIED: usize = 20;
-/// The most remedies that are told besides a new worker: nobody reads further.
+/// The most remedies that are shown besides a new worker, because nobody reads more.
 const REMEDIES_MAX: usize = 4;
 /// The most steps of a remedy, because nobody does more of them by hand.
 const STEPS_MAX: usize = 50;
-/// The most jobs ahead of a job for which a place is looked for. With more of them there is no remedy, because each costs a look
-/// at all workers.
+/// The most needed jobs for which a worker is looked for. If there are more, there is no remedy, because each of them costs a look at all
+/// workers.
 const NEEDS_MAX: usize = 20;
 
 /// The rank behind all jobs of the queue.
@@ -31,17 +31,17 @@ const LAST: Rank<JobKey> = Rank {
     owner: JobKey { build: BuildId(u64::MAX), index: u32::MAX },
 };
 
-/// A job, and where it stands in the queue, or will stand.
+/// A job that waits, and its present or future place in the queue.
 pub(super) struct QueuePosition<'a> {
     pub(super) key: JobKey,
     need: &'a Need,
     pub(super) rank: Rank<JobKey>,
     priority: i32,
-    /// The jobs that it needs and that are not finished; empty where it is queued.
+    /// The jobs that it needs and that are not finished. Empty means that the job is queued.
     open: BTreeSet<JobKey>,
-    /// The jobs that end before it is queued.
+    /// The jobs that end before this job is queued.
     ended: BTreeSet<JobKey>,
-    /// The number of steps that are done before.
+    /// The number of steps of the remedy that come before this job is queued.
     steps: usize,
 }
 
@@ -69,19 +69,19 @@ impl Explainer<'_> {
         found
     }
 
-    /// The remedies for a job that waits for others: first what they wait for, then what it lacks itself.
+    /// The remedies for a job that waits for other jobs. Each first ends those jobs, and then gets the job itself placed.
     pub(super) fn remedies_with_needs(&self, mut mine: QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let Some(first) = self.towards(mine.key, Remedy::default(), &mut 0) else {
             return Vec::new();
         };
         (mine.ended, mine.steps) = (first.ends.clone(), first.steps.len());
         let mut rest = self.rest(&mine, seen, &first);
-        // with room for it there already, nothing else is worth telling
+        // If a worker has room for the job already, no other remedy is worth showing.
         rest.truncate(if rest.first().is_some_and(|remedy| remedy.steps.is_empty()) { 1 } else { REMEDIES_MAX });
         rest.into_iter().map(|remedy| first.clone().and(remedy)).filter(|it| it.steps.len() <= STEPS_MAX).collect()
     }
 
-    /// After these steps, those that end everything which a job needs; none if something of it has no remedy.
+    /// Returns `steps` with the further steps that end every job which this one needs. `None` means that one of those jobs has no remedy.
     fn towards(&self, key: JobKey, mut steps: Remedy, tried: &mut usize) -> Option<Remedy> {
         for row in self.it.open_needs(key) {
             if steps.ends.contains(&row.key) {
@@ -100,7 +100,7 @@ impl Explainer<'_> {
         Some(steps)
     }
 
-    /// After these steps, those that get this job placed.
+    /// Returns `steps` with the fewest further steps that get this job placed. `None` means that there is no remedy.
     fn place_after(&self, key: JobKey, steps: Remedy, tried: &mut usize) -> Option<Remedy> {
         *tried += 1;
         if *tried > NEEDS_MAX {
@@ -114,7 +114,7 @@ impl Explainer<'_> {
         Some(steps.and(least))
     }
 
-    /// What is left to do after the first steps, the least first.
+    /// The remedies without the steps that `first` already has. The shortest come first.
     fn rest(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>], first: &Remedy) -> Vec<Remedy> {
         let mut rest = self.remedies_there(mine, seen);
         rest.extend(self.join(mine, seen));
@@ -123,7 +123,7 @@ impl Explainer<'_> {
         rest
     }
 
-    /// The remedies with the workers that are known. An empty one: it would be placed at once, were it queued.
+    /// The remedies with workers that are known. A remedy without steps means that the job would be placed at once if it were queued.
     fn remedies_there(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Vec<Remedy> {
         let able = seen.iter().take(WORKERS_TRIED).filter(|seen| seen.lacks.is_empty());
         let mut found: Vec<Remedy> = able.filter_map(|seen| self.with(mine, seen)).collect();
@@ -131,10 +131,10 @@ impl Explainer<'_> {
         found
     }
 
-    /// The remedy with this worker, if it can be had at all.
+    /// The remedy that gets the job placed on this worker, if there is one.
     fn with(&self, mine: &QueuePosition<'_>, seen: &WorkerFit<'_>) -> Option<Remedy> {
         let session = &*seen.session;
-        // nobody can make it well, and in time it is asked again
+        // Nobody can shorten the time in which a worker comes last, and the master asks it again after that.
         if self.it.resting(session).is_some() {
             return None;
         }
@@ -153,7 +153,7 @@ impl Explainer<'_> {
             | Availability::Drained
             | Availability::Held => {
                 let waits = self.until_room(mine, session, session.waiting, remedy.steps.len())?;
-                // it asks once it has ended something; if nothing is to end, it must ask already
+                // A worker asks for work after it has ended something. If nothing is to end, it must ask already.
                 let mut leases = self.leases_beside(&session.worker, mine.key);
                 let has_ending = leases.any(|lease| mine.ended.contains(&lease.job));
                 if waits.steps.is_empty() && session.waiting.is_none() && !has_ending {
@@ -177,8 +177,8 @@ impl Explainer<'_> {
         }
     }
 
-    /// What must end on this worker, the oldest first, for the job to have its turn there. `free`: as it says itself; `steps`:
-    /// those that it takes to have this worker.
+    /// Returns the jobs on this worker to wait for, the oldest first, until this job has its turn there. `free` is the room that the
+    /// worker itself reports. `steps` is the number of steps that make the worker available.
     fn until_room(
         &self,
         mine: &QueuePosition<'_>,
@@ -189,7 +189,7 @@ impl Explainer<'_> {
         let mut free = free.unwrap_or_else(|| self.room_left(session, mine.key));
         let mut leases: Vec<LeaseView<'_>> = self.leases_beside(&session.worker, mine.key).collect();
         leases.sort_by_key(|lease| (lease.state == LeaseState::Offered, lease.attempt.started));
-        // what ends anyway leaves its room
+        // Jobs that end before this one is queued leave their room.
         let (ending, staying): (Vec<LeaseView<'_>>, Vec<LeaseView<'_>>) =
             leases.into_iter().partition(|lease| mine.ended.contains(&lease.job));
         for lease in ending {
@@ -209,8 +209,8 @@ impl Explainer<'_> {
         Remedy { steps: vec![RemedyStep::Wait(self.it.selector(job))], ends: BTreeSet::from([job]) }
     }
 
-    /// Whether this much room on a worker is enough for what goes first there, and then for the job. `ended`: what ends for it,
-    /// in this many `steps` of its own.
+    /// Whether the room `free` on a worker is enough for the jobs that go first there, and then for this job. `ended` has the jobs that
+    /// end for it, and `steps` is the number of steps that the remedy takes so far.
     fn fits(
         &self,
         mine: &QueuePosition<'_>,
@@ -219,10 +219,10 @@ impl Explainer<'_> {
         ended: &BTreeSet<JobKey>,
         steps: usize,
     ) -> bool {
-        // between two steps the room that the first one makes is taken by whatever fits, and be it last in the queue
+        // Between two steps, any job that fits takes the room that the first step makes, even if it is last in the queue.
         let is_slow = mine.steps + steps > 1;
         let able = |need: &Need| self.suits(session, need);
-        // but of those that need the same, none passes another
+        // Jobs with the same needs do not pass each other.
         let like_mine = self.it.before(mine.rank, |need| need == mine.need && able(need), AHEAD_MAX);
         let last = if is_slow { LAST } else { mine.rank };
         let others = self.it.before(last, |need| need != mine.need && able(need), AHEAD_MAX);
@@ -242,7 +242,7 @@ impl Explainer<'_> {
         free.holds(&mine.need.room)
     }
 
-    /// What waits for jobs that end, and so may go first. `asked`: the room with which a worker asks now.
+    /// The needs of jobs that are queued because other jobs end, and that may go first. `asked` is the room with which a worker asks now.
     fn released(
         &self,
         mine: &QueuePosition<'_>,
@@ -275,19 +275,19 @@ impl Explainer<'_> {
         need: &Need,
         asked: Option<Resources>,
     ) -> bool {
-        // it is offered to whoever asks with room for it, though this job came first and is too large for that
+        // A worker that asks with room for the other job gets it. This job came first, but is too large for that room.
         let slips_in = asked.is_some_and(|free| free.holds(&need.room) && !free.holds(&mine.need.room));
         let comes_later = mine.open.is_subset(open) && (mine.open.is_empty() || other > mine.key);
         slips_in || !comes_later || self.it.plan(other).priority > mine.priority
     }
 
-    /// A new worker, made to measure.
+    /// The remedy in which somebody joins a new worker that is made to measure for the job.
     fn join(&self, mine: &QueuePosition<'_>, seen: &[WorkerFit<'_>]) -> Option<Remedy> {
         let wanted = mine.need.pools.iter().find_map(|pool| self.wanted(mine.need, pool))?;
-        // the usual tier goes without saying while no worker lacks it
+        // The usual tier need not be mentioned unless a known worker lacks it.
         let lacking = || seen.iter().find_map(WorkerFit::lacking_tier);
         let wanted = MissingWorker { tier: wanted.tier.clone().or_else(|| lacking().cloned()), ..wanted };
-        // with room for those that go first it may be large enough for still others
+        // A worker with room for the jobs that go first may be large enough for other jobs as well, so its size is unlimited here.
         let total = Resources { slots: u16::MAX, cpus_milli: u32::MAX, memory: u64::MAX };
         let imagined = Imagined { total, ..Imagined::new(&wanted) };
         let able = |need: &Need| imagined.suits(need, self.it.pools());
@@ -296,19 +296,19 @@ impl Explainer<'_> {
             return None;
         }
         let queued = before.into_iter().map(|need| need.room);
-        // it asks from the start, with all its room
+        // The new worker asks for work from the start, with all its room.
         let released =
             self.released(mine, None, &BTreeSet::new(), false).into_iter().filter(able).map(|need| need.room);
         let room = queued.chain(released).fold(wanted.room, |sum, room| sum.plus(&room));
         Some(Remedy { steps: vec![RemedyStep::Join(MissingWorker { room, ..wanted })], ..Remedy::default() })
     }
 
-    /// Whether any worker could take such a job, be it there or not.
+    /// Whether any worker, existing or not, could take work with this need.
     pub(super) fn can_be_met(&self, need: &Need) -> bool {
         need.pools.iter().any(|pool| self.wanted(need, pool).is_some())
     }
 
-    /// What a worker of this pool must be for such a job; none where no worker can be that.
+    /// The worker of this pool that would take work with this need. `None` means that no worker could.
     fn wanted(&self, need: &Need, pool: &str) -> Option<MissingWorker> {
         let terms = self.it.pools().get(pool);
         let of_pool = terms.map(|terms| terms.wants.as_slice()).unwrap_or_default();
@@ -340,7 +340,7 @@ impl Explainer<'_> {
             }
         }
         wanted.labels = labels.into_iter().collect();
-        // `*` in a grant is what the worker says, and no value
+        // In a grant, `*` stands for whatever the worker claims, and is not a value.
         let is_real = wanted.labels.iter().all(|(_, value)| value != "*");
         (is_real && Imagined::new(&wanted).suits(need, self.it.pools())).then_some(wanted)
     }
@@ -354,13 +354,13 @@ impl Explainer<'_> {
     }
 }
 
-/// Waiting comes after what one can do oneself.
+/// The key by which remedies are sorted. Fewer waits come first, because people can do all other steps at once.
 fn effort(remedy: &Remedy) -> (usize, usize) {
     let waits = remedy.steps.iter().filter(|step| matches!(step, RemedyStep::Wait(_))).count();
     (waits, remedy.steps.len())
 }
 
-/// A worker that nobody knows yet.
+/// A worker that does not exist yet.
 struct Imagined<'w> {
     wanted: &'w MissingWorker,
     total: Resources,
@@ -369,7 +369,7 @@ struct Imagined<'w> {
 }
 
 impl<'w> Imagined<'w> {
-    /// The worker that would be as wanted, and have no more.
+    /// The worker that has what is wanted, and nothing more.
     fn new(wanted: &'w MissingWorker) -> Imagined<'w> {
         let mut labels: BTreeMap<String, String> = BTreeMap::from([("platform".to_owned(), wanted.platform.clone())]);
         labels.extend(wanted.labels.iter().cloned());

@@ -1,44 +1,44 @@
-//! Why a job is where it is, as a value and as words. How it is found out is in `reason`.
+//! The reason for the state of a job, as a value and as words. `reason` finds it.
 
 use super::words::{few, listed, room};
 use schema::values::{Resources, TierName};
 use std::collections::BTreeSet;
 
-/// The reason alone: the same for all jobs that need the same, and cheap to tell.
+/// A `Why` is the reason for the state of a job. It is the same for all queued jobs with the same needs, and cheap to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Jobs of the same build that are not finished.
+    /// The job waits for these jobs of its build, which are not finished.
     Needs(Vec<String>),
-    /// The number of connected workers that could take it and may; none has room.
+    /// This many connected workers could take the job and may, but none of them has room.
     Busy(usize),
     /// This worker has room, but does not ask for work.
     Silent(String),
-    /// This worker has room, and takes no job for now: what it lacks, as it says itself.
+    /// This worker has room, but takes no job for now. `lack` says in the worker's own words what it lacks.
     Unready {
         worker: String,
         lack: String,
     },
-    /// This many connected workers could take it and may. All come last for a while, because offers to them came to nothing.
+    /// This many connected workers could take the job and may. All of them come last for a while, because they accepted no offer.
     Resting {
         able: usize,
-        /// The name of one of them.
+        /// The name of one of these workers.
         worker: String,
-        /// "did not accept the last offer; it is asked again in 40 s"
+        /// The reason, which follows the worker's name, such as "did not accept the last offer; it is asked again in 40 s".
         why: String,
     },
-    /// This many connected workers could take it; all drain or are held.
+    /// This many connected workers could take the job, but all of them drain or are held.
     Stopped {
         able: usize,
-        /// The name of one of them, with room if there is one.
+        /// The name of one of these workers, which has room if any of them has.
         worker: String,
-        /// "is held: its disk is full"
+        /// How the worker is stopped, which follows its name, such as "is held: its disk is full".
         how: String,
-        /// Whether that worker drains by itself, as they all do.
+        /// Whether all of these workers drain by themselves.
         is_ending: bool,
     },
-    /// These workers could take it and are not connected.
+    /// These workers could take the job, but are not connected.
     Away(Vec<String>),
-    /// All that could take it are too small.
+    /// All workers that could otherwise take the job are too small for this room.
     Room(Resources),
     Pool(BTreeSet<String>),
     Platform {
@@ -49,30 +49,30 @@ pub enum Why {
         want: String,
         pools: BTreeSet<String>,
     },
-    /// No worker that could take it otherwise offers this tier of isolation, or a stronger one.
+    /// No worker that could otherwise take the job offers this tier of isolation, or a stronger one.
     Tier {
         tier: TierName,
         pools: BTreeSet<String>,
     },
-    /// Each thing it wants is there, all of them nowhere.
+    /// Some worker has each thing that the job wants, but no worker has all of them.
     Together,
     /// The repository of this project was not read since the master was restored.
     Restored(String),
     Offered(String),
     Runs(String),
     Ran(String),
-    /// Not repeated: the selector of the build that it ran in.
+    /// This retry does not repeat the job, which ran in the build with this selector.
     Carried(String),
-    /// Skipped, since its condition was not met: which.
+    /// The job was skipped because its condition was not met. The text names the condition.
     When(String),
-    /// Skipped, since a job that it needs did not end well: which.
+    /// The job was skipped because a job that it needs did not end well. The text names that job.
     Need(String),
-    /// Ended without an attempt, for this reason.
+    /// The job ended without an attempt, for this reason.
     Ended(String),
 }
 
 impl Why {
-    /// The reason in a word for programs, as `perspective.capnp` lists them.
+    /// The reason as a word for programs. `perspective.capnp` lists these words.
     pub fn kind(&self) -> &'static str {
         match self {
             Why::Needs(_) => "needs",
@@ -99,7 +99,7 @@ impl Why {
         }
     }
 
-    /// A sentence for people. Names no job of another project.
+    /// The reason as a sentence for people. It names no job of another project.
     pub fn text(&self) -> String {
         match self {
             Why::Needs(open) => format!("needs {}", listed(open)),
@@ -109,7 +109,7 @@ impl Why {
             Why::Unready { worker, lack } => format!("worker {worker} takes no job for now: {lack}"),
             Why::Resting { able: 1, worker, why } => format!("worker {worker} {why}"),
             Why::Resting { able, worker, why } => {
-                format!("all {able} workers that could take it let offers go by; worker {worker} {why}")
+                format!("none of the {able} workers that could take it accepted its last offer; worker {worker} {why}")
             }
             Why::Stopped { able: 1, worker, how, .. } => format!("worker {worker} could take it, but {how}"),
             Why::Stopped { able, .. } => format!("all {able} workers that could take it are drained or held"),
@@ -136,7 +136,7 @@ impl Why {
         }
     }
 
-    /// In short, for a list; [`super::Remedy`] says it in full. Empty means that there is nothing to do, or to wait for.
+    /// The remedy in short, for a list. [`super::Remedy`] says it in full. Empty means that there is nothing to do or to wait for.
     pub fn remedy(&self) -> String {
         match self {
             Why::Needs(_) => "wait for them".to_owned(),

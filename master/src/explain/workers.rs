@@ -1,4 +1,4 @@
-//! The workers as people see them.
+//! The workers and their machines, as people see them.
 
 use super::Explainer;
 use super::lack::{Lack, lacks};
@@ -17,27 +17,28 @@ pub struct WorkerStatus {
     pub pools: Vec<String>,
     /// The labels in force, whatever the worker claims.
     pub labels: Vec<(String, String)>,
-    /// The jobs that it runs, as selectors.
+    /// The selectors of the jobs that the worker runs.
     pub running: Vec<String>,
     pub draining: bool,
     pub held: String,
     pub last_heard: Time,
-    /// Why its grant was revoked; empty means that it is in force.
+    /// Why the worker's grant was revoked. Empty means that the grant is in force.
     pub revoked: String,
-    /// Why the ends of its leases decide when its jobs are placed again; empty means that it holds them.
+    /// Why its jobs may wait until their leases end. Empty means that the worker holds its leases.
     pub waits: String,
 }
 
-/// The machine of a connected worker, as far as somebody may have to see to it.
+/// The facts about the machine of a connected worker that somebody may have to act on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineStatus {
     pub worker: String,
-    /// How far its clock is ahead of the master's, and how far behind it. Zero: it is about right.
+    /// How far its clock is ahead of the master's. Zero means that the clock is about right or behind.
     pub ahead: Duration,
+    /// How far its clock is behind the master's. Zero means that the clock is about right or ahead.
     pub behind: Duration,
-    /// Why it holds no step to its limits. `None` means that it does, or it is of an earlier version.
+    /// Why the worker cannot hold a step to its limits. `None` means that it can, or that it is of an earlier version.
     pub unbounded: Option<String>,
-    /// What the worker says of it.
+    /// The troubles that the worker reports about its machine.
     pub troubles: Vec<String>,
 }
 
@@ -54,12 +55,13 @@ impl Explainer<'_> {
         self.it.worker_rows().filter_map(of).collect()
     }
 
-    /// All workers that are known, by their names.
+    /// All known workers, in the order of their names.
     pub fn workers(&self) -> Vec<WorkerStatus> {
         self.it.worker_rows().map(|row| self.worker_status(row)).collect()
     }
 
-    /// The connected workers that get no job for which nobody names a tier, each with what it lacks. Older ones get those.
+    /// The connected workers that get no job for which nobody names a tier, each with what it lacks. Workers of earlier versions do get
+    /// them.
     pub fn without_usual_tier(&self) -> Vec<(String, String)> {
         let here = self.it.known().filter(|(_, is_here)| *is_here);
         let lacking = here.filter_map(|(session, _)| {

@@ -116,6 +116,6 @@ fn a_name_stands_for_one_job_and_a_finished_build_takes_none() {
       1/build cancelled: ada asked for it
       build 1 cancelled
     > append 1: test
-      refused: it is finished already
+      refused: it has already finished
     ");
 }

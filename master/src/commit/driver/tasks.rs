@@ -1,4 +1,4 @@
-//! The two tasks of a driver: one commits batch after batch, one keeps the timers.
+//! The two tasks of a driver: one commits batch after batch, and one keeps the timers.
 
 use super::{COMMITS_APART, Driver, FULL_RETRY};
 use crate::config::pace::Pace;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use system::fail_point::fail_point;
 use tokio::time::Instant;
 
-/// How often a timer of the wall clock is compared with it. Somebody may set that clock, and a suspended machine wakes to another
-/// time; both tell nobody. So what ends at a date ends this late at most.
+/// How often the timers of the wall clock are compared with that clock. Somebody may set it, and a suspended machine wakes to another
+/// time. Neither is announced to the master. So anything that ends at a date ends at most this late.
 pub(super) const CLOCK_LOOK: Duration = Duration::from_secs(10);
 
-/// Runs a task without which nothing is answered any more: where it panics, the process must end.
+/// Runs a task without which the master answers nothing. If the task panics, the process must end.
 pub(super) async fn watch(driver: Rc<Driver>, name: &str, task: impl Future<Output = ()> + 'static) {
     if let Err(error) = tokio::task::spawn_local(task).await
         && error.is_panic()
@@ -25,7 +25,7 @@ pub(super) async fn watch(driver: Rc<Driver>, name: &str, task: impl Future<Outp
 pub(super) async fn commit_batches(driver: Rc<Driver>) {
     let mut pace = Pace::default();
     loop {
-        // what can be done already joins this batch, and on a busy master what comes soon
+        // Tasks that can run now still add to this batch. On a busy master, so do those that follow soon.
         tokio::task::yield_now().await;
         if let Some(next) = driver.may_wait(&pace) {
             tokio::time::sleep_until(next).await;
@@ -60,7 +60,7 @@ pub(super) async fn keep_time(driver: Rc<Driver>) {
             () = tokio::time::sleep_until(due) => {}
             () = driver.rescheduled.notified() => continue,
         }
-        // on a full disk nothing may run ahead: timers wait, and so leases only get longer
+        // On a full disk, nothing may run ahead of the store. So timers wait, and leases only get longer.
         if driver.admit().is_err() {
             tokio::time::sleep(FULL_RETRY).await;
             continue;

@@ -1,4 +1,4 @@
-//! The feed against the numbers it must show: each event once, in order, or a gap that says so.
+//! Tests of the feed. It must show each event once and in order, or a gap that says which events are missing.
 
 use super::*;
 use crate::decide::coordinator::record::Record;
@@ -23,7 +23,7 @@ fn at(after: u64) -> Cursor {
     Cursor { incarnation: INCARNATION, after }
 }
 
-/// In memory everything that does not wait for an event is ready at once.
+/// The result of a future that is ready at once. In memory, this is every future that does not wait for an event.
 fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing to wait for")
 }
@@ -89,7 +89,7 @@ fn a_cursor_that_is_not_of_this_life_gets_a_gap() {
     assert_eq!(numbers(&now(feed.next(crate::keep::turns::PROGRAM, Cursor::default(), 2)).unwrap()), [1, 2]);
 }
 
-/// Case L9 of the hostile peers.
+/// Case L9 of the hostile peers: a subscriber sends a cursor that is beyond the newest event.
 #[test]
 fn a_cursor_beyond_the_newest_event_waits_for_what_follows_it() {
     let (_store, feed) = feed("feed-beyond", 9);

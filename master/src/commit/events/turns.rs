@@ -1,19 +1,20 @@
-//! How often a subscriber is told. To call one costs about the same for one event as for a hundred, so under load the events of a
-//! while go together. The more subscribers there are, the longer that while is, which bounds what they cost in all.
+//! Decides how often a subscriber is called. A call costs about the same for one event as for a hundred, so under load the events of a
+//! short time go together. The more subscribers there are, the longer that time is, which bounds the total cost.
 
 use crate::config::pace::Pace;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The most calls that may follow each other at once: the events of one build that begins or ends.
+/// The most calls to one subscriber that may follow each other at once. That is enough for the events of one build that begins or ends.
 const AT_ONCE: u32 = 16;
-/// Then there is one in this time, for each subscriber there is.
+/// After [`AT_ONCE`] calls, the pause between two calls to one subscriber is this time for each subscriber that exists. With 20
+/// subscribers, it is 20 ms.
 const SHARE: Duration = Duration::from_millis(1);
-/// The longest turn, however many subscribers there are.
+/// The longest pause between two calls, however many subscribers there are.
 const TURN_MAX: Duration = Duration::from_secs(1);
 
-/// The subscribers that there are, by their seats.
+/// Counts the subscribers that exist, each of which holds a reference.
 #[derive(Debug, Default)]
 pub(super) struct SubscriberCount(Rc<()>);
 
@@ -23,7 +24,7 @@ impl SubscriberCount {
     }
 }
 
-/// One subscriber's seat, and how it keeps to its turns.
+/// A `SubscriberPacing` counts as one subscriber while it exists, and paces the calls to that subscriber.
 #[derive(Debug)]
 pub struct SubscriberPacing {
     seat: Rc<()>,
@@ -31,20 +32,20 @@ pub struct SubscriberPacing {
 }
 
 impl SubscriberPacing {
-    /// Waits until it is this subscriber's turn. May be dropped while it waits.
+    /// Waits until it is this subscriber's turn. The future may be dropped while it waits.
     pub async fn come(&mut self) {
         while let Some(next) = self.pace.wait(Instant::now(), self.turn()) {
             tokio::time::sleep_until(next).await;
         }
     }
 
-    /// The subscriber was called in this turn.
+    /// Notes that the subscriber was called in this turn.
     pub fn spend(&mut self) {
         self.pace.done(Instant::now(), self.turn(), AT_ONCE);
     }
 
     fn turn(&self) -> Duration {
-        // the seats themselves hold one
+        // The count itself holds one of the references.
         let subscribers = u32::try_from(Rc::strong_count(&self.seat) - 1).unwrap_or(u32::MAX);
         SHARE.saturating_mul(subscribers).clamp(SHARE, TURN_MAX)
     }
@@ -69,11 +70,11 @@ mod tests {
         let mut turns: Vec<SubscriberPacing> = (0..20).map(|_| seats.take()).collect();
         assert_eq!(elapsed(&mut turns[0], AT_ONCE).await, Duration::ZERO);
         assert_eq!(elapsed(&mut turns[0], 10).await, 10 * 20 * SHARE);
-        // who was quiet for long has all of it again, and no more
+        // A subscriber that was quiet for long has all its calls at once again, and no more.
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(elapsed(&mut turns[0], AT_ONCE).await, Duration::ZERO);
         assert_eq!(elapsed(&mut turns[0], 1).await, 20 * SHARE);
-        // alone it waits for itself only
+        // A subscriber that is alone waits only for its own share.
         turns.truncate(1);
         assert_eq!(elapsed(&mut turns[0], 10).await, 10 * SHARE);
     }

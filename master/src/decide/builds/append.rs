@@ -1,4 +1,4 @@
-//! The plan of a build to which jobs are added. Pure.
+//! Adds jobs to the plan of a build. Pure.
 
 use pipeline::limits::{JOBS_MAX, NEEDS_MAX, PLAN_MAX};
 use schema::limits::{self, JOB_BYTES, VIEW_BYTES};
@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 pub struct AddedJob {
     /// The plan of the job. Its `needs` are ignored, because they follow from the names.
     pub plan: JobPlan,
-    /// Names of jobs that the build has, or that are added before this one.
+    /// The names of the jobs that this job needs. The build has them, or they are added before this one.
     pub needs: Vec<String>,
 }
 
-/// The plan with these jobs at its end. Their needs are resolved here, once and for all.
+/// Returns the plan with these jobs at its end. The names of their needs are resolved to indices here, once and for all.
 pub(super) fn extended(plan: &Plan, jobs: Vec<AddedJob>) -> Result<Plan, Refusal> {
     let mut plan = plan.clone();
     let mut indices: BTreeMap<String, u32> = (0..).zip(&plan.jobs).map(|(at, job)| (job.name.clone(), at)).collect();
@@ -32,7 +32,7 @@ pub(super) fn extended(plan: &Plan, jobs: Vec<AddedJob>) -> Result<Plan, Refusal
     Ok(plan)
 }
 
-/// The bounds of each plan, as the reader of a pipeline keeps them.
+/// Refuses a plan that exceeds the limits of plans, which are the limits of the pipeline reader.
 fn within_bounds(plan: &Plan) -> Result<(), Refusal> {
     let sizes = || plan.jobs.iter().map(JobPlan::size);
     let needs: usize = plan.jobs.iter().map(|job| job.needs.len()).sum();

@@ -3,7 +3,7 @@
 use schema::limits::{EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT};
 use schema::values::{Change, Commit, Fact};
 
-/// The event that tells of a change, with its newest commits and the first of its paths.
+/// The event of a change, with the newest of its commits and the first of its paths.
 pub(in crate::decide) fn change_submitted(change: &Change) -> Fact {
     let commits = change.commits.iter().take(EVENT_COMMITS.most).map(within_limits);
     let paths = change.paths.iter().take(EVENT_PATHS.most).map(|path| text(path));

@@ -1,5 +1,5 @@
-//! The life of a build: it gets its jobs, may get more, and each job ends. Every step is recorded here. The caller decides who is
-//! told, and which job waits for a worker then.
+//! The life of a build: it gets its jobs, may get more, and each job ends. All these changes are recorded here. The caller announces
+//! them, and queues the jobs that become ready.
 
 use super::{AddedJob, Build, Job, extended};
 use crate::decide::records::{BuildId, BuildRow, JobKey, JobRow, Record, Recorder, Row};
@@ -7,19 +7,19 @@ use schema::limits::REASON;
 use schema::values::{JobPlan, Outcome, Plan, Refusal, RefusalCode, State, Time};
 use schema::wire::length;
 
-/// The next action of a job, after the jobs that it needs have come this far.
+/// The next action of a job, by the state of the jobs that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum AfterNeeds {
     /// The job stays as it is, because its needs are still open or because it is not waiting any more.
     Stays,
-    /// The job's needs are met: it waits for a worker from now on.
+    /// The job's needs are met, so it waits for a worker from now on.
     Ready,
     /// The job must not run, for this reason.
     Skipped(String),
 }
 
 impl Build {
-    /// Takes a plan, and records it with its jobs. `carried`: (index, row) of jobs that a retry does not repeat. Answers the
+    /// Takes a plan, and records it with its jobs. `carried` has the indices and rows of jobs that a retry does not repeat. Returns the
     /// names of all jobs.
     pub(in crate::decide) fn adopt(
         &mut self,
@@ -36,8 +36,8 @@ impl Build {
         names
     }
 
-    /// Adds all of these jobs to the build, or none, and records the whole plan anew. Existing jobs keep their keys. Answers the
-    /// index of the first new job, and the names of all new jobs.
+    /// Adds all of these jobs to the build, or none, and records the whole plan again. Existing jobs keep their keys. Returns the index
+    /// of the first new job, and the names of all new jobs.
     pub(in crate::decide) fn append(
         &mut self,
         jobs: Vec<AddedJob>,
@@ -51,14 +51,14 @@ impl Build {
         Ok((first, names))
     }
 
-    /// Notes that a job of the build started.
+    /// Marks the build as running, because a job of it has started.
     pub(in crate::decide) fn begin(&mut self, now: Time, to: &mut impl Recorder) {
         if self.row.state != State::Running {
             self.row.edit(to, |row| (row.state, row.started) = (State::Running, Some(now)));
         }
     }
 
-    /// The next action of a job, after the jobs that it needs have come this far.
+    /// The next action of a job, by the state of the jobs that it needs.
     pub(in crate::decide) fn after_needs(&self, index: u32) -> AfterNeeds {
         if self.jobs[index as usize].row.state != State::Waiting {
             return AfterNeeds::Stays;
@@ -79,7 +79,7 @@ impl Build {
         if is_ready { AfterNeeds::Ready } else { AfterNeeds::Stays }
     }
 
-    /// Ends a job. Answers its name, and the reason as it is kept.
+    /// Ends a job. Returns its name, and its reason as it is stored.
     pub(in crate::decide) fn close_job(
         &mut self,
         now: Time,
@@ -100,14 +100,14 @@ impl Build {
         told
     }
 
-    /// The outcome of the build, which is that of its worst job. `None` means that it is not planned, or a job of it is not
-    /// finished.
+    /// The outcome of the build, which is the outcome of its worst job. `None` means that the build is not planned, or that a job of it
+    /// is not finished.
     pub(in crate::decide) fn outcome(&self) -> Option<Outcome> {
         if self.open > 0 || self.row.state == State::Planning {
             return None;
         }
         let worst = (0..self.jobs.len()).filter_map(|index| self.counted(index)).max().unwrap_or(Outcome::Skipped);
-        // A build of which all jobs were skipped succeeds, because nothing failed.
+        // A build whose jobs were all skipped succeeds, because nothing failed.
         Some(if worst == Outcome::Skipped { Outcome::Succeeded } else { worst })
     }
 
@@ -151,7 +151,7 @@ impl Build {
     }
 }
 
-/// The rows of the jobs of a plan, from an index.
+/// The rows of the jobs of a plan, from the index `first` on.
 fn new_jobs(build: BuildId, plan: &Plan, first: u32) -> Vec<JobRow> {
     let jobs = (0..).zip(&plan.jobs).skip(first as usize);
     jobs.map(|(index, job)| new_job(JobKey { build, index }, job)).collect()
@@ -175,7 +175,7 @@ fn became(outcome: Outcome) -> &'static str {
 }
 
 fn unplanned() -> Refusal {
-    Refusal::new(RefusalCode::Conflict, "it is not planned yet").help("ask again when it is")
+    Refusal::new(RefusalCode::Conflict, "it has no plan yet").help("try again when it has one")
 }
 
 #[cfg(test)]

@@ -18,15 +18,15 @@ impl Build {
         Build { row, plan: None, jobs: Vec::new(), open: 0 }
     }
 
-    /// Takes a plan and the rows of its jobs, by their index. What follows from both is derived here: who needs whom, and how
-    /// many jobs are open.
+    /// Takes a plan and the rows of its jobs, in the order of their indices. Derives which jobs need each job, and how many jobs are
+    /// open.
     pub(in crate::decide) fn take_plan(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
         self.jobs.clear();
         self.open = 0;
         self.add_jobs(plan, rows);
     }
 
-    /// Takes a plan that begins with the one that the build has, and the rows of the jobs beyond.
+    /// Takes a plan that extends the plan of the build, and the rows of the additional jobs.
     pub(in crate::decide) fn add_jobs(&mut self, plan: Plan, rows: Vec<Row<JobRow>>) {
         let first = self.jobs.len();
         self.open += rows.iter().filter(|row| row.state != State::Finished).count();
@@ -37,7 +37,7 @@ impl Build {
         self.plan = Some(plan);
     }
 
-    /// Panics where an invariant of a build that is kept is broken. For tests.
+    /// Panics if an invariant of an open build is broken. Only tests call this.
     pub(in crate::decide) fn check(&self) {
         let id = self.row.id;
         assert!(self.row.state != State::Finished, "finished build {id:?} is kept");
@@ -57,8 +57,8 @@ impl Build {
         if outcome == Some(Outcome::Errored) { outcome } else { self.counted(index) }
     }
 
-    /// Whether the jobs that need this one must not run. It did not come to a good end, or was itself skipped because of what it
-    /// needs. A job that `when` left out blocks nothing.
+    /// Whether the jobs that need this one must not run, because it ended badly or was itself skipped for its needs. A job that `when`
+    /// left out blocks nothing.
     pub(in crate::decide) fn blocks(&self, index: usize) -> bool {
         let is_left_out = || self.plan.as_ref().is_some_and(|plan| !plan.jobs[index].skipped.is_empty());
         match self.counted(index) {
@@ -72,9 +72,9 @@ impl Build {
 #[derive(Debug)]
 pub(in crate::decide) struct Job {
     pub row: Row<JobRow>,
-    /// Jobs that need this one.
+    /// The indices of the jobs that need this one.
     pub needed_by: Vec<u32>,
-    /// The attempt that is offered, that runs, or that may still resume: placement holds its lease.
+    /// The attempt that is offered, that runs, or that may still resume. Placement holds its lease.
     pub attempt: Option<OpenAttempt>,
 }
 
@@ -86,7 +86,7 @@ pub(in crate::decide) struct OpenAttempt {
 }
 
 impl OpenAttempt {
-    /// An attempt that is offered: nobody has accepted it, and nothing is recorded.
+    /// Makes an attempt that is offered. Nobody has accepted it, and it is not recorded.
     pub(in crate::decide) fn draft(row: AttemptRow) -> OpenAttempt {
         OpenAttempt { row: Row::draft(row), steps: Steps::default() }
     }

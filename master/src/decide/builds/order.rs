@@ -33,14 +33,14 @@ impl Order {
         }
     }
 
-    /// An order for the same build again.
+    /// The order that repeats the build of this row.
     pub(in crate::decide) fn again(row: &BuildRow, by: GrantId) -> Order {
         let tip = Commit { subject: row.subject.clone(), author: row.author.clone(), ..Commit::default() };
         let origin = Origin::Again(row.update);
         Order { project: row.project.clone(), stamp: row.stamp.clone(), tip, by, origin }
     }
 
-    /// The first of its sources, which its update is of.
+    /// The first source of the build. The build belongs to an update of the ref of this source.
     pub(in crate::decide) fn source(&self) -> SourceRevision {
         self.stamp.sources.first().cloned().unwrap_or_default()
     }

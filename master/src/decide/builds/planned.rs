@@ -1,4 +1,4 @@
-//! The answer to a build that asked for its plan.
+//! The answer to the request for the plan of a build.
 
 use schema::values::Plan;
 
@@ -8,8 +8,8 @@ pub enum Planned {
     Plan(Plan),
     /// The pipeline does not build this ref, for this reason.
     Skip(String),
-    /// The pipeline cannot be read; the text is the diagnosis.
+    /// The pipeline cannot be read. The text is the diagnosis.
     Broken(String),
-    /// The repository cannot be read; the text says why.
+    /// The repository cannot be read. The text says why.
     Trouble(String),
 }

@@ -2,10 +2,10 @@
 
 use schema::values::JobPlan;
 
-/// The consequence for a job of such an attempt.
+/// The consequence of a lost attempt for its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum AfterLoss {
-    /// Somebody wanted the attempt ended, for this reason: the job ends with it.
+    /// Somebody asked to end the attempt, for this reason, so the job ends with it.
     Cancelled(String),
     /// The job waits for another worker.
     Again,
@@ -15,7 +15,8 @@ pub(in crate::decide) enum AfterLoss {
     Spent,
 }
 
-/// `lost`: attempts of the job that were lost before this one. `cancelled`: why somebody wants this one ended, if anybody does.
+/// Decides what follows for the job. `lost` is the number of its attempts that were lost before this one. `cancelled` is the reason for
+/// which somebody asked to end this attempt, if anybody did.
 pub(in crate::decide) fn after_loss(plan: &JobPlan, lost: u16, cancelled: Option<&str>) -> AfterLoss {
     match cancelled {
         Some(why) => AfterLoss::Cancelled(why.to_owned()),

@@ -1,25 +1,26 @@
-//! Keeps retries and removals of finished builds apart. The coordinator does not hold finished builds, but a retry refers to one,
-//! and retention removes them. Each says how many of the other had happened when it read the store. It is refused if another one
-//! came between.
+//! Keeps retries and removals of finished builds apart. The coordinator does not hold finished builds, but a retry refers to one, and
+//! retention removes them. So a retry says how many removals had ended when it read the store, and a removal says how many retries had
+//! been made. Each is refused if one of the other kind came between.
 
 use crate::decide::records::{BuildId, BuildRow, JobRow};
 use schema::values::{Outcome, Plan, Refusal, RefusalCode, State};
 use std::collections::BTreeSet;
 
-/// A finished build, read from history, to be made again.
+/// A finished build that was read from history to be retried.
 #[derive(Clone, Debug)]
 pub struct Past {
     pub row: BuildRow,
     pub plan: Plan,
     pub jobs: Vec<JobRow>,
-    /// How many removals had ended before it was read.
+    /// The number of removals that had ended before the build was read.
     pub removals: u64,
 }
 
 /// The plan of a retry, with the jobs that it does not repeat.
 pub(in crate::decide) struct Retried {
     pub plan: Plan,
-    /// Rows of the jobs that it does not repeat, by their indices: finished from the start, and saying where they ran.
+    /// The indices and rows of the jobs that the retry does not repeat. They are finished from the start, and say in which build they
+    /// ran.
     pub carried: Vec<(usize, JobRow)>,
 }
 
@@ -30,7 +31,7 @@ impl Past {
         let mut plan = self.plan;
         for (index, job) in plan.jobs.iter_mut().enumerate() {
             let is_carried = carried.binary_search_by_key(&index, |(index, _)| *index).is_ok();
-            // `when` may ask for the cause of the build, and a retry has another cause.
+            // `when` may depend on the cause of the build, and a retry has another cause.
             if let Some(skipped) = job.skipped_in_retry.as_ref().filter(|_| !is_carried) {
                 job.skipped.clone_from(skipped);
             }
@@ -52,7 +53,7 @@ impl Past {
     }
 }
 
-/// The row of a job of build `from`, as the build `id` carries it.
+/// The row of a job that ran in the build with the number `from`, as the retry `id` carries it.
 fn carried_by(row: &JobRow, id: BuildId, from: u32) -> JobRow {
     let mut row = row.clone();
     row.key.build = id;
@@ -90,7 +91,7 @@ pub(in crate::decide) struct RetryGuard {
 }
 
 impl RetryGuard {
-    /// Notes a retry, which refers to this build. Refuses it if a removal came between.
+    /// Notes a retry of this build. Refuses it if a removal came between.
     pub(in crate::decide) fn retry(&mut self, past: &Past) -> Result<(), Refusal> {
         if past.removals != self.removals || self.going.contains(&past.row.id) {
             let text = "old builds were removed while this one was read";
@@ -100,18 +101,18 @@ impl RetryGuard {
         Ok(())
     }
 
-    /// How many retries were made since the start.
+    /// The number of retries since the start of the master.
     pub(in crate::decide) fn retries(&self) -> u64 {
         self.retries
     }
 
-    /// How many removals have ended since the start.
+    /// The number of removals that have ended since the start.
     pub(in crate::decide) fn removals(&self) -> u64 {
         self.removals
     }
 
-    /// Begins a removal of builds that were chosen after this number of retries. Answers the builds that may be removed now, which
-    /// are none if another retry was made since. There is one removal at a time.
+    /// Begins to remove builds that were chosen when this number of retries had been made. Returns the builds that may be removed now.
+    /// There are none if another retry was made since. There is one removal at a time.
     pub(in crate::decide) fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
         assert!(self.going.is_empty(), "one removal at a time");
         if retries != self.retries {
@@ -121,7 +122,7 @@ impl RetryGuard {
         builds
     }
 
-    /// Ends the removal, whether it was committed or not done.
+    /// Ends the removal, whether it was committed or abandoned.
     pub(in crate::decide) fn end_removal(&mut self) {
         if !std::mem::take(&mut self.going).is_empty() {
             self.removals += 1;

@@ -1,23 +1,22 @@
-//! Checks what a worker reports about the end of a step and of an attempt. It checks the end of the process, and whose limit
-//! ended the time of a job.
+//! Checks the reports of a worker about the end of a step. Also names the limit of the master that cut the time of a job.
 
 use schema::limits::BLAKE3;
 use schema::limits::borders::{EXIT_CODE, SIGNAL};
 use schema::values::{Exit, Fact, JobPlan, Outcome, Refusal, RefusalCode, StepEnd, Time, TimeSpan};
 use std::time::Duration;
 
-/// The numbers of signals on Linux, the real-time ones included.
+/// The numbers of signals on Linux, including the real-time signals.
 const SIGNALS: std::ops::RangeInclusive<i32> = 1..=SIGNAL.most as i32;
 /// The codes with which a process can exit.
 const CODES: std::ops::RangeInclusive<i32> = 0..=EXIT_CODE.most as i32;
-/// Bytes of a BLAKE3 hash.
+/// The length of a BLAKE3 hash, in bytes.
 const HASH_BYTES: usize = BLAKE3.most;
 
-/// What workers say at the end of the reason of an attempt whose time was over. First are the words of this version, and then the
-/// words of versions up to 0.2.
+/// The endings of the reason that a worker gives if the time of an attempt was over. First is the ending of this version, and then the
+/// ending of versions up to 0.2.
 const OVER: [&str; 2] = ["its timeout passed", "time was over"];
 
-/// Whether a step can have ended like this. `started`: when it began; `None` means that nobody said that it did.
+/// Checks that a step can have ended like this. `started` is when it began. `None` means that the worker never reported its start.
 pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Result<(), Refusal> {
     let invalid = |text: String| Err(Refusal::new(RefusalCode::Invalid, text));
     let has_run = match &end.exit {
@@ -27,8 +26,8 @@ pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Resu
         Exit::None | Exit::Lost(_) => false,
     };
     if has_run && started.is_none() {
-        let text = format!("it ended ({}) and was never said to have started", end.exit);
-        return Err(Refusal::new(RefusalCode::Conflict, text).help("say `started` first"));
+        let text = format!("it ended ({}), but you never reported that it started", end.exit);
+        return Err(Refusal::new(RefusalCode::Conflict, text).help("report `started` first"));
     }
     let list = end.tests.as_ref().map_or(0, |tests| tests.list.len());
     match (end.log_hash.len(), list) {
@@ -38,7 +37,7 @@ pub(in crate::decide) fn check_end(end: &StepEnd, started: Option<Time>) -> Resu
     }
 }
 
-/// The fact that a step ended, whose index is from 0.
+/// The fact that a step ended. The index `step` counts from 0.
 pub(in crate::decide) fn end_of_step(job: String, attempt: u16, step: u16, end: &StepEnd) -> Fact {
     let trouble = end.tests.as_ref().map_or("", |tests| &tests.trouble);
     let reason = match end.outcome {
@@ -51,8 +50,8 @@ pub(in crate::decide) fn end_of_step(job: String, attempt: u16, step: u16, end: 
     Fact::StepFinished { job, attempt, step: step + 1, outcome: end.outcome, reason, tests }
 }
 
-/// The reason of an attempt that failed after the time `had`. Where the master's limit cut the time that the job asked for, the
-/// reason says so, because the worker cannot know it.
+/// The reason of an attempt that failed after the time `had`. If the master's limit cut the time that the job asked for, the reason says
+/// so, because the worker cannot know it.
 pub(in crate::decide) fn reason_with_limit(
     plan: &JobPlan,
     limit: Duration,
@@ -97,7 +96,7 @@ mod tests {
         }
     }
 
-    /// C46: the limit that ended it is named where its author reads.
+    /// Case C46: the reason names the limit of the master that ended the attempt.
     #[test]
     fn a_time_that_the_master_cut_is_named() {
         let reason = |asked_s: u64, had_s, outcome, said: &str| {

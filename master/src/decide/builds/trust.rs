@@ -5,8 +5,8 @@ use schema::values::Trust;
 /// What triggered a build. A new source of changes, such as forks, gets a case of its own here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::decide) enum Trigger {
-    /// A branch or a tag of the project's own repository moved, and the master saw it there itself. That is so too where a hook
-    /// or a `changes` grant asked for the look, because neither says what the look finds.
+    /// A branch or a tag of the project's own repository moved, and the master saw it there itself. This is also the trigger if a hook or
+    /// a `changes` grant asked the master to look, because neither decides what the master finds.
     Moved,
     /// The holder of a grant with the right `run` asked for a branch, a tag or a commit of the project's own repository.
     Asked,
@@ -23,9 +23,9 @@ impl Trigger {
             Trigger::Moved => Trust::Trusted,
             // Only the committers of the project can move the branch, and so change its pipeline.
             Trigger::Timed => Trust::Trusted,
-            // Whoever may run what is in the repository vouches for it.
+            // A person who may run a build of the repository vouches for it.
             Trigger::Asked => Trust::Trusted,
-            // A retry has the same source, so its trust stays the same, whoever asks for the retry.
+            // A retry has the same source, so its trust stays the same, no matter who asks for the retry.
             Trigger::Again(before) => before,
         }
     }

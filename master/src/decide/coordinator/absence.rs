@@ -1,5 +1,6 @@
-//! Jobs of workers that are out of reach: away, back without them, revoked, or gone for good. Says when nothing of such a job can
-//! run any more, so that it is placed again before its lease ends. Where nobody knows that, the end of the lease decides.
+//! Jobs of workers that cannot be reached: a worker is away, came back without the job, was revoked, or is gone for good. If the master
+//! learns that no process of such a job can still run, it places the job again before its lease ends. Otherwise the job waits until its
+//! lease ends.
 
 use super::Coordinator;
 use super::model::Arrival;
@@ -10,7 +11,7 @@ use crate::decide::placement::LeaseState;
 use schema::values::{Home, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
 
-/// A worker that was revoked, and is asked whether all that it ran has ended.
+/// A revoked worker that the master has asked whether everything it ran has ended.
 #[derive(Debug)]
 pub(super) struct RevokedWorker {
     /// The leases that the session of the worker held.
@@ -25,7 +26,7 @@ impl RevokedWorker {
 }
 
 impl Arrival {
-    /// Whether nothing of an attempt can run any more that its worker does not name.
+    /// Whether this attempt has surely ended: the worker has the same home, and no process of the attempt lives there.
     fn has_ended(&self, lease: &LeaseView<'_>) -> bool {
         let is_same = lease.attempt.home.is_some() && lease.attempt.home == self.home;
         is_same && !self.alive.contains(&lease.attempt.token)
@@ -33,8 +34,8 @@ impl Arrival {
 }
 
 impl Coordinator {
-    /// Removes a worker that is not connected from the lists, and revokes its grant. `gone`: its machine is off, as the
-    /// operator says, and what it ran is placed again at once.
+    /// Removes a disconnected worker from the lists, and revokes all its grants. `gone` means that its machine is off, as the operator
+    /// says. Then the jobs that it ran are placed again at once.
     pub fn forget(&mut self, now: Time, request: Request, worker: &str, gone: bool) -> Result<(), Refusal> {
         self.once(now, request, |this| {
             this.may_steer(now, request.by, worker)?;
@@ -48,7 +49,7 @@ impl Coordinator {
                 let held = this.placement.leases_of(worker).map(|(token, _)| token).collect();
                 this.lose_all(now, held, &format!("the machine of worker {worker} is off, as an operator says"));
             }
-            // A caller who may forget the worker may also revoke all grants with which it could come back, whoever issued them.
+            // A caller who may forget the worker may also revoke all grants with which it could come back, no matter who issued them.
             let others = this.grants.of_worker(worker).map(|row| row.id);
             for grant in others.chain([grant]).collect::<BTreeSet<_>>() {
                 this.end_grants(now, grant, "its worker was forgotten");
@@ -58,8 +59,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// A worker that was revoked was asked whether all that it ran has ended. `ended`: it said so.
-    /// Its word is for what it held and for what was accepted in its own home: it may be a copy.
+    /// Takes the answer of a revoked worker, which was asked whether everything it ran has ended. `ended` is true if it has. The caller
+    /// may be a copy of the worker. So the answer counts only for leases that it held, or that were accepted in its home.
     pub fn revoked_answered(&mut self, now: Time, grant: GrantId, ended: bool) {
         let Some(asked) = self.answering.remove(&grant) else { return };
         if !ended || self.grants.live(now, grant).is_ok() {
@@ -70,7 +71,7 @@ impl Coordinator {
         self.lose_all(now, tokens, "its worker was revoked, and all that it ran has ended");
     }
 
-    /// What a worker that attaches does not name is lost, if nothing of it can run any more.
+    /// Gives up each lease that an attaching worker does not name, if no process of its attempt can still run.
     pub(super) fn lose_unnamed(&mut self, now: Time, worker: &str, arrival: &Arrival) {
         let unnamed = self.leases_of(worker).filter(|lease| !arrival.running.contains(&lease.attempt.token));
         let ended = unnamed.filter(|lease| lease.state == LeaseState::Offered || arrival.has_ended(lease));
@@ -78,7 +79,7 @@ impl Coordinator {
         self.lose_all(now, tokens, &format!("worker {worker} came back without it"));
     }
 
-    /// Whether a worker that attaches holds jobs, while its present session belongs to a copy that holds none.
+    /// Whether an attaching worker holds jobs while the session under its name belongs to a copy that holds none.
     pub fn is_the_original(&self, worker: &str, arrival: &Arrival) -> bool {
         let Some(connection) = self.connection_of(worker) else { return false };
         let begun = || self.leases_of(worker).filter(|lease| lease.state != LeaseState::Offered);
@@ -90,7 +91,7 @@ impl Coordinator {
             && !begun().any(|lease| lease.attempt.home == connection.home)
     }
 
-    /// Why the end of this lease decides; `None` means that its worker holds it.
+    /// Returns why only the end of this lease frees its job. `None` means that a session holds the lease, or that it is not running.
     pub(super) fn waits(&self, lease: &LeaseView<'_>) -> Option<Waits> {
         if !lease.is_away || lease.state != LeaseState::Running {
             return None;

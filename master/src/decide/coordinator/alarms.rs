@@ -1,4 +1,4 @@
-//! Alarms that others can cause at will. The audit table and subscribers get them, but not each time.
+//! Alarms that outsiders can cause at will. The audit table and subscribers get the first of a kind, and then only hourly counts.
 
 use super::Coordinator;
 use super::record::GrantId;
@@ -7,7 +7,7 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{Fact, Time};
 
 impl Coordinator {
-    /// A second process showed a worker's key while the first still answered.
+    /// Raises an alarm about the holder of a grant, such as a second process that shows the key of a worker.
     pub fn alarm(&mut self, now: Time, grant: GrantId, text: &str) {
         self.raise(now, grant, None, text);
     }
@@ -17,7 +17,7 @@ impl Coordinator {
         self.write_notes(now, note);
     }
 
-    /// A normal thing that may happen often, for the audit table only.
+    /// Notes a normal event that may happen often. Only the audit table gets it, and repetitions are only counted.
     pub(super) fn audit_often(&mut self, now: Time, grant: GrantId, text: &str) {
         let note = self.alarms.count(self.ahead.steady(now), grant, text);
         self.write_notes(now, note);

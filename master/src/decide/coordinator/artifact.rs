@@ -6,7 +6,7 @@ use super::record::{BlobRow, JobKey, LeaseToken, Record, UploadKey};
 use schema::values::{Refusal, Time};
 
 impl Coordinator {
-    /// The upload that a name means for the attempt of a lease. Refused before the attempt has begun, and after its end.
+    /// Returns the key of the upload with this name in the attempt of a lease. Refuses it before the attempt begins and after it ends.
     pub fn lease_upload(&self, token: LeaseToken, name: &str) -> Result<UploadKey, Refusal> {
         self.check_lease(token)?;
         let (job, attempt) = self.lease_job(token).ok_or_else(stale)?;
@@ -14,8 +14,8 @@ impl Coordinator {
         Ok(UploadKey { job, attempt, name: name.to_owned(), project })
     }
 
-    /// Records that an attempt refers to a blob. Its file is there already. Refused after the end of the attempt, so that no
-    /// blob is added to a build that is finished.
+    /// Records that an attempt refers to a blob, whose file is stored already. Refuses this after the end of the attempt, so that no
+    /// blob is added to a finished build.
     pub fn refer_to_blob(
         &mut self,
         now: Time,
@@ -30,7 +30,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Whether this attempt is under way: it may still store files.
+    /// Whether this attempt is under way, so that it may still store files.
     pub fn is_attempt_open(&self, job: JobKey, attempt: u16) -> bool {
         self.attempt(job).is_some_and(|open| open.row.number == attempt)
     }

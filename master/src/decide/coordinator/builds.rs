@@ -1,4 +1,4 @@
-//! The commands about builds: what makes one, how its jobs go on and end, and what keeps retries and removals apart.
+//! The commands about builds: how one is made, how its jobs proceed and end, and how retries and removals are kept apart.
 
 mod build;
 mod retry_guard;

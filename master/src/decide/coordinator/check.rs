@@ -8,7 +8,7 @@ use schema::values::{State, Time};
 use std::fmt::Write as _;
 
 impl Coordinator {
-    /// Panics where an invariant is broken. O(n): called by tests after every move, not by the driver.
+    /// Panics if an invariant is broken. Because this takes O(n), only tests call it, after every move.
     pub fn check(&self) {
         self.placement.check();
         for build in self.builds.values() {
@@ -93,7 +93,7 @@ fn dump_session(session: &Session) -> String {
     format!("worker {}{asks}{rests}\n", session.worker)
 }
 
-/// The kind of the lease of an attempt, its worker, and its end.
+/// Describes a lease: its attempt, its state, its worker, and the time that is left.
 fn dump_lease(now: Time, lease: &Lease<JobKey>, attempt: &OpenAttempt) -> String {
     let state = match lease.state {
         LeaseState::Offered => "to",

@@ -1,4 +1,4 @@
-//! The commands about builds by the clock: the entries of the pipelines, and the firings that are due.
+//! The commands about builds that the clock starts. They take the `[trigger.cron]` entries of pipelines, and make the due builds.
 
 use super::record::{BuildCause, BuildRow, CronKey, CronRow, CronTip};
 use super::{Coordinator, ROOT};
@@ -8,7 +8,8 @@ use pipeline::CronEntry;
 use schema::values::Time;
 
 impl Coordinator {
-    /// The pipeline of a build has these entries of its branch. They count if the build is of the tip of that branch.
+    /// Takes the `[trigger.cron]` entries that the pipeline of a build has for its branch. They count only if the build is of the tip
+    /// of that branch.
     pub fn read_crons(&mut self, wall: Time, build: &BuildRow, entries: Vec<CronEntry>) {
         let Some(source) = build.stamp.sources.first() else { return };
         let head = self.heads.get(&build.project, &source.ref_name).filter(|head| head.gone.is_none());
@@ -19,7 +20,7 @@ impl Coordinator {
         }
     }
 
-    /// Makes the builds of a project that are due by the wall clock. Answers when the next one is due.
+    /// Makes the builds of a project that are due by the wall clock. Returns the time when the next one is due.
     pub fn fire_crons(&mut self, now: Time, wall: Time, project: &str, branches: FiringBranches<'_>) -> Option<Time> {
         // After a restore, the store does not know the tips of the branches yet.
         if !self.is_held(project) {

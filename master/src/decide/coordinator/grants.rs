@@ -1,4 +1,4 @@
-//! The commands about grants, and their effects: an audit row, an event, the end of everything that their holders use.
+//! The commands about grants, and their effects: audit rows, events, and the end of all that holders of revoked grants use.
 
 use super::Coordinator;
 use super::model::Effect;
@@ -14,7 +14,7 @@ impl Coordinator {
         &self.grants
     }
 
-    /// Makes the root of a new store.
+    /// Makes the root grant of a new store.
     pub fn found(&mut self, now: Time) {
         self.grants.found(now, &mut self.effects);
     }
@@ -28,7 +28,7 @@ impl Coordinator {
         answer?.grant()
     }
 
-    /// Binds a grant to the key that shows its join first. The same key may repeat with the same token.
+    /// Binds a grant to the first key that shows its join. The same key may repeat the call with the same token.
     pub fn redeem(
         &mut self,
         now: Time,
@@ -52,14 +52,14 @@ impl Coordinator {
         }
     }
 
-    /// The grant that a token stands for, if this key may use it. [`Grants::restorable`] answers the same where there is
-    /// nothing to note.
+    /// Returns the grant of a token, if this key may use it. Raises an alarm if another key shows the token. [`Grants::restorable`]
+    /// returns the same grant, but raises no alarm.
     pub fn restore(&mut self, now: Time, token_hash: [u8; 32], key: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
         let row = self.grants.of_token(now, token_hash)?.clone();
         if row.holder == key {
             return Ok(row);
         }
-        // Logins come and go, so what they do is counted for the person's grant above them.
+        // Logins come and go, so their alarms are counted for the person's grant above them.
         let of = account_of(&row);
         let whose = if row.is_browser { "the cookie of a browser" } else { "the credential" };
         let name = self.grants.get(of).map_or(row.name.as_str(), |row| row.name.as_str());
@@ -69,7 +69,7 @@ impl Coordinator {
             .help("a credential works only with the identity.key beside which it was redeemed"))
     }
 
-    /// Takes back a grant and all grants below it.
+    /// Revokes a grant and all grants below it. Returns the grants that were not revoked before.
     pub fn revoke(&mut self, now: Time, request: Request, id: GrantId, reason: &str) -> Result<Vec<GrantId>, Refusal> {
         let answer = self.once(now, request, |this| {
             if !this.grants.lists(request.by, id) {
@@ -85,8 +85,8 @@ impl Coordinator {
         answer?.grants()
     }
 
-    /// A login of the caller's browser. Repeating it with the same join answers the same grant until that is redeemed. An
-    /// address that nobody used goes first where there are too many logins, and then the oldest login.
+    /// Makes a login for the caller's browser. The same join gets the same grant until that is redeemed. If there are too many logins,
+    /// those whose address nobody has used are removed first, and then the oldest.
     pub fn browse(&mut self, now: Time, by: GrantId, join_hash: [u8; 32]) -> Result<GrantId, Refusal> {
         let row = match self.grants.login(now, by, join_hash)? {
             AskedLogin::Made(id) => return Ok(id),
@@ -100,7 +100,7 @@ impl Coordinator {
         Ok(id)
     }
 
-    /// Binds a login to the cookie of the browser that shows its join first; once.
+    /// Binds a login, once, to the cookie of the first browser that shows its join.
     pub fn redeem_browser(
         &mut self,
         now: Time,
@@ -127,7 +127,7 @@ impl Coordinator {
         }
     }
 
-    /// Revokes a subtree; answers the grants that were in force.
+    /// Revokes a grant and all grants below it. Returns the grants that were not revoked before.
     pub(super) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
         let ended = self.grants.unrevoked_tree(top);
         ended.iter().for_each(|id| self.end_grant(now, *id, reason));
@@ -139,7 +139,7 @@ impl Coordinator {
         ended
     }
 
-    /// Ends a grant. The caller tells of the end of a login.
+    /// Ends a grant and announces its end, except that the caller announces the end of a login.
     fn end_grant(&mut self, now: Time, id: GrantId, reason: &str) {
         let Some(row) = self.grants.end(now, id, reason, &mut self.effects) else { return };
         let fact = Fact::GrantRevoked { grant: id.0, name: row.name, reason: reason.to_owned() };

@@ -10,7 +10,7 @@ use schema::values::{Fact, Outcome, Refusal, RefusalCode, State, Time};
 use std::time::Duration;
 
 impl Coordinator {
-    /// The attempt begins, with a full term from now. May be repeated: its worker counts from when it asked last.
+    /// Begins the attempt with a full term from now. A worker may repeat the call, because it counts the term from its last call.
     pub fn accept(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
         let job = self.placement.lease(token).ok_or_else(stale)?.owner;
         let limits = self.limits(job);
@@ -29,8 +29,8 @@ impl Coordinator {
         self.take_back(now, token, Fault::Declined, "the offer was not accepted");
     }
 
-    /// Gives each of these leases a full term from now, and answers its length, or `None` if it is over or has not begun. Only
-    /// its own worker may renew.
+    /// Gives each of these leases a full term from now, and returns the terms. A term is `None` if its lease is over or has not begun,
+    /// or if it belongs to another worker.
     pub fn renew(&mut self, now: Time, worker: &str, tokens: &[LeaseToken]) -> Vec<Option<Duration>> {
         let renewed = tokens.iter().map(|token| {
             let renewed = self.placement.renew(self.ahead.steady(now), worker, *token)?;
@@ -40,7 +40,7 @@ impl Coordinator {
         renewed.collect()
     }
 
-    /// Ends the attempt as its worker reports. An infrastructure error is tried again if the plan allows.
+    /// Ends the attempt as its worker reports. After an infrastructure error, the job is queued again if its plan allows that.
     pub fn complete(&mut self, now: Time, token: LeaseToken, outcome: Outcome, reason: &str) -> Result<(), Refusal> {
         self.hear(now, token)?;
         if outcome == Outcome::Skipped {
@@ -69,24 +69,24 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Whether this lease is an offer that nobody has accepted yet: it opens nothing, and nothing is written under it.
+    /// Whether this lease is an offer that nobody has accepted yet. Such a lease gives no access, and nothing is written under it.
     pub fn is_offered(&self, token: LeaseToken) -> bool {
         self.placement.lease(token).is_some_and(|lease| lease.state == LeaseState::Offered)
     }
 
-    /// Refuses a lease that is over as stale, and one that was not accepted yet as a conflict. Whoever needs to know whether
-    /// a lease is alive asks this.
+    /// Refuses a lease that is over as stale, and a lease that was not accepted yet as a conflict. All code that needs to know whether
+    /// a lease is alive calls this.
     pub fn check_lease(&self, token: LeaseToken) -> Result<(), Refusal> {
         self.begun(token).map(|_| ())
     }
 
-    /// The job and the number of the attempt that a lease is for. `None` means that the attempt has not begun, or it is over.
+    /// Returns the job and the attempt number of a lease. `None` means that the attempt has not begun, or that it is over.
     pub fn lease_job(&self, token: LeaseToken) -> Option<(JobKey, u16)> {
         let lease = self.begun(token).ok()?;
         Some((lease.owner, self.attempt(lease.owner)?.row.number))
     }
 
-    /// A lease whose attempt has begun and is not over.
+    /// Returns the lease, if its attempt has begun and is not over.
     pub(super) fn begun(&self, token: LeaseToken) -> Result<&Lease<JobKey>, Refusal> {
         let lease = self.placement.lease(token).ok_or_else(stale)?;
         if lease.state == LeaseState::Offered { Err(not_accepted()) } else { Ok(lease) }
@@ -115,17 +115,17 @@ impl Coordinator {
         self.finish_job(now, job, Outcome::Failed, &why);
     }
 
-    /// Notes that bytes of a log were accepted, which shows that the attempt goes on. Nothing else happens at once.
+    /// Notes that bytes of a log were accepted, which shows that the attempt goes on. This has no other effect at once.
     pub fn log_grew(&mut self, now: Time, token: LeaseToken) {
         self.placement.note_sign(self.ahead.steady(now), token);
     }
 
-    /// Notes that the master accepts reports again after a pause. Workers then send again what it refused.
+    /// Notes that the master accepts reports again after a pause. Workers then repeat the reports that it refused.
     pub fn hears_again(&mut self, now: Time) {
         self.placement.hears_again(self.ahead.steady(now));
     }
 
-    /// The worker still runs it. Where the lease had lapsed, the attempt is not lost.
+    /// Notes that the worker still runs the attempt of a renewed lease. If the lease had lapsed, the attempt no longer counts as lost.
     pub(super) fn note_renewed(&mut self, renewed: Renewed<JobKey>) {
         if renewed.had_lapsed {
             self.edit_job(renewed.owner, |row| {
@@ -135,7 +135,7 @@ impl Coordinator {
         }
     }
 
-    /// A worker is gone for good, or came back without this attempt.
+    /// Gives up a lease, because its worker is gone for good or came back without the attempt.
     pub(super) fn lose(&mut self, now: Time, token: LeaseToken, why: &str) {
         let Some(lease) = self.placement.lease(token) else { return };
         let job = lease.owner;
@@ -151,7 +151,7 @@ impl Coordinator {
         }
     }
 
-    /// The term is over. The job may be placed again; until then its old holder may resume.
+    /// Handles a lease whose term is over. The job may be placed again, and until then the old holder may resume the lease.
     pub(super) fn lapse(&mut self, now: Time, token: LeaseToken) {
         let Some(lease) = self.placement.lease(token) else { return };
         let (job, why) = (lease.owner, format!("the lease of {} ended without a sign of life", lease.worker));
@@ -167,7 +167,7 @@ impl Coordinator {
         self.go_on_after_loss(now, job, follows, &why);
     }
 
-    /// Ends a lease that has begun from our side: fences it and tells its worker.
+    /// Ends a running or lapsed lease from the master's side: fences it, and tells its worker.
     pub(super) fn withdraw(&mut self, now: Time, token: LeaseToken, outcome: Outcome, why: &str) {
         if let Some(lease) = self.placement.complete(self.ahead.steady(now), token) {
             self.end_lease(now, token, &lease, outcome, why);
@@ -193,7 +193,7 @@ impl Coordinator {
         self.enqueue(now, job);
     }
 
-    /// A call on a lease is a sign of life: where its term was over, and the job not placed again, it resumes.
+    /// Takes a call on a lease as a sign of life. If the term was over and the job was not placed again, the lease resumes.
     pub(super) fn hear(&mut self, now: Time, token: LeaseToken) -> Result<(), Refusal> {
         if self.begun(token)?.state == LeaseState::Lapsed {
             let renewed = self.placement.resume(self.ahead.steady(now), token);
@@ -248,7 +248,7 @@ impl Coordinator {
         Some(lease)
     }
 
-    /// The session learns what made room in it, and the rows of the attempt are closed.
+    /// Closes the rows of an attempt, and notes in its session which job has made room.
     fn close_attempt(&mut self, now: Time, lease: &Lease<JobKey>, outcome: Outcome, reason: &str) {
         let freed = self.selector(lease.owner);
         if let Some(connection) = lease.session.and_then(|id| self.connections.get_mut(&id)) {

@@ -13,7 +13,8 @@ impl Coordinator {
         self.limits_within(job, self.terms.job_timeout)
     }
 
-    /// The longest time for an attempt that began before a restart, because the terms may have allowed more then.
+    /// The limits of an attempt that began before a restart. They are the widest possible, because the terms may have allowed more
+    /// then.
     pub(super) fn limits_at_most(&self, job: JobKey) -> TimeLimits {
         self.limits_within(job, Duration::MAX)
     }
@@ -33,12 +34,12 @@ impl Coordinator {
         TimeLimits::of(own.saturating_add(self.cleanup(job, limit)), bytes)
     }
 
-    /// The same, where the terms of an earlier life of the master may have allowed more: up to `limit`.
+    /// Like `cancel_deadline`, but with up to `limit` for cleanup, because the terms before a restart may have allowed more.
     pub(super) fn cancel_within(&self, now: Time, job: JobKey, limit: Duration) -> Steady {
         self.ahead.steady(now).after(self.terms.cancel.saturating_add(self.cleanup(job, limit)))
     }
 
-    /// The time that the job's `always` steps have.
+    /// The time that the job's `always` steps have, at most `limit`.
     fn cleanup(&self, job: JobKey, limit: Duration) -> Duration {
         Duration::from_millis(self.job_plan(job).cleanup_ms().unwrap_or_default()).min(limit)
     }

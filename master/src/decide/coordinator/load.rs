@@ -1,4 +1,4 @@
-//! The coordinator as the store left it: after a start, and after a crash, which is the same.
+//! Makes the coordinator from the store, after a clean stop and after a crash alike.
 
 use crate::decide::alarms::Alarms;
 use crate::decide::builds::{Build, OpenAttempt, RetryGuard};
@@ -17,14 +17,14 @@ use schema::values::{Outcome, Plan, State, Time, UnreadablePlan};
 use std::collections::BTreeMap;
 
 impl Coordinator {
-    /// Makes the coordinator from what the store holds. Every lease gets a full term from `now`; plans that were asked for are
-    /// asked for again. `key`: 32 random bytes from which lease tokens are drawn.
+    /// Makes the coordinator from the contents of the store. Every lease gets a full term from `now`, and plans that were asked for
+    /// before are asked for again. `key` has 32 random bytes, from which lease tokens are drawn.
     pub fn load(now: Time, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
         Coordinator::load_by(now, Ahead::default(), terms, loaded, key)
     }
 
-    /// Like [`Coordinator::load`], where the two clocks stand like this. The wall clock may have been set since the start, as
-    /// while a large store was migrated.
+    /// Like [`Coordinator::load`], but with the present difference of the two clocks. Somebody may have set the wall clock since the
+    /// start, for example while a large store was migrated.
     pub fn load_by(now: Time, ahead: Ahead, terms: Terms, loaded: Loaded, key: [u8; 32]) -> Coordinator {
         let (following, mut effects) = (Followed::load(&loaded), Effects::new());
         let mut this = Coordinator {
@@ -95,7 +95,7 @@ impl Coordinator {
         self.job_mut(job).attempt = Some(OpenAttempt { row: Row::loaded(attempt), steps: Steps::loaded(steps) });
     }
 
-    /// Offers are not recorded: what was offered at the crash is queued.
+    /// Queues a job again if it waited for a worker. A job that was offered at a crash also does, because offers are not recorded.
     fn load_job(&mut self, now: Time, key: JobKey) {
         // The end of an earlier job may have ended the whole build.
         let job = self.builds.get(&key.build).map(|build| &build.jobs[key.index as usize]);
@@ -105,8 +105,8 @@ impl Coordinator {
     }
 }
 
-/// The plan as far as it is known. Where this version cannot read a plan, its jobs are known by their rows, so that they can be
-/// ended.
+/// Returns the plan as far as it is known. If this version cannot read it, a plan with the names of the job rows takes its place, so
+/// that the jobs can be ended.
 fn known_plan(plan: StoredPlan, jobs: &[JobRow]) -> (Option<Plan>, Option<UnreadablePlan>) {
     match plan {
         Ok(plan) => (plan, None),

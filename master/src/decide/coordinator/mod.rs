@@ -1,12 +1,12 @@
-//! Decides everything and does nothing: no I/O, no clock, no RPC, no randomness, no hash-map iteration.
+//! Makes every decision and performs nothing: no I/O, no clock, no RPC, no randomness, no iteration over hash maps.
 //!
-//! [`Coordinator`] says how it is driven. Its files are its concerns: what it hears and answers about builds, leases, workers,
-//! grants and refs, and what follows from that for the others. Beside it stands what it owns, each with private fields.
-//! `placement` decides who gets which job, and knows tickets only; `place` and `lease` translate between the two. `grants` has
-//! the tree of grants, `refs` what is known of repositories, `requests` the answers that are kept, and `alarms` what is counted.
-//! `builds` knows what a build is made of, and how it goes on. A row that the store keeps is of a type in `records`, which gives
-//! no way to change it without recording that. Whoever explains what it does reads a [`snapshot::CoordinatorSnapshot`]: nothing
-//! here is prose, save the reasons that rows keep.
+//! [`Coordinator`] says how a driver uses it. Each file here has the commands about one subject, such as builds, leases, workers, grants
+//! or refs, and their consequences for the other subjects. The parts of the coordinator are modules beside this one, with private fields.
+//! `placement` decides who gets which job. It knows only tickets, so `place` and `lease` translate between jobs and tickets. `grants` has
+//! the tree of grants, `refs` the known state of repositories, `requests` the answers to repeated calls, and `alarms` the counts of
+//! alarms. `builds` knows the parts of a build, and how it proceeds. A row that the store keeps has a type of `records`, which records
+//! every change to it. Code that explains decisions reads a [`snapshot::CoordinatorSnapshot`]. Nothing here is text for people, except
+//! the reasons in rows.
 
 mod absence;
 mod alarms;
@@ -53,42 +53,38 @@ use record::{Answer, BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerR
 use schema::values::{Event, Fact, Refusal, Time};
 use std::collections::BTreeMap;
 
-/// The state of the whole guild, and every rule by which it changes. It performs nothing itself: it is told what happened, and
-/// answers what must happen outside.
+/// `Coordinator` holds the state of the whole guild, and every rule by which the state changes. It performs nothing itself: a driver
+/// tells it what happened, and it says what the driver must do.
 ///
-/// It has no I/O, no clock and no randomness. So whoever drives it tells it the time with each call, and the same calls at the same
-/// times make the same effects. Its methods fall into five groups.
+/// It has no I/O, no clock and no randomness. The driver passes the time with each call, so the same calls at the same times make the
+/// same effects. Its methods fall into six groups.
 ///
-/// - **Begin.** [`Coordinator::load`] makes one of what the store holds, after a clean stop and after a crash alike. A store
-///   with no grants needs [`Coordinator::found`] once. [`Coordinator::set_terms`] takes up a master file that changed.
-/// - **Commands** take `&mut self` and answer: [`Coordinator::submit_change`], [`Coordinator::run`], [`Coordinator::accept`],
-///   [`Coordinator::issue`] and their like. A command that answers a [`Refusal`] has changed nothing, except that the refusal may
-///   be noted, and that a worker which calls is alive. A command with a [`Request`] may be repeated, and answers as before.
-/// - **Inputs** take `&mut self` and say what happened outside: [`Coordinator::plan_ready`] answers [`Effect::Plan`],
-///   [`Coordinator::worker_ready`] and [`Coordinator::worker_unready`] say that a `take` waits or is gone,
-///   [`Coordinator::give_back`] answers an [`Effect::Offer`] that nobody took, [`Coordinator::session_lost`],
-///   [`Coordinator::revoked_answered`] and [`Coordinator::hears_again`] speak for themselves. [`Coordinator::log_grew`] alone
-///   makes no effect and moves no timer.
-/// - **Polls**: [`Coordinator::poll_effect`], [`Coordinator::poll_timeout`] and [`Coordinator::handle_timeout`].
+/// - **Begin.** [`Coordinator::load`] makes a coordinator from the contents of the store, after a clean stop and after a crash alike. A
+///   store with no grants needs [`Coordinator::found`] once. [`Coordinator::set_terms`] takes a changed master file.
+/// - **Commands** take `&mut self` and return an answer: [`Coordinator::submit_change`], [`Coordinator::run`], [`Coordinator::accept`],
+///   [`Coordinator::issue`] and others. A command that returns a [`Refusal`] has changed nothing, except that it may note the refusal,
+///   and that the calling worker is alive. A command with a [`Request`] may be repeated, and then returns the same answer.
+/// - **Inputs** take `&mut self` and report what happened outside. [`Coordinator::plan_ready`] answers [`Effect::Plan`].
+///   [`Coordinator::worker_ready`] and [`Coordinator::worker_unready`] report that a `take` waits or was dropped, and
+///   [`Coordinator::give_back`] that nobody took an [`Effect::Offer`]. After [`Coordinator::log_grew`] there is nothing to poll,
+///   because it makes no effect and moves no timer.
+/// - **Polls** are [`Coordinator::poll_effect`], [`Coordinator::poll_timeout`] and [`Coordinator::handle_timeout`].
 /// - **Looks** take `&self` and change nothing.
+/// - **Guards** of retries: [`Coordinator::begin_removal`] and [`Coordinator::end_removal`] enclose each removal of finished builds
+///   from the store. Before a finished build is read for [`Coordinator::retry`], the caller reads [`Coordinator::removals`].
 ///
 /// A driver does the following, in this order, after `load` and after each call that takes `&mut self`:
 ///
-/// 1. It calls `poll_effect` until that answers none. The effects up to there belong together, and those of further calls may
-///    join them.
-/// 2. It writes all [`Effect::Record`] of them to the store, in order and in one transaction.
-/// 3. After the commit it performs the other effects, in order, and only then lets go of the answers of the commands, and of looks
-///    that may have seen what was not committed. [`Effect::Plan`] and [`Effect::Offer`] alone may be performed before the
-///    commit, because a restart makes them anew or does without them.
+/// 1. It calls `poll_effect` until that returns `None`. These effects belong together, and effects of further calls may join them.
+/// 2. It writes every [`Effect::Record`] among them to the store, in order and in one transaction.
+/// 3. After the commit it performs the other effects, in order. Only then does it release the answers of commands, and of looks that
+///    may have seen uncommitted state. [`Effect::Plan`] and [`Effect::Offer`] alone may be performed before the commit, because a
+///    restart repeats them or does without them.
 /// 4. It asks `poll_timeout` again, and calls `handle_timeout` at that time or later. A late call makes leases longer, and does no
 ///    harm.
 ///
-/// Performing an effect may call the coordinator again; what follows from that is polled like everything else. A commit that fails
-/// for good leaves memory ahead of the store, so the driver drops the coordinator and loads another.
-///
-/// Two pairs of calls frame what the driver does itself. [`Coordinator::begin_removal`] and [`Coordinator::end_removal`] stand
-/// around each removal of finished builds from the store. [`Coordinator::removals`] is asked before a finished build is read for
-/// [`Coordinator::retry`].
+/// Performing an effect may call the coordinator again. The driver polls the effects of that call like all others. If a commit fails
+/// for good, memory is ahead of the store, so the driver drops the coordinator and loads another.
 #[derive(Debug)]
 pub struct Coordinator {
     terms: Terms,
@@ -105,23 +101,23 @@ pub struct Coordinator {
     grants: Grants,
     requests: Requests,
     retry_guard: RetryGuard,
-    /// Revoked workers that were asked whether all that they ran has ended.
+    /// The revoked workers that the master has asked whether everything they ran has ended.
     answering: BTreeMap<GrantId, RevokedWorker>,
     alarms: Alarms,
     effects: Effects,
     last_build: u64,
     last_event: u64,
-    /// Rows have the times of the wall clock, and leases have the times of the steady clock.
+    /// The difference between the clocks. Rows have times of the wall clock, and leases have times of the steady clock.
     ahead: Ahead,
 }
 
 impl Coordinator {
-    /// Says how the two clocks stand now. Call it before each call that takes the time.
+    /// Takes the present difference of the two clocks. Call it before each call that takes the time.
     pub fn set_clocks(&mut self, ahead: Ahead) {
         self.ahead = ahead;
     }
 
-    /// The master file was read again. Jobs that wait keep their order and may go elsewhere; leases keep their terms.
+    /// Takes the terms of a changed master file. Queued jobs keep their order and may go elsewhere, and leases keep their terms.
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
         self.stop_following_others();
@@ -138,17 +134,17 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The next effect that must happen outside.
+    /// Takes out the next effect that the driver must perform.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
-    /// When [`Coordinator::handle_timeout`] has something to do.
+    /// The time at which [`Coordinator::handle_timeout`] next has something to do.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.next_timers().by_wall(self.ahead)
     }
 
-    /// The times at which [`Coordinator::poll_timeout`] has something to do, by each clock for itself.
+    /// The times at which [`Coordinator::handle_timeout`] next has something to do, one by each clock.
     pub fn next_timers(&self) -> NextTimers {
         NextTimers::of([self.placement.next_timeout(), self.alarms.next_timeout()], self.grants.next_timeout())
     }
@@ -166,22 +162,22 @@ impl Coordinator {
         }
     }
 
-    /// A build that is not finished.
+    /// The row of a build that is not finished.
     pub fn open_build_row(&self, id: BuildId) -> Option<&BuildRow> {
         self.builds.get(&id).map(|build| &*build.row)
     }
 
-    /// How many jobs wait for a worker.
+    /// The number of jobs that wait for a worker.
     pub fn queue_length(&self) -> usize {
         self.placement.gauges().waiting
     }
 
-    /// Whether a job waits that a connected worker could take, had it room.
+    /// Whether a job waits that a connected worker could take if it had room.
     pub fn is_short_of_room(&self) -> bool {
         self.placement.is_short_of_room()
     }
 
-    /// How many attempts are offered, run, or wait for their worker to come back.
+    /// The number of attempts that are offered, that run, or whose worker is away.
     pub fn lease_count(&self) -> usize {
         self.placement.gauges().leases
     }
@@ -192,7 +188,7 @@ impl Coordinator {
         build.jobs[key.index as usize].row.edit(&mut self.effects, change)
     }
 
-    /// Records what is not a row of the model. Rows are recorded by their edits.
+    /// Records something that is not a row in memory, such as an event. Rows in memory are recorded by their edits.
     fn record(&mut self, record: Record) {
         self.effects.push_back(Effect::Record(record));
     }

@@ -1,5 +1,5 @@
-//! The memory of reporters: where they go on, and which notices they sent. The coordinator keeps nothing of it. It only checks
-//! each row, so that no row is about an event or a build that this store never had.
+//! The memory of reporters: the cursors from which they continue, and the notices that they sent. The coordinator keeps none of it. It
+//! only checks each row, so that no row is about an event or a build that this store never had.
 
 use super::Coordinator;
 use super::record::{Record, ReporterRow, ToldRow};
@@ -27,7 +27,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Records that only these reporters are left. The other reporters are forgotten, with what they announced.
+    /// Records which reporters are left. The store forgets the other reporters, and what they announced.
     pub fn keep_reporters(&mut self, names: Vec<String>) {
         self.record(Record::Reporters(names));
     }

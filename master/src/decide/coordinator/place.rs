@@ -14,7 +14,7 @@ use schema::values::{Assignment, JobPlan, Outcome, PLAN_VERSION, Resources, Stat
 use std::collections::BTreeSet;
 
 impl Need {
-    /// The needs of this job, in these pools.
+    /// The needs of this job, which may run in these pools.
     pub(crate) fn of(job: &JobPlan, pools: BTreeSet<String>) -> Need {
         let want = job.want.iter().map(|want| Want::read(want)).collect();
         Need { on: job.on.clone(), want, pools, isolation: job.isolation.clone(), room: job.room() }
@@ -41,7 +41,7 @@ impl Coordinator {
         self.placement.unready(session);
     }
 
-    /// How many waiting jobs there are for each connected worker, whatever jobs these workers can take.
+    /// The number of waiting jobs per connected worker, whether or not these workers can take them.
     pub fn share(&self) -> usize {
         let gauges = self.placement.gauges();
         gauges.waiting / gauges.sessions.max(1)
@@ -54,8 +54,8 @@ impl Coordinator {
         }
     }
 
-    /// Puts a job into the queue. A job of a project that is held back enters it once the project is released. If no worker may
-    /// take the job, answers why; the job then stays out, and the caller ends it.
+    /// Puts a job into the queue. A job of a project that is held back enters it once the project is released. If no worker may take
+    /// the job, returns the reason. The job then stays out, and the caller ends it.
     pub(super) fn try_enqueue(&mut self, now: Time, job: JobKey) -> Option<String> {
         if self.holds(job.build) {
             return None;
@@ -75,7 +75,7 @@ impl Coordinator {
             need: self.need_of(job),
             class: Class::Normal,
             priority: self.job_plan(job).priority,
-            // If the wall clock was set back since then, the time must not lie in the future.
+            // If the wall clock was set back since the job was queued, the time must not lie in the future.
             queued: self.ahead.steady(self.job(job).row.queued.map_or(now, |queued| queued.min(now))),
             term: self.terms.lease,
         }
@@ -86,7 +86,7 @@ impl Coordinator {
         Need::of(self.job_plan(job), self.pools_of(&self.builds[&job.build].row.project))
     }
 
-    /// Carries out a decision that placement made without a call.
+    /// Carries out a decision that placement made because a timer was due.
     pub(super) fn follow(&mut self, now: Time, decision: Decision<JobKey>) {
         match decision {
             Decision::Offer(offer) => self.make_offer(now, Some(offer)),
@@ -99,7 +99,7 @@ impl Coordinator {
         }
     }
 
-    /// Offers an attempt, if placement made an offer. Nothing of it is recorded before it is accepted.
+    /// Offers an attempt to a worker, if placement made an offer. An offer is not recorded until the worker accepts it.
     pub(super) fn make_offer(&mut self, now: Time, offer: Option<Offer<JobKey>>) {
         let Some(mut offer) = offer else { return };
         if let Some((token, lease)) = offer.replaced.take() {
@@ -113,7 +113,7 @@ impl Coordinator {
         self.effects.push_back(Effect::Offer { session: offer.session, assignment: Box::new(assignment) });
     }
 
-    /// An offer goes back: it costs no attempt, and nothing was recorded. The worker comes last for a while.
+    /// Takes an offer back, and queues its job again. This costs no attempt. The worker may come last for a while.
     pub(super) fn take_back(&mut self, now: Time, token: LeaseToken, fault: Fault, why: &str) {
         if let Some(lease) = self.placement.give_back(self.ahead.steady(now), token, fault) {
             self.requeue_offer(now, token, &lease, why);
@@ -125,7 +125,7 @@ impl Coordinator {
         self.requeue(now, lease.owner);
     }
 
-    /// Tells of an offer that was not accepted. An attempt of the same number may follow, and its logs are its own.
+    /// Announces that an offer is over, which nobody accepted. It ends no logs, because a later attempt may have the same number.
     pub(super) fn drop_offer(&mut self, token: LeaseToken, lease: &Lease<JobKey>, why: &str) {
         self.job_mut(lease.owner).attempt = None;
         self.effects.push_back(Effect::Withdraw { session: lease.session, token, begun: None, reason: why.to_owned() });
@@ -161,7 +161,7 @@ impl Coordinator {
         }
     }
 
-    /// The tier in which the worker runs the job. `None` means that it is of an earlier version and does not say.
+    /// The isolation tier in which the worker runs the job. `None` means that the worker is of a version that does not report it.
     fn tier_in_force(&self, offer: &Offer<JobKey>) -> Option<TierName> {
         let session = self.placement.session(offer.session)?;
         let ability = session.ability();

@@ -1,5 +1,5 @@
-//! The effects of refs on builds. They say which builds wait until a repository was looked at, and to which update and lane a build
-//! belongs.
+//! The effects of refs on builds. They decide which builds wait until the master has read a repository, and to which update and lane a
+//! build belongs.
 
 use super::Coordinator;
 use super::lane::LaneResult;
@@ -10,7 +10,7 @@ use crate::decide::refs::{Before, HeldProject};
 use schema::values::{Change, Outcome, SourceRevision, State, Time, Trust};
 
 impl Coordinator {
-    /// Whether plans, jobs and notices of a project wait for the first look at its repository.
+    /// Whether plans, jobs and notices of a project wait until the master has read its repository for the first time after a restore.
     pub fn is_held(&self, project: &str) -> bool {
         self.following.holds(project)
     }
@@ -20,7 +20,7 @@ impl Coordinator {
         held.map(|project| HeldProject { project: project.clone(), open: self.builds_of(project).count() }).collect()
     }
 
-    /// A source begins to follow a repository. Answers how that was followed before.
+    /// Notes that a source begins to follow a repository. Returns how the repository was followed before.
     pub fn begin_following(&mut self, project: &str, scope: &RefScope) -> Before {
         self.following.begin(project, scope, &mut self.effects)
     }
@@ -31,8 +31,8 @@ impl Coordinator {
         self.release(now, project);
     }
 
-    /// Notes that projects which the master file does not have are no longer followed. What happens there until a project is put
-    /// back counts as history.
+    /// Stops following the projects that the master file does not have. If a project is put back, everything that happened meanwhile
+    /// counts as history.
     pub fn stop_following_others(&mut self) {
         let is_followed = |project: &str| self.terms.projects.contains_key(project);
         self.following.stop_others(is_followed, &mut self.effects);
@@ -57,7 +57,7 @@ impl Coordinator {
         self.heads.put(project, ref_name, head, &mut self.effects);
     }
 
-    /// The ref was deleted. It is remembered, unless its build had not begun: then it is built when it comes back.
+    /// Notes that a ref was deleted. If its build had not begun, the ref is forgotten, so that it is built when it comes back.
     pub(super) fn leave_head(&mut self, now: Time, change: &Change, head: Head) {
         let (project, ref_name) = (&change.project, &change.ref_name);
         if self.open_builds_of(project, ref_name).any(|build| has_yet_to_build(&build.row, &head)) {
@@ -67,7 +67,7 @@ impl Coordinator {
         }
     }
 
-    /// The first build of a tip that was acknowledged without one opens its update.
+    /// Opens the update of a tip that was noted without a build, because this is the first build of that tip.
     pub(super) fn note_update(&mut self, build: BuildId) {
         let row = &self.builds[&build].row;
         let (project, update, source) = (row.project.clone(), row.update, first_source(row));
@@ -77,8 +77,8 @@ impl Coordinator {
         }
     }
 
-    /// Tells the lane of a job that has just finished. Only what trusted sources say counts for a branch, and nothing that
-    /// began before the ref was made anew.
+    /// Adds the result of a finished job to its lane. Results of untrusted builds do not count, nor do results of updates from before the
+    /// ref was deleted and made again.
     pub(super) fn note_lane(&mut self, now: Time, key: JobKey, outcome: Outcome) {
         let build = &self.builds[&key.build];
         let job = &build.jobs[key.index as usize].row;
@@ -101,7 +101,7 @@ impl Coordinator {
         self.builds.get(&build).is_some_and(|build| self.is_held(&build.row.project))
     }
 
-    /// Asks for the plan of a build, unless that is held back.
+    /// Asks for the plan of a build, unless the build is held back.
     pub(super) fn ask_for_plan(&mut self, build: BuildId) {
         if !self.holds(build) {
             self.effects.push_back(Effect::Plan { build });

@@ -1,4 +1,4 @@
-//! Checks what a worker reports about the steps of its attempt against the plan: which steps there are, and how one can end.
+//! Checks the reports of a worker about its steps. Each step must be in the plan of the job, and must end as a step can end.
 
 use super::Coordinator;
 use super::lease::stale;
@@ -7,11 +7,11 @@ use crate::decide::builds::{OpenAttempt, check_end, end_of_step};
 use schema::limits::STEP_NAME;
 use schema::values::{Exit, Fact, Refusal, RefusalCode, SourceRevision, State, StepEnd, Time};
 
-/// The log of a step whose attempt has begun.
+/// The log of a step whose attempt is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenLog {
     pub key: StepKey,
-    /// How long the log is, as the end of its step said. `None` means that the step has not ended.
+    /// The size of the log in bytes, as reported with the end of its step. `None` means that the step has not ended.
     pub size: Option<u64>,
 }
 
@@ -67,7 +67,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Steps of this attempt, all finished, for sealing their logs. Refused while one runs: its end is still on its way.
+    /// Returns the steps of this attempt, whose logs can be sealed. Refuses this while a step runs, because its end is yet to come.
     pub fn finished_steps(&self, token: LeaseToken) -> Result<Vec<StepRow>, Refusal> {
         let job = self.begun(token)?.owner;
         let OpenAttempt { steps, .. } = self.attempt(job).ok_or_else(stale)?;
@@ -78,7 +78,7 @@ impl Coordinator {
         Ok(steps.to_vec())
     }
 
-    /// Records logs that change no more. Refused while their attempt is under way: its steps may still write.
+    /// Records logs that will not change any more. Refuses this while their attempt is under way, because its steps may still write.
     pub fn seal_logs(&mut self, seals: Vec<SealRow>) -> Result<(), Refusal> {
         if let Some(row) = seals.iter().find(|row| self.is_attempt_open(row.key.job, row.key.attempt)) {
             let text = format!("the attempt of step {} has not ended yet", row.key.step + 1);
@@ -88,7 +88,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// What the worker said of this step of the attempt that has a lease.
+    /// The last report of the worker on this step, in the attempt that has a lease.
     fn reported(&self, job: JobKey, step: u16) -> Option<&StepRow> {
         self.attempt(job)?.steps.at(step)
     }
@@ -102,14 +102,14 @@ impl Coordinator {
         self.placement.note_sign(self.ahead.steady(now), token);
     }
 
-    /// The log of a step. Refused before the attempt has begun, after its end, and for a step that its plan does not have.
+    /// Returns the log of a step. Refuses it before the attempt begins, after it ends, and for a step that its plan does not have.
     pub fn lease_log(&self, token: LeaseToken, step: u16) -> Result<OpenLog, Refusal> {
         let (key, _) = self.step_of(token, step)?;
         let size = self.reported(key.job, step).filter(|row| row.state == State::Finished).map(|row| row.log_size);
         Ok(OpenLog { key, size })
     }
 
-    /// The index-th source of the build that a lease is for. Refused before the attempt has begun.
+    /// Returns the source with this index in the stamp of the lease's build. Refuses it before the attempt begins.
     pub fn lease_source(&self, token: LeaseToken, index: usize) -> Result<SourceRevision, Refusal> {
         let lease = self.begun(token)?;
         let sources = &self.builds[&lease.owner.build].row.stamp.sources;

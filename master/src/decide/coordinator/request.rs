@@ -1,4 +1,4 @@
-//! Commands that may be repeated. Each is done once, and a repeated one gets the same answer.
+//! Commands that a caller may repeat. Each is done once, and a repetition gets the same answer.
 
 use super::Coordinator;
 use super::record::Answer;
@@ -6,7 +6,7 @@ use super::requests::Request;
 use schema::values::{Refusal, Time};
 
 impl Coordinator {
-    /// Runs `command` unless this request was answered before; then answers the same. A refusal is not kept.
+    /// Runs `command`, unless this request was answered before. In that case, returns the same answer. A refusal is not kept.
     pub(super) fn once(
         &mut self,
         now: Time,
@@ -21,7 +21,7 @@ impl Coordinator {
         Ok(answer)
     }
 
-    /// Notes that the master did what a delivery asked for.
+    /// Notes that the master has looked at a repository because of this delivery from a forge.
     pub fn note_delivery(&mut self, now: Time, request: Request) -> Result<(), Refusal> {
         self.once(now, request, |_| Ok(Answer::Done)).map(|_| ())
     }

@@ -26,27 +26,27 @@ pub(crate) struct LeaseView<'a> {
     pub cancelled: Option<&'a str>,
 }
 
-/// Why the end of a lease decides when its job is placed again.
+/// The reason why a job is placed again only when its lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waits {
-    /// The worker was revoked a moment ago, and is asked whether all has ended.
+    /// The worker was revoked a moment ago, and the master has asked it whether everything it ran has ended.
     Answer,
-    /// The worker was revoked, and did not answer that its work ended.
+    /// The worker was revoked, and has not answered that everything it ran has ended.
     Silence,
-    /// It is connected and does not know of the job, or a copy of it is.
+    /// The worker is connected and does not know the job, or a copy of the worker is connected.
     Elsewhere,
     /// The worker is not connected.
     Away,
 }
 
-/// The coordinator at one moment, to be read.
+/// A `CoordinatorSnapshot` is a read-only view of the coordinator at one moment.
 ///
-/// Its methods are of four kinds, in this order: builds and jobs, the queue, workers with their leases, and the terms of the
-/// master file. A job's key must be one of an open build, where a method does not say otherwise.
+/// Its methods are of four kinds, in this order: builds and jobs, the queue, workers with their leases, and the terms of the master
+/// file. The key of a job must belong to an open build, unless the method says otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct CoordinatorSnapshot<'a> {
     it: &'a Coordinator,
-    /// The moment of the look, by the clock of leases.
+    /// The moment of the view, by the steady clock, which leases use.
     pub(crate) now: Steady,
 }
 
@@ -77,12 +77,12 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.open_build_row(id)
     }
 
-    /// The jobs of an open build by their index; none of a build that is finished.
+    /// The jobs of an open build, in the order of their indices. A finished build has none.
     pub(crate) fn jobs(self, id: BuildId) -> impl Iterator<Item = &'a JobRow> {
         self.it.builds.get(&id).into_iter().flat_map(|build| &build.jobs).map(|job| &*job.row)
     }
 
-    /// `None` means that its build is not open, or has no such job.
+    /// The row of a job. `None` means that its build is not open, or has no such job.
     pub(crate) fn find_job(self, key: JobKey) -> Option<&'a JobRow> {
         let build = self.it.builds.get(&key.build)?;
         build.jobs.get(key.index as usize).map(|job| &*job.row)
@@ -110,7 +110,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.need_of(key)
     }
 
-    /// The selector of a job, `pyfoo/412/test`.
+    /// The selector of a job, such as `pyfoo/412/test`.
     pub(crate) fn selector(self, key: JobKey) -> String {
         self.it.selector(key)
     }
@@ -120,7 +120,7 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.holds(build)
     }
 
-    /// The lease of the job: an offer, an attempt that runs, or one whose term is over and whose job waits again.
+    /// The lease of the job. It is an offer, or it runs, or its term is over and the job waits again.
     pub(crate) fn lease_of(self, key: JobKey) -> Option<LeaseView<'a>> {
         self.it.view(self.it.placement.lease_of(key)?.1)
     }
@@ -135,33 +135,32 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.placement.in_order(limit)
     }
 
-    /// Jobs that would be in the queue, were their builds not held back.
+    /// The jobs that would be in the queue if their builds were not held back.
     pub(crate) fn held_jobs(self) -> impl Iterator<Item = JobKey> + 'a {
         self.it.held_jobs()
     }
 
-    /// Where the job stands in the queue, or would stand if it came now.
+    /// The rank of the job in the queue, or the rank that it would have if it came now.
     pub(crate) fn rank(self, key: JobKey) -> Rank<JobKey> {
         self.it.placement.rank(key, self.plan(key).priority)
     }
 
-    /// The needs of the jobs that go before this rank, in their order, as far as `could` says that they can be met. It answers
-    /// the first `limit`.
+    /// The needs of the jobs before this rank, in order. They are those that `could` accepts, and at most `limit`.
     pub(crate) fn before(self, rank: Rank<JobKey>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&'a Need> {
         self.it.placement.before(rank, could, limit)
     }
 
-    /// Connected workers that could take this job of the queue, when they have room.
+    /// The connected workers that could take this queued job once they have room.
     pub(crate) fn able(self, job: JobKey) -> impl Iterator<Item = &'a Session> {
         self.it.placement.able(job)
     }
 
-    /// Workers that could take such a job, and are not connected: their sessions, as these would be.
+    /// The disconnected workers that could meet this need, as the sessions that they would have if they were connected.
     pub(crate) fn able_and_away(self, need: &Need) -> impl Iterator<Item = Session> {
         self.it.placement.able_among(need, self.it.away())
     }
 
-    /// All workers that are there or may come back. `true` means that it is connected; otherwise its session is as it would be.
+    /// All workers that are connected or may come back. `true` means connected. Otherwise the worker would have this session.
     pub(crate) fn known(self) -> impl Iterator<Item = (Cow<'a, Session>, bool)> {
         let here = self.it.placement.sessions().map(|(_, session)| (Cow::Borrowed(session), true));
         here.chain(self.it.away().map(|session| (Cow::Owned(session), false)))
@@ -191,22 +190,22 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.labels_of(row)
     }
 
-    /// How long the worker comes last for all jobs, and for what. `None` means that it does not.
+    /// Until when the worker comes last for all jobs, and for which fault. `None` means that it does not come last.
     pub(crate) fn resting(self, session: &Session) -> Option<Resting> {
         self.it.placement.resting(&session.worker)
     }
 
-    /// The worker that keeps its room for this job, which is first in order and waits for long.
+    /// The worker that keeps its room free for this job, which is first in the queue and has waited long.
     pub(crate) fn keeper_of(self, job: JobKey) -> Option<&'a str> {
         self.it.placement.keeper_of(job)
     }
 
-    /// The job for which the worker keeps its room, or will when it asks next.
+    /// The job for which the worker keeps its room free, or will do so when it next asks for work.
     pub(crate) fn keeps_for(self, session: &Session) -> Option<JobKey> {
         self.it.placement.keeps_next(self.now, &session.worker)
     }
 
-    /// Workers that are passed over for this job alone, as its attempts failed there.
+    /// The workers that are passed over for this job alone, because its attempts failed there.
     pub(crate) fn passed_over(self, job: JobKey) -> impl Iterator<Item = &'a str> {
         self.it.placement.passed_over(job)
     }
@@ -215,7 +214,8 @@ impl<'a> CoordinatorSnapshot<'a> {
         self.it.leases_of(worker)
     }
 
-    /// Why the end of this lease decides when its job is placed again. `None` means that its worker holds it.
+    /// Returns why the job is placed again only when this lease ends. `None` means that a session holds the lease, or it is not
+    /// running.
     pub(crate) fn waits(self, lease: &LeaseView<'_>) -> Option<Waits> {
         self.it.waits(lease)
     }

@@ -1,4 +1,4 @@
-//! Workers and their sessions: attach, lose, drain, hold.
+//! Workers and their sessions: how they attach and are lost, drained and held.
 
 use super::Coordinator;
 use super::absence::RevokedWorker;
@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Coordinator {
-    /// Opens a session of the worker that this grant names. An older one ends; what the worker ran and does not name
-    /// is placed again at once if nothing of it can run any more.
+    /// Opens a session of the worker that this grant names, and ends an older one. A job that the worker ran before and does not name is
+    /// placed again at once, if no process of it can still run.
     pub fn attach(&mut self, now: Time, grant: GrantId, arrival: Arrival) -> Result<Attached, Refusal> {
         let row = self.grants.live(now, grant)?.clone();
         if row.kind != GrantKind::Worker {
@@ -41,7 +41,7 @@ impl Coordinator {
         }
     }
 
-    /// The link of a session is gone. Its offers go back; its leases live on until their terms end.
+    /// Ends a session whose connection is gone. Its offers go back to the queue, and its leases live on until their terms end.
     pub fn session_lost(&mut self, now: Time, id: SessionId, why: &str) {
         let Some(Detached { worker, offers }) = self.placement.detach(self.ahead.steady(now), id) else { return };
         self.connections.remove(&id);
@@ -69,13 +69,13 @@ impl Coordinator {
         self.connections.get_mut(&id).into_iter().for_each(|link| link.machine.troubles.clone_from(&what));
     }
 
-    /// The clock of the worker that runs this attempt, and when the attempt began.
+    /// The clock of the worker that runs this attempt, and the time at which the attempt began.
     pub(crate) fn clock_of(&self, token: LeaseToken) -> Option<(WorkerClock, Time)> {
         let lease = self.placement.lease(token)?;
         Some((self.connections.get(&lease.session?)?.machine.clock, self.attempt(lease.owner)?.row.started))
     }
 
-    /// The live session of a worker and its process, for telling a clone from a successor.
+    /// The live session of a worker, and the process of the worker, which tells a copy of the worker from its successor.
     pub fn session_of(&self, worker: &str) -> Option<(SessionId, [u8; 16])> {
         let (id, _) = self.placement.session_of(worker)?;
         Some((id, self.connections.get(&id)?.instance))
@@ -108,8 +108,8 @@ impl Coordinator {
         }
     }
 
-    /// Ends the sessions of workers whose grants are over. Their leases run out by themselves, unless they answer that all
-    /// that they ran has ended.
+    /// Ends the sessions of workers whose grants are over. Their leases run out by themselves, unless such a worker answers that
+    /// everything it ran has ended.
     pub(super) fn end_sessions_of(&mut self, now: Time, grants: &[GrantId]) {
         let of_grants = self.connections.iter().filter(|(_, connection)| grants.contains(&connection.grant));
         let asked = of_grants.map(|(id, connection)| {
@@ -166,7 +166,7 @@ impl Coordinator {
         })
     }
 
-    /// A session of the worker with this grant, which says this of itself.
+    /// Makes a session of the worker with this grant and this description of itself.
     fn session(&self, since: Time, row: &GrantRow, description: &Description) -> Session {
         let pools = match row.what.pools.is_empty() {
             true => Box::from([DEFAULT_POOL.to_owned()]),
@@ -237,7 +237,7 @@ impl Coordinator {
         may_steer(self.grants.live(now, by)?, worker, self.grants.get(known.grant))
     }
 
-    /// Changes what is kept of a worker, as an operator wants it; answers its grant.
+    /// Changes the row of a worker as an operator wants it. Returns the grant of the worker.
     pub(super) fn steer(
         &mut self,
         now: Time,
@@ -274,7 +274,7 @@ fn is_stopped(row: &WorkerRow) -> bool {
     row.draining || !row.held.is_empty()
 }
 
-/// The labels that count: those of the grant itself, and those that the worker claims if the grant says `name=*`.
+/// The labels in force: the platform, the grant's own labels, and labels that the worker claims if the grant says `name=*`.
 fn believed(granted: &[(String, String)], description: &Description) -> Box<[(String, String)]> {
     let claimed: BTreeMap<&str, &str> =
         description.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

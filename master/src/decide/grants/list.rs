@@ -7,21 +7,21 @@ use schema::limits::{self, FOUND};
 use schema::values::Time;
 use std::ops::Bound;
 
-/// Bytes of the grants in one page, roughly as they travel. A client reads messages of 4 MiB.
+/// The limit for the grants in one page, roughly in bytes on the wire. A client reads messages of at most 4 MiB.
 const PAGE_BYTES: usize = 1 << 20;
-/// How many grants one page holds.
+/// The most grants that one page holds.
 const PAGE_ROWS: usize = 1_000;
-/// Bytes of a grant's times, numbers and key.
+/// The size of a grant's times, numbers and key on the wire, in bytes.
 const ROW_BYTES: usize = 300;
-/// Bytes of a list's entry beside its text.
+/// The size of a list entry on the wire in addition to its text, in bytes.
 const ENTRY_BYTES: usize = 16;
 /// The most entries that are shown of one list in a grant. An earlier master may have stored more, which would not fit into a page.
 const SHOWN_ENTRIES: usize = 1_000;
 const SHOWN_CHARS: usize = 100;
-/// Grants of one name that are found, the newest first: enough to say that there are several.
+/// The most grants of one name that are found, the newest first. It is enough to show that there are several.
 const FOUND_MAX: usize = FOUND.most;
 
-/// Some grants, by their numbers.
+/// A page of a list of grants, in the order of their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantPage {
     pub grants: Vec<GrantRow>,
@@ -30,8 +30,8 @@ pub struct GrantPage {
 }
 
 impl Grants {
-    /// The caller's own grant and what is below it, after a grant, at most `limit` of them. 0 means as many as a page holds.
-    /// `with_ended`: also those that were revoked or have expired.
+    /// A page of the caller's own grant and all grants below it. It begins after the grant `after`, and has at most `limit` grants. A
+    /// `limit` of 0 means as many as a page holds. `with_ended` also includes grants that were revoked or have expired.
     pub fn page(&self, now: Time, caller: GrantId, after: GrantId, limit: u32, with_ended: bool) -> GrantPage {
         let most = if limit == 0 { PAGE_ROWS } else { PAGE_ROWS.min(limit as usize) };
         let top = self.top_of(caller);
@@ -53,7 +53,7 @@ impl Grants {
         page
     }
 
-    /// The grant with this number, even if it has ended; else the newest grants in force that have this name.
+    /// The grant with this number, even if it has ended. If there is none, the newest grants in force that have this name.
     pub fn find(&self, now: Time, caller: GrantId, wanted: &str) -> Vec<GrantRow> {
         let top = self.top_of(caller);
         let by_number = wanted.parse().ok().and_then(|id| self.rows.get(&GrantId(id)));
@@ -68,13 +68,13 @@ impl Grants {
         found
     }
 
-    /// Whether this caller finds a grant.
+    /// Whether this caller sees the grant in its lists.
     pub fn lists(&self, caller: GrantId, id: GrantId) -> bool {
         self.rows.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
     }
 
-    /// The caller's own grant and what is below it. An operator of everything that is directly below the root sees the root's
-    /// whole tree. So another can take the place of a lost operator credential.
+    /// The caller's own grant and all grants below it. An operator of everything that is directly below the root sees the root's whole
+    /// tree. So one such operator can take the place of another whose credential is lost.
     pub fn below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
         let top = self.top_of(caller);
         self.rows.values().filter(move |row| self.is_listed(row, top))

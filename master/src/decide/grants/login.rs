@@ -12,24 +12,24 @@ use std::time::Duration;
 
 /// How long a browser stays logged in.
 const LIFETIME: Duration = LOGIN_LIFETIME.time();
-/// How long an address waits for its browser: long enough to change to another window, too short for an address that leaks later.
+/// How long the address of a login can be used. It is long enough to change to a browser, and too short for an address that leaks later.
 const UNUSED_LIFETIME: Duration = LOGIN_TIME.time();
-/// Logins of one grant at once. A person has some browsers; each login costs a row of about 500 bytes.
+/// The most logins that one grant has at once. A person has several browsers, and each login costs a row of about 500 bytes.
 const LOGINS_MAX: usize = LOGINS.count();
 /// The ending of the names of grants that are logins.
 const SUFFIX: &str = ".browser";
 
-/// The login for a person who asks for one.
+/// The login that a person gets who asks for one.
 #[derive(Debug)]
 pub(in crate::decide) enum AskedLogin {
-    /// The login was made for the same join before, and waits for its browser.
+    /// This login was made for the same join before, and waits for its browser.
     Made(GrantId),
-    /// The login is to be added, once there is room.
+    /// The row of a new login, which the caller adds once there is room.
     New(Box<GrantRow>),
 }
 
 impl Grants {
-    /// The login of a browser below `by`, for this join.
+    /// Returns the login of a browser below the grant `by`, for this join.
     pub(in crate::decide) fn login(&self, now: Time, by: GrantId, join_hash: [u8; 32]) -> Result<AskedLogin, Refusal> {
         let parent = self.live(now, by)?;
         let what = What { may: [Right::View].into(), projects: parent.what.projects.clone(), ..What::default() };
@@ -43,15 +43,15 @@ impl Grants {
         Ok(AskedLogin::New(Box::new(GrantRow { expires, join_hash: Some(join_hash), is_browser: true, ..row })))
     }
 
-    /// The login below this grant that is removed before another is made. A login whose address nobody used is removed first, and
-    /// then the oldest login. `None` means that there is room.
+    /// The login below this grant that must be removed before another is made. A login whose address nobody has used is removed first,
+    /// and then the oldest login. `None` means that there is room.
     pub(in crate::decide) fn login_in_the_way(&self, of: GrantId) -> Option<GrantId> {
         let is_full = self.logins_of(of).count() >= LOGINS_MAX;
         let oldest = self.logins_of(of).min_by_key(|row| (row.holder.is_some(), row.id));
         oldest.filter(|_| is_full).map(|row| row.id)
     }
 
-    /// The login that a join stands for, if a browser may still redeem it.
+    /// Returns the login of a join, if a browser may still redeem it.
     pub fn open_login(&self, now: Time, join_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
         let id = *self.joins.get(&join_hash).ok_or_else(unknown)?;
         let row = self.live(now, id)?;
@@ -64,7 +64,7 @@ impl Grants {
         }
     }
 
-    /// Binds a login to the cookie of the browser that shows its join first; once. Answers the login, and whose it is.
+    /// Binds a login, once, to the cookie of the first browser that shows its join. Returns the login, and the grant above it.
     pub(in crate::decide) fn redeem_login(
         &mut self,
         now: Time,
@@ -82,12 +82,12 @@ impl Grants {
         Ok((row, &self.rows[&by]))
     }
 
-    /// Whose login this is: the name of the grant below which it was made.
+    /// The name of the grant below which this login was made.
     pub fn login_of(&self, login: &GrantRow) -> Option<&str> {
         login.parent.and_then(|parent| self.get(parent)).map(|parent| parent.name.as_str())
     }
 
-    /// The logins that are over, and those that are too many.
+    /// The logins that are over, and the logins beyond the limit of their grant.
     pub(super) fn old_logins(&self, now: Time) -> Vec<GrantId> {
         let is_over = |row: &&GrantRow| row.is_browser && self.find_in_force(now, row.id).is_err();
         let mut old: Vec<GrantId> = self.rows.values().filter(is_over).map(|row| row.id).collect();

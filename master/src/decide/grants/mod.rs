@@ -1,8 +1,8 @@
-//! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and dies with it.
+//! Grants: a tree of recorded, revocable authority. A child never has more than its parent, and ends with it.
 //!
-//! [`Grants`] owns the tree. Its files are the questions to it: what a new grant may be (`order`), and what is in force and who
-//! is below whom (`tree`). Then come the logins of browsers (`login`), and how operators find grants (`list`). The other
-//! effects of a change, such as the end of a worker's session, belong to the coordinator.
+//! [`Grants`] owns the tree. Each file answers a question about it: what a new grant may be (`order`), and which grants are in force and
+//! below which others (`tree`). Then come the logins of browsers (`login`), and how operators find grants (`list`). The other effects of
+//! a change, such as the end of a worker's session, belong to the coordinator.
 
 mod list;
 mod login;
@@ -25,11 +25,12 @@ use std::time::Duration;
 /// The root of the tree. Nobody holds it, and it cannot be redeemed or revoked.
 pub const ROOT: GrantId = GrantId(1);
 
-/// Grants that ended and are still listed; the audit table has the older ones. Each costs the master about 1 KiB of memory.
+/// The most ended grants that are still listed. The audit table has the older ones. Each costs the master about 1 KiB of memory.
 const ENDED_MAX: usize = 10_000;
-/// How many rows of old grants go in one step, and how long others have their turn before the next. An earlier master may have
-/// left 44,000 logins.
+/// The number of old rows that are removed in one step, before others have their turn for [`BREATH`]. An earlier master may have left
+/// 44,000 logins.
 const OLD_AT_ONCE: usize = 500;
+/// The pause between two steps in which rows of old grants are removed.
 const BREATH: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +41,7 @@ enum GrantTimer {
     Old,
 }
 
-/// All grants that are kept, those that ended lately included, and what is derived of them.
+/// All grants that are kept, including grants that ended recently, and the indices over them.
 #[derive(Debug)]
 pub struct Grants {
     rows: Rows<GrantId, GrantRow>,
@@ -55,16 +56,16 @@ pub struct Grants {
     /// Grants that were revoked or expired and are kept, with the time of their end. If times are equal, children come before their
     /// parents.
     ended: BTreeSet<(Time, Reverse<GrantId>)>,
-    /// How many grants are in force below one.
+    /// The number of grants that are in force below each grant.
     in_force: BTreeMap<GrantId, usize>,
     timers: Schedule<GrantTimer>,
-    /// The highest number ever used.
+    /// The highest number that a grant ever had.
     last: u64,
 }
 
 impl Grants {
-    /// Makes the grants from what the store holds. The logins that are over, or too many, are left out, so that nobody meets
-    /// them; their rows go bit by bit.
+    /// Makes the grants from the rows of the store. Logins that are over, or beyond their limit, are left out of memory at once, and
+    /// their rows are removed bit by bit.
     pub(in crate::decide) fn load(now: Time, rows: Vec<GrantRow>, last: u64, to: &mut impl Recorder) -> Grants {
         let mut grants = Grants {
             rows: Rows::loaded(Vec::new(), |row| row.id),
@@ -84,20 +85,20 @@ impl Grants {
         grants
     }
 
-    /// Makes the root of a new store.
+    /// Makes the root grant of a new store.
     pub(in crate::decide) fn found(&mut self, now: Time, to: &mut impl Recorder) {
         assert!(self.rows.is_empty(), "a store is founded once");
         self.add(GrantRow::new(ROOT, None, GrantKind::Operator, "root".to_owned(), What::everything(), now), to);
     }
 
-    /// Records a grant that is new.
+    /// Adds a new grant and records it.
     pub(in crate::decide) fn add(&mut self, row: GrantRow, to: &mut impl Recorder) {
         self.last = row.id.0;
         self.count(&row);
         self.put(row, to);
     }
 
-    /// Binds a grant to the key that showed its join first.
+    /// Binds a grant to the key that was the first to show its join.
     pub(in crate::decide) fn bind(
         &mut self,
         mut row: GrantRow,
@@ -110,7 +111,7 @@ impl Grants {
         row
     }
 
-    /// Ends one grant. The row of a login is removed. Any other grant stays, is listed as ended, and is answered.
+    /// Ends one grant. If it is a login, its row is removed. Any other grant stays, is listed as ended, and is returned.
     pub(in crate::decide) fn end(
         &mut self,
         now: Time,
@@ -152,7 +153,7 @@ impl Grants {
         self.timers.next()
     }
 
-    /// Serves the first timer that is due. Answers the grant whose time is over, if that was it.
+    /// Serves the first timer that is due. Returns the grant whose time is over, if the timer was for that.
     pub(in crate::decide) fn tick(&mut self, now: Time, to: &mut impl Recorder) -> Option<GrantId> {
         match self.timers.due(now)? {
             GrantTimer::Expiry(id) => Some(id),
@@ -167,26 +168,26 @@ impl Grants {
         self.rows.get(&id)
     }
 
-    /// The grants by which a worker of this name comes or came, whoever issued them.
+    /// The grants by which a worker of this name connects, or once did, no matter who issued them.
     pub(in crate::decide) fn of_worker(&self, name: &str) -> impl Iterator<Item = &GrantRow> {
         self.rows.values().filter(move |row| row.kind == GrantKind::Worker && row.name == name)
     }
 
-    /// The grant that is redeemed with this join.
+    /// Returns the grant that this join redeems.
     pub(in crate::decide) fn redeemable(&self, now: Time, join_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
         let id = *self.joins.get(&join_hash).ok_or_else(|| {
             Refusal::new(RefusalCode::Unknown, "this join is not known here")
-                .help("it may be another master's: compare the address; or ask for a new one")
+                .help("it may belong to another master: compare the address, or ask for a new join")
         })?;
         let row = self.live(now, id)?;
         if row.is_browser {
-            let text = "this is the login of a browser, and makes no credential";
+            let text = "this join is for a browser, so it cannot become a credential";
             return Err(Refusal::new(RefusalCode::NotPermitted, text).help("open its address in a browser"));
         }
         Ok(row)
     }
 
-    /// The grant that a token stands for, whoever shows it.
+    /// Returns the grant of a token, no matter who shows the token.
     pub(in crate::decide) fn of_token(&self, now: Time, token_hash: [u8; 32]) -> Result<&GrantRow, Refusal> {
         if self.joins.contains_key(&token_hash) {
             return Err(Refusal::new(RefusalCode::NotPermitted, "this is a join, to be redeemed once")
@@ -195,7 +196,7 @@ impl Grants {
         self.live(now, *self.by_token.get(&token_hash).ok_or_else(unknown)?)
     }
 
-    /// The grant that a token stands for, if this key may use it.
+    /// Returns the grant of a token, if this key may use it.
     pub fn restorable(&self, now: Time, token_hash: [u8; 32], key: Option<Fingerprint>) -> Option<&GrantRow> {
         let id = *self.by_token.get(&token_hash)?;
         self.live(now, id).ok().filter(|row| row.holder == key)
@@ -221,7 +222,8 @@ impl Grants {
         self.old = old;
     }
 
-    /// The logins of a store that are over or too many, and the oldest of the grants that ended. The master does without them.
+    /// The logins that are over or beyond their limit, and the oldest ended grants beyond theirs. The master does not need them in
+    /// memory.
     fn find_old(&mut self, now: Time) -> Vec<GrantId> {
         let mut old = self.old_logins(now);
         old.extend(self.take_ended());
@@ -276,7 +278,7 @@ impl Grants {
         }
     }
 
-    /// Counts a grant for all grants above it: as one in force, or as one that is over.
+    /// Counts a grant that is in force for all grants above it. If the grant has ended, adds it to the ended grants instead.
     fn count(&mut self, row: &GrantRow) {
         if row.is_browser {
             return;
@@ -295,5 +297,5 @@ fn join_is_known() -> Refusal {
 
 fn unknown() -> Refusal {
     Refusal::new(RefusalCode::Unknown, "this credential is not known here")
-        .help("it may be another master's, or this master's store was replaced")
+        .help("it may belong to another master, or this master's store was replaced")
 }

@@ -15,15 +15,15 @@ pub struct GrantOrder {
     pub what: What,
     /// How long the grant lasts. `None` means that it does not expire.
     pub lifetime: Option<Duration>,
-    /// SHA-256 of the one-use join.
+    /// The SHA-256 of the one-use join.
     pub join_hash: [u8; 32],
 }
 
-/// The most grants above a new one, the root included. It bounds the work, because each use of a grant looks at all above it.
+/// The most grants above a new one, including the root. It bounds the work, because each use of a grant looks at all grants above it.
 const GENERATIONS_MAX: usize = GENERATIONS.count();
 
 impl Grants {
-    /// The row of a new grant below `by`, to be added. Refuses what that grant may not issue.
+    /// Returns the row of a new grant below `by`, which the caller adds. Refuses a grant that `by` may not issue.
     pub(in crate::decide) fn ordered(&self, now: Time, by: GrantId, order: GrantOrder) -> Result<GrantRow, Refusal> {
         let expires = self.may_issue(now, by, &order)?;
         let GrantOrder { kind, name, mut what, join_hash, .. } = order;
@@ -35,7 +35,7 @@ impl Grants {
         Ok(GrantRow { expires, join_hash: Some(join_hash), ..row })
     }
 
-    /// Answers when the new grant ends.
+    /// Checks that `by` may issue this grant. Returns the time when the new grant ends.
     fn may_issue(&self, now: Time, by: GrantId, order: &GrantOrder) -> Result<Option<Time>, Refusal> {
         let parent = self.live(now, by)?;
         if !parent.what.may.contains(&Right::Operate) {
@@ -77,7 +77,7 @@ impl Grants {
     }
 }
 
-/// Names of workers, users and projects: `[A-Za-z0-9._-]+`, so that no selector needs escaping.
+/// Refuses a text that cannot name a worker, a user or a project. A name is `[A-Za-z0-9._-]+`, so that no selector needs escaping.
 pub fn valid_name(name: &str) -> Result<(), Refusal> {
     let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if !name.is_empty() && name.len() <= 100 && name.chars().all(valid) {

@@ -6,7 +6,7 @@ use schema::values::{GrantKind, Refusal, RefusalCode, Time};
 use std::collections::BTreeSet;
 
 impl Grants {
-    /// A grant that its holder can use. It is in force, and this version knows its kind and the kinds of all grants above it.
+    /// Returns a grant that its holder can use. It is in force, and this version knows its kind and the kinds of all grants above it.
     pub fn live(&self, now: Time, id: GrantId) -> Result<&GrantRow, Refusal> {
         let row = self.find_in_force(now, id)?;
         match self.line_of(id).find(|row| row.kind == GrantKind::Unknown) {
@@ -15,13 +15,13 @@ impl Grants {
         }
     }
 
-    /// A grant and those below it that are not revoked, by their numbers.
+    /// The numbers of the grants that are not revoked, among this grant and all grants below it.
     pub(in crate::decide) fn unrevoked_tree(&self, top: GrantId) -> Vec<GrantId> {
         let is_unrevoked = |id: &GrantId| self.get(*id).is_some_and(|row| row.revoked.is_none());
         self.tree_of(top).into_iter().filter(is_unrevoked).collect()
     }
 
-    /// A grant that is in force: neither it nor one above it is revoked or expired.
+    /// Returns a grant that is in force, which means that neither it nor a grant above it is revoked or expired.
     pub(super) fn find_in_force(&self, now: Time, id: GrantId) -> Result<&GrantRow, Refusal> {
         let mut next = Some(id);
         while let Some(id) = next {
@@ -52,7 +52,7 @@ impl Grants {
         row.parent.into_iter().flat_map(|parent| self.line_of(parent)).map(|row| row.id).collect()
     }
 
-    /// A grant and all that are below it, by their numbers.
+    /// The numbers of a grant and of all grants below it.
     fn tree_of(&self, top: GrantId) -> BTreeSet<GrantId> {
         let (mut tree, mut open) = (BTreeSet::new(), vec![top]);
         while let Some(id) = open.pop() {
@@ -65,7 +65,7 @@ impl Grants {
     }
 }
 
-/// The grant that answers for the costs of this one. The costs of a browser's login count for the person's grant.
+/// The grant to which the costs of this one are charged. The costs of a browser's login are charged to the person's grant.
 pub fn account_of(row: &GrantRow) -> GrantId {
     row.parent.filter(|_| row.is_browser).unwrap_or(row.id)
 }

@@ -1,4 +1,4 @@
-//! Whether a worker can take work, by what the work asks for and what the worker brings. Pure: nothing here knows who is busy.
+//! Whether a worker can take work, by the needs of the work and the offer of the worker. Pure: nothing here knows who is busy.
 
 use super::ticket::Need;
 use super::tier::TierNeed;
@@ -6,10 +6,10 @@ use schema::values::{Resources, Tier, TierProbe, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The keys of each pool in the master file.
+/// The settings of each pool in the master file.
 pub type Pools = BTreeMap<String, PoolTerms>;
 
-/// The keys of one pool in the master file.
+/// The settings of one pool in the master file.
 #[derive(Clone, Debug, Default)]
 pub struct PoolTerms {
     /// The labels that a worker must have besides its grant, in the form of a job's `want`.
@@ -19,7 +19,7 @@ pub struct PoolTerms {
     pub isolation: Option<Tier>,
 }
 
-/// What a worker offers, however busy it is. The worker may be a known one or a hypothetical one.
+/// The offer of a worker, however busy it is. The worker may be a known one or a hypothetical one.
 #[derive(Clone, Copy, Debug)]
 pub struct Ability<'a> {
     pub platform: &'a str,
@@ -29,7 +29,7 @@ pub struct Ability<'a> {
     pub labels: &'a [(String, String)],
     /// The pools that its grant names.
     pub pools: &'a [String],
-    /// The results of its probes of tiers. Empty means that it is of an earlier version.
+    /// The results of its probes of tiers. Empty means that the worker is of an earlier version.
     pub probes: &'a [TierProbe],
 }
 
@@ -39,12 +39,12 @@ impl<'a> Ability<'a> {
         self.has_platform(need) && self.has_tier(need, pools) && need.want.iter().all(|want| self.has(want))
     }
 
-    /// Whether the work may run in a tier that it offers, in at least one of its pools.
+    /// Whether the worker offers a tier in which the work may run, in at least one of its pools.
     pub fn has_tier(&self, need: &Need, pools: &Pools) -> bool {
         self.tiers(need, pools).any(|tier| tier.is_met_by(self.probes))
     }
 
-    /// The tiers that the work needs in its pools to which this worker belongs. Empty if the worker belongs to none of them.
+    /// The tiers that the work needs, one for each of its pools to which this worker belongs.
     pub fn tiers(&self, need: &Need, terms: &Pools) -> impl Iterator<Item = TierNeed> {
         let pools = self.granted(&need.pools).filter(|pool| self.missing(pool, terms).is_none());
         pools.map(|pool| TierNeed::of(need.isolation.as_ref(), terms.get(pool).and_then(|terms| terms.isolation)))
@@ -54,7 +54,7 @@ impl<'a> Ability<'a> {
         need.on.is_empty() || self.platform == need.on
     }
 
-    /// Whether it is in one of these pools. Its grant must name the pool, and it must have the labels that the pool asks for.
+    /// Whether the worker is in one of these pools. Its grant must name the pool, and it must have the labels that the pool asks for.
     pub fn is_in(&self, pools: &BTreeSet<String>, terms: &Pools) -> bool {
         self.granted(pools).any(|pool| self.missing(pool, terms).is_none())
     }
@@ -63,7 +63,7 @@ impl<'a> Ability<'a> {
         want.matches(self.total, self.labels)
     }
 
-    /// The pools among these that its grant names.
+    /// The pools among these that the worker's grant names.
     pub fn granted(&self, pools: &BTreeSet<String>) -> impl Iterator<Item = &'a String> {
         self.pools.iter().filter(|pool| pools.contains(*pool))
     }

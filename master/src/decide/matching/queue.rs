@@ -9,10 +9,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The most empty groups that are kept, because a new group has to ask every session. A master has some dozens of needs.
+/// The number of groups up to which empty ones are kept, because a new group asks every session. A master has some dozens of needs.
 const GROUPS_KEPT: usize = 256;
 
-/// The place of a ticket in the order: the class decides, then the priority, then who came first.
+/// The place of a ticket in the queue. The class decides, then the priority, and then the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank<O> {
     pub class: Class,
@@ -21,7 +21,7 @@ pub struct Rank<O> {
     pub owner: O,
 }
 
-/// A ticket in the queue, without its owner.
+/// A ticket in the queue. Its rank has its owner, class and priority.
 #[derive(Debug)]
 struct QueueEntry<O> {
     rank: Rank<O>,
@@ -30,11 +30,11 @@ struct QueueEntry<O> {
     term: Duration,
 }
 
-/// The tickets that wait with one need.
+/// The waiting tickets that have one need in common.
 #[derive(Debug)]
 struct Group<O> {
     ranks: BTreeSet<Rank<O>>,
-    /// The sessions that could take these tickets, whether or not they wait.
+    /// The sessions that could take these tickets, whether or not the sessions wait.
     able: BTreeSet<SessionId>,
 }
 
@@ -48,7 +48,7 @@ impl<O: OwnerKey> Group<O> {
     }
 }
 
-/// The tickets that wait, in their order.
+/// The tickets that wait, in the order of their ranks.
 #[derive(Debug)]
 pub(in crate::decide) struct Queue<O> {
     groups: BTreeMap<Need, Group<O>>,
@@ -61,7 +61,7 @@ impl<O: OwnerKey> Queue<O> {
         Queue { groups: BTreeMap::new(), places: BTreeMap::new(), arrivals: 0 }
     }
 
-    /// Enters a ticket. `able` says which of all sessions could take it; asked only where its group is new.
+    /// Enters a ticket. `able` returns all sessions that could take it, and is called only if its group is new.
     pub(in crate::decide) fn enter(&mut self, ticket: Ticket<O>, able: impl FnOnce(&Need) -> BTreeSet<SessionId>) {
         self.arrivals += 1;
         let Ticket { owner, need, class, priority, queued, term } = ticket;
@@ -72,7 +72,7 @@ impl<O: OwnerKey> Queue<O> {
         assert!(before.is_none(), "{owner:?} is in the queue already");
     }
 
-    /// Takes the owner's ticket out. `None` means that it was not in.
+    /// Takes the owner's ticket out. `None` means that it was not in the queue.
     pub(in crate::decide) fn leave(&mut self, owner: O) -> Option<Ticket<O>> {
         let QueueEntry { rank, need, queued, term } = self.places.remove(&owner)?;
         if let Some(group) = self.groups.get_mut(&need) {
@@ -100,7 +100,8 @@ impl<O: OwnerKey> Queue<O> {
         }
     }
 
-    /// The first ticket for this session that fits into `free`. Of tickets with one need, the first that `may` go there counts.
+    /// The owner of the first ticket for this session that fits into `free`. Each group gives its first ticket that `may` go there, and
+    /// of these tickets only those are considered whose owner `counts`.
     pub(in crate::decide) fn first_for(
         &self,
         session: SessionId,
@@ -147,7 +148,7 @@ impl<O: OwnerKey> Queue<O> {
         self.group(owner).is_some_and(|group| group.able.contains(&session))
     }
 
-    /// Whether a ticket waits that some session could take, had it room.
+    /// Whether a ticket waits that some session could take if it had room.
     pub(in crate::decide) fn is_wanted(&self) -> bool {
         self.groups.values().any(|group| !group.ranks.is_empty() && !group.able.is_empty())
     }
@@ -177,7 +178,7 @@ impl<O: OwnerKey> Queue<O> {
         self.places.get(&owner).map_or(last, |place| place.rank)
     }
 
-    /// The needs before this rank that `could` says can be met, in order and at most `limit` of them.
+    /// The needs of the tickets before this rank, in order. They are those that `could` accepts, and at most `limit`.
     pub(in crate::decide) fn before(&self, rank: Rank<O>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&Need> {
         let groups = self.groups.iter().filter(|(need, group)| !group.ranks.is_empty() && could(need));
         let ahead = groups.flat_map(|(need, group)| group.ranks.range(..rank).take(limit).map(move |at| (*at, need)));

@@ -1,4 +1,4 @@
-//! Tickets: the facts about waiting work that placement needs, whoever owns the work.
+//! Tickets: the facts about waiting work that placement needs, no matter who owns the work.
 
 use crate::decide::steady::Steady;
 use schema::values::{Resources, TierName, Want};
@@ -37,12 +37,11 @@ pub struct Need {
     pub room: Resources,
 }
 
-/// The class decides which work is first, whatever its priority.
+/// The class of work. It decides which work is first, before the priority does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     #[default]
     Normal,
-    /// Work for idle workers. A worker is idle for it while no normal ticket waits that the worker could take, now or when it
-    /// has more room.
+    /// Work for idle workers. A worker gets it only while no normal ticket waits that it could take, now or with more room.
     Idle,
 }

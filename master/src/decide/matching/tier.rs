@@ -19,8 +19,8 @@ pub enum TierNeed {
 }
 
 impl TierNeed {
-    /// The need of a job for which the pipeline names `job`, in a pool for which the master file names `pool`: the greater of
-    /// both. So a pipeline cannot lower what its pool asks for.
+    /// The need of a job for which the pipeline names the tier `job`, in a pool for which the master file names the tier `pool`. It is
+    /// the stronger of the two, so a pipeline cannot lower what its pool asks for.
     pub fn of(job: Option<&TierName>, pool: Option<Tier>) -> TierNeed {
         let pool = pool.map(TierName::from);
         match (job, pool) {
@@ -46,8 +46,8 @@ impl TierNeed {
         probes.iter().any(|probe| probe.works() && probe.tier.covers(&self.tier()))
     }
 
-    /// The tier in which this worker runs the job. It is the usual one if the worker offers that, because `plain` only allows less.
-    /// `None` means that the worker is of an earlier version and does not say.
+    /// The tier in which this worker runs the job. If the worker offers the usual tier, it is that one even for `plain`, which is only a
+    /// minimum. `None` means that the worker is of an earlier version, which does not report its tiers.
     pub fn in_force(&self, about: &Description) -> Option<TierName> {
         if about.probes.is_empty() {
             return about.isolation.last().cloned();
@@ -68,7 +68,7 @@ mod tests {
         TierName::read(word.to_owned())
     }
 
-    /// A worker that tried these tiers. A tier behind a `!` does not work on it.
+    /// A worker that probed these tiers. A tier behind a `!` does not work on it.
     fn worker(words: &str) -> Description {
         let probe = |word: &str| TierProbe {
             tier: word.trim_start_matches('!').to_owned().into(),

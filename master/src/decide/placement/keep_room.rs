@@ -1,14 +1,14 @@
-//! Room that is kept for a large ticket, so that smaller tickets do not pass it for ever when it is the first in order.
+//! Keeps room for a large ticket that is the first in order, so that smaller tickets do not pass it for ever.
 //!
-//! A session that would pass over such a ticket gives nothing that ranks behind it, until the ticket has left the queue. So the
-//! free room there grows with each job that ends, until the ticket fits. One session keeps room for one ticket.
+//! A session that keeps room for a ticket gets no ticket that ranks behind it, until that ticket has left the queue. So the free room
+//! there grows with each job that ends, until the ticket fits. One session keeps room for one ticket.
 
 use super::{Placement, PlacementTimer, Session};
 use crate::decide::matching::{Class, OwnerKey, Rank, SessionId};
 use crate::decide::steady::Steady;
 use std::time::Duration;
 
-/// How long smaller tickets may pass a large one. Most small steps end in this time, so that the room often comes by itself. It is
+/// How long smaller tickets may pass a large one. Most small steps end in this time, so that enough room often appears by itself. It is
 /// short compared with a build that takes a whole worker.
 pub const KEPT_AFTER: Duration = Duration::from_secs(30);
 
@@ -19,7 +19,7 @@ impl<O: OwnerKey> Placement<O> {
         self.kept_by(id)
     }
 
-    /// Like [`Placement::kept_for`], but also answers an owner for whom it would keep room when it asks next.
+    /// Like [`Placement::kept_for`], but also returns an owner for whose ticket the worker will keep room when it next asks.
     pub fn keeps_next(&self, now: Steady, worker: &str) -> Option<O> {
         let (id, _) = self.session_of(worker)?;
         self.passed_for_long(now, id).or_else(|| self.kept_by(id))
@@ -31,25 +31,25 @@ impl<O: OwnerKey> Placement<O> {
         self.sessions.get(*id).map(|session| session.worker.as_str())
     }
 
-    /// Notes the ticket for which this session keeps its room from now on, if there is one. Answers whether that is new.
+    /// Notes the ticket for which this session keeps its room from now on, if there is one. Returns whether that is new.
     pub(super) fn keep_room(&mut self, now: Steady, id: SessionId) -> bool {
         let Some(owner) = self.passed_for_long(now, id) else { return false };
         self.kept.retain(|at, other| *at == id || *other != owner);
         self.kept.insert(id, owner) != Some(owner)
     }
 
-    /// Whether this session keeps its room for another ticket, which is before this rank.
+    /// Whether this session keeps its room for a ticket that is before this rank.
     pub(super) fn keeps_from(&self, id: SessionId, rank: &Rank<O>) -> bool {
         self.kept_by(id).is_some_and(|owner| self.queue.rank(owner, 0) < *rank)
     }
 
-    /// The ticket left the queue: its keeper may have room for others.
+    /// Notes that a ticket left the queue, so the session that kept room for it may have room for others.
     pub(super) fn forget_kept(&mut self, now: Steady, owner: O) {
         let keepers: Vec<SessionId> = self.kept.extract_if(.., |_, kept| *kept == owner).map(|(id, _)| id).collect();
         keepers.into_iter().for_each(|id| self.ask_keeper(now, id));
     }
 
-    /// Something ended on this worker: if nothing runs there any more, it keeps no room in vain.
+    /// Looks again at a worker on which work has ended. If nothing runs there any more, it need not keep room.
     pub(super) fn look_at_kept(&mut self, now: Steady, worker: &str) {
         let id = self.session_of(worker).map(|(id, _)| id);
         if let Some(id) = id.filter(|id| self.kept.contains_key(id)) {
@@ -63,7 +63,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// The owner for whom this session keeps its room, while that is of use.
+    /// The owner for whose ticket this session keeps its room, as long as that helps.
     fn kept_by(&self, id: SessionId) -> Option<O> {
         let owner = *self.kept.get(&id)?;
         self.can_keep(id, owner).then_some(owner)
@@ -79,8 +79,8 @@ impl<O: OwnerKey> Placement<O> {
         has_leases && session.takes_work() && !self.is_resting(&session.worker)
     }
 
-    /// The first ticket in order that waits for long and that this session could take if all its room were free. Of tickets that
-    /// need the same only the first one counts, because none of them passes another.
+    /// The owner of the first ticket that has waited long, for which this session has no room now, and which all its room would hold.
+    /// Among tickets with the same needs only the first one counts, because none of them passes another.
     fn passed_for_long(&self, now: Steady, id: SessionId) -> Option<O> {
         let session = self.sessions.get(id).filter(|session| self.is_busy(session))?;
         let is_kept_elsewhere = |owner: O| {

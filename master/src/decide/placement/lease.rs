@@ -1,4 +1,4 @@
-//! The life of a lease: offered, running, lapsed. Who may move it on is said by [`super::Placement`].
+//! The states of a lease: offered, running, lapsed. [`super::Placement`] moves a lease from one to the next.
 
 use super::overdue::Overdue;
 use crate::decide::by_worker::OfWorker;
@@ -12,7 +12,7 @@ pub enum LeaseState {
     /// The offer is not accepted yet, and goes back when its time is over.
     Offered,
     Running,
-    /// Its term is over, and the work was not placed again yet: it may still resume.
+    /// The term is over, but the work was not placed again yet, so the lease may still resume.
     Lapsed,
 }
 
@@ -22,13 +22,13 @@ pub struct Lease<O> {
     pub owner: O,
     pub worker: String,
     pub state: LeaseState,
-    /// The session that holds it. `None` means that its worker is away.
+    /// The session that holds the lease. `None` means that its worker is away.
     pub session: Option<SessionId>,
     /// When the offer goes back, or the term ends.
     pub until: Steady,
     /// The length of the term.
     pub term: Duration,
-    /// Why somebody wants the attempt to end. `None` means that nobody does.
+    /// The request to end the work, if somebody made one.
     pub ending: Option<Ending>,
     /// The needs of the work.
     pub(super) need: Need,
@@ -37,28 +37,28 @@ pub struct Lease<O> {
     pub(super) overdue: Overdue,
 }
 
-/// The wish of somebody that the work of a lease ends.
+/// A request to end the work of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// When the lease is ended from our side, if the worker did not end it.
+    /// When the master ends the lease, if the worker has not ended the work.
     pub by: Steady,
-    /// It was asked for again: the steps that always run are to end too. A restart forgets it, and it may be asked for again.
+    /// Whether somebody asked for the end again, so that the `always` steps must end too. A restart forgets this.
     pub is_urgent: bool,
 }
 
 impl<O: OwnerKey> Lease<O> {
-    /// The whole time of the work, with its `always` steps.
+    /// The whole time that the work has, including its `always` steps.
     pub fn given(&self) -> Duration {
         self.overdue.given()
     }
 
-    /// Whether the time of the work decides when it must end. If somebody wants it ended, the deadline of that decides. If its
-    /// worker is away, the term of the lease decides.
+    /// Whether the time limit of the work decides when it must end. If somebody asked to end it, the deadline of that request decides
+    /// instead. If its worker is away, the term of the lease decides.
     pub(super) fn is_ours_to_end(&self) -> bool {
         self.session.is_some() && self.state == LeaseState::Running && self.ending.is_none()
     }
 
-    /// Whether the session gets room when this lease is over.
+    /// Whether the work has begun, so that its end makes room in the session.
     pub(super) fn has_begun(&self) -> bool {
         self.state != LeaseState::Offered
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
     reason = "most leases are accepted once: boxing the next offer would cost an allocation each"
 )]
 pub enum Accepted<O> {
-    /// The work begins. The worker may get a further offer, where it was given one at a time.
+    /// The work begins. A worker that gets one offer at a time may get its next one.
     Begun(Option<Offer<O>>),
     /// The attempt had begun before, and has a full term again.
     Again(Renewed<O>),
@@ -29,11 +29,11 @@ pub enum Accepted<O> {
 pub struct Renewed<O> {
     pub owner: O,
     pub term: Duration,
-    /// Whether the lease had lapsed: the owner's ticket is out of the queue again.
+    /// Whether the lease had lapsed. Its owner was then back in the queue, and has been taken out of it.
     pub had_lapsed: bool,
 }
 
-/// A lease of an earlier life of the master. Its worker is away.
+/// A lease from before a restart of the master. Its worker is away.
 #[derive(Debug)]
 pub struct Restored<O> {
     pub owner: O,
@@ -41,14 +41,14 @@ pub struct Restored<O> {
     pub worker: String,
     pub term: Duration,
     pub has_lapsed: bool,
-    /// When it is ended from our side, if somebody wanted it ended.
+    /// When the master ends the lease, if somebody asked to end the work.
     pub ends_by: Option<Steady>,
     pub limits: TimeLimits,
 }
 
 impl<O: OwnerKey> Placement<O> {
-    /// The worker takes the offer: the work begins, with a full term from now. May be repeated: the worker counts from when it
-    /// asked last. `None` means that the lease is over.
+    /// Accepts an offer: the work begins, with a full term from now. The worker may repeat the call, because it counts the term from its
+    /// last call. `None` means that the lease is over.
     pub fn accept(&mut self, now: Steady, token: LeaseToken, limits: TimeLimits) -> Option<Accepted<O>> {
         let lease = self.leases.get_mut(token)?;
         if lease.state != LeaseState::Offered {
@@ -62,7 +62,7 @@ impl<O: OwnerKey> Placement<O> {
         Some(Accepted::Begun(if was_doubted { self.place_on_worker(now, &worker) } else { None }))
     }
 
-    /// The worker still runs it: a full term from now, even where it had lapsed. `None` means that it has not begun, or is over.
+    /// Gives a lease a full term from now, even if it had lapsed. `None` means that it has not begun, or is over.
     pub fn resume(&mut self, now: Steady, token: LeaseToken) -> Option<Renewed<O>> {
         let lease = self.leases.get_mut(token).filter(|lease| lease.has_begun())?;
         let had_lapsed = lease.state == LeaseState::Lapsed;
@@ -95,21 +95,21 @@ impl<O: OwnerKey> Placement<O> {
         Some(renewed)
     }
 
-    /// The work of a lease that has begun is over, whoever ended it.
+    /// Ends a lease that has begun, because its work is over, no matter who ended the work.
     pub fn complete(&mut self, now: Steady, token: LeaseToken) -> Option<Lease<O>> {
         self.leases.get(token).filter(|lease| lease.has_begun())?;
         self.release(now, token)
     }
 
-    /// An offer was not accepted, and is over. Its worker comes last for a while. `None` means that it is not an offer.
+    /// Ends an offer that was not accepted, and notes the fault of its worker. `None` means that the lease is not an offer.
     pub fn give_back(&mut self, now: Steady, token: LeaseToken, fault: Fault) -> Option<Lease<O>> {
         self.leases.get(token).filter(|lease| !lease.has_begun())?;
         self.note_unaccepted(now, token, fault);
         self.release(now, token)
     }
 
-    /// Notes that somebody wants the work ended, at this time at the latest. A second wish ends it sooner, and without the steps
-    /// that always run.
+    /// Notes a request to end the work, at this time at the latest. A second request may make that time earlier, and also ends the
+    /// `always` steps.
     pub fn end_by(&mut self, token: LeaseToken, by: Steady) -> Option<Ending> {
         let lease = self.leases.get_mut(token)?;
         let ending = match lease.ending {
@@ -121,8 +121,8 @@ impl<O: OwnerKey> Placement<O> {
         Some(ending)
     }
 
-    /// Takes up a lease of an earlier life of the master, with a full term from now and the whole time of its work. It never gets
-    /// less.
+    /// Takes up a lease from before a restart of the master, with a full term from now and the whole time of its work. So it never gets
+    /// less than it had.
     pub fn restore(&mut self, now: Steady, token: LeaseToken, from: Restored<O>) {
         let Restored { owner, need, worker, term, has_lapsed, ends_by, limits } = from;
         let state = if has_lapsed { LeaseState::Lapsed } else { LeaseState::Running };
@@ -169,7 +169,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// Keeps a lease, until its time is over.
+    /// Keeps a lease, and sets the timer for its end.
     pub(super) fn hold_lease(&mut self, token: LeaseToken, lease: Lease<O>) {
         self.timers.arm(PlacementTimer::Lease(token), lease.until);
         let before = self.owners.insert(lease.owner, token);
@@ -177,8 +177,8 @@ impl<O: OwnerKey> Placement<O> {
         self.leases.insert(token, lease);
     }
 
-    /// Ends a lease. If the attempt had begun, its session has more room now. If it was an offer, a worker that gets one at a
-    /// time may be asked again.
+    /// Ends a lease. If its work had begun, its session has more room now. If it was an offer, a worker that gets one at a time may get
+    /// the next one.
     pub(super) fn release(&mut self, now: Steady, token: LeaseToken) -> Option<Lease<O>> {
         let lease = self.leases.remove(token)?;
         self.owners.remove(&lease.owner);
@@ -202,7 +202,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// No lease ends sooner for it: terms only grow.
+    /// Gives a lease its full term from now. Terms only grow, so no lease ends sooner by this.
     fn set_term(&mut self, now: Steady, token: LeaseToken) {
         let Some(lease) = self.leases.get_mut(token) else { return };
         lease.until = now.after(lease.term);

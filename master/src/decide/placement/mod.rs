@@ -1,10 +1,10 @@
-//! Who gets which work: placement knows tickets and workers, and no builds.
+//! Decides which worker gets which work. Placement knows tickets and workers, and no builds.
 //!
-//! [`Placement`] is the policy, and its list of methods says what can happen. The needs of a ticket, the offers of a worker
-//! and the order of tickets are in `matching`. The files here are the rules: who is chosen (`place`), for whom room is kept
-//! (`keep_room`), and who comes last for a while (`rest`). They say how a lease lives (`lease`, `leases`), and when its work has
-//! taken too long (`overdue`). A rule that keeps a ticket from a session, as a lock would, belongs into `place`, beside the
-//! class. A rule that prefers one session to another, as affinity would, belongs there too, where the ready sessions are found.
+//! [`Placement`] is the policy, and its list of methods says what can happen. The needs of a ticket, the offers of a worker and the order
+//! of tickets are in `matching`. The files here are the rules: who is chosen (`place`), for which ticket room is kept (`keep_room`), and
+//! who comes last for a while (`rest`). They also say how a lease lives (`lease`, `leases`), and when its work has taken too long
+//! (`overdue`). A rule that keeps a ticket from a session, such as a lock, belongs in `place`, beside the class. A rule that prefers one
+//! session to another, such as affinity, belongs there too, where the ready sessions are found.
 
 mod keep_room;
 mod lease;
@@ -44,7 +44,7 @@ pub struct PlacementTerms {
     pub pools: Pools,
 }
 
-/// A decision that placement made by itself, because a time had come.
+/// A decision that placement made by itself, because a timer was due.
 #[derive(Debug)]
 pub enum Decision<O> {
     Offer(Offer<O>),
@@ -52,20 +52,20 @@ pub enum Decision<O> {
     WentBack(LeaseToken, Lease<O>),
     /// The term of the lease is over. Until the owner is placed again or withdrawn, the worker may resume the lease.
     Lapsed(LeaseToken),
-    /// The worker was asked to end the work, and did not do so in time.
+    /// The master asked the worker to end the work, and the worker did not do so in time.
     Outstayed(LeaseToken),
     /// The time of the work was over long ago, and its worker did not end it.
     Overdue(LeaseToken),
 }
 
-/// The offers of a session that ended, which are over too. The leases of the session live on until their terms end.
+/// The worker of a session that ended, and its offers, which are over too. The leases of the session live on until their terms end.
 #[derive(Debug)]
 pub struct Detached<O> {
     pub worker: String,
     pub offers: Vec<(LeaseToken, Lease<O>)>,
 }
 
-/// The numbers of all that placement holds. Each is zero when no work is left and no worker is connected.
+/// The numbers of everything that placement holds. Each is zero when no work is left and no worker is connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
     pub waiting: usize,
@@ -83,21 +83,21 @@ enum PlacementTimer<O> {
     Overdue(LeaseToken),
     /// A worker may get the work of this owner again.
     Rest(O),
-    /// A worker may be asked again, by its name.
+    /// The worker of this name may get offers again.
     RestOf(String),
-    /// Idle work may go where normal work waited.
+    /// Idle tickets may be offered, because a normal ticket left the queue.
     Idle,
-    /// A worker may keep its room no longer, by its name.
+    /// The worker of this name may no longer need to keep its room.
     Kept(String),
 }
 
-/// The queue, the sessions and the leases of work whose owners mean nothing to it.
+/// `Placement` holds the queue, the sessions and the leases of work. It knows nothing about the owners of the work.
 ///
-/// It is pure: the time is an argument, and the same calls make the same decisions. Whoever drives it turns these into rows and
-/// effects. Its methods stand in this order: tickets, sessions, leases, time, looks.
+/// It is pure: the time is an argument, and the same calls make the same decisions. The coordinator turns the decisions into rows and
+/// effects. Its methods are in this order: tickets, sessions, leases, time, looks.
 ///
-/// - An owner has one ticket or one lease at a time, except that a lapsed lease may stand beside a ticket until that is offered.
-/// - A call that may place work answers the offer that it made. Each call makes one at most; [`Placement::tick`] makes those
+/// - An owner has one ticket or one lease at a time. Only a lapsed lease may exist beside a ticket, until the ticket is offered.
+/// - A call that may place work returns the offer that it made. Each call makes one at most, and [`Placement::tick`] makes the offers
 ///   that follow from it.
 /// - A decision costs O(log n) in tickets and workers, and O(k) in the different needs that wait.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ pub struct Placement<O> {
 }
 
 impl<O: OwnerKey> Placement<O> {
-    /// `key`: 32 random bytes from which lease tokens are drawn.
+    /// Makes a placement that holds nothing. `key` has 32 random bytes, from which lease tokens are drawn.
     pub fn new(terms: PlacementTerms, key: [u8; 32]) -> Placement<O> {
         Placement {
             terms,
@@ -136,8 +136,8 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// The master file was read again. Leases keep their terms. Empties the queue and answers its owners in their order: each
-    /// is enqueued again, with a ticket under the new terms.
+    /// Takes the terms of a changed master file. Leases keep their terms. Empties the queue and returns its owners in order. The caller
+    /// enqueues each of them again, with a ticket under the new terms.
     pub fn set_terms(&mut self, terms: PlacementTerms) -> Vec<O> {
         self.terms = terms;
         let waiting = self.queue.in_order(usize::MAX);
@@ -158,7 +158,7 @@ impl<O: OwnerKey> Placement<O> {
         self.offer_to_ready(now, owner)
     }
 
-    /// Removes the ticket and the lease of an owner that wants no more work done. Answers the lease.
+    /// Removes the ticket and the lease of an owner that wants no more work done. Returns the lease.
     pub fn withdraw(&mut self, now: Steady, owner: O) -> Option<(LeaseToken, Lease<O>)> {
         self.leave_queue(now, owner);
         self.rests.forget_owner(owner);
@@ -167,7 +167,7 @@ impl<O: OwnerKey> Placement<O> {
         Some((token, self.release(now, token)?))
     }
 
-    /// A worker connects. An older session of it ends, and its offers stay as they are.
+    /// Opens a session for a worker that connects. An older session of the worker ends, and its offers stay as they are.
     pub fn attach(&mut self, session: Session) -> SessionId {
         if let Some((older, _)) = self.session_of(&session.worker) {
             self.close_session(older);
@@ -206,14 +206,14 @@ impl<O: OwnerKey> Placement<O> {
         self.ready.remove(&id);
     }
 
-    /// The worker drains by itself: it gets no further offers in this session.
+    /// Notes that the worker drains by itself, so it gets no further offers in this session.
     pub fn drain(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.draining = true;
         }
     }
 
-    /// An operator drains or holds a worker (`is_stopped`), or lets it work again.
+    /// Notes that an operator drains or holds a worker (`is_stopped`), or lets it work again.
     pub fn hold(&mut self, now: Steady, worker: &str, is_stopped: bool) -> Option<Offer<O>> {
         let (id, _) = self.session_of(worker)?;
         let session = self.sessions.get_mut(id)?;
@@ -258,7 +258,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// Whether a ticket waits that a connected worker could take, had it room.
+    /// Whether a ticket waits that a connected worker could take if it had room.
     pub fn is_short_of_room(&self) -> bool {
         self.queue.is_wanted()
     }
@@ -278,8 +278,7 @@ impl<O: OwnerKey> Placement<O> {
         self.queue.rank(owner, priority)
     }
 
-    /// The needs of the tickets that go before this rank, in their order, as far as `could` says that they can be met. It answers
-    /// the first `limit`.
+    /// The needs of the tickets before this rank, in order. They are those that `could` accepts, and at most `limit`.
     pub fn before(&self, rank: Rank<O>, could: impl Fn(&Need) -> bool, limit: usize) -> Vec<&Need> {
         self.queue.before(rank, could, limit)
     }
@@ -325,7 +324,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// Takes the owner's ticket out of the queue. Idle work may then take the place of a normal ticket.
+    /// Takes the owner's ticket out of the queue. If it was a normal ticket, idle work may get its place.
     fn leave_queue(&mut self, now: Steady, owner: O) -> Option<Ticket<O>> {
         let ticket = self.queue.leave(owner)?;
         self.forget_kept(now, owner);

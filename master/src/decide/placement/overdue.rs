@@ -1,7 +1,7 @@
-//! The time of work by the master's own clock. Its worker ends it in time; if it does not, we do.
+//! The time limit of work, by the master's own clock. If the worker does not end the work in time, the master does.
 //!
-//! The end of a step is told after its whole log, and both may come late because of the link or because of us. So each report
-//! of an attempt moves its end, up to a cap. A renewal of the lease does not.
+//! A worker reports the end of a step after the step's whole log. Both may come late because of the link or the master. So each report of
+//! an attempt moves the time of its end, up to a cap. A renewal of the lease does not.
 
 use super::{Decision, Placement, PlacementTimer};
 use crate::decide::matching::OwnerKey;
@@ -10,25 +10,26 @@ use crate::decide::time_limits::TimeLimits;
 use crate::decide::tokens::LeaseToken;
 use std::time::Duration;
 
-/// Work gets this much time beyond its own, after its last sign, and after its worker came back. Killing takes 13 s, and a worker
-/// tries a report again within 8 s.
+/// The time that work gets beyond its own, after its last report, and after its worker came back. Killing takes 13 s, and a worker
+/// repeats a report within 8 s.
 const MARGIN: Duration = Duration::from_secs(120);
-/// The delay from which on a timer was held back by the master itself, for example on a full disk. Reports are held back then too.
+/// If a timer is served later than this, the master itself held it back, for example on a full disk. Then it held reports back too.
 const LATE: Duration = Duration::from_secs(2);
-/// How often a worker that comes back gets the margin even beyond the cap, because it could not report while it was away.
+/// How often a worker that comes back gets [`MARGIN`] even beyond the cap of its work, because it could not report while it was away.
 const LAST_WHILES: u8 = 3;
 
-/// The time of an attempt, and its end.
+/// The time limit of an attempt, and when the master looks at it next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overdue {
-    /// When its timer is due. `None` means that it has not begun, or its time was over while it was not ours to end.
+    /// When the timer of the attempt is due. `None` means that the attempt has not begun, or its time was over while it was not ours to
+    /// end.
     at: Option<Steady>,
     given: Duration,
-    /// When a report or bytes of a log were last accepted from it.
+    /// When the master last accepted a report or bytes of a log from the attempt.
     sign: Option<Steady>,
-    /// The cap: no report moves its end beyond this.
+    /// The cap: no report moves the end of the attempt beyond this time.
     cap: Steady,
-    /// How often it got the margin beyond the cap.
+    /// How often the attempt got the margin beyond the cap.
     last_whiles: u8,
 }
 
@@ -38,7 +39,7 @@ impl Overdue {
         Overdue { at: Some(at), given: limits.given, sign: None, cap: at.after(limits.for_logs), last_whiles: 0 }
     }
 
-    /// When its timer is due.
+    /// The time at which the timer of the attempt is due.
     pub(super) fn at(self) -> Option<Steady> {
         self.at
     }
@@ -62,7 +63,7 @@ impl Overdue {
         self.at = Some(wanted);
     }
 
-    /// When to look at it again, at the end of its time. `None` means that it is over.
+    /// Returns when to look again at an attempt whose timer was due. `None` means that its time is over.
     fn later(self, now: Steady) -> Option<Steady> {
         if self.at.is_some_and(|at| now.since(at) > LATE) {
             return Some(now.after(MARGIN));
@@ -73,29 +74,29 @@ impl Overdue {
 }
 
 impl<O: OwnerKey> Placement<O> {
-    /// Notes that a report of the attempt was accepted, so the attempt goes on. It is cheap because each write of a log calls it.
-    /// The timer looks at the note when it is due.
+    /// Notes that a report of the attempt was accepted, so the attempt goes on. It must be cheap, because each write of a log calls it.
+    /// The timer reads the note when it is due.
     pub fn note_sign(&mut self, now: Steady, token: LeaseToken) {
         if let Some(lease) = self.leases.get_mut(token) {
             lease.overdue.sign = Some(now);
         }
     }
 
-    /// Notes that the master accepts reports again after a pause. Workers then send again what it refused.
+    /// Notes that the master accepts reports again after a pause. Workers then repeat the reports that it refused.
     pub fn hears_again(&mut self, now: Steady) {
         let running = self.leases.iter().filter(|(_, lease)| lease.is_ours_to_end());
         let tokens: Vec<LeaseToken> = running.map(|(token, _)| token).collect();
         tokens.into_iter().for_each(|token| self.prolong(now, token));
     }
 
-    /// The worker gave a sign of life: where the time of its work was over meanwhile, it has a last while.
+    /// Notes a sign of life of the worker. If the time of its work was over meanwhile, the work gets the margin once more.
     pub(super) fn heard_again(&mut self, now: Steady, token: LeaseToken) {
         if self.leases.get(token).is_some_and(|lease| lease.overdue.at.is_none()) {
             self.prolong(now, token);
         }
     }
 
-    /// The worker is back, or its reports were held up: it gets the margin to say how it ended.
+    /// Gives an attempt the margin, because its worker is back or its reports were held up. In that time the worker can report its end.
     pub(super) fn prolong(&mut self, now: Steady, token: LeaseToken) {
         let Some(mut overdue) = self.leases.get(token).map(|lease| lease.overdue) else { return };
         overdue.prolong(now);

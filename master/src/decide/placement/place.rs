@@ -10,7 +10,7 @@ use crate::decide::tokens::LeaseToken;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The most workers with room that are counted for a new ticket.
+/// The most workers with room that are counted for a ticket. Counting no more of them keeps a placement cheap.
 pub const FREE_COUNTED: usize = 8;
 
 /// Work that is offered to a session, which has not accepted it yet.
@@ -22,20 +22,20 @@ pub struct Offer<O> {
     /// The length of the lease, once it is accepted.
     pub term: Duration,
     pub choice: Choice,
-    /// The lapsed lease of the same owner, which is over now: its worker can resume no longer.
+    /// The lapsed lease of the same owner, which is over now. Its worker can no longer resume it.
     pub replaced: Option<(LeaseToken, Lease<O>)>,
 }
 
-/// Why an offer went to its session.
+/// The reason why an offer went to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     pub because: Because,
-    /// Connected workers that could take the work.
+    /// The number of connected workers that could take the work.
     pub able: usize,
-    /// How many of these had room and asked; counted up to [`FREE_COUNTED`].
+    /// The number of connected workers that could take the work, had room and asked for work, counted up to [`FREE_COUNTED`].
     pub free: usize,
     pub waited: Duration,
-    /// What ended the wait; `None` means that the ticket did not wait.
+    /// The event that ended the wait. `None` means that the ticket did not wait.
     pub waited_for: Option<Readiness>,
 }
 
@@ -45,7 +45,7 @@ pub struct Choice {
 pub enum Because {
     /// No other connected worker could take the work.
     Only,
-    /// The worker asked for work, and this was the first in line that it could take.
+    /// The worker asked for work, and this was the first ticket in the queue that it could take.
     Asked,
     /// The worker was the only one that had room.
     OnlyFree,
@@ -54,7 +54,7 @@ pub enum Because {
 }
 
 impl Because {
-    /// The word for the reason as it is stored, and as programs see it.
+    /// The word for this rule in the store and for programs.
     pub fn word(self) -> &'static str {
         match self {
             Because::Only => "only",
@@ -65,7 +65,7 @@ impl Because {
     }
 }
 
-/// The rule that chose a session, of how many that could take the work, and of how many with room.
+/// The rule that chose a session, the number of sessions that could take the work, and the number of those that had room.
 type Match = (Because, usize, usize);
 
 impl<O: OwnerKey> Placement<O> {
@@ -94,7 +94,7 @@ impl<O: OwnerKey> Placement<O> {
         self.queue.first_for(id, &free, may, |_| true)
     }
 
-    /// Asks the session of this worker, if it has one.
+    /// Offers work to the session of this worker, if it has one.
     pub(super) fn place_on_worker(&mut self, now: Steady, worker: &str) -> Option<Offer<O>> {
         let (id, _) = self.session_of(worker)?;
         self.place_on(now, id)
@@ -122,15 +122,15 @@ impl<O: OwnerKey> Placement<O> {
         self.offer(now, session, owner, (because, able, ready.len()))
     }
 
-    /// Whether another ticket goes first on this session. Only a worker that gets one offer at a time asks while tickets wait
-    /// that it could take. When it gives its offer back, that ticket is not the next one.
+    /// Whether another ticket goes first on this session. Only a worker that gets one offer at a time may ask for work while tickets wait
+    /// that it could take. When it gives its offer back, the ticket of that offer is not the next one.
     fn is_behind(&self, id: SessionId, owner: O) -> bool {
         let is_doubted = self.sessions.get(id).is_some_and(|session| self.rests.is_doubted(&session.worker));
         is_doubted && self.first_for(id) != Some(owner)
     }
 
-    /// A normal ticket left the queue, which may have kept an idle one from a worker. Offers that one, and goes on in the next
-    /// tick. Looks at sessions that wait and could take work of the idle class.
+    /// Offers an idle ticket to a session that waits. A normal ticket left the queue, which may have kept idle work from that session.
+    /// The next tick goes on with the other sessions.
     pub(super) fn place_idle(&mut self, now: Steady) -> Option<Offer<O>> {
         let sessions = self.queue.able_for_idle(&self.ready);
         let offer = sessions.into_iter().find_map(|id| self.place_on(now, id))?;
@@ -144,8 +144,8 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// Who waits and has room, the longest connected first, and no more of them than are counted. Looks through the smaller
-    /// of two sets: who waits, and who could.
+    /// The sessions that wait and have room for this ticket, the longest connected first, at most [`FREE_COUNTED`] of them. It searches
+    /// the smaller of two sets: the sessions that wait, and the sessions that could take the ticket.
     fn find_ready(&self, owner: O) -> Vec<SessionId> {
         let is_free = |id: &SessionId| self.is_free_for(*id, owner);
         if self.ready.len() < self.queue.able_count(owner) {
@@ -188,14 +188,14 @@ impl<O: OwnerKey> Placement<O> {
         Some(Offer { owner, session: id, token, term, choice, replaced })
     }
 
-    /// The term of a lease in the pools that both sides share: the shortest.
+    /// The shortest term of the pools that the session and the ticket share. If no such pool has a term, the term of the ticket.
     fn term(&self, session: &Session, ticket: &Ticket<O>) -> Duration {
         let shared = session.pools.iter().filter(|pool| ticket.need.pools.contains(*pool));
         let of_pools = shared.filter_map(|pool| self.terms.pools.get(pool)?.lease);
         of_pools.min().unwrap_or(ticket.term)
     }
 
-    /// Whether some worker could take this ticket now or later, be it connected or away.
+    /// Whether some worker, connected or away, could take this ticket now or later.
     pub fn is_placeable(&self, owner: O, away: impl Iterator<Item = Session>) -> bool {
         let Some(need) = self.queue.need(owner) else { return true };
         let mut here = self.queue.able(owner).filter_map(|id| self.sessions.get(id));
@@ -203,13 +203,13 @@ impl<O: OwnerKey> Placement<O> {
         here.any(is_large) || self.able_among(need, away).any(|session| is_large(&session))
     }
 
-    /// The workers among these that could take such work when they are connected and have room.
+    /// The sessions among these that could take work with this need when they are connected and have room.
     pub fn able_among(&self, need: &Need, away: impl Iterator<Item = Session>) -> impl Iterator<Item = Session> {
         away.filter(move |session| session.is_able(need, &self.terms.pools))
     }
 }
 
-/// The ticket was in the queue since `queued`; the worker became ready as `opened` says.
+/// The reason for a placement. `queued` is when the ticket came into the queue, and `opened` is when and how the session became ready.
 fn chosen(now: Steady, (because, able, free): Match, queued: Steady, opened: (Steady, Readiness)) -> Choice {
     let waited = now.since(queued);
     let did_wait = !waited.is_zero() || because == Because::Asked;

@@ -1,7 +1,6 @@
-//! The rules by which a worker comes last for a while. It does after it did not accept an offer, lost its connection on one, or
-//! failed work for reasons of its own. In the first two cases it gets no work, and in the last one it does not get that work.
-//! `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the
-//! master.
+//! The rules by which a worker comes last for a while. It does if it did not accept an offer, lost its connection while it had one, or
+//! failed work for reasons of its own. In the first two cases it gets no work at all, and in the last one it does not get that work.
+//! `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the master.
 
 use super::lease::{Lease, LeaseState};
 use super::session::Session;
@@ -12,8 +11,8 @@ use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
 
 impl<O: OwnerKey> Placement<O> {
-    /// This lease, which is over, failed for reasons of its worker's own, as the `times`-th of its owner. The worker is passed
-    /// over for the owner's work for a while.
+    /// Passes the worker of this lease over for a while, for the work of the lease's owner. The lease is over because of its worker, and
+    /// is the `times`-th such failure of the owner.
     pub fn pass_over(&mut self, now: Steady, lease: &Lease<O>, times: u32) {
         let rest = pause(times, self.has_another(lease.owner, &lease.need, &lease.worker));
         let until = now.after(rest);
@@ -33,7 +32,7 @@ impl<O: OwnerKey> Placement<O> {
         self.come_last(now, &worker, fault, Some(offered), has_another);
     }
 
-    /// A session ended. Where offers had just been given back in it, it was the connection that gave them back.
+    /// Notes the end of a session. If offers were given back in it just before, its broken connection did that, so the worker comes last.
     pub(super) fn note_broken(&mut self, now: Steady, session: &Session) {
         if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
             let worker = &session.worker;
@@ -42,7 +41,7 @@ impl<O: OwnerKey> Placement<O> {
         }
     }
 
-    /// Like `Rests::come_last`, with the timer that asks the worker again.
+    /// Calls `Rests::come_last`, and sets the timer at which the worker gets offers again.
     fn come_last(&mut self, now: Steady, worker: &str, fault: Fault, offered: Option<Steady>, has_another: bool) {
         if let Some(until) = self.rests.come_last(now, worker, fault, offered, has_another) {
             self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
@@ -55,7 +54,7 @@ impl<O: OwnerKey> Placement<O> {
         self.is_resting(&session.worker) || self.rests.of(owner).any(|worker| worker == session.worker)
     }
 
-    /// Whether this worker is passed over for all work. One that did not accept is given one offer at a time until it does.
+    /// Whether this worker is passed over for all work. A worker that did not accept an offer gets one at a time until it does.
     pub(super) fn is_resting(&self, worker: &str) -> bool {
         let Some(unaccepted) = self.rests.unaccepted(worker) else { return false };
         unaccepted.until.is_some() || self.rests.is_doubted(worker) && self.has_offer(worker)
@@ -72,7 +71,7 @@ impl<O: OwnerKey> Placement<O> {
         self.offer_to_ready(now, owner)
     }
 
-    /// The worker may be asked again: its rest is over, or the one offer at a time that it gets.
+    /// Offers work to a worker that no longer comes last, or whose only offer is over. If it still comes last, sets the timer again.
     pub(super) fn rest_of_timeout(&mut self, now: Steady, worker: &str) -> Option<Offer<O>> {
         if let Some(until) = self.rests.end_rest(now, worker) {
             self.timers.arm(PlacementTimer::RestOf(worker.to_owned()), until);
@@ -81,7 +80,7 @@ impl<O: OwnerKey> Placement<O> {
         self.place_on_worker(now, worker)
     }
 
-    /// Whether a connected worker could take such work that is not passed over, were it free.
+    /// Whether another connected worker that is not passed over could take this work if it were free.
     fn has_another(&self, owner: O, need: &Need, worker: &str) -> bool {
         self.sessions.iter().any(|(id, session)| {
             session.worker != worker
@@ -92,12 +91,12 @@ impl<O: OwnerKey> Placement<O> {
         })
     }
 
-    /// Workers that are passed over for the work of this owner alone.
+    /// The workers that are passed over for the work of this owner alone.
     pub fn passed_over(&self, owner: O) -> impl Iterator<Item = &str> {
         self.rests.of(owner)
     }
 
-    /// How a worker rests that is passed over for all work. `None` means that the worker is not passed over.
+    /// Why a worker is passed over for all work, and until when. `None` means that the worker is not passed over.
     pub fn resting(&self, worker: &str) -> Option<Resting> {
         self.rests.unaccepted(worker).filter(|_| self.is_resting(worker))
     }

@@ -6,7 +6,7 @@ use crate::decide::steady::Steady;
 use schema::values::{Resources, TierProbe, Time};
 use std::time::Duration;
 
-/// The offer of a worker, and whether it asks for work. A worker has at most one session.
+/// A `Session` has what a worker offers, and says whether the worker asks for work. A worker has at most one session.
 #[derive(Clone, Debug)]
 pub struct Session {
     pub worker: String,
@@ -21,15 +21,15 @@ pub struct Session {
     pub since: Time,
     /// The room that is free, while a `take` waits.
     pub waiting: Option<Resources>,
-    /// The worker drains by itself, and will end.
+    /// Whether the worker drains by itself, and will end.
     pub draining: bool,
-    /// An operator drains or holds the worker.
+    /// Whether an operator drains or holds the worker.
     pub stopped: bool,
-    /// The shortest that the worker may take a lease to be, whatever the lease itself says.
+    /// The shortest term of its leases. A worker of version 0.1 obeys this term, whatever a lease itself says.
     pub least_term: Duration,
-    /// When it last became ready for more, and by what.
+    /// When the worker last became ready for more work, and what made it ready.
     pub(super) opened: (Steady, Readiness),
-    /// When it last gave an offer back.
+    /// When the worker last gave an offer back.
     pub(super) declined: Option<Steady>,
 }
 
@@ -38,14 +38,15 @@ pub struct Session {
 pub enum Readiness {
     Connected,
     Resumed,
-    /// Something that it ran has ended.
+    /// Work that the worker ran has ended.
     Freed,
     /// The worker had room before, and asked only now.
     Asked,
 }
 
 impl Session {
-    /// The session of a worker of no size, which asks for nothing yet. It connects now, by the one clock and by the other.
+    /// Makes the session of a worker that has no resources and does not ask for work yet. `since` and `opened` are the time at which it
+    /// connects, by the wall clock and by the steady clock.
     pub fn new(worker: String, since: Time, opened: Steady) -> Session {
         Session {
             worker,
@@ -69,17 +70,17 @@ impl Session {
         Ability { platform, total, labels, pools, probes }
     }
 
-    /// Whether the worker is given work when it has room.
+    /// Whether the worker gets work when it has room.
     pub fn takes_work(&self) -> bool {
         !self.draining && !self.stopped
     }
 
-    /// Whether the worker could take such work when it has room.
+    /// Whether the worker could take work with this need when it has room.
     pub(super) fn is_able(&self, need: &Need, pools: &Pools) -> bool {
         self.ability().suits(need, pools)
     }
 
-    /// Whether the worker asks for work, and has room for this.
+    /// Whether the worker asks for work, and has room for this need.
     pub(super) fn has_room(&self, need: &Need) -> bool {
         self.takes_work() && self.waiting.is_some_and(|free| free.holds(&need.room))
     }

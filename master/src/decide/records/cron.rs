@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CronKey {
     pub project: String,
-    /// The name of the branch in full.
+    /// The full name of the branch.
     pub ref_name: String,
     /// The name of the entry, as the pipeline has it.
     pub name: String,
@@ -25,26 +25,26 @@ pub struct CronRow {
 /// The keys of an entry, and the results of its firings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cron {
-    /// The expression that names the moments.
+    /// The expression that says when the entry fires.
     pub at: String,
     /// The time zone of the expression.
     pub tz: String,
     #[serde(default)]
     pub if_changed: bool,
-    /// Whether the entry names no branch, and so is of the default one. Versions before 0.3 did not store it, and their entries
-    /// stay with their branches until the next push.
+    /// Whether the entry names no branch, so that it belongs to the default branch. Versions before 0.3 did not store this, so their
+    /// entries stay with their branches until the next push.
     #[serde(default)]
     pub is_of_default: bool,
     /// The time of the newest firing. `None` means that it has not fired.
     #[serde(default)]
     pub fired: Option<Time>,
-    /// The number of the last build that it made; 0 means none.
+    /// The number of the last build that the entry made. 0 means that it made none.
     #[serde(default)]
     pub build: u32,
     /// The revision of the last build that the entry made.
     #[serde(default)]
     pub built: String,
-    /// Why the newest firing made no build; empty means that it made one, or there was none.
+    /// Why the newest firing made no build. Empty means that it made one, or that there was no firing.
     #[serde(default)]
     pub skipped: String,
     /// The tip of the branch when the entry was read.

@@ -1,21 +1,21 @@
-//! Lanes: the same job of the same ref, build after build. This file is the definition of what a lane and a branch are. Badges,
-//! pages, `guild status`, exit statuses, notices and the rule of `paths` all read it. Pure.
+//! Lanes: the results of the same job of the same ref, build after build. This file defines the states of a lane and of a branch. Badges,
+//! pages, `guild status`, exit statuses, notices and the rule of `paths` all use them. Pure.
 //!
-//! The results of a lane are ordered by the update of the ref that they belong to. Within an update the number of the build
-//! orders them. So a retry of an old commit belongs to that commit, in whatever order builds finish.
+//! The results of a lane are in the order of their updates of the ref, and within an update in the order of their builds. So a retry of
+//! an old commit belongs to that commit, in whatever order builds finish.
 
 use super::BuildRow;
 use schema::values::{Outcome, Time};
 use serde::{Deserialize, Serialize};
 
-/// The newest results of a lane that are kept one by one. What is older is kept as [`Earlier`]: a page shows a dozen, and
-/// the row is read and written each time a job finishes.
+/// The number of a lane's newest results that are kept one by one. A page shows a dozen. More would be costly, because the row is read
+/// and written each time a job finishes. Older results are kept as [`Earlier`].
 pub const RESULTS_KEPT: usize = 12;
 
 /// The result of one build in a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneResult {
-    /// The update of the ref, by the number of the build that it opened first.
+    /// The update of the ref, by the number of the first build of that update.
     pub update: u32,
     /// The number of the build.
     pub build: u32,
@@ -26,7 +26,7 @@ pub struct LaneResult {
 }
 
 impl LaneResult {
-    /// Whether the outcome says something of the code. One that errored or was cancelled does not.
+    /// Whether the outcome says something about the code. An error or a cancellation does not.
     pub fn counts(&self) -> bool {
         counts(self.outcome)
     }
@@ -54,12 +54,12 @@ pub struct Mark {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Earlier {
-    /// The order of the newest of them; a result that comes later and is older than this is left out.
+    /// The update and the build of the newest result in this summary. If a result arrives later that is older than this, it is left out.
     pub until: (u32, u32),
     /// The newest outcome that counts.
     pub outcome: Option<Outcome>,
     pub last_good: Option<Mark>,
-    /// The beginning of the run of failures that was unbroken at the end of them.
+    /// The first result of the series of failures with which this summary ends.
     pub first_bad: Option<Mark>,
 }
 
@@ -105,12 +105,12 @@ impl Lane {
         }
     }
 
-    /// The newest result, whatever it is.
+    /// The newest result, whether or not it counts.
     pub fn newest(&self) -> Option<&LaneResult> {
         self.results.last()
     }
 
-    /// The newest result that counts, if it is among those that are kept.
+    /// The newest result that counts, if it is still kept.
     pub fn last(&self) -> Option<&LaneResult> {
         self.results.iter().rev().find(|result| result.counts())
     }
@@ -120,12 +120,12 @@ impl Lane {
         self.last().map(|result| result.outcome).or(self.earlier.outcome)
     }
 
-    /// The newest result, where it is an error of the infrastructure. It is shown beside the state, which it does not change.
+    /// The newest result, if it is an infrastructure error. Pages show it beside the state of the lane, which it does not change.
     pub fn errored(&self) -> Option<&LaneResult> {
         self.newest().filter(|result| result.outcome == Outcome::Errored)
     }
 
-    /// The commit with which a build is compared that may leave this job out. It is the commit of the newest run, where that was
+    /// The commit with which a new build is compared, in order to leave this job out. It is the commit of the newest result, if that is
     /// good. `None` means that the job runs.
     pub fn good_base(&self) -> Option<&str> {
         let newest = self.newest()?;
@@ -137,7 +137,7 @@ impl Lane {
         self.whole().last_good
     }
 
-    /// The beginning of the present run of failures. `None` means that the lane is not failing.
+    /// The first result of the present series of failures. `None` means that the lane is not failing.
     pub fn first_bad(&self) -> Option<Mark> {
         self.whole().first_bad
     }
@@ -149,14 +149,14 @@ impl Lane {
     }
 }
 
-/// A branch, or another ref, as its lanes show it.
+/// The state of a branch, or of another ref, by its lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefState {
     /// The newest build of the newest update, whatever its state.
     pub tip: Option<BuildRow>,
     /// The lanes of the newest plan, in its order. A lane that this plan no longer has does not count.
     pub lanes: Vec<(String, Lane)>,
-    /// The build that says that the pipeline is broken, where no plan is newer.
+    /// The build that found the pipeline broken, if no newer build has a plan.
     pub broken: Option<BuildRow>,
 }
 
@@ -177,7 +177,7 @@ impl RefState {
     }
 }
 
-/// Whether an outcome says something of the code.
+/// Whether an outcome says something about the code.
 pub fn counts(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Succeeded | Outcome::Warned | Outcome::Failed => true,

@@ -1,5 +1,5 @@
-//! The rows that the coordinator records: what it must find again after a crash, and what history shows.
-//! The store writes them as they are; each is an upsert by its key.
+//! The rows that the coordinator records. It must find some of them again after a crash, and history shows the others. The store writes
+//! each row as it is, as an upsert by its key.
 
 mod cron;
 pub mod lane;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// The pool of workers whose grant names none, and of projects that name none.
 pub const DEFAULT_POOL: &str = "default";
 
-/// Names a build inside the master; people see (project, number). From 1.
+/// Names a build inside the master, from 1. People see the project and the number of the build instead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BuildId(pub u64);
 
@@ -31,14 +31,14 @@ pub struct BuildId(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GrantId(pub u64);
 
-/// One job of one build: its index in the plan.
+/// Names a job by its build and by its index in the plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobKey {
     pub build: BuildId,
     pub index: u32,
 }
 
-/// One step of one attempt: its index in the job.
+/// Names a step by its attempt and by its index in the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepKey {
     pub job: JobKey,
@@ -48,7 +48,7 @@ pub struct StepKey {
     pub step: u16,
 }
 
-/// Names a mutating call, chosen by its caller.
+/// Names a mutating call. Its caller chooses the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub [u8; 16]);
 
@@ -69,13 +69,13 @@ pub struct BuildRow {
     /// The subject of the stamp's first revision.
     pub subject: String,
     pub author: String,
-    /// Why there is no plan, as a person reads it; empty otherwise.
+    /// Why there is no plan, for people. Empty means that there is a plan.
     pub diagnosis: String,
     pub job_count: u32,
-    /// The grant that asked for it.
+    /// The grant that asked for the build.
     pub by: GrantId,
-    /// The update of its ref that it belongs to: the number of the build that the update opened first. Builds of one update
-    /// share it, and a later update has a greater one. 0 means that it belongs to none, and counts for no lane.
+    /// The update of the ref to which the build belongs, by the number of the first build of that update. A later update has a greater
+    /// number. 0 means that the build belongs to no update, and counts for no lane.
     pub update: u32,
 }
 
@@ -87,18 +87,18 @@ pub struct JobRow {
     pub outcome: Option<Outcome>,
     /// Why the job has its outcome.
     pub reason: String,
-    /// The number of the latest attempt; 0 means none.
+    /// The number of the latest attempt. 0 means that there was none.
     pub attempt: u16,
-    /// How many of its attempts were lost.
+    /// The number of the job's attempts that were lost.
     pub lost: u16,
     pub queued: Option<Time>,
     pub started: Option<Time>,
     pub finished: Option<Time>,
     /// The worker of the latest attempt.
     pub worker: String,
-    /// The platform of that worker.
+    /// The platform of the worker of the latest attempt.
     pub platform: String,
-    /// Not repeated by this retry: the number of the build that it ran in; 0 otherwise.
+    /// The number of the build in which the job ran, if this retry does not repeat it. Otherwise 0.
     pub carried_from: u32,
     /// The tier of isolation of the latest attempt. `None` means that there was none, its worker did not say, or an older master
     /// ran it.
@@ -108,7 +108,7 @@ pub struct JobRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRow {
     pub job: JobKey,
-    /// The number of the attempt, from 1: the epoch of its lease.
+    /// The number of the attempt, from 1. It is the epoch of the lease.
     pub number: u16,
     pub token: LeaseToken,
     /// The grant of the worker.
@@ -118,13 +118,14 @@ pub struct AttemptRow {
     pub finished: Option<Time>,
     /// The outcome of the attempt. While the attempt runs, it is `cancelled` if somebody asked to end it.
     pub outcome: Option<Outcome>,
-    /// Why it ended, or shall end, where that is not the outcome alone ("lease ended").
+    /// Why the attempt ended or must end, if the outcome alone does not say that, such as "lease ended".
     pub reason: String,
-    /// The tier of isolation in force. `None` means that its worker is of an earlier version and did not say.
+    /// The tier of isolation in force. `None` means that the worker is of an earlier version, which does not report it.
     pub isolation: Option<TierName>,
-    /// Why there; `None` means an attempt of version 0.1, which did not record it.
+    /// Why the attempt was placed on its worker. `None` means an attempt of version 0.1, which did not record it.
     pub placed: Option<Placed>,
-    /// The length of its lease: what its worker lives by, or longer. Zero: an attempt of version 0.1, which did not record it.
+    /// The length of the lease, which is the term that the worker obeys, or longer. Zero means an attempt of version 0.1, which did not
+    /// record it.
     pub term: Duration,
     /// The home in which the worker accepted the attempt. `None` means that the worker is of version 0.1, which does not say.
     pub home: Option<Home>,
@@ -142,9 +143,9 @@ pub struct StepRow {
     pub finished: Option<Time>,
     /// The size of the log in bytes, known when the step is finished.
     pub log_size: u64,
-    /// BLAKE3 of the log, as the worker says; empty until the step is finished.
+    /// The BLAKE3 hash of the log, as the worker reported it. Empty until the step is finished.
     pub log_hash: Vec<u8>,
-    /// What its reports say of its tests. `None` means that it has none, it is not finished, or an older version ran it.
+    /// The results in the step's test reports. `None` means that it has none, that it is not finished, or that an older version ran it.
     pub tests: Option<TestsReported>,
 }
 
@@ -153,9 +154,9 @@ pub struct StepRow {
 pub struct SealRow {
     pub key: StepKey,
     pub size: u64,
-    /// BLAKE3 of the bytes stored.
+    /// The BLAKE3 hash of the stored bytes.
     pub hash: [u8; 32],
-    /// The whole log where it is at most 64 KiB; otherwise it is a file.
+    /// The whole log, if it has at most 64 KiB. `None` means that the log is in a file.
     pub bytes: Option<Vec<u8>>,
 }
 
@@ -177,7 +178,7 @@ pub struct BlobRow {
     pub key: UploadKey,
     /// The size of the blob, in bytes.
     pub size: u64,
-    /// BLAKE3 of the bytes: the address of the blob.
+    /// The BLAKE3 hash of the bytes, which is the address of the blob.
     pub hash: [u8; 32],
     pub sealed: Time,
 }
@@ -185,7 +186,7 @@ pub struct BlobRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantRow {
     pub id: GrantId,
-    /// The grant above it. `None` means that it is the root.
+    /// The grant above this one. `None` means that this is the root.
     pub parent: Option<GrantId>,
     pub kind: GrantKind,
     pub name: String,
@@ -195,11 +196,11 @@ pub struct GrantRow {
     pub revoked: Option<Time>,
     /// Why the grant was revoked.
     pub reason: String,
-    /// SHA-256 of the one-use join.
+    /// The SHA-256 of the one-use join.
     pub join_hash: Option<[u8; 32]>,
-    /// SHA-256 of the token, once redeemed.
+    /// The SHA-256 of the token, once the grant is redeemed.
     pub token_hash: Option<[u8; 32]>,
-    /// The key that the grant is bound to, once redeemed.
+    /// The key to which the grant is bound, once it is redeemed.
     pub holder: Option<Fingerprint>,
     /// Whether this is the login of a browser. The web redeems it, and its row is removed when it ends.
     pub is_browser: bool,
@@ -244,7 +245,7 @@ pub struct WorkerRow {
     pub forgotten: bool,
     pub last_heard: Time,
     pub description: schema::values::Description,
-    /// Who drained, held or resumed it last; 0 means that nobody did, or a master of version 0.1 did not note it.
+    /// The grant that last drained, held or resumed the worker. 0 means that none did, or that a master of version 0.1 did not note it.
     pub steered_by: GrantId,
     pub steered: Option<Time>,
 }
@@ -265,9 +266,9 @@ pub struct Head {
     pub is_told: bool,
     /// When the ref was deleted. `None` means that it exists.
     pub gone: Option<Time>,
-    /// The update that the ref is at, as in [`BuildRow`]; 0 means that no build was opened for it.
+    /// The newest update of the ref, as in [`BuildRow`]. 0 means that no build was made for it.
     pub update: u32,
-    /// The update with which the ref came into being. A ref that was deleted and made anew has its own lanes.
+    /// The update that made the ref. A ref that was deleted and made again has new lanes, which begin with this update.
     pub since: u32,
 }
 
@@ -275,12 +276,13 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowedRow {
     pub project: String,
-    /// The repository at the last look at all its refs; empty means that a version that did not note it looked.
+    /// The address of the repository when a source last looked at all its refs. Empty means that an older version looked, which did not
+    /// note it.
     pub address: String,
-    /// The scopes that were followed since that look, the oldest first. A ref was followed all the time if each of these rows has
-    /// it.
+    /// The scopes that were followed since the last look at all refs, the oldest first. A ref was followed all the time if each of these
+    /// scopes includes it.
     pub scopes: Vec<RefScope>,
-    /// The incarnation of the store in which all refs were last looked at.
+    /// The incarnation of the store in which a source last looked at all refs.
     pub looked_in: u64,
 }
 
@@ -329,17 +331,17 @@ impl Transition {
     }
 }
 
-/// The cursor from which a reporter goes on.
+/// The cursor from which a reporter continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReporterRow {
     /// The name of the reporter, which follows from its section in the master file.
     pub name: String,
     pub cursor: Cursor,
-    /// The birth of the reporter. It does not report what ended before this.
+    /// The time at which the reporter began. It does not report what ended before.
     pub born: Time,
 }
 
-/// The newest state of a lane that a reporter told, or decided not to tell.
+/// The newest change of a lane that a reporter announced, or decided not to announce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldRow {
     pub reporter: String,
@@ -350,7 +352,7 @@ pub struct ToldRow {
     pub revision: String,
     /// The number of the build.
     pub build: u32,
-    /// The id of the notice.
+    /// The id of the notice. Empty means that the reporter did not announce the change.
     pub notice: String,
     pub time: Time,
 }
@@ -430,7 +432,7 @@ pub struct Loaded {
     pub crons: Vec<CronRow>,
     /// The answered requests of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
-    /// Project -> the highest build number ever used.
+    /// Each project, with the highest build number that it ever used.
     pub numbers: Vec<(String, u32)>,
     pub last_build: u64,
     pub last_grant: u64,

@@ -1,4 +1,4 @@
-//! Why an attempt went to the worker that it went to, as it was when it did: kept with the attempt.
+//! The reason why an attempt was placed on its worker, as it was at that moment. It is stored with the attempt.
 
 pub use crate::decide::placement::{Because, FREE_COUNTED};
 
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     pub because: Because,
-    /// Connected workers that could take the job.
+    /// The number of connected workers that could take the job.
     pub able: u32,
-    /// How many of these workers had room and asked, counted up to [`FREE_COUNTED`].
+    /// The number of connected workers that could take the job, had room and asked for work, counted up to [`FREE_COUNTED`].
     pub free: u32,
     /// How long the job waited for a worker, in milliseconds.
     pub waited_ms: u64,
@@ -26,14 +26,14 @@ pub struct Placed {
 pub enum Opening {
     Connected,
     Resumed,
-    /// The end of this job, by its selector; "" if the caller may not see its project.
+    /// The end of the job with this selector, which is "" if the caller may not see its project.
     Freed(String),
     /// The worker had room before, and asked only now.
     Asked,
 }
 
 impl Placed {
-    /// `freed` is the selector of the job whose end made room, if the job waited for that.
+    /// Makes the reason for a placement. `freed` is the selector of the job whose end made room, if the job waited for that.
     pub(in crate::decide) fn new(choice: Choice, freed: &str) -> Placed {
         let opening = |opened| match opened {
             Readiness::Connected => Opening::Connected,

@@ -1,6 +1,6 @@
-//! Rows that the store keeps. A row can be read as if it were the plain struct, and every way to change a row records the change.
-//! So memory holds nothing that the store does not get, unless a method's name says so. The functions `load` and `loaded` take in
-//! what the store held at the start.
+//! Rows that the store keeps. A row can be read as if it were the plain struct, and every way to change a row records the change. So the
+//! store gets everything that memory holds, unless a method's name says otherwise. The functions `load` and `loaded` take in the rows
+//! that the store held at the start.
 
 use super::{
     AttemptRow, BuildRow, CronKey, CronRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow,
@@ -10,7 +10,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-/// Whoever sees to it that records reach the store, in their order.
+/// A `Recorder` takes records, and sees to it that they reach the store in order.
 pub trait Recorder {
     fn record(&mut self, record: Record);
 }
@@ -28,24 +28,24 @@ impl<R> Deref for Row<R> {
 }
 
 impl<R> Row<R> {
-    /// A row as it is in the store.
+    /// Takes a row that was read from the store, without recording it.
     pub(in crate::decide) fn loaded(row: R) -> Row<R> {
         Row(row)
     }
 }
 
 impl<K: Ord, R> Rows<K, R> {
-    /// Rows as they are in the store.
+    /// Takes rows that were read from the store, without recording them.
     pub(in crate::decide) fn loaded(rows: Vec<R>, key: impl Fn(&R) -> K) -> Rows<K, R> {
         Rows(rows.into_iter().map(|row| (key(&row), row)).collect())
     }
 
-    /// Adds a row as it is in the store, without recording it.
+    /// Adds a row that was read from the store, without recording it.
     pub(in crate::decide) fn load(&mut self, key: K, row: R) {
         self.0.insert(key, row);
     }
 
-    /// Leaves out a row that the store has, so that nobody meets it.
+    /// Drops a row that the store still has, so that nobody uses it any more.
     pub(in crate::decide) fn leave_out(&mut self, key: &K) -> Option<R> {
         self.0.remove(key)
     }
@@ -70,12 +70,12 @@ impl<R: Clone + Into<Record>> Row<R> {
         &self.0
     }
 
-    /// Changes what a restart may forget. For offers: what was offered at the crash is queued.
+    /// Changes the row without recording it. Offers use it, because a restart forgets them and queues their jobs.
     pub(in crate::decide) fn edit_unrecorded(&mut self, change: impl FnOnce(&mut R)) {
         change(&mut self.0);
     }
 
-    /// Changes the row for the last time, and records it. Memory keeps nothing of it.
+    /// Changes the row for the last time, and records it. Memory then holds it no longer.
     pub(in crate::decide) fn close(mut self, to: &mut impl Recorder, change: impl FnOnce(&mut R)) {
         change(&mut self.0);
         record(self.0, to);
@@ -155,7 +155,7 @@ impl Deref for Steps {
 }
 
 impl Steps {
-    /// Steps as they are in the store.
+    /// Takes steps that were read from the store, without recording them.
     pub(in crate::decide) fn loaded(mut rows: Vec<StepRow>) -> Steps {
         rows.sort_by_key(|row| row.key.step);
         Steps(rows)
@@ -175,7 +175,7 @@ impl Steps {
         }
     }
 
-    /// The attempt was ended from our side: records that what ran ended with it.
+    /// Records that the unfinished steps of an attempt have ended, because the master ended the attempt.
     pub(in crate::decide) fn cut_short(self, to: &mut impl Recorder, now: Time, outcome: Outcome) {
         for mut row in self.0.into_iter().filter(|row| row.state != State::Finished) {
             (row.state, row.outcome, row.finished) = (State::Finished, Some(outcome), Some(now));

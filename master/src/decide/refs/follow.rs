@@ -1,16 +1,16 @@
-//! How the repositories of projects are followed. It keeps what was asked for since the last look at all refs, and in which life
-//! of the store that look was.
+//! How the repositories of projects are followed. Each row has the scopes that were followed since a source last looked at all refs, and
+//! the store's incarnation at that look.
 //!
-//! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back
-//! until all refs of its repository were looked at in this life of the store. Attempts that run go on.
+//! A store that was restored from a backup does not know what was pushed since. So a project's plans and jobs are held back until a
+//! source has looked at all refs of its repository in this incarnation. Attempts that run go on.
 
 use crate::decide::records::{FollowedRow, Loaded, Recorder, RefScope, Rows};
 use std::collections::BTreeSet;
 
-/// The most scopes that are kept for one project since the last look at all its refs. If there are more, none of them counts. The
-/// number is small because each scope is one reload of the master file while the repository could not be read.
+/// The most scopes that are kept for one project since the last look at all its refs. If there are more, none of them counts. The number
+/// is small because each scope is a reload of the master file at a time when the repository could not be read.
 const SCOPES_MAX: usize = 16;
-/// The first life of a store, before which no store can be restored.
+/// The first incarnation of a store. In it, the store cannot have been restored.
 const FIRST: u64 = 1;
 
 /// How a repository was followed before.
@@ -18,12 +18,12 @@ const FIRST: u64 = 1;
 pub struct Before {
     /// The row of the repository. `None` means that nobody ever looked at all its refs.
     pub row: Option<FollowedRow>,
-    /// The store was restored from a backup since the last look.
+    /// Whether the store was restored from a backup since the last look.
     pub is_restored: bool,
 }
 
 impl Before {
-    /// A version that did not note what it saw looked last.
+    /// Whether the last look was by an older version, which did not note the address.
     pub fn is_unnoted(&self) -> bool {
         self.row.as_ref().is_some_and(|row| row.address.is_empty())
     }
@@ -42,9 +42,9 @@ pub struct HeldProject {
 pub(in crate::decide) struct Followed {
     /// The rows, by their project.
     rows: Rows<String, FollowedRow>,
-    /// The number of this life of the store.
+    /// The number of the store's present incarnation.
     incarnation: u64,
-    /// Projects whose repositories were not looked at in this life.
+    /// The projects at whose repositories no source has looked in this incarnation.
     held: BTreeSet<String>,
 }
 
@@ -57,12 +57,12 @@ impl Followed {
         }
     }
 
-    /// The number of this life of the store.
+    /// The number of the store's present incarnation.
     pub(in crate::decide) fn incarnation(&self) -> u64 {
         self.incarnation
     }
 
-    /// Whether a project waits for the first look at its repository.
+    /// Whether a project waits for the first look at its repository in this incarnation.
     pub(in crate::decide) fn holds(&self, project: &str) -> bool {
         self.held.contains(project)
     }
@@ -72,12 +72,12 @@ impl Followed {
         self.held.iter()
     }
 
-    /// A project is held back no longer. `false` means that it was not.
+    /// Releases a project. `false` means that it was not held back.
     pub(in crate::decide) fn release(&mut self, project: &str) -> bool {
         self.held.remove(project)
     }
 
-    /// A source begins to follow a repository. Answers how that was followed before.
+    /// Notes that a source begins to follow a repository. Returns how the repository was followed before.
     pub(in crate::decide) fn begin(&mut self, project: &str, scope: &RefScope, to: &mut impl Recorder) -> Before {
         let row = self.rows.get(project).cloned();
         let is_restored = row.as_ref().is_some_and(|row| row.looked_in != self.incarnation);
@@ -104,7 +104,7 @@ impl Followed {
         self.put(row, to);
     }
 
-    /// Stops following all projects except these.
+    /// Stops following all projects except those for which `is_followed` is true.
     pub(in crate::decide) fn stop_others(&mut self, is_followed: impl Fn(&str) -> bool, to: &mut impl Recorder) {
         let others = self.rows.values().filter(|row| !is_followed(&row.project));
         for row in others.cloned().collect::<Vec<_>>() {
@@ -130,7 +130,7 @@ impl Followed {
     }
 }
 
-/// The projects whose repositories were not looked at in this life of the store.
+/// The projects at whose repositories no source has looked in this incarnation of the store.
 fn held_at_load(loaded: &Loaded) -> BTreeSet<String> {
     let stale = loaded.followed.iter().filter(|row| row.looked_in != loaded.incarnation);
     let never_looked = |project: &&String| !loaded.followed.iter().any(|row| row.project == **project);

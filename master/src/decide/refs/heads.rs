@@ -1,4 +1,4 @@
-//! What is known of the refs of each project, deleted ones included: a ref that comes back to where it was is not built again.
+//! The known state of each project's refs, including deleted ones. So a ref that comes back at its old revision is not built again.
 
 use crate::decide::records::{Head, HeadRow, Record, Recorder};
 use schema::values::Time;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// because a repository may be emptied and filled again, and some have 100,000 refs.
 const GONE_MAX: usize = 100_000;
 
-/// What is known of the refs of all projects.
+/// The known states of the refs of all projects.
 #[derive(Debug, Default)]
 pub(in crate::decide) struct Heads(BTreeMap<String, Refs>);
 
@@ -33,13 +33,13 @@ impl Heads {
         self.0.get(project)?.by_name.get(ref_name)
     }
 
-    /// What is known of each ref of a project.
+    /// The known state of each ref of a project.
     pub(in crate::decide) fn of(&self, project: &str) -> impl Iterator<Item = (&String, &Head)> {
         self.0.get(project).into_iter().flat_map(|refs| &refs.by_name)
     }
 
-    /// These refs are history, or deleted ones that came back to where they were. (ref, revision)
-    /// `next`: the number that the next build of the project gets.
+    /// Notes refs, each with its revision, of which no build is made. They are history, or deleted refs that came back unchanged. `next`
+    /// is the number that the next build of the project gets.
     pub(in crate::decide) fn see(
         &mut self,
         project: &str,
@@ -72,7 +72,7 @@ impl Heads {
         to.record(forgotten(project, ref_name.to_owned()));
     }
 
-    /// Answers the deleted ref that is forgotten because there is one too many.
+    /// Keeps the state of a ref. Returns the deleted ref that is forgotten because there is one too many.
     fn insert(&mut self, project: &str, ref_name: &str, head: Head) -> Option<String> {
         let refs = self.0.entry(project.to_owned()).or_default();
         let gone = head.gone;
@@ -97,8 +97,8 @@ impl Heads {
     }
 }
 
-/// Returns the head of a ref that is seen at a revision of which no build is made. If the ref was deleted and comes back at another
-/// revision, it counts as a new ref.
+/// The state of a ref that is seen at a revision of which no build is made. If it was deleted and has another revision now, it is a new
+/// ref.
 fn seen(known: Option<&Head>, revision: String, next: u32) -> Head {
     let since = match known {
         Some(known) if known.revision == revision => return Head { gone: None, ..known.clone() },

@@ -1,5 +1,5 @@
-//! Refs of the repositories of projects: what is known of each (`Heads`), how they are followed (`Followed`), and which update
-//! a build belongs to (`Origin`).
+//! Refs of the repositories of projects: the known state of each (`Heads`), how they are followed (`Followed`), and to which update a
+//! build belongs (`Origin`).
 
 mod follow;
 mod heads;

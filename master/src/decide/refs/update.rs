@@ -1,26 +1,26 @@
-//! Updates of refs: which one a build belongs to. An update is named by the number of the build that it opened first. So a later
-//! update of the same ref has a greater number.
+//! Updates of refs, and to which of them a build belongs. An update is named by the number of its first build. So a later update of the
+//! same ref has a greater number.
 
 use crate::decide::records::Head;
 use schema::values::SourceRevision;
 
-/// How a build comes by its update.
+/// The origin of a build, by which its update is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The build's ref moved, which is an update.
     Moved,
-    /// Somebody asked for the tip of its ref, as it was when it was looked up. `since`: the number that the next build of the
-    /// project had before that, so an update with this number or a greater one came meanwhile.
+    /// Somebody asked for the tip of a ref. `since` is the number that the project's next build had before the tip was looked up. So an
+    /// update with this number or a greater one came after that.
     Tip { since: u32 },
-    /// Somebody named the commit, which may be any.
+    /// Somebody named the commit, which may be any commit.
     Named,
     /// The build repeats a build of this update.
     Again(u32),
 }
 
 impl Origin {
-    /// The update that a new build of this source with this number belongs to; 0 means none. What is built of the acknowledged tip
-    /// belongs to the newest update, whoever asked for it. `head`: what is known of the ref of the source.
+    /// The update to which a new build of this source with this number belongs. 0 means none. A build of the known tip belongs to the
+    /// newest update, no matter who asked for the build. `head` is the known state of the source's ref.
     pub(in crate::decide) fn update(self, source: &SourceRevision, head: Option<&Head>, number: u32) -> u32 {
         if source.ref_name.is_empty() {
             return 0;

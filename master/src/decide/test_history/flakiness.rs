@@ -1,10 +1,10 @@
-//! Which tests are flaky. A flaky test is one that passed and failed in the same source tree. It is told in numbers of trees, and
-//! never in percent. This file is the definition. Pure.
+//! Decides which tests are flaky. A flaky test passed and failed in the same source tree. Flakiness is counted in trees, and never
+//! given in percent. This file is the definition. Pure.
 
 use super::Verdict;
 use std::collections::BTreeMap;
 
-/// What one run says of one test of a source tree.
+/// The result of one test in one run of a source tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeResult<'a> {
     /// The name of the tree.
@@ -14,19 +14,20 @@ pub struct TreeResult<'a> {
     pub is_together: bool,
 }
 
-/// In how many source trees a test ran, and in how many of them it was flaky: it passed and failed, and nothing was changed.
+/// `Flakiness` says in how many source trees a test ran, and in how many it was flaky. In a flaky tree it passed and failed, although
+/// nothing was changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Flakiness {
     pub flaky: u32,
     pub trees: u32,
 }
 
-/// What the runs of one source tree say of one test, all together.
+/// A summary of one test's results in all runs of one source tree.
 #[derive(Clone, Copy, Debug, Default)]
 struct TreeMarks {
     has_run: bool,
     was_good: bool,
-    /// It failed, and not together with the others of its run.
+    /// Whether the test failed by itself, and not together with others of its run.
     was_bad: bool,
 }
 
@@ -45,7 +46,7 @@ impl Flakiness {
     }
 }
 
-/// The flakiness of one test, from the results that all runs of the same job have of it.
+/// The flakiness of one test, from its results in all runs of the same job.
 pub fn flakiness<'a>(results: impl Iterator<Item = TreeResult<'a>>) -> Flakiness {
     let mut trees: BTreeMap<&str, TreeMarks> = BTreeMap::new();
     for result in results {
@@ -56,11 +57,11 @@ pub fn flakiness<'a>(results: impl Iterator<Item = TreeResult<'a>>) -> Flakiness
     found
 }
 
-/// The flakiness of all tests of a job, counted tree by tree. So what it holds does not grow with the number of runs.
+/// The flakiness of all tests of a job, counted tree by tree. So its memory does not grow with the number of runs.
 #[derive(Debug, Default)]
 pub struct FlakinessOfJob {
     tree: String,
-    /// What the runs of the present tree say of each test, by its number.
+    /// The summary of each test in the present tree, by the number of the test.
     marks: Vec<TreeMarks>,
     counted: Vec<Flakiness>,
 }
@@ -119,11 +120,11 @@ mod tests {
         assert_eq!(of(&[("a", Skipped, false)]), (0, 0));
     }
 
-    /// Both ways to count are one definition.
+    /// The two ways to count flakiness must agree.
     #[test]
     fn all_tests_of_a_job_are_counted_as_each_is_alone() {
         let runs = [
-            // a tree, whether the run failed together, and the codes of its tests
+            // The tree, whether the tests of the run failed together, and the codes of the tests.
             ("a", false, vec![1, 2, 1, 5]),
             ("a", false, vec![2, 2, 1]),
             ("a", true, vec![1, 1, 2, 0, 2]),

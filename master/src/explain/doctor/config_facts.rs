@@ -1,4 +1,4 @@
-//! What examination needs of the master file: plain facts, made anew whenever the file is taken up.
+//! The facts of the master file that the doctor needs. They are made again whenever the master file is taken up.
 
 use super::files::NamedFile;
 use crate::config::{Config, MailConfig, ProjectConfig};
@@ -12,14 +12,14 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 pub struct ConfigFacts {
     pub(super) state: PathBuf,
-    /// Bytes that all projects may store beside their logs.
+    /// The limit for the bytes that all projects may store beside their logs.
     pub(super) blob_bytes_total: u64,
     pub(super) files: Vec<NamedFile>,
-    /// The address where browsers reach the pages; empty means nowhere.
+    /// The address at which browsers reach the pages. Empty means that there is none.
     pub(super) url: String,
-    /// The address at which the pages listen.
+    /// The address at which the pages listen. `None` means that they are not served.
     pub(super) web: Option<SocketAddr>,
-    /// Projects that wait for a forge's deliveries.
+    /// The projects that wait for deliveries from a forge.
     pub(super) hooks: Vec<String>,
     pub(super) reporters: Vec<Rc<DeliveryHealth>>,
     pub(super) soundness: Rc<SoundnessCell>,
@@ -27,7 +27,7 @@ pub struct ConfigFacts {
 }
 
 impl ConfigFacts {
-    /// `web`, `url`: where the pages listen, and where browsers reach them.
+    /// Takes the facts from the master file. `web` is the address at which the pages listen, and `url` that at which browsers reach them.
     pub fn new(
         config: &Config,
         web: Option<SocketAddr>,
@@ -51,7 +51,7 @@ impl ConfigFacts {
         }
     }
 
-    /// The same facts with the places where looks at the store and failed writes of logs are noted.
+    /// Returns the same facts, with the notes about checks of the store and about failed writes of logs.
     #[must_use]
     pub fn with_disk(self, soundness: Rc<SoundnessCell>, writes: Rc<WriteHealth>) -> ConfigFacts {
         ConfigFacts { soundness, writes, ..self }
@@ -64,7 +64,7 @@ impl ConfigFacts {
         &self.state
     }
 
-    /// How those fare who hand over notices.
+    /// The health of each reporter's deliveries.
     pub fn reporters(&self) -> impl Iterator<Item = &DeliveryHealth> {
         self.reporters.iter().map(|health| &**health)
     }

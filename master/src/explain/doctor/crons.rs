@@ -1,4 +1,4 @@
-//! Whether the master follows the branches whose builds the pipelines ask of the clock.
+//! Checks that the master follows the branches that entries of `[trigger.cron]` name.
 
 use super::DoctorAccess;
 use crate::intake::planner::FILE;
@@ -7,7 +7,7 @@ use pipeline::CronEntry;
 use schema::limits::FILE_MAX;
 use schema::values::{Finding, branch_ref};
 
-/// Looks at the pipeline of each main branch. What cannot be read is the finding of others.
+/// Looks at the pipeline of each project's main branch. If it cannot be read, other findings say so.
 pub(super) async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     let mut findings = Vec::new();
     for repository in reach.repositories.all().iter().filter(|repository| reach.what.sees(&repository.project)) {

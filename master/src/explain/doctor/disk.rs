@@ -1,4 +1,4 @@
-//! The disk under the state directory, and how much of it is Guild's.
+//! The disk of the state directory, and how much of it Guild uses.
 
 use super::{count, line, rough};
 use crate::keep::store::DATABASE_FILE;
@@ -8,11 +8,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a file system may take to answer: one of a lost server never does.
+/// How long a file system may take to answer. The file system of a lost server never answers.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
-/// Less is little, on any disk.
+/// The free bytes below which any disk is short of room.
 const FREE_MIN: u64 = 5 << 30;
-/// More is enough, on any disk.
+/// The free bytes from which on no disk is short of room, however large it is.
 const FREE_ENOUGH: u64 = 100 << 30;
 
 /// The disk of the state, as the doctor saw it.
@@ -27,7 +27,7 @@ pub(super) struct Disk {
 pub(super) struct Room {
     pub(super) total: u64,
     pub(super) free: u64,
-    /// 0 means that the file system does not count them.
+    /// The number of files that the file system can hold. 0 means that it does not count files.
     pub(super) files: u64,
     pub(super) files_free: u64,
 }
@@ -43,14 +43,14 @@ pub(super) fn look(state: &Path) -> Disk {
     Disk { room: room.map_err(io::Error::from), database }
 }
 
-/// What is kept of each kind of bytes; `None` means that it is not known.
+/// The number of stored bytes of each kind. `None` means that the number is not known.
 #[derive(Clone, Copy, Default)]
 pub(super) struct KeptBytes {
     pub(super) logs: Option<u64>,
     pub(super) blobs: Option<u64>,
 }
 
-/// `is_full`: a commit found no room.
+/// Judges the room on the disk. `is_full` is true if a commit found no room.
 pub(super) fn judge(state: &Path, disk: &Disk, kept: KeptBytes, is_full: bool) -> Finding {
     let subject = subject(state);
     let room = match &disk.room {
@@ -83,7 +83,7 @@ pub(super) fn judge(state: &Path, disk: &Disk, kept: KeptBytes, is_full: bool) -
     }
 }
 
-/// Logs that cannot be written.
+/// Reports that logs cannot be written.
 pub(super) fn judge_writes(trouble: &WriteTrouble) -> Finding {
     let WriteTrouble { logs, lasts, text } = trouble;
     let logs = count(*logs, "log");
@@ -95,7 +95,7 @@ pub(super) fn judge_writes(trouble: &WriteTrouble) -> Finding {
     )
 }
 
-/// Something is wrong where what attempts store comes near to the most that they may: soon it is refused, and their jobs fail.
+/// Reports that the files which attempts store come near to their limit. At the limit, further files are refused and their jobs fail.
 pub(super) fn judge_stored(blobs: u64, most: u64) -> Option<Finding> {
     let seen = format!("{} of at most {}", Bytes(blobs), Bytes(most));
     let remedy = "raise `blob_bytes_total` in [limits] of the master file, or keep fewer builds: `retain` there";

@@ -1,4 +1,4 @@
-//! The files that the master file names: whether they can be read, and by whom else.
+//! Checks the files that the master file names: whether the master can read them, and who else can.
 
 use super::count;
 use crate::explain::quoted;
@@ -6,12 +6,12 @@ use schema::values::Finding;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file, by the key that names it.
+/// A file, with the key of the master file that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NamedFile {
-    /// The key that names the file, as "credential_file".
+    /// The key that names the file, such as "credential_file".
     pub(super) key: String,
-    /// The project that the file is for; empty means all projects.
+    /// The project that the file is for. Empty means all projects.
     pub(super) project: String,
     pub(super) path: PathBuf,
     pub(super) is_secret: bool,
@@ -27,13 +27,13 @@ impl NamedFile {
     }
 }
 
-/// A file with the permissions that say who may use it, once it was opened.
+/// A file, with its permissions if it could be opened.
 pub(super) type OpenedFile = (NamedFile, io::Result<Permissions>);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Permissions {
     pub(super) mode: u32,
-    /// The master's user owns it, and needs no group for it.
+    /// Whether the master's user owns the file, so that it needs no group to read it.
     pub(super) is_own: bool,
 }
 
@@ -51,7 +51,7 @@ fn access_of(path: &Path) -> io::Result<Permissions> {
     Ok(Permissions { mode: seen.mode() & 0o777, is_own: seen.uid() == rustix::process::geteuid().as_raw() })
 }
 
-/// One finding for each that is not as it should be; one for all where all are.
+/// Returns one finding for each file that is not as it should be. If all files are, returns one good finding for all of them.
 pub(super) fn judge(files: &[OpenedFile]) -> Vec<Finding> {
     let found: Vec<Finding> = files.iter().filter_map(judge_one).collect();
     match (found.is_empty(), files.len()) {

@@ -1,4 +1,4 @@
-//! Grants that end soon, joins that ended before anybody used them, and grants with more than the one above them.
+//! Reports grants that end soon, joins that ended before anybody used them, and grants that have more than the grant above them.
 
 use super::{WEEK, rough};
 use crate::decide::coordinator::authority::Authority;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 pub(super) fn judge(grants: &[GrantRow], now: Time) -> Vec<Finding> {
     let by_id: BTreeMap<GrantId, &GrantRow> = grants.iter().map(|row| (row.id, row)).collect();
-    // by number, so that the newest of each name stays
+    // The rows are in the order of their numbers, so that the newest of each name stays.
     let newest: BTreeMap<(&str, &str), GrantId> =
         by_id.values().map(|row| ((row.kind.word(), row.name.as_str()), row.id)).collect();
     let is_newest = |row: &&GrantRow| newest.get(&(row.kind.word(), row.name.as_str())) == Some(&row.id);
@@ -30,7 +30,7 @@ fn ending(row: &GrantRow, now: Time) -> Option<Finding> {
     })
 }
 
-/// A join that ended lately.
+/// Reports a join that expired within the last week and was never used.
 fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
     let expired = row.expires.filter(|expires| *expires <= now && now.since(*expires) < WEEK)?;
     (row.holder.is_none() && !row.is_browser).then(|| {
@@ -39,7 +39,7 @@ fn was_not_used(row: &GrantRow, now: Time) -> Option<Finding> {
     })
 }
 
-/// Before operators had pools, a master let their workers have any.
+/// Reports a grant that has more than its parent. Before operators had pools, a master let their workers have any pool.
 fn has_more(row: &GrantRow, parent: &GrantRow) -> Option<Finding> {
     let excess = Authority::of_row(parent).holds(&Authority::of_row(row)).err().filter(|_| row.revoked.is_none())?;
     let seen =
@@ -52,7 +52,7 @@ fn subject(row: &GrantRow) -> String {
     format!("grant {} of {} ({})", row.id.0, row.name, row.kind)
 }
 
-/// A worker's name is taken for as long as its grant is in force.
+/// The command that issues the grant again. A worker needs a new name, because its name is taken while its grant is in force.
 fn reissue(row: &GrantRow, is_in_force: bool) -> String {
     let name = if is_in_force && row.kind == GrantKind::Worker { "NEWNAME" } else { &row.name };
     format!("guild grant issue --kind {} --name {name} -o {name}.cap", row.kind)

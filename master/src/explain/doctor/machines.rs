@@ -1,15 +1,15 @@
-//! The machines of the connected workers: what a worker says of its own, and what its clock is off.
+//! The machines of the connected workers: the troubles that a worker reports, and the error of its clock.
 
 use super::rough;
 use crate::explain::MachineStatus;
 use schema::values::Finding;
 use std::time::Duration;
 
-/// What somebody should see to on the machine of one worker.
+/// Reports everything on the machine of one worker that somebody should mend.
 pub(super) fn judge(machine: &MachineStatus) -> Vec<Finding> {
     let subject = format!("worker {}", machine.worker);
     let clock = off(machine.ahead, machine.behind).map(|seen| {
-        let remedy = "set the clock of its machine, as by `timedatectl set-ntp true`; until then the times of its steps are put right";
+        let remedy = "set the clock of its machine, for example with `timedatectl set-ntp true`; until then the master corrects the times of its steps";
         Finding::warned(subject.clone(), seen, remedy)
     });
     let bounds = machine.unbounded.iter().map(|lack| {

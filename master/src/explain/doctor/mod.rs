@@ -1,5 +1,5 @@
-//! Looks at what an installation needs, and judges it: each part by a pure function over what was seen. Changes nothing, and asks
-//! no other machine: how repositories and reporters fare is what these noted themselves.
+//! Examines an installation, and judges each part by a pure function over what was seen. It changes nothing, and asks no other machine.
+//! The sources of repositories and the reporters note their own health, and the doctor only reads their notes.
 
 mod config_facts;
 mod crons;
@@ -33,23 +33,23 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
-/// Of what others said; the log has the rest.
+/// The most characters that a finding shows of a text from outside. The log has the rest.
 const SEEN_CHARS: usize = 300;
 
-/// What is looked at, and for whom.
+/// The parts of the master that the doctor looks at, and the caller for whom it does so.
 pub struct DoctorAccess {
     pub state: StateReader,
     pub readers: Reading,
     pub repositories: Rc<Repositories>,
     pub config_facts: Rc<ConfigFacts>,
     pub caller: GrantId,
-    /// What of it the caller may see.
+    /// The projects and other things that the caller may see.
     pub what: What,
-    /// Whether that is all: also the machine, the pages and the notices, which belong to no project.
+    /// Whether the caller may see everything, including the machine, the pages and the notices, which belong to no project.
     pub is_whole: bool,
 }
 
-/// Takes a few seconds at most.
+/// Examines the installation. This takes a few seconds at most.
 pub async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     let config_facts = &reach.config_facts;
     let now = reach.state.now();
@@ -82,7 +82,7 @@ pub async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     findings
 }
 
-/// What is on this machine's disk.
+/// Examines the disk and the files of the master's machine.
 async fn local(reach: &DoctorAccess) -> Vec<Finding> {
     let (logs, blobs) = (reach.readers.log_bytes().await.ok(), reach.readers.blob_bytes().await.ok());
     let (config_facts, is_full) = (reach.config_facts.clone(), reach.state.is_full());
@@ -100,18 +100,18 @@ async fn local(reach: &DoctorAccess) -> Vec<Finding> {
     }
 }
 
-/// Bytes of the database, and those that are free beside it; `None` means that the file system does not say. It may never answer.
+/// The bytes of the database, and the free bytes of its disk. `None` means that the file system does not say. It may never answer.
 pub fn disk_bytes(state: &std::path::Path) -> Option<(u64, u64)> {
     let seen = disk::look(state);
     Some((seen.database, seen.room.ok()?.free))
 }
 
-/// What the coordinator knows, as it is committed.
+/// The committed state of the coordinator, as far as the doctor judges it.
 struct CommittedState {
     pools: Vec<PoolStatus>,
     workers: Vec<WorkerStatus>,
     machines: Vec<MachineStatus>,
-    /// Names of workers that lack the usual tier, with their lacks.
+    /// The names of the workers that do not offer the usual tier of isolation, each with its lack.
     without_tier: Vec<(String, String)>,
     queue: Vec<QueueStatus>,
     grants: Vec<GrantRow>,
@@ -152,11 +152,11 @@ impl CommittedState {
 }
 
 fn unknown(refusal: &Refusal) -> Finding {
-    let remedy = if refusal.help.is_empty() { "once it runs again: guild doctor" } else { &refusal.help };
+    let remedy = if refusal.help.is_empty() { "run `guild doctor` again when the master runs" } else { &refusal.help };
     Finding::bad("workers, queue and grants", format!("not known: {}", refusal.text), remedy)
 }
 
-/// What others said, as one line.
+/// Turns a text from outside into one line of at most [`SEEN_CHARS`] characters.
 fn line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let text = words.join(" ");
@@ -166,7 +166,7 @@ fn line(text: &str) -> String {
     }
 }
 
-/// A time in one unit, as `12m`.
+/// A duration in one unit, such as `12m`.
 fn rough(duration: Duration) -> String {
     schema::values::TimeSpan(duration).rough()
 }

@@ -1,4 +1,4 @@
-//! Whether the reporters get rid of what they have to tell.
+//! Checks whether the reporters can deliver their notices.
 
 use super::{line, rough};
 use crate::keep::health::DeliveryHealth;
@@ -6,7 +6,7 @@ use schema::values::{Finding, Time};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A mail server may be away for a moment.
+/// How long deliveries may fail before the finding is bad, because a mail server may be away for a while.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn judge_all(reporters: &[Rc<DeliveryHealth>], now: Time) -> Vec<Finding> {

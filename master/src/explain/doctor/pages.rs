@@ -1,4 +1,4 @@
-//! The pages: whether they answer, and whether what browsers send to them stays a secret.
+//! Checks whether the pages answer, and whether logins stay secret on their way to them.
 
 use super::ConfigFacts;
 use schema::values::{Finding, What};
@@ -22,7 +22,8 @@ async fn answers(address: SocketAddr) -> bool {
     matches!(tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
-/// `web`: where they listen, and whether somebody answers there. `hooks`: projects that wait for deliveries to them.
+/// Judges the pages. `web` is the address at which they listen, and whether anything answers there. `hooks` are the projects that wait
+/// for deliveries.
 pub(super) fn judge(web: Option<(SocketAddr, bool)>, url: &str, hooks: &[String]) -> Finding {
     let key = "web = \"127.0.0.1:8080\" in [listen] of the master file";
     match (web, hooks.first()) {
@@ -35,7 +36,7 @@ pub(super) fn judge(web: Option<(SocketAddr, bool)>, url: &str, hooks: &[String]
             let seen = format!("nobody answers at {address}");
             Finding::bad(SUBJECT, seen, format!("restart the master, read its log, and check {key}"))
         }
-        // logins go in a cookie, which is kept to TLS only where the address says so
+        // A login is in a cookie, and the cookie is restricted to TLS only if the address begins with `https`.
         (Some(_), _) if !url.starts_with("https://") && !is_loopback(url) => {
             let remedy = "url = \"https://...\" in the master file, and put a proxy with TLS before `web`";
             Finding::warned(SUBJECT, format!("{url}: logins travel unencrypted"), remedy)

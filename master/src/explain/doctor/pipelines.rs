@@ -1,4 +1,4 @@
-//! Whether the newest build of a project's main branch could be planned.
+//! Checks whether the newest build of each project's main branch could be planned.
 
 use super::{DoctorAccess, line};
 use crate::decide::coordinator::record::BuildRow;
@@ -7,7 +7,7 @@ use schema::values::{Finding, Outcome, Selector};
 
 pub(super) async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     let seen = reach.repositories.all().into_iter().filter(|repository| reach.what.sees(&repository.project));
-    // of a project whose main branch is not known yet nothing is asked
+    // A project whose main branch is not known yet is left out.
     let refs = seen.filter_map(|it| Some((it.project.clone(), it.mirror.main_branch()?)));
     match reach.readers.newest_of_refs(refs.collect()).await {
         Ok(rows) => rows.iter().filter_map(judge).collect(),
@@ -21,7 +21,7 @@ pub(super) async fn examine(reach: &DoctorAccess) -> Vec<Finding> {
     }
 }
 
-/// Builds that ran, or were not wanted, say nothing of the installation.
+/// Reports a build that could not be planned. Builds that ran, or that no trigger wanted, say nothing about the installation.
 pub(super) fn judge(build: &BuildRow) -> Option<Finding> {
     let is_broken = matches!(build.outcome, Some(Outcome::Failed | Outcome::Errored)) && !build.diagnosis.is_empty();
     let selector = Selector::build(&build.project, build.number).to_string();

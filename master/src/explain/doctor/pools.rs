@@ -4,7 +4,7 @@ use super::{DAY, count, rough};
 use crate::explain::{Member, PoolStatus, Presence, WorkerStatus, quoted};
 use schema::values::{Finding, Time};
 
-/// The most names in a sentence.
+/// The most names that one sentence lists, so that it stays short.
 const NAMED: usize = 5;
 
 pub(super) fn judge(pool: &PoolStatus, now: Time) -> Finding {
@@ -37,7 +37,7 @@ pub(super) fn judge(pool: &PoolStatus, now: Time) -> Finding {
     Finding::good(subject, format!("{here} connected{parts}"))
 }
 
-/// One that is gone for long, and still in the lists.
+/// Reports a worker that has been away for more than a day and is still in the lists.
 pub(super) fn judge_worker(worker: &WorkerStatus, now: Time) -> Option<Finding> {
     let silent = now.since(worker.last_heard);
     (!worker.connected && silent > DAY).then(|| {
@@ -50,7 +50,7 @@ pub(super) fn judge_worker(worker: &WorkerStatus, now: Time) -> Option<Finding> 
     })
 }
 
-/// A worker that most jobs pass by.
+/// Reports a worker that most jobs cannot use, because it does not offer the usual tier of isolation.
 pub(super) fn judge_tier(worker: &str, lack: &str) -> Finding {
     let seen = format!("takes only jobs for which `plain` is enough: it lacks {lack}");
     let remedy =
@@ -69,7 +69,7 @@ fn names<'m>(members: impl Iterator<Item = &'m Member>) -> Vec<String> {
     members.map(|member| member.worker.clone()).collect()
 }
 
-/// `a, b`; of many the first.
+/// Lists the names, such as `a, b`. If there are many, it lists only the first ones.
 fn some(names: &[String]) -> String {
     match names.len() > NAMED {
         true => format!("{} and {} more", names[..NAMED].join(", "), names.len() - NAMED),

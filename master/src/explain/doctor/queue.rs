@@ -1,11 +1,11 @@
-//! Jobs that wait for what does not come by itself.
+//! Reports jobs that wait for something that does not happen by itself.
 
 use super::{count, rough};
 use crate::explain::{QueueStatus, Why};
 use schema::values::{Finding, Selector, Time};
 use std::time::Duration;
 
-/// How long a worker that is started again, or a person who steers, may take.
+/// How long a job may wait before it is reported. A worker that restarts, or an operator who holds one, may take this long.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
@@ -36,7 +36,7 @@ pub(super) fn judge(queue: &[QueueStatus], now: Time) -> Finding {
     Finding::bad("queue", seen, remedy)
 }
 
-/// "1 job waits", or "3 jobs wait".
+/// Writes a number of jobs that wait, such as "1 job waits" or "3 jobs wait".
 fn waiting(jobs: usize) -> String {
     format!("{} {}", count(jobs, "job"), if jobs == 1 { "waits" } else { "wait" })
 }
@@ -57,7 +57,7 @@ fn is_stuck(why: &Why) -> bool {
         | Why::Together => true,
         Why::Needs(_)
         | Why::Busy(_)
-        // the finding for the repository tells it
+        // The finding for the repository reports this.
         | Why::Restored(_)
         | Why::Offered(_)
         | Why::Runs(_)

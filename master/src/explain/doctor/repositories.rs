@@ -1,4 +1,4 @@
-//! The repositories, as their sources see them.
+//! Judges the repositories, by what their change sources last saw.
 
 use super::{DoctorAccess, count, line, rough};
 use crate::explain::quoted;
@@ -6,7 +6,7 @@ use crate::intake::sources::Looks;
 use schema::values::{Finding, Time};
 use std::time::Duration;
 
-/// How long looks may fail before the doctor tells it, because one look may fail and a large one takes its time.
+/// How long looks may fail before the finding is bad, because one look may fail and a large one takes its time.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn judge_all(reach: &DoctorAccess, now: Time) -> Vec<Finding> {
@@ -29,7 +29,7 @@ fn judge_looks(project: &str, address: &str, looks: &Looks, now: Time) -> Option
             "try `git ls-remote {}` as the master's user; check `repo`, `credential_file` and the like in [project.{project}]",
             quoted(address)
         );
-        // a short trouble may pass by itself
+        // A short trouble may pass by itself.
         return Some(match looks.good.is_some_and(|good| now.since(good) < GRACE) {
             true => Finding::warned(subject, seen, remedy),
             false => Finding::bad(subject, seen, remedy),

@@ -1,10 +1,10 @@
-//! Projects whose jobs and notices wait, since the master was restored and has not read their repositories.
+//! Reports projects whose jobs and notices wait, because the master was restored and has not read their repositories yet.
 
 use super::count;
 use crate::decide::coordinator::HeldProject;
 use schema::values::Finding;
 
-/// `is_followed`: whether the master file has the project.
+/// Judges a project that is held back. `is_followed` says whether the master file has the project.
 pub(super) fn judge(held: &HeldProject, is_followed: bool) -> Option<Finding> {
     let HeldProject { project, open } = held;
     if !is_followed && *open == 0 {

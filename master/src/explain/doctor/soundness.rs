@@ -1,4 +1,4 @@
-//! Whether the store is sound, as the master itself looks at it after each start and once a day.
+//! Reports whether the store is sound. The master itself checks it after each start and once a day.
 
 use super::{line, rough};
 use crate::keep::soundness::Soundness;

@@ -1,4 +1,4 @@
-//! Judgements as an operator reads them.
+//! Tests of the findings, as an operator reads them.
 
 use super::disk::{Disk, Room};
 use super::files::{NamedFile, Permissions};
@@ -18,7 +18,7 @@ use std::path::Path;
 const NOW: Time = Time(1_700_000_000_000);
 const HOUR: u64 = 3_600;
 
-/// So many seconds ago.
+/// The time this many seconds ago.
 fn ago(seconds: u64) -> Time {
     Time(NOW.0 - seconds * 1_000)
 }
@@ -36,7 +36,7 @@ fn text<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> String {
     findings.into_iter().map(line).collect()
 }
 
-/// F5 and F12.
+/// Cases F5 and F12: damage of the store, and logs that cannot be written.
 #[test]
 fn a_store_is_sound_or_not_and_logs_can_be_written_or_not() {
     use crate::keep::soundness::Soundness;
@@ -318,7 +318,7 @@ fn grants_that_end_are_told_in_time() {
         grant(3, "ada", GrantKind::User, long_ago, None, true),
         grant(4, "job", GrantKind::Changes, ago(60), Some(ahead(60)), true),
         grant(5, "bob", GrantKind::User, ago(HOUR), Some(ahead(5 * HOUR)), false),
-        // another was issued since
+        // Another grant of this name was issued since.
         grant(6, "eve", GrantKind::User, long_ago, Some(ago(HOUR)), false),
         grant(7, "eve", GrantKind::User, ago(HOUR), None, false),
     ];

@@ -109,7 +109,7 @@ pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next
 struct ToldSummary<'a> {
     /// The newest row of each lane that was told as failing and not as good again, in the order of time.
     open: Vec<&'a Said>,
-    /// Lanes that were red before the branch began.
+    /// Lanes that were red on the main branch where this branch began.
     inherited: BTreeSet<&'a str>,
     /// The newest update of which a fix was told.
     until: u32,

@@ -274,7 +274,7 @@ fn what_an_older_version_told_belongs_to_the_range_that_holds_it() {
     let Next::Tell(news) = it.next() else { panic!() };
     assert_eq!(news.failure, Some(failure));
     assert_eq!(it.tell(), "+4(test,lint)");
-    // one of them was told as fixed
+    // One of the two lanes was announced as fixed.
     let mut it = world("test 1+ 2- 3+ | lint 1+ 2- 3-")
         .said_before("test", NewlyFailing, 2)
         .said_before("lint", NewlyFailing, 2)

@@ -1,4 +1,4 @@
-//! The life of a build: its plan arrives, its jobs become ready, finish, and with the last one so does the build.
+//! The life of a build: its plan arrives, its jobs become ready and finish, and the build finishes with its last job.
 
 use crate::decide::builds::{AddedJob, AfterNeeds, Build, Job, OpenAttempt, Planned};
 use crate::decide::coordinator::Coordinator;
@@ -10,7 +10,7 @@ use schema::values::{Fact, JobPlan, Outcome, Plan, Refusal, RefusalCode, State, 
 use std::collections::VecDeque;
 
 impl Coordinator {
-    /// The answer to [`Effect::Plan`]. A build that is not planning any more (it was cancelled) ignores it.
+    /// Takes the answer to [`Effect::Plan`]. It is ignored if the build is no longer planning, because it was cancelled.
     pub fn plan_ready(&mut self, now: Time, id: BuildId, planned: Planned) {
         if self.builds.get(&id).is_none_or(|build| build.row.state != State::Planning) {
             return;
@@ -23,7 +23,7 @@ impl Coordinator {
         }
     }
 
-    /// Stops a build, or one of its jobs. Running attempts are asked to end, and fenced if they do not.
+    /// Cancels a build, or one of its jobs. The master asks running attempts to end, and fences those that do not.
     pub(in crate::decide::coordinator) fn cancel_jobs(
         &mut self,
         now: Time,
@@ -50,7 +50,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Cancels the waiting jobs of a build, and lets the running ones go on.
+    /// Cancels the jobs of a build that no worker has been offered yet, and lets the others go on. If it has no plan yet, it ends.
     pub(in crate::decide::coordinator) fn cancel_waiting(&mut self, now: Time, id: BuildId, why: &str) {
         let Some(build) = self.builds.get(&id) else {
             return;
@@ -65,21 +65,21 @@ impl Coordinator {
         }
     }
 
-    /// Jobs of this build that wait and that no worker could ever take, be it connected or away.
+    /// Returns the queued jobs of this build that no worker could ever take, whether the workers are connected or away.
     pub fn unplaceable(&self, id: BuildId) -> Vec<JobKey> {
         let jobs = self.builds.get(&id).into_iter().flat_map(|build| &build.jobs);
         let queued = jobs.filter(|job| job.row.state == State::Queued).map(|job| job.row.key);
         queued.filter(|job| !self.is_placeable(*job)).collect()
     }
 
-    /// Ends a job that no worker could ever take. `why`: what its row tells of that.
+    /// Ends a job as errored if no worker could ever take it. `why` is the reason that its row keeps.
     pub fn fail_unplaceable(&mut self, now: Time, job: JobKey, why: &str) {
         if !self.is_placeable(job) {
             self.finish_job(now, job, Outcome::Errored, why);
         }
     }
 
-    /// Ends the open jobs of a build whose jobs cannot run any more.
+    /// Ends the open jobs of a build as errored, because they cannot run any more.
     pub(in crate::decide::coordinator) fn fail_open_jobs(&mut self, now: Time, id: BuildId, why: &str) {
         let open = self.builds.get(&id).into_iter().flat_map(Build::open_jobs);
         let open: Vec<JobKey> = open.map(|job| job.row.key).collect();
@@ -92,7 +92,7 @@ impl Coordinator {
         self.builds[&key.build].open_needs(key.index)
     }
 
-    /// Gives a build its jobs. `carried`: (index, row) of jobs that a retry does not repeat.
+    /// Gives a build the jobs of its plan. `carried` has the indices and rows of the jobs that a retry does not repeat.
     pub(in crate::decide::coordinator) fn adopt(
         &mut self,
         now: Time,
@@ -106,8 +106,8 @@ impl Coordinator {
         self.settle(now, id);
     }
 
-    /// Adds all of these jobs to a build that is planned and not finished, or adds none. The jobs that the build has keep their
-    /// keys. The whole plan is recorded and announced anew.
+    /// Adds all of these jobs to a build that is planned and not finished, or adds none. The existing jobs of the build keep their
+    /// keys. The whole plan is recorded and announced again.
     pub fn append(&mut self, now: Time, id: BuildId, jobs: Vec<AddedJob>) -> Result<(), Refusal> {
         let build = self.builds.get_mut(&id).ok_or_else(finished)?;
         let (first, jobs) = build.append(jobs, &mut self.effects)?;
@@ -116,19 +116,20 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Looks at every waiting job and moves the jobs whose needs are decided. Then looks at the build itself.
+    /// Queues each waiting job whose needs are met, and skips each whose needs cannot be met. Ends the build if all its jobs have
+    /// finished.
     pub(in crate::decide::coordinator) fn settle(&mut self, now: Time, id: BuildId) {
         self.settle_from(now, id, 0);
     }
 
-    /// Like [`Coordinator::settle`], for the jobs from this index.
+    /// Like [`Coordinator::settle`], but only for the jobs from the index `first` on.
     fn settle_from(&mut self, now: Time, id: BuildId, first: u32) {
         let count = self.builds.get(&id).map_or(0, |build| build.jobs.len());
         self.settle_jobs(now, id, (0..).take(count).skip(first as usize).collect());
         self.settle_build(now, id);
     }
 
-    /// Ends a job in any state, and moves the jobs that need it.
+    /// Ends a job in any state. Then settles the jobs that need it, and the build.
     pub(in crate::decide::coordinator) fn finish_job(
         &mut self,
         now: Time,
@@ -142,8 +143,8 @@ impl Coordinator {
         self.settle_build(now, key.build);
     }
 
-    /// Moves the jobs of these indices whose needs are decided, and what needs those that end by it. A chain of needs may have as
-    /// many jobs as a plan, so it is followed without recursion.
+    /// Queues or skips the waiting jobs with these indices, as their needs allow, and then the jobs that need a skipped one. It does not
+    /// recurse, because a chain of needs may be as long as a plan.
     fn settle_jobs(&mut self, now: Time, build: BuildId, mut open: VecDeque<u32>) {
         while let Some(index) = open.pop_front() {
             let key = JobKey { build, index };
@@ -154,7 +155,7 @@ impl Coordinator {
         }
     }
 
-    /// Queues a job whose needs are met. If the job ends at once, answers its outcome and the reason.
+    /// Queues a job whose needs are met. If the job ends at once instead, returns its outcome and the reason.
     fn settle_job(&mut self, now: Time, key: JobKey) -> Option<(Outcome, String)> {
         match self.builds.get(&key.build).map_or(AfterNeeds::Stays, |build| build.after_needs(key.index)) {
             AfterNeeds::Stays => None,
@@ -163,19 +164,19 @@ impl Coordinator {
         }
     }
 
-    /// Notes that the first job of a build started.
+    /// Marks the build as running, because a job of it has started.
     pub(in crate::decide::coordinator) fn begin_build(&mut self, now: Time, id: BuildId) {
         self.builds.get_mut(&id).expect("a job of it started").begin(now, &mut self.effects);
     }
 
-    /// Queues a job. If no worker may take the job, answers why.
+    /// Queues a job. If no worker may take the job, returns the reason.
     fn make_ready(&mut self, now: Time, key: JobKey) -> Option<String> {
         let name = self.set_queued(now, key).name.clone();
         self.tell(now, key.build, Fact::JobQueued { job: name });
         self.try_enqueue(now, key)
     }
 
-    /// Notes that the job waits for a worker from now on.
+    /// Marks the job as queued: it waits for a worker from now on.
     pub(in crate::decide::coordinator) fn set_queued(&mut self, now: Time, key: JobKey) -> &JobRow {
         self.edit_job(key, |row| (row.state, row.queued) = (State::Queued, Some(now)))
     }
@@ -228,7 +229,7 @@ impl Coordinator {
         }
     }
 
-    /// Asks the worker to end an attempt. The second time, the steps that always run have to end as well. The first reason stays.
+    /// Asks the worker to end an attempt. If it was asked before, the `always` steps must end too. The first reason stays.
     fn ask_to_end(&mut self, now: Time, token: LeaseToken, job: JobKey, why: &str) {
         let first = self.attempt(job).and_then(OpenAttempt::cancelled).map(str::to_owned);
         let deadline = match first {
@@ -247,7 +248,7 @@ impl Coordinator {
         }
     }
 
-    /// Changes the row of the attempt of a job that has a lease, and records it. Answers its number and its worker.
+    /// Changes and records the attempt of a job that has a lease. Returns the number of the attempt, and its worker.
     pub(in crate::decide::coordinator) fn edit_attempt(
         &mut self,
         key: JobKey,
@@ -277,7 +278,7 @@ impl Coordinator {
 }
 
 pub(super) fn finished() -> Refusal {
-    Refusal::new(RefusalCode::Conflict, "it is finished already")
+    Refusal::new(RefusalCode::Conflict, "it has already finished")
 }
 
 fn no_such_job(name: &str) -> Refusal {

@@ -1,27 +1,27 @@
-//! The calls that keep removals and retries of finished builds apart, so that neither overtakes the other.
+//! The calls that keep the removal and the retry of a finished build apart, so that a build is not removed while it is retried.
 
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::BuildId;
 
 impl Coordinator {
-    /// How many retries were made since the start.
+    /// The number of retries since the start of the master.
     pub fn retries(&self) -> u64 {
         self.retry_guard.retries()
     }
 
-    /// How many removals have ended since the start. Ask this before you read a finished build in order to retry it.
+    /// The number of removals that have ended since the start. Read it before you read a finished build in order to retry it.
     pub fn removals(&self) -> u64 {
         self.retry_guard.removals()
     }
 
-    /// Begins a removal of builds that were chosen when the store held this number of retries. Answers the builds that may be
-    /// removed now. There is one removal at a time, and [`Coordinator::end_removal`] ends it.
+    /// Begins to remove builds that were chosen when this number of retries had been made. Returns the builds that may be removed now.
+    /// There is one removal at a time, and [`Coordinator::end_removal`] ends it.
     pub fn begin_removal(&mut self, retries: u64, builds: Vec<BuildId>) -> Vec<BuildId> {
         let finished = builds.into_iter().filter(|build| !self.builds.contains_key(build)).collect();
         self.retry_guard.begin_removal(retries, finished)
     }
 
-    /// Ends the removal, whether it was committed or not done.
+    /// Ends the removal, whether it was committed or abandoned.
     pub fn end_removal(&mut self) {
         self.retry_guard.end_removal();
     }

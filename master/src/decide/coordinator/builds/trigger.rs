@@ -1,4 +1,4 @@
-//! The commands that make a build, stop one, or make one again, for changes, people and deleted refs.
+//! The commands that make, cancel or repeat a build, because of a change, a person or a deleted ref.
 
 use super::build::finished;
 use crate::decide::builds::{Build, Order, Past, Retried, Trigger, change_submitted};
@@ -9,8 +9,8 @@ use crate::decide::records::Row;
 use schema::values::{Change, Fact, Refusal, RefusalCode, Time};
 
 impl Coordinator {
-    /// Takes one update of one ref, which is acknowledged once, however often it is reported. Answers the build.
-    /// Answers `None` if the ref was deleted, the change is known, or a deleted ref came back to its last revision.
+    /// Takes an update of a ref, and makes one build of it, however often it is reported. Returns the build. Returns `None` if the ref
+    /// was deleted, if the change is known, or if a deleted ref came back at its last revision.
     pub fn submit_change(&mut self, now: Time, by: GrantId, change: Change) -> Option<BuildId> {
         let (project, ref_name) = (change.project.clone(), change.ref_name.clone());
         let known = self.heads.get(&project, &ref_name).cloned();
@@ -49,8 +49,8 @@ impl Coordinator {
         .and_then(Answer::build)
     }
 
-    /// A new build of the same stamp and plan that names the old. `again`: indices of the jobs to repeat; what needs
-    /// them is repeated as well, and the others are carried by reference.
+    /// Makes a build with the stamp and plan of an old build, which it names. `again` has the indices of the jobs to repeat. The jobs
+    /// that need them are repeated as well, and all others keep their old results.
     pub fn retry(
         &mut self,
         now: Time,
@@ -62,7 +62,7 @@ impl Coordinator {
         let grant = request.by;
         self.once(now, request, |this| {
             if again.is_empty() {
-                return Err(Refusal::new(RefusalCode::Conflict, "none of its jobs is to be repeated"));
+                return Err(Refusal::new(RefusalCode::Conflict, "the build has no job to repeat"));
             }
             this.retry_guard.retry(&past)?;
             let cause = BuildCause::Retry { number: past.row.number, by: by.to_owned() };
@@ -74,7 +74,7 @@ impl Coordinator {
         .and_then(Answer::build)
     }
 
-    /// Stops a build, or one of its jobs.
+    /// Cancels a build, or one of its jobs.
     pub fn cancel(
         &mut self,
         now: Time,

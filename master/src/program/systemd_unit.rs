@@ -66,8 +66,8 @@ impl Prepared {
         Ok(Prepared { file: UnitFile::new(instance, NAME, text)?, instance, dir, credentials, owner })
     }
 
-    /// Writes the unit, and makes the directory for credentials. From here on this process runs as the user that the master will run as,
-    /// so that the files which it makes belong to that user.
+    /// Writes the unit, and makes the directory for credentials. From here on this process runs as the master's user, so that this user
+    /// owns the files that it makes.
     pub fn write(&self) -> Result<(), UnitError> {
         let wrong = |path: &Path, cause| UnitError::File { path: path.to_owned(), cause };
         let private = |dir: &Path| create_private(dir).map_err(|error| wrong(dir, io::Error::other(error)));

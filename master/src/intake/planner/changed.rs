@@ -1,9 +1,9 @@
 //! Finds the paths that changed for each job since the run that the job is compared with. Reads past runs and mirrors. The rule for that
 //! run is [`Lane::good_base`].
 //!
-//! A job may be left out only on two conditions: the newest run of its lane was good, and no path that the job names differs from the
-//! commit of that run. If the difference is not known, the job runs. That is so if the newest run errored, was cancelled or failed, if
-//! the list of paths was cut, if a submodule moved, and if the mirror no longer has the commit.
+//! A job may be left out only on two conditions. The newest run of its lane was good, and no path that the job names differs from the
+//! commit of that run. If the difference is not known, the job runs. Examples are a newest run that errored, was cancelled or failed, a
+//! list of paths that was cut, a submodule that moved, and a commit that the mirror no longer has.
 
 use crate::decide::coordinator::lane::{Lane, LaneResult};
 use crate::decide::coordinator::record::BuildRow;
@@ -97,8 +97,8 @@ impl<'a> Comparison<'a> {
         self.base_before(&lane).await
     }
 
-    /// Returns the commit for a branch without a run of its own: the newest run in `lane`, a lane of the main branch, from which this
-    /// build descends, if that run was good.
+    /// Returns the commit with which a branch without a run of its own is compared. `lane` is of the main branch. Its newest run from
+    /// which this build descends has that commit, if the run was good.
     async fn base_before(&mut self, lane: &Lane) -> Option<String> {
         for result in lane.results.iter().rev() {
             if self.descends_from(&result.revision).await? {

@@ -1,4 +1,4 @@
-//! The git source of one project. It looks at the repository at intervals and when it is poked, and submits one change for each ref that
+//! The git source of one project. It looks at the repository at intervals and when it is poked. It submits one change for each ref that
 //! differs from the revision that the sink acknowledged last. A downtime, a refusal or a crash loses nothing, because a revision that was
 //! not acknowledged still differs. At the first look, the module `sight` separates history from news. This module knows mirrors and
 //! changes, and decides nothing about builds.

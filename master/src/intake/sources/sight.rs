@@ -86,8 +86,8 @@ impl Sight {
     }
 }
 
-/// Returns the branch that is built although it is history, if there is one. That is the default branch, if it is among `followed`;
-/// otherwise the only branch in `followed`, because a project that follows one branch wants it built.
+/// Returns the branch that is built although it is history, if there is one. That is the default branch, if `followed` has it. Otherwise
+/// it is the only branch in `followed`, because a project that follows one branch wants it built.
 pub(super) fn chosen<'a>(head: Option<&str>, followed: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
     let mut branches = followed.filter(|name| ShortRef::of(name).branch().is_some());
     let default = branches.clone().find(|name| Some(name.as_str()) == head);

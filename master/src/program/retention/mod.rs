@@ -2,8 +2,8 @@
 //! [`policy`] decides what goes, and the store, the logs and the blobs remove it.
 //!
 //! A pass first sweeps what earlier passes removed, files before rows. If nothing is left to sweep, it chooses at most 100 builds, or the
-//! logs of 100, and removes them from history in one short transaction. The next pass finds whatever a crash left, so the first pass
-//! after a start is like every other pass.
+//! logs of 100. It removes them from history in one short transaction. The next pass finds whatever a crash left, so the first pass after
+//! a start is like every other pass.
 
 pub mod policy;
 

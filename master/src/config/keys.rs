@@ -1,5 +1,5 @@
-//! The keys of `master.toml` and what they mean, as its reference lists them. A test compares them with what the readers
-//! beside this ask for and take.
+//! The keys of `master.toml` and their meanings, from which its reference is generated. A test compares them with the keys that the
+//! readers in this folder take.
 
 use super::HookKind;
 use schema::values::{Right, Tier};

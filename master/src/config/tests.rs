@@ -1,4 +1,4 @@
-//! Good and broken master files.
+//! Tests good and broken master files.
 
 use super::*;
 use crate::decide::coordinator::record::Transition;
@@ -7,7 +7,7 @@ fn parse(text: &str) -> Config {
     Config::parse("master.toml", text.as_bytes(), Path::new("/base")).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// One line an error: `line:column message | label | help`.
+/// Returns one line for each error: `line:column message | label | help`.
 fn lines(text: &str) -> String {
     let errors = Config::parse("master.toml", text.as_bytes(), Path::new("/base")).expect_err("the text is broken");
     let lines = errors.0.iter().map(|it| {
@@ -311,7 +311,7 @@ fn a_file_that_is_not_there() {
     assert_eq!(Config::load(&path).unwrap().state, dir.path().join("."));
 }
 
-/// A master file in a directory of its own, with other files beside it.
+/// Writes a master file and other files into a new directory.
 fn written(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in others.iter().chain(&[("master.toml", main)]) {
@@ -361,7 +361,7 @@ fn errors_of_all_files_are_told_at_once() {
     for wanted in wanted {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
     }
-    // what follows from a file that cannot be read is not told
+    // errors that may follow from a file that cannot be read are left out
     let (_dir, path) = written(&main, &[("x/b.toml", "[project.\n")]);
     let shown = Config::load(&path).unwrap_err().to_string();
     assert!(shown.contains("x/b.toml:1:") && !shown.contains("key `x`"), "{shown}");

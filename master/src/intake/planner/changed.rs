@@ -2,8 +2,8 @@
 //! run is [`Lane::good_base`].
 //!
 //! A job may be left out only on two conditions. The newest run of its lane was good, and no path that the job names differs from the
-//! commit of that run. If the difference is not known, the job runs. Examples are a newest run that errored, was cancelled or failed, a
-//! list of paths that was cut, a submodule that moved, and a commit that the mirror no longer has.
+//! commit of that run. If the difference is not known, the job runs. That is so after a newest run that errored, was cancelled or failed.
+//! It is so if the list of paths was cut, if a submodule moved, or if the mirror no longer has the commit.
 
 use crate::decide::coordinator::lane::{Lane, LaneResult};
 use crate::decide::coordinator::record::BuildRow;

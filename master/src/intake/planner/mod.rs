@@ -103,8 +103,8 @@ impl Planner {
     }
 }
 
-/// Returns the entries of `[trigger.cron]` for the branch of this source. `None` means that the source is not a branch, or that an entry
-/// is for the default branch and the mirror does not know it yet.
+/// Returns the entries of `[trigger.cron]` for the branch of this source. `None` means that the source is not a branch. It may also mean
+/// that an entry is for the default branch, which the mirror does not know yet.
 fn crons_of(pipeline: &Pipeline, repository: &Repository, source: &SourceRevision) -> Option<Vec<CronEntry>> {
     let branch = ShortRef::of(&source.ref_name).branch()?;
     let main = repository.mirror.main_branch().map(|main| main == source.ref_name);

@@ -1,4 +1,4 @@
-//! Explains a job: from the facts that the coordinator has now, and from the history of its attempts.
+//! Explains a job from the facts that the coordinator has now, and from the history of its attempts.
 
 use super::cron::cron_hint;
 use super::room::shorten;
@@ -12,13 +12,13 @@ use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, re
 use schema::values::{Refusal, RefusalCode, Right, TierName};
 use schema::wire;
 
-/// An explanation, with the attempts of the job.
+/// An `Explained` is an explanation with the attempts of the job.
 pub(super) struct Explained {
     told: Explanation,
     attempts: Vec<AttemptRow>,
 }
 
-/// Names no job that the holder may not see.
+/// Explains a job to a holder. The explanation names no job that the holder may not see.
 pub(super) async fn explain(
     access: &ViewerAccess,
     holder: &Holder,
@@ -48,7 +48,7 @@ pub(super) async fn explain(
     Ok(Ok(Explained { told, attempts }))
 }
 
-/// The reason why the repository cannot be read. Git's own words are only for operators, because they may name paths.
+/// Returns why the repository cannot be read. Only operators get git's own words, because these may name paths.
 fn unread(access: &ViewerAccess, holder: &Holder, project: &str) -> String {
     let Some(repository) = access.repository(project) else {
         return format!(

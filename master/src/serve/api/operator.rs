@@ -226,14 +226,14 @@ fn write_grants(mut list: capnp::struct_list::Builder<'_, grant::Owned>, rows: &
     }
 }
 
-/// A role as it travels.
+/// Returns the bytes of a role on the wire.
 fn role_bytes(name: &str, what: &What) -> usize {
     let rights: usize = what.may.iter().map(|right| limits::text_bytes(right.word())).sum();
-    // the pointers of its lists, which `What` has four of
+    // the pointers of the lists in `What`, of which there are four
     7 * WORD + limits::text_bytes(name) + rights + limits::listed(&what.projects)
 }
 
-/// All that a new grant shall be, as the bytes by which a repeated request is known.
+/// Returns the contents of a new grant as bytes, by which a repeated request is recognised.
 fn order_told(order: &GrantOrder) -> Vec<u8> {
     let lifetime = order.lifetime.map(|lifetime| lifetime.as_millis());
     let told = (order.kind, &order.name, &order.what, lifetime);

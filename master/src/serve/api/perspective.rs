@@ -1,4 +1,4 @@
-//! A user's authority: the parts that the grant names; the others are null.
+//! The authority of a user: the capabilities that the grant names. The others are null.
 
 use super::gateway_access::GatewayAccess;
 use super::{Holder, accept, refuse, view};

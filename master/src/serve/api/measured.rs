@@ -39,7 +39,7 @@ pub struct Measured {
     pub state: std::path::PathBuf,
     pub log_bytes: Option<u64>,
     pub blob_bytes: Option<u64>,
-    /// The limit for `blob_bytes`.
+    /// The limit for the bytes of stored files.
     pub blob_quota: u64,
 }
 

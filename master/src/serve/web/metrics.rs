@@ -1,4 +1,4 @@
-//! Health and measures, for machines that watch the master. `docs/metrics.md` lists them, with what to alert on.
+//! Health and metrics, for machines that watch the master. `docs/metrics.md` lists them, and says what to alert on.
 
 mod process;
 
@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// How long the disk may take to answer: one of a lost server never does, and the other numbers do not wait for it.
+/// The longest wait for the figures of the disk. A disk on a lost server never answers, and the other numbers must not wait for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 
 type Labels = Vec<(String, String)>;
 type LabelledGauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// Whether the master answers, and can record what it is asked for.
+/// Whether the master answers, and can record new facts.
 pub(super) async fn ready(State(site): State<Arc<Site>>) -> Reply {
     match site.bridge.at_door(|door| async move { door.is_ready() }).await {
         Ok(true) => status(StatusCode::OK, "ready\n"),
@@ -34,7 +34,7 @@ pub(super) async fn ready(State(site): State<Arc<Site>>) -> Reply {
     }
 }
 
-/// Numbers of the whole. Names of projects stand in them only where the master file asks for that.
+/// Serves the numbers of the whole master. They name projects only if the master file allows that.
 pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Result<Reply, Miss> {
     let measured = site.bridge.at_door(|door| async move { door.measured().await }).await?;
     let disk = disk(measured.state.clone()).await;
@@ -53,13 +53,13 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Result<Reply, Miss
     Ok(reply)
 }
 
-/// Bytes of the database, and those that are free beside it.
+/// Returns the bytes of the database, and the free bytes of its disk.
 async fn disk(state: PathBuf) -> Option<(u64, u64)> {
     let looking = tokio::task::spawn_blocking(move || crate::explain::doctor::disk_bytes(&state));
     tokio::time::timeout(DISK_PATIENCE, looking).await.ok()?.ok()?
 }
 
-/// The families of one answer.
+/// `Families` collects the metrics of one answer.
 struct Families {
     registry: Registry,
     names_projects: bool,
@@ -112,7 +112,7 @@ impl Families {
         self.gauge("notices_given_up", "Reporters that gave a notice up within 4 days", measured.notices_given_up);
     }
 
-    /// A pool may be of one project only, so that its name tells of that.
+    /// Adds the slots of workers. They are not by pool unless projects are named, because a pool may belong to one project and reveal it.
     fn slots(&mut self, measured: &Measured) {
         let (all, used) = ("Slots of connected workers", "Slots in use");
         if !self.names_projects {
@@ -189,7 +189,7 @@ impl Families {
         }
     }
 
-    /// What this side of the bridge counts by itself.
+    /// Adds what the pages' thread counts by itself.
     fn site(&mut self, site: &Site) {
         self.registry.register(
             "hook_deliveries",

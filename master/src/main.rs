@@ -123,8 +123,8 @@ async fn reload_on_hangup(mut hangups: Signal, calls: ConfigCalls) {
 fn tell(difference: &Difference) {
     let Difference { key, before, after, needs_restart } = difference;
     match needs_restart {
-        true => tracing::warn!(key, before, after, "the master file differs, and only a restart takes this up"),
-        false => tracing::info!(key, before, after, "taken up from the master file"),
+        true => tracing::warn!(key, before, after, "the master file has changed, and this change needs a restart"),
+        false => tracing::info!(key, before, after, "the master file has changed, and this change is in force"),
     }
 }
 
@@ -162,10 +162,7 @@ async fn check(path: &Path) -> Result<(), Failure> {
 
 fn test_mail(path: &Path, to: &str) -> Result<(), Failure> {
     let Some(mail) = load(path)?.mail else {
-        return Err(Failure(
-            USAGE,
-            format!("{} has no [mail]: `smtp` and `from` say how mails are sent", path.display()),
-        ));
+        return Err(Failure(USAGE, format!("{} has no [mail]: add it, with `smtp` and `from`", path.display())));
     };
     let now = config::clock::Clock::system().now();
     say(&master::serve::reporters::send_test_mail(&mail, to, now).map_err(Failure::fault)?)
@@ -176,7 +173,7 @@ async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Resul
     let (file, cap) = (dir.join("master.toml"), dir.join("operator.cap"));
     let is_there = file.exists();
     if is_there && unit.is_none() {
-        let text = format!("{} exists: `guild-master operator-cap` makes a new credential", file.display());
+        let text = format!("{} already exists: run `guild-master operator-cap` for a new credential", file.display());
         return Err(Failure(USAGE, text));
     }
     let unit = unit.map(|instance| write_unit(dir, instance)).transpose()?;

@@ -73,11 +73,11 @@ impl Means {
     /// Returns what a person can do if this channel gave up on a notice.
     pub fn remedy_given_up(&self) -> &'static str {
         match self {
-            Means::Command(_) => "mend the program; this notice is not sent again",
+            Means::Command(_) => "correct the program; this notice is not sent again",
             Means::Webhook(_) => {
                 "remove this [[notice]] from the master file, or change its `url`, because the receiver wants no more notices"
             }
-            Means::Mail(_) => "mend the mailbox, or remove its address from `to`; this mail is not sent again",
+            Means::Mail(_) => "correct the mailbox, or remove its address from `to`; this mail is not sent again",
         }
     }
 
@@ -123,7 +123,7 @@ pub(super) const KEYS: &[Key] = &[
         Form::OneOf(&WORDS),
         Absent::Required,
         "\"command\"",
-        "how the notice is sent; `\"status\"` is of a later version",
+        "how the notice is sent; `\"status\"` is reserved for a later version",
     ),
     Key::new(
         "to",

@@ -76,8 +76,8 @@ pub static MASTER_TOML: Reference = Reference {
         Section {
             title: "[[notice]]",
             places: &["[[notice]]"],
-            about: "One rule for [notices](../notices.md): which news is told, how and to whom. There can be several. The events `\"every\"`, \
-                    `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are of a later version.",
+            about: "One rule for [notices](../notices.md): which news to send, how and to whom. There can be several. The events `\"every\"`, \
+                    `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are reserved for a later version.",
             keys: &[NOTICE, super::channel::KEYS],
             later: &[],
         },
@@ -356,7 +356,7 @@ const PROJECT: &[Key] = &[
         Form::Table("[project.NAME.hook]"),
         Means("none"),
         "{ kind = \"github\", secret_file = \"hook.pyfoo\" }",
-        "the webhook of a forge that tells of pushes",
+        "the webhook with which a forge reports pushes",
     ),
     Key::new(
         "commit_url",
@@ -452,7 +452,7 @@ const NOTICE: &[Key] = &[
         Form::Either(&[EVENT, Form::Array(&EVENT)]),
         Required,
         "[\"newly-failing\", \"fixed\"]",
-        "the news that is told",
+        "the news to send",
     ),
     Key::new("projects", Form::LIST, Is("\"*\""), "[\"pyfoo\"]", "the projects, by names or patterns"),
     Key::new("branches", Form::LIST, Is("\"*\""), "[\"main\", \"release/*\"]", "the branches, by patterns"),

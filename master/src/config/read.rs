@@ -109,7 +109,7 @@ fn url(value: &Value<'_>) -> Option<String> {
     }
     let url = url.trim_end_matches('/');
     if let Some(rest) = url.split_once("://").and_then(|(_, rest)| rest.find(['/', '?', '#']).map(|at| &rest[at..])) {
-        let help = "give the pages a name of their own, as https://guild.example.org";
+        let help = "give the pages a name of their own, like https://guild.example.org";
         value.refuse(
             format_args!("has `{rest}` after its host, but the pages must be at the root of a site"),
             "",
@@ -126,7 +126,7 @@ fn commit_url(value: &Value<'_>) -> Option<String> {
     if is_web_address(&url) && url.contains(forge::COMMIT) && url.len() <= COMMIT_URL_BYTES {
         return Some(url);
     }
-    let help = "the page of a commit, as \"https://git.example.org/pyfoo/commit/{commit}\"";
+    let help = "write it like \"https://git.example.org/pyfoo/commit/{commit}\"";
     value.refuse("is not an address of a commit's page", "", help);
     None
 }
@@ -152,7 +152,7 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
             value.refuse("is empty", "", "workers and people need one: \"HOST:PORT\"");
         }
         if addresses.len() > ADVERTISED.most {
-            let message = format!("has {} addresses; at most {} can be told", addresses.len(), ADVERTISED.most);
+            let message = format!("has {} addresses; at most {} are allowed", addresses.len(), ADVERTISED.most);
             value.refuse(message, "", "name one for each network that the master is reached from");
         }
         let good = addresses.into_iter().filter(|address| check_address(&table, &value, address, 1));
@@ -226,7 +226,7 @@ fn duration(table: &Table<'_>, key: &'static str) -> Option<Duration> {
     let value = table.get(key)?;
     let duration = value.duration()?;
     if duration.is_zero() {
-        value.refuse("is zero", "", "");
+        value.refuse("must be more than zero", "", "");
         return None;
     }
     Some(duration)
@@ -249,7 +249,7 @@ fn bytes(table: &Table<'_>, key: &'static str) -> Option<u64> {
     let value = table.get(key)?;
     let bytes = value.bytes()?;
     if bytes == 0 {
-        value.refuse("is zero", "", "");
+        value.refuse("must be more than zero", "", "");
         return None;
     }
     Some(bytes)
@@ -422,7 +422,7 @@ fn named<'t>(parts: &[Part<'t>], key: &'static str, what: &str) -> Vec<(String, 
                 let help = format!("use letters, digits and `.` `_` `-`, at most {NAME_MAX}");
                 root.page().error(name.span, format!("`{}` is not a valid name for {what}", name.value), "", help);
             } else if !seen.insert(name.value) {
-                let message = format!("[{key}.{}] is in another file too", name.value);
+                let message = format!("[{key}.{}] is also in another file", name.value);
                 root.page().error(name.span, message, "", "keep one of them");
             } else if let Some(table) = value.table(format!("[{key}.{}]", name.value)) {
                 found.push((name.value.to_owned(), table, *base));

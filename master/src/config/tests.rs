@@ -104,7 +104,7 @@ fn what_is_said() {
             "3:1 [role.x] has no `projects`\n\
              4:16 [role.x] names the right `rnu`, which does not exist | no such right | did you mean `run`?",
         ),
-        ("limits.offer = '0s'", "3:16 `offer` of [limits] is zero"),
+        ("limits.offer = '0s'", "3:16 `offer` of [limits] must be more than zero"),
         (
             "limits.lease = '0s'\n[pool.linux]\nlease = '900ms'",
             "3:16 `lease` of [limits] is too short | a worker renews a lease three times and more before it ends: \"1s\" is \
@@ -116,7 +116,7 @@ fn what_is_said() {
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",
             "3:28 `builds` of [limits.retain] must be from 1 to 10000000 | out of range\n\
              3:38 `logs` of [limits.retain] must be a string | this is a whole number | write it like \"90s\", \"45m\" or \"1h30m\"\n\
-             3:59 `log_bytes_total` of [limits.retain] is zero\n\
+             3:59 `log_bytes_total` of [limits.retain] must be more than zero\n\
              3:65 `artifacts` of [limits.retain] is not supported by this version | reserved for a later version\n\
              3:84 [limits.retain] has no key `event` | unknown key | did you mean `events`?",
         ),
@@ -354,7 +354,7 @@ fn errors_of_all_files_are_told_at_once() {
         "`include` has `*.d/*.toml`: only the last part of a path may be a pattern",
         "`include` has `gone.toml`: there is no such file",
         "[project.a] has no key `x`",
-        "[project.a] is in another file too\n    ╭─[x/b.toml:1:10]",
+        "[project.a] is also in another file\n    ╭─[x/b.toml:1:10]",
         "╭─[x/c.toml:1:1]",
         "[project.c] has no key `y`\n    ╭─[x/c.toml:4:1]",
     ];

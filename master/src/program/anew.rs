@@ -16,7 +16,7 @@ const ASIDE_MAX: u32 = 10_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AnewError {
-    #[error("{} has no files of a master: run `guild-master run` to begin there", .0.display())]
+    #[error("{} has no store to set aside: run `guild-master run` to begin there", .0.display())]
     Nothing(PathBuf),
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },

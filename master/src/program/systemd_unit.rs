@@ -140,30 +140,30 @@ fn text(wanted: UnitValues<'_>) -> Result<String, UnitError> {
     };
     Ok(format!(
         "\
-# Written by `guild-master init --unit`. What is to be otherwise goes beside it: `systemctl edit {NAME}`.
+# Written by `guild-master init --unit`. To change a setting, use `systemctl edit {NAME}`.
 [Unit]
 Description=Guild master in {place}
-{network}# what ends it may pass, as a full disk: it is never given up
+{network}# systemd never gives up, because the cause of an end may pass, for example a full disk
 StartLimitIntervalSec=0
 
 [Service]
 {kind}
 ExecStart={program} run --config {config}
-{user}# a store of an older version is brought up to date first, however long that takes
+{user}# a store of an older version is brought up to date first, which may take long
 TimeoutStartSec=infinity
-# it takes 10 s at most
+# the master stops within 10 s
 TimeoutStopSec=20
 WatchdogSec=30
 Restart=always
 RestartSec=2
 # a master file with errors does not mend itself
 RestartPreventExitStatus=2
-# it ends in order by itself, and then whatever it ran
+# the master ends in order by itself, and then systemd kills what it left running
 KillMode=mixed
-# each connection takes one
+# each connection takes one file descriptor
 LimitNOFILE=524288
 UMask=0077
-# a file of this directory is found under its own name where the master file names a secret
+# a key of the master file that names a secret may give the bare name of a file in this directory
 LoadCredential={CREDENTIALS}:{credentials}
 NoNewPrivileges=yes
 {protection}
@@ -188,7 +188,7 @@ fn protection(dir: &Path) -> Result<String, UnitError> {
         "\
 {tmp}PrivateDevices=yes
 ProtectSystem=strict
-# where the master file names another `state`, that one too
+# if the master file names another `state`, add that directory
 ReadWritePaths={}
 ProtectClock=yes
 ProtectControlGroups=yes

@@ -133,14 +133,14 @@ impl Repository {
 
     async fn default_branch(&self) -> Result<String, Refusal> {
         let head = self.mirror.head().await.map_err(|error| self.unreachable(&error))?;
-        let text = format!("the repository of {} says no default branch", self.project);
+        let text = format!("the repository of {} does not name a default branch", self.project);
         head.ok_or_else(|| Refusal::new(RefusalCode::NotFound, text).help("name one with `--ref`"))
     }
 
     fn unreachable(&self, error: &GitError) -> Refusal {
         if error.is_disk_full() {
-            let text = format!("disk full: what {} has new cannot be fetched: {error}", self.project);
-            return Refusal::new(RefusalCode::Unavailable, text).help("free some space, and ask again");
+            let text = format!("disk full: the new commits of {} cannot be fetched: {error}", self.project);
+            return Refusal::new(RefusalCode::Unavailable, text).help("free some space, and try again");
         }
         Refusal::new(RefusalCode::Unavailable, format!("failed to read the repository of {}: {error}", self.project))
     }

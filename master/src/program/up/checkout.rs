@@ -62,7 +62,7 @@ fn no_checkout(path: &Path) -> Result<String, UpError> {
             "{shown} is a bare repository, which has no files to look at: clone it, and name the clone; docs/master.md says how a \
              lasting master follows a bare one"
         ),
-        _ => format!("{shown} is not in a git work tree: `git init` there, and commit"),
+        _ => format!("{shown} is not in a git work tree: run `git init` there, and commit"),
     })
 }
 
@@ -70,15 +70,16 @@ fn no_checkout(path: &Path) -> Result<String, UpError> {
 fn is_whole(top: &Path) -> Result<(), UpError> {
     let shown = top.display();
     if git(top, &["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true") {
-        let text = format!("{shown} is a shallow clone, whose history is cut: `git fetch --unshallow` brings the rest");
+        let text =
+            format!("{shown} is a shallow clone, whose history is cut: run `git fetch --unshallow` to get the rest");
         return Err(UpError::Usage(text));
     }
     let promised = git(top, &["config", "--get-regexp", r"^remote\..*\.promisor$", "^true$"])?;
     let remote = promised.as_deref().and_then(|line| line.strip_prefix("remote.")?.split(".promisor").next());
     if let Some(remote) = remote {
         let text = format!(
-            "{shown} is a partial clone, which lacks files: `git config --unset remote.{remote}.partialCloneFilter`, then `git fetch \
-             --refetch {remote}` and `git config --unset remote.{remote}.promisor`, or clone it without --filter"
+            "{shown} is a partial clone, which lacks files: clone it without --filter, or run `git config --unset \
+             remote.{remote}.partialCloneFilter`, `git fetch --refetch {remote}` and `git config --unset remote.{remote}.promisor`"
         );
         return Err(UpError::Usage(text));
     }
@@ -158,7 +159,7 @@ mod tests {
         assert!(refused(&other.path().join("missing")).contains("does not exist: name the directory"));
         assert!(refused(&other.path().join("file")).contains("is a file: name the directory"));
         assert!(refused(other.path()).contains("`git init` there"));
-        assert!(refused(&clone("shallow", &["--depth=1"])).contains("`git fetch --unshallow` brings the rest"));
+        assert!(refused(&clone("shallow", &["--depth=1"])).contains("run `git fetch --unshallow` to get the rest"));
         assert!(refused(&clone("blobless", &["--filter=blob:none"])).contains("`git fetch --refetch origin`"));
     }
 

@@ -294,7 +294,7 @@ fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError
         return Ok(None);
     }
     let Some(inferred) = pipeline::infer(&checkout.top) else {
-        let text = "there is no guild.toml, and no file here tells how to build the project: write one, as docs/pipeline.md shows";
+        let text = "there is no guild.toml, and no file here says how to build the project: write a guild.toml, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));
     };
     let whose = if target.is_dirty() { "in these files" } else { "in this commit" };

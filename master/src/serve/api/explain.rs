@@ -56,7 +56,7 @@ fn unread(access: &ViewerAccess, holder: &Holder, project: &str) -> String {
         );
     };
     match repository.trouble() {
-        None => "it is being looked at now".to_owned(),
+        None => "the master is reading it now".to_owned(),
         Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {trouble}"),
         Some(_) => "it cannot be read; `guild doctor` tells an operator why".to_owned(),
     }

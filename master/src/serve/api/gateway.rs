@@ -75,7 +75,7 @@ impl gateway::Server for Gateway {
         let (join, token) =
             (digest(limits::data(params.get_join(), &TOKEN)?), limits::data(params.get_token(), &TOKEN)?);
         if token.len() != 32 {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, "a token has 32 bytes"));
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "a token must have 32 bytes"));
         }
         let Some(peer) = self.peer else {
             refuse!(

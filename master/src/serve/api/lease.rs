@@ -172,7 +172,7 @@ impl lease::Server for LeaseCapability {
                 Progress::Started { step, time } => started(&self.access, self.token, step, time),
                 Progress::Finished { step, end } => finished(&self.access, self.token, step, end),
                 Progress::Ended { .. } if said.len() > 0 => {
-                    Err(Refusal::new(RefusalCode::Invalid, "nothing follows the end of an attempt"))
+                    Err(Refusal::new(RefusalCode::Invalid, "nothing may follow the end of an attempt"))
                 }
                 // The box makes the future of a report fit into the thread cache of the C library, which has blocks up to 1,032
                 // bytes.
@@ -195,7 +195,7 @@ impl lease::Server for LeaseCapability {
     ) -> capnp::Result<()> {
         let path = accept!(results, bounded(limits::text(params.get()?.get_path(), &ARTIFACT))?);
         if path.is_empty() {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, "the path of an artifact is empty"));
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the path of an artifact must not be empty"));
         }
         accept!(results, self.access.driver().peek(|it, _| it.lease_upload(self.token, &path)));
         let sink = ArtifactSink { access: self.access.clone(), token: self.token, path };

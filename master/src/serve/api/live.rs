@@ -67,7 +67,7 @@ impl LiveObjects {
         let gate = session.child(session.grant(), session.holder());
         let older = self.leases.borrow_mut().insert(token, gate.clone());
         if let Some(older) = older {
-            older.revoke("the lease is held anew");
+            older.revoke("the worker resumed the lease on another session");
         }
         gate
     }

@@ -30,7 +30,7 @@ impl operator::Server for Operator {
         let params = params.get()?;
         let join_hash = limits::data(params.get_join_hash(), &JOIN_HASH)?;
         let Ok(join) = <[u8; 32]>::try_from(join_hash) else {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, "a join's hash has 32 bytes"));
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the hash of a join must have 32 bytes"));
         };
         let lifetime = params.get_lifetime();
         let order = GrantOrder {

@@ -91,7 +91,7 @@ impl byte_sink::Server for ArtifactSink {
 
 /// Reads a BLAKE3 hash, which has 32 bytes.
 pub(super) fn read_hash(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
-    let wrong = |_| Refusal::new(RefusalCode::Invalid, format!("a BLAKE3 has 32 bytes, not {}", bytes.len()));
+    let wrong = |_| Refusal::new(RefusalCode::Invalid, format!("a BLAKE3 must have 32 bytes, not {}", bytes.len()));
     bytes.try_into().map_err(wrong)
 }
 

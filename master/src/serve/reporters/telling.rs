@@ -165,13 +165,13 @@ impl Teller {
                 return Ok(());
             }
             let (selector, means) = (&notice.selector, self.health.by.shown());
-            tracing::warn!("a notice of {selector} by {means} waits {} s: {why}", pause.as_secs());
+            tracing::warn!("a notice of {selector} by {means} is tried again in {} s: {why}", pause.as_secs());
             self.health.fails(&notice.project, self.now(), &why);
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(PAUSE_MAX);
         }
         self.health.is_well(&notice.project);
-        tracing::info!(id = notice.id, "told by {}: {}", self.health.by.shown(), notice.subject());
+        tracing::info!(id = notice.id, "sent by {}: {}", self.health.by.shown(), notice.subject());
         Ok(())
     }
 

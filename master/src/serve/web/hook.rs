@@ -124,7 +124,7 @@ impl Hook {
     pub(crate) fn open(config: &HookConfig) -> io::Result<Hook> {
         let secret = std::fs::read(&config.secret_file)?.trim_ascii().to_vec();
         if secret.len() < SECRET_MIN {
-            let why = format!("a secret has at least {SECRET_MIN} bytes: `openssl rand -hex 32` makes one");
+            let why = format!("a secret must have at least {SECRET_MIN} bytes: `openssl rand -hex 32` makes one");
             return Err(io::Error::other(why));
         }
         Ok(Hook { kind: config.kind, secret })
@@ -196,7 +196,7 @@ async fn taken(site: &Arc<Site>, project: String, request: Request) -> Result<Re
     }
     let delivery = text(&headers, headers_of(hook.kind).1);
     if delivery.len() > DELIVERY_MAX {
-        return Ok(status(StatusCode::BAD_REQUEST, "The delivery's name is too long.\n"));
+        return Ok(status(StatusCode::BAD_REQUEST, "The name of the delivery is too long.\n"));
     }
     follow(site, project, delivery.to_owned(), ref_of(&start)).await
 }
@@ -209,7 +209,7 @@ async fn follow(site: &Site, project: String, delivery: String, ref_name: Option
         Ok(false) => status(StatusCode::OK, "known already\n"),
         Err(refusal) => {
             tracing::warn!(%refusal, "the master could not look at the repository after a delivery to its hook");
-            status(StatusCode::BAD_GATEWAY, "The master cannot read the repository now, and tries again by itself.\n")
+            status(StatusCode::BAD_GATEWAY, "The master cannot read the repository now. It tries again by itself.\n")
         }
     })
 }

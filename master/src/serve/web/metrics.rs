@@ -131,11 +131,11 @@ impl Families {
         self.counter("attempts_lost", "Attempts that were lost with their worker", counted.attempts_lost);
         self.counter("workers_lost", "Times that a worker was lost", counted.workers_lost);
         self.counter("rpc_logins_refused", "Credentials and joins that the RPC port refused", counted.logins_refused);
-        self.counter("alarms", "Alarms, as of a credential that somebody else showed", counted.alarms);
+        self.counter("alarms", "Alarms, for example because somebody else showed a credential", counted.alarms);
         let histograms = [
             ("job_queue", "How long jobs waited for a worker", &counted.queue_seconds),
             ("job_run", "How long jobs ran", &counted.job_seconds),
-            ("build", "How long builds took, from their making to their end", &counted.build_seconds),
+            ("build", "How long builds took, from their creation to their end", &counted.build_seconds),
             ("commit", "How long a commit of the store took", &counted.commit_seconds),
         ];
         for (name, help, histogram) in histograms {
@@ -162,7 +162,7 @@ impl Families {
         let oldest = all.iter().filter_map(|repository| age(repository.good)).fold(0.0, f64::max);
         self.seconds(
             "repository_look_oldest",
-            "How long ago the repository was read that was read the longest ago",
+            "Age of the last good look at the repository that has the oldest one",
             oldest,
         );
         if self.names_projects {
@@ -177,10 +177,10 @@ impl Families {
         let (database, free) = disk.unzip();
         let sizes = [
             ("database_bytes", "Bytes of the database", database),
-            ("disk_free_bytes", "Bytes that are free where the state lies", free),
+            ("disk_free_bytes", "Free bytes on the disk of the state directory", free),
             ("logs_bytes", "Bytes of logs that are kept", measured.log_bytes),
             ("blobs_bytes", "Bytes of stored files that are kept", measured.blob_bytes),
-            ("blobs_limit_bytes", "The most bytes of stored files", Some(measured.blob_quota)),
+            ("blobs_limit_bytes", "The limit for the bytes of stored files", Some(measured.blob_quota)),
         ];
         for (name, help, size) in sizes {
             if let Some(size) = size {

@@ -13,14 +13,16 @@ impl Site {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
         if hosts.next().is_some() {
-            return Err((StatusCode::BAD_REQUEST, "A request has one Host.\n"));
+            return Err((StatusCode::BAD_REQUEST, "A request must have exactly one Host.\n"));
         }
         let named = [host, uri.authority().map(|authority| authority.as_str())];
         let mut named = named.into_iter().flatten().peekable();
         let is_named = named.peek().is_some();
         match is_named && (self.is_for_machines(uri.path()) || named.all(|name| self.is_called(name))) {
             true => Ok(()),
-            false => Err((StatusCode::MISDIRECTED_REQUEST, "This site is not called by that name.\n")),
+            false => {
+                Err((StatusCode::MISDIRECTED_REQUEST, "This site has another name: see `url` in the master file.\n"))
+            }
         }
     }
 

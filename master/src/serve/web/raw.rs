@@ -110,7 +110,7 @@ fn body(site: Arc<Site>, cookie: Option<Token>, (left_by, address): (Left, LogAd
                 .look(cookie, async move |visit: Visit| left_by.part(&visit.guild, &address, from, count).await);
             let bytes = read.await.map_err(|_| broken("the master is busy"))?.map_err(broken)?;
             if bytes.is_empty() {
-                return Err(broken("it is shorter than it was"));
+                return Err(broken("the file is shorter than before"));
             }
             let next = from + bytes.len() as u64..left.end;
             Ok(Some((Bytes::from(bytes), next)))
@@ -124,7 +124,7 @@ fn broken(why: impl std::fmt::Display) -> std::io::Error {
 }
 
 fn unsatisfiable(size: u64) -> Reply {
-    let mut reply = status(StatusCode::RANGE_NOT_SATISFIABLE, "There is nothing in that range.\n");
+    let mut reply = status(StatusCode::RANGE_NOT_SATISFIABLE, "The file has no bytes in that range.\n");
     if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
         reply.headers_mut().insert(header::CONTENT_RANGE, value);
     }

@@ -65,11 +65,13 @@ impl Miss {
                 let text = "There is no such login. Its address works once, within 10 minutes; guild open --login makes another.";
                 (StatusCode::NOT_FOUND, "This address has expired", text)
             }
-            Miss::Busy => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Busy", "Too much is asked at once. Try again in a moment.")
-            }
+            Miss::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Busy",
+                "Too many requests wait for an answer. Try again in a moment.",
+            ),
             Miss::Broken => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "This page cannot be made; the master's log says why.")
+                (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "The master failed to make this page. Its log says why.")
             }
         }
     }
@@ -80,7 +82,7 @@ impl IntoResponse for Miss {
         let (code, title, text) = self.said();
         let notice = show::MessagePage { frame: Frame::new(title, Visitor::default()), text };
         let mut reply = page(&notice, &HeaderMap::new(), None)
-            .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "This page cannot be made.\n"));
+            .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "The master failed to make this page.\n"));
         *reply.status_mut() = code;
         reply
     }
@@ -157,7 +159,7 @@ async fn log_in(State(site): SiteState, Path(join): Path<String>, headers: Heade
 }
 
 fn foreign_form() -> Reply {
-    status(StatusCode::FORBIDDEN, "This form is not ours.\n")
+    status(StatusCode::FORBIDDEN, "This form was not sent by a page of this site.\n")
 }
 
 async fn log_out(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss> {

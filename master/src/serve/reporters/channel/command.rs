@@ -58,7 +58,7 @@ async fn run_within(argv: &[String], dir: &Path, input: &[u8], deadline: Duratio
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(format!("{name} failed ({status}){}", words(&said))),
         Ok(Err(error)) => Err(format!("failed to follow {name}: {error}")),
-        Err(_) => Err(format!("{name} was ended: it took more than {} s{}", deadline.as_secs(), words(&said))),
+        Err(_) => Err(format!("{name} was ended, because it took more than {} s{}", deadline.as_secs(), words(&said))),
     }
 }
 

@@ -103,7 +103,9 @@ fn allowed(name: &str, may_be_private: bool, found: &[SocketAddr]) -> Result<Vec
         (true, None) => Err(format!("{name} has no address")),
         (true, Some(address)) => {
             let address = address.ip();
-            Err(format!("{name} leads to {address}, a private address; `private = true` in [[notice]] allows that"))
+            Err(format!(
+                "{name} leads to {address}, a private address: set `private = true` in [[notice]] to allow that"
+            ))
         }
     }
 }

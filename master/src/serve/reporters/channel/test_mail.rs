@@ -8,7 +8,7 @@ use schema::values::Time;
 use std::time::{Duration, SystemTime};
 
 const SUBJECT: &str = "A test of Guild's mail";
-const TEXT: &str = "Somebody ran `guild-master test-mail`. Mails of notices come by the same way.\n";
+const TEXT: &str = "Somebody ran `guild-master test-mail`. The mails of notices come the same way.\n";
 
 /// Sends a mail through the server that the master file names, dated `now`, and returns what the server answered.
 ///

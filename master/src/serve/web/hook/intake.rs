@@ -129,11 +129,14 @@ impl Taken {
 impl Untaken {
     pub(super) fn reply(self) -> Reply {
         match self {
-            Untaken::TooLong => status(StatusCode::PAYLOAD_TOO_LARGE, "A delivery has at most 25 MiB.\n"),
-            Untaken::Broken => status(StatusCode::BAD_REQUEST, "The delivery broke off.\n"),
-            Untaken::Late => status(StatusCode::REQUEST_TIMEOUT, "The delivery did not come in time.\n"),
+            Untaken::TooLong => status(StatusCode::PAYLOAD_TOO_LARGE, "A delivery must have at most 25 MiB.\n"),
+            Untaken::Broken => {
+                status(StatusCode::BAD_REQUEST, "The connection broke before the end of the delivery.\n")
+            }
+            Untaken::Late => status(StatusCode::REQUEST_TIMEOUT, "The delivery did not arrive in time.\n"),
             Untaken::Busy => {
-                let mut reply = status(StatusCode::SERVICE_UNAVAILABLE, "Too many deliveries come at once.\n");
+                let mut reply =
+                    status(StatusCode::SERVICE_UNAVAILABLE, "Too many deliveries arrive at once. Try again later.\n");
                 reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
                 reply
             }

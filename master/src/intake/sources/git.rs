@@ -260,7 +260,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
             tracing::info!(
                 project,
                 count,
-                "refs are older than the wish to follow them: each is built from its next push"
+                "refs existed before this project followed them: each is built from its next push"
             );
         }
         self.see(history).await?;

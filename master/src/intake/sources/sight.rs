@@ -49,7 +49,7 @@ pub(super) enum FirstLook {
     Known,
     /// The ref was deleted, and was made again at the same commit.
     Returned,
-    /// The ref is older than the wish to follow it.
+    /// The ref existed before the project was set to follow it.
     History,
     Push,
 }

@@ -50,7 +50,7 @@ pub trait ReporterReads {
     fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>>;
     /// Returns the refs of the newest builds of a project.
     fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>>;
-    /// Returns the state of a ref, and what this reporter told about it.
+    /// Returns the state of a ref, and what this reporter reported about it.
     fn look<'a>(
         &'a self,
         reporter: &'a str,
@@ -82,6 +82,6 @@ pub trait DeliverySink {
     fn forget_others(&self, names: Vec<String>) -> Later<'_, ()>;
     /// Records how far a reporter has come.
     fn save(&self, row: ReporterRow) -> Later<'_, ()>;
-    /// Records what a reporter told.
+    /// Records what a reporter reported.
     fn record(&self, rows: Vec<ToldRow>) -> Later<'_, ()>;
 }

@@ -35,7 +35,7 @@ pub(super) trait Parcel {
     fn hand_over(&mut self) -> LocalBoxFuture<'_, Result<Handed, PutOff>>;
 }
 
-/// A `Handed` notice counts as told.
+/// A `Handed` notice counts as reported.
 pub(super) enum Handed {
     Whole,
     /// Some of its receivers do not have it yet. This future goes on until they do, and nothing else waits for it.

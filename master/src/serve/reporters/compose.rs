@@ -21,9 +21,9 @@ const COMMITS_MAX: u32 = 100;
 const GOOD_MAX: usize = 16;
 /// The most lanes whose log a notice quotes, because a longer mail can hardly be read.
 const QUOTED_MAX: usize = 10;
-/// The pause between two looks whether the master has read the lists of tests of a build that has just finished.
+/// The pause before a notice checks again whether the master has read the lists of tests of a build that has just finished.
 const LOOK: Duration = Duration::from_millis(200);
-/// The most such looks of one notice, which last 20 s together. Reading many tests takes the master some seconds.
+/// The most such checks for one notice, which last 20 s together. Reading many tests takes the master some seconds.
 const LOOKS_MAX: u32 = 100;
 
 /// Composes a notice. `None` means that the build is gone meanwhile.

@@ -3,7 +3,7 @@
 //!
 //! Results are ordered by the updates of the ref, so it does not matter which build finishes first. A branch is red at an update if a
 //! lane that counts is bad there. A red range begins at the first such update, and ends at the first update at which no lane is bad. The
-//! beginning and the end of each range are told once.
+//! beginning and the end of each range are reported once.
 
 use super::notice;
 use crate::decide::coordinator::lane::{Lane, LaneResult, Mark, is_bad};
@@ -52,10 +52,10 @@ impl ObservedBranch {
     }
 }
 
-/// A `Said` is what was told about a lane, with the update that it was about.
+/// A `Said` is what was reported about a lane, with the update that it was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The row in the store. An empty notice means that the lane was red before the branch began, so there was nothing to tell.
+    /// The row in the store. An empty notice means that the lane was red before the branch began, so there was nothing to report.
     pub row: ToldRow,
     pub update: u32,
 }
@@ -80,7 +80,7 @@ pub struct News {
     pub lanes: Vec<NewsLane>,
     /// The newest bad result before `at`, which only a fix has.
     pub last_bad: Option<Spot>,
-    /// The id of the notice that told the failure. A fix has it, and so have lanes that are added to a failure.
+    /// The id of the notice that reported the failure. A fix has it, and so have lanes that are added to a failure.
     pub failure: Option<String>,
 }
 
@@ -91,11 +91,11 @@ pub enum Next {
     /// An unfinished build could still change the news. The caller waits until this time, or until something happens.
     Wait(Time),
     Tell(News),
-    /// These lanes failed later in a range that was told. They are recorded, and no notice is sent.
+    /// These lanes failed later in a range that was reported. They are recorded, and no notice is sent.
     Add(News),
 }
 
-/// Decides the next thing to do about a branch. A failure from before `born` is not told.
+/// Decides the next thing to do about a branch. A failure from before `born` is not reported.
 pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next {
     let record = ToldSummary::of(view, told);
     let course = Course::of(view, &record);
@@ -105,15 +105,15 @@ pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next
     }
 }
 
-/// A `ToldSummary` summarises the rows of what was told.
+/// A `ToldSummary` summarises the rows of what was reported.
 struct ToldSummary<'a> {
-    /// The newest row of each lane that was told as failing and not yet as good again, in the order of time.
+    /// The newest row of each lane that was reported as failing and not yet as good again, in the order of time.
     open: Vec<&'a Said>,
     /// The lanes that were red before the branch began.
     inherited: BTreeSet<&'a str>,
-    /// The newest update for which a fix was told.
+    /// The newest update for which a fix was reported.
     until: u32,
-    /// The time when the newest fix was told.
+    /// The time when the newest fix was reported.
     fixed: Time,
     /// The newest row of each lane.
     last: BTreeMap<&'a str, &'a Said>,
@@ -140,7 +140,7 @@ impl<'a> ToldSummary<'a> {
         self.open.iter().any(|said| said.row.job == job)
     }
 
-    /// Whether this result was already known when the lane was told as good again.
+    /// Whether this result was already known when the lane was reported as good again.
     fn is_over(&self, job: &str, point: &Point) -> bool {
         self.last.get(job).is_some_and(|said| {
             said.row.turn == Transition::Fixed && said.update >= point.spot.update && said.row.time >= point.finished
@@ -148,8 +148,8 @@ impl<'a> ToldSummary<'a> {
     }
 }
 
-/// Whether a row is left over from version 0.1, and is no longer news. That version told each lane by itself, and never told the end of a
-/// lane that left the plan.
+/// Whether a row is left over from version 0.1, and is no longer news. That version reported each lane by itself, and never reported
+/// the end of a lane that left the plan.
 fn is_left_over(view: &ObservedBranch, row: &ToldRow) -> bool {
     let counts = view.lanes.iter().any(|(job, _)| *job == row.job);
     !counts && row.notice == notice::id(&row.project, &row.ref_name, &row.job, row.turn, &row.revision)
@@ -197,7 +197,7 @@ impl<'a> Course<'a> {
         Course { lanes: lanes.collect() }
     }
 
-    /// Returns the course without the failures that had ended when the newest fix was told.
+    /// Returns the course without the failures that had ended when the newest fix was reported.
     fn after(mut self, record: &ToldSummary<'_>) -> Course<'a> {
         let is_over = |point: &Point| point.spot.update <= record.until && point.finished <= record.fixed;
         let points = self.lanes.iter_mut().flat_map(|(_, points)| points);
@@ -243,7 +243,7 @@ impl<'a> Course<'a> {
             .collect()
     }
 
-    /// Returns when it is time to tell what happened at an update; `None` means that it is time now.
+    /// Returns when it is time to report what happened at an update; `None` means that it is time now.
     fn ready_at(&self, view: &ObservedBranch, at: u32, ended: Time, now: Time) -> Option<Time> {
         let is_held = view.open.range(..=at).any(|(open, lanes)| self.matters(*open, lanes.as_ref(), at));
         Some(ended.after(PATIENCE)).filter(|ready| is_held && *ready > now)
@@ -279,7 +279,7 @@ fn points(lane: &Lane) -> Vec<Point> {
     points
 }
 
-/// Decides the next thing if no failure was told: whether something fails.
+/// Decides the next thing on a branch without a reported failure: whether something fails.
 fn failing(view: &ObservedBranch, course: Course<'_>, record: &ToldSummary<'_>, (born, now): (Time, Time)) -> Next {
     for range in course.ranges() {
         let first = course.bad(RedRange { start: range.start, end: Some(range.start + 1) });
@@ -312,7 +312,7 @@ fn good_before(lane: &Lane, update: u32) -> Option<Mark> {
     found.map(mark).or_else(|| lane.earlier.last_good.clone())
 }
 
-/// Decides the next thing after a failure was told: whether more lanes failed, and whether the branch is good again.
+/// Decides the next thing after a failure was reported: whether more lanes failed, and whether the branch is good again.
 fn goes_on(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, now: Time) -> Next {
     let (Some(first), Some(newest)) = (record.open.first(), record.open.iter().max_by_key(|said| said.update)) else {
         return Next::Nothing;
@@ -352,7 +352,7 @@ fn addition(view: &ObservedBranch, lanes: &[(&str, &Point)], failure: &Option<St
     Some(News { turn: Transition::NewlyFailing, at, lanes, last_bad: None, failure: failure.clone() })
 }
 
-/// Returns the range that contains the update of what was told.
+/// Returns the range that contains the update of what was reported.
 fn told_range(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, update: u32) -> RedRange {
     let ranges = course.ranges();
     let holds = |range: &&RedRange| range.start <= update && range.end.is_none_or(|end| update < end);
@@ -375,8 +375,8 @@ fn told_range(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'
     }
 }
 
-/// Whether a told range goes on in a later one. It does if the later one was red already when the good result came, which then only moved
-/// the beginning.
+/// Whether a reported range goes on in a later one. It does if the later range was red already when the good result came, because that
+/// result then only moved the beginning.
 fn is_same(course: &Course<'_>, good: &Point, later: RedRange, update: u32) -> bool {
     let known = course.bad(RedRange { start: later.start, end: Some(later.start + 1) });
     let was_red = known.iter().any(|(_, point)| point.finished <= good.finished);

@@ -108,7 +108,7 @@ impl World {
         self.told.sort_by_key(|said| said.row.time);
     }
 
-    /// Records what version 0.1 told: one lane, with an id of its own.
+    /// Records what version 0.1 reported: one lane, with an id of its own.
     fn said_before(mut self, job: &str, turn: Transition, update: u32) -> World {
         let revision = format!("r{update}");
         let notice = notice::id(BRANCH.project, BRANCH.ref_name, job, turn, &revision);
@@ -274,7 +274,7 @@ fn what_an_older_version_told_belongs_to_the_range_that_holds_it() {
     let Next::Tell(news) = it.next() else { panic!() };
     assert_eq!(news.failure, Some(failure));
     assert_eq!(it.tell(), "+4(test,lint)");
-    // one of the two lanes was told as fixed
+    // one of the two lanes was reported as fixed
     let mut it = world("test 1+ 2- 3+ | lint 1+ 2- 3-")
         .said_before("test", NewlyFailing, 2)
         .said_before("lint", NewlyFailing, 2)
@@ -282,7 +282,7 @@ fn what_an_older_version_told_belongs_to_the_range_that_holds_it() {
     assert_eq!(it.tell(), "");
     it.add("lint 4+");
     assert_eq!(it.tell(), "+4(lint)");
-    // version 0.1 never told the end of a lane that left the plan
+    // version 0.1 never reported the end of a lane that left the plan
     let mut it = world("lint 1+ 2+").said_before("test", NewlyFailing, 2);
     assert_eq!(it.tell(), "");
     it.add("lint 3-:50000");
@@ -321,7 +321,7 @@ fn a_long_range_is_remembered_beyond_what_is_kept() {
     assert_eq!(it.tell(), "");
     it.add(&format!("test {}+", 3 * kept));
     assert_eq!(it.tell(), format!("+{}(test)", 3 * kept));
-    // a range that was not told, and that is longer than the results that are kept
+    // a range that was not reported, and that is longer than the results that are kept
     let mut it = world("test 1+");
     (2..3 * kept).for_each(|update| it.add(&format!("test {update}-")));
     assert_eq!(it.tell(), "test-2");

@@ -1,7 +1,7 @@
-//! Reporters tell the outside world what happened on branches, one reporter for each `[[notice]]`. [`episodes`] decides what to tell from
-//! the state in the store. An event only says where to look.
+//! Reporters send notices about branches to the outside world. Each `[[notice]]` has one reporter. [`episodes`] decides from the state
+//! in the store what to report. An event only says where to look.
 //!
-//! News counts as told once it was delivered and that was committed. A master that is killed in between tells it again, with the same id.
+//! News counts as reported once its delivery was committed. A master that is killed before that reports it again, with the same id.
 //! Nothing waits for a reporter, so a receiver that is slow or down delays only its own reporter.
 
 mod access;
@@ -61,7 +61,7 @@ impl Reporters {
         futures::future::join_all(reporters.map(Reporter::report)).await;
     }
 
-    /// Forgets the reporters that the file no longer has. If one came back, its old record would make it tell old news.
+    /// Forgets the reporters that the file no longer has. If one came back, its old record would make it report old news.
     async fn forget_others(&self) -> Result<(), String> {
         let names: Vec<String> = self.entries.iter().map(|(name, _, _)| name.clone()).collect();
         let known = self.access.reads.reporter_names().await?;
@@ -105,7 +105,7 @@ mod tests {
         unused_name(&entry, &mut BTreeSet::new())
     }
 
-    /// The store remembers what was told under these names, so a reporter with another name would begin anew.
+    /// The store remembers what was reported under these names, so a reporter with another name would begin anew.
     #[test]
     fn the_names_of_reporters_stay_the_same() {
         let command = Means::Command(vec!["/usr/local/bin/tell".to_owned(), "-v".to_owned()]);

@@ -33,7 +33,7 @@ pub struct Notice {
     pub last_good: Option<CommitResult>,
     /// For a fix: the newest bad result before it.
     pub last_bad: Option<CommitResult>,
-    /// For a fix: the id of the notice that told the failure.
+    /// For a fix: the id of the notice that reported the failure.
     pub fixes: Option<String>,
     /// The commits that the change brought, newest first: since the last good result of a lane or, for a fix, since the last bad one.
     pub commits: Vec<NoticeCommit>,
@@ -136,7 +136,7 @@ pub struct NoticeStep {
     pub failing_test_count: u32,
 }
 
-/// Returns the id of a notice, which is the same whoever tells it and however often. An empty `job` means a whole branch.
+/// Returns the id of a notice, which is the same for each reporter and each try. An empty `job` means a whole branch.
 pub fn id(project: &str, ref_name: &str, job: &str, turn: Transition, commit: &str) -> String {
     let mut hash = blake3::Hasher::new();
     for part in [project, ref_name, job, turn.word(), commit] {

@@ -45,7 +45,7 @@ pub(super) struct Reporter {
     /// The projects for which a round is under way.
     busy: BTreeSet<String>,
     rounds: FuturesUnordered<LocalBoxFuture<'static, Round>>,
-    /// The notices that count as told but have not reached all their receivers yet.
+    /// The notices that count as reported but have not reached all their receivers yet.
     partly: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     /// The time until which the feed is not read, because reading it failed.
     deaf_until: Instant,
@@ -215,7 +215,7 @@ impl Reporter {
         self.save().await;
     }
 
-    /// Saves the cursor if that is worth a commit, and if all news before the cursor was told.
+    /// Saves the cursor if that is worth a commit, and if all news before the cursor was reported.
     async fn save(&mut self) {
         let now = self.access.clock.now();
         if !self.busy.is_empty() || self.waiting().any(|(_, time)| time <= now) {

@@ -1,4 +1,4 @@
-//! Looks at one branch of a project after another, tells the news that is due, and records it.
+//! Looks at one branch of a project after another, reports the news that is due, and records it.
 
 use super::channel::{self, Channel, Handed, Parcel, PutOff};
 use super::compose;
@@ -55,7 +55,7 @@ impl Teller {
         Teller { name, born, config, access, health, slots: Semaphore::new(AT_ONCE), channel, partly }
     }
 
-    /// Looks at the branches that are due, one after another, so that news is told in its order. A look that fails is repeated later.
+    /// Looks at the branches that are due, one after another, so that news is reported in its order. A look that fails is repeated later.
     pub(super) async fn round(self: Rc<Self>, project: String, due: Vec<ProjectRef>) -> Round {
         let mut round = Round { project, again: Vec::new(), has_told: false };
         let mut is_well = true;
@@ -138,7 +138,7 @@ impl Teller {
         }
     }
 
-    /// Records the news as told. It tries until that is committed, because otherwise the news would be told again.
+    /// Records the news as reported. It tries until that is committed, because otherwise the news would be reported again.
     async fn remember(&self, project: &str, rows: Vec<ToldRow>) {
         loop {
             match self.access.deliveries.record(rows.clone()).await {

@@ -22,19 +22,19 @@ pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
     notice::id(branch.project, branch.ref_name, before.unwrap_or_default(), news.turn, &news.at.revision)
 }
 
-/// Returns the time at which the news of a look counts as told. That is the time of the look, because later events were not seen, but
-/// always after the news that was told before.
+/// Returns the time at which the news of a look counts as reported. That is the time of the look, because later events were not seen, but
+/// always after the news that was reported before.
 pub fn time_of(told: &[Said], looked: Time) -> Time {
     told.last().map_or(looked, |last| looked.max(Time(last.row.time.0 + 1)))
 }
 
-/// Returns the rows that record the news as told, one for each lane.
+/// Returns the rows that record the news as reported, one for each lane.
 pub fn rows(reporter: &str, branch: Branch<'_>, news: &News, id: &str, time: Time) -> Vec<ToldRow> {
     let at = |lane: &NewsLane| if news.turn == Transition::Fixed { news.at.clone() } else { lane.since.clone() };
     news.lanes.iter().map(|lane| row(reporter, branch, (&lane.job, news.turn, &at(lane)), id, time)).collect()
 }
 
-/// Returns the rows of lanes that were red before the branch began, about which there is nothing to tell.
+/// Returns the rows of lanes that were red before the branch began, about which there is nothing to report.
 pub fn inherited(reporter: &str, branch: Branch<'_>, lanes: &[NewsLane], time: Time) -> Vec<ToldRow> {
     let row = |lane: &NewsLane| row(reporter, branch, (&lane.job, Transition::NewlyFailing, &lane.since), "", time);
     lanes.iter().map(row).collect()

@@ -136,7 +136,7 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || (first == 192 && second == 0 && third == 0)
 }
 
-/// Returns the IPv4 address to which a router would carry this one: if it is mapped, of NAT64, or of 6to4.
+/// Returns the IPv4 address to which a router would carry an IPv4-mapped, NAT64 or 6to4 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let parts = address.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
@@ -225,7 +225,7 @@ impl AnswerHead {
     }
 }
 
-/// Does some work while the connection is driven as well.
+/// Does some work, and drives the connection meanwhile.
 async fn driven<T>(connection: &mut LocalBoxFuture<'static, Infallible>, work: impl Future<Output = T>) -> T {
     tokio::select! {
         biased;

@@ -124,7 +124,7 @@ fn secret(line: &str) -> Option<Vec<u8>> {
     SECRET_BYTES.contains(&bytes.len()).then_some(bytes)
 }
 
-/// Returns the headers of one try. The id is the same for each try, and the time is that of the try.
+/// Returns the headers of one try. Each try has the same id, and its own time.
 fn headers(id: &str, now: Time, body: &[u8], secrets: &[Vec<u8>]) -> [(&'static str, String); 5] {
     let seconds = (now.0 / 1_000).to_string();
     let signatures: Vec<String> = secrets.iter().map(|secret| signature(secret, id, &seconds, body)).collect();

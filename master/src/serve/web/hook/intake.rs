@@ -221,7 +221,7 @@ mod tests {
         let ended = crowd.await;
         assert_eq!(ended.len(), BODIES_MAX + WAITING_MAX);
         let late = ended.iter().filter(|ended| **ended == Some(Untaken::Late)).count();
-        // each second eight senders lose their places to others, until the last of those that wait have waited for too long
+        // each second eight senders lose their places to senders that wait, until the rest have waited too long
         assert!(late >= 4 * BODIES_MAX, "{late}");
         assert!(intake.take(SECRET, Body::from("{}")).await.is_ok());
         let refused = Untaken::Busy.reply();

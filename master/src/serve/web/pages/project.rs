@@ -14,7 +14,7 @@ use axum::routing::get;
 use client::Error;
 use std::sync::Arc;
 
-/// How many builds the page lists.
+/// The number of builds that the page lists.
 const BUILDS: u32 = 25;
 /// The most builds whose jobs the page compares.
 const COMPARED: usize = 12;

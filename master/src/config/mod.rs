@@ -171,7 +171,7 @@ impl Config {
     }
 }
 
-/// The kind of a hook: how the forge signs and names its deliveries.
+/// The kind of a hook, which says how the forge signs and names its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookKind {
     GitHub,

@@ -7,7 +7,7 @@ use crate::keep::store::{Reading, StoreError};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The time from the start to the first look. It lets the work go first for which people wait at a start.
+/// The time from the start to the first look. The work that people wait for at a start goes first.
 const FIRST: Duration = Duration::from_secs(10);
 /// The pause between two looks. Damage is rare, and a look reads the whole store.
 const PAUSE: Duration = Duration::from_secs(24 * 3600);

@@ -6,7 +6,7 @@ pub(crate) mod places;
 pub mod reporters;
 pub(crate) mod web;
 
-/// The entries of `tests/fuzz` to this room.
+/// The functions of this room that `tests/fuzz` calls.
 #[cfg(feature = "fuzz")]
 pub mod fuzz {
     pub use super::web::{log_lines, play_delivery};

@@ -97,8 +97,8 @@ impl<'a> Comparison<'a> {
         self.base_before(&lane).await
     }
 
-    /// Returns the commit with which a branch without a run of its own is compared. `lane` is of the main branch. Its newest run from
-    /// which this build descends has that commit, if the run was good.
+    /// Returns the commit with which a branch without runs of its own is compared. It is the newest run of the main branch, in `lane`,
+    /// from which this build descends. `None` means that this run was not good, or that there is none.
     async fn base_before(&mut self, lane: &Lane) -> Option<String> {
         for result in lane.results.iter().rev() {
             if self.descends_from(&result.revision).await? {

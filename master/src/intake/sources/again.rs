@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The pause after the first failed look, or `poll` if that is shorter. It doubles with each failure, because most troubles are short.
 const AGAIN_FIRST: Duration = Duration::from_secs(2);
-/// The longest pause after a failed look: the person who mended the repository waits for the next one.
+/// The longest pause after a failed look. It bounds the wait of a person who has mended the repository.
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
 /// The longest pause after a failed look, as a multiple of `poll`.
 const BACKOFF_FACTOR_MAX: u32 = 4;

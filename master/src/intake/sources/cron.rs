@@ -1,4 +1,4 @@
-//! The clock as a change source: makes the builds for which the pipelines of a project name this time.
+//! The clock as a change source: makes builds at the times that the pipelines of a project name.
 //!
 //! The keys are those of `[trigger.cron.NAME]` in `guild.toml`. This source holds no times: the store has the entries, and when each one
 //! fires.

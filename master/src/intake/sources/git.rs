@@ -32,7 +32,7 @@ const SEEN_AT_ONCE: usize = 1_000;
 /// The number of refs that are compared before other tasks get the thread, so that 100,000 refs do not hold up the master.
 const COMPARED_AT_ONCE: usize = 1_000;
 
-/// What the git source of a project follows.
+/// A `GitSource` says what the git source of a project follows.
 #[derive(Clone, Debug)]
 pub struct GitSource {
     pub project: String,

@@ -1,4 +1,4 @@
-//! Where change sources report what they notice. In the product, each call of the sink is a command of the coordinator.
+//! The sink to which change sources report what they notice. In the product, each call of the sink is a command of the coordinator.
 
 use crate::decide::coordinator::record::Head;
 use crate::decide::coordinator::{Before, FiringBranches};

@@ -1,11 +1,11 @@
-//! When the mirror of a project is tidied. Mirrors are tidied one at a time, so each project has a moment of its own.
+//! Decides when the mirror of a project is tidied. Mirrors are tidied one at a time, so each project has a moment of its own.
 
 use crate::keep::mirror::Mirror;
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The time between two tidyings of a mirror, after which enough small fetches have gathered for it to be worth while.
+/// The time between two tidyings of a mirror. It is long, so that enough small fetches gather to be worth the work.
 pub(super) const EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// Returns the time from the start of following to the first tidying. It follows from the project's name, so that the projects of one

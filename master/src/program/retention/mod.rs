@@ -79,7 +79,7 @@ impl Retention {
         self.retain.clone()
     }
 
-    /// Passes at intervals for as long as the master runs. A pass that fails is repeated later, because nothing depends on it.
+    /// Does passes at intervals, for as long as the master runs. A pass that fails is repeated later, because nothing depends on it.
     pub async fn keep(mut self) {
         let mut pause = FIRST;
         loop {

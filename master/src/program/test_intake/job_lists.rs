@@ -134,7 +134,7 @@ mod tests {
     use schema::values::{JobPlan, ReportPlan, StepPlan};
     use std::cell::Cell;
 
-    /// Returns how often something is read whose first `failures` reads fail, and whether a read succeeded.
+    /// Returns how often something is read if the first `failures` reads fail, and whether a read succeeded.
     async fn reads(kind: io::ErrorKind, failures: u32) -> (u32, bool) {
         let count = Cell::new(0);
         let read = async || {

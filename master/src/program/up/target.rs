@@ -1,4 +1,4 @@
-//! What `up` builds once: the commit that HEAD names, or the files as they are.
+//! The target of a single build by `up`: the commit that HEAD names, or the files as they are.
 
 use super::UpError;
 use super::checkout::{Checkout, git};

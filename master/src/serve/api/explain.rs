@@ -133,7 +133,7 @@ fn write_attempt(mut to: attempt_view::Builder<'_>, row: &AttemptRow) {
     to.set_worker(&row.worker);
     to.set_started(wire::time(row.started));
     to.set_finished(row.finished.map_or(0, wire::time));
-    // While the attempt runs, its outcome only says what it was asked to become.
+    // While the attempt runs, its outcome is only the requested one.
     to.set_outcome(wire::outcome_to_wire(row.outcome.filter(|_| row.finished.is_some())));
     to.set_reason(REASON.cut(&row.reason));
     to.set_isolation(row.isolation.as_ref().map_or("", TierName::word));

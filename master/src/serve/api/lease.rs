@@ -70,7 +70,8 @@ impl LeaseCapability {
             let words = limits::cut(&reason, REASON.most.saturating_sub(wrong.len() + 2));
             reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
-        // It runs in a task of its own, and ends even if its caller is gone. The rest of the attempt must be released.
+        // The end runs in a task of its own, so it completes even if its caller is gone, because the rest of the attempt must be
+        // released.
         let end = move |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
         let ending = tokio::task::spawn_local(end_attempt(self.access.clone(), token, steps, seals, end));
         ending.await.map_err(broken)

@@ -24,7 +24,7 @@ pub struct Measured {
     pub oldest_queued: Option<Time>,
     /// The number of queued jobs that no worker can take.
     pub unplaceable: u64,
-    /// The number of workers, by the word for their state.
+    /// The number of workers by their state, which is a word.
     pub workers: BTreeMap<&'static str, u64>,
     /// The slots of connected workers, and the slots in use.
     pub slots: (u64, u64),

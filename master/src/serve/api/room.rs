@@ -100,7 +100,7 @@ pub(super) fn queue_bytes(item: &QueueStatus) -> usize {
     ROW + text_bytes(&item.project) + text_bytes(&item.job) + why
 }
 
-/// Names fewer jobs of workers that run many, and leaves out the oldest of many attempts.
+/// Shortens the job lists of workers that run many jobs, and leaves out the oldest attempts if there are many.
 pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>) {
     workers.iter_mut().for_each(|worker| worker.jobs.truncate(CANDIDATE_SHOWN));
     let sizes = attempts.iter().rev().map(|attempt| 2 * ROW + text_bytes(&attempt.reason));

@@ -81,7 +81,7 @@ impl byte_sink::Server for ArtifactSink {
         let hash = accept!(results, bounded(limits::data(params.get_blake3(), &BLAKE3))?);
         let hash = accept!(results, read_hash(hash));
         let claimed = Seal { size: params.get_length(), hash };
-        // It runs in a task of its own, and so ends even if its caller is gone. A file that has its name must be
+        // The sealing runs in a task of its own, so it completes even if its caller is gone, because a file that has its name must be
         // recorded.
         let sealing = tokio::task::spawn_local(self.seal_as(claimed));
         accept!(results, sealing.await.map_err(super::broken)?);

@@ -22,7 +22,8 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{Cursor, Refusal, Time};
 use std::rc::Rc;
 
-/// `ViewerAccess` is shared by the objects of viewers: the state, history, events and logs. Each read is done in the turns of its holder.
+/// `ViewerAccess` is what the objects of viewers share: the state, history, events and logs. Each read is done in the turns of its
+/// holder.
 pub(super) struct ViewerAccess {
     state: StateReader,
     readers: Readers,

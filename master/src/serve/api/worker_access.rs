@@ -11,7 +11,7 @@ use crate::keep::logs::Logs;
 use schema::values::{Refusal, RefusalCode, SourceRevision};
 use std::rc::Rc;
 
-/// `WorkerAccess` is shared by the objects of workers. They read no history, and know no other holders.
+/// `WorkerAccess` is what the objects of workers share. These objects read no history, and know no other holders.
 pub(super) struct WorkerAccess {
     driver: Rc<Driver>,
     logs: Rc<Logs>,

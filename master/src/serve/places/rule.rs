@@ -10,14 +10,14 @@ const MUTE_GRACE: Duration = Duration::from_millis(20);
 /// The same time for a guest that has sent something: a round trip within a continent. Guests from farther away rarely share an address,
 /// so they are not the first to go.
 const SPOKEN_GRACE: Duration = Duration::from_millis(100);
-/// The same time for every guest during a lull, because an honest crowd on a slow machine also takes its time.
+/// The same time for every guest during a lull. In a lull guests get longer, because an honest crowd on a slow machine takes its time.
 const LULL_GRACE: Duration = Duration::from_secs(1);
-/// The length of the lull at the beginning of a shortage.
+/// The length of the lull at the beginning of a shortage, which is a time without free places.
 const FIRST_LULL: Duration = Duration::from_millis(250);
-/// The length of a lull after each guest that was served. The logins of a crowd follow each other faster.
+/// The length of a lull after each guest that was served. The logins of a crowd follow each other faster, so the lull lasts as long.
 const LULL: Duration = Duration::from_millis(100);
-/// The most of the time between two looks that counts as a guest's silence. If a machine is so slow that looks are rarer, its guests are
-/// served late rather than silent.
+/// The most time between two checks of the guests that counts as their silence. If a machine is so slow that checks are rarer, its guests
+/// are served late rather than silent.
 const LOOK: Duration = Duration::from_millis(20);
 /// The time after a shortage after which another one counts as new.
 const SHORTAGE: Duration = Duration::from_secs(10);

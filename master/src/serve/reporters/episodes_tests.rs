@@ -80,7 +80,7 @@ impl World {
         next(&self.view, &self.told, BORN, self.now)
     }
 
-    /// Tells and records all that is due. `test,lint-2` means failing, `+3` good again, and `(doc-3)` added.
+    /// Reports and records all that is due. `test,lint-2` means failing, `+3` good again, and `(doc-3)` added.
     fn tell(&mut self) -> String {
         let mut words = Vec::new();
         loop {

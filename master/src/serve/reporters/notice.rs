@@ -39,7 +39,7 @@ pub struct Notice {
     pub commits: Vec<NoticeCommit>,
     /// The number of further commits that are left out.
     pub commits_left_out: u32,
-    /// The people who made the commits, and the people who committed them; each address once.
+    /// The authors, co-authors and committers of the commits, each address once.
     pub authors: Vec<Author>,
     /// The step that failed in the first lane.
     pub step: Option<NoticeStep>,

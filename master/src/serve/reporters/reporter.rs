@@ -24,7 +24,7 @@ const RECENT: u32 = 500;
 const EVENTS: usize = 1_000;
 /// The pause between an event and the look, so that one look covers everything that happens together.
 const BREATH: Duration = Duration::from_millis(200);
-/// The pause between looks whether a project is still held back after a restore, because no event says so.
+/// The pause before a project that is held back after a restore is checked again, because no event says when that ends.
 const HELD: Duration = Duration::from_secs(1);
 /// The limits for saving the cursor, in events and in time. Saving may lag, because the cursor only says where to look.
 const SAVE_EVENTS: u64 = 1_000;

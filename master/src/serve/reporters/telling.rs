@@ -78,7 +78,7 @@ impl Teller {
         round
     }
 
-    /// Tells the news that is due about a branch. Returns when to look again even if nothing happens.
+    /// Reports the news that is due about a branch. Returns when to look again even if nothing happens.
     async fn look(&self, (project, ref_name): &ProjectRef, has_told: &mut bool) -> Result<Option<Time>, String> {
         let branch = Branch { project, ref_name };
         loop {

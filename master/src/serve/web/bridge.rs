@@ -34,7 +34,7 @@ struct Question {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// The party on whose behalf a question is asked.
+/// An `Asker` is the party for which a question is asked.
 enum Asker {
     /// The pages themselves, for example for the metrics.
     Pages,

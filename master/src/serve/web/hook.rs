@@ -1,6 +1,6 @@
-//! `POST /hook/NAME`: a forge reports a push. A signed delivery is believed only as far as that something changed, because the source
-//! looks itself. A sender who does not sign learns nothing, not even whether the project has a hook. The body is read to its end and
-//! hashed for any name, and the answer is the same.
+//! `POST /hook/NAME`: a forge reports a push. A signed delivery only says that something changed, so the source looks itself. A sender
+//! who does not sign learns nothing, not even whether the project has a hook. The body is read to its end and hashed for any name, and
+//! the answer is the same.
 
 mod intake;
 
@@ -256,7 +256,7 @@ impl<'de> Visitor<'de> for Push<'_> {
     }
 }
 
-/// The entry for `tests/fuzz`: a delivery with these headers, whose body arrives in these parts. `None` means that it is refused.
+/// Plays a delivery for `tests/fuzz`, with these headers and a body that arrives in these parts. `None` means that it is refused.
 /// Otherwise returns its name, and its ref if there is one.
 #[cfg(feature = "fuzz")]
 pub fn play_delivery(

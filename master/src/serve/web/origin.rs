@@ -26,9 +26,9 @@ impl Site {
         }
     }
 
-    /// Whether any name will do, because machines ask: a container uses the name that its network has for this machine. A delivery is
-    /// signed, and the others give numbers that everybody may see. If the metrics name projects, they are not for every page that a
-    /// browser opens.
+    /// Whether a path may be requested under any name, because machines request it. A container uses the name that its network has for
+    /// this machine. A delivery is signed, and the other paths give numbers that everybody may see. If the metrics name projects, they
+    /// are not for every page that a browser opens.
     fn is_for_machines(&self, path: &str) -> bool {
         let is_open = matches!(path, "/healthz" | "/readyz") || path.starts_with("/hook/");
         is_open || (path == "/metrics" && !self.names_projects)

@@ -20,7 +20,7 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
     painter.lines
 }
 
-/// The entry of `tests/fuzz` to this file.
+/// The function of this file that `tests/fuzz` calls.
 #[cfg(feature = "fuzz")]
 pub fn log_lines(bytes: &[u8]) -> Vec<String> {
     lines(bytes)

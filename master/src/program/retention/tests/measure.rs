@@ -52,7 +52,7 @@ async fn measure() {
     size(dir.path(), "after");
 }
 
-/// Passes like `Retention::keep`, with shorter pauses, until nothing is left.
+/// Does passes like `Retention::keep`, with shorter pauses, until nothing is left.
 async fn pass_all(retention: &mut Retention) {
     let (begin, mut took) = (Instant::now(), Vec::new());
     loop {

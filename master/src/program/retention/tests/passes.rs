@@ -107,7 +107,7 @@ pub(super) fn write_log(state: &Path, key: StepKey, size: u64) {
     file.set_len(size).unwrap();
 }
 
-/// Passes until nothing is left, and returns the number of passes. Each pass may remove a bounded number of rows.
+/// Does passes until nothing is left, and returns their number. Each pass may remove a bounded number of rows.
 pub(super) fn pass_all(place: &Place, retention: &mut Retention) -> u32 {
     for passes in 1..10_000 {
         let (builds, rows) = (place.count("select count(*) from builds"), place.count(ROWS_OF_BUILDS));

@@ -26,7 +26,7 @@ const WAITING_MAX: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The time in which a body must arrive once it has its place. It is short, because a slow sender holds a place for which others wait.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// The time between two checks of a body while others wait. It is three times the longest round trip on Earth.
+/// The time between two checks of a body while others wait. The longest round trip on Earth fits into it three times.
 const LOOK: Duration = Duration::from_secs(1);
 /// The bytes of a body that must arrive between two checks while others wait; otherwise it loses its place. A forge sends most deliveries
 /// whole in that time. To hold all eight places, strangers must send eight times as much each second.

@@ -1,6 +1,6 @@
 //! Reads what the system says about this process (proc_pid_stat(5), proc_pid_status(5)).
 
-/// The ticks of processor time in a second, which Linux gives to programs in this unit on every machine (`USER_HZ`).
+/// The ticks of processor time in a second. Linux uses this unit in its reports on every machine (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// `ProcessNumbers` holds the numbers of one look.

@@ -38,7 +38,7 @@ struct WorkersPage {
 
 struct WorkerLine {
     name: String,
-    /// A word for the page: "connected", "draining", "held" or "lost".
+    /// The word for the state: "lost", "held", "draining", "busy" or "idle".
     state: &'static str,
     class: &'static str,
     held: String,

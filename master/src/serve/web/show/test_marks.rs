@@ -32,7 +32,7 @@ pub(crate) fn test_mark(state: &str) -> StatusMark {
     StatusMark { symbol, word, class }
 }
 
-/// Returns the runs that had the test, the oldest first.
+/// Returns the runs that contained the test, the oldest first.
 pub(crate) fn strip(project: &str, job: &str, points: &[TestPoint]) -> Vec<PointMark> {
     let there = points.iter().rev().filter(|point| point.outcome != PointOutcome::Absent);
     there.map(|point| mark_of(format!("/p/{project}/{}/{job}", point.build), point)).collect()

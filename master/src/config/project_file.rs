@@ -86,7 +86,7 @@ impl ProjectFile {
         let names = self.secrets().into_iter().map(|(_, name, _)| name).chain([format!("{}.toml", self.project.name)]);
         for path in names.map(|name| folder.join(name)) {
             if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "a file of a project that was refused is left");
+                tracing::warn!(path = %path.display(), %error, "a project was refused, and this file of it could not be removed");
             }
         }
     }
@@ -115,7 +115,7 @@ impl ProjectFile {
 
 fn quoted(text: &str) -> Result<String, String> {
     if text.chars().any(char::is_control) {
-        return Err(format!("{text:?} has a control character"));
+        return Err(format!("{text:?} must not have a control character"));
     }
     Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }

@@ -237,7 +237,7 @@ fn lease(table: &Table<'_>) -> Option<Duration> {
     let value = table.get("lease")?;
     let duration = value.duration()?;
     if duration < LEASE_MIN {
-        let help = "a worker renews a lease three times and more before it ends: \"1s\" is the shortest that can hold";
+        let help = "a worker renews a lease at least three times before it ends, so \"1s\" is the shortest that works";
         value.refuse("is too short", "", help);
         return None;
     }

@@ -107,10 +107,10 @@ fn what_is_said() {
         ("limits.offer = '0s'", "3:16 `offer` of [limits] must be more than zero"),
         (
             "limits.lease = '0s'\n[pool.linux]\nlease = '900ms'",
-            "3:16 `lease` of [limits] is too short | a worker renews a lease three times and more before it ends: \"1s\" is \
-             the shortest that can hold\n\
-             5:9 `lease` of [pool.linux] is too short | a worker renews a lease three times and more before it ends: \"1s\" \
-             is the shortest that can hold",
+            "3:16 `lease` of [limits] is too short | a worker renews a lease at least three times before it ends, so \"1s\" is \
+             the shortest that works\n\
+             5:9 `lease` of [pool.linux] is too short | a worker renews a lease at least three times before it ends, so \"1s\" \
+             is the shortest that works",
         ),
         (
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",

@@ -182,7 +182,7 @@ impl Reloader {
         for (name, opened) in opened {
             match opened {
                 Ok(opened) => self.follow(opened),
-                Err(error) => tracing::error!(project = name, %error, "the repository is not followed any more"),
+                Err(error) => tracing::error!(project = name, %error, "the repository is no longer followed"),
             }
         }
     }

@@ -193,14 +193,14 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevisio
     match repository.mirror.commit(revision).await {
         Ok(Some(_)) => {}
         // the mirror or the repository lost the commit, so this is not the author's fault
-        Ok(None) => return Planned::Trouble(format!("the repository of {name} has no commit {revision} any more")),
+        Ok(None) => return Planned::Trouble(format!("the repository of {name} no longer has the commit {revision}")),
         Err(GitError::Astray(why)) => return Planned::Broken(format!("  x {FILE} at {}: {why}", source.revision)),
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {
         BuildCause::Change | BuildCause::Cron { .. } => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
         BuildCause::Run { .. } | BuildCause::Retry { .. } => Planned::Broken(format!(
-            "  x {NO_FILE} {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
+            "  x {NO_FILE} {revision} of {name}\n  help: run `guild init` in the repository to write a first one\n"
         )),
     }
 }

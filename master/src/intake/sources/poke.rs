@@ -45,7 +45,7 @@ impl Poke {
     }
 
     async fn ask(&self, ref_name: Option<String>) -> Result<RefTips, Refusal> {
-        let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is not followed any more");
+        let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is no longer followed");
         let (answer, answered) = oneshot::channel();
         self.0.send(LookRequest { ref_name, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?

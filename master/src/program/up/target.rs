@@ -41,7 +41,7 @@ impl Target {
             return if uncommitted > 0 { vec![left_out(uncommitted)] } else { Vec::new() };
         };
         let left_out = taken.left_out.iter();
-        let left_out = left_out.map(|path| format!("what changed within the submodule {path} is left out"));
+        let left_out = left_out.map(|path| format!("the changes in the submodule {path} are left out"));
         [format!("with {}", count(taken.changed, "uncommitted file"))].into_iter().chain(left_out).collect()
     }
 }

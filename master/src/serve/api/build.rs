@@ -134,7 +134,7 @@ impl BuildCapability {
     /// Finds a blob to which an attempt of this build refers.
     async fn find_blob(&self, hash: BlobHash) -> capnp::Result<Result<Seal, Refusal>> {
         let found = self.access.history(&self.holder).blob_of(self.id, hash).await.map_err(broken)?;
-        let missing = || Refusal::new(RefusalCode::NotFound, "no attempt of this build stored bytes of this BLAKE3");
+        let missing = || Refusal::new(RefusalCode::NotFound, "no attempt of this build stored bytes with this BLAKE3");
         Ok(found.ok_or_else(missing))
     }
 

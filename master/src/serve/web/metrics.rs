@@ -109,7 +109,11 @@ impl Families {
         self.gauges("workers", "Workers by their state", workers);
         self.slots(measured);
         self.gauge("notices_failing", "Reporters that cannot deliver a notice now", measured.notices_failing);
-        self.gauge("notices_given_up", "Reporters that gave a notice up within 4 days", measured.notices_given_up);
+        self.gauge(
+            "notices_given_up",
+            "Reporters that gave up a notice within the last 4 days",
+            measured.notices_given_up,
+        );
     }
 
     /// Adds the slots of workers. They are not by pool unless projects are named, because a pool may belong to one project and reveal it.

@@ -59,10 +59,10 @@ impl Miss {
             Miss::NotFound => (
                 StatusCode::NOT_FOUND,
                 "Not found",
-                "There is nothing here, or nothing that you may see. If you have a credential, guild open --login logs this browser in.",
+                "This page does not exist, or you may not see it. If you have a credential, log in with guild open --login.",
             ),
             Miss::Over => {
-                let text = "There is no such login. Its address works once, within 10 minutes; guild open --login makes another.";
+                let text = "A login address works once, within 10 minutes. For another one, run guild open --login.";
                 (StatusCode::NOT_FOUND, "This address has expired", text)
             }
             Miss::Busy => (

@@ -6,7 +6,7 @@
 //! | [`serve`] | the objects through which others use the master: capability objects, pages, reporters |
 //! | [`explain`] | the reasons why a job waits, what to do about it, and the doctor |
 //! | [`intake`] | the way from a change to a plan |
-//! | [`commit`] | the transactions of the store, after which anybody is answered |
+//! | [`commit`] | the transactions of the store; answers go out only after the commit |
 //! | [`keep`] | the facts and the bytes on disk |
 //! | [`config`] | the master file, and the clock |
 //! | [`decide`] | all decisions: pure, with the time as an argument |

@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_secs(2 * 60);
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The path from which it was read; `None` means that there is no file, as under `guild-master up`.
+    /// The path from which the configuration was read; `None` means that there is no file, as under `guild-master up`.
     pub file: Option<PathBuf>,
     /// The patterns of further files to read.
     pub include: Vec<String>,
@@ -132,7 +132,7 @@ pub struct ProjectConfig {
     pub branches: Vec<String>,
     pub tags: Vec<String>,
     pub poll: Duration,
-    /// The pools whose workers may run its jobs. If it is empty, that is the default pool.
+    /// The pools whose workers may run the project's jobs. An empty list means the default pool.
     pub pools: Vec<String>,
     /// The hook by which a forge reports pushes; `None` means that the project has no hook.
     pub hook: Option<HookConfig>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The files and folders that belong to one store, in the order in which they are set aside. The mark comes last, so a start in between
 /// is refused. The key and the mirrors stay, because they name no build.
 const OF_THE_STORE: [&str; 6] = [DATABASE_FILE, "guild.db-wal", "guild.db-shm", "logs", "blobs", store::MARK_FILE];
-/// The name of the folder to which they are moved; a number follows it.
+/// The name of the folder to which the files of a lost store are moved. A number follows the name.
 const ASIDE: &str = "set-aside";
 /// The most folders that are tried for a free name, far more than a person makes.
 const ASIDE_MAX: u32 = 10_000;

@@ -22,7 +22,7 @@ pub struct SoundnessWatch {
 }
 
 impl SoundnessWatch {
-    /// Looks at intervals, for as long as the master runs.
+    /// Checks the store at intervals, for as long as the master runs.
     pub async fn keep(self) {
         let mut pause = FIRST;
         loop {

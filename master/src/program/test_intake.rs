@@ -43,7 +43,7 @@ pub enum IntakeState {
     Done,
     /// One job was read, and there may be more.
     More,
-    /// The disk is full. The same look must be repeated later.
+    /// The disk is full. The look must be repeated later.
     Blocked,
 }
 

@@ -109,7 +109,7 @@ fn check_projects(table: &Table<'_>, patterns: &[At<String>], projects: &BTreeMa
     }
 }
 
-/// Returns the one of `choices` that the name means, or reports an error. `later` has the names that are reserved.
+/// Returns the choice that the name means, or reports an error. `later` has the names that are reserved.
 pub(in crate::config) fn known<T: Copy>(
     value: &Value<'_>,
     name: &At<String>,

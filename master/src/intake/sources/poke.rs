@@ -39,7 +39,7 @@ impl Poke {
         Ok(found.remove(ref_name))
     }
 
-    /// Looks at all refs. Returns every ref with its tip, also those that the project does not follow.
+    /// Looks at all refs. Returns every ref with its tip, even if the project does not follow it.
     pub async fn look_at_all(&self) -> Result<BTreeMap<String, String>, Refusal> {
         self.ask(None).await
     }

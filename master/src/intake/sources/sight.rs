@@ -38,7 +38,7 @@ pub(super) struct Sight {
     scopes: Option<Vec<Scope>>,
     /// Whether the store was restored or the repository has another address. If so, an unknown ref may have been built already.
     is_anew: bool,
-    /// The refs of the mirror, if a version that did not record what it saw looked last.
+    /// The refs that the mirror had, if the last look was by a version that did not record what it saw.
     held: Option<BTreeMap<String, String>>,
 }
 

@@ -64,7 +64,7 @@ pub enum Passed {
     Done,
     /// There may be more to remove.
     More,
-    /// A retry came between, or the disk is full. The same pass must be repeated later.
+    /// A retry came between, or the disk is full. The pass must be repeated later.
     Blocked,
 }
 

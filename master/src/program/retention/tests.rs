@@ -85,7 +85,7 @@ fn logs_go_by_age_and_the_oldest_by_size() {
     assert!(by_age > 1_000 && by_size > 1_000, "the pages are too poor: {by_age} by age, {by_size} by size");
 }
 
-/// Draws builds by rising number, made one after the other. Their ends have no order.
+/// Draws builds in the order of their numbers and of their creation. They may end in any order.
 fn draw_logged(dice: &mut Dice) -> Vec<Logged> {
     let mut created = NOW.0 - dice.below(40 * 86_400_000);
     let page = (1..=dice.below(30)).map(|id| {

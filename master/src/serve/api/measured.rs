@@ -28,7 +28,7 @@ pub struct Measured {
     pub workers: BTreeMap<&'static str, u64>,
     /// The slots of connected workers, and the slots in use.
     pub slots: (u64, u64),
-    /// The same figures by pool. A worker in two pools counts in both.
+    /// The slots of connected workers, and the slots in use, by pool. A worker in two pools counts in both.
     pub slots_by_pool: BTreeMap<String, (u64, u64)>,
     pub repositories: Vec<MeasuredRepository>,
     /// The number of reporters that cannot deliver notices now.

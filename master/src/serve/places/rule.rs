@@ -7,10 +7,11 @@ use std::time::Duration;
 /// The time for which a guest that has sent nothing keeps its place although others need it. The first bytes of a client come right after
 /// its connection.
 const MUTE_GRACE: Duration = Duration::from_millis(20);
-/// The same time for a guest that has sent something: a round trip within a continent. Guests from farther away rarely share an address,
-/// so they are not the first to go.
+/// The time for which a silent guest that has sent something keeps its place although others need it: a round trip within a continent.
+/// Guests from farther away rarely share an address, so they are not the first to go.
 const SPOKEN_GRACE: Duration = Duration::from_millis(100);
-/// The same time for every guest during a lull. In a lull guests get longer, because an honest crowd on a slow machine takes its time.
+/// The time for which any silent guest keeps its place during a lull. In a lull guests get longer, because an honest crowd on a slow
+/// machine takes its time.
 const LULL_GRACE: Duration = Duration::from_secs(1);
 /// The length of the lull at the beginning of a shortage, which is a time without free places.
 const FIRST_LULL: Duration = Duration::from_millis(250);
@@ -47,7 +48,7 @@ pub(crate) enum Admission {
         id: u64,
         other: u64,
     },
-    /// No guest is silent, so this one waits until one is.
+    /// No guest is silent, so the new guest waits until one is.
     Waits,
     TurnedAway,
 }
@@ -74,7 +75,7 @@ struct Guest {
     requests: usize,
     /// The time when the guest came, first sent something, or last made progress.
     since: Duration,
-    /// The same time, moved later by the delays that do not count as silence.
+    /// The time from which the guest counts as silent: `since`, moved later by the delays that do not count as silence.
     graced: Duration,
     /// The time that the guest may take for its present stage.
     patience: Option<Patience>,
@@ -243,9 +244,9 @@ mod tests {
         Places::new(Capacity { all: 4, per_address: 2 })
     }
 
-    /// Plays a story, and returns what became of the last guest that came. `+A` comes from address A, and `.N` means that the master
-    /// waits for guest N. `!N` sends bytes, `>N` makes progress, `-N` leaves, and `$N` is served. A request of `?N` begins, and one of
-    /// `=N` ends. `~MS` passes while a guest waits for a place, and `_MS` while none does.
+    /// Plays a story, and returns the answer to the last guest that came. `+A` comes from address A, and `.N` means that the master waits
+    /// for guest N. `!N` sends bytes, `>N` makes progress, `-N` leaves, and `$N` is served. `?N` begins a request of guest N, and `=N`
+    /// ends one. `~MS` is time in which a guest waits for a place, and `_MS` is time in which none does.
     fn play(story: &str) -> Admission {
         let mut places = places();
         let (mut now, mut last) = (SECOND, Admission::Waits);

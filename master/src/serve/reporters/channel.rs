@@ -38,7 +38,7 @@ pub(super) trait Parcel {
 /// A `Handed` notice counts as reported.
 pub(super) enum Handed {
     Whole,
-    /// Some of its receivers do not have it yet. This future goes on until they do, and nothing else waits for it.
+    /// Some receivers do not have the notice yet. This future goes on until they do, and nothing else waits for it.
     Partly(LocalBoxFuture<'static, ()>),
 }
 

@@ -23,10 +23,11 @@ const GOOD_MAX: usize = 16;
 const QUOTED_MAX: usize = 10;
 /// The pause before a notice checks again whether the master has read the lists of tests of a build that has just finished.
 const LOOK: Duration = Duration::from_millis(200);
-/// The most such checks for one notice, which last 20 s together. Reading many tests takes the master some seconds.
+/// The most checks whether the lists of tests were read, for one notice. They last 20 s together, because reading many tests takes some
+/// seconds.
 const LOOKS_MAX: u32 = 100;
 
-/// Composes a notice. `None` means that the build is gone meanwhile.
+/// Composes a notice. `None` means that the build no longer exists.
 pub(super) async fn compose(
     access: &ReporterAccess,
     branch: Branch<'_>,

@@ -66,7 +66,7 @@ pub struct NewsLane {
     pub job: String,
     /// The place where the lane began to fail.
     pub since: Spot,
-    /// The newest good result before that. A fix has none.
+    /// The newest good result before the lane began to fail. A fix has none.
     pub last_good: Option<Mark>,
 }
 

@@ -10,7 +10,7 @@ use crate::decide::coordinator::lane::{LaneResult, Mark, is_bad};
 pub(super) enum LaneAtFork {
     Good(Mark),
     Bad,
-    /// The main branch has no such result.
+    /// The main branch has no result that says so.
     Unknown,
 }
 

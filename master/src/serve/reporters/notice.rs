@@ -31,7 +31,7 @@ pub struct Notice {
     pub commit: String,
     /// For a failure: the newest good result of the first lane. `None` means that no good result is known.
     pub last_good: Option<CommitResult>,
-    /// For a fix: the newest bad result before it.
+    /// For a fix: the newest bad result before the fix.
     pub last_bad: Option<CommitResult>,
     /// For a fix: the id of the notice that reported the failure.
     pub fixes: Option<String>,
@@ -62,7 +62,7 @@ pub struct NoticeJob {
     pub url: Option<String>,
     /// The result with which the job began to fail.
     pub since: CommitResult,
-    /// For a failure: the newest good result before it. `None` means that no good result is known.
+    /// For a failure: the newest good result before the failure. `None` means that no good result is known.
     pub last_good: Option<CommitResult>,
     /// The step that failed, if one is known.
     pub step: Option<NoticeStep>,
@@ -87,24 +87,24 @@ pub struct NoticeCommit {
     pub subject: String,
     #[serde(serialize_with = "as_rfc_3339")]
     pub time: Time,
-    /// The person who committed it.
+    /// The committer of the commit, who may be another person than its author.
     pub committer: Author,
-    /// The people whom its message names as co-authors.
+    /// The people whom the message of the commit names as co-authors.
     pub co_authors: Vec<Author>,
-    /// The commit that cancels it out: its revert, or the commit that it reverts. Null means that its changes are in effect.
+    /// The commit that cancels this commit out: its revert, or the commit that it reverts. Null means that the changes are in effect.
     pub undone_with: Option<String>,
-    /// Whether it may revert more of these commits than it names, because not all that it reverts could be read.
+    /// Whether the commit may revert more of these commits than it names, because not all that it reverts could be read.
     pub may_undo_more: bool,
 }
 
 impl NoticeCommit {
-    /// Returns the people who made it by name: its author and its co-authors.
+    /// Returns the names of the commit's author and co-authors.
     fn makers(&self) -> String {
         let all = std::iter::once(&self.author).chain(&self.co_authors);
         all.map(|author| author.name.as_str()).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Returns what is known about whether its changes are in effect, as words after its subject.
+    /// Returns words that follow the subject of the commit, and say whether its changes are in effect.
     fn standing(&self) -> String {
         match &self.undone_with {
             Some(other) => format!("  (undone: see {})", ShortCommit::of(other)),

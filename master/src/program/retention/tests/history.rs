@@ -64,7 +64,7 @@ impl World {
         self.builds.iter().filter(move |build| build.row.project == project)
     }
 
-    /// Returns the builds that refer to jobs of this one.
+    /// Returns the builds that refer to jobs of the build `of`.
     pub(super) fn carriers<'a>(&'a self, of: &'a Past) -> impl Iterator<Item = &'a Past> + 'a {
         let carries = |build: &&Past| build.jobs.iter().any(|job| job.carried_from == of.row.number);
         self.of(&of.row.project).filter(carries)

@@ -19,8 +19,8 @@ use std::time::{Duration, SystemTime};
 
 /// The time for which a mailbox that temporarily refuses mail is tried. RFC 5321, 4.5.4.1, tells mail servers to try four or five days.
 const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
-/// The first and the longest pause between tries of such a mailbox; each pause is twice the one before. A greylist accepts mail after
-/// minutes, and a full mailbox is emptied after hours.
+/// The first and the longest pause between tries of a mailbox that temporarily refuses mail. Each pause is twice the one before. A
+/// greylist accepts mail after minutes, and a full mailbox is emptied after hours.
 const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
 const TARDY_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
 

@@ -20,9 +20,9 @@ const SUBMISSIONS: u16 = 465;
 pub(super) struct HandedOver {
     /// Whether the server accepted the message for at least one recipient.
     pub(super) is_taken: bool,
-    /// The recipients for whom the server will never accept it, each with the reason.
+    /// The recipients for whom the server will never accept the message, each with the reason.
     pub(super) refused: Vec<(Address, String)>,
-    /// The recipients for whom the server may accept it later, each with the reason.
+    /// The recipients for whom the server may accept the message later, each with the reason.
     pub(super) put_off: Vec<(Address, String)>,
 }
 

@@ -73,8 +73,8 @@ struct MatrixCell {
     name: String,
     mark: StatusMark,
     duration: String,
-    /// The number of the first build in the current unbroken run of failures, among the builds shown. `None` means that there is
-    /// no such run of more than one.
+    /// The number of the first build in the current unbroken run of failures, among the builds shown. `None` means that the run has only
+    /// one build, or that there is no run.
     since: Option<u32>,
 }
 
@@ -201,7 +201,7 @@ pub(crate) struct ProjectPage {
     crons: Vec<CronLine>,
     /// The full name of the ref.
     reference: String,
-    /// The next page has the builds before this one; 0 means that there are none.
+    /// The number of the oldest build on the page, before which the next page begins; 0 means that there is no next page.
     older: u32,
 }
 

@@ -206,7 +206,7 @@ pub(crate) struct StepPage {
     job: String,
     job_href: String,
     block: StepBlock,
-    /// The addresses of the blocks before and after this one. Empty means that there is none.
+    /// The addresses of the previous and of the next block. Empty means that there is none.
     earlier: String,
     later: String,
     is_end: bool,

@@ -23,7 +23,7 @@ const HELD_MAX: usize = PACKS_HELD.count();
 
 /// `LeasePacks` counts the packs of one lease.
 pub(super) struct LeasePacks {
-    /// The permit to make a pack, of which there is one.
+    /// The permit to make a pack. There is only one, so a lease makes one pack at a time.
     making: Semaphore,
     held: Cell<usize>,
     /// The principal in whose turns the packs are made and read.

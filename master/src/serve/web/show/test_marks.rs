@@ -5,7 +5,7 @@ use client::views::{PointOutcome, TestPoint};
 use schema::values::TimeSpan;
 use std::time::Duration;
 
-/// A `PointMark` is one run in the strip of a test.
+/// A `PointMark` shows one run in the row of a test's newest results.
 pub(crate) struct PointMark {
     pub(crate) href: String,
     pub(crate) build: u32,

@@ -2,14 +2,14 @@
 //!
 //! | room | |
 //! | --- | --- |
-//! | [`program`] | what a person starts; it wires the rooms and hands out the capabilities |
-//! | [`serve`] | who is told: capability objects, pages, reporters |
-//! | [`explain`] | why a job waits, what to do about it, the doctor |
-//! | [`intake`] | how a change becomes a plan |
-//! | [`commit`] | one transaction, and only then anyone is told |
-//! | [`keep`] | where facts and bytes lie |
-//! | [`config`] | the master file, the clock |
-//! | [`decide`] | what is so: pure, and told the time |
+//! | [`program`] | the commands that a person starts; it wires the rooms and hands out the capabilities |
+//! | [`serve`] | the objects through which others use the master: capability objects, pages, reporters |
+//! | [`explain`] | the reasons why a job waits, what to do about it, and the doctor |
+//! | [`intake`] | the way from a change to a plan |
+//! | [`commit`] | the transactions of the store; answers go out only after the commit |
+//! | [`keep`] | the facts and the bytes on disk |
+//! | [`config`] | the master file, and the clock |
+//! | [`decide`] | all decisions: pure, with the time as an argument |
 //!
 //! `docs/architecture.md` draws them and follows a change through them.
 

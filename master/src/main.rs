@@ -1,4 +1,4 @@
-//! The program `guild-master`: arguments to `run`.
+//! The program `guild-master`: reads the arguments, and runs the command that they name.
 
 use master::config::{self, Config};
 use master::keep::installation::{self, create_private};
@@ -26,7 +26,7 @@ const USAGE: u8 = 2;
 const FAULT: u8 = 4;
 
 fn main() -> ExitCode {
-    // this program is also the worker and the supervisor that `up` needs: they come first, before any runtime
+    // this program is also the worker and the supervisor that `up` needs, which must start before any runtime
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some(worker::SUPERVISE) => return worker::supervise_main(&arguments[2..]),
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return ExitCode::from(status),
     };
-    // what it prints of itself is for everybody to read
+    // what the program prints about itself may be readable for everybody, so the umask stays
     if !matches!(arguments.command, Command::OfItself(_)) {
         private_file::keep_to_owner();
     }
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What went wrong, with the exit status that says so.
+/// A `Failure` is an exit status, and the text that says what went wrong.
 struct Failure(u8, String);
 
 impl Failure {
@@ -100,13 +100,13 @@ async fn run(path: &Path) -> Result<(), Failure> {
     let listener = master::listen(&config.listen.rpc).await.map_err(Failure::fault)?;
     systemd::status("opening the store");
     let master = master::open(config, listener).await.map_err(Failure::fault)?;
-    // from here on it no longer ends the process
+    // from here on SIGHUP no longer ends the process
     let hangups = signal(SignalKind::hangup()).map_err(Failure::fault)?;
     tokio::task::spawn_local(reload_on_hangup(hangups, master.config_calls()));
     master.serve(up::stop_signal()).await.map_err(Failure::fault)
 }
 
-/// SIGHUP: the master file is read again.
+/// Reads the master file again at each SIGHUP.
 async fn reload_on_hangup(mut hangups: Signal, calls: ConfigCalls) {
     while hangups.recv().await.is_some() {
         systemd::reloading();
@@ -123,8 +123,8 @@ async fn reload_on_hangup(mut hangups: Signal, calls: ConfigCalls) {
 fn tell(difference: &Difference) {
     let Difference { key, before, after, needs_restart } = difference;
     match needs_restart {
-        true => tracing::warn!(key, before, after, "the master file differs, and only a restart takes this up"),
-        false => tracing::info!(key, before, after, "taken up from the master file"),
+        true => tracing::warn!(key, before, after, "the master file has changed, and this change needs a restart"),
+        false => tracing::info!(key, before, after, "the master file has changed, and this change is in force"),
     }
 }
 
@@ -149,7 +149,7 @@ async fn check(path: &Path) -> Result<(), Failure> {
         let text = format!("{}: `{key}` names {}: {error}", path.display(), file.display());
         match error.kind() == std::io::ErrorKind::NotFound {
             true => missing.push(text),
-            // it may be the master's user alone who can
+            // perhaps only the master's user can read the file
             false => say(&format!("{text}; the master's user must be able to read it"))?,
         }
     }
@@ -162,21 +162,18 @@ async fn check(path: &Path) -> Result<(), Failure> {
 
 fn test_mail(path: &Path, to: &str) -> Result<(), Failure> {
     let Some(mail) = load(path)?.mail else {
-        return Err(Failure(
-            USAGE,
-            format!("{} has no [mail]: `smtp` and `from` say how mails are sent", path.display()),
-        ));
+        return Err(Failure(USAGE, format!("{} has no [mail]: add it, with `smtp` and `from`", path.display())));
     };
     let now = config::clock::Clock::system().now();
     say(&master::serve::reporters::send_test_mail(&mail, to, now).map_err(Failure::fault)?)
 }
 
-/// `text`: the master file. With a unit an installation may be there already, which is left as it is.
+/// Makes an installation with the master file `text`. If a unit is asked for, an installation that exists stays as it is.
 async fn init(dir: &Path, text: String, unit: Option<Option<Instance>>) -> Result<(), Failure> {
     let (file, cap) = (dir.join("master.toml"), dir.join("operator.cap"));
     let is_there = file.exists();
     if is_there && unit.is_none() {
-        let text = format!("{} exists: `guild-master operator-cap` makes a new credential", file.display());
+        let text = format!("{} already exists: run `guild-master operator-cap` for a new credential", file.display());
         return Err(Failure(USAGE, text));
     }
     let unit = unit.map(|instance| write_unit(dir, instance)).transpose()?;
@@ -205,7 +202,7 @@ async fn operator_cap(config: &Path, output: &Path) -> Result<(), Failure> {
     say(&format!("{} (one use: `guild login {}`)", output.display(), output.display()))
 }
 
-/// The folder of the master file.
+/// Returns the folder of the master file.
 fn base_of(config: &Path) -> &Path {
     config.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -161,7 +161,7 @@ fn an_attempt_is_told_in_one_call() {
         let stray = Progress::Started { step: 7, time: Time(1) };
         let refusals = [
             (vec![start.clone(), end.clone()], RefusalCode::Conflict, "step 1 (hello) has not finished yet"),
-            (vec![end.clone(), start.clone()], RefusalCode::Invalid, "nothing follows the end of an attempt"),
+            (vec![end.clone(), start.clone()], RefusalCode::Invalid, "nothing may follow the end of an attempt"),
             (vec![stray], RefusalCode::Invalid, "none with index 7"),
             (
                 vec![start.clone(); 4097],

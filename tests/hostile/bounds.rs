@@ -637,7 +637,7 @@ fn taken_by_masters(limit: &Limit) -> impl Iterator<Item = &'static str> {
 /// Fields that are refused at their limit already, since a narrower rule of their own holds for them, and that rule.
 const NARROWER: [(&str, &str); 3] = [
     ("change.ChangeSink.submit(ref)", "a ref that is followed is a branch or a tag, of at most 512 bytes"),
-    ("gateway.Gateway.redeem(token)", "a token has 32 bytes"),
+    ("gateway.Gateway.redeem(token)", "a token must have 32 bytes"),
     ("grant.Operator.issue(name)", "a name has at most 100 letters, digits, dots, underscores and hyphens"),
 ];
 

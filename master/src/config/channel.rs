@@ -1,5 +1,5 @@
-//! The channels by which a notice goes, as the master file names them: the word of each in `by`, its keys, their check and help.
-//! How a channel tells stands in `serve/reporters`, in a file of its own.
+//! The channels by which a notice goes, as the master file names them: their words in `by`, their keys, checks and help. Each channel
+//! sends from a file of its own in `serve/reporters/channel`.
 
 use super::read::{Part, is_web_address, required, values};
 use super::secret::secret;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml_file::reference::{Absent, Form, Key};
 use toml_file::{Table, Value};
 
-/// How one `[[notice]]` is told. Its JSON is a part of the reporter's name in the store, so a variant keeps its form.
+/// The channel of one `[[notice]]`. Its JSON is a part of the reporter's name in the store, so the form of a variant must not change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Means {
@@ -24,26 +24,27 @@ pub enum Means {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipient {
-    /// The people who made the commits in question, and those who put them there.
+    /// The people who wrote the commits in question, and the people who committed them.
     Blame,
     Address(String),
 }
 
-/// A receiver of signed notices.
+/// A `WebhookConfig` describes a receiver of signed notices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct WebhookConfig {
-    /// Begins with `https://` or `http://`, and has no user and no password.
+    /// The address of the receiver. It begins with `https://` or `http://`, and has no user and no password.
     pub url: String,
-    /// It stays out of the JSON: where the file lies depends on who starts the master, and another path is not another receiver.
+    /// The file with the secrets. The JSON leaves it out, because a master that runs elsewhere may have another path for the same
+    /// receiver.
     #[serde(skip)]
     pub secret_file: PathBuf,
-    /// The name in `url` may lead into a private network.
+    /// Whether the name in `url` may lead into a private network.
     pub private: bool,
 }
 
 impl Means {
-    /// What people call this channel: "mail", the program, or the host. The path of an address may be a secret.
+    /// Returns the name of this channel for people: "mail", the program, or the host. The path of a web address may be a secret.
     pub fn shown(&self) -> &str {
         match self {
             Means::Command(argv) => argv.first().map_or("command", String::as_str),
@@ -52,7 +53,7 @@ impl Means {
         }
     }
 
-    /// What a person can do where this channel fails.
+    /// Returns what a person can do if this channel fails.
     pub fn remedy(&self) -> String {
         match self {
             Means::Command(_) => {
@@ -69,18 +70,18 @@ impl Means {
         }
     }
 
-    /// What a person can do where this channel gave up on a notice.
+    /// Returns what a person can do if this channel gave up on a notice.
     pub fn remedy_given_up(&self) -> &'static str {
         match self {
-            Means::Command(_) => "mend the program; this notice is not sent again",
+            Means::Command(_) => "correct the program; this notice is not sent again",
             Means::Webhook(_) => {
                 "remove this [[notice]] from the master file, or change its `url`, because the receiver wants no more notices"
             }
-            Means::Mail(_) => "mend the mailbox, or remove its address from `to`; this mail is not sent again",
+            Means::Mail(_) => "correct the mailbox, or remove its address from `to`; this mail is not sent again",
         }
     }
 
-    /// The key and the path of the secret that this channel reads. The password for mail belongs to `[mail]`.
+    /// Returns the key and the path of the secret that this channel reads. The password for mail belongs to `[mail]`.
     pub fn secret_file(&self) -> Option<(&'static str, &Path)> {
         match self {
             Means::Command(_) | Means::Mail(_) => None,
@@ -88,7 +89,7 @@ impl Means {
         }
     }
 
-    /// Tells the keys of this channel with their values.
+    /// Passes each key of this channel with its value to `tell`.
     pub(super) fn tell(&self, tell: &mut dyn FnMut(&str, String)) {
         match self {
             Means::Command(run) => tell("run", texts(run)),
@@ -111,7 +112,7 @@ impl Recipient {
     }
 }
 
-/// The words of `by`, and those that a later version will know.
+/// The words of the key `by` that this version knows, as the reference lists them.
 pub(super) const WORDS: [&str; CHANNELS.len()] = [CHANNELS[0].word, CHANNELS[1].word, CHANNELS[2].word];
 const LATER: [&str; 1] = ["status"];
 
@@ -122,7 +123,7 @@ pub(super) const KEYS: &[Key] = &[
         Form::OneOf(&WORDS),
         Absent::Required,
         "\"command\"",
-        "how the notice is sent; `\"status\"` is of a later version",
+        "how the notice is sent; `\"status\"` is reserved for a later version",
     ),
     Key::new(
         "to",
@@ -161,7 +162,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-/// What the reader of a channel's keys may look at.
+/// An `Entry` is what the reader of a channel's keys may look at.
 struct Entry<'t> {
     table: &'t Table<'t>,
     /// The value of the key `by`.
@@ -170,7 +171,7 @@ struct Entry<'t> {
     main: &'t Part<'t>,
 }
 
-/// One channel: its word, the keys that are its own, and their reader.
+/// A `ChannelForm` describes one channel: its word, its own keys, and their reader.
 struct ChannelForm {
     word: &'static str,
     keys: &'static [&'static str],
@@ -191,7 +192,7 @@ pub(super) fn means(table: &Table<'_>, main: &Part<'_>) -> Option<Means> {
     let chosen = super::read::known(&by, &name, &choices, &LATER);
     for channel in &CHANNELS {
         let is_other = chosen.is_some_and(|chosen| chosen.word != channel.word);
-        // every key is known, whatever `by` says
+        // all keys are known, whatever `by` says, so a key of another channel is not called unknown
         for value in channel.keys.iter().filter_map(|key| table.get(key)).filter(|_| is_other) {
             value.refuse(format_args!("is only for by = \"{}\"", channel.word), "", "");
         }
@@ -261,7 +262,7 @@ fn web_address(value: &Value<'_>) -> Option<String> {
     None
 }
 
-/// `host:port` of a web address.
+/// Returns the `host:port` of a web address.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or_default()

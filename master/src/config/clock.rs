@@ -1,5 +1,5 @@
-//! The two clocks of a master. Rows, expiry, retention and mails follow the wall clock, which somebody may set. Leases follow the
-//! steady one, so that a clock that jumps moves no lease.
+//! The two clocks of a master. Rows, expiry, retention and mails follow the wall clock, which somebody may set. Leases follow the steady
+//! clock, so that a jump of the wall clock does not move a lease.
 
 use crate::decide::steady::{NextTimers, Steady};
 use schema::values::Time;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     wall: Wall,
-    /// Where the steady clock showed `start`, so that both show the same until the wall clock jumps.
+    /// The instant at which the steady clock showed `start`. Both clocks show the same until the wall clock jumps.
     anchor: Instant,
     start: Time,
 }
@@ -19,34 +19,34 @@ pub struct Clock {
 enum Wall {
     /// The clock of the machine.
     System,
-    /// Goes with the steady clock.
+    /// A clock that always shows the time of the steady clock.
     Steady,
     /// A clock that goes with the steady clock, and is this many milliseconds ahead of it.
     Shifted(&'static AtomicI64),
 }
 
 impl Clock {
-    /// The clocks of the machine.
+    /// Makes the clocks of the machine.
     pub fn system() -> Clock {
         Clock { wall: Wall::System, anchor: Instant::now(), start: system_time() }
     }
 
-    /// Clocks that show `start` now: for simulations, whose runtime's clock is paused.
+    /// Makes clocks that show `start` now, for simulations, in which the clock of the runtime is paused.
     pub fn anchored(start: Time) -> Clock {
         Clock { wall: Wall::Steady, anchor: Instant::now(), start }
     }
 
-    /// Like [`Clock::anchored`], with a wall clock that somebody sets: `shift` says by how many milliseconds, at any time.
+    /// Like [`Clock::anchored`], with a wall clock that can be set: `shift` says at any time by how many milliseconds it is ahead.
     pub fn shifted(start: Time, shift: &'static AtomicI64) -> Clock {
         Clock { wall: Wall::Shifted(shift), ..Clock::anchored(start) }
     }
 
-    /// What the wall clock shows.
+    /// Returns the time of the wall clock.
     pub fn now(&self) -> Time {
         self.both().0
     }
 
-    /// The times that both clocks show now.
+    /// Returns the times that both clocks show now.
     pub fn both(&self) -> (Time, Steady) {
         let steady = self.start.after(self.anchor.elapsed());
         let wall = match self.wall {
@@ -57,7 +57,7 @@ impl Clock {
         (wall, Steady(steady.0))
     }
 
-    /// The runtime's instant at which the first of these is due, as the clocks stand now; far away, if none is set.
+    /// Returns the instant of the runtime at which the first of these timers is due, as the clocks stand now. It is at most an hour away.
     pub fn due(&self, next: NextTimers) -> Instant {
         let steady = next.steady.map(|time| self.anchor + time.since(Steady(self.start.0)));
         let wall = next.wall.map(|time| Instant::now() + time.since(self.now()));

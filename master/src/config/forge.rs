@@ -1,11 +1,11 @@
-//! Where a forge shows a commit of a project, so that pages can link to it. Pure.
+//! Finds the page of a commit at the forge of a project, so that pages can link to it. Pure.
 
 use super::{HookKind, ProjectConfig};
 
-/// What the full id of a commit replaces in the address of its page.
+/// The placeholder in the address of a commit's page, which the full id of the commit replaces.
 pub const COMMIT: &str = "{commit}";
 
-/// Forges for everyone, with the path of a commit below that of its repository.
+/// The public forges, each with the part of a commit's address between the repository and the id.
 const KNOWN_HOSTS: [(&str, &str); 6] = [
     ("github.com", "commit"),
     ("gitlab.com", "-/commit"),
@@ -15,8 +15,8 @@ const KNOWN_HOSTS: [(&str, &str); 6] = [
     ("git.sr.ht", "commit"),
 ];
 
-/// The address of a commit's page, with [`COMMIT`] in it. The master file may say it; else it follows from the repository's
-/// address on a host whose kind of forge is known. `None` means that nobody knows of such a page.
+/// Returns the address of a commit's page, with [`COMMIT`] in it. The master file may name it. Otherwise it follows from the repository's
+/// address, if the kind of the forge is known. `None` means that no such page is known.
 pub fn commit_url(project: &ProjectConfig) -> Option<String> {
     project.commit_url.clone().or_else(|| guess(project))
 }
@@ -31,7 +31,7 @@ fn guess(project: &ProjectConfig) -> Option<String> {
     })
 }
 
-/// The path of a commit below its repository, on a forge whose hooks have this kind.
+/// Returns the part of a commit's address between repository and id, on a forge whose hooks have this kind.
 const fn path_below(kind: HookKind) -> Option<&'static str> {
     match kind {
         HookKind::GitHub | HookKind::Gitea => Some("commit"),
@@ -40,8 +40,8 @@ const fn path_below(kind: HookKind) -> Option<&'static str> {
     }
 }
 
-/// The host and the path of a repository's address, without user, port and `.git`: `https://HOST/PATH`, `ssh://git@HOST/PATH` or
-/// `git@HOST:PATH`. `None` means that the repository is on no host.
+/// Returns the host and the path of a repository's address, without user, port and `.git`. The forms are `https://HOST/PATH`,
+/// `ssh://git@HOST/PATH` and `git@HOST:PATH`. `None` means that the address names no host.
 fn place(address: &str) -> Option<(&str, &str)> {
     let (authority, path) = match address.split_once("://") {
         Some(("https" | "http" | "ssh" | "git", rest)) => rest.split_once('/')?,

@@ -1,23 +1,23 @@
-//! The files that a master file includes: which, and what they say. Knows none of their keys.
+//! Reads the files that a master file includes. Knows none of their keys.
 
 use globset::{Glob, GlobMatcher};
 use std::io;
 use std::path::{Path, PathBuf};
 use toml_file::{At, Table};
 
-/// The most files that are included.
+/// The most files that a master file can include, which bounds the memory for their texts.
 const FILES_MAX: usize = 10_000;
 
-/// A file as it was read.
+/// A `Text` is a file as it was read.
 pub(super) struct Text {
-    /// The name of the file as it is shown.
+    /// The name of the file as people see it.
     pub name: String,
     pub bytes: Vec<u8>,
     /// The directory to which the file's paths are relative.
     pub base: PathBuf,
 }
 
-/// The patterns of a master file, and the texts of what they name, in order. `more`: a file that shall count as there.
+/// Returns the patterns of a master file, and the texts of the files that they name, in order. `more` is a file that counts as present.
 pub(super) fn included(root: &Table<'_>, base: &Path, more: Option<Text>) -> (Vec<String>, Vec<Text>) {
     let Some(value) = root.get("include") else { return (Vec::new(), Vec::new()) };
     let patterns = value.one_or_more().unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) fn included(root: &Table<'_>, base: &Path, more: Option<Text>) -> (Ve
     (patterns.into_iter().map(|pattern| pattern.value).collect(), texts)
 }
 
-/// Whether one of the patterns names this file, there or not.
+/// Whether one pattern names this file, even if the file does not exist.
 fn names(base: &Path, pattern: &str, file: &Path) -> bool {
     let Ok((dir, last)) = split(base, pattern) else { return false };
     file.parent() == Some(&dir) && file.file_name().is_some_and(|name| last.is_match(name))
@@ -50,7 +50,7 @@ fn refuse(root: &Table<'_>, pattern: &At<String>, why: &str) {
     root.page().error(pattern.span.clone(), message, "", "write it like \"projects/*.toml\"");
 }
 
-/// A pattern that names no file is fine, a plain name that is not there is a mistake.
+/// Reads the files that a pattern names. A pattern may match no file, but a plain name without a file is a mistake.
 fn read(base: &Path, pattern: &str) -> Result<Vec<Text>, String> {
     let (dir, last) = split(base, pattern)?;
     let is_plain = !pattern.contains(['*', '?', '[', '{']);
@@ -72,7 +72,7 @@ fn read(base: &Path, pattern: &str) -> Result<Vec<Text>, String> {
     texts.collect()
 }
 
-/// The files that the patterns name now.
+/// Returns the files that the patterns name now.
 pub(super) fn files(base: &Path, patterns: &[String]) -> Vec<PathBuf> {
     let texts = patterns.iter().filter_map(|pattern| read(base, pattern).ok()).flatten();
     texts.map(|text| base.join(text.name)).collect()

@@ -1,5 +1,5 @@
-//! The keys of `master.toml` and what they mean, as its reference lists them. A test compares them with what the readers
-//! beside this ask for and take.
+//! The keys of `master.toml` and their meanings, from which its reference is generated. A test compares them with the keys that the
+//! readers in this folder take.
 
 use super::HookKind;
 use schema::values::{Right, Tier};
@@ -76,8 +76,8 @@ pub static MASTER_TOML: Reference = Reference {
         Section {
             title: "[[notice]]",
             places: &["[[notice]]"],
-            about: "One rule for [notices](../notices.md): which news is told, how and to whom. There can be several. The events `\"every\"`, \
-                    `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are of a later version.",
+            about: "One rule for [notices](../notices.md): which news to send, how and to whom. There can be several. The events `\"every\"`, \
+                    `\"worker-missing\"`, `\"regression\"` and `\"flaky\"` are reserved for a later version.",
             keys: &[NOTICE, super::channel::KEYS],
             later: &[],
         },
@@ -356,7 +356,7 @@ const PROJECT: &[Key] = &[
         Form::Table("[project.NAME.hook]"),
         Means("none"),
         "{ kind = \"github\", secret_file = \"hook.pyfoo\" }",
-        "the webhook of a forge that tells of pushes",
+        "the webhook with which a forge reports pushes",
     ),
     Key::new(
         "commit_url",
@@ -452,7 +452,7 @@ const NOTICE: &[Key] = &[
         Form::Either(&[EVENT, Form::Array(&EVENT)]),
         Required,
         "[\"newly-failing\", \"fixed\"]",
-        "the news that is told",
+        "the news to send",
     ),
     Key::new("projects", Form::LIST, Is("\"*\""), "[\"pyfoo\"]", "the projects, by names or patterns"),
     Key::new("branches", Form::LIST, Is("\"*\""), "[\"main\", \"release/*\"]", "the branches, by patterns"),

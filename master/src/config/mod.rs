@@ -1,4 +1,5 @@
-//! The master file, `master.toml`: what it says, typed, checked once. Opens nothing that it names.
+//! The master file, `master.toml`, as typed values that were checked once. Reads the file and those that it includes, and opens no other
+//! path in it.
 
 pub mod channel;
 pub mod clock;
@@ -32,13 +33,13 @@ const POLL: Duration = Duration::from_secs(2 * 60);
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it was read; `None` means nowhere, as under `guild-master up`.
+    /// The path from which the configuration was read; `None` means that there is no file, as under `guild-master up`.
     pub file: Option<PathBuf>,
-    /// Patterns of further files to read.
+    /// The patterns of further files to read.
     pub include: Vec<String>,
-    /// Where people reach this master; may be empty.
+    /// The address at which people reach this master; empty if the file does not name one.
     pub url: String,
-    /// Where the store, logs, mirrors and the identity are.
+    /// The directory of the store, the logs, the mirrors and the identity.
     pub state: PathBuf,
     pub listen: Listen,
     pub limits: Limits,
@@ -46,9 +47,9 @@ pub struct Config {
     pub pools: BTreeMap<String, PoolConfig>,
     pub mail: Option<MailConfig>,
     pub notices: Vec<NoticeConfig>,
-    /// Names for what grants allow.
+    /// The roles: names for the rights and projects of grants.
     pub roles: BTreeMap<String, What>,
-    /// What is taken and should be written otherwise, a sentence each.
+    /// The warnings about an old form of the file, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -56,11 +57,11 @@ pub struct Config {
 pub struct Listen {
     /// The address for RPC, `address:port`.
     pub rpc: String,
-    /// What a sturdy ref says of where this master is.
+    /// The addresses that a sturdy ref gives for this master.
     pub advertise: Vec<String>,
-    /// Where browsers get pages; `None` means nowhere.
+    /// The address at which browsers get pages; `None` means that there are no pages.
     pub web: Option<String>,
-    /// Whoever reaches the pages sees everything; not in the file: `guild-master up` sets it.
+    /// Whether everyone who reaches the pages sees everything. The file has no such key: `guild-master up` sets it.
     pub web_is_open: bool,
     /// Whether the numbers at `/metrics` name projects.
     pub metrics_name_projects: bool,
@@ -68,28 +69,28 @@ pub struct Listen {
 
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The most that a job may ask for.
+    /// The longest time that a job may ask for.
     pub job_timeout: Duration,
     pub lease: Duration,
-    /// How long an offer waits for its `accept`.
+    /// The time in which a worker must accept an offer.
     pub offer: Duration,
     /// The most bytes of one log.
     pub log_bytes: u64,
-    /// The most bytes of the stored files of all projects, those under way included.
+    /// The most bytes of the stored files of all projects, unfinished uploads included.
     pub blob_bytes_total: u64,
     /// The most connections that one grant has open, together with its browsers.
     pub connections: u32,
     pub retain: Retain,
 }
 
-/// How much of history is kept.
+/// `Retain` says how much of history is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retain {
-    /// The number of the newest builds that are kept of each project.
+    /// The number of each project's newest builds that are kept.
     pub builds: u32,
-    /// How long the logs are kept after the end of their build.
+    /// The time for which logs are kept after the end of their build.
     pub logs: Duration,
-    /// The most bytes that all logs together may have.
+    /// The limit for the bytes of all logs together.
     pub log_bytes_total: u64,
     pub events: Duration,
 }
@@ -127,31 +128,31 @@ pub struct ProjectConfig {
     pub credential_file: Option<PathBuf>,
     pub known_hosts_file: Option<PathBuf>,
     pub token_file: Option<PathBuf>,
-    /// Patterns of the short names of branches to build.
+    /// The patterns of the short names of branches to follow.
     pub branches: Vec<String>,
     pub tags: Vec<String>,
     pub poll: Duration,
-    /// The pools whose workers may run its jobs. `None` means the default pool.
+    /// The pools whose workers may run the project's jobs. An empty list means the default pool.
     pub pools: Vec<String>,
-    /// Deliveries of a forge that are taken.
+    /// The hook by which a forge reports pushes; `None` means that the project has no hook.
     pub hook: Option<HookConfig>,
-    /// The address of a commit's page at the forge, with `{commit}` in it; `None` means that it follows from the repository's
-    /// address.
+    /// The address of a commit's page at the forge, with `{commit}` in it. `None` means that it follows from the repository's address or
+    /// the hook.
     pub commit_url: Option<String>,
-    /// Everyone may look at it.
+    /// Whether everyone may look at the project.
     pub public: bool,
-    /// The pipeline where the repository has no file of its own; not in the file: `guild-master up` sets it.
+    /// The pipeline for a repository without a file of its own. The master file has no such key: `guild-master up` sets it.
     pub inferred: Option<String>,
 }
 
 impl Config {
-    /// The files that the master file includes, as they are there now.
+    /// Returns the files that the master file includes now.
     pub fn included_files(&self) -> Vec<PathBuf> {
         let base = self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
         include::files(base, &self.include)
     }
 
-    /// The files that the master file names, with their keys: what the master reads when it needs them.
+    /// Returns the files that the master file names, with their keys. The master reads them when it needs them.
     pub fn named_files(&self) -> Vec<(String, PathBuf)> {
         let of_projects = self.projects.iter().flat_map(|(name, project)| {
             let files = [
@@ -170,7 +171,7 @@ impl Config {
     }
 }
 
-/// How a forge signs and names what it tells.
+/// The kind of a hook, which says how the forge signs and names its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookKind {
     GitHub,
@@ -202,11 +203,11 @@ pub struct HookConfig {
 
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
-    /// What a worker must have besides its grant.
+    /// The labels that a worker must have, besides a grant for the pool.
     pub matches: Vec<String>,
-    /// The length of the pool's leases. `None` means that the limits say it.
+    /// The length of the pool's leases. `None` means that `[limits]` decides.
     pub lease: Option<Duration>,
-    /// The weakest tier of isolation in which the pool's jobs run. `None` means the usual one.
+    /// The weakest tier of isolation in which the pool's jobs run. `None` means that the job or the default decides.
     pub isolation: Option<Tier>,
 }
 
@@ -224,7 +225,8 @@ impl Config {
         Config::load_with(path, None)
     }
 
-    /// Like [`Config::load`], as if a further file were there: its path, relative to the master file's directory, and text.
+    /// Like [`Config::load`], but with one more file as if it existed. `more` has its path, relative to the master file's directory, and
+    /// its text.
     pub fn load_with(path: &Path, more: Option<(&Path, &str)>) -> Result<Config, ConfigError> {
         let failed = |source| ConfigError::Read { path: path.to_owned(), source };
         let bytes = std::fs::read(path).map_err(failed)?;
@@ -242,23 +244,23 @@ impl Config {
         Ok(Config { file: Some(absolute), ..config })
     }
 
-    /// Like [`Config::load`] from a text; `base` is what its paths are relative to.
+    /// Like [`Config::load`], but from a text. `base` is the directory to which its paths are relative.
     pub fn parse(file_name: &str, text: &[u8], base: &Path) -> Result<Config, Diagnostics> {
         read::config(&Text { name: file_name.to_owned(), bytes: text.to_owned(), base: base.to_owned() }, None)
     }
 
-    /// Logs what should be written otherwise.
+    /// Logs the warnings about an old form of the file.
     pub fn warn(&self) {
         let file = self.file.as_deref().unwrap_or(Path::new("master.toml"));
         self.warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
     }
 
-    /// Takes from `running` what a master cannot change while it runs.
+    /// Copies from `running` the values that a master cannot change while it runs.
     pub fn keep_fixed(&mut self, running: &Config) {
         told::keep_fixed(running, self);
     }
 
-    /// The configuration of a master without a file.
+    /// Returns the configuration of a master without a file.
     pub fn standalone(state: &Path, address: &str) -> Config {
         Config {
             file: None,
@@ -284,7 +286,7 @@ impl Config {
 }
 
 impl ProjectConfig {
-    /// A project with defaults: every branch, no tags.
+    /// Returns a project with the defaults: every branch, and no tags.
     pub fn of(repo: String) -> ProjectConfig {
         ProjectConfig {
             repo,
@@ -304,7 +306,7 @@ impl ProjectConfig {
     }
 }
 
-/// The master file that `guild-master init` writes. `web`, `url`: where pages are served, and how browsers reach them.
+/// Returns the master file that `guild-master init` writes. `web` is where pages are served, and `url` is how browsers reach them.
 pub fn starter(advertise: &str, listen: Option<&str>, web: Option<&str>, url: Option<&str>) -> Result<String, String> {
     let wrong = |option: &str, value: &str| format!("{option} `{value}` is not HOST:PORT");
     let is_plain = |text: &str| !text.contains(['"', '\\']) && !text.contains(char::is_control);

@@ -1,24 +1,24 @@
-//! How often something is done: a few times at once after a quiet while, and from there on at intervals. Pure.
+//! Limits how often work is done: a few times at once after a quiet time, and after that at intervals. Pure.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The interval and the few are said with each question: an interval may grow and shrink meanwhile.
+/// A `Pace` paces one kind of work. Each call names the interval and the number at once, because an interval may change meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// When the work was done last, had it been done at intervals. `None` means never.
+    /// The time at which the last work would have been due at a steady interval. `None` means that no work was done.
     last: Option<Instant>,
 }
 
 impl Pace {
-    /// Notes that the work was done now. `at_once`: at least 1.
+    /// Records that the work was done now. `at_once` is how often it may be done without a pause, at least 1.
     pub(crate) fn done(&mut self, now: Instant, interval: Duration, at_once: u32) {
         let saved = interval.saturating_mul(at_once.saturating_sub(1));
         let earliest = now.checked_sub(saved).unwrap_or(now);
         self.last = Some(self.last.map_or(earliest, |last| (last + interval).clamp(earliest, now)));
     }
 
-    /// The time until which the work waits; none where it need not.
+    /// Returns the time until which the work must wait. `None` means that it may be done now.
     pub(crate) fn wait(&self, now: Instant, interval: Duration) -> Option<Instant> {
         self.last.map(|last| last + interval).filter(|next| *next > now)
     }
@@ -30,7 +30,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(6);
 
-    /// Done as often as may be: how many times within `time`.
+    /// Does the work as often as allowed, and returns how often that was within `time`.
     fn within(pace: &mut Pace, from: Instant, time: Duration) -> u32 {
         let (mut now, mut count) = (from, 0);
         while now < from + time {
@@ -47,7 +47,7 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(within(&mut pace, from, TICK), 16);
         assert_eq!(within(&mut pace, from + TICK, 10 * TICK), 10);
-        // what was not used for long is there again, and no more
+        // a long pause allows a full burst again, and no more
         assert_eq!(within(&mut pace, from + 1_000 * TICK, TICK), 16);
         assert_eq!(within(&mut pace, from + 1_001 * TICK + 5 * TICK, TICK), 6);
     }

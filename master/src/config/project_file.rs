@@ -1,4 +1,4 @@
-//! A project's own file, as the master writes it: `projects/NAME.toml`, and its secrets beside it.
+//! The files that the master writes for a project: `projects/NAME.toml`, and the secrets beside it.
 
 use schema::values::NewProject;
 use std::fs;
@@ -6,23 +6,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use system::private_file;
 
-/// The folder for added projects, beside the master file.
+/// The folder for the files of added projects, beside the master file.
 const FOLDER: &str = "projects";
 
-/// The file of a project that is to be followed, and its secrets. What is empty is not written.
+/// A `ProjectFile` is the file of a new project, with its secrets. Empty values are not written.
 pub struct ProjectFile {
     pub project: NewProject,
-    /// The secret with which the project's hook is signed.
+    /// The secret with which the forge signs its deliveries.
     pub hook_secret: String,
 }
 
 impl ProjectFile {
-    /// Relative to the master file's directory.
+    /// Returns the path of the file, relative to the master file's directory.
     pub fn file(&self) -> PathBuf {
         Path::new(FOLDER).join(format!("{}.toml", self.project.name))
     }
 
-    /// The text of the file; refused where a value cannot stand in one.
+    /// Returns the text of the file. Fails if a value has a control character.
     pub fn text(&self) -> Result<String, String> {
         let mut lines =
             vec![format!("[project.{}]", self.project.name), format!("repo = {}", quoted(&self.project.repository)?)];
@@ -52,7 +52,7 @@ impl ProjectFile {
         Ok(lines.join("\n") + "\n")
     }
 
-    /// Writes secrets and file, never over others. What it wrote is removed where it fails.
+    /// Writes the secrets and the file, and never over existing files. If it fails, it removes what it wrote.
     pub fn write(&self, base: &Path, text: &str) -> io::Result<()> {
         let folder = base.join(FOLDER);
         fs::create_dir_all(&folder)?;
@@ -64,7 +64,7 @@ impl ProjectFile {
         done
     }
 
-    /// Writes all files, this one last: with it the project is there.
+    /// Writes all files. The project file comes last, because with it the project exists.
     fn write_all(&self, folder: &Path, text: &str, written: &mut Vec<PathBuf>) -> io::Result<()> {
         let secrets = self.secrets().into_iter().map(|(_, name, secret)| (name, secret));
         for (name, content) in secrets.chain([(format!("{}.toml", self.project.name), text.as_bytes())]) {
@@ -86,17 +86,17 @@ impl ProjectFile {
         let names = self.secrets().into_iter().map(|(_, name, _)| name).chain([format!("{}.toml", self.project.name)]);
         for path in names.map(|name| folder.join(name)) {
             if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(path = %path.display(), %error, "a file of a project that was refused is left");
+                tracing::warn!(path = %path.display(), %error, "a project was refused, and this file of it could not be removed");
             }
         }
     }
 
-    /// The hook's secret, as it was written.
+    /// Returns the hook's secret from the file that was written.
     pub fn written_secret(&self, base: &Path) -> Option<String> {
         fs::read_to_string(base.join(FOLDER).join(self.secret_name("hook"))).ok()
     }
 
-    /// The secrets of the project: each with its key, where it has one of its own, its file and its content.
+    /// Returns the secrets of the project: each with its key, if it has a key of its own, its file and its content.
     fn secrets(&self) -> Vec<(Option<&'static str>, String, &[u8])> {
         let all: [(Option<&str>, &str, &[u8]); 4] = [
             (Some("credential_file"), "key", &self.project.credential),
@@ -115,7 +115,7 @@ impl ProjectFile {
 
 fn quoted(text: &str) -> Result<String, String> {
     if text.chars().any(char::is_control) {
-        return Err(format!("{text:?} has a control character"));
+        return Err(format!("{text:?} must not have a control character"));
     }
     Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }

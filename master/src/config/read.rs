@@ -1,4 +1,4 @@
-//! Reads the text of `master.toml` into a [`Config`], and tells all errors at once.
+//! Reads the text of `master.toml` into a [`Config`], and reports all errors at once.
 
 mod notice;
 
@@ -16,24 +16,24 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml_file::{At, Diagnostics, NAME_MAX, Page, Table, Value, is_name};
 
-/// The pool of workers whose grant names none; it needs no table.
+/// The pool of workers whose grant names no pool. It needs no table.
 const DEFAULT_POOL: &str = "default";
 pub(super) const BUILDS_MAX: u32 = 10_000_000;
-/// The most bytes of `commit_url`: each page and each answer about a build holds one.
+/// The most bytes of `commit_url`, because each page and each answer about a build contains it.
 const COMMIT_URL_BYTES: usize = 1_000;
-/// More descriptors than systems give to one process.
+/// The most connections that a file may allow to one grant: more than a process can have file descriptors.
 pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
 
-/// The shortest lease that can hold: its worker renews it three times, and stops its steps a quarter of it before the end.
+/// The shortest lease that works: a worker renews it three times, and stops its steps when a quarter of it is left.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 
-/// A file's own tables, and what paths in it are relative to.
+/// A `Part` is the tables of one file, and the directory to which its paths are relative.
 pub(super) struct Part<'t> {
     pub(super) root: Table<'t>,
     pub(super) base: &'t Path,
 }
 
-/// `more`: a file that shall count as there.
+/// Reads the configuration from the master file and the files that it includes. `more` is a file that counts as present.
 pub(super) fn config(main: &Text, more: Option<Text>) -> Result<Config, Diagnostics> {
     let page = Page::open(&main.name, &main.bytes)?;
     let tree = page.parse()?;
@@ -67,7 +67,7 @@ pub(super) fn port(address: &str) -> Option<u16> {
     port.parse().ok().filter(|_| written && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The first part is the master file itself.
+/// Reads all files. The first part is the master file itself.
 fn top(parts: &[Part<'_>], include: Vec<String>) -> Option<Config> {
     let (main, others) = parts.split_first()?;
     let Part { root, base } = main;
@@ -85,7 +85,7 @@ fn top(parts: &[Part<'_>], include: Vec<String>) -> Option<Config> {
     root.close(&["lock"]);
     others.iter().for_each(|part| part.root.close(&["lock"]));
     let state = base.join(state.map_or_else(|| ".".to_owned(), |state| state.value));
-    // without the `.`, which people would see in messages
+    // this drops the `.`, which people would see in messages
     let state = state.components().collect();
     let (file, listen) = (None, listen?);
     Some(Config { file, include, url, state, listen, limits, projects, pools, mail, notices, roles, warnings })
@@ -109,7 +109,7 @@ fn url(value: &Value<'_>) -> Option<String> {
     }
     let url = url.trim_end_matches('/');
     if let Some(rest) = url.split_once("://").and_then(|(_, rest)| rest.find(['/', '?', '#']).map(|at| &rest[at..])) {
-        let help = "give the pages a name of their own, as https://guild.example.org";
+        let help = "give the pages a name of their own, like https://guild.example.org";
         value.refuse(
             format_args!("has `{rest}` after its host, but the pages must be at the root of a site"),
             "",
@@ -120,13 +120,13 @@ fn url(value: &Value<'_>) -> Option<String> {
     Some(url.to_owned())
 }
 
-/// The address of a commit's page: it must be a web address that says where the commit stands in it.
+/// Reads the address of a commit's page. It must be a web address that contains the placeholder for the commit.
 fn commit_url(value: &Value<'_>) -> Option<String> {
     let url = value.text()?.value;
     if is_web_address(&url) && url.contains(forge::COMMIT) && url.len() <= COMMIT_URL_BYTES {
         return Some(url);
     }
-    let help = "the page of a commit, as \"https://git.example.org/pyfoo/commit/{commit}\"";
+    let help = "write it like \"https://git.example.org/pyfoo/commit/{commit}\"";
     value.refuse("is not an address of a commit's page", "", help);
     None
 }
@@ -152,7 +152,7 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
             value.refuse("is empty", "", "workers and people need one: \"HOST:PORT\"");
         }
         if addresses.len() > ADVERTISED.most {
-            let message = format!("has {} addresses; at most {} can be told", addresses.len(), ADVERTISED.most);
+            let message = format!("has {} addresses; at most {} are allowed", addresses.len(), ADVERTISED.most);
             value.refuse(message, "", "name one for each network that the master is reached from");
         }
         let good = addresses.into_iter().filter(|address| check_address(&table, &value, address, 1));
@@ -167,7 +167,7 @@ fn listen(root: &Table<'_>) -> Option<Listen> {
     Some(Listen { rpc: rpc?, advertise: advertise?, web, web_is_open: false, metrics_name_projects })
 }
 
-/// The value of a key that must be there.
+/// Returns the value of a key, and reports an error if the key is missing.
 pub(super) fn required<'t>(table: &Table<'t>, key: &'static str) -> Option<Value<'t>> {
     let value = table.get(key);
     if value.is_none() {
@@ -176,7 +176,7 @@ pub(super) fn required<'t>(table: &Table<'t>, key: &'static str) -> Option<Value
     value
 }
 
-/// Port 0 means any free one: good to listen on, not to reach.
+/// Checks an address `HOST:PORT`. Port 0 means any free one, so it is good to listen on, but `least` excludes it where others connect.
 fn check_address(table: &Table<'_>, value: &Value<'_>, address: &At<String>, least: u16) -> bool {
     let good = port(&address.value).is_some_and(|port| port >= least);
     if !good {
@@ -221,35 +221,35 @@ fn retain(limits: &Table<'_>) -> Retain {
     retain
 }
 
-/// A length of time, which must be more than zero.
+/// Reads a length of time, which must be more than zero.
 fn duration(table: &Table<'_>, key: &'static str) -> Option<Duration> {
     let value = table.get(key)?;
     let duration = value.duration()?;
     if duration.is_zero() {
-        value.refuse("is zero", "", "");
+        value.refuse("must be more than zero", "", "");
         return None;
     }
     Some(duration)
 }
 
-/// Long enough to be renewed in time.
+/// Reads the length of a lease, which must be long enough for the worker to renew it in time.
 fn lease(table: &Table<'_>) -> Option<Duration> {
     let value = table.get("lease")?;
     let duration = value.duration()?;
     if duration < LEASE_MIN {
-        let help = "a worker renews a lease three times and more before it ends: \"1s\" is the shortest that can hold";
+        let help = "a worker renews a lease at least three times before it ends, so \"1s\" is the shortest that works";
         value.refuse("is too short", "", help);
         return None;
     }
     Some(duration)
 }
 
-/// A size in bytes, which must be more than zero.
+/// Reads a size in bytes, which must be more than zero.
 fn bytes(table: &Table<'_>, key: &'static str) -> Option<u64> {
     let value = table.get(key)?;
     let bytes = value.bytes()?;
     if bytes == 0 {
-        value.refuse("is zero", "", "");
+        value.refuse("must be more than zero", "", "");
         return None;
     }
     Some(bytes)
@@ -287,7 +287,7 @@ fn roles(parts: &[Part<'_>]) -> BTreeMap<String, What> {
     roles.collect()
 }
 
-/// The projects of a role: no more than a grant may name, because a role becomes a grant.
+/// Reads the projects of a role. A role becomes a grant, so it may name as many projects as a grant.
 fn few_projects(value: &Value<'_>) -> Option<Vec<At<String>>> {
     let named = value.one_or_more()?;
     if named.len() > PROJECTS.most {
@@ -311,7 +311,7 @@ fn rights(table: &Table<'_>, value: &Value<'_>) -> BTreeSet<Right> {
     rights.collect()
 }
 
-/// The labels of a pool, each `name` or `name=value`.
+/// Reads the labels of a pool, each `name` or `name=value`.
 fn matches(table: &Table<'_>) -> Vec<String> {
     let wants = table.get("match").and_then(|value| value.one_or_more()).unwrap_or_default();
     for want in &wants {
@@ -363,7 +363,7 @@ fn project(
     (!config.repo.is_empty()).then_some(config)
 }
 
-/// Patterns of branches or tags, without those that can never match.
+/// Reads patterns of branches or tags, and refuses those that can never match.
 pub(super) fn names(table: &Table<'_>, key: &'static str) -> Option<Vec<String>> {
     let value = table.get(key)?;
     let names = value.one_or_more()?;
@@ -396,7 +396,7 @@ fn hook(value: &Value<'_>, base: &Path) -> Option<HookConfig> {
     Some(HookConfig { kind: kind?, secret_file: secret(base, &file?.value) })
 }
 
-/// A pool that nobody defined is a typing error: its jobs would wait for ever.
+/// Reads the pools of a project. A pool that is not defined is an error, because its jobs would wait for ever.
 fn pools_of(table: &Table<'_>, pools: &BTreeMap<String, PoolConfig>) -> Vec<String> {
     let names = table.get("pools").and_then(|value| value.one_or_more()).unwrap_or_default();
     for name in names.iter().filter(|name| name.value != DEFAULT_POOL && !pools.contains_key(&name.value)) {
@@ -411,7 +411,7 @@ pub(super) fn values(strings: Vec<At<String>>) -> Vec<String> {
     strings.into_iter().map(|string| string.value).collect()
 }
 
-/// The tables `[KEY.NAME]` of all files, each with a name that needs no quoting in a selector or a path, and its file's base.
+/// Returns the tables `[KEY.NAME]` of all files, each with its name and its file's directory. A name must not need quotes in a selector.
 fn named<'t>(parts: &[Part<'t>], key: &'static str, what: &str) -> Vec<(String, Table<'t>, &'t Path)> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -422,7 +422,7 @@ fn named<'t>(parts: &[Part<'t>], key: &'static str, what: &str) -> Vec<(String, 
                 let help = format!("use letters, digits and `.` `_` `-`, at most {NAME_MAX}");
                 root.page().error(name.span, format!("`{}` is not a valid name for {what}", name.value), "", help);
             } else if !seen.insert(name.value) {
-                let message = format!("[{key}.{}] is in another file too", name.value);
+                let message = format!("[{key}.{}] is also in another file", name.value);
                 root.page().error(name.span, message, "", "keep one of them");
             } else if let Some(table) = value.table(format!("[{key}.{}]", name.value)) {
                 found.push((name.value.to_owned(), table, *base));

@@ -1,21 +1,21 @@
-//! Where a file with a secret is: what systemd made of it for this process (`LoadCredential=`, systemd.exec(5)), or the
-//! file itself. Opens neither.
+//! Finds a file with a secret: the credential that systemd made of it for this process (`LoadCredential=`, systemd.exec(5)), or the file
+//! itself. Opens neither.
 
 use std::path::{Component, Path, PathBuf};
 
-/// The name that the unit of `guild-master init --unit` gives to its directory of credentials. Their names are the files'
-/// behind it, with `_` for what is between them.
+/// The name that the unit of `guild-master init --unit` gives to its directory of credentials. systemd names each credential in it
+/// `guild_FILE`, with `_` for `/`.
 pub const CREDENTIALS: &str = "guild";
 
-/// A path in a master file whose directory is `base`.
+/// Returns the path of the secret that a master file in the directory `base` names as `path`.
 pub(super) fn secret(base: &Path, path: &str) -> PathBuf {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let given = credentials.and_then(|dir| names(path)?.map(|name| dir.join(name)).find(|file| file.is_file()));
     given.unwrap_or_else(|| base.join(path))
 }
 
-/// What a credential for it may be called: one of the directory, or one that somebody's own unit names so. `None` means that it
-/// is not a relative path.
+/// Returns the names that the credential for a path may have: first in the unit of `guild-master init`, then in a unit of one's own.
+/// `None` means that the path is absolute, or has a part like `..`.
 fn names(path: &str) -> Option<impl Iterator<Item = String>> {
     let parts = Path::new(path).components().map(|part| match part {
         Component::Normal(part) => part.to_str(),

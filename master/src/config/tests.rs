@@ -1,4 +1,4 @@
-//! Good and broken master files.
+//! Tests good and broken master files.
 
 use super::*;
 use crate::decide::coordinator::record::Transition;
@@ -7,7 +7,7 @@ fn parse(text: &str) -> Config {
     Config::parse("master.toml", text.as_bytes(), Path::new("/base")).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// One line an error: `line:column message | label | help`.
+/// Returns one line for each error: `line:column message | label | help`.
 fn lines(text: &str) -> String {
     let errors = Config::parse("master.toml", text.as_bytes(), Path::new("/base")).expect_err("the text is broken");
     let lines = errors.0.iter().map(|it| {
@@ -104,19 +104,19 @@ fn what_is_said() {
             "3:1 [role.x] has no `projects`\n\
              4:16 [role.x] names the right `rnu`, which does not exist | no such right | did you mean `run`?",
         ),
-        ("limits.offer = '0s'", "3:16 `offer` of [limits] is zero"),
+        ("limits.offer = '0s'", "3:16 `offer` of [limits] must be more than zero"),
         (
             "limits.lease = '0s'\n[pool.linux]\nlease = '900ms'",
-            "3:16 `lease` of [limits] is too short | a worker renews a lease three times and more before it ends: \"1s\" is \
-             the shortest that can hold\n\
-             5:9 `lease` of [pool.linux] is too short | a worker renews a lease three times and more before it ends: \"1s\" \
-             is the shortest that can hold",
+            "3:16 `lease` of [limits] is too short | a worker renews a lease at least three times before it ends, so \"1s\" is \
+             the shortest that works\n\
+             5:9 `lease` of [pool.linux] is too short | a worker renews a lease at least three times before it ends, so \"1s\" \
+             is the shortest that works",
         ),
         (
             "limits.retain = { builds = 0, logs = 7, log_bytes_total = '0B', artifacts = '30d', event = '1d' }",
             "3:28 `builds` of [limits.retain] must be from 1 to 10000000 | out of range\n\
              3:38 `logs` of [limits.retain] must be a string | this is a whole number | write it like \"90s\", \"45m\" or \"1h30m\"\n\
-             3:59 `log_bytes_total` of [limits.retain] is zero\n\
+             3:59 `log_bytes_total` of [limits.retain] must be more than zero\n\
              3:65 `artifacts` of [limits.retain] is not supported by this version | reserved for a later version\n\
              3:84 [limits.retain] has no key `event` | unknown key | did you mean `events`?",
         ),
@@ -311,7 +311,7 @@ fn a_file_that_is_not_there() {
     assert_eq!(Config::load(&path).unwrap().state, dir.path().join("."));
 }
 
-/// A master file in a directory of its own, with other files beside it.
+/// Writes a master file and other files into a new directory.
 fn written(main: &str, others: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in others.iter().chain(&[("master.toml", main)]) {
@@ -354,14 +354,14 @@ fn errors_of_all_files_are_told_at_once() {
         "`include` has `*.d/*.toml`: only the last part of a path may be a pattern",
         "`include` has `gone.toml`: there is no such file",
         "[project.a] has no key `x`",
-        "[project.a] is in another file too\n    ╭─[x/b.toml:1:10]",
+        "[project.a] is also in another file\n    ╭─[x/b.toml:1:10]",
         "╭─[x/c.toml:1:1]",
         "[project.c] has no key `y`\n    ╭─[x/c.toml:4:1]",
     ];
     for wanted in wanted {
         assert!(shown.contains(wanted), "{wanted}: {shown}");
     }
-    // what follows from a file that cannot be read is not told
+    // errors that may follow from a file that cannot be read are left out
     let (_dir, path) = written(&main, &[("x/b.toml", "[project.\n")]);
     let shown = Config::load(&path).unwrap_err().to_string();
     assert!(shown.contains("x/b.toml:1:") && !shown.contains("key `x`"), "{shown}");

@@ -1,4 +1,4 @@
-//! What a configuration says, key by key, as the file would have it: for the difference of two.
+//! Writes a configuration key by key, as the file would have it, to compare two of them.
 
 use super::read::turn_word;
 use super::{Config, HookConfig, Limits, Listen, MailConfig, NoticeConfig, PoolConfig, ProjectConfig, Retain};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The keys of a master file with their values, as text.
 type Told = BTreeMap<String, String>;
 
-/// The keys that differ between two configurations, in the order of the keys.
+/// Returns the keys that differ between two configurations, in the order of the keys.
 pub fn differences(running: &Config, config: &Config) -> Vec<Difference> {
     let mut taken_up = config.clone();
     keep_fixed(running, &mut taken_up);
@@ -27,7 +27,7 @@ pub fn differences(running: &Config, config: &Config) -> Vec<Difference> {
     told.collect()
 }
 
-/// Takes from `running` what a master cannot change while it runs.
+/// Copies from `running` the values that a master cannot change while it runs.
 pub(super) fn keep_fixed(running: &Config, config: &mut Config) {
     config.url.clone_from(&running.url);
     config.state.clone_from(&running.state);
@@ -38,7 +38,7 @@ pub(super) fn keep_fixed(running: &Config, config: &mut Config) {
     config.limits.log_bytes = running.limits.log_bytes;
 }
 
-// Each struct is taken apart whole, so that a key that is added cannot be forgotten here.
+// Each struct is destructured without `..`, so that the compiler finds a new key that is missing here.
 fn told(config: &Config) -> Told {
     let Config { file: _, include, url, state, listen, limits, projects, pools, mail, notices, roles, warnings: _ } =
         config;

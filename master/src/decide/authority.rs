@@ -65,8 +65,8 @@ impl<T: Ord + Clone> Reach<T> {
 }
 
 impl Authority {
-    /// The authority of a grant of this kind. A worker's grant gives pools and labels. Any other grant gives rights and projects, and
-    /// pools and labels only with the right `operate`.
+    /// Returns the authority of a grant of this kind. A worker's grant has only pools and labels. Another grant has its rights and
+    /// projects, and has pools and labels only with the right to operate.
     pub fn of(kind: GrantKind, what: &What, expires: Option<Time>) -> Authority {
         if kind == GrantKind::Unknown {
             return Authority::none(expires);

@@ -66,8 +66,8 @@ fn lack_of_tier(ability: Ability<'_>, need: &Need, pools: &Pools) -> Option<Lack
 fn why_not(tier: &TierName, probes: &[TierProbe]) -> String {
     let found = probes.iter().find(|probe| probe.tier == *tier).and_then(|probe| probe.lack.clone());
     found.unwrap_or_else(|| match probes {
-        [] => "its version is too old to try tiers".to_owned(),
-        [..] => "it does not know this tier".to_owned(),
+        [] => "its version is too old to report which tiers of isolation work on it: upgrade it".to_owned(),
+        [..] => "it does not know it".to_owned(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! How a change becomes a plan: where changes are noticed, and how the pipeline of one is read.
+//! From a change to a plan: the change sources, which notice changes, and the planner, which reads the pipeline of a build.
 
 pub mod planner;
 pub mod sources;

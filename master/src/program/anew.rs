@@ -1,17 +1,17 @@
-//! The explicit command with which a directory goes on whose store was lost or replaced. It goes on without what the store held,
-//! or with the store that is there. Nothing is deleted.
+//! The explicit command for a state directory whose store was lost or replaced. The master then goes on without what that store held, or
+//! with the store that is there now. The command deletes nothing.
 
 use crate::keep::installation::{InstallError, create_private};
 use crate::keep::store::{self, DATABASE_FILE, StoreError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What belongs to one store, in the order in which it is set aside. The mark comes last, so that a start in between is refused.
-/// The key and the mirrors stay, because they name no build.
+/// The files and folders that belong to one store, in the order in which they are set aside. The mark comes last, so a start in between
+/// is refused. The key and the mirrors stay, because they name no build.
 const OF_THE_STORE: [&str; 6] = [DATABASE_FILE, "guild.db-wal", "guild.db-shm", "logs", "blobs", store::MARK_FILE];
-/// The folder to which that is set aside, with a number.
+/// The name of the folder to which the files of a lost store are moved. A number follows the name.
 const ASIDE: &str = "set-aside";
-/// More folders than a person makes: a name that is free comes before.
+/// The most folders that are tried for a free name, far more than a person makes.
 const ASIDE_MAX: u32 = 10_000;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum AnewError {
     Install(#[from] InstallError),
 }
 
-/// Sets aside all that belongs to the store of a state directory, which no master may use meanwhile. Answers where it is.
+/// Sets aside all that belongs to the store of a state directory, and returns the folder. Fails if a master uses the directory.
 pub fn begin(state: &Path) -> Result<PathBuf, AnewError> {
     let _lock = store::lock(state)?;
     let found: Vec<&str> = OF_THE_STORE.into_iter().filter(|name| state.join(name).exists()).collect();
@@ -42,7 +42,7 @@ pub fn begin(state: &Path) -> Result<PathBuf, AnewError> {
     Ok(aside)
 }
 
-/// Has the next start take the store that is there, as after a restore: leases and cursors of its other life are told so.
+/// Makes the next start accept the store that is there, as after a restore. Leases and cursors of its earlier life are then refused.
 pub fn keep_store(state: &Path) -> Result<(), AnewError> {
     let _lock = store::lock(state)?;
     store::adopt(state)?;
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::keep::store::Store;
 
-    /// F4: the way out.
+    /// F4: the way out of a lost store.
     #[test]
     fn a_directory_without_its_store_begins_anew_and_keeps_what_was_there() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
-//! A master in one file, and a master made from it. The file has the store, the key, the logs and the blobs, and the files of
-//! projects that the master wrote. It has neither the mirrors, which are fetched again, nor the master file. It may be taken
+//! Saves a master in one file, and makes a master from such a file. The file has the store, the key, the logs, the blobs, and the files
+//! of projects that the master wrote. It has neither the mirrors, which are fetched again, nor the master file. A backup may be taken
 //! while the master runs.
 //!
-//! The file is an archive, which gives back what was added or says that it is damaged. The store is copied first, so that
-//! every log and every blob that it calls sealed is there. Those that retention removes before they are read are missing in the
-//! backup; their builds were to go, and go again after a restore.
+//! The file is an archive, which returns exactly what was added or reports damage. The store is copied first, so every log and every blob
+//! that the copy calls sealed is on the disk. Retention may remove some of them before they are read. The backup then lacks them, but
+//! their builds were due for removal, and retention removes them again after a restore.
 
 mod sealed;
 
@@ -20,7 +20,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 const LOGS: &str = "logs";
-/// Not what is partial: whoever sends it sends it again.
+/// The folder of sealed blobs. Partial uploads are left out, because their senders send them again.
 const BLOBS: &str = "blobs/sealed";
 /// The folder, beside the master file, of the files that `guild project add` wrote, with their secrets.
 pub const PROJECTS: &str = "projects";
@@ -55,7 +55,7 @@ pub enum BackupError {
     Install(#[from] InstallError),
 }
 
-/// How much a backup holds.
+/// A `BackupSize` says how much a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackupSize {
     pub files: u64,
@@ -63,14 +63,14 @@ pub struct BackupSize {
     pub size: u64,
 }
 
-/// Writes a backup of the state directory to a path where there is nothing yet: whole, or not at all. Its store is sound, and each
-/// log and stored file is the one that was sealed.
+/// Writes a backup of the state directory to a new file, as a whole or not at all. Fails if the store is damaged, or if a log or a stored
+/// file is not the one that was sealed.
 pub fn write(state: &Path, output: &Path) -> Result<BackupSize, BackupError> {
     write_and_tell(state, None, output, false).map(|(held, _)| held)
 }
 
-/// Like [`write()`]. `base`: where the master file lies, whose projects are saved as well. With `accepts_damage` logs and stored
-/// files that are damaged or gone stop nothing, and are told.
+/// Writes a backup like [`write()`]. `base` is the folder of the master file, whose projects are saved as well. With `accepts_damage`,
+/// damaged or lost logs and stored files do not stop the backup, and are returned as texts.
 pub fn write_and_tell(
     state: &Path,
     base: Option<&Path>,
@@ -96,18 +96,18 @@ pub fn write_and_tell(
     written
 }
 
-/// Answers what is damaged, too.
+/// Writes the backup under a temporary name. Also returns what is damaged.
 fn write_fresh(
     state: &Path,
     base: Option<&Path>,
     fresh: &Path,
     copy: &Path,
 ) -> Result<(BackupSize, Vec<String>), BackupError> {
-    // what an earlier backup left when it was killed
+    // a backup that was killed leaves these files
     for stale in [fresh, copy] {
         let _ = std::fs::remove_file(stale);
     }
-    // it holds the master's key: nobody else may read it, from the first byte on
+    // both hold the master's key, so nobody else may read them, from the first byte on
     for made in [fresh, copy] {
         private().create_new(true).open(made).map_err(at(made))?;
     }
@@ -124,7 +124,7 @@ fn write_fresh(
     for path in bytes.into_iter().collect::<Result<Vec<_>, _>>()?.concat() {
         let name = path.strip_prefix(state).unwrap_or(&path).to_string_lossy().into_owned();
         match add(&archive, &path, &name, &mut held) {
-            // removed since it was listed
+            // the file was removed after it was listed
             Err(BackupError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             added => expected.found(&name, &added?),
         }
@@ -144,13 +144,14 @@ fn add(archive: &NewArchive, path: &Path, name: &str, held: &mut BackupSize) -> 
     Ok(added)
 }
 
-/// Makes a state directory from a backup. The master that opens it begins another incarnation: old leases and cursors are
-/// told so. May be repeated until it was done: the store comes last.
+/// Makes a state directory from a backup. The master that opens it begins another incarnation, in which old leases and cursors are
+/// refused. If it fails, it may be called again, because the store comes last.
 pub fn restore(backup: &Path, state: &Path) -> Result<BackupSize, BackupError> {
     restore_beside(backup, state, None)
 }
 
-/// Like [`restore()`], and the projects beside the master file, which lies in `base`. A file that is there already stays as it is.
+/// Restores like [`restore()`], and also the project files into `base`, the folder of the master file. A project file that exists stays
+/// as it is.
 pub fn restore_beside(backup: &Path, state: &Path, base: Option<&Path>) -> Result<BackupSize, BackupError> {
     if state.join(DATABASE_FILE).exists() {
         return Err(BackupError::Occupied(state.to_owned()));
@@ -167,9 +168,9 @@ pub fn restore_beside(backup: &Path, state: &Path, base: Option<&Path>) -> Resul
             continue;
         }
         if is_store {
-            // whoever finds the store finds all that it names
+            // when the store has its name, all that it refers to must be on the disk
             folders.iter().try_for_each(|folder: &PathBuf| sync(folder))?;
-            // it may be older than the store that was here before
+            // the store may be older than the one that was here before, whose mark would refuse it
             store::mark::forget(state).map_err(at(state))?;
         }
         create_private(folder(&target))?;
@@ -210,7 +211,7 @@ fn checked(name: &str) -> Result<&Path, BackupError> {
     }
 }
 
-/// The plain files of a folder, without those below it.
+/// Returns the files directly in a folder.
 fn files_of(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let found = files_below(dir)?;
     Ok(found.into_iter().filter(|path| path.parent() == Some(dir)).collect())
@@ -237,13 +238,13 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
     Ok(found)
 }
 
-/// Gives a whole file its name. The name is on the disk when its folder is.
+/// Gives a whole file its final name. The name is durable once its folder is synced.
 fn name(fresh: &Path, target: &Path) -> Result<(), BackupError> {
     sync(fresh)?;
     std::fs::rename(fresh, target).map_err(at(target))
 }
 
-/// A file's bytes, or a folder's names.
+/// Makes the bytes of a file, or the names in a folder, durable.
 fn sync(path: &Path) -> Result<(), BackupError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
 }
@@ -270,7 +271,7 @@ fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
     move |source| BackupError::File { path: path.clone(), source }
 }
 
-/// Why an archive failed, where `path` is the file that was being added, extracted or opened.
+/// Converts an error of an archive. `path` is the file that was being added, extracted or opened.
 fn of(path: &Path) -> impl Fn(ArchiveError) -> BackupError {
     let path = path.to_owned();
     move |error| match error {

@@ -1,5 +1,5 @@
-//! What a person starts: a master, a backup, a unit of systemd, one build of the checkout at hand. It also holds what goes on
-//! while a master runs: reloading its file, and forgetting old history.
+//! The commands that a person starts: a master, a backup, a unit of systemd, one build of a checkout. It also holds the tasks that run
+//! beside a master: reloading its file, and forgetting old history.
 
 pub mod anew;
 pub mod arguments;

@@ -1,6 +1,6 @@
-//! Keeps a running master in step with its file. It owns what the file brings to life (followed repositories, reporters), and
-//! replaces what others hold of it (terms, policy, hooks, limits). One call after the other, each all or nothing; what the file
-//! means is said by `config` and by `wiring`.
+//! Keeps a running master in step with its master file. It owns the repositories and reporters that the file creates, and replaces what
+//! other parts took from the file: terms, policy, hooks, limits. It serves one call at a time, and each call takes effect as a whole or
+//! not at all. `config` and `wiring` decide what the file means.
 
 use crate::config::{Config, ConfigError, ProjectConfig, ProjectFile, Retain, differences};
 use crate::decide::coordinator::record::{Answer, RequestId};
@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use toml_file::is_name;
 
 pub struct Reloader {
-    /// What the master runs with.
+    /// The configuration that is in force.
     config: Config,
     parts: Rc<MasterParts>,
     hooks: Hooks,
@@ -39,17 +39,17 @@ pub struct Reloader {
     calls: Calls,
 }
 
-/// A repository that is followed; no longer when this is dropped.
+/// A `FollowTask` follows one repository until it is dropped.
 struct FollowTask {
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
 
-/// A mirror that is open, and the sources of its project.
+/// An open mirror with the sources of its project.
 type Opened = (Rc<Repository>, ProjectSources);
 
 impl Reloader {
-    /// Makes it for a master that runs with the repositories and hooks of `config`.
+    /// Makes the reloader of a master that runs with the repositories and hooks of `config`.
     pub(crate) fn new(
         config: Config,
         parts: Rc<MasterParts>,
@@ -77,13 +77,13 @@ impl Reloader {
         self.config_calls.clone()
     }
 
-    /// Follows and reports, and answers calls, for as long as the master runs. Needs a `LocalSet`.
+    /// Follows repositories, runs reporters and answers calls, for as long as the master runs. Needs a `LocalSet`.
     pub async fn keep(mut self, opened: Vec<Opened>) {
         opened.into_iter().for_each(|opened| self.follow(opened));
         self.report();
         self.lay_out_config_facts();
         while let Some(call) = self.calls.recv().await {
-            // whoever asked may have left
+            // the caller may have left
             match call {
                 ConfigCall::Differences(answer) => {
                     drop(answer.send(self.read(None).map(|config| differences(&self.config, &config))))
@@ -111,7 +111,7 @@ impl Reloader {
         Ok(found)
     }
 
-    /// Nothing happened where this is refused.
+    /// Puts a configuration into force. If it is refused, nothing has changed.
     async fn apply(&mut self, mut config: Config, request: Request, what: String) -> Result<(), Refusal> {
         config.keep_fixed(&self.config);
         let hooks = hooks(&config).map_err(|error| Refusal::new(RefusalCode::Invalid, error.to_string()))?;
@@ -124,7 +124,7 @@ impl Reloader {
         });
         let noted = noted.await;
         if noted.is_err() {
-            // those that were stopped for new ones go on
+            // the repositories that were stopped for new ones are followed again
             drop(opened);
             self.go_on();
             return noted;
@@ -147,8 +147,8 @@ impl Reloader {
         Ok(())
     }
 
-    /// Opens what is new or reads another repository, after what followed it before was stopped: two in one mirror would
-    /// take each other's locks away. Refused: nothing changed.
+    /// Opens each repository that is new or that changed, after its old source has stopped: two sources in one mirror would remove each
+    /// other's locks. If it is refused, nothing has changed.
     async fn open_changed(&mut self, config: &Config) -> Result<Vec<Opened>, Refusal> {
         let mut opened = Vec::new();
         for (name, project) in &config.projects {
@@ -182,7 +182,7 @@ impl Reloader {
         for (name, opened) in opened {
             match opened {
                 Ok(opened) => self.follow(opened),
-                Err(error) => tracing::error!(project = name, %error, "the repository is not followed any more"),
+                Err(error) => tracing::error!(project = name, %error, "the repository is no longer followed"),
             }
         }
     }
@@ -196,14 +196,14 @@ impl Reloader {
     }
 
     fn report(&mut self) {
-        // the ones before end first: two of a name would tell twice
+        // the old reporters end first, because two with the same name would send each notice twice
         self.reporting = None;
         let reporters = reporters(&self.config, &self.parts);
         self.reporter_healths = reporters.healths();
         self.reporting = Some(AbortOnDropHandle::new(spawn_local(reporters.report())));
     }
 
-    /// What examination goes by from now on.
+    /// Updates what the doctor knows about the configuration.
     fn lay_out_config_facts(&self) {
         let url = self.parts.api.pages();
         let config_facts = ConfigFacts::new(&self.config, self.web, url, self.reporter_healths.clone());
@@ -222,7 +222,7 @@ impl Reloader {
             file.hook_secret = data_encoding::HEXLOWER.encode(&random::<32>());
         }
         let text = file.text().map_err(|why| Refusal::new(RefusalCode::Invalid, why))?;
-        // everything that can be wrong with the text is found before anything is written
+        // everything that can be wrong with the text is found before a file is written
         let config = self.read(Some((&file.file(), &text)))?;
         let name = &file.project.name;
         let followed = config.projects.get(name).cloned().ok_or_else(|| not_included(name))?;
@@ -236,7 +236,7 @@ impl Reloader {
         added.map(|()| self.added(&file, file.hook_secret.clone()))
     }
 
-    /// Fetches a project whose file is there, and goes on with a configuration that has it.
+    /// Fetches a project whose file exists, and puts a configuration into force that has the project.
     async fn take_up(
         &mut self,
         config: Config,
@@ -301,12 +301,12 @@ impl FollowTask {
     }
 }
 
-/// A request of the master itself, as for a signal.
+/// Returns a request of the master itself, for example for a signal.
 pub fn own_request() -> Request {
     Request { id: RequestId(random()), by: ROOT, body: [0; 32] }
 }
 
-/// Whether the same source serves both.
+/// Whether both configurations are served by the same source.
 fn follows_alike(before: &ProjectConfig, after: &ProjectConfig) -> bool {
     let followed = |project: &ProjectConfig| {
         let (pools, hook, public) = (Vec::new(), None, false);

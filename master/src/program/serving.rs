@@ -1,4 +1,4 @@
-//! A master that runs: opens what its configuration names, and serves until somebody stops it or a commit fails.
+//! Opens what the configuration of a master names, and serves until somebody stops the master or a commit fails.
 
 use crate::config::Config;
 use crate::config::clock::Clock;
@@ -25,7 +25,7 @@ use system::heap::Heap;
 use system::systemd;
 use tokio::net::TcpListener;
 
-/// A master that is open: its store is locked, its objects exist, nothing is served yet.
+/// A `Master` is open: its store is locked and its objects exist, but nothing is served yet.
 pub struct Master {
     pub parts: Rc<MasterParts>,
     identity: Rc<Identity>,
@@ -38,7 +38,7 @@ pub struct Master {
     pages: Option<Pages>,
 }
 
-/// Pages that are listened for and not served yet.
+/// `Pages` has the socket of the pages, which are not served yet.
 struct Pages {
     listener: std::net::TcpListener,
     url: String,
@@ -91,23 +91,23 @@ impl Master {
         self.listener.local_addr()
     }
 
-    /// The address where browsers reach the pages; `None` means nowhere.
+    /// Returns the address at which browsers reach the pages; `None` means that there are no pages.
     pub fn pages(&self) -> Option<&str> {
         self.pages.as_ref().map(|pages| pages.url.as_str())
     }
 
-    /// The address at which the pages listen.
+    /// Returns the address at which the pages listen.
     pub fn web_address(&self) -> Option<SocketAddr> {
         self.pages.as_ref().and_then(|pages| pages.listener.local_addr().ok())
     }
 
-    /// The channel to the task that reloads the master file.
+    /// Returns the channel to the task that reloads the master file.
     pub fn config_calls(&self) -> ConfigCalls {
         self.reloader.config_calls()
     }
 
-    /// Follows the sources, keeps history within its limits, tells what became of lanes and serves connections and pages, until
-    /// `shutdown` resolves or a commit fails.
+    /// Follows the sources, keeps history within its limits, runs the reporters and serves connections and pages, until `shutdown`
+    /// resolves or a commit fails.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let driver = self.parts.driver.clone();
         let mut tasks = tokio::task::JoinSet::new();
@@ -127,7 +127,7 @@ impl Master {
         };
         if result.is_ok() {
             systemd::stopping();
-            // nobody comes back to a master that still leaves
+            // no client may reconnect to a master that is leaving
             serving.abort();
             self.parts.api.leave().await;
             // what was decided is written before the process ends
@@ -147,11 +147,11 @@ impl Pages {
     }
 }
 
-/// How often memory that peers had the master take is given back to the machine: well within the half minute that `SECURITY.md`
-/// names.
+/// The pause between two returns of free memory to the machine. `SECURITY.md` promises that peers' memory is returned within half a
+/// minute, and this is well below.
 const HEAP_EVERY: Duration = Duration::from_secs(10);
 
-/// Gives memory back on a thread of its own, because it takes some milliseconds.
+/// Returns free memory to the machine, on a thread of its own because it takes some milliseconds.
 async fn keep_heap_small() {
     let mut heap = Heap::default();
     loop {
@@ -164,7 +164,7 @@ async fn keep_heap_small() {
     }
 }
 
-/// Binds the pages' port, where the master file names one. Everyone sees what is public, who logs in what the grant names.
+/// Binds the port of the pages, if the master file names one. Everyone sees public projects; a login also shows what its grant names.
 fn open_pages(config: &Config, api: &Api, hooks: web::Hooks) -> Result<Option<Pages>, RunError> {
     let Some(address) = &config.listen.web else { return Ok(None) };
     let bound = web::listen(address).map_err(|source| RunError::Listen { address: address.clone(), source });

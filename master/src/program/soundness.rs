@@ -1,5 +1,5 @@
-//! Looks for damage of the store while the master runs: soon after each start, and once a day. A table at a time, in turns with all
-//! others who read, so that nobody waits for more than one table.
+//! Looks for damage of the store while the master runs: soon after each start, and once a day. It checks one table at a time and takes
+//! turns with all other readers, so that nobody waits for more than one table.
 
 use crate::commit::driver::Driver;
 use crate::keep::soundness::SoundnessCell;
@@ -7,14 +7,14 @@ use crate::keep::store::{Reading, StoreError};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The time from the start to the first look: what people wait for at a start comes first.
+/// The time from the start to the first look. The work that people wait for at a start goes first.
 const FIRST: Duration = Duration::from_secs(10);
-/// Between two looks. Damage is rare, and a look reads the whole store.
+/// The pause between two looks. Damage is rare, and a look reads the whole store.
 const PAUSE: Duration = Duration::from_secs(24 * 3600);
-/// Between two tables: others read, and the log of the database is begun anew.
+/// The pause between two tables, in which others read and the log of the database can begin anew.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Who looks, and where it is noted.
+/// A `SoundnessWatch` checks the store, and records the result where the doctor finds it.
 pub struct SoundnessWatch {
     pub driver: Rc<Driver>,
     pub readers: Reading,
@@ -22,7 +22,7 @@ pub struct SoundnessWatch {
 }
 
 impl SoundnessWatch {
-    /// Looks now and then, as long as the master runs.
+    /// Checks the store at intervals, for as long as the master runs.
     pub async fn keep(self) {
         let mut pause = FIRST;
         loop {
@@ -34,8 +34,8 @@ impl SoundnessWatch {
         }
     }
 
-    /// Looks at all tables, and notes what is damaged. A look that fails is noted as well, because nobody knows what it would
-    /// have seen.
+    /// Looks at all tables, and records what is damaged. A look that fails is recorded as well, because nobody knows what it would have
+    /// found.
     pub async fn look(&self) -> Result<(), StoreError> {
         let looked = self.damage().await;
         let noted = match &looked {

@@ -1,5 +1,5 @@
-//! The unit with which systemd runs a master, made with its installation: the text, whom it runs as, and the directory of
-//! its credentials.
+//! The unit with which systemd runs a master. `guild-master init` makes it: its text, the user that the master runs as, and the directory
+//! of its credentials.
 
 use crate::config::CREDENTIALS;
 use crate::keep::installation::create_private;
@@ -13,13 +13,13 @@ use system::systemd::unit::{
 };
 
 const NAME: &str = "guild-master";
-/// The folder of the files that a master file may name, in the master's own directory.
+/// The folder, in the master's own directory, of the secret files that a master file may name.
 const CREDENTIALS_DIR: &str = "credentials";
-/// The folder of these files where the directory is another user's: root reads them for the master, and must not be led
-/// elsewhere.
+/// The folder of the secret files if the master's directory belongs to another user. Root reads them for the master, so a path that this
+/// user controls could lead root elsewhere.
 const CREDENTIALS_OF_ROOT: &str = "/etc/guild-master/credentials";
 
-/// What the text of a unit says.
+/// `UnitValues` holds what goes into the text of a unit.
 #[derive(Clone, Copy, Debug)]
 struct UnitValues<'a> {
     instance: Instance,
@@ -33,7 +33,7 @@ struct UnitValues<'a> {
     systemd: &'a str,
 }
 
-/// A unit that is ready to be written.
+/// A `Prepared` is a unit that is ready to be written.
 #[derive(Debug)]
 pub struct Prepared {
     file: UnitFile,
@@ -44,8 +44,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares the unit for an installation in `dir`, which need not be there yet. Nothing is changed. `instance`: none: the
-    /// usual one.
+    /// Prepares the unit for an installation in `dir`, which may not exist yet. Changes nothing. If `instance` is `None`, root gets a
+    /// system unit, and other users get a user unit.
     pub fn new(dir: &Path, instance: Option<Instance>) -> Result<Prepared, UnitError> {
         let is_root = geteuid().is_root();
         let instance = instance.unwrap_or(if is_root { Instance::System } else { Instance::User });
@@ -66,8 +66,8 @@ impl Prepared {
         Ok(Prepared { file: UnitFile::new(instance, NAME, text)?, instance, dir, credentials, owner })
     }
 
-    /// Writes it, and makes the directory for credentials. From here on this process is whoever the master will run as, so
-    /// that what it makes is theirs.
+    /// Writes the unit, and makes the directory for credentials. From here on this process runs as the master's user, so that this user
+    /// owns the files that it makes.
     pub fn write(&self) -> Result<(), UnitError> {
         let wrong = |path: &Path, cause| UnitError::File { path: path.to_owned(), cause };
         let private = |dir: &Path| create_private(dir).map_err(|error| wrong(dir, io::Error::other(error)));
@@ -80,7 +80,7 @@ impl Prepared {
         }
     }
 
-    /// What a person reads: where the unit is, whom the master runs as, and how to go on.
+    /// Returns the text for the person: where the unit is, whom the master runs as, and how to go on.
     pub fn told(&self) -> String {
         let user = match (self.instance, &self.owner) {
             (Instance::User, _) => String::new(),
@@ -96,7 +96,7 @@ impl Prepared {
     }
 }
 
-/// Somebody else than root, to whom the directory of an installation belongs.
+/// An `Owner` is a user other than root to whom the directory of an installation belongs.
 #[derive(Debug)]
 struct Owner {
     name: String,
@@ -113,12 +113,12 @@ impl Owner {
             let (name, uid, gid) = (fields.next()?, fields.nth(1)?, fields.next()?);
             (uid.parse() == Ok(found.uid())).then(|| (name.to_owned(), gid.parse().unwrap_or(found.gid())))
         });
-        // without an account it goes by its number
+        // a user without an account goes by its number
         let (name, gid) = account.unwrap_or_else(|| (found.uid().to_string(), found.gid()));
         Some(Owner { name, uid: Uid::from_raw(found.uid()), gid: Gid::from_raw(gid) })
     }
 
-    /// Makes this thread, and those that it will start, theirs for good.
+    /// Gives this thread, and the threads that it will start, the identity of the owner for good.
     fn take_over(&self) -> io::Result<()> {
         rustix::thread::set_thread_groups(&[self.gid])?;
         rustix::thread::set_thread_gid(self.gid)?;
@@ -135,35 +135,35 @@ fn text(wanted: UnitValues<'_>) -> Result<String, UnitError> {
             user.map_or_else(String::new, |user| format!("User={user}\n")),
             protection(dir)?,
         ),
-        // it has no such target, and may not make its own view of the files everywhere
+        // a user instance has no such target, and may not make its own view of the files everywhere
         Instance::User => ("", String::new(), String::new()),
     };
     Ok(format!(
         "\
-# Written by `guild-master init --unit`. What is to be otherwise goes beside it: `systemctl edit {NAME}`.
+# Written by `guild-master init --unit`. To change a setting, use `systemctl edit {NAME}`.
 [Unit]
 Description=Guild master in {place}
-{network}# what ends it may pass, as a full disk: it is never given up
+{network}# systemd never gives up, because the cause of an end may pass, for example a full disk
 StartLimitIntervalSec=0
 
 [Service]
 {kind}
 ExecStart={program} run --config {config}
-{user}# a store of an older version is brought up to date first, however long that takes
+{user}# a store of an older version is brought up to date first, which may take long
 TimeoutStartSec=infinity
-# it takes 10 s at most
+# the master stops within 10 s
 TimeoutStopSec=20
 WatchdogSec=30
 Restart=always
 RestartSec=2
 # a master file with errors does not mend itself
 RestartPreventExitStatus=2
-# it ends in order by itself, and then whatever it ran
+# the master ends in order by itself, and then systemd kills what it left running
 KillMode=mixed
-# each connection takes one
+# each connection takes one file descriptor
 LimitNOFILE=524288
 UMask=0077
-# a file of this directory is found under its own name where the master file names a secret
+# a key of the master file that names a secret may give the bare name of a file in this directory
 LoadCredential={CREDENTIALS}:{credentials}
 NoNewPrivileges=yes
 {protection}
@@ -179,16 +179,16 @@ WantedBy={target}
     ))
 }
 
-/// What a master, git and ssh do without.
+/// Returns the settings that take away what a master, git and ssh do not need.
 fn protection(dir: &Path) -> Result<String, UnitError> {
     let is_temporary = ["/tmp", "/var/tmp"].iter().any(|top| dir.starts_with(top));
-    // it would not find itself there
+    // with a `/tmp` of its own, the master would not find its directory there
     let tmp = if is_temporary { "" } else { "PrivateTmp=yes\n" };
     Ok(format!(
         "\
 {tmp}PrivateDevices=yes
 ProtectSystem=strict
-# where the master file names another `state`, that one too
+# if the master file names another `state`, add that directory
 ReadWritePaths={}
 ProtectClock=yes
 ProtectControlGroups=yes

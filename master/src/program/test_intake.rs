@@ -1,9 +1,9 @@
-//! Reads the lists of tests that finished jobs left, and makes the history of tests of them. Owns when and in what pieces. What
-//! the history means is decided in [`test_history`](crate::decide::test_history), and written by the store.
+//! Reads the lists of tests that finished jobs left, and makes the history of tests from them. This module decides when, and in what
+//! pieces. [`test_history`](crate::decide::test_history) decides what the history means, and the store writes it.
 //!
-//! Nothing waits for it. Each transaction is short, so that the commits of builds go between. A job stays unread until the transaction
-//! that writes its run. So a crash costs what was read of one list, and the next start reads that list again. A job whose lists cannot
-//! be read is passed over, so that it holds up no other.
+//! Nothing waits for this task. Each transaction is short, so that the commits of builds go between. A job stays unread until the
+//! transaction that writes its run. A crash therefore costs only the reading of one list, and the next start reads it again. A job whose
+//! lists cannot be read is passed over, so that it holds up no other job.
 
 mod folded;
 mod job_lists;
@@ -23,12 +23,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// New tests of one transaction. It takes a few milliseconds.
+/// The most new tests that one transaction adds. Such a transaction takes a few milliseconds.
 const NAMES: usize = 1_000;
-/// The pause before work is tried again that could not be done, as on a full disk.
+/// The pause before failed work is tried again, for example after the disk was full.
 const LATER: Duration = Duration::from_secs(10);
 
-/// Makes the history of tests.
+/// `TestIntake` makes the history of tests.
 pub struct TestIntake {
     driver: Rc<Driver>,
     readers: Reading,
@@ -36,14 +36,14 @@ pub struct TestIntake {
     repositories: Rc<Repositories>,
 }
 
-/// What became of a look at what is unread.
+/// The result of one look for an unread job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntakeState {
     /// There is no unread list.
     Done,
     /// One job was read, and there may be more.
     More,
-    /// The disk is full: the same again later.
+    /// The disk is full. The look must be repeated later.
     Blocked,
 }
 
@@ -58,7 +58,7 @@ impl TestIntake {
         }
     }
 
-    /// Reads what is unread, and then what each job that finishes leaves, for as long as the master runs.
+    /// Reads the unread jobs, and then each job that finishes, for as long as the master runs.
     pub async fn keep(self) {
         loop {
             match self.pass().await {
@@ -73,7 +73,7 @@ impl TestIntake {
         }
     }
 
-    /// Reads the lists of one job. An error is one of the store, which may be well again later.
+    /// Reads the lists of one job. An error comes from the store, which may work again later.
     pub async fn pass(&self) -> Result<IntakeState, StoreError> {
         let Some(UnreadTests { key, found }) = self.readers.unread_tests().await? else { return Ok(IntakeState::Done) };
         let Some(job) = found.filter(counts) else { return Ok(self.record(TestPiece::Nothing(key)).await) };
@@ -107,7 +107,7 @@ impl TestIntake {
         Ok(self.record(piece).await)
     }
 
-    /// Gives numbers to new tests and writes where the others stand now, some in each transaction.
+    /// Numbers new tests, and records the files to which other tests moved, a bounded number in each transaction.
     async fn name(&self, project: &str, mut new: Vec<TestName>) -> IntakeState {
         while !new.is_empty() {
             let rest = new.split_off(new.len().min(NAMES));
@@ -123,7 +123,8 @@ impl TestIntake {
         if self.driver.record_tests(piece).await { IntakeState::More } else { IntakeState::Blocked }
     }
 
-    /// What the source is: two commits without a difference have the same tree. A repository that lost the commit leaves the commit.
+    /// Returns the id of the source's tree, because two commits without a difference have the same tree. If the repository lost the
+    /// commit, returns the commit.
     async fn tree(&self, job: &UnreadJob) -> String {
         let repository = self.repositories.get(&job.lane.project);
         let tree = match &repository {
@@ -134,7 +135,7 @@ impl TestIntake {
     }
 }
 
-/// Whether the job says something of a lane: as in [`lane`].
+/// Whether the job counts for a lane, as in [`lane`].
 fn counts(job: &UnreadJob) -> bool {
     job.order.0 > 0 && job.row.attempt > 0 && job.row.outcome.is_some_and(lane::counts)
 }

@@ -1,5 +1,5 @@
-//! Makes the objects of a master and connects them: who gets which capability is decided here and nowhere else. Also says what the
-//! objects take from the master file, for the first start and for each reload.
+//! Makes the objects of a master and connects them. Only this module decides which object gets which capability. It also takes from the
+//! master file what the objects need, for the first start and for each reload.
 
 mod change_sink;
 mod past_runs;
@@ -37,7 +37,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// Why a master does not run, or no longer.
+/// The reason why a master does not start, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -64,20 +64,20 @@ impl From<StoreError> for RunError {
     }
 }
 
-/// What a master stands on. [`crate::open`] takes the product's; a simulation brings its own.
+/// A `Base` is what a master stands on. [`crate::open`] takes the product's parts; a simulation brings its own.
 pub struct Base {
     pub fingerprint: Fingerprint,
     pub store: Store,
     pub clock: Clock,
-    /// What the names of leases follow from; another one for each start.
+    /// The seed of the lease tokens, random for each start.
     pub seed: [u8; 32],
     pub open_logs: OpenLogs,
 }
 
-/// How logs are opened: [`Logs::open`] or [`Logs::open_inline`].
+/// The function that opens the logs: [`Logs::open`] or [`Logs::open_inline`].
 pub type OpenLogs = fn(&Path, u64, bool, Box<dyn logs::Seals>) -> io::Result<Logs>;
 
-/// What a master consists of. Only what a person starts holds all of it; every other room is given its part.
+/// `MasterParts` are the objects of a master. Only the room `program` holds all of them; every other room gets the parts that it needs.
 pub struct MasterParts {
     pub driver: Rc<Driver>,
     pub clock: Clock,
@@ -88,12 +88,12 @@ pub struct MasterParts {
     pub repositories: Rc<Repositories>,
     pub planner: Rc<Planner>,
     pub incarnation: u64,
-    /// What the last look at the whole store found.
+    /// The result of the last look for damage in the whole store.
     pub soundness: Rc<SoundnessCell>,
     pub api: Api,
 }
 
-/// Makes the objects of a master, and lets it run; nothing is served yet. Needs a `LocalSet`.
+/// Makes the objects of a master and starts the driver. Nothing is served yet. Needs a `LocalSet`.
 pub async fn establish(
     config: &Config,
     base: Base,
@@ -103,7 +103,7 @@ pub async fn establish(
     let mut coordinator = installation::load(&store, terms(config), &clock, seed).await?;
     coordinator.stop_following_others();
     let (readers, incarnation) = (store.readers(), store.incarnation()?);
-    // what the coordinator told while it was loaded is not committed yet, and is published when it is
+    // events that the coordinator made while it was loaded are not committed yet; they are published after their commit
     let feed = Rc::new(Feed::new(readers.clone(), incarnation, store.last_event()?));
     let seals = Box::new(StoredSeals(readers.of(Principal::Own(Own::Logs))));
     let logs = open_logs(&config.state, config.limits.log_bytes, store.is_same_boot(), seals);
@@ -155,7 +155,7 @@ pub async fn establish(
     }))
 }
 
-/// What the objects tell of the master file.
+/// Returns what the API takes from the master file.
 pub(crate) fn policy(config: &Config) -> Policy {
     let public = config.projects.iter().filter(|(_, project)| project.public).map(|(name, _)| name.clone());
     Policy {
@@ -166,7 +166,7 @@ pub(crate) fn policy(config: &Config) -> Policy {
     }
 }
 
-/// Reads what the projects' hooks are signed with; without pages none is taken.
+/// Reads the secrets of the projects' hooks. Returns none if the master serves no pages.
 pub(crate) fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunError> {
     let mut hooks = BTreeMap::new();
     if config.listen.web.is_none() {
@@ -179,7 +179,7 @@ pub(crate) fn hooks(config: &Config) -> Result<BTreeMap<String, web::Hook>, RunE
     Ok(hooks)
 }
 
-/// The rows of the store in which logs find the sealed ones.
+/// `StoredSeals` finds the seals of logs in the store.
 pub(crate) struct StoredSeals(pub(crate) store::Reading);
 
 impl logs::Seals for StoredSeals {
@@ -192,7 +192,7 @@ impl logs::Seals for StoredSeals {
     }
 }
 
-/// The rows of the store in which blobs find what was committed of them.
+/// `StoredBlobs` finds in the store what was committed about blobs.
 pub(crate) struct StoredBlobs(pub(crate) store::Reading);
 
 impl BlobIndex for StoredBlobs {
@@ -236,7 +236,7 @@ pub(crate) fn open_repositories(
     opened.collect()
 }
 
-/// The master file, as far as decisions depend on it.
+/// Returns what the coordinator takes from the master file.
 pub(crate) fn terms(config: &Config) -> Terms {
     let projects = config
         .projects

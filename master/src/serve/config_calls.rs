@@ -1,11 +1,11 @@
-//! The channel to the task that reloads the master file. API objects send it three requests: show the differences, reload, add a
-//! project. The task answers one call after the other; nothing here does any of that work.
+//! The channel to the task that reloads the master file. API objects send it three requests: show the differences, reload, add a project.
+//! The task answers one call after another; this module does none of its work.
 
 use crate::decide::coordinator::Request;
 use schema::values::{Difference, NewProject, Refusal, RefusalCode};
 use tokio::sync::{mpsc, oneshot};
 
-/// The most calls that wait for the task. A caller beyond waits until one of them is taken: people call rarely, so it is small.
+/// The most calls that wait for the task. A further caller waits. The number is small, because people call rarely.
 const CALLS_MAX: usize = 16;
 
 /// The channel for the answer to a call.
@@ -21,7 +21,7 @@ pub enum ConfigCall {
 /// The answer to the caller who added a project.
 #[derive(Clone, Debug, Default)]
 pub struct Added {
-    /// The address for deliveries of the forge, and the secret that signs them. Both are empty if the project has no hook.
+    /// The address for the forge's deliveries, and the secret that signs them. Both are empty if the project has no hook.
     pub hook_address: String,
     pub hook_secret: String,
 }

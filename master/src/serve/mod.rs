@@ -1,5 +1,4 @@
-//! The objects by which others ask the master and hear from it: capabilities for connections, pages for browsers, and notices for
-//! everybody else.
+//! The objects through which others use the master: capabilities for connections, pages for browsers, and notices for everybody else.
 
 pub mod api;
 pub mod config_calls;
@@ -7,7 +6,7 @@ pub(crate) mod places;
 pub mod reporters;
 pub(crate) mod web;
 
-/// What `tests/fuzz` reaches of this room.
+/// The functions of this room that `tests/fuzz` calls.
 #[cfg(feature = "fuzz")]
 pub mod fuzz {
     pub use super::web::{log_lines, play_delivery};

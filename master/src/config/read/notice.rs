@@ -1,4 +1,4 @@
-//! `[mail]` and `[[notice]]` of a master file.
+//! Reads `[mail]` and `[[notice]]` of a master file.
 
 use super::{Part, names, port, required, values};
 use crate::config::secret::secret;
@@ -10,10 +10,10 @@ use std::path::Path;
 use toml_file::{At, Table, Value};
 
 const TURNS: [(&str, Transition); 2] = [("newly-failing", Transition::NewlyFailing), ("fixed", Transition::Fixed)];
-/// Known, and of a later version.
+/// The events that a later version will support.
 const TURNS_LATER: [&str; 4] = ["every", "worker-missing", "regression", "flaky"];
 
-/// The word for a transition, as a file has it.
+/// Returns the word for a transition in a file.
 pub(in crate::config) const fn turn_word(turn: Transition) -> &'static str {
     match turn {
         Transition::NewlyFailing => TURNS[0].0,
@@ -58,7 +58,7 @@ fn server(value: &Value<'_>) -> Option<(String, u16)> {
     Some((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
 }
 
-/// The notices, and what should be written otherwise. A file may have both names.
+/// Reads the notices, and returns them with the warnings. A file may have tables of both names.
 pub(super) fn notices(main: &Part<'_>, projects: &BTreeMap<String, ProjectConfig>) -> (Vec<NoticeConfig>, Vec<String>) {
     let (mut notices, mut warnings) = (Vec::new(), Vec::new());
     for key in ["notice", "notify"] {
@@ -109,7 +109,7 @@ fn check_projects(table: &Table<'_>, patterns: &[At<String>], projects: &BTreeMa
     }
 }
 
-/// The one of `choices` that the name means.
+/// Returns the choice that the name means, or reports an error. `later` has the names that are reserved.
 pub(in crate::config) fn known<T: Copy>(
     value: &Value<'_>,
     name: &At<String>,

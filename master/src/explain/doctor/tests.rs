@@ -261,7 +261,7 @@ fn reporters_get_rid_of_what_they_tell_or_not() {
          bad notices by /bin/tell: fixed: failing for 2h: tell failed (exit status: 1)\n  \
          try to run /bin/tell as the master's user; check `run` in [[notice]] of the master file\n\
          warned notices by mail: fixed: eve@example.org did not get \"[p] test failing\": full\n  \
-         mend the mailbox, or remove its address from `to`; this mail is not sent again\n"
+         correct the mailbox, or remove its address from `to`; this mail is not sent again\n"
     );
 }
 

@@ -1,9 +1,9 @@
-//! What changed for each job, since the run of its lane that it is compared with. Reads past runs and mirrors; the rule itself
-//! is [`Lane::good_base`].
+//! Finds the paths that changed for each job since the run that the job is compared with. Reads past runs and mirrors. The rule for that
+//! run is [`Lane::good_base`].
 //!
-//! A job may be left out only on two conditions. The newest run of its lane was good, and nothing that the job names differs from
-//! the commit of that run. What is not known matches everything. Examples are a run that errored, was cancelled or failed, and a
-//! list that was cut. A submodule that moved is one too, and so is a commit that the mirror no longer has.
+//! A job may be left out only on two conditions. The newest run of its lane was good, and no path that the job names differs from the
+//! commit of that run. If the difference is not known, the job runs. That is so after a newest run that errored, was cancelled or failed.
+//! It is so if the list of paths was cut, if a submodule moved, or if the mirror no longer has the commit.
 
 use crate::decide::coordinator::lane::{Lane, LaneResult};
 use crate::decide::coordinator::record::BuildRow;
@@ -14,26 +14,26 @@ use schema::values::SourceRevision;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Commits that one build is compared with: each costs a run of git. Mostly there is one; jobs beyond that run.
+/// The most commits that one build is compared with. Each costs a run of git, and most builds need one. Jobs beyond the limit run.
 const COMPARED_MAX: usize = 16;
-/// Commits of the main branch of which it is asked whether this build descends from them, for the same reason.
+/// The most commits of the main branch that are tested for being ancestors of this build, because each test costs a run of git.
 const ANCESTORS_MAX: usize = 16;
-/// Builds of the main branch that are looked through for one that this build descends from.
+/// The most builds of a ref, its newest ones, that are read to find the commit with which a build is compared.
 const BUILDS_MAX: usize = 12;
 
-/// What one build is compared with.
+/// A `Comparison` finds what changed between one build and the past runs of its jobs.
 pub(super) struct Comparison<'a> {
     repository: &'a Repository,
     source: &'a SourceRevision,
     own: RefRuns,
     main: RefRuns,
-    /// What differs from each commit; `None` means not known.
+    /// The paths that differ, by the commit that was compared; `None` means that they are not known.
     differences: BTreeMap<String, Option<Arc<Vec<String>>>>,
-    /// Whether this build descends from each commit.
+    /// Whether this build descends from a commit, by that commit.
     ancestors: BTreeMap<String, bool>,
 }
 
-/// The runs of a ref.
+/// The past runs of one ref, by job and by build.
 #[derive(Debug, Default)]
 pub struct RefRuns {
     /// The lane of each job, by the job's name.
@@ -42,14 +42,14 @@ pub struct RefRuns {
     pub builds: Vec<LaneResult>,
 }
 
-/// A way to read the runs of a ref: all that the planner knows of history. Implemented by whoever wires the planner.
+/// The planner's only access to history: reads the runs of a ref. The code that wires the planner implements it.
 pub trait PastRuns {
     /// The lanes of a ref, and at most `limit` of its builds. `None` means that they could not be read.
     fn of_ref<'a>(&'a self, project: &'a str, ref_name: &'a str, limit: usize) -> LocalBoxFuture<'a, Option<RefRuns>>;
 }
 
 impl<'a> Comparison<'a> {
-    /// `None` means that the store could not be read, so nothing is known.
+    /// Reads the runs of the build's ref and of the main branch. `None` means that the store could not be read, so nothing is known.
     pub(super) async fn of(
         past: &dyn PastRuns,
         repository: &'a Repository,
@@ -65,7 +65,7 @@ impl<'a> Comparison<'a> {
         Some(Comparison { repository, source, own, main, differences, ancestors })
     }
 
-    /// The paths for `[trigger]` that changed since the newest build of the branch that came to something, where that was good.
+    /// Returns the paths for `[trigger]`: they changed since the newest build of the branch, if that build succeeded.
     pub(super) async fn paths(&mut self) -> Option<Arc<Vec<String>>> {
         let builds = if self.own.builds.is_empty() { self.main.builds.clone() } else { self.own.builds.clone() };
         let whole = Lane { results: builds.into_iter().rev().collect(), ..Lane::default() };
@@ -76,7 +76,7 @@ impl<'a> Comparison<'a> {
         self.difference(&base?).await
     }
 
-    /// What changed since the compared commit, for `when`.
+    /// Returns the paths for `when`, by job: they changed since the commit with which the job is compared.
     pub(super) async fn changed(&mut self, pipeline: &Pipeline) -> Changed {
         let mut changed = Changed::default();
         for job in pipeline.jobs_by_paths() {
@@ -88,7 +88,7 @@ impl<'a> Comparison<'a> {
         changed
     }
 
-    /// The commit that a job is compared with; `None` means that it runs.
+    /// Returns the commit that a job is compared with. `None` means that there is none, so the job runs.
     async fn base(&mut self, job: &str) -> Option<String> {
         if let Some(lane) = self.own.lanes.get(job) {
             return lane.good_base().map(str::to_owned);
@@ -97,8 +97,8 @@ impl<'a> Comparison<'a> {
         self.base_before(&lane).await
     }
 
-    /// A branch without a run of its own is compared with the main branch as it was where the two parted. It is compared with the
-    /// newest run there that this build descends from.
+    /// Returns the commit with which a branch without runs of its own is compared. It is the newest run of the main branch, in `lane`,
+    /// from which this build descends. `None` means that this run was not good, or that there is none.
     async fn base_before(&mut self, lane: &Lane) -> Option<String> {
         for result in lane.results.iter().rev() {
             if self.descends_from(&result.revision).await? {

@@ -1,6 +1,5 @@
-//! Reads a build's pipeline at its revision and expands it: the answer to `Effect::Plan`. Decides nothing: what the
-//! coordinator makes of the answer is its own matter. Holds the mirrors and a way to read the runs of a ref, and nothing that
-//! commands.
+//! Reads a build's pipeline at its revision and expands it to a plan, which is the answer to `Effect::Plan`. The coordinator decides what
+//! follows from the answer. This module holds the mirrors and a reader of past runs, and nothing with which it could command.
 
 mod changed;
 mod workshop;
@@ -23,19 +22,19 @@ use workshop::WorkSize;
 
 /// The name of the pipeline's file.
 pub const FILE: &str = "guild.toml";
-/// Begins the reason of a build that lacks the file.
+/// The first words of the reason of a build whose commit lacks the pipeline file.
 const NO_FILE: &str = "there is no guild.toml at";
 
-/// Whether a push was skipped for want of the file.
+/// Whether a push was skipped because its commit has no pipeline file.
 pub fn lacks_file(build: &BuildRow) -> bool {
     build.outcome == Some(Outcome::Skipped) && build.diagnosis.starts_with(NO_FILE)
 }
 
-/// What the pipeline of a build says.
+/// A `PlanRead` holds what the planner read from the pipeline of a build.
 #[derive(Clone, Debug)]
 pub struct PlanRead {
     pub planned: Planned,
-    /// The entries of `[trigger.cron]` of the branch that is built. `None` means that they are not known.
+    /// The entries of `[trigger.cron]` for the branch of the build. `None` means that they are not known.
     pub crons: Option<Vec<CronEntry>>,
 }
 
@@ -45,7 +44,7 @@ impl From<Planned> for PlanRead {
     }
 }
 
-/// The planner makes plans of builds. Whoever asks for a plan takes the answer to the coordinator.
+/// The planner makes plans of builds. The caller takes the plan to the coordinator.
 pub struct Planner {
     repositories: Rc<Repositories>,
     past: Box<dyn PastRuns>,
@@ -57,7 +56,7 @@ impl Planner {
         Planner { repositories, past, workshop }
     }
 
-    /// How many plans wait for a turn, and how many are made.
+    /// Returns how many plans wait for a turn, and how many are being made.
     pub fn counts(&self) -> QueueLoad {
         self.workshop.counts()
     }
@@ -72,7 +71,7 @@ impl Planner {
         };
         match read_file(&repository, row, source).await {
             Ok(text) => self.plan_text(text, &repository, row, source).await,
-            // a branch without the file has no entries either
+            // a branch without the file has no cron entries either
             Err(planned) => PlanRead { crons: matches!(planned, Planned::Skip(_)).then(Vec::new), planned },
         }
     }
@@ -95,7 +94,7 @@ impl Planner {
         let draft = Draft { planner: self, row, source, pipeline, size };
         let planned = match row.cause {
             BuildCause::Change => draft.plan_change(repository).await,
-            // who asks by hand wants it all, and so does the clock
+            // a build that a person or the clock asks for runs all jobs, changed or not
             BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Cron { .. } => {
                 draft.expand(Changed::default()).await
             }
@@ -104,8 +103,8 @@ impl Planner {
     }
 }
 
-/// The entries of `[trigger.cron]` that are of the branch of this source. `None` means that the source is of no branch, or an
-/// entry is of the default branch, which is not known yet.
+/// Returns the entries of `[trigger.cron]` for the branch of this source. `None` means that the source is not a branch. It may also mean
+/// that an entry is for the default branch, which the mirror does not know yet.
 fn crons_of(pipeline: &Pipeline, repository: &Repository, source: &SourceRevision) -> Option<Vec<CronEntry>> {
     let branch = ShortRef::of(&source.ref_name).branch()?;
     let main = repository.mirror.main_branch().map(|main| main == source.ref_name);
@@ -117,7 +116,7 @@ fn crons_of(pipeline: &Pipeline, repository: &Repository, source: &SourceRevisio
     judged.map(|entries| entries.into_iter().flatten().collect())
 }
 
-/// The text of a build's pipeline, or what becomes of a build whose text cannot be had.
+/// Returns the text of a build's pipeline. If it cannot be read, returns the outcome of planning as the error.
 async fn read_file(repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Result<Vec<u8>, Planned> {
     match repository.mirror.read(&source.revision, FILE, FILE_MAX).await {
         Ok(Some(text)) => Ok(text),
@@ -131,12 +130,12 @@ async fn read_file(repository: &Repository, row: &BuildRow, source: &SourceRevis
     }
 }
 
-/// A fault of ours, which the log has.
+/// Returns the outcome of planning after a panic in our own code, which the log shows.
 fn broke_down() -> Planned {
     Planned::Trouble(format!("{FILE} could not be planned: the master's log says why"))
 }
 
-/// A pipeline, to be expanded for one build.
+/// A `Draft` is a loaded pipeline that is about to be expanded for one build.
 struct Draft<'a> {
     planner: &'a Planner,
     row: &'a BuildRow,
@@ -167,7 +166,7 @@ impl Draft<'_> {
         self.expand(changed).await
     }
 
-    /// Why the push makes no build, if so.
+    /// Returns why the push makes no build; `Some(None)` means that it makes one, and `None` that the check panicked.
     async fn not_triggered(&self, paths: Option<Arc<Vec<String>>>) -> Option<Option<String>> {
         let (pipeline, ref_name) = (self.pipeline.clone(), self.source.ref_name.clone());
         let judge = move || pipeline.not_triggered(&ref_name, paths.as_ref().map(|paths| paths.as_slice()));
@@ -187,20 +186,21 @@ impl Draft<'_> {
     }
 }
 
-/// A push of a branch that is not for Guild is not a failure. Tells somebody who asks for a build what is missing.
+/// Returns the outcome of a build whose commit has no pipeline file. A push of such a branch is skipped, because that is not a failure. A
+/// person who asks for the build gets an error with the way out.
 async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevision) -> Planned {
     let SourceRevision { revision, repository: name, .. } = source;
     match repository.mirror.commit(revision).await {
         Ok(Some(_)) => {}
-        // what is lost is the mirror's, or the repository's, and nobody's who wrote it
-        Ok(None) => return Planned::Trouble(format!("the repository of {name} has no commit {revision} any more")),
+        // the mirror or the repository lost the commit, so this is not the author's fault
+        Ok(None) => return Planned::Trouble(format!("the repository of {name} no longer has the commit {revision}")),
         Err(GitError::Astray(why)) => return Planned::Broken(format!("  x {FILE} at {}: {why}", source.revision)),
         Err(error) => return Planned::Trouble(format!("failed to read {revision} of {name}: {error}")),
     }
     match row.cause {
         BuildCause::Change | BuildCause::Cron { .. } => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
         BuildCause::Run { .. } | BuildCause::Retry { .. } => Planned::Broken(format!(
-            "  x {NO_FILE} {revision} of {name}\n  help: `guild init` in the repository writes one to begin with\n"
+            "  x {NO_FILE} {revision} of {name}\n  help: run `guild init` in the repository to write a first one\n"
         )),
     }
 }

@@ -1,18 +1,18 @@
-//! Where plans are made: on other threads, since the one thread shall not stand still for a file that is hard to read. Projects
-//! have their turns. In a simulation they are made where they are asked for, as a paused clock jumps over work on other threads.
+//! Runs the work of planning on other threads, because a pipeline that is slow to read must not stop the one thread of the master.
+//! Projects take turns. In a simulation the work runs on the calling thread, because a paused clock would jump over other threads.
 
 use crate::keep::turns::{Bounds, QueueLoad, TurnQueue};
 use tokio::time::Instant;
 
-/// How many plans are made at once, and how many of one project. Each may keep a processor busy for a few seconds.
+/// The most parts of plans that are made at once, in all and for one project. Each may keep a processor busy for a few seconds.
 const PLANS: Bounds = Bounds { in_all: 2, each: 1 };
 
-/// A pipeline up to this size, in bytes, is planned where it is asked for, if it has no matrix. That takes a few milliseconds in
-/// the worst case, and most builds are then planned in the commit that makes them. A key may be written with escapes, so a
-/// pipeline that has a backslash may have a matrix.
+/// The most bytes of a pipeline that is planned on the calling thread, if it has no matrix. That takes a few milliseconds in the worst
+/// case, so most builds are planned in the commit that makes them. A backslash may hide a matrix, because TOML lets a key be written with
+/// escapes.
 const SMALL_MAX: usize = 4 << 10;
 
-/// How much work a pipeline may make.
+/// A first estimate of the work that a pipeline makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WorkSize {
     Small,
@@ -42,7 +42,7 @@ impl Workshop {
         self.turns.counts()
     }
 
-    /// Does a part of a plan when it is the project's turn. What was begun is done to its end. `None` means that it broke down.
+    /// Does one part of a plan when it is the project's turn. Work that has begun runs to its end. `None` means that it panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         project: &str,

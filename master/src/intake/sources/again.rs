@@ -1,15 +1,15 @@
-//! When a look that failed is made again.
+//! The pause before a repository is read again after a failure.
 
 use std::time::Duration;
 
-/// How long after a failed look the next one is made, whatever `poll` is. It is twice as long each time: most troubles are short.
+/// The pause after the first failed look, or `poll` if that is shorter. It doubles with each failure, because most troubles are short.
 const AGAIN_FIRST: Duration = Duration::from_secs(2);
-/// A lost repository is looked for at least this often, since whoever mended it waits.
+/// The longest pause after a failed look. It bounds the wait of a person who has mended the repository.
 const AGAIN_MAX: Duration = Duration::from_secs(10 * 60);
-/// How much more rarely than a good look a failed one is made again, at most.
+/// The longest pause after a failed look, as a multiple of `poll`.
 const BACKOFF_FACTOR_MAX: u32 = 4;
 
-/// How long after this many failed looks in a row the next one is.
+/// Returns the pause after this many failed looks in a row.
 pub(super) fn again_after(poll: Duration, failures: u32) -> Duration {
     let longest = poll.saturating_mul(BACKOFF_FACTOR_MAX).min(AGAIN_MAX);
     let pause = AGAIN_FIRST.min(poll).saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));

@@ -1,7 +1,7 @@
-//! The clock as a change source: has the builds made that the pipelines of a project ask for at this time.
+//! The clock as a change source: makes builds at the times that the pipelines of a project name.
 //!
-//! Its keys are those of `[trigger.cron.NAME]` in `guild.toml`. It holds no times: which entries there are, and when each fires,
-//! is in the store.
+//! The keys are those of `[trigger.cron.NAME]` in `guild.toml`. This source holds no times: the store has the entries, and when each one
+//! fires.
 
 use super::sight::Scope;
 use super::{ChangeSink, ChangeSource, PollHealth};
@@ -14,18 +14,18 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The longest time between two looks at the clock. So a clock that jumps, and an entry that is new, are noticed within it.
+/// The longest time between two looks at the clock, which bounds how late a new entry or a jump of the clock is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How soon a firing that is due, and that cannot be served yet, is asked for again.
+/// The pause before a firing is tried again that is due but cannot be served yet.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The source of one project.
+/// A `CronSource` fires the cron entries of one project.
 pub(super) struct CronSource {
-    /// A branch that is not in it is not built.
+    /// The refs that the project follows. A branch outside of it is not built.
     pub(super) scope: Scope,
-    /// Asked for the default branch.
+    /// The mirror, which knows the default branch.
     pub(super) mirror: Rc<Mirror>,
-    /// Whether the repository was looked at since the start.
+    /// The health of the repository, which tells whether it was looked at since the start.
     pub(super) health: Rc<PollHealth>,
 }
 
@@ -42,17 +42,17 @@ impl ChangeSource for CronSource {
 
 impl CronSource {
     async fn keep_firing(&self, sink: &dyn ChangeSink, clock: Clock) {
-        // what was pushed while the master was down is built, and not the tip before it
+        // wait for a look at the repository, so that a branch pushed during a downtime is built at its new tip
         while !self.health.looks().has_ended_one() {
             tokio::time::sleep(AGAIN).await;
         }
         loop {
             let main = self.mirror.main_branch();
             let branches = FiringBranches { follows: &|name| self.scope.has(name), main: main.as_deref() };
-            // on a full disk the sink refuses: what is due stays due
+            // on a full disk the sink refuses, and the firing stays due
             let next = sink.fire(clock.now(), branches).await.unwrap_or_default();
             let pause = next.map_or(LOOK_EVERY, |next| next.since(clock.now()));
-            // what is due and cannot be built yet, as in a project that was restored, is asked for again
+            // a firing may be due that cannot be built yet, for example because its project was restored: try again soon
             let pause = if pause.is_zero() { AGAIN } else { pause.min(LOOK_EVERY) };
             tokio::time::sleep(pause).await;
         }

@@ -9,10 +9,10 @@ use futures::future::LocalBoxFuture;
 use std::rc::Rc;
 use tokio_util::sync::CancellationToken;
 
-/// The repository of one project, ready to be followed.
+/// A `FollowedRepository` is the repository of one project, ready to be followed.
 pub(super) struct FollowedRepository {
     pub(super) source: GitSource,
-    /// What the sink acknowledged of each ref before.
+    /// The last revision of each ref that the sink acknowledged.
     pub(super) known: Known,
     pub(super) pokes: Pokes,
     pub(super) health: Rc<PollHealth>,

@@ -1,7 +1,7 @@
-//! The git source of one project. It looks at the repository now and then, or when poked, and submits one Change per ref that
-//! differs from what the sink acknowledged last. So nothing is lost over a downtime, a refusal or a crash: what was not
-//! acknowledged still differs. What is history at the first look is told as seen (`sight`). Knows mirrors and changes; decides
-//! nothing about builds.
+//! The git source of one project. It looks at the repository at intervals and when it is poked. It submits one change for each ref that
+//! differs from the revision that the sink acknowledged last. A downtime, a refusal or a crash loses nothing, because a revision that was
+//! not acknowledged still differs. At the first look, the module `sight` separates history from news. This module knows mirrors and
+//! changes, and decides nothing about builds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -24,40 +24,40 @@ use crate::decide::coordinator::record::{Head, RefScope};
 use crate::keep::mirror::{Fetched, GitError, Mirror, RefusedRef};
 
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-/// The most refs that are fetched one by one: above that one whole fetch is cheaper.
+/// The most refs that are fetched one by one. For more refs, one fetch of everything is cheaper.
 const SINGLE_FETCHES_MAX: usize = 4;
 const TOLD_MAX: usize = 1000;
-/// Refs that are told as seen at once: each of these tells is one commit of the store.
+/// The most refs in one call that reports refs as seen. Each such call is one commit, which must stay short.
 const SEEN_AT_ONCE: usize = 1_000;
-/// Refs that are compared before others have the thread: a look at 100,000 shall not hold up what else is to be done.
+/// The number of refs that are compared before other tasks get the thread, so that 100,000 refs do not hold up the master.
 const COMPARED_AT_ONCE: usize = 1_000;
 
-/// What the git source of a project follows.
+/// A `GitSource` says what the git source of a project follows.
 #[derive(Clone, Debug)]
 pub struct GitSource {
     pub project: String,
     pub mirror: Rc<Mirror>,
     /// The time between two looks.
     pub poll: Duration,
-    /// A ref that is not in it is never submitted.
+    /// The refs that the project follows. No other ref is submitted.
     pub scope: RefScope,
 }
 
-/// What a person should hear of, or may ask for.
+/// A report about the repository, for the log and for people who ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FollowerReport {
-    /// Whether the repository could be read; told after each round, and never logged.
+    /// Whether the repository could be read. Reported after each round, and never logged.
     Looked(Result<(), String>),
-    /// How long it is until the next round over all refs; as above.
+    /// The time until the next round over all refs. Reported after each round, and never logged.
     Next(Duration),
-    /// What a round over all refs left out; as above.
+    /// The refs that a round over all refs left out. Reported after each such round, and never logged.
     LeftOut(Vec<RefusedRef>),
-    /// The repository cannot be read; told once until it recovers.
+    /// The repository cannot be read. Reported once until it recovers.
     Trouble(String),
     Recovered,
-    /// A ref was refused, which is told once per name.
+    /// A ref was refused. Reported once for each name.
     RefusedRef(RefusedRef),
-    /// The sink refused this change for good; told once per revision.
+    /// The sink refused this change for good. Reported once for each revision.
     RefusedChange {
         ref_name: String,
         revision: String,
@@ -65,18 +65,18 @@ pub enum FollowerReport {
     },
 }
 
-/// The revision that was reported last for each full ref.
+/// The last revision that the sink acknowledged, by the full ref.
 pub type Known = BTreeMap<String, Head>;
 
-/// Which refs a round was about.
+/// The refs that a round covered.
 #[derive(Debug)]
 enum Looked {
     AtSome,
     AtAll,
 }
 
-/// Follows the source until `shutdown`. `known`: what the sink acknowledged of each ref before. `tell` hears what a
-/// person should; it is already logged.
+/// Follows the source until `shutdown`. `known` has the last revision of each ref that the sink acknowledged. `tell` gets the reports,
+/// which are already logged if a person should read them.
 pub async fn follow(
     source: GitSource,
     sink: impl ChangeSink,
@@ -97,26 +97,26 @@ struct Follower<S, T> {
     scope: Scope,
     sink: S,
     tell: T,
-    /// The refs that were acknowledged, or are history.
+    /// The refs that the sink acknowledged, or that are history.
     known: Known,
-    /// Changes that were refused for good and are not to be submitted again, by their ref.
+    /// The tips that the sink refused for good, by ref. They are not submitted again.
     refused: RefTips,
     unreadable: Unreadable,
-    /// What the last look at all refs left out.
+    /// The refs that the last look at all refs left out.
     left_out: Vec<RefusedRef>,
-    /// Names of refs of which it was told.
+    /// The names of the refs whose refusal was reported.
     told: BTreeSet<String>,
-    /// Whether all refs were looked at once, and history was told from news.
+    /// Whether a look at all refs has ended, which separated history from news.
     is_sighted: bool,
-    /// What the mirror held before the first fetch, which overwrites it: a first look that fails in the middle is made again.
+    /// The refs of the mirror before the first fetch, which overwrites them. They are kept because a first look that fails is repeated.
     held: Option<RefTips>,
-    /// Fetches that failed since the last good one.
+    /// The number of failed fetches since the last good one.
     failures: u32,
-    /// Submissions in a row that found the sink unavailable.
+    /// The number of submissions in a row that found the sink unavailable.
     retries: u32,
 }
 
-/// Why a round ended early.
+/// The reason why a round ended early.
 enum Stop {
     Repository(GitError),
     Sink(Refusal),
@@ -163,13 +163,13 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
                 Some(poke) = pokes.0.recv() => {
                     let outcome = self.answer(poke, pokes).await;
                     let next = Instant::now() + self.settle(outcome.as_ref().err());
-                    // a poke of one ref says nothing of the others: their turn stays
+                    // a poke of one ref says nothing about the others, so their next round stays as it is
                     due = if matches!(outcome, Ok(Looked::AtAll)) { next } else { due.min(next) };
                     self.tell_next(due);
                 }
                 () = sleep_until(tidy_at) => {
                     tidy_at = Instant::now() + tidying::EVERY;
-                    // one that still waits for its turn keeps its place
+                    // a mirror that still waits for its turn keeps its place
                     if under_way.is_terminated() {
                         under_way = tidying::tidy(self.source.mirror.clone()).boxed_local().fuse();
                     }
@@ -183,7 +183,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         (self.tell)(FollowerReport::Next(due.saturating_duration_since(Instant::now())));
     }
 
-    /// Notes how a round went; how long to the next one.
+    /// Notes how a round went, and returns the time to the next one.
     fn settle(&mut self, stop: Option<&Stop>) -> Duration {
         let poll = self.source.poll;
         match stop {
@@ -212,7 +212,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         }
     }
 
-    /// Answers this poke and all that wait behind it: they want to know the same.
+    /// Answers this poke and all that wait behind it with one look.
     async fn answer(&mut self, first: LookRequest, pokes: &mut Pokes) -> Result<Looked, Stop> {
         let mut waiting = vec![first];
         while let Ok(poke) = pokes.0.try_recv() {
@@ -231,13 +231,13 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
                 Err(Stop::Sink(refusal)) => Err(refusal.clone()),
                 Err(Stop::Repository(error)) => Err(Refusal::new(RefusalCode::Unavailable, error.to_string())),
             };
-            // whoever asked may have left
+            // the caller may have left
             let _ = poke.answer.send(answer);
         }
         looked.map(|_| at)
     }
 
-    /// One round over all refs.
+    /// Looks at all refs once, and submits the differences.
     async fn poll(&mut self) -> Result<RefTips, Stop> {
         if !self.is_sighted {
             return self.sight().await;
@@ -248,7 +248,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         Ok(found)
     }
 
-    /// The first round over all refs: tells history from news.
+    /// Looks at all refs for the first time, and separates history from news.
     async fn sight(&mut self) -> Result<RefTips, Stop> {
         let before = self.sink.begin().await.map_err(Stop::Sink)?;
         let held = if before.is_unnoted() { self.held().await? } else { RefTips::new() };
@@ -260,7 +260,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
             tracing::info!(
                 project,
                 count,
-                "refs are older than the wish to follow them: each is built from its next push"
+                "refs existed before this project followed them: each is built from its next push"
             );
         }
         self.see(history).await?;
@@ -271,7 +271,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         Ok(found)
     }
 
-    /// What an older version saw.
+    /// Returns the refs that the mirror has from an older version of the master.
     async fn held(&mut self) -> Result<RefTips, Stop> {
         let held = match self.held.take() {
             Some(held) => held,
@@ -294,7 +294,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         (self.tell)(FollowerReport::LeftOut(left_out));
     }
 
-    /// What is history, without the one branch that is built all the same.
+    /// Returns the refs that are history, without the one branch that is built all the same.
     async fn history(&self, sight: &Sight, found: &RefTips) -> Result<Vec<(String, String)>, Stop> {
         let followed = || found.iter().filter(|(name, _)| self.scope.has(name));
         let is_history = |(name, revision): &(&String, &String)| {
@@ -311,7 +311,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         Ok(history.into_iter().collect())
     }
 
-    /// Submits what differs of all refs.
+    /// Submits each ref that differs, deleted refs first.
     async fn tell_all(&mut self, found: &RefTips) -> Result<(), Stop> {
         let is_there = |(_, head): &(&String, &Head)| head.gone.is_none();
         let known = self.known.iter().filter(is_there).map(|(name, _)| name);
@@ -331,12 +331,12 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         Ok(())
     }
 
-    /// A ref that was deleted and made again at the same commit was built already.
+    /// Whether a ref was deleted and made again at the same commit, which is built already.
     fn is_back(&self, name: &str, revision: &str) -> bool {
         self.known.get(name).is_some_and(|head| head.gone.is_some() && head.revision == revision)
     }
 
-    /// Tells of refs that are not to be built.
+    /// Reports refs to the sink as seen, so that they are not built.
     async fn see(&mut self, refs: Vec<(String, String)>) -> Result<(), Stop> {
         for some in refs.chunks(SEEN_AT_ONCE) {
             self.sink.see(some.to_vec()).await.map_err(Stop::Sink)?;
@@ -349,7 +349,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         Ok(())
     }
 
-    /// One round over a few refs.
+    /// Looks at a few refs, each with a fetch of its own.
     async fn look(&mut self, names: &BTreeSet<String>) -> Result<RefTips, Stop> {
         let mut found = RefTips::new();
         for name in names {
@@ -360,12 +360,12 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         Ok(found)
     }
 
-    /// Submits what differs. A refusal for good is no reason to stop: it concerns this ref alone.
+    /// Submits a ref if it differs. A refusal for good concerns this ref alone, so it does not end the round.
     async fn submit(&mut self, name: &str, revision: Option<&String>) -> Result<(), Stop> {
         let known = self.known.get(name).filter(|head| head.gone.is_none()).map(|head| &head.revision);
         let refused = self.refused.get(name);
         let empty = String::new();
-        // what waits for a branch is cancelled with it, whatever the patterns say by now
+        // a deleted branch is submitted even if no pattern matches it any more, because its waiting builds must be cancelled
         let is_wanted = self.scope.has(name) || revision.is_none() && ShortRef::of(name).branch().is_some();
         let wanted = revision.unwrap_or(&empty);
         if known == revision || refused == Some(wanted) || !is_wanted {
@@ -406,7 +406,7 @@ impl<S: ChangeSink, T: Fn(FollowerReport)> Follower<S, T> {
         }
     }
 
-    /// What a look answers to whoever asked for one ref, or for all.
+    /// Returns the part of a look that answers a poke: one ref, or all refs if `name` is `None`.
     fn part_of(&self, found: &RefTips, name: Option<&str>) -> Result<RefTips, Refusal> {
         let Some(name) = name else { return Ok(found.clone()) };
         if let Some(why) = self.unreadable.why(name) {

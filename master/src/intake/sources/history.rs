@@ -1,4 +1,4 @@
-//! A repository as builds see it. The product's is a mirror kept by git; a simulation brings its own.
+//! A repository as builds see it. The product uses a mirror that git keeps; a simulation brings its own.
 
 use crate::keep::mirror::{CommitRange, Difference, GitError, Mirror, SharedPack};
 use futures::future::LocalBoxFuture;
@@ -8,30 +8,30 @@ use std::path::Path;
 type GitFuture<'a, T> = LocalBoxFuture<'a, Result<T, GitError>>;
 
 pub trait History {
-    /// Asks the remote for everything.
+    /// Fetches all refs from the remote.
     fn fetch(&self) -> GitFuture<'_, ()>;
-    /// Asks the remote for one ref; its revision.
+    /// Fetches one ref from the remote, and returns its revision.
     fn fetch_ref<'a>(&'a self, ref_name: &'a str) -> GitFuture<'a, Option<String>>;
-    /// Takes a commit with its history from another repository on this machine, whether a ref holds it or not.
+    /// Takes a commit with its history from another repository on this machine, even if no ref holds that commit.
     fn bring<'a>(&'a self, from: &'a Path, commit: &'a str) -> GitFuture<'a, ()>;
-    /// The default branch of the repository.
+    /// Asks the remote for its default branch.
     fn head(&self) -> GitFuture<'_, Option<String>>;
-    /// The full revision of what is here already.
+    /// Returns the full revision of a commit that is here already.
     fn resolve<'a>(&'a self, revision_or_ref: &'a str) -> GitFuture<'a, Option<String>>;
     fn commit<'a>(&'a self, revision: &'a str) -> GitFuture<'a, Option<Commit>>;
-    /// A file of a revision, of at most `limit` bytes.
+    /// Returns the content of a file at a revision, if it has at most `limit` bytes.
     fn read<'a>(&'a self, revision: &'a str, path: &'a str, limit: usize) -> GitFuture<'a, Option<Vec<u8>>>;
-    /// The name of the tree of a commit. `None` means that the commit is not here.
+    /// Returns the id of a commit's tree. `None` means that the commit is not here.
     fn tree<'a>(&'a self, revision: &'a str) -> GitFuture<'a, Option<String>>;
-    /// What differs between two commits.
+    /// Returns the paths that differ between two commits.
     fn difference<'a>(&'a self, before: &'a str, after: &'a str) -> GitFuture<'a, Difference>;
-    /// Whether `ancestor` is reachable from `revision`, or the same; false if one is unknown.
+    /// Whether `ancestor` is reachable from `revision` or is the same commit. False if one of them is unknown.
     fn is_ancestor<'a>(&'a self, ancestor: &'a str, revision: &'a str) -> GitFuture<'a, bool>;
-    /// The default branch as it was known last, without a word to the remote.
+    /// Returns the default branch as it was known last, without asking the remote.
     fn main_branch(&self) -> Option<String>;
-    /// What a commit has and others have not: see [`Mirror::range`].
+    /// Returns the commits that `tip` has and `without` have not: see [`Mirror::range`].
     fn range<'a>(&'a self, tip: &'a str, without: &'a [String], limit: u32) -> GitFuture<'a, CommitRange>;
-    /// What a worker that has the commits `have` lacks of a revision.
+    /// Returns a pack with what a worker that has the commits `have` needs for a revision.
     fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> GitFuture<'a, SharedPack>;
 }
 

@@ -1,5 +1,5 @@
-//! Change sources: each notices what is to be built of one project, and tells a [`ChangeSink`]. A [`ChangeSource`] holds nothing
-//! else that commands, and decides nothing about builds. Which sources a project has is said in [`open`].
+//! Change sources. Each one notices what is to be built for one project, and reports it to a [`ChangeSink`]. A [`ChangeSource`] has no
+//! other way to command, and decides nothing about builds. [`open`] makes the sources of a project.
 
 mod again;
 mod cron;
@@ -37,7 +37,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Opens the mirror of a project and its sources. `heads`: what is known of each ref. `git`: where all git of this master passes.
+/// Opens the mirror of a project and its sources. `heads` has the known revision of each ref. All git commands of this master pass `git`.
 pub fn open(
     state: &Path,
     project: &str,

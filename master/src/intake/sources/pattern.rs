@@ -1,6 +1,6 @@
 //! Patterns of branch and tag names, as in `branches = ["main", "release/*"]`.
 
-/// Names that one of these patterns matches: `*` stands for any run of characters, `/` included; all else for itself.
+/// A set of patterns. In a pattern, `*` matches any run of characters, `/` included, and every other character matches itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patterns(Vec<String>);
 
@@ -19,8 +19,8 @@ impl Patterns {
     }
 }
 
-/// Each `*` takes the first place where the next part fits, and the last part must end the name. This is linear in practice, and
-/// never worse than the product of both lengths.
+/// Whether a pattern matches a name. Each `*` takes the first place where the next part fits, and the last part must end the name. This
+/// is linear in practice, and never worse than the product of both lengths.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };

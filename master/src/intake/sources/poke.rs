@@ -1,20 +1,20 @@
-//! How others make the source of a repository look at once, and hear what it found.
+//! The channel by which others make the source of a repository look at once, and get what it found.
 
 use schema::values::{Refusal, RefusalCode};
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 
-/// Pokes that wait until the source takes them all at once; whoever pokes beyond that waits for room.
+/// The most pokes that wait in the channel. The source takes them all at once, and a caller beyond the limit waits for room.
 const POKES_MAX: usize = 64;
 
-/// The refs of a repository in full, each with its tip.
+/// The refs of a repository, by full name, each with its tip.
 pub(super) type RefTips = BTreeMap<String, String>;
 
-/// Makes a source look at once.
+/// A `Poke` makes the source of one repository look at once.
 #[derive(Clone, Debug)]
 pub struct Poke(mpsc::Sender<LookRequest>);
 
-/// The other end of a [`Poke`]: the source's.
+/// `Pokes` is the receiving end of a [`Poke`], which the source holds.
 #[derive(Debug)]
 pub struct Pokes(pub(super) mpsc::Receiver<LookRequest>);
 
@@ -31,7 +31,7 @@ pub fn pokes() -> (Poke, Pokes) {
 }
 
 impl Poke {
-    /// Looks at one ref, by its full name; answers with its tip, if there is one, after the sink acknowledged what is new.
+    /// Looks at one ref, by its full name. Returns its tip, if the ref exists, after the sink acknowledged what is new.
     pub async fn look(&self, ref_name: &str) -> Result<Option<String>, Refusal> {
         crate::keep::mirror::check_ref(ref_name)
             .map_err(|why| Refusal::new(RefusalCode::Invalid, format!("ref `{ref_name}`: {why}")))?;
@@ -39,13 +39,13 @@ impl Poke {
         Ok(found.remove(ref_name))
     }
 
-    /// Looks at all refs; answers with every ref and its tip, wanted or not.
+    /// Looks at all refs. Returns every ref with its tip, even if the project does not follow it.
     pub async fn look_at_all(&self) -> Result<BTreeMap<String, String>, Refusal> {
         self.ask(None).await
     }
 
     async fn ask(&self, ref_name: Option<String>) -> Result<RefTips, Refusal> {
-        let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is not followed any more");
+        let gone = || Refusal::new(RefusalCode::Unavailable, "the project's repository is no longer followed");
         let (answer, answered) = oneshot::channel();
         self.0.send(LookRequest { ref_name, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?

@@ -1,4 +1,4 @@
-//! How the looks at one repository go, for whoever asks. Kept in memory only: the first look after a start says it anew.
+//! The health of the looks at one repository. It is kept in memory only, because the first look after a start renews it.
 
 use super::git::FollowerReport;
 use crate::keep::health::Trouble;
@@ -7,29 +7,29 @@ use schema::values::Time;
 use std::cell::RefCell;
 use std::time::Duration;
 
-/// A repository's health: how the looks at it went. The source writes it, and others read it on its thread.
+/// A `PollHealth` records how the looks at a repository went. The source writes it, and others read it on the same thread.
 #[derive(Debug, Default)]
 pub struct PollHealth(RefCell<Looks>);
 
-/// What became of the looks so far.
+/// `Looks` is the result of the looks so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
-    /// When the repository is followed since; `None` means that it is not.
+    /// The time since when the repository is followed; `None` means that it is not followed.
     pub began: Option<Time>,
     /// The time between two looks.
     pub poll: Duration,
-    /// The last that went well.
+    /// The time of the last look that went well.
     pub good: Option<Time>,
-    /// When the next one is due; `None` means that it is not known yet.
+    /// The time when the next look is due; `None` means that it is not known yet.
     pub next: Option<Time>,
-    /// What is wrong since the last look that went well.
+    /// The trouble since the last look that went well.
     pub trouble: Option<Trouble>,
-    /// Left out at the last look at all refs.
+    /// The refs that the last look at all refs left out.
     pub refused: Vec<RefusedRef>,
 }
 
 impl Looks {
-    /// Whether a look has ended since the repository is followed, well or not.
+    /// Whether a look has ended, well or not, since following began.
     pub(super) fn has_ended_one(&self) -> bool {
         self.good.is_some() || self.trouble.is_some()
     }

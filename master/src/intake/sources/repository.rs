@@ -1,4 +1,4 @@
-//! The repositories of this master: one mirror and one source each, by the name of their project.
+//! The repositories of this master: one mirror and one poke each, by the name of the project.
 
 use super::sight::Scope;
 use super::{History, Poke, PollHealth};
@@ -16,19 +16,20 @@ pub struct Repository {
     pub address: String,
     pub aliases: Vec<String>,
     pub mirror: Rc<dyn History>,
-    /// Which of its refs the master follows.
+    /// The refs that the master follows.
     pub scope: RefScope,
-    /// The pipeline where the repository has no file of its own (`guild-master up`).
+    /// The pipeline to use if the repository has no file of its own (`guild-master up`).
     pub inferred: Option<String>,
-    /// The address of a commit's page at the forge, with [`COMMIT`](crate::config::forge::COMMIT) in it, if one is known.
+    /// The address of a commit's page at the forge, with the placeholder [`COMMIT`](crate::config::forge::COMMIT); `None` if it is not
+    /// known.
     pub commit_url: Option<String>,
-    /// Tells the source to look now.
+    /// The channel that makes the source look now.
     pub poke: Poke,
-    /// How the looks at it go.
+    /// The health of the looks at the repository.
     pub health: Rc<PollHealth>,
 }
 
-/// The repositories that are followed now: they come and go with the master file.
+/// `Repositories` holds the repositories that are followed now. A reload of the master file adds and removes some.
 #[derive(Default)]
 pub struct Repositories {
     by_project: RefCell<BTreeMap<String, Rc<Repository>>>,
@@ -36,7 +37,7 @@ pub struct Repositories {
 }
 
 impl Repositories {
-    /// `git`: where all git of this master passes.
+    /// Makes the collection. All git commands of this master pass `git`.
     pub fn new(git: GitGate, repositories: impl IntoIterator<Item = Rc<Repository>>) -> Repositories {
         let these = Repositories { git, ..Repositories::default() };
         repositories.into_iter().for_each(|repository| these.put(repository));
@@ -59,30 +60,30 @@ impl Repositories {
         self.by_project.borrow().get(project).cloned()
     }
 
-    /// All repositories in the order of their names.
+    /// Returns all repositories in the order of their names.
     pub fn all(&self) -> Vec<Rc<Repository>> {
         self.by_project.borrow().values().cloned().collect()
     }
 }
 
 impl Repository {
-    /// Whether the master follows this ref. It is named in full.
+    /// Whether the master follows this ref, which is named in full.
     pub fn follows(&self, ref_name: &str) -> bool {
         Scope::new(&self.scope).has(ref_name)
     }
 
-    /// Looks at one ref now; resolves after what was found is committed.
+    /// Looks at one ref now, and returns after the store has committed what was found.
     pub async fn look(&self, ref_name: &str) -> Result<(), Refusal> {
         self.poke.look(ref_name).await.map(|_| ())
     }
 
-    /// Like [`Repository::look`], at all refs.
+    /// Looks at all refs now, like [`Repository::look`].
     pub async fn look_at_all(&self) -> Result<(), Refusal> {
         self.poke.look_at_all().await.map(|_| ())
     }
 
-    /// What somebody asks to build: a revision, or the tip of a ref after a fetch. `since`: the number that the next build of the
-    /// project has before that.
+    /// Returns the order to build what a person asks for: a revision, or the tip of a ref after a fetch. `since` is the number that the
+    /// next build of the project had before that fetch.
     pub async fn order(&self, ref_name: &str, revision: &str, by: GrantId, since: u32) -> Result<Order, Refusal> {
         let origin = if revision.is_empty() { Origin::Tip { since } } else { Origin::Named };
         let (ref_name, revision) = self.resolve(ref_name, revision).await?;
@@ -132,14 +133,14 @@ impl Repository {
 
     async fn default_branch(&self) -> Result<String, Refusal> {
         let head = self.mirror.head().await.map_err(|error| self.unreachable(&error))?;
-        let text = format!("the repository of {} says no default branch", self.project);
+        let text = format!("the repository of {} does not name a default branch", self.project);
         head.ok_or_else(|| Refusal::new(RefusalCode::NotFound, text).help("name one with `--ref`"))
     }
 
     fn unreachable(&self, error: &GitError) -> Refusal {
         if error.is_disk_full() {
-            let text = format!("disk full: what {} has new cannot be fetched: {error}", self.project);
-            return Refusal::new(RefusalCode::Unavailable, text).help("free some space, and ask again");
+            let text = format!("disk full: the new commits of {} cannot be fetched: {error}", self.project);
+            return Refusal::new(RefusalCode::Unavailable, text).help("free some space, and try again");
         }
         Refusal::new(RefusalCode::Unavailable, format!("failed to read the repository of {}: {error}", self.project))
     }

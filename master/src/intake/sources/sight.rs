@@ -1,7 +1,7 @@
-//! What a first look at all refs takes for news, and what for history. It is pure: what was known before is an argument.
+//! Decides which refs are news and which are history at the first look at all refs. It is pure: what was known before is an argument.
 //!
-//! A ref that was followed all the time since the last look is news where it moved, as over a downtime. All else is history
-//! until its next push, save the default branch, which is built once.
+//! A ref that was followed all the time since the last look is news if it moved, for example during a downtime. Every other ref is
+//! history until its next push. Only the default branch is built once all the same.
 
 use super::pattern::Patterns;
 use crate::decide::coordinator::Before;
@@ -9,7 +9,7 @@ use crate::decide::coordinator::record::{Head, RefScope};
 use schema::values::ShortRef;
 use std::collections::BTreeMap;
 
-/// Compiled patterns of a [`RefScope`].
+/// A `Scope` holds the compiled patterns of a [`RefScope`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     branches: Patterns,
@@ -31,31 +31,31 @@ impl Scope {
     }
 }
 
-/// What is known when all refs are looked at for the first time.
+/// A `Sight` is what the master knows before it looks at all refs for the first time.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
-    /// What was asked for since the last look; `None` means that there was no look.
+    /// The scopes since the last look; `None` means that there was no look.
     scopes: Option<Vec<Scope>>,
-    /// The store was restored, or the repository has another address: what is not known may have been built already.
+    /// Whether the store was restored or the repository has another address. If so, an unknown ref may have been built already.
     is_anew: bool,
-    /// A version that did not note what it saw looked last: this is what its mirror holds.
+    /// The refs that the mirror had, if the last look was by a version that did not record what it saw.
     held: Option<BTreeMap<String, String>>,
 }
 
-/// What a ref is at the first look.
+/// The verdict on a ref at the first look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FirstLook {
-    /// The ref is where it was.
+    /// The ref has not moved since it was last seen.
     Known,
-    /// The ref was deleted, and came back to where it was.
+    /// The ref was deleted, and was made again at the same commit.
     Returned,
-    /// The ref is older than the wish to follow it.
+    /// The ref existed before the project was set to follow it.
     History,
     Push,
 }
 
 impl Sight {
-    /// `held`: the refs of the mirror before its first fetch.
+    /// Makes the knowledge for one first look. `held` has the refs of the mirror before its first fetch.
     pub(super) fn new(before: &Before, address: &str, held: BTreeMap<String, String>) -> Sight {
         let Some(row) = &before.row else { return Sight::default() };
         Sight {
@@ -86,8 +86,8 @@ impl Sight {
     }
 }
 
-/// The branch that is built although it is history. It is the default branch, where it is followed and there; else the only
-/// branch that is followed, since whoever names one wants that. `followed`: the refs that are there and followed.
+/// Returns the branch that is built although it is history, if there is one. That is the default branch, if `followed` has it. Otherwise
+/// it is the only branch in `followed`, because a project that follows one branch wants it built.
 pub(super) fn chosen<'a>(head: Option<&str>, followed: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
     let mut branches = followed.filter(|name| ShortRef::of(name).branch().is_some());
     let default = branches.clone().find(|name| Some(name.as_str()) == head);

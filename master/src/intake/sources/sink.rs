@@ -1,4 +1,4 @@
-//! Where change sources tell what they notice. The product's sink is a command of the coordinator each.
+//! The sink to which change sources report what they notice. In the product, each call of the sink is a command of the coordinator.
 
 use crate::decide::coordinator::record::Head;
 use crate::decide::coordinator::{Before, FiringBranches};
@@ -6,21 +6,21 @@ use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, Time};
 use std::rc::Rc;
 
-/// Where a source tells what it sees. Each call answers when that is committed.
+/// A `ChangeSink` takes the reports of change sources. Each call returns after the store has committed the report.
 pub trait ChangeSink {
-    /// Following begins. Answers how the repository was followed before.
+    /// Following begins. Returns how the repository was followed before.
     fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>>;
-    /// A ref was pushed or deleted. Answers what is known of it from now on.
+    /// A ref was pushed or deleted. Returns what is known of the ref from now on.
     fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>>;
-    /// These refs were seen and are not to be built. (ref, revision)
+    /// These refs were seen and are not to be built. Each pair is a ref and its revision.
     fn see(&self, refs: Vec<(String, String)>) -> LocalBoxFuture<'_, Result<(), Refusal>>;
-    /// The clock on the wall shows this time: makes the builds that it asks for. Answers when the next one is.
+    /// The wall clock shows this time. Makes the builds that are due, and returns when the next one is.
     fn fire<'a>(
         &'a self,
         wall: Time,
         branches: FiringBranches<'a>,
     ) -> LocalBoxFuture<'a, Result<Option<Time>, Refusal>>;
-    /// All refs were looked at for the first time, and what they are was told.
+    /// All refs were looked at for the first time, and each one was reported.
     fn looked(&self) -> LocalBoxFuture<'_, Result<(), Refusal>>;
 }
 

@@ -1,4 +1,4 @@
-//! What every change source is, and the sources of one project together.
+//! The trait of every change source, and the sources of one project together.
 
 use super::ChangeSink;
 use crate::config::clock::Clock;
@@ -7,10 +7,10 @@ use futures::future::{LocalBoxFuture, join_all};
 use std::rc::Rc;
 use tokio_util::sync::CancellationToken;
 
-/// A `ChangeSource` notices what is to be built of one project. It is one file here, which holds what it looks at and, as the only
-/// thing that commands, a sink.
+/// A `ChangeSource` notices what is to be built for one project. Each source is one file in this folder. It holds the repository or the
+/// clock that it looks at, and its only way to command is a sink.
 pub trait ChangeSource {
-    /// Tells `sink` what it notices, until `stop`. A source that is stopped has no lock left.
+    /// Reports to `sink` what it notices, until `stop`. A source that has stopped holds no lock.
     fn run(
         self: Box<Self>,
         sink: Rc<dyn ChangeSink>,
@@ -19,7 +19,7 @@ pub trait ChangeSource {
     ) -> LocalBoxFuture<'static, ()>;
 }
 
-/// What the sources of a project follow, in the form that the coordinator takes.
+/// `Following` describes what the sources of a project follow, in the form that the coordinator takes.
 #[derive(Clone, Debug)]
 pub struct Following {
     pub project: String,
@@ -28,14 +28,14 @@ pub struct Following {
     pub scope: RefScope,
 }
 
-/// All sources of one project, which start and stop together.
+/// `ProjectSources` holds all sources of one project, which start and stop together.
 pub struct ProjectSources {
     pub(super) following: Following,
     pub(super) sources: Vec<Box<dyn ChangeSource>>,
 }
 
 impl ProjectSources {
-    /// Whoever makes a sink for the sources needs to know what they follow.
+    /// Returns what the sources follow, from which the caller makes their sink.
     pub fn following(&self) -> Following {
         self.following.clone()
     }

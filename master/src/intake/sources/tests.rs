@@ -1,5 +1,5 @@
-//! The git source on small real repositories, with a sink that writes down what it got. A poke returns when its round is
-//! over, so nothing here waits for a clock.
+//! Tests the git source on small real repositories, with a sink that records what it gets. A poke returns when its round is over, so no
+//! test waits for a clock.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -17,18 +17,18 @@ use crate::decide::coordinator::record::{FollowedRow, Head, RefScope};
 use crate::decide::coordinator::{Before, Coordinator, Effect, FiringBranches, ROOT, Terms};
 use crate::keep::mirror::tests::Scene;
 
-/// What one life of a source saw. A coordinator keeps what is known, as the product's does.
+/// A test sink that records what one run of a source reports. Its coordinator keeps the known refs, as in the product.
 struct Seen {
     it: RefCell<Coordinator>,
     scope: RefCell<RefScope>,
     address: RefCell<String>,
-    /// Builds wait for their plans.
+    /// Whether builds wait for their plans.
     is_slow: Cell<bool>,
     changes: RefCell<Vec<Change>>,
-    /// How many refs were told as seen, by each call.
+    /// The number of refs that each call reported as seen.
     sights: RefCell<Vec<usize>>,
     notices: RefCell<Vec<FollowerReport>>,
-    /// Given to the next submissions, first to last.
+    /// The refusals for the next submissions, in order.
     refusals: RefCell<Vec<Refusal>>,
     health: PollHealth,
 }
@@ -64,7 +64,7 @@ impl Seen {
         }
         let ref_name = change.ref_name.clone();
         let mut it = self.it.borrow_mut();
-        // a build that has begun: none is open here
+        // only a build that has not begun is still open, and none is open here
         let is_news = it.submit_change(Time(1), ROOT, change.clone()).is_some() || change.revision.is_empty();
         self.end_builds(&mut it);
         if is_news {
@@ -134,7 +134,7 @@ fn source_of(scene: &Scene, seen: &Seen, poll: Duration) -> GitSource {
     }
 }
 
-/// Lives from the start of a master to its end, with what it knew at its last end.
+/// Runs a source from the start of a master to its end, with what it knew at the end of the run before.
 async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration, script: impl FnOnce(Poke) -> F) {
     let (poke, receiver) = pokes();
     let shutdown = CancellationToken::new();
@@ -198,7 +198,7 @@ async fn one_change_per_update_over_restarts() {
     assert!(seen.notices.take().is_empty());
 }
 
-/// The update of a ref is told from where it was before: here that is a commit whose tree is lost.
+/// A change is read from the ref's revision before it. Here that is a commit whose tree is lost.
 #[tokio::test]
 async fn a_ref_that_cannot_be_read_stops_no_other() {
     let scene = Scene::new();
@@ -333,7 +333,7 @@ async fn a_lost_repository_is_told_once_and_recovers_and_cancels_nothing() {
     assert_eq!(notices[2..], [FollowerReport::Recovered]);
 }
 
-/// One look at all refs, in a life of its own; answers the changes.
+/// Looks at all refs once in a run of its own, and returns the changes.
 async fn look(scene: &Scene, seen: &Seen) -> Vec<String> {
     live(scene, seen, SELDOM, async |poke| {
         poke.look_at_all().await.unwrap();
@@ -342,7 +342,7 @@ async fn look(scene: &Scene, seen: &Seen) -> Vec<String> {
     seen.take()
 }
 
-/// As a reload of the master file does.
+/// Changes the scope as a reload of the master file does, and looks.
 async fn look_for(scene: &Scene, seen: &Seen, branches: &[&str], tags: &[&str]) -> Vec<String> {
     seen.scope.replace(scope(branches, tags));
     look(scene, seen).await
@@ -428,7 +428,7 @@ async fn what_is_older_than_the_wish_to_follow_it_is_history() {
     for number in 1..=5 {
         scene.git(&["branch", &format!("b{number}")]);
         scene.git(&["tag", &format!("v{number}")]);
-        // some of them were seen while nobody wanted them, and the last ones not
+        // the first three were seen while nobody wanted them, and the last two were not
         if number == 3 {
             assert_eq!(look(&scene, &seen).await, NOTHING);
         }
@@ -437,7 +437,7 @@ async fn what_is_older_than_the_wish_to_follow_it_is_history() {
     assert_eq!(look_for(&scene, &seen, &["*"], &["v*"]).await, NOTHING);
     scene.git(&["tag", "v6"]);
     assert_eq!(look(&scene, &seen).await, ["tags/v6 new 1"]);
-    // the key is taken away and put back
+    // the tags are taken out of the master file and put back
     assert_eq!(look_for(&scene, &seen, &["*"], &[]).await, NOTHING);
     scene.git(&["tag", "v7"]);
     scene.git(&["tag", "-f", "v6", "b1"]);
@@ -476,7 +476,7 @@ async fn nothing_is_built_twice_when_it_comes_back_to_where_it_was() {
     scene.git(&["tag", "v2"]);
     scene.git(&["branch", "dev"]);
     assert_eq!(look(&scene, &seen).await, ["heads/dev new 1", "tags/v2 new 1"]);
-    // made anew: one look sees nothing, then all is pushed again, from one process to the next or in the same
+    // the repository is emptied for one look and then filled again, within one run and across two
     for is_same_life in [true, false] {
         let (here, away) = (scene.dir.path().join("origin"), scene.dir.path().join("away"));
         let empty = || {
@@ -507,7 +507,7 @@ async fn nothing_is_built_twice_when_it_comes_back_to_where_it_was() {
             assert_eq!(look(&scene, &seen).await, NOTHING);
         }
     }
-    // a tag that was deleted, and comes back: at the same commit, then at another
+    // a tag is deleted and made again: at the same commit, then at another
     let first = scene.git(&["rev-parse", "v2"]);
     scene.git(&["tag", "-d", "v2"]);
     assert_eq!(look(&scene, &seen).await, ["tags/v2 gone 0"]);
@@ -544,7 +544,7 @@ async fn a_new_address_of_the_repository_publishes_nothing_twice() {
     scene.git(&["tag", "v2"]);
     scene.git(&["branch", "dev"]);
     scene.commit("a", "2");
-    // as if it had been looked at elsewhere
+    // as if the last look had been at another address
     let (wish, elsewhere) = (scope(&["*"], &["v*"]), "/elsewhere");
     seen.it.borrow_mut().looked_at_all(Time(1), "p", elsewhere, &wish);
     assert_eq!(look(&scene, &seen).await, ["heads/main moved 1"], "what is not known there is history");
@@ -573,7 +573,7 @@ async fn a_store_of_an_older_version_goes_on() {
     let first = scene.commit("a", "1");
     scene.git(&["tag", "v1"]);
     scene.git(&["branch", "unwanted"]);
-    // the mirror was looked at, and main was reported; v1 was history, and `unwanted` not wanted
+    // an older version fetched, and reported only main; v1 was history, and nobody wanted `unwanted`
     Scene::open(scene.dir.path()).fetch().await.unwrap();
     let told = Head { revision: first, is_told: true, ..Head::default() };
     let head = crate::decide::coordinator::record::HeadRow {
@@ -596,7 +596,7 @@ async fn a_store_of_an_older_version_goes_on() {
     assert_eq!(look(&scene, &seen).await, NOTHING);
 }
 
-/// The first fetch overwrites what an older version saw, and what was news stays news when the look is made again.
+/// The first fetch overwrites the refs that an older version left. They are kept, so news stays news when the look is repeated.
 #[tokio::test]
 async fn a_first_look_that_fails_in_the_middle_forgets_no_news() {
     let scene = Scene::new();
@@ -618,7 +618,7 @@ async fn a_first_look_that_fails_in_the_middle_forgets_no_news() {
     scene.git(&["branch", "new"]);
     seen.refusals.borrow_mut().push(Refusal::new(RefusalCode::Unavailable, "the disk is full"));
     live(&scene, &seen, SELDOM, async |poke| {
-        // it looks by itself as well: the first of both is refused
+        // the source also looks by itself: the first of both looks is refused
         drop(poke.look_at_all().await);
         poke.look_at_all().await.unwrap();
     })
@@ -640,7 +640,7 @@ async fn many_refs_are_told_in_few_commits() {
     assert_eq!(seen.sights.take(), [0_usize; 0]);
 }
 
-/// F18, its relative: a mirror whose lock was left behind, or that is damaged, sees the next push all the same.
+/// F18, a relative: a mirror with a stale lock or with damage is mended, and still sees the next push.
 #[tokio::test]
 async fn a_follower_mends_its_mirror() {
     for harm in ["refs/heads/main.lock", "HEAD"] {

@@ -1,15 +1,15 @@
-//! When the mirror of a project is tidied. Mirrors are tidied one after the other, so each project has another moment.
+//! Decides when the mirror of a project is tidied. Mirrors are tidied one at a time, so each project has a moment of its own.
 
 use crate::keep::mirror::Mirror;
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Between two times: as often as that many small fetches are worth it.
+/// The time between two tidyings of a mirror. It is long, so that enough small fetches gather to be worth the work.
 pub(super) const EVERY: Duration = Duration::from_secs(6 * 3600);
 
-/// How long after following began the first time is. The name of the project says it, so that all projects of a master that
-/// begins spread over [`EVERY`].
+/// Returns the time from the start of following to the first tidying. It follows from the project's name, so that the projects of one
+/// master spread over [`EVERY`].
 pub(super) fn first_after(project: &str) -> Duration {
     let hash: [u8; 32] = Sha256::new().chain_update(project).finalize().into();
     let [first, second, third, fourth, ..] = hash;

@@ -1,20 +1,20 @@
-//! Refs whose update cannot be read. Each is left out for itself, so that it stops no other. It is tried again when it moves, or
-//! later and more and more rarely.
+//! The refs whose update cannot be read. Such a ref is left out alone, and stops no other. It is tried again when it moves, and otherwise
+//! after a pause that grows.
 
 use crate::keep::mirror::{GitError, RefusedRef};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The most that are noted: those beyond are tried at each look.
+/// The most refs that are recorded. Refs beyond the limit are tried at each look.
 const NOTED_MAX: usize = 1_000;
-/// How many of them a person is told.
+/// The most refs that people are shown.
 const TOLD_MAX: usize = 100;
-/// Before the first further attempt, and the longest pause.
+/// The pause before the second attempt, and the longest pause between two attempts.
 const AGAIN_FIRST: Duration = Duration::from_secs(60);
 const AGAIN_MAX: Duration = Duration::from_secs(3600);
 
-/// The refs that cannot be read, by their name.
+/// `Unreadable` records the refs that cannot be read, by name.
 #[derive(Debug, Default)]
 pub(super) struct Unreadable(BTreeMap<String, Attempt>);
 
@@ -28,12 +28,12 @@ struct Attempt {
 }
 
 impl Unreadable {
-    /// Whether this ref is to be read now: not where that failed a moment ago.
+    /// Whether this ref is to be read now. It is not if reading the same tip failed a short time ago.
     pub(super) fn may_try(&self, name: &str, revision: &str, now: Instant) -> bool {
         self.0.get(name).is_none_or(|attempt| attempt.revision != revision || attempt.again <= now)
     }
 
-    /// Notes that a ref could not be read. Answers what to tell of it.
+    /// Records that a ref could not be read, and returns the report for people.
     pub(super) fn note(&mut self, name: &str, revision: &str, error: &GitError, now: Instant) -> RefusedRef {
         let before = self.0.get(name).filter(|attempt| attempt.revision == revision).map_or(0, |it| it.failures);
         let pause = AGAIN_FIRST.saturating_mul(2_u32.saturating_pow(before)).min(AGAIN_MAX);
@@ -50,7 +50,7 @@ impl Unreadable {
         self.0.remove(name);
     }
 
-    /// Forgets those that are gone.
+    /// Forgets the refs that no longer exist.
     pub(super) fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
         self.0.retain(|name, _| is_there(name));
     }

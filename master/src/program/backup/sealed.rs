@@ -1,4 +1,4 @@
-//! Whether the logs and the stored files of a backup are those that its store names: by length and BLAKE3.
+//! Checks, by length and BLAKE3, that the logs and the stored files of a backup are those that its store names.
 
 use crate::keep::bytes::Seal;
 use crate::keep::store::{self, SealedFiles, StoreError};
@@ -6,15 +6,15 @@ use crate::keep::{blobs, logs};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Files that an error names. More help nobody: a backup that was good has them all.
+/// The most damaged files that an error names. More names would help nobody, because an earlier good backup has all files.
 const NAMED_MAX: usize = 5;
 
-/// The sealed files that a store names, by their path in the state directory.
+/// `ExpectedFiles` holds the sealed files that a store names and that were not found whole yet, by their path in the state directory.
 #[derive(Debug, Default)]
 pub(super) struct ExpectedFiles(BTreeMap<String, Seal>);
 
 impl ExpectedFiles {
-    /// The files that the database at a path names.
+    /// Returns the files that a database names.
     pub(super) fn of(database: &Path) -> Result<ExpectedFiles, StoreError> {
         let SealedFiles { logs, blobs } = store::sealed_files(database)?;
         let logs = logs.iter().map(|row| (logs::path_below(row.key), Seal { size: row.size, hash: row.hash }));
@@ -23,14 +23,14 @@ impl ExpectedFiles {
         Ok(ExpectedFiles(named.collect()))
     }
 
-    /// Notes a file as it was added. Those that are whole are no longer looked for.
+    /// Records a file as it was added. A file that is whole is no longer expected.
     pub(super) fn found(&mut self, name: &str, found: &Seal) {
         if self.0.get(name) == Some(found) {
             self.0.remove(name);
         }
     }
 
-    /// Leaves only what another list has too: the rest was removed by retention meanwhile.
+    /// Keeps only the files that another list has too. Retention removed the others meanwhile.
     pub(super) fn keep_those_of(&mut self, other: &ExpectedFiles) {
         self.0.retain(|name, _| other.0.contains_key(name));
     }
@@ -39,7 +39,7 @@ impl ExpectedFiles {
         self.0.is_empty()
     }
 
-    /// What is wrong with those that are left: `logs/0/7/0.1.0.log is gone`.
+    /// Returns what is wrong with the files that are left, for example `logs/0/7/0.1.0.log is gone`.
     pub(super) fn told(&self, state: &Path) -> Vec<String> {
         let told = self.0.iter().map(|(name, seal)| {
             let what = match std::fs::metadata(state.join(name)).map(|file| file.len()) {

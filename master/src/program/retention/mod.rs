@@ -1,9 +1,9 @@
-//! Retention: takes out of history what the master file does not keep, a little at a time. Owns when and in what steps;
-//! what goes is decided by [`policy`], and done by the store, the logs and the blobs.
+//! Retention removes from history what the master file does not keep, a little at a time. This module decides when, and in what steps.
+//! [`policy`] decides what goes, and the store, the logs and the blobs remove it.
 //!
-//! A pass first sweeps what earlier ones removed, files before rows. If nothing is left it chooses at most 100 builds, or the
-//! logs of 100, and takes them out of history in one short transaction. So a crash at any time leaves nothing that the next pass
-//! does not find. The first pass after a start is like every other pass.
+//! A pass first sweeps what earlier passes removed, files before rows. If nothing is left to sweep, it chooses at most 100 builds, or the
+//! logs of 100. It removes them from history in one short transaction. The next pass finds whatever a crash left, so the first pass after
+//! a start is like every other pass.
 
 pub mod policy;
 
@@ -22,49 +22,49 @@ use std::time::Duration;
 
 /// The time from the master's start to the first pass.
 const FIRST: Duration = Duration::from_secs(60);
-/// Between passes when nothing is left to do.
+/// The pause after a pass that left nothing to do.
 const PAUSE: Duration = Duration::from_secs(5 * 60);
-/// Between passes when there is more: commits of others go between.
+/// The pause after a pass that left more to do, in which others commit.
 const BREATH: Duration = Duration::from_millis(100);
-/// The time until what could not be done now is tried again, as on a full disk.
+/// The pause after a pass that had to wait, for example because the disk is full.
 const LATER: Duration = Duration::from_secs(10);
-/// The most builds that a pass chooses, or whose logs it chooses.
+/// The most builds that one pass removes, or whose logs it removes.
 const BUILDS: u32 = 100;
-/// The same on a full disk, where a transaction must be very small.
+/// The most builds of a pass while the disk is full, when a transaction must be very small.
 const BUILDS_FULL: u32 = 4;
-/// How many rows one transaction removes.
+/// The most rows that one transaction removes.
 const ROWS: u32 = 200;
 const ROWS_FULL: u32 = 50;
 
-/// Keeps history within its limits.
+/// `Retention` keeps history within the limits of the master file.
 pub struct Retention {
     retain: Rc<RefCell<Retain>>,
     driver: Rc<Driver>,
     readers: Reading,
     logs: Rc<Logs>,
     blobs: Rc<Blobs>,
-    /// Folders of blobs that are to be looked through for files that a crash left; `None` means that they were not listed since
-    /// the start.
+    /// The folders of blobs that are still to be searched for files that a crash left. `None` means that they were not listed since the
+    /// start.
     shards: Option<Vec<PathBuf>>,
     look: Look,
 }
 
-/// What is looked through next. Logs come last: builds that go free some of what is too much.
+/// A `Look` says what the next pass looks through. Logs come last, because builds that go already free some of their bytes.
 #[derive(Clone, Debug)]
 enum Look {
     Builds(Option<AgeingCursor>),
-    /// The pass looks for logs of builds after this one.
+    /// The pass looks at the logs of builds after this one.
     Logs(BuildId),
 }
 
-/// What became of a pass.
+/// The result of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
     /// Nothing is left that must go.
     Done,
     /// There may be more to remove.
     More,
-    /// A retry came between, or the disk is full: the same again later.
+    /// A retry came between, or the disk is full. The pass must be repeated later.
     Blocked,
 }
 
@@ -74,12 +74,12 @@ impl Retention {
         Retention { retain, driver, readers, logs, blobs, shards: None, look: Look::Builds(None) }
     }
 
-    /// What is kept: another one counts from the next pass on.
+    /// Returns the cell with the limits. The next pass obeys a change.
     pub fn retain(&self) -> Rc<RefCell<Retain>> {
         self.retain.clone()
     }
 
-    /// Passes now and then, for as long as the master runs. A pass that fails is tried again later: nothing depends on it.
+    /// Does passes at intervals, for as long as the master runs. A pass that fails is repeated later, because nothing depends on it.
     pub async fn keep(mut self) {
         let mut pause = FIRST;
         loop {
@@ -100,7 +100,7 @@ impl Retention {
         }
     }
 
-    /// One step: sweeps, or chooses and removes.
+    /// Does one pass: sweeps, or chooses and removes.
     pub async fn pass(&mut self) -> Result<Passed, StoreError> {
         if self.sweep().await? == Passed::More {
             return Ok(Passed::More);
@@ -111,12 +111,12 @@ impl Retention {
         }
     }
 
-    /// Unlinks files, then deletes rows.
+    /// Unlinks the files of what is removed, then deletes its rows.
     async fn sweep(&mut self) -> Result<Passed, StoreError> {
         let (most, rows) = self.most();
         let unlinked = self.readers.unswept(most).await?;
         if let Err(error) = self.logs.remove(unlinked.clone()).await {
-            // their rows stay, and name them to the next pass
+            // the rows stay, so the next pass finds these files again
             tracing::warn!("failed to unlink the logs of removed builds: {error}");
             return Ok(Passed::Done);
         }
@@ -124,7 +124,7 @@ impl Retention {
         let removed = self.unlink_blobs(most).await?;
         let sweep = Sweep { unlinked, unlinked_blobs: removed.hashes(), events_before, rows };
         let swept = self.driver.sweep(sweep).await;
-        // only now: until its row is gone, no upload may take such a blob for one that is stored
+        // dropped only now, because until its row is gone no upload may take such a blob for a stored one
         drop(removed);
         let has_more = swept >= rows || self.has_shards() || swept > 0 && self.has_unreferenced().await?;
         Ok(if has_more { Passed::More } else { Passed::Done })
@@ -141,13 +141,13 @@ impl Retention {
             Err(error) => Err(error),
         };
         removed.or_else(|error| {
-            // their rows stay, and the next start looks through the folders again
+            // the rows stay, and the next start searches the folders again
             tracing::warn!("failed to unlink blobs that nothing refers to: {error}");
             Ok(RemovedBlobs::default())
         })
     }
 
-    /// The blobs of the next folder. After a start each folder is looked through once.
+    /// Returns the blobs in the next folder. Each folder is searched once after a start.
     async fn next_shard(&mut self) -> io::Result<Vec<BlobHash>> {
         if self.shards.is_none() {
             self.shards = Some(self.blobs.shards().await?);
@@ -167,7 +167,7 @@ impl Retention {
     }
 
     async fn choose_builds(&mut self, from: Option<AgeingCursor>) -> Result<Passed, StoreError> {
-        // while a retry is not committed, it is not known what it refers to
+        // until a retry is committed, the builds to which it refers are not known
         let Some(retries) = self.driver.retries() else { return Ok(Passed::Blocked) };
         let (kept, (most, _)) = (self.retain.borrow().builds, self.most());
         let page = self.readers.removal_candidates(from, kept, most).await?;
@@ -196,7 +196,7 @@ impl Retention {
         Ok(if is_last && is_idle { Passed::Done } else { Passed::More })
     }
 
-    /// `false` means that not all of it was removed, and it is to be chosen again.
+    /// Removes what was chosen. `false` means that some of it stayed, and that the pass must choose again.
     async fn remove(&self, retries: u64, removal: Removal) -> bool {
         let chosen = (removal.builds.len(), removal.logs.len());
         let removed = self.driver.remove(retries, removal).await;
@@ -206,7 +206,7 @@ impl Retention {
         (removed.builds.len(), removed.logs.len()) == chosen
     }
 
-    /// Builds of one choice, and rows of one transaction.
+    /// Returns the most builds of one choice, and the most rows of one transaction.
     fn most(&self) -> (u32, u32) {
         if self.driver.is_full() { (BUILDS_FULL, ROWS_FULL) } else { (BUILDS, ROWS) }
     }

@@ -1,4 +1,4 @@
-//! PURE: what goes, of what was read. Knows no store and no clock.
+//! Decides which builds and which logs retention removes. It is pure, and knows no store and no clock.
 
 use crate::config::Retain;
 use crate::decide::coordinator::record::BuildId;
@@ -7,11 +7,12 @@ use schema::values::{Time, TimeSpan};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A build that ended less than this ago stays, whatever the limits: its last logs are closed, and people read it.
+/// The least age of an ended build that may go. Before that its last logs may still be open, and people read it.
 pub const GRACE: Duration = Duration::from_secs(3600);
 
-/// The builds of a page that go. They are finished and beyond the newest of their project. None is the tip of a ref that exists,
-/// and no build that stays refers to them. A page comes newest first, so what may refer to a build was decided before it.
+/// Returns the builds of a page that go. Each has finished, is older than the newest builds that its project keeps, and is not the tip of
+/// an existing ref. No build that stays refers to it. A page has the newest builds first, so whatever refers to a build is decided before
+/// it.
 pub fn builds_to_go(now: Time, page: &AgeingPage) -> Vec<BuildId> {
     let mut going = BTreeSet::new();
     for build in &page.candidates {
@@ -23,8 +24,8 @@ pub fn builds_to_go(now: Time, page: &AgeingPage) -> Vec<BuildId> {
     going.into_iter().collect()
 }
 
-/// The builds whose logs go, and after which limit; `page` has the oldest with logs first, `total` counts the bytes of all
-/// logs. Also answers what is left of `total`.
+/// Returns the builds whose logs go, each with the limit that removes them, and the rest of `total`. `page` has the oldest builds with
+/// logs first. `total` counts the bytes of all logs.
 pub fn logs_to_go(now: Time, retain: &Retain, mut total: u64, page: &[Logged]) -> (Vec<(BuildId, String)>, u64) {
     let mut going = Vec::new();
     for logged in page.iter().filter(|logged| has_aged(now, logged.finished)) {
@@ -42,8 +43,8 @@ pub fn logs_to_go(now: Time, retain: &Retain, mut total: u64, page: &[Logged]) -
     (going, total)
 }
 
-/// Whether logs of younger builds than those of `page` may go. No build ends before it was made, and a younger one was made
-/// later.
+/// Whether logs of builds younger than those of `page` may go. Such a build was made later than those, and no build ends before it was
+/// made.
 pub fn more_logs(now: Time, retain: &Retain, left: u64, page: &[Logged]) -> bool {
     let youngest = page.last().is_some_and(|logged| now.since(logged.created) > retain.logs);
     youngest || !page.is_empty() && left > retain.log_bytes_total

@@ -1,5 +1,5 @@
-//! Retention against a plain model: nothing that must stay goes, everything else does, a bounded number at a time, whatever
-//! crashes and full disks come between.
+//! Tests retention against a plain model. What must stay stays, and everything else goes in bounded steps, through crashes and full
+//! disks.
 
 mod blobs;
 pub(crate) mod history;
@@ -37,7 +37,7 @@ fn the_policy_takes_what_nothing_keeps() {
     assert!(went > 5_000 && carried > 1_000, "the worlds are too poor: {went} went, {carried} were carried");
 }
 
-/// All of a project on one page, those included that are kept for being new.
+/// Returns all builds of a project on one page, including those that are kept because they are new.
 fn page_of(world: &World, project: &str, kept: u32) -> AgeingPage {
     let mut builds: Vec<_> = world.of(project).collect();
     builds.reverse();
@@ -77,7 +77,7 @@ fn logs_go_by_age_and_the_oldest_by_size() {
             by_size += usize::from(wanted.is_some() && !is_old);
         }
         assert_eq!(left, sum, "seed {seed}");
-        // what lies beyond the page is younger: it is looked at where it may be too old, or too much is left
+        // builds beyond the page are younger: their logs may go if they may be too old, or if too many bytes are left
         let youngest = page.last().map(|logged| NOW.since(logged.created) > retain.logs);
         let wanted = youngest.is_some_and(|too_old| too_old || left > retain.log_bytes_total);
         assert_eq!(more_logs(NOW, &retain, left, &page), wanted, "seed {seed}");
@@ -85,7 +85,7 @@ fn logs_go_by_age_and_the_oldest_by_size() {
     assert!(by_age > 1_000 && by_size > 1_000, "the pages are too poor: {by_age} by age, {by_size} by size");
 }
 
-/// By rising number, made one after the other; they end when they like.
+/// Draws builds in the order of their numbers and of their creation. They may end in any order.
 fn draw_logged(dice: &mut Dice) -> Vec<Logged> {
     let mut created = NOW.0 - dice.below(40 * 86_400_000);
     let page = (1..=dice.below(30)).map(|id| {

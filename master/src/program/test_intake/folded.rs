@@ -1,4 +1,4 @@
-//! The lists of one job as one: each test once. Pure.
+//! Folds the lists of one job into one, in which each test appears once. It is pure.
 
 use crate::decide::test_history::{Verdict, duration_code};
 use crate::keep::store::{TestIdentity, TestName};
@@ -7,16 +7,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// The most bytes that the tests of one job take in memory. A job of as many tests as a project may have takes fewer, if their names
-/// have no more than 300 characters.
+/// The most bytes that the tests of one job take in memory. As many tests as a project may have fit, if their names have at most 300
+/// characters.
 pub(super) const FOLDED_MAX: usize = 256 << 20;
 
-/// All tests that a job ran.
+/// `FoldedTests` holds all tests that a job ran.
 #[derive(Debug, Default)]
 pub(super) struct FoldedTests {
-    /// Whether each list was read, was whole and had room: otherwise a test that is missing here is not gone.
+    /// Whether each list was read, was whole and had room. Otherwise a test that is missing here may still exist.
     pub(super) is_whole: bool,
-    /// What the tests take in memory.
+    /// The bytes that the tests take in memory.
     bytes: usize,
     tests: BTreeMap<TestIdentity, FoldedTest>,
 }
@@ -29,7 +29,7 @@ struct FoldedTest {
     duration_us: Option<u64>,
 }
 
-/// The tests of one list, as far as they take at most this many bytes.
+/// Folds one list. Tests beyond `most` bytes are left out.
 pub(super) fn fold(list: TestList, most: usize) -> FoldedTests {
     let mut folded = FoldedTests { is_whole: list.trouble.is_empty(), ..FoldedTests::default() };
     let mut results = list.results.into_iter().peekable();
@@ -64,7 +64,7 @@ impl FoldedTest {
 }
 
 impl FoldedTests {
-    /// This and the tests of another list, as far as they take at most this many bytes together.
+    /// Joins this list with another one. Tests beyond `most` bytes together are left out.
     pub(super) fn joined(mut self, other: FoldedTests, most: usize) -> FoldedTests {
         self.is_whole &= other.is_whole;
         for (identity, test) in other.tests {
@@ -73,7 +73,7 @@ impl FoldedTests {
         self
     }
 
-    /// A test that stands in several places has the worst of its verdicts, and the sum of its durations.
+    /// Adds a test. A test that appears several times has the worst of its verdicts and the sum of its durations.
     fn add(&mut self, identity: TestIdentity, test: FoldedTest, most: usize) {
         let bytes = self.bytes + test.size();
         match self.tests.entry(identity) {
@@ -93,13 +93,13 @@ impl FoldedTests {
         }
     }
 
-    /// The tests that have no number yet.
+    /// Returns the tests that have no number yet.
     pub(super) fn unknown(&self, numbers: &BTreeMap<TestIdentity, u32>) -> Vec<TestName> {
         let unknown = self.tests.iter().filter(|(identity, _)| !numbers.contains_key(*identity));
         unknown.map(|(identity, test)| name_of(*identity, test)).collect()
     }
 
-    /// The tests that have a number, and stand in another file than is known of them.
+    /// Returns the numbered tests whose file is not the recorded one.
     pub(super) fn moved(
         &self,
         numbers: &BTreeMap<TestIdentity, u32>,
@@ -111,8 +111,8 @@ impl FoldedTests {
         moved.map(|(identity, test)| name_of(*identity, test)).collect()
     }
 
-    /// The bytes of the verdicts and of the durations, each at the number of its test. A test without a number is left out: its
-    /// project has as many as it may have.
+    /// Returns the bytes of the verdicts and of the durations, each at the number of its test. A test without a number is left out,
+    /// because its project has reached its limit of tests.
     pub(super) fn columns(&self, numbers: &BTreeMap<TestIdentity, u32>) -> (Vec<u8>, Vec<u8>) {
         let numbered = self.tests.iter().filter_map(|(identity, test)| Some((*numbers.get(identity)? as usize, test)));
         let numbered: Vec<_> = numbered.collect();
@@ -126,7 +126,7 @@ impl FoldedTests {
     }
 }
 
-/// The longest text of a test's name that is kept, in bytes: a few lines on a page.
+/// The longest text of a test's name or file that is kept, in bytes. It fills a few lines on a page.
 const TEXT_MAX: usize = 1024;
 
 fn name_of(identity: TestIdentity, test: &FoldedTest) -> TestName {
@@ -143,7 +143,7 @@ fn cut(text: &str) -> Cow<'_, str> {
     schema::limits::cut(text, TEXT_MAX)
 }
 
-/// The parts with their lengths, so that no two tests have the same.
+/// Hashes the parts of a name with their lengths, so that two different tests have different identities.
 pub(super) fn identity(id: &TestId) -> TestIdentity {
     let mut hash = blake3::Hasher::new();
     for part in [&id.suite, &id.name, &id.parameters] {

@@ -1,6 +1,5 @@
-//! Reads the lists of tests that the steps of one job stored. They are read one after the other, so that one of them is in memory
-//! at a time. A list that cannot be read is left out, and its reason is told, so it holds up no other list. Only the store can make
-//! its caller wait.
+//! Reads the lists of tests that the steps of one job stored. It reads one list after the other, so that only one is in memory. A list
+//! that cannot be read is left out and its reason is logged, so it holds up no other list. Only an error of the store reaches the caller.
 
 use super::folded::{FOLDED_MAX, FoldedTests, fold};
 use crate::decide::coordinator::record::{BuildId, StepRow};
@@ -11,20 +10,20 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-/// The most bytes of a list as it is stored: a list of the most results has fewer.
+/// The most bytes of a stored list. A list with the most results that are allowed has fewer.
 const STORED_MAX: u64 = 64 << 20;
 /// The pause before bytes that could not be read are read once more. A trouble that passes by itself, such as too many open files, has
 /// mostly passed by then.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Where the lists of jobs are read.
+/// `JobLists` has the readers with which the lists of jobs are found and read.
 pub(super) struct JobLists<'a> {
     pub(super) readers: &'a Reading,
     pub(super) blobs: &'a Blobs,
 }
 
 impl JobLists<'_> {
-    /// The lists of the steps of the job's last attempt as one. None: no list could be read.
+    /// Returns the lists of the steps of the job's last attempt as one. `None` means that no list could be read.
     pub(super) async fn read(&self, job: &UnreadJob) -> Result<Option<FoldedTests>, StoreError> {
         let mut unread = self.reporting_steps(job).await?;
         let mut found: Option<FoldedTests> = None;
@@ -55,7 +54,7 @@ impl JobLists<'_> {
         Ok(found)
     }
 
-    /// The steps of which the plan names reports. A step that was skipped has none of them, and then its tests are not gone. None:
+    /// Returns the steps for which the plan names reports. A skipped step has no list, and then its tests are not gone. `None` means that
     /// the plan is not known.
     async fn reporting_steps(&self, job: &UnreadJob) -> Result<Option<BTreeSet<u16>>, StoreError> {
         let planned = self.readers.planned_build(&job.lane.project, job.order.1).await?;
@@ -82,7 +81,7 @@ impl JobLists<'_> {
     }
 }
 
-/// A list that its worker did not store is nothing new: the step says so where people look.
+/// Logs why a list is left out. If its worker stored none, that is not worth a warning, because the step shows it to people.
 fn tell(job: &UnreadJob, step: &StepRow, why: &str) {
     let (number, name, project) = (step.key.step.saturating_add(1), &job.row.name, &job.lane.project);
     if step.tests.as_ref().is_some_and(|tests| tests.list.is_empty()) {
@@ -98,7 +97,7 @@ fn reporting_steps(plan: &Plan, job: &str) -> Option<BTreeSet<u16>> {
     Some(steps.map(|(number, _)| number).collect())
 }
 
-/// Adds a list to what was read before it.
+/// Adds a list to the lists that were read before it.
 async fn join(before: Option<FoldedTests>, list: FoldedTests) -> Result<FoldedTests, String> {
     match before {
         Some(before) => apart(move || before.joined(list, FOLDED_MAX)).await,
@@ -106,7 +105,7 @@ async fn join(before: Option<FoldedTests>, list: FoldedTests) -> Result<FoldedTe
     }
 }
 
-/// Reads something once more where the reason may pass by itself.
+/// Reads something, and reads it once more if the reason of a failure may pass by itself.
 async fn again_once<T>(read: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
     match read().await {
         Err(error) if may_pass(&error) => {
@@ -117,14 +116,14 @@ async fn again_once<T>(read: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// A file that is gone or damaged stays so.
+/// Whether the reason of a failure may pass by itself. A file that is gone or damaged stays so.
 fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, UnexpectedEof};
     let lasts = [NotFound, UnexpectedEof, InvalidData, PermissionDenied, IsADirectory, NotADirectory];
     !lasts.contains(&error.kind())
 }
 
-/// Runs what takes long on a thread of its own. Where it panics, the answer is why: what it was about is left out.
+/// Runs slow work on a thread of its own. If it panics, returns a text that says why.
 pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.map_err(|error| format!("reading it failed, which is a bug: {error}"))
 }
@@ -135,7 +134,7 @@ mod tests {
     use schema::values::{JobPlan, ReportPlan, StepPlan};
     use std::cell::Cell;
 
-    /// How often something is read that fails so often, and whether it came.
+    /// Returns how often something is read if the first `failures` reads fail, and whether a read succeeded.
     async fn reads(kind: io::ErrorKind, failures: u32) -> (u32, bool) {
         let count = Cell::new(0);
         let read = async || {

@@ -1,4 +1,4 @@
-//! The repository that `up` was called on: where it is, what is checked out, what is not committed.
+//! The repository on which `up` was called: where it is, what is checked out, and what is not committed.
 
 use super::UpError;
 use schema::shown;
@@ -8,14 +8,14 @@ use std::process::Command;
 
 pub(super) struct Checkout {
     pub(super) top: PathBuf,
-    /// The project's name: the directory's, as far as it is one.
+    /// The project's name: the directory's name, with `-` for each character that a name must not have.
     pub(super) name: String,
-    /// The full ref without `refs/heads/`; none where HEAD is detached.
+    /// The name of the branch, without `refs/heads/`; `None` if HEAD is detached.
     pub(super) branch: Option<String>,
     pub(super) head: String,
-    /// A commit can say anything: this is fit for a terminal.
+    /// The subject of the commit, made safe for a terminal because a commit can contain anything.
     pub(super) subject: String,
-    /// Files that differ from HEAD, untracked ones included.
+    /// The number of files that differ from HEAD, including untracked files.
     pub(super) uncommitted: usize,
 }
 
@@ -32,7 +32,7 @@ impl Checkout {
         let subject = git(&top, &["log", "-1", "--encoding=UTF-8", "--format=%s"])?;
         Ok(Checkout {
             name: name_of(&top),
-            // never git's short name: it is `heads/main` where a tag is called `main` as well
+            // git's short name would not do: it is `heads/main` if a tag is called `main` as well
             branch: git(&top, &["symbolic-ref", "--quiet", "HEAD"])?
                 .and_then(|name| ShortRef::of(&name).branch().map(str::to_owned)),
             subject: shown::line(&subject.unwrap_or_default()).into_owned(),
@@ -42,13 +42,13 @@ impl Checkout {
         })
     }
 
-    /// The full ref of the branch; empty where HEAD is detached.
+    /// Returns the full ref of the branch, or an empty text if HEAD is detached.
     pub(super) fn ref_name(&self) -> String {
         self.branch.as_deref().map(branch_ref).unwrap_or_default()
     }
 }
 
-/// Why there is nothing to check out at `path`, and what to do instead.
+/// Returns why there is no checkout at `path`, and what to do instead.
 fn no_checkout(path: &Path) -> Result<String, UpError> {
     let shown = path.display();
     if !path.exists() {
@@ -62,30 +62,31 @@ fn no_checkout(path: &Path) -> Result<String, UpError> {
             "{shown} is a bare repository, which has no files to look at: clone it, and name the clone; docs/master.md says how a \
              lasting master follows a bare one"
         ),
-        _ => format!("{shown} is not in a git work tree: `git init` there, and commit"),
+        _ => format!("{shown} is not in a git work tree: run `git init` there, and commit"),
     })
 }
 
-/// A build starts from a copy of the repository, which cannot be made of one that lacks objects.
+/// Refuses a clone that lacks objects, because a build starts from a copy of the whole repository.
 fn is_whole(top: &Path) -> Result<(), UpError> {
     let shown = top.display();
     if git(top, &["rev-parse", "--is-shallow-repository"])?.as_deref() == Some("true") {
-        let text = format!("{shown} is a shallow clone, whose history is cut: `git fetch --unshallow` brings the rest");
+        let text =
+            format!("{shown} is a shallow clone, whose history is cut: run `git fetch --unshallow` to get the rest");
         return Err(UpError::Usage(text));
     }
     let promised = git(top, &["config", "--get-regexp", r"^remote\..*\.promisor$", "^true$"])?;
     let remote = promised.as_deref().and_then(|line| line.strip_prefix("remote.")?.split(".promisor").next());
     if let Some(remote) = remote {
         let text = format!(
-            "{shown} is a partial clone, which lacks files: `git config --unset remote.{remote}.partialCloneFilter`, then `git fetch \
-             --refetch {remote}` and `git config --unset remote.{remote}.promisor`, or clone it without --filter"
+            "{shown} is a partial clone, which lacks files: clone it without --filter, or run `git config --unset \
+             remote.{remote}.partialCloneFilter`, `git fetch --refetch {remote}` and `git config --unset remote.{remote}.promisor`"
         );
         return Err(UpError::Usage(text));
     }
     Ok(())
 }
 
-/// What git prints, trimmed; none where it fails, as it does to say no.
+/// Returns what git prints, trimmed. `None` means that git failed, which is also how it says no.
 pub(super) fn git(dir: &Path, arguments: &[&str]) -> Result<Option<String>, UpError> {
     let output = Command::new("git").arg("-C").arg(dir).args(arguments).output();
     let output = output.map_err(UpError::io("failed to run git"))?;
@@ -104,7 +105,7 @@ fn name_of(top: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// A repository with one commit on `main`.
+    /// Makes a repository with one commit on `main`.
     fn repository(subject: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         run(&dir, &["init", "--quiet", "--initial-branch=main"]);
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!((checkout.branch.as_deref(), checkout.ref_name().as_str()), (None, ""));
     }
 
-    /// What `look` says of a path that it refuses.
+    /// Returns the text with which `look` refuses a path.
     fn refused(path: &Path) -> String {
         Checkout::look(path).map(|checkout| checkout.name).unwrap_err().to_string()
     }
@@ -158,7 +159,7 @@ mod tests {
         assert!(refused(&other.path().join("missing")).contains("does not exist: name the directory"));
         assert!(refused(&other.path().join("file")).contains("is a file: name the directory"));
         assert!(refused(other.path()).contains("`git init` there"));
-        assert!(refused(&clone("shallow", &["--depth=1"])).contains("`git fetch --unshallow` brings the rest"));
+        assert!(refused(&clone("shallow", &["--depth=1"])).contains("run `git fetch --unshallow` to get the rest"));
         assert!(refused(&clone("blobless", &["--filter=blob:none"])).contains("`git fetch --refetch origin`"));
     }
 

@@ -1,4 +1,4 @@
-//! Shows builds as they run: HEAD, then each new commit.
+//! Shows builds as they run: HEAD first, then each new commit.
 
 use super::checkout::Checkout;
 use super::target::{self, Target};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::rc::Rc;
 
-/// Builds what is asked for once and answers its outcome, or follows every build until it is stopped.
+/// Builds `once` and returns its outcome. If it is `None`, follows every build until somebody stops the program.
 pub(super) async fn follow(
     parts: &Rc<MasterParts>,
     guild: &Guild,
@@ -50,7 +50,7 @@ async fn follow_branch(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checko
     }
 }
 
-/// The build's output as it comes, and then its last screen.
+/// Shows the output of a build as it comes, and then the summary.
 async fn show(
     parts: &Rc<MasterParts>,
     guild: &Guild,
@@ -79,7 +79,7 @@ async fn show(
     out.finish().await.map_err(client::Error::Output)?;
     let outcome = followed?;
     let summary = Summary::of(guild, project, number).await?;
-    // the rule stands above the output already
+    // the first line, the rule, is already above the output
     summary.lines(width, &end.next(&summary.build().selector())).iter().skip(1).for_each(say);
     if end.uncommitted > 0 {
         tell(&target::left_out(end.uncommitted));
@@ -87,15 +87,16 @@ async fn show(
     Ok(outcome)
 }
 
-/// What stands at the end of each build.
+/// An `End` says what to print at the end of each build.
 struct End {
     is_once: bool,
-    /// Files that were not in what was built, as of the start.
+    /// The number of files that were not committed when the build began.
     uncommitted: usize,
 }
 
 impl End {
-    /// What to type where a build is not good. After `--once` nobody is there to answer the other commands.
+    /// Returns the commands to suggest if a build is not good. After `--once` the master is gone, so its other commands would find
+    /// nobody.
     fn next(&self, build: &str) -> Vec<String> {
         match self.is_once {
             true => vec![format!("guild-master up --look    then: guild logs {build} --failed")],
@@ -104,7 +105,8 @@ impl End {
     }
 }
 
-/// `▸ test  python3 -m pytest`: a step that has the name of its job is the only one.
+/// Returns the line of a step, for example `▸ test  python3 -m pytest`. A step with the name of its job is the only one, so its name is
+/// left out.
 fn step_line(job: &str, name: &str, command: &str) -> PaintedLine {
     let is_only = job.split('@').next() == Some(name);
     let name = if is_only { String::new() } else { format!(": {name}") };
@@ -117,13 +119,13 @@ fn say(line: &PaintedLine) {
     shown::tell_coloured(&line.written(has_colours));
 }
 
-/// The width of the terminal at standard error. If that is not a terminal, the width that most terminals have.
+/// Returns the width of the terminal at standard error, or 80 columns if that is not a terminal.
 fn terminal_width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.ok().map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).unwrap_or(80)
 }
 
-/// What each step runs, by its job and number, as soon as the build has its plan.
+/// Returns the first line of each step's command, by job and number, as soon as the build has its plan.
 async fn step_commands(parts: &MasterParts, project: &str, number: u32) -> BTreeMap<(String, u16), String> {
     let mut cursor = Cursor { incarnation: parts.incarnation, after: parts.feed.last() };
     loop {
@@ -142,7 +144,7 @@ async fn step_commands(parts: &MasterParts, project: &str, number: u32) -> BTree
     }
 }
 
-/// A job that this machine's worker can never take would wait for ever: here it ends.
+/// Ends each job that this machine's worker can never take, because it would wait for ever.
 async fn fail_unplaceable(parts: Rc<MasterParts>, project: String, number: u32) {
     let mut cursor = Cursor { incarnation: parts.incarnation, after: parts.feed.last() };
     loop {
@@ -169,7 +171,7 @@ async fn build_id(
     Some(row.id)
 }
 
-/// Where to begin: at the newest build where it is still open, else with what comes.
+/// Returns where to begin: at the oldest event if the newest build is still open, otherwise after the last event.
 async fn resume_point(parts: &MasterParts, project: &str) -> Cursor {
     let latest = Cursor { incarnation: parts.incarnation, after: parts.feed.last() };
     let newest = parts.readers.of(PROGRAM).newest_build(project).await.ok().flatten();
@@ -179,7 +181,7 @@ async fn resume_point(parts: &MasterParts, project: &str) -> Cursor {
     }
 }
 
-/// The next build of the project that is created after the cursor, and is not finished yet.
+/// Returns the next build of the project that was created after the cursor.
 async fn next_build(parts: &MasterParts, project: &str, cursor: &mut Cursor) -> Option<u32> {
     loop {
         let batch = parts.feed.next(PROGRAM, *cursor, 1).await.ok()?;

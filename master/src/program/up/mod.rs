@@ -1,5 +1,5 @@
-//! `guild-master up`: master, worker and client in one command, for one git repository on this machine. They are what
-//! they are elsewhere: real processes, an issued credential, TLS on loopback.
+//! `guild-master up`: master, worker and client in one command, for one git repository on this machine. All are the real parts: the
+//! worker is a process of its own, credentials are issued, and connections use TLS on loopback.
 
 mod checkout;
 mod follow;
@@ -25,9 +25,9 @@ use std::rc::Rc;
 use std::time::Duration;
 use target::Target;
 
-/// How often the repository is looked at for new commits.
+/// The time between two looks for new commits: short, because the repository is on this machine.
 const POLL: Duration = Duration::from_secs(1);
-/// The pattern of tags that are looked at.
+/// The pattern of the tags that are followed: all tags.
 const ALL_TAGS: &str = "**";
 
 #[derive(clap::Args)]
@@ -55,7 +55,7 @@ pub struct UpArguments {
     listen: String,
 }
 
-/// Why `up` ended otherwise than with an outcome.
+/// The reason why `up` ended without an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
     #[error("{0}")]
@@ -158,7 +158,7 @@ async fn up(arguments: UpArguments) -> Result<u8, UpError> {
     }
 }
 
-/// Has the commands in this repository ask this process, as long as it lives and this is kept.
+/// Makes the commands in this repository use this master, until the returned registration is dropped.
 fn register(checkout: &Checkout, caps: &Credentials) -> Option<client::context::Registration> {
     match client::context::register(&checkout.top, &caps.operator_file, &caps.identity_file) {
         Ok(registration) => Some(registration),
@@ -170,7 +170,7 @@ fn register(checkout: &Checkout, caps: &Credentials) -> Option<client::context::
     }
 }
 
-/// Serves what was built before: without a worker nothing runs.
+/// Serves what was built before. Nothing runs, because there is no worker.
 async fn look(
     checkout: &Checkout,
     caps: &Credentials,
@@ -186,7 +186,7 @@ async fn look(
     }
 }
 
-/// How the following of a build ended.
+/// The way in which the following of builds ended.
 enum FollowEnd {
     Outcome(Outcome),
     Stopped,
@@ -204,8 +204,8 @@ fn serving_ended(result: Result<Result<(), RunError>, tokio::task::JoinError>) -
     }
 }
 
-/// The one-project configuration. With `--once` nothing is polled: HEAD is asked for. Which of the new tags are built is the
-/// pipeline's to say.
+/// Returns the configuration with one project. With `--once` no ref is polled, because HEAD is ordered. The pipeline decides which of the
+/// new tags are built.
 fn config(checkout: &Checkout, state: &Path, address: &str, inferred: Option<String>, once: bool) -> Config {
     let mut config = Config::standalone(state, address);
     let (branches, tags) = match (&checkout.branch, once) {
@@ -220,7 +220,7 @@ fn config(checkout: &Checkout, state: &Path, address: &str, inferred: Option<Str
     config
 }
 
-/// What this process and its worker show to the master.
+/// The credentials with which this process and its worker connect to the master.
 pub(crate) struct Credentials {
     operator: SturdyRef,
     operator_file: PathBuf,
@@ -230,7 +230,8 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Loads the credentials of an earlier `up` in this state directory, or issues them. The port may have changed.
+    /// Loads the credentials of an earlier `up` in this state directory, or issues them. Corrects their address, because the port may
+    /// have changed.
     async fn prepare(state: &Path, address: &str) -> Result<Credentials, UpError> {
         let master = installation::identity(state)?;
         let operator_file = state.join("operator.cap");
@@ -246,7 +247,7 @@ impl Credentials {
         } else {
             let issued = issue(state, &identity).await?;
             reference(issued.worker_join).save(&worker_join).map_err(UpError::io(worker_join.display()))?;
-            // last: its presence says that everything else is there
+            // written last, because its presence means that everything else is there
             reference(issued.operator).save(&operator_file).map_err(UpError::io(operator_file.display()))?;
         }
         let operator = SturdyRef::load(&operator_file).map_err(|error| UpError::Usage(error.to_string()))?;
@@ -259,7 +260,7 @@ struct Issued {
     worker_join: schema::sturdy_ref::Token,
 }
 
-/// Issues an operator's grant, redeemed at once by this process's key, and a worker's join.
+/// Issues a join credential for a worker, and an operator's grant, which the key of this process redeems at once.
 async fn issue(state: &Path, identity: &Identity) -> Result<Issued, UpError> {
     let store = crate::keep::store::Store::open(state).map_err(InstallError::from)?;
     let clock = crate::config::clock::Clock::system();
@@ -287,13 +288,13 @@ fn default_state(checkout: &Checkout) -> Result<PathBuf, UpError> {
     Ok(base.join("guild/up").join(format!("{}-{}", checkout.name, &hash.to_hex()[..8])))
 }
 
-/// The pipeline to build with where the repository has none of its own; shown, not written.
+/// Guesses a pipeline if the repository has none. The guess is shown and not written.
 fn infer(checkout: &Checkout, target: &Target) -> Result<Option<String>, UpError> {
     if target.has_pipeline {
         return Ok(None);
     }
     let Some(inferred) = pipeline::infer(&checkout.top) else {
-        let text = "there is no guild.toml, and no file here tells how to build the project: write one, as docs/pipeline.md shows";
+        let text = "there is no guild.toml, and no file here says how to build the project: write a guild.toml, as docs/pipeline.md shows";
         return Err(UpError::Usage(text.to_owned()));
     };
     let whose = if target.is_dirty() { "in these files" } else { "in this commit" };
@@ -309,7 +310,7 @@ fn say_what(checkout: &Checkout, target: &Target) {
     target.told(checkout.uncommitted).iter().for_each(|line| tell(line));
 }
 
-/// Progress and hints go to standard error, a line at a time.
+/// Prints progress and hints to standard error, a line at a time.
 fn tell(text: &str) {
     shown::tell(&shown::line(text));
 }

@@ -1,4 +1,4 @@
-//! What `up` builds once: the commit that HEAD names, or the files as they are.
+//! The target of a single build by `up`: the commit that HEAD names, or the files as they are.
 
 use super::UpError;
 use super::checkout::{Checkout, git};
@@ -7,7 +7,7 @@ use snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The most bytes that the untracked files may have together. They are copied on this machine only, so the bound is far beyond
+/// The most bytes that the untracked files may have together. They are copied on this machine only, so the bound is far above the size of
 /// source code, and below a forgotten disk image.
 const UNTRACKED_BYTES_MAX: u64 = 1 << 30;
 
@@ -35,18 +35,18 @@ impl Target {
         self.snapshot.is_some()
     }
 
-    /// How what is built differs from HEAD, or from the files; `uncommitted` files do.
+    /// Returns the lines that say how the build differs from HEAD or from the files. `uncommitted` is the number of files that differ.
     pub(super) fn told(&self, uncommitted: usize) -> Vec<String> {
         let Some((taken, _)) = &self.snapshot else {
             return if uncommitted > 0 { vec![left_out(uncommitted)] } else { Vec::new() };
         };
         let left_out = taken.left_out.iter();
-        let left_out = left_out.map(|path| format!("what changed within the submodule {path} is left out"));
+        let left_out = left_out.map(|path| format!("the changes in the submodule {path} are left out"));
         [format!("with {}", count(taken.changed, "uncommitted file"))].into_iter().chain(left_out).collect()
     }
 }
 
-/// That files which are not committed were not built; it stands before a build and after it.
+/// Returns the text, shown before and after a build, which says that uncommitted files were left out.
 pub(super) fn left_out(uncommitted: usize) -> String {
     let files = count(uncommitted, "uncommitted file");
     let is = if uncommitted == 1 { "is" } else { "are" };

@@ -1,4 +1,4 @@
-//! The worker process of `up`: this program again, under its other name.
+//! The worker process of `up`, which is this program under its other name.
 
 use super::{Credentials, UpError};
 use std::path::Path;
@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 /// The first argument that makes this program a worker.
 pub const WORKER: &str = "worker";
 
-/// How long a worker may take to end its steps after the second SIGTERM.
+/// The longest time that a worker gets to end its steps after the second SIGTERM. Then it is killed.
 const STOP: Duration = Duration::from_secs(15);
 
 pub(super) struct Worker {
@@ -17,12 +17,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Joins where that did not happen in an earlier `up`, and runs.
+    /// Starts a worker, which first joins if no earlier `up` did so.
     pub(super) async fn start(state: &Path, caps: &Credentials) -> Result<Worker, UpError> {
         let dir = state.join("worker");
         if !dir.join(worker::CREDENTIAL_FILE).exists() {
             let join = caps.worker_join.to_string_lossy().into_owned();
-            // that it joined is nobody's concern who has one machine; why it cannot is
+            // the output of a join is shown only if it fails, because one machine needs no such news
             let joining = command(&dir, &["join", &join])?.stderr(Stdio::piped()).output().await;
             let joined = joining.map_err(UpError::io("the worker"))?;
             if !joined.status.success() {
@@ -34,7 +34,7 @@ impl Worker {
         Ok(Worker { child })
     }
 
-    /// Resolves when the process ends by itself.
+    /// Returns how the process ended, when it ends by itself.
     pub(super) async fn ended(&mut self) -> String {
         match self.child.wait().await {
             Ok(status) => format!("ended: {status}"),
@@ -42,7 +42,7 @@ impl Worker {
         }
     }
 
-    /// Ends the process and its steps: the first SIGTERM hands steps over, the second one cancels them.
+    /// Ends the process and its steps. The first SIGTERM hands steps over, and the second one cancels them.
     pub(super) async fn stop(&mut self) {
         self.signal();
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -67,7 +67,7 @@ fn command(dir: &Path, arguments: &[&str]) -> Result<Command, UpError> {
     if std::env::var_os("GUILD_LOG").is_none() {
         command.env("GUILD_LOG", "warn");
     }
-    // an interrupt at the terminal is for `up`, which then ends its worker in order
+    // an interrupt at the terminal goes to `up` only, which then ends its worker in order
     command.process_group(0);
     Ok(command)
 }

@@ -1,4 +1,4 @@
-//! Where the sources of a project tell what changed: a command of the coordinator each, which answers after its commit.
+//! The sink of change sources: each report is a command of the coordinator, which returns after its commit.
 
 use crate::commit::driver::Driver;
 use crate::decide::coordinator::record::Head;
@@ -9,7 +9,7 @@ use futures::future::LocalBoxFuture;
 use schema::values::{Change, Refusal, Time};
 use std::rc::Rc;
 
-/// The sink of one project's sources.
+/// A `CommandedSink` takes the reports of one project's sources.
 pub(crate) struct CommandedSink {
     driver: Rc<Driver>,
     following: Following,

@@ -1,10 +1,10 @@
-//! The runs of a ref for the planner, read from the store.
+//! The planner's access to the runs of a ref, which are read from the store.
 
 use crate::intake::planner::{PastRuns, RefRuns};
 use crate::keep::store::Reading;
 use futures::future::LocalBoxFuture;
 
-/// The planner's way to read history.
+/// `StoredRuns` reads past runs from the store.
 pub(super) struct StoredRuns(pub(super) Reading);
 
 impl PastRuns for StoredRuns {

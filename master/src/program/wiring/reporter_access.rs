@@ -1,4 +1,4 @@
-//! What reporters are given: their questions answered by the store, the mirrors and the logs, and their record kept by the driver.
+//! The access that reporters get: the store, the mirrors and the logs answer their questions, and the driver keeps their record.
 
 use crate::commit::driver::Driver;
 use crate::commit::state_reader::StateReader;
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 
-/// The answers to what reporters ask.
+/// `StoredReads` answers the questions of reporters.
 pub(super) struct StoredReads {
     pub(super) state: StateReader,
     pub(super) readers: Reading,
@@ -104,7 +104,7 @@ async fn log_end(logs: &Logs, key: StepKey, count: u32) -> io::Result<(Vec<u8>, 
     Ok((chunk.bytes, from > 0))
 }
 
-/// A branch as reporters see it, and what one of them told about it.
+/// Returns a branch as reporters see it, and what one of them reported about it.
 fn seen(mut looked: WatchedBranch) -> (ObservedBranch, Vec<Said>) {
     let told = std::mem::take(&mut looked.told).into_iter().map(|(row, update)| Said { row, update }).collect();
     (view(looked), told)
@@ -122,7 +122,7 @@ fn view(looked: WatchedBranch) -> ObservedBranch {
     ObservedBranch { lanes, open: looked.open, planned }
 }
 
-/// The failed tests of a run as a notice has them. People count tests from 1.
+/// Returns the failed tests of a run as a notice has them. Their numbers are raised by one, because people count tests from 1.
 fn failed(found: FailuresOfRun) -> FailedTests {
     let told = |(number, TestName { suite, name, parameters, .. }): (u32, TestName)| NoticeTest {
         number: number.saturating_add(1),
@@ -140,12 +140,12 @@ fn failed(found: FailuresOfRun) -> FailedTests {
     }
 }
 
-/// Why a question has no answer, in words.
+/// Reads from the store, and turns an error into its text.
 fn in_words<'a, T: 'a>(read: impl Future<Output = Result<T, StoreError>> + 'a) -> Later<'a, T> {
     Box::pin(async { read.await.map_err(|error| error.to_string()) })
 }
 
-/// The record of what reporters delivered.
+/// `CommittedDeliveries` commits the record of what reporters delivered.
 pub(super) struct CommittedDeliveries(pub(super) Rc<Driver>);
 
 impl CommittedDeliveries {

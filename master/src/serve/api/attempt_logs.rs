@@ -1,5 +1,5 @@
-//! The end of an attempt's logs. Its worker says how long each log is, or the attempt was taken away and they end where they are.
-//! Either way their seals are committed first, and only then does memory let go of them.
+//! Ends the logs of an attempt. Its worker says how long each log is, or the attempt was taken away and its logs end where they are.
+//! Either way the seals are committed first, and only then does memory drop the logs.
 
 use super::broken;
 use crate::commit::driver::Driver;
@@ -10,10 +10,10 @@ use schema::values::{Refusal, Time};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Time between two tries to end the logs of a lost attempt. What fails is the disk, and it needs a while to get better.
+/// The pause between two tries to end the logs of a lost attempt. The disk is what fails, and it needs time to recover.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Seals the logs of the finished steps; answers what to record, and what is wrong with them.
+/// Seals the logs of the finished steps. Returns the rows to record, and a text about a log that is not complete.
 pub(super) async fn seal(logs: &Logs, steps: &[StepRow]) -> capnp::Result<(Vec<SealRow>, String)> {
     let mut seals = Vec::new();
     let mut wrong = String::new();
@@ -27,7 +27,7 @@ pub(super) async fn seal(logs: &Logs, steps: &[StepRow]) -> capnp::Result<(Vec<S
     Ok((seals, wrong))
 }
 
-/// Commits seals in the transaction of the command that ends their attempt.
+/// Commits seals in the same transaction as the command that ends their attempt.
 pub(super) async fn commit(
     driver: &Driver,
     logs: &Logs,
@@ -44,7 +44,7 @@ pub(super) async fn commit(
     Ok(())
 }
 
-/// Removes what was written for steps that nobody said to have ended: it belongs to no step.
+/// Removes the logs of steps whose end the worker never reported, because they belong to no recorded step.
 pub(super) async fn forget(logs: &Logs, job: JobKey, attempt: u16, steps: &[StepRow]) {
     let kept: Vec<u16> = steps.iter().map(|step| step.key.step).collect();
     if let Err(error) = logs.drop_others(job, attempt, &kept).await {
@@ -53,8 +53,8 @@ pub(super) async fn forget(logs: &Logs, job: JobKey, attempt: u16, steps: &[Step
     logs.forget_attempt(job, attempt);
 }
 
-/// Closes the logs of an attempt that was taken away, with a line that says why. Nobody asks for it again, but readers of these
-/// logs wait for their end. So it tries until there is room.
+/// Closes the logs of an attempt that was taken away, each with a line that says why. Readers of these logs wait for their end, so this
+/// function tries until there is room on the disk.
 pub(super) async fn end_lost(driver: Rc<Driver>, logs: Rc<Logs>, job: JobKey, attempt: u16, reason: String) {
     let marker = format!("[guild: attempt {attempt} ended here: {reason}]\n");
     while let Err(why) = end_once(&driver, &logs, job, attempt, &marker).await {

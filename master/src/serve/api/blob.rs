@@ -1,4 +1,4 @@
-//! The bytes of a sealed blob, for somebody who looks at a build that refers to it.
+//! Serves the bytes of a sealed blob to a holder who may look at a build that refers to it.
 
 use super::broken;
 use super::served::Served;
@@ -10,17 +10,17 @@ use schema::vat::Outlet;
 use std::io;
 use std::rc::Rc;
 
-/// The most that one read answers, in bytes.
+/// The most bytes in the answer to one read, which is the limit of the protocol.
 const READ_MAX: u32 = PART.most as u32;
 
-/// The bytes of one blob.
+/// `BlobBytes` serves the bytes of one blob.
 pub(super) struct BlobBytes {
     pub(super) blobs: Rc<Blobs>,
     pub(super) served: Rc<Served>,
     pub(super) reader: Rc<BlobReader>,
     /// The principal in whose turns the bytes are read.
     pub(super) principal: Principal,
-    /// The way out of what was read.
+    /// The outlet through which the answers go to the holder.
     pub(super) outlet: Outlet,
 }
 
@@ -50,7 +50,8 @@ impl byte_source::Server for BlobBytes {
     }
 }
 
-/// These methods have no refusal: an exception says that retention removed the blob meanwhile, or that the disk changed it.
+/// Turns an error into an exception, because these methods have no field for a refusal. Retention may have removed the blob, or the disk
+/// may have changed it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds say that it could not be read now")]
 fn unreadable(error: io::Error) -> capnp::Error {
     match error.kind() {

@@ -1,4 +1,4 @@
-//! Writes the state of a branch to the wire, as its lanes have it.
+//! Writes the state of a branch, with its lanes, to the wire.
 
 use super::viewer_access::ViewedRepository;
 use crate::decide::coordinator::lane::{Lane, Mark, RefState};
@@ -8,13 +8,13 @@ use schema::perspective_capnp::{branch_view, lane_view};
 use schema::values::{Refusal, RefusalCode, State, full_refs};
 use schema::wire;
 
-/// The numbers of a lane, and three revisions of at most 64 digits, as they travel.
+/// The bytes of a lane on the wire, without its job's name: its numbers, and three revisions of at most 64 digits.
 const LANE_BYTES: usize = 384;
 
-/// A ref, and what it is.
+/// A full ref and its state.
 pub(super) type NamedState = (String, RefState);
 
-/// Finds a ref by its full or short name, and answers its state. An empty name means the main branch.
+/// Finds a ref by its full or short name, and returns its state. An empty name means the main branch.
 pub(super) async fn look(
     readers: &Reading,
     repository: &ViewedRepository,

@@ -131,14 +131,15 @@ impl build::Server for BuildCapability {
 }
 
 impl BuildCapability {
-    /// A blob that an attempt of this build refers to.
+    /// Finds a blob to which an attempt of this build refers.
     async fn find_blob(&self, hash: BlobHash) -> capnp::Result<Result<Seal, Refusal>> {
         let found = self.access.history(&self.holder).blob_of(self.id, hash).await.map_err(broken)?;
-        let missing = || Refusal::new(RefusalCode::NotFound, "no attempt of this build stored bytes of this BLAKE3");
+        let missing = || Refusal::new(RefusalCode::NotFound, "no attempt of this build stored bytes with this BLAKE3");
         Ok(found.ok_or_else(missing))
     }
 
-    /// Finds the attempt that holds the bytes: of a carried job that is in the build where it ran.
+    /// Finds the attempt that has the bytes of a step. If the job was carried over, that attempt belongs to the build in which the job
+    /// ran.
     async fn step_key(&self, job: String, attempt: u16, step: u16) -> capnp::Result<Result<StepKey, Refusal>> {
         let found = self.access.history(&self.holder).logged_job(self.id, &job).await;
         let not_found = |text| Ok(Err(Refusal::new(RefusalCode::NotFound, text)));

@@ -1,4 +1,4 @@
-//! Accepts connections: TLS, one governed vat for each, and the gateway as its bootstrap object. Bounds the number of strangers.
+//! Accepts connections: TLS, one vat with limits for each, and the gateway as its bootstrap object. Limits the number of strangers.
 
 use super::Api;
 use super::gateway::Gateway;
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The most connections without a credential at once, because each may cost 1 MiB.
 const PLACES: Capacity = Capacity { all: STRANGERS.count(), per_address: STRANGERS_EACH.count() };
-/// How long a stranger may take for the handshake.
+/// The time in which a stranger must finish the handshake.
 const HANDSHAKE: Patience = Patience { calm: vat::HANDSHAKE_MAX, crowded: HANDSHAKE_CROWDED.time() };
 const FIRST_CREDENTIAL: Patience = Patience { calm: CREDENTIAL.time(), crowded: CREDENTIAL_CROWDED.time() };
 
@@ -64,7 +64,7 @@ async fn greet(api: Api, identity: Rc<Identity>, stream: TcpStream, place: Arc<P
     }
 }
 
-/// Serves one stream until it ends: between two processes that know each other's keys. Needs a `LocalSet`.
+/// Serves one stream until it ends, between two processes that know each other's keys. Needs a `LocalSet`.
 pub async fn attend(api: Api, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fingerprint>) {
     let connection = host(api, stream, peer);
     let closed = connection.vat.borrow().as_ref().map(|vat| vat.closed());
@@ -89,7 +89,7 @@ fn host(api: Api, stream: impl AsyncRead + AsyncWrite + 'static, peer: Option<Fi
     connection
 }
 
-/// Waits until the peer showed its first credential. A peer that shows none in time is sent away.
+/// Waits until the peer has shown its first credential. A peer that does not show one in time is disconnected.
 async fn meet(connection: &Connection, place: &Place) {
     let Some(vat) = connection.vat.borrow().clone() else { return };
     tokio::select! {

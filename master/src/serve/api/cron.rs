@@ -29,7 +29,7 @@ pub(super) fn write_cron(mut to: cron_view::Builder<'_>, row: &CronRow) {
     to.set_skipped(&row.cron.skipped);
 }
 
-/// When the entry that made a build fires next. `None` means that no entry made the build.
+/// Returns a text that says when the entry that made a build fires next. `None` means that no entry made the build.
 pub(super) fn cron_hint(access: &ViewerAccess, build: &BuildRow) -> Option<String> {
     let name = Some(build.cause.cron()).filter(|name| !name.is_empty())?;
     let ref_name = build.stamp.sources.first().map(|source| source.ref_name.as_str()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The jobs of a build for people.
+//! Adds to the jobs of a build what people want to know about them.
 
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, StepRow};
@@ -6,7 +6,7 @@ use crate::explain::Explainer;
 use schema::values::{Plan, State};
 use schema::wire;
 
-/// A job with the steps of its latest attempt, and why it waits.
+/// A `JobDetail` is a job with the steps of its latest attempt, and the reason why it waits.
 pub(super) struct JobDetail {
     pub(super) row: JobRow,
     pub(super) steps: Vec<StepRow>,
@@ -14,7 +14,7 @@ pub(super) struct JobDetail {
     pub(super) waits: String,
 }
 
-/// Jobs as they are shown: with what they need, and why they wait.
+/// Adds to each job the jobs that it needs, and the reason why it waits.
 pub(super) fn detail(
     state: &StateReader,
     row: &BuildRow,

@@ -1,4 +1,4 @@
-//! The authority of a browser: to look with the grant of its cookie, or as everyone without a login.
+//! The authority of a browser: it looks with the grant of its cookie, or as everyone if it is not logged in.
 
 use super::Holder;
 use super::gateway_access::GatewayAccess;
@@ -13,10 +13,10 @@ use schema::vat::Outlet;
 use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 
-/// The number for readers of the pages without a login, who hold no grant: numbers of grants begin at 1.
+/// The number that stands for readers without a login, who hold no grant. The numbers of grants begin at 1.
 const EVERYONE: GrantId = GrantId(0);
 
-/// The door hands out viewers to the pages.
+/// A `Door` hands out viewers to the pages.
 #[derive(Clone)]
 pub struct Door {
     access: Rc<GatewayAccess>,
@@ -27,7 +27,7 @@ impl Door {
         Door { access }
     }
 
-    /// A viewer of what everyone may see.
+    /// Returns a viewer of the projects that everyone may see.
     pub fn everyone(&self) -> viewer::Client {
         let projects = self.access.policy().open.clone();
         let what = What { may: [Right::View].into(), projects, ..What::default() };
@@ -42,7 +42,7 @@ impl Door {
         })
     }
 
-    /// The viewer of the holder of a cookie, and the holder's name. `None` means that nobody is logged in with it, or no longer.
+    /// Returns the name and the viewer of a cookie's holder. `None` means that the cookie is not logged in, or no longer is.
     pub async fn holder(&self, cookie: &Token) -> Option<(String, viewer::Client)> {
         let row = self.access.grant_of(cookie.digest(), Some(key_of(cookie))).await.ok()??;
         if !row.what.may.contains(&Right::View) {
@@ -51,7 +51,7 @@ impl Door {
         Some(self.view_of(row))
     }
 
-    /// The principal in whose turns the holder of a cookie is served. A cookie that belongs to nobody is served in everyone's
+    /// Returns the principal in whose turns the holder of a cookie is served. A cookie that belongs to nobody is served in everyone's
     /// turns.
     pub fn principal(&self, cookie: &Token) -> Principal {
         let (hash, key) = (cookie.digest(), Some(key_of(cookie)));
@@ -61,8 +61,8 @@ impl Door {
         })
     }
 
-    /// The name for whom the address of a login is, if a browser may still use it. Looking uses nothing up. For an address that
-    /// is not a login nothing waits.
+    /// Returns the name of the person for whom a login address is, if a browser may still use it. Looking does not use it up. An address
+    /// that is not a login is refused without waiting.
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;
@@ -73,7 +73,7 @@ impl Door {
         self.access.driver().look_up(name).await
     }
 
-    /// Makes a cookie good with the join of a login's address; once.
+    /// Logs a cookie in with the join of a login address, which works once. Returns the name of the holder.
     pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
         self.check_login(join)?;
@@ -81,7 +81,7 @@ impl Door {
         Ok(redeemed?.name)
     }
 
-    /// Refuses an address with which nobody can log in, before anything waits for a commit: strangers may try many.
+    /// Refuses an address with which nobody can log in, before it waits for a commit, because strangers may try many addresses.
     fn check_login(&self, join: [u8; 32]) -> Result<(), Refusal> {
         self.access.driver().peek(|it, now| it.grants().open_login(now, join).map(|_| ()))
     }
@@ -94,8 +94,8 @@ impl Door {
         }
     }
 
-    /// Takes the news of a push from a forge, and looks at that ref, or at all refs. A delivery with a name is repeated until one
-    /// look for it succeeded. Answers whether it looked, when what is new is recorded.
+    /// Takes a forge's report of a push, and looks at that ref, or at all refs. Returns whether it looked, after the news is recorded. A
+    /// delivery with a name is repeated until one look for it succeeded.
     pub async fn hooked(&self, project: &str, delivery: &str, ref_name: Option<&str>) -> Result<bool, Refusal> {
         let repository = self.access.submitter_access().repository(project)?;
         let request = (!delivery.is_empty()).then(|| delivered(project, delivery));
@@ -116,22 +116,22 @@ impl Door {
         Ok(true)
     }
 
-    /// Whether everyone sees everything, as on a machine of one's own.
+    /// Whether everyone sees everything, as under `guild-master up`.
     pub fn is_open(&self) -> bool {
         self.access.policy().open.is_all()
     }
 
-    /// Whether the master can record what it is asked for.
+    /// Whether the master can record new facts, because its disk is not full.
     pub fn is_ready(&self) -> bool {
         !self.access.driver().is_full()
     }
 
-    /// Whether all logs can be written.
+    /// Whether the newest write of each log succeeded.
     pub fn can_write_logs(&self) -> bool {
         self.access.can_write_logs()
     }
 
-    /// What is wrong with the master's disk, as a text for the pages. Empty means that nothing is known to be wrong.
+    /// Returns what is wrong with the master's disk, as a text for the pages. Empty means that no trouble is known.
     pub fn alert(&self) -> &'static str {
         if self.access.driver().is_full() {
             return "The disk of the master is full: nothing new is recorded until there is room.";
@@ -144,7 +144,7 @@ impl Door {
         }
     }
 
-    /// The figures of the master as a whole.
+    /// Returns the figures of the master as a whole.
     pub async fn measured(&self) -> Measured {
         Measured::of(&self.access).await
     }
@@ -154,7 +154,7 @@ impl Door {
     }
 }
 
-/// A delivery as a request: its name is kept as long as theirs.
+/// Turns a delivery into a request, so that its name is remembered as long as the ids of requests.
 fn delivered(project: &str, delivery: &str) -> Request {
     let hash = Sha256::new().chain_update(b"hook\0").chain_update(project).chain_update(b"\0").chain_update(delivery);
     let body: [u8; 32] = hash.finalize().into();
@@ -163,7 +163,7 @@ fn delivered(project: &str, delivery: &str) -> Request {
     Request { id: RequestId(id), by: ROOT, body }
 }
 
-/// A cookie is a key of its own. A grant that is bound to it cannot be restored over RPC, where a key is proven otherwise.
+/// Derives a key from a cookie. A grant that is bound to this key cannot be restored over RPC, where a caller proves its key by TLS.
 fn key_of(cookie: &Token) -> Fingerprint {
     Fingerprint(Sha256::new().chain_update(b"guild cookie").chain_update(cookie.as_bytes()).finalize().into())
 }

@@ -13,15 +13,15 @@ use crate::keep::logs::Logs;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a worker's call may take before it counts as unreachable.
+/// The time in which a worker must answer a call. After that it counts as unreachable.
 const TELL: Duration = Duration::from_secs(10);
-/// How long the connection of a revoked worker is kept, only for its answer that everything it ran has ended. A worker kills
-/// within 10 s.
+/// The time for which the connection of a revoked worker stays open for one answer: that everything it ran has ended. A worker kills its
+/// steps within 10 s.
 const ANSWER: Duration = Duration::from_secs(15);
-/// Before the connection of a session that was replaced is closed: the newer one may be on it, and is noted a moment later.
+/// The pause before the connection of a replaced session is closed. The newer session may use it, and is recorded only a moment later.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// The performer of effects that reach beyond the driver.
+/// An `EffectPerformer` performs the effects that reach beyond the driver.
 pub struct EffectPerformer {
     pub driver: Rc<Driver>,
     /// The live objects: the gates to close, and the workers to call.
@@ -32,7 +32,7 @@ pub struct EffectPerformer {
 }
 
 impl EffectPerformer {
-    /// A closure for the driver, which calls it in order: plans at once, the others after the commit of what caused them.
+    /// Returns the closure that the driver calls, in order: with plans at once, and with other effects after the commit of their cause.
     pub fn outside(self) -> Outside {
         let effects = Rc::new(self);
         Box::new(move |effect| perform(&effects, effect))
@@ -90,7 +90,7 @@ fn perform(it: &Rc<EffectPerformer>, effect: Effect) {
     }
 }
 
-/// Plans one build and tells the coordinator.
+/// Plans one build and passes the plan to the coordinator.
 async fn plan(it: Rc<EffectPerformer>, build: BuildId) {
     let Some(row) = it.driver.peek(|it, _| it.open_build_row(build).cloned()) else { return };
     let PlanRead { planned, crons } = it.planner.plan(&row).await;
@@ -120,8 +120,8 @@ async fn tell_stale(it: Rc<EffectPerformer>, session: Option<SessionId>, token: 
     let _ = tokio::time::timeout(TELL, request.send().promise).await;
 }
 
-/// Tells a worker that its grant was revoked, hears whether all that it ran has ended, and closes its connection where that
-/// holds nothing else.
+/// Tells a worker that its grant was revoked, and records whether all that it ran has ended. Then closes its connection, if no other
+/// grant uses it.
 async fn part_with(it: Rc<EffectPerformer>, revoked: Revoked, connection: Option<Rc<Connection>>, reason: String) {
     let mut request = revoked.worker.revoked_request();
     request.get().set_reason(&reason);

@@ -46,11 +46,11 @@ impl event_source::Server for Events {
     }
 }
 
-/// The events that one subscriber may see and wants to see.
+/// A `Subscriber` selects the events that one holder may see and asked for.
 pub(super) struct Subscriber {
     access: Rc<ViewerAccess>,
     holder: Holder,
-    /// Whether its holder may hear of facts that belong to no project.
+    /// Whether the holder may see facts that belong to no project.
     is_whole: bool,
     filter: Filter,
 }
@@ -61,7 +61,7 @@ impl Subscriber {
         Subscriber { access: access.clone(), holder: holder.clone(), is_whole, filter }
     }
 
-    /// Tells the observer everything after `cursor` until the answer is dropped or the observer is gone.
+    /// Sends the observer all events after `cursor`, until the returned capability is dropped or the observer is gone.
     pub(super) fn follow(self, cursor: Cursor, observer: observer::Client) -> subscription::Client {
         let gate = self.access.open_gate(&self.holder);
         // The observer is called directly, which costs half as much, while its gate is watched.
@@ -128,8 +128,8 @@ impl Subscriber {
         self.sees(event) && self.filter.matches(event)
     }
 
-    /// Events of no project are for operators: of workers for all, of grants for those that list the grant, and alarms for
-    /// operators of everything.
+    /// Whether the holder may see an event. Only operators see events without a project: facts about workers, and about grants that they
+    /// list. Alarms go to operators of everything.
     fn sees(&self, event: &Event) -> bool {
         if !event.project.is_empty() {
             return self.holder.what.sees(&event.project);

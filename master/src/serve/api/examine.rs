@@ -1,4 +1,4 @@
-//! The findings about the installation for an operator. [`crate::explain::doctor`] has the checks and judges their results.
+//! Writes the findings about the installation for an operator. [`crate::explain::doctor`] makes the checks and judges their results.
 
 use super::Holder;
 use super::operator_access::OperatorAccess;

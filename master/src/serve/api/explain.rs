@@ -1,4 +1,4 @@
-//! Explains a job: from the facts that the coordinator has now, and from the history of its attempts.
+//! Explains a job from the facts that the coordinator has now, and from the history of its attempts.
 
 use super::cron::cron_hint;
 use super::room::shorten;
@@ -12,13 +12,13 @@ use schema::perspective_capnp::{attempt_view, candidate, explanation, remedy, re
 use schema::values::{Refusal, RefusalCode, Right, TierName};
 use schema::wire;
 
-/// An explanation, with the attempts of the job.
+/// An `Explained` is an explanation with the attempts of the job.
 pub(super) struct Explained {
     told: Explanation,
     attempts: Vec<AttemptRow>,
 }
 
-/// Names no job that the holder may not see.
+/// Explains a job to a holder. The explanation names no job that the holder may not see.
 pub(super) async fn explain(
     access: &ViewerAccess,
     holder: &Holder,
@@ -48,7 +48,7 @@ pub(super) async fn explain(
     Ok(Ok(Explained { told, attempts }))
 }
 
-/// The reason why the repository cannot be read. Git's own words are only for operators, because they may name paths.
+/// Returns why the repository cannot be read. Only operators get git's own words, because these may name paths.
 fn unread(access: &ViewerAccess, holder: &Holder, project: &str) -> String {
     let Some(repository) = access.repository(project) else {
         return format!(
@@ -56,7 +56,7 @@ fn unread(access: &ViewerAccess, holder: &Holder, project: &str) -> String {
         );
     };
     match repository.trouble() {
-        None => "it is being looked at now".to_owned(),
+        None => "the master is reading it now".to_owned(),
         Some(trouble) if holder.what.may.contains(&Right::Operate) => format!("it cannot be read: {trouble}"),
         Some(_) => "it cannot be read; `guild doctor` tells an operator why".to_owned(),
     }
@@ -133,7 +133,7 @@ fn write_attempt(mut to: attempt_view::Builder<'_>, row: &AttemptRow) {
     to.set_worker(&row.worker);
     to.set_started(wire::time(row.started));
     to.set_finished(row.finished.map_or(0, wire::time));
-    // While the attempt runs, its outcome only says what it was asked to become.
+    // While the attempt runs, its outcome is only the requested one.
     to.set_outcome(wire::outcome_to_wire(row.outcome.filter(|_| row.finished.is_some())));
     to.set_reason(REASON.cut(&row.reason));
     to.set_isolation(row.isolation.as_ref().map_or("", TierName::word));

@@ -1,4 +1,4 @@
-//! The tests of a job that failed, with their messages, from the lists that its steps stored.
+//! Reads the failed tests of a job, with their messages, from the lists that its steps stored.
 
 use super::viewer_access::ViewerAccess;
 use super::{Holder, broken};
@@ -9,15 +9,15 @@ use reports::{TestOutcome, TestResult};
 use schema::limits::{FAILED_TESTS, TEST_MESSAGE, TEST_OUTPUT, TEST_TEXT};
 use schema::perspective_capnp::{failed_test, test_point};
 
-/// The most bytes of one list as it is stored.
+/// The most bytes of one stored list. A longer list is left out, because it is read into memory as a whole.
 const STORED_MAX: u64 = 64 << 20;
 
-/// A failed test, and the number of its step.
+/// A failed test, after the number of its step.
 pub(super) type Failed = (u16, TestResult);
 
-/// A part of the failed tests of a job, and how many there are. It holds no more than it answers, however many lists there are.
+/// A `FailedPart` is a part of a job's failed tests, and their number. It holds only the tests that it returns, whatever the lists hold.
 struct FailedPart {
-    /// How many tests stand before the part.
+    /// The number of failed tests before the part.
     skip: usize,
     /// The most tests that the part has.
     most: usize,
@@ -25,7 +25,7 @@ struct FailedPart {
     count: usize,
 }
 
-/// The failed tests of a job from the `skip`-th on, and how many there are in all.
+/// Returns the failed tests of a job from the `skip`-th on, and the number of all its failed tests.
 pub(super) async fn of_job(
     access: &ViewerAccess,
     holder: &Holder,
@@ -42,7 +42,7 @@ pub(super) async fn of_job(
     Ok((all.tests, u32::try_from(all.count).unwrap_or(u32::MAX)))
 }
 
-/// The failed tests of one step. `None` means that the list is gone, or is not a list.
+/// Returns the failed tests of one step. `None` means that the step has no list that can be read.
 async fn of_step(
     access: &ViewerAccess,
     holder: &Holder,
@@ -58,7 +58,7 @@ async fn of_step(
     access.whole_blob(holder, seal, move |bytes| failed(&bytes, number, part)).await
 }
 
-/// The last attempt of each test counts.
+/// Reads the failed tests of one list. Only the last attempt of each test counts.
 fn failed(bytes: &[u8], step: u16, mut part: FailedPart) -> FailedPart {
     let results = reports::decode(bytes).map(|list| list.results).unwrap_or_default();
     let mut results = results.into_iter().peekable();
@@ -76,7 +76,7 @@ impl FailedPart {
         FailedPart { skip, most, tests: Vec::new(), count: 0 }
     }
 
-    /// The part of the next list, behind what was found.
+    /// Returns the part that the next list must fill, after what was found so far.
     fn rest(&self) -> FailedPart {
         FailedPart::new(self.skip.saturating_sub(self.count), self.most.saturating_sub(self.tests.len()))
     }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use reports::{TestId, TestList};
 
-    /// A list with this many failed tests, numbered from `from`, and with a test that passed on a second try.
+    /// Makes a list with this many failed tests, numbered from `from`, and with a test that passed on its second try.
     fn list(from: usize, count: usize) -> Vec<u8> {
         let result = |name: String, outcome, attempt| TestResult {
             id: TestId { name, ..TestId::default() },

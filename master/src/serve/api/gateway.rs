@@ -1,4 +1,4 @@
-//! The only capability of a stranger: to restore or to redeem a credential.
+//! The only capability of a stranger, who can restore or redeem a credential with it.
 
 use super::gateway_access::GatewayAccess;
 use super::live::Connection;
@@ -18,12 +18,12 @@ use std::rc::Rc;
 pub(super) struct Gateway {
     pub(super) access: Rc<GatewayAccess>,
     pub(super) connection: Rc<Connection>,
-    /// The key that the other end proved to have.
+    /// The key that the peer proved to have.
     pub(super) peer: Option<Fingerprint>,
 }
 
 impl Gateway {
-    /// Counts a credential that was refused. A disk that is full refuses for a reason of the master's own.
+    /// Counts a refused credential. A refusal because of a full disk does not count, because the caller is not its cause.
     fn counted<T>(&self, login: Result<T, Refusal>) -> Result<T, Refusal> {
         if login.as_ref().is_err_and(|refusal| refusal.code != RefusalCode::Unavailable) {
             self.access.driver().meter().note_refused_login();
@@ -31,11 +31,11 @@ impl Gateway {
         login
     }
 
-    /// The grant that a token and a key name.
+    /// Returns the grant for a token and a key.
     async fn row_of(&self, token: [u8; 32], peer: Option<Fingerprint>) -> Result<GrantRow, Refusal> {
         match self.access.grant_of(token, peer).await? {
             Some(row) => Ok(row),
-            // The coordinator answers why there is no such grant, and notes a wrong key.
+            // the coordinator answers why there is no such grant, and records a wrong key
             None => self.access.driver().call(|it, now| it.restore(now, token, peer)).await,
         }
     }
@@ -75,7 +75,7 @@ impl gateway::Server for Gateway {
         let (join, token) =
             (digest(limits::data(params.get_join(), &TOKEN)?), limits::data(params.get_token(), &TOKEN)?);
         if token.len() != 32 {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, "a token has 32 bytes"));
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "a token must have 32 bytes"));
         }
         let Some(peer) = self.peer else {
             refuse!(
@@ -96,7 +96,7 @@ impl gateway::Server for Gateway {
 }
 
 impl Gateway {
-    /// The capability that the holder of a grant gets, behind the gate of the grant.
+    /// Returns the capability of a grant's holder, behind the gate of the grant.
     fn capability(&self, row: GrantRow) -> capnp::capability::Client {
         let outlet = self.connection.vat.borrow().as_ref().map(|vat| vat.outlet());
         let holder = Holder::of(row, outlet.unwrap_or_default());

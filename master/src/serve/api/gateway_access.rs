@@ -1,5 +1,5 @@
-//! Makes the objects for the holder of a grant. The rights of the holder decide here which objects it gets, and nowhere else in
-//! this room.
+//! Makes the objects for the holder of a grant. Of this room, only this file decides from the holder's rights which objects a holder
+//! gets.
 
 use super::changes::Changes;
 use super::event::Events;
@@ -34,7 +34,7 @@ use schema::worker_capnp::worker_desk;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// The things that the objects which check a credential share: the grants, and everything that is made for their holders.
+/// `GatewayAccess` is shared by the objects that check a credential. It has the grants, and makes the objects of their holders.
 pub(super) struct GatewayAccess {
     driver: Rc<Driver>,
     readers: Readers,
@@ -42,7 +42,7 @@ pub(super) struct GatewayAccess {
     live: Rc<LiveObjects>,
     policy: Rc<CurrentPolicy>,
     writes: Rc<WriteHealth>,
-    /// The address where browsers reach the pages. If it is not set, there are no pages.
+    /// The address at which browsers reach the pages. If it is not set, there are no pages.
     pages: OnceCell<String>,
     viewer: Rc<ViewerAccess>,
     submitter: Rc<SubmitterAccess>,
@@ -77,12 +77,12 @@ impl GatewayAccess {
         &self.driver
     }
 
-    /// `false` means that the newest write of some log failed.
+    /// Whether log files can be written: false if the newest write of some log failed.
     pub(super) fn can_write_logs(&self) -> bool {
         self.writes.trouble().is_none()
     }
 
-    /// The most bytes that all projects may store beside their logs.
+    /// Returns the limit for the bytes of all stored files.
     pub(super) fn blob_quota(&self) -> u64 {
         self.blobs.quota()
     }
@@ -107,7 +107,7 @@ impl GatewayAccess {
         &self.submitter
     }
 
-    /// The grant that a token and a key stand for, if they do. It is known on a full disk too: without it nobody could read.
+    /// Returns the grant that a token and a key name. It works on a full disk too, because otherwise nobody could read.
     pub(super) async fn grant_of(
         &self,
         token: [u8; 32],
@@ -124,17 +124,17 @@ impl GatewayAccess {
         stored.map(Some).ok_or(full)
     }
 
-    /// A grant as it is in the store; what waits for the disk is not seen.
+    /// Returns a grant as it is in the store. Changes that wait for the disk are not in it.
     pub(super) async fn committed_grant(&self, id: GrantId) -> Option<GrantRow> {
         self.readers.of(Principal::Grant(id)).grant(id).await.ok().flatten()
     }
 
-    /// The facts about this installation that the doctor uses.
+    /// Returns the facts about this installation that the doctor uses.
     pub(super) fn config_facts(&self) -> Rc<ConfigFacts> {
         self.operator.config_facts()
     }
 
-    /// History, in the turns of the pages themselves.
+    /// Returns a reader of history that reads in the turns of the program itself.
     pub(super) fn own_history(&self) -> Reading {
         self.readers.of(PROGRAM)
     }
@@ -143,7 +143,7 @@ impl GatewayAccess {
         self.viewer.repositories().iter().map(ViewedRepository::measured).collect()
     }
 
-    /// Counts a connection as one of its grant's. The policy says how many a grant may have.
+    /// Counts a connection as one of its grant's, up to the limit of the policy.
     pub(super) fn admit(&self, connection: &Connection, row: &GrantRow) -> Result<(), Refusal> {
         connection.sit(&self.live.seats, account_of(row), self.policy().connections)?;
         connection.add_grant(row.id);
@@ -153,17 +153,17 @@ impl GatewayAccess {
         Ok(())
     }
 
-    /// The gate of a holder. Everything that the holder gets passes through it.
+    /// Returns the gate of a holder, through which everything passes that the holder gets.
     pub(super) fn gate(&self, holder: &Holder) -> Gate {
         self.live.gate(holder.grant, &holder.name)
     }
 
-    /// The object with which a worker attaches.
+    /// Makes the object with which a worker attaches.
     pub(super) fn worker(&self, holder: Holder, gate: Gate, connection: Rc<Connection>) -> worker_desk::Client {
         capnp_rpc::new_client(WorkerCapability { access: self.worker.clone(), holder, gate, connection })
     }
 
-    /// A viewer behind the gate of its holder, for a page.
+    /// Makes a viewer for a page, behind the gate of its holder.
     pub(super) fn page_viewer(&self, holder: Holder) -> viewer::Client {
         self.gate(&holder).wrap(self.new_viewer(holder))
     }

@@ -1,7 +1,7 @@
 //! The authority of one attempt.
 //!
-//! A lease opens with `accept`: its gate lets nothing else pass before, to whatever object that hangs on it. So a method that
-//! is added later need not think of it.
+//! A lease opens with `accept`: before it, the gate of the lease lets no other call pass, on whatever object of the lease. So a new
+//! method needs no check of its own.
 
 use super::report::{StepReport, finished, log_of, settled, sink, started};
 use super::sink::{ArtifactSink, end_uploads};
@@ -21,25 +21,25 @@ use std::cell::Cell;
 use std::rc::Rc;
 use system::fail_point::fail_point;
 
-/// Methods by their interface and their number in the schema.
+/// The methods, each by its interface and its number in the schema.
 const ACCEPT: (u64, u16) = (lease::Client::TYPE_ID, 0);
 const SOURCE: (u64, u16) = (lease::Client::TYPE_ID, 1);
 
 pub(super) struct LeaseCapability {
     access: Rc<WorkerAccess>,
     token: LeaseToken,
-    /// Whether the worker held this lease before, or has accepted it here.
+    /// Whether the worker held this lease before, or has accepted it on this object.
     accepted: Cell<bool>,
     packs: Rc<LeasePacks>,
 }
 
 impl LeaseCapability {
-    /// A lease that waits for its `accept`.
+    /// Makes a lease that waits for its `accept`.
     pub(super) fn offered(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken) -> lease::Client {
         LeaseCapability::client(access, session, token, false)
     }
 
-    /// A lease that its worker held before.
+    /// Makes a lease that its worker held before.
     pub(super) fn resumed(access: &Rc<WorkerAccess>, session: &Gate, token: LeaseToken) -> lease::Client {
         LeaseCapability::client(access, session, token, true)
     }
@@ -70,14 +70,15 @@ impl LeaseCapability {
             let words = limits::cut(&reason, REASON.most.saturating_sub(wrong.len() + 2));
             reason = if words.is_empty() { wrong } else { format!("{words}; {wrong}") };
         }
-        // It runs in a task of its own, and ends even if its caller is gone. The rest of the attempt must be released.
+        // The end runs in a task of its own, so it completes even if its caller is gone, because the rest of the attempt must be
+        // released.
         let end = move |it: &mut Coordinator, now| it.complete(now, token, outcome, &reason);
         let ending = tokio::task::spawn_local(end_attempt(self.access.clone(), token, steps, seals, end));
         ending.await.map_err(broken)
     }
 }
 
-/// Commits the end of an attempt with the seals of its logs, and lets go of all else that it had.
+/// Commits the end of an attempt with the seals of its logs, and releases everything else that it had.
 async fn end_attempt(
     access: Rc<WorkerAccess>,
     token: LeaseToken,
@@ -96,7 +97,7 @@ async fn end_attempt(
 }
 
 impl Drop for LeaseCapability {
-    /// An offer whose capability is gone goes back; after `accept` the term decides.
+    /// Gives back an offer whose capability is gone. After `accept` this does nothing, because the lease ends by its term.
     fn drop(&mut self) {
         if !self.accepted.get() {
             let token = self.token;
@@ -172,7 +173,7 @@ impl lease::Server for LeaseCapability {
                 Progress::Started { step, time } => started(&self.access, self.token, step, time),
                 Progress::Finished { step, end } => finished(&self.access, self.token, step, end),
                 Progress::Ended { .. } if said.len() > 0 => {
-                    Err(Refusal::new(RefusalCode::Invalid, "nothing follows the end of an attempt"))
+                    Err(Refusal::new(RefusalCode::Invalid, "nothing may follow the end of an attempt"))
                 }
                 // The box makes the future of a report fit into the thread cache of the C library, which has blocks up to 1,032
                 // bytes.
@@ -195,7 +196,7 @@ impl lease::Server for LeaseCapability {
     ) -> capnp::Result<()> {
         let path = accept!(results, bounded(limits::text(params.get()?.get_path(), &ARTIFACT))?);
         if path.is_empty() {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, "the path of an artifact is empty"));
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the path of an artifact must not be empty"));
         }
         accept!(results, self.access.driver().peek(|it, _| it.lease_upload(self.token, &path)));
         let sink = ArtifactSink { access: self.access.clone(), token: self.token, path };
@@ -204,9 +205,8 @@ impl lease::Server for LeaseCapability {
     }
 }
 
-/// Lets nothing pass before the lease was accepted but `accept` itself. On a full disk `source` passes as well, and its own
-/// refusal says that it waits: the acceptance waits there too. A worker that asked for both at once would take an exception for
-/// the answer.
+/// Returns a policy that lets only `accept` pass before the lease is accepted. On a full disk `source` passes too, because the acceptance
+/// waits there, and a worker that asked for both at once must get a refusal. It would take an exception for the answer.
 fn opens_with_accept(access: &Rc<WorkerAccess>, token: LeaseToken) -> impl Fn(u64, u16) -> capnp::Result<()> + 'static {
     let access = Rc::downgrade(access);
     move |interface, method| {

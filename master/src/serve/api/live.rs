@@ -1,5 +1,5 @@
-//! The live objects that die with a revocation or a link: gates of grants and leases, sessions of workers, connections. Peers'
-//! capabilities are kept here and nowhere else, so that a disconnect frees them.
+//! The live objects that end with a revocation or with a link: gates of grants and leases, sessions of workers, connections. Peers'
+//! capabilities are kept only here, so that a disconnect frees them.
 
 use super::seat::{ConnectionCounts, Seat};
 use crate::decide::coordinator::SessionId;
@@ -14,7 +14,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long peers may take to hear that this master is leaving.
+/// The time that peers get to hear that this master is leaving. It delays the stop, so it is short.
 const LEAVE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -28,51 +28,51 @@ pub struct LiveObjects {
 
 struct LiveSession {
     grant: GrantId,
-    /// The worker's own object behind every gate, so that it can hear that its grant is over.
+    /// The worker's own object, not behind a gate, so that the worker can be told that its grant was revoked.
     worker: worker::Client,
     gate: Gate,
     connection: Weak<Connection>,
 }
 
-/// A worker whose grant was revoked.
+/// A `Revoked` is a worker whose grant was revoked.
 pub(super) struct Revoked {
     pub(super) grant: GrantId,
     pub(super) worker: worker::Client,
     connection: Weak<Connection>,
 }
 
-/// One connection, and the grants that were restored on it.
+/// A `Connection` is one connection, with the grants that were restored on it.
 pub(super) struct Connection {
     pub(super) vat: RefCell<Option<Rc<Vat>>>,
     grants: RefCell<BTreeSet<GrantId>>,
-    /// The connection's seat for each of its grants, of which a grant may have a limited number.
+    /// The seats of the connection, by account. A seat counts it as one of the account's limited number.
     seats: RefCell<BTreeMap<GrantId, Seat>>,
-    /// Fires when the first grant was restored.
+    /// The signal that a first grant was restored.
     known: Notify,
 }
 
 impl LiveObjects {
-    /// The gate of a grant. Everything that its holder gets goes through it.
+    /// Returns the gate of a grant, and makes it if necessary. Everything passes through it that the holder gets.
     pub(super) fn gate(&self, grant: GrantId, name: &str) -> Gate {
         self.grants.borrow_mut().entry(grant).or_insert_with(|| Gate::new(grant.0, name)).clone()
     }
 
-    /// The gate of a grant, if something of it was given out.
+    /// Returns the gate of a grant, if it was made before.
     pub(super) fn open_gate(&self, grant: GrantId) -> Option<Gate> {
         self.grants.borrow().get(&grant).cloned()
     }
 
-    /// The gate of a lease on a session, below that session's. Where the lease was held before, that ends.
+    /// Makes the gate of a lease, below the gate of its session. A gate that the lease had before is revoked.
     pub(super) fn lease_gate(&self, token: LeaseToken, session: &Gate) -> Gate {
         let gate = session.child(session.grant(), session.holder());
         let older = self.leases.borrow_mut().insert(token, gate.clone());
         if let Some(older) = older {
-            older.revoke("the lease is held anew");
+            older.revoke("the worker resumed the lease on another session");
         }
         gate
     }
 
-    /// Flips the gate of a lease: what is in flight fails.
+    /// Revokes the gate of a lease, so that calls in flight fail.
     pub(super) fn end_lease(&self, token: LeaseToken, reason: &str) {
         let gate = self.leases.borrow_mut().remove(&token);
         if let Some(gate) = gate {
@@ -80,13 +80,13 @@ impl LiveObjects {
         }
     }
 
-    /// Forgets the gate of a lease that its worker completed: late calls are answered as stale.
+    /// Forgets the gate of a lease that its worker completed. Later calls still pass, and get the answer that the lease is stale.
     pub(super) fn forget_lease(&self, token: LeaseToken) {
         let gate = self.leases.borrow_mut().remove(&token);
         drop(gate);
     }
 
-    /// Flips the gates of grants: once this returns, no call of theirs is dispatched.
+    /// Revokes the gates of grants. After it returns, no call of these grants is dispatched.
     pub(super) fn revoke(&self, grants: &[GrantId], reason: &str) {
         let gates: Vec<Gate> = grants.iter().filter_map(|grant| self.grants.borrow_mut().remove(grant)).collect();
         gates.iter().for_each(|gate| gate.revoke(reason));
@@ -104,7 +104,7 @@ impl LiveObjects {
         self.sessions.borrow_mut().insert(id, LiveSession { grant, worker, gate, connection });
     }
 
-    /// The workers' sides of the sessions of these grants.
+    /// Returns the workers of the sessions of these grants.
     pub(super) fn workers_of(&self, grants: &[GrantId]) -> Vec<Revoked> {
         let sessions = self.sessions.borrow();
         let of_grants = sessions.values().filter(|session| grants.contains(&session.grant));
@@ -116,20 +116,20 @@ impl LiveObjects {
         revoked.collect()
     }
 
-    /// The worker's side of a session.
+    /// Returns the worker's own object of a session.
     pub(super) fn worker(&self, id: SessionId) -> Option<worker::Client> {
         self.sessions.borrow().get(&id).map(|session| session.worker.clone())
     }
 
-    /// Ends a session: its calls fail, its capabilities are freed. Answers the grant and the connection that it was of.
+    /// Ends a session: its calls fail, and its capabilities are freed. Returns its grant and its connection.
     pub(super) fn end_session(&self, id: SessionId, reason: &str) -> Option<(GrantId, Weak<Connection>)> {
         let session = self.sessions.borrow_mut().remove(&id)?;
         session.gate.revoke(reason);
         Some((session.grant, session.connection))
     }
 
-    /// Closes the connection of a session that was replaced, so that whoever is behind it connects again. Not where another
-    /// session or another grant lives on it.
+    /// Closes the connection of a replaced session, so that the process behind it connects again. Does nothing if another session or
+    /// another grant uses the connection.
     pub(super) fn part(&self, grant: GrantId, connection: &Weak<Connection>) {
         let is_used = self.sessions.borrow().values().any(|session| session.connection.ptr_eq(connection));
         if let Some(connection) = connection.upgrade().filter(|_| !is_used)
@@ -145,7 +145,7 @@ impl LiveObjects {
         connections.push(Rc::downgrade(connection));
     }
 
-    /// Tells every peer that this master is leaving and expects to be back, as far as they answer soon.
+    /// Tells every peer that this master is leaving and expects to return. It does not wait long for answers.
     pub async fn leave(&self) {
         let connections: Vec<Rc<Connection>> = self.connections.borrow().iter().filter_map(Weak::upgrade).collect();
         let vats = connections.iter().filter_map(|connection| connection.vat.borrow().clone());
@@ -153,7 +153,7 @@ impl LiveObjects {
         let _ = tokio::time::timeout(LEAVE, futures::future::join_all(told)).await;
     }
 
-    /// Connections on which one of these grants was restored, and no other is left.
+    /// Takes these grants from all connections, and returns the connections that have no grant left because of it.
     pub(super) fn left_without(&self, revoked: &[GrantId]) -> Vec<Rc<Connection>> {
         let connections: Vec<Rc<Connection>> = self.connections.borrow().iter().filter_map(Weak::upgrade).collect();
         connections.into_iter().filter(|connection| connection.strip(revoked)).collect()
@@ -176,7 +176,7 @@ impl Connection {
         })
     }
 
-    /// Counts this connection as one of `account`, of which there may be `most`.
+    /// Counts this connection as one of `account`, which may have at most `most`.
     pub(super) fn sit(&self, seats: &ConnectionCounts, account: GrantId, most: usize) -> Result<(), Refusal> {
         if self.seats.borrow().contains_key(&account) {
             return Ok(());
@@ -194,28 +194,28 @@ impl Connection {
         self.known.notify_one();
     }
 
-    /// Resolves when a credential was shown.
+    /// Resolves when a credential was shown on this connection.
     pub(super) async fn shown(&self) {
         while self.grants.borrow().is_empty() {
             self.known.notified().await;
         }
     }
 
-    /// Closes the connection unless a grant was shown on it since its last one was revoked.
+    /// Closes the connection, unless a grant was restored on it since its last one was revoked.
     pub(super) fn close_unless_used(&self) {
         if self.grants.borrow().is_empty() {
             self.close();
         }
     }
 
-    /// Closes the connection, from outside a call on it.
+    /// Closes the connection. A call on the connection itself must not do this.
     pub(super) fn close(&self) {
         if let Some(vat) = self.vat.borrow().as_ref() {
             vat.close();
         }
     }
 
-    /// Takes grants away. Answers `true` if the connection has none left because of it.
+    /// Takes grants from the connection. Returns whether it has none left because of it.
     fn strip(&self, revoked: &[GrantId]) -> bool {
         let mut grants = self.grants.borrow_mut();
         let before = grants.len();

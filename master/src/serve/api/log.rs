@@ -11,10 +11,10 @@ use schema::vat::Outlet;
 use std::io;
 use std::rc::Rc;
 
-/// The most that one read answers, in bytes.
+/// The most bytes in the answer to one read, which is the limit of the protocol.
 const READ_MAX: u32 = PART.most as u32;
 
-/// A reader of one step's log.
+/// A `Reader` reads one step's log for a holder.
 pub(super) struct Reader {
     pub(super) logs: Rc<Logs>,
     pub(super) served: Rc<Served>,
@@ -22,12 +22,12 @@ pub(super) struct Reader {
     pub(super) grip: Rc<Grip>,
     /// The principal in whose turns the log is read.
     pub(super) principal: Principal,
-    /// The way out of what was read.
+    /// The outlet through which the answers go to the holder.
     pub(super) outlet: Outlet,
 }
 
 impl Reader {
-    /// Reads of the log, in turn.
+    /// Reads from the log when it is the holder's turn.
     async fn read_in_turn<T: 'static>(
         &self,
         read: impl AsyncFnOnce(&Logs, &Grip) -> io::Result<T> + 'static,
@@ -113,7 +113,8 @@ impl log_reader::Server for Reader {
     }
 }
 
-/// These methods have no refusal: an exception says that the log was removed meanwhile, or that the disk changed it.
+/// Turns an error into an exception, because these methods have no field for a refusal. Retention may have removed the log, or the disk
+/// may have changed it.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other kinds say that it could not be read now")]
 fn unreadable(error: io::Error) -> capnp::Error {
     match error.kind() {

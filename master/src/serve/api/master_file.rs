@@ -1,4 +1,4 @@
-//! The master file, as an operator's capability offers it.
+//! The calls of an operator's capability that concern the master file.
 
 use super::operator_access::OperatorAccess;
 use super::{Holder, accept};
@@ -52,7 +52,7 @@ pub(super) async fn add_project(
     Ok(())
 }
 
-/// The first ones that one answer holds, each with the beginning of its values: a person reads no more than that.
+/// Keeps the first differences that have room in one answer, each with the beginning of its values. A person reads no more than that.
 fn fitting(mut found: Vec<Difference>) -> Vec<Difference> {
     for difference in &mut found {
         difference.key = SUBJECT.cut(&difference.key).into_owned();

@@ -1,4 +1,4 @@
-//! The state of the whole master in numbers, for those who watch it. Only looks at known facts, and asks nobody.
+//! The figures of the whole master, for monitoring. They are known facts, so taking them calls no peer.
 
 use super::gateway_access::GatewayAccess;
 pub use super::viewer_access::MeasuredRepository;
@@ -8,38 +8,38 @@ use crate::explain::{Explainer, QueueStatus, WorkerStatus};
 use schema::values::Time;
 use std::collections::BTreeMap;
 
-/// The reasons for which a job waits that no worker can end, whatever it does: `perspective.capnp` lists the words.
+/// The reasons that no worker can take a job, so that waiting alone does not help. `perspective.capnp` lists the words.
 const UNPLACEABLE: [&str; 6] = ["pool", "platform", "label", "tier", "room", "together"];
 
-/// The numbers of one look.
+/// `Measured` holds the figures of one moment.
 pub struct Measured {
     pub now: Time,
     pub counts: Counts,
     /// Whether the master can record nothing new, because the disk is full.
     pub is_full: bool,
-    /// Some log cannot be written.
+    /// Whether the newest write of some log failed.
     pub logs_fail: bool,
     pub counted: Counted,
-    /// Since when the oldest job of the queue waits; `None` means that nothing waits.
+    /// The time since when the oldest queued job waits; `None` means that the queue is empty.
     pub oldest_queued: Option<Time>,
-    /// Jobs of the queue that no worker can take.
+    /// The number of queued jobs that no worker can take.
     pub unplaceable: u64,
-    /// Workers by the word for their state.
+    /// The number of workers by their state, which is a word.
     pub workers: BTreeMap<&'static str, u64>,
-    /// Slots of connected workers, and those in use.
+    /// The slots of connected workers, and the slots in use.
     pub slots: (u64, u64),
-    /// The same by pool. A worker of two pools counts in both.
+    /// The slots of connected workers, and the slots in use, by pool. A worker in two pools counts in both.
     pub slots_by_pool: BTreeMap<String, (u64, u64)>,
     pub repositories: Vec<MeasuredRepository>,
-    /// Notices that could not be handed over lately, by channel: how many reporters are in trouble.
+    /// The number of reporters that cannot deliver notices now.
     pub notices_failing: u64,
-    /// Notices that were given up lately.
+    /// The number of reporters that gave up a notice lately.
     pub notices_given_up: u64,
-    /// The directory of the state, so that its disk can be asked on another thread.
+    /// The state directory, whose disk is measured on another thread.
     pub state: std::path::PathBuf,
     pub log_bytes: Option<u64>,
     pub blob_bytes: Option<u64>,
-    /// The most that `blob_bytes` may be.
+    /// The limit for the bytes of stored files.
     pub blob_quota: u64,
 }
 

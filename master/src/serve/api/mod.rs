@@ -1,8 +1,9 @@
-//! Capability objects, one file per concern: translate, call the driver, answer. The only policy is the grant of the holder.
-//! An object writes nothing by itself: what changes is a command to the driver, and history is read in the turns of its holder.
+//! Capability objects, one file for each concern. An object translates a call, calls the driver, and answers. The only policy is the
+//! grant of the holder. An object writes nothing by itself: a change is a command to the driver. It reads history in the turns of its
+//! holder.
 //!
-//! Every object leaves through the gate of the grant for which it was made (see `live`). Readers of the pages without a login
-//! have a gate of their own.
+//! Every object passes through the gate of the grant for which it was made (see `live`). Readers of the pages without a login have a gate
+//! of their own.
 //!
 //! Objects of one audience share one struct, and reach nothing beyond it:
 //!
@@ -85,7 +86,7 @@ use sha2::{Digest as _, Sha256};
 use std::rc::Rc;
 use viewer_access::ViewerAccess;
 
-/// The parts on which the API stands, with the facts about the master that do not change.
+/// `ApiParts` are the parts of the master on which the API stands, and facts about the master that do not change.
 pub struct ApiParts {
     pub driver: Rc<Driver>,
     pub feed: Rc<Feed>,
@@ -98,7 +99,7 @@ pub struct ApiParts {
     pub incarnation: u64,
 }
 
-/// The API of one master: everything that connections and pages are given is made from it. Cheap to clone.
+/// The API of one master, from which all objects for connections and pages are made. It is cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     gateway: Rc<GatewayAccess>,
@@ -118,12 +119,12 @@ impl Api {
         Api { gateway, operator, policy, live: parts.live, served }
     }
 
-    /// A door for the pages.
+    /// Returns a door for the pages.
     pub fn door(&self) -> Door {
         Door::new(self.gateway.clone())
     }
 
-    /// The address where browsers reach the pages. `None` means that there are no pages.
+    /// Returns the address at which browsers reach the pages. `None` means that there are no pages.
     pub fn pages(&self) -> Option<&str> {
         self.gateway.pages()
     }
@@ -149,13 +150,13 @@ impl Api {
         self.live.leave().await;
     }
 
-    /// How many packs are made for workers, and how many wait.
+    /// Returns the number of packs that are being made for workers, and of packs that wait.
     pub fn packs(&self) -> QueueLoad {
         self.served.packs()
     }
 }
 
-/// The holder of a grant, whose authority an object carries.
+/// A `Holder` is the holder of a grant, whose authority an object carries.
 #[derive(Clone, Debug)]
 pub struct Holder {
     pub grant: GrantId,
@@ -164,18 +165,18 @@ pub struct Holder {
     pub what: What,
     /// The principal in whose turns the holder is served.
     pub principal: Principal,
-    /// The way out of long answers to the holder.
+    /// The outlet through which long answers go to the holder.
     pub outlet: Outlet,
 }
 
 impl Holder {
-    /// The holder of a grant, from its row, who is answered through this outlet.
+    /// Makes the holder of a grant from its row. Answers to the holder go through `outlet`.
     fn of(row: GrantRow, outlet: Outlet) -> Holder {
         let principal = Principal::of(&row);
         Holder { grant: row.id, kind: row.kind, name: row.name, what: row.what, principal, outlet }
     }
 
-    /// Whether the grant names this right for this project.
+    /// Refuses unless the grant names this right for this project.
     fn may(&self, right: Right, project: &str) -> Result<(), Refusal> {
         if !self.what.sees(project) {
             return Err(no_project(project));
@@ -190,17 +191,17 @@ impl Holder {
         .help(format!("an operator can issue one: `guild grant issue --kind user --may {right} --project {project}`")))
     }
 
-    /// Leaves out of a worker what is of projects that the grant does not name.
+    /// Removes from a worker's row the jobs of projects that the grant does not name.
     fn narrow(&self, worker: &mut WorkerStatus) {
         worker.running.retain(|selector| self.what.sees(project_of(selector)));
     }
 
-    /// Whether the grant reaches what belongs to no project; `deed` says what that is for.
+    /// Refuses unless the grant covers the whole installation. `deed` names what the holder wants to do.
     fn may_do_all(&self, deed: &str) -> Result<(), Refusal> {
         authority::may_do_all(self.kind, &self.what, &self.name, deed)
     }
 
-    /// A request of this holder; `body` is the method and its arguments.
+    /// Makes a request of this holder. `body` is the method with its arguments.
     fn request(&self, id: capnp::Result<&[u8]>, body: &[&[u8]]) -> capnp::Result<Request> {
         let id = RequestId(limits::key(id, &REQUEST)?);
         let mut hash = Sha256::new();
@@ -212,7 +213,8 @@ impl Holder {
     }
 }
 
-/// A project that does not exist and one that the grant does not name get the same text. So a caller cannot probe for names.
+/// Refuses a project. One that does not exist and one that the grant does not name get the same text, so that a caller cannot probe for
+/// names.
 fn no_project(project: &str) -> Refusal {
     Refusal::new(RefusalCode::NotFound, format!("there is no project `{project}`, or this grant may not see it"))
         .help("`guild project list` shows the projects that it may see")
@@ -223,7 +225,7 @@ fn no_build(project: &str, number: u32) -> Refusal {
         .help("`guild list` shows builds")
 }
 
-/// Writes a refusal into the results of a method that has the field, and ends the method.
+/// Writes a refusal into the results of a method that have a field for it, and ends the method.
 macro_rules! refuse {
     ($results:expr, $refusal:expr) => {{
         schema::wire::write_refusal($results.get().init_refusal(), &$refusal);
@@ -231,7 +233,7 @@ macro_rules! refuse {
     }};
 }
 
-/// The value, or a refusal in the results.
+/// Evaluates to the value, or writes the refusal into the results and ends the method.
 macro_rules! accept {
     ($results:expr, $result:expr) => {
         match $result {
@@ -243,8 +245,8 @@ macro_rules! accept {
 
 use {accept, refuse};
 
-/// Turns the error of an argument beyond its limit into a refusal. Methods use it that refused such arguments before the table of
-/// limits existed.
+/// Turns the error of an argument beyond its limit into a refusal. Only methods that refused such arguments before the limits had a table
+/// use it.
 fn bounded<T>(read: capnp::Result<T>) -> capnp::Result<Result<T, Refusal>> {
     match read {
         Ok(value) => Ok(Ok(value)),
@@ -255,7 +257,7 @@ fn bounded<T>(read: capnp::Result<T>) -> capnp::Result<Result<T, Refusal>> {
     }
 }
 
-/// A refusal for a call of a lease whose answer has no field for one. The first word says of which kind it is.
+/// Turns a refusal into an exception, for a call of a lease whose answer has no field for a refusal. The first word gives its kind.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is neither over nor too early is a mistake of the caller")]
 fn failed(refusal: &Refusal) -> capnp::Error {
     let word = match refusal.code {
@@ -266,7 +268,7 @@ fn failed(refusal: &Refusal) -> capnp::Error {
     capnp::Error::failed(format!("{word}: {}", refusal.text))
 }
 
-/// A store that cannot be read is a fault of ours, not of the caller.
+/// Turns an error into an exception. A store that cannot be read is the master's fault, not the caller's.
 fn broken(error: impl std::fmt::Display) -> capnp::Error {
     capnp::Error::failed(format!("failed to read the store: {error}"))
 }

@@ -30,7 +30,7 @@ impl operator::Server for Operator {
         let params = params.get()?;
         let join_hash = limits::data(params.get_join_hash(), &JOIN_HASH)?;
         let Ok(join) = <[u8; 32]>::try_from(join_hash) else {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, "a join's hash has 32 bytes"));
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the hash of a join must have 32 bytes"));
         };
         let lifetime = params.get_lifetime();
         let order = GrantOrder {
@@ -226,14 +226,14 @@ fn write_grants(mut list: capnp::struct_list::Builder<'_, grant::Owned>, rows: &
     }
 }
 
-/// A role as it travels.
+/// Returns the bytes of a role on the wire.
 fn role_bytes(name: &str, what: &What) -> usize {
     let rights: usize = what.may.iter().map(|right| limits::text_bytes(right.word())).sum();
-    // the pointers of its lists, which `What` has four of
+    // the pointers of the lists in `What`, of which there are four
     7 * WORD + limits::text_bytes(name) + rights + limits::listed(&what.projects)
 }
 
-/// All that a new grant shall be, as the bytes by which a repeated request is known.
+/// Returns the contents of a new grant as bytes, by which a repeated request is recognised.
 fn order_told(order: &GrantOrder) -> Vec<u8> {
     let lifetime = order.lifetime.map(|lifetime| lifetime.as_millis());
     let told = (order.kind, &order.name, &order.what, lifetime);

@@ -14,15 +14,15 @@ use schema::values::{Refusal, RefusalCode};
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-/// The things that the objects of operators share: commands about workers and grants, the master file, and the facts
-/// for examinations.
+/// `OperatorAccess` is shared by the objects of operators. It has commands about workers and grants, the master file, and the facts for
+/// examinations.
 pub(super) struct OperatorAccess {
     viewer: Rc<ViewerAccess>,
     driver: Rc<Driver>,
     repositories: Rc<Repositories>,
     fingerprint: Fingerprint,
     policy: Rc<CurrentPolicy>,
-    /// The channel to the task that reloads the master file. Unset: no such task runs.
+    /// The channel to the task that reloads the master file. If it is not set, no such task runs.
     config_calls: OnceCell<ConfigCalls>,
     /// The facts from the master file that an examination needs. A reload replaces them.
     config_facts: RefCell<Rc<ConfigFacts>>,
@@ -49,7 +49,7 @@ impl OperatorAccess {
         &self.driver
     }
 
-    /// The fingerprint by which a worker knows that it talks with this master.
+    /// Returns the fingerprint by which a worker knows that it talks to this master.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -75,7 +75,7 @@ impl OperatorAccess {
         self.config_facts.borrow().clone()
     }
 
-    /// The access of a holder's examination: the part of the installation that its grant names.
+    /// Returns what an examination for a holder may read: the part of the installation that its grant names.
     pub(super) fn reach(&self, holder: &Holder) -> DoctorAccess {
         DoctorAccess {
             state: StateReader::new(self.driver.clone()),

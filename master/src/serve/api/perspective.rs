@@ -1,4 +1,4 @@
-//! A user's authority: the parts that the grant names; the others are null.
+//! The authority of a user: the capabilities that the grant names. The others are null.
 
 use super::gateway_access::GatewayAccess;
 use super::{Holder, accept, refuse, view};
@@ -94,7 +94,7 @@ impl perspective::Server for Perspective {
     ) -> capnp::Result<()> {
         let params = params.get()?;
         let Ok(join_hash) = <[u8; 32]>::try_from(limits::data(params.get_join_hash(), &JOIN_HASH)?) else {
-            refuse!(results, Refusal::new(RefusalCode::Invalid, "the SHA-256 of a join has 32 bytes"));
+            refuse!(results, Refusal::new(RefusalCode::Invalid, "the SHA-256 of a join must have 32 bytes"));
         };
         let Some(address) = self.access.pages() else {
             let refusal = Refusal::new(RefusalCode::Unavailable, "this master serves no pages");

@@ -1,24 +1,24 @@
-//! The parts of the master file that the objects tell or obey.
+//! The parts of the master file that the API objects need.
 
 use schema::values::{Scope, What};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// The parts of the master file that the objects tell. They are replaced when the file is read again.
+/// A `Policy` holds the parts of the master file that the API objects need. A reload replaces it.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// The addresses of this master for sturdy refs.
+    /// The addresses of this master that sturdy refs contain.
     pub advertise: Vec<String>,
-    /// Names for what grants allow.
+    /// The roles: names for the rights and projects of grants.
     pub roles: BTreeMap<String, What>,
     /// The projects that everyone may look at.
     pub open: Scope,
-    /// The most connections that one grant has open, together with its browsers.
+    /// The most connections that one grant may have open, together with its browsers.
     pub connections: usize,
 }
 
-/// The policy that is in force.
+/// `CurrentPolicy` holds the policy that is in force.
 pub(super) struct CurrentPolicy(RefCell<Rc<Policy>>);
 
 impl CurrentPolicy {

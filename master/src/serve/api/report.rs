@@ -1,4 +1,4 @@
-//! The reports on the steps of an attempt: their starts, their ends, and the sinks of their logs.
+//! The reports about the steps of an attempt: their starts, their ends, and the sinks of their logs.
 
 use super::worker_access::WorkerAccess;
 use super::{accept, bounded, failed, refuse};
@@ -12,7 +12,7 @@ use schema::wire;
 use schema::worker_capnp::step_report;
 use std::rc::Rc;
 
-/// Answers what was begun once it is durable; on a full disk at once, since then it was not begun.
+/// Waits until a change that was begun is durable, and returns its result. On a full disk it returns at once, because nothing was begun.
 pub(super) async fn settled(access: &WorkerAccess, begun: Result<(), Refusal>) -> Result<(), Refusal> {
     match begun {
         Err(refusal) if refusal.code == RefusalCode::Unavailable => Err(refusal),
@@ -20,36 +20,36 @@ pub(super) async fn settled(access: &WorkerAccess, begun: Result<(), Refusal>) -
     }
 }
 
-/// Puts the times right that the worker of an attempt tells.
+/// Returns a function that corrects times which the worker of an attempt reports, by the clock of that worker.
 fn right(access: &WorkerAccess, token: LeaseToken) -> impl Fn(Time) -> Time + use<> {
     let (clock, now) = access.driver().peek(|it, now| (it.clock_of(token), now));
     move |told| clock.map_or(told, |(clock, begun)| clock.put_right(begun, now, told))
 }
 
-/// A step started. Answered by [`settled`].
+/// Begins to record that a step started. [`settled`] makes the answer.
 pub(super) fn started(access: &WorkerAccess, token: LeaseToken, step: u16, time: Time) -> Result<(), Refusal> {
     let time = right(access, token)(time);
     access.driver().begin(|it, now| it.step_started(now, token, step, time))
 }
 
-/// A step ended. Answered by [`settled`].
+/// Begins to record that a step ended. [`settled`] makes the answer.
 pub(super) fn finished(access: &WorkerAccess, token: LeaseToken, step: u16, end: StepEnd) -> Result<(), Refusal> {
     let end = StepEnd { time: right(access, token)(end.time), ..end };
     access.driver().begin(|it, now| it.step_finished(now, token, step, end))
 }
 
-/// The log of a step of a lease that is in force; for calls whose answer has no field for a refusal.
+/// Returns the log of a step, if the lease is in force. It is for calls whose answer has no field for a refusal.
 pub(super) fn log_of(access: &WorkerAccess, token: LeaseToken, step: u16) -> capnp::Result<OpenLog> {
     access.driver().peek(|it, _| it.lease_log(token, step)).map_err(|refusal| failed(&refusal))
 }
 
-/// The sink for the bytes of a step's log.
+/// Makes the sink for the bytes of a step's log.
 pub(super) fn sink(access: &Rc<WorkerAccess>, token: LeaseToken, step: u16) -> capnp::Result<log_sink::Client> {
     let OpenLog { key, .. } = log_of(access, token, step)?;
     Ok(capnp_rpc::new_client(Sink { access: access.clone(), token, key }))
 }
 
-/// The report of one step, in the form that peers of version 1 use.
+/// The report of one step, as peers of protocol version 1 send it.
 pub(super) struct StepReport {
     pub(super) access: Rc<WorkerAccess>,
     pub(super) token: LeaseToken,

@@ -1,6 +1,6 @@
-//! The sizes of rows for people, and the parts that are left out if they do not fit into one answer. First the names of failing
-//! tests are left out, then reasons are shortened, and then the steps of the last jobs are left out. So no text of one peer can
-//! keep an answer from another.
+//! The sizes of rows for people, and what is left out if they do not fit into one answer. First the names of failing tests are left out,
+//! then reasons are shortened, and then the steps of the last jobs are left out. So a long text of one peer cannot push the others out of
+//! an answer.
 
 use super::detail::JobDetail;
 use crate::decide::coordinator::record::{AttemptRow, BuildRow};
@@ -12,22 +12,21 @@ use schema::limits::{
 use schema::values::{Exit, TestsReported, TierName, TierProbe, Time};
 use std::borrow::Cow;
 
-/// The most jobs of one worker that are named. It is enough to see what the worker does, and a worker with many slots stays one
-/// row of a list.
+/// The most jobs that a row of a list names for one worker. They show what the worker does, and bound a row of a worker with many slots.
 pub(super) const RUNNING_SHOWN: usize = RUNNING.most;
-/// The most jobs that are named of one worker in an explanation, which shows up to 20 workers.
+/// The most jobs that an explanation, which shows up to 20 workers, names for one worker.
 pub(super) const CANDIDATE_SHOWN: usize = CANDIDATE_JOBS.most;
-/// The most bytes of attempts in an explanation, which hold some 200 attempts with the longest reasons.
+/// The most bytes of attempts in an explanation, enough for about 200 attempts with the longest reasons.
 const ATTEMPTS_BYTES: usize = 1 << 20;
-/// The most bytes of each list of a worker, of which it has five: a sixth is left for its texts. Only older masters let it have
-/// more.
+/// The most bytes of each of a worker's five lists, which leaves a sixth of the answer for its texts. Only rows from older masters can
+/// have more.
 const WORKER_LIST_BYTES: usize = ANSWER_BYTES / 6;
-/// The numbers of failing tests to name for each step, tried in this order, if not all tests have room.
+/// The numbers of failing tests to name for each step, tried in this order if not all names have room.
 const FAILING_NAMED: [usize; 3] = [5, 1, 0];
-/// The size of a row of a list in an answer: its numbers and pointers, with room for what is added to them.
+/// The bytes of a row of a list without its texts: its numbers and pointers, with room for new fields.
 const ROW: usize = 40 * WORD;
 
-/// A build without its jobs.
+/// Returns the bytes of a build without its jobs.
 pub(super) fn build_bytes(row: &BuildRow, diagnosis: &str) -> usize {
     let source = row.stamp.sources.first();
     let of_source = source.map_or(0, |source| text_bytes(&source.ref_name) + text_bytes(&source.revision));
@@ -40,7 +39,7 @@ pub(super) fn build_bytes(row: &BuildRow, diagnosis: &str) -> usize {
         + text_bytes(diagnosis)
 }
 
-/// A project as a list shows it: with as many of its aliases as one answer holds.
+/// A `ProjectRow` is a project in a list, with as many of its aliases as one answer can hold.
 pub(super) struct ProjectRow<'a> {
     pub(super) name: &'a str,
     pub(super) address: Cow<'a, str>,
@@ -63,7 +62,7 @@ impl<'a> ProjectRow<'a> {
     }
 }
 
-/// Leaves out what of the lists of a worker has no room in a row.
+/// Shortens each list of a worker to the part that has room in a row.
 pub(super) fn shorten_worker(worker: &mut WorkerStatus) {
     fn keep<T>(list: &mut Vec<T>, most: &limits::Limit, bytes: impl Fn(&T) -> usize) {
         list.truncate(most.most);
@@ -101,7 +100,7 @@ pub(super) fn queue_bytes(item: &QueueStatus) -> usize {
     ROW + text_bytes(&item.project) + text_bytes(&item.job) + why
 }
 
-/// Names fewer jobs of workers that run many, and leaves out the oldest attempts of many.
+/// Shortens the job lists of workers that run many jobs, and leaves out the oldest attempts if there are many.
 pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>) {
     workers.iter_mut().for_each(|worker| worker.jobs.truncate(CANDIDATE_SHOWN));
     let sizes = attempts.iter().rev().map(|attempt| 2 * ROW + text_bytes(&attempt.reason));
@@ -109,8 +108,8 @@ pub(super) fn shorten(workers: &mut [Candidate], attempts: &mut Vec<AttemptRow>)
     attempts.drain(..attempts.len() - kept);
 }
 
-/// Makes the jobs of a build fit into `most` bytes, and answers how many bytes they have, which are never more. Where they have
-/// no room even without their steps, none is left.
+/// Makes the jobs of a build fit into `most` bytes, and returns their bytes, at most `most`. If they have no room even without their
+/// steps, none is left.
 pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
     for named in FAILING_NAMED {
         let whole: usize = jobs.iter().map(bytes).sum();
@@ -134,14 +133,14 @@ pub(super) fn fit(jobs: &mut Vec<JobDetail>, most: usize) -> usize {
     jobs.iter().map(bytes).sum()
 }
 
-/// Names at most this many failing tests of each step.
+/// Shortens the names of failing tests to at most this many for each step.
 fn name_failing(jobs: &mut [JobDetail], most: usize) {
     let steps = jobs.iter_mut().flat_map(|job| &mut job.steps);
     steps.filter_map(|step| step.tests.as_mut()).for_each(|tests| tests.failing.truncate(most));
 }
 
-/// Makes the jobs of several builds fit into one answer, and answers how many of the builds do. The smallest builds are shown
-/// whole, so that a large build of one project leaves room for the builds of the others.
+/// Makes the jobs of several builds fit into one answer, and returns the number of builds that fit. The smallest builds are shown whole,
+/// so that a large build leaves room for the others.
 pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
     let rows = builds.iter().map(|(row, _)| build_bytes(row, &row.diagnosis));
     let shown = limits::page(rows);
@@ -155,12 +154,12 @@ pub(super) fn fit_all(builds: &mut [(BuildRow, Vec<JobDetail>)]) -> usize {
     shown
 }
 
-/// The bytes of one job with all its words.
+/// Returns the bytes of one job with all its texts.
 fn bytes(job: &JobDetail) -> usize {
     fixed_bytes(job) + words_of(job).map(beyond_first).sum::<usize>()
 }
 
-/// The size of one job whose texts are cut to nothing. Each text still has the word of its final zero.
+/// Returns the bytes of one job whose texts are cut to nothing. Each text still has the word of its final zero.
 fn fixed_bytes(job: &JobDetail) -> usize {
     let row = &job.row;
     let isolation = row.isolation.as_ref().map_or("", TierName::word);
@@ -180,17 +179,17 @@ fn fixed_step(step: &crate::decide::coordinator::record::StepRow) -> usize {
     STEP_VIEW + 2 * WORD + text_bytes(&step.name) + lost + step.tests.as_ref().map_or(0, tests_bytes)
 }
 
-/// The bytes of the test results of a step, without the text of the trouble.
+/// Returns the bytes of a step's test results, without the text of the trouble.
 fn tests_bytes(tests: &TestsReported) -> usize {
     TESTS_VIEW + WORD + tests.failing.iter().map(|name| text_bytes(name)).sum::<usize>()
 }
 
-/// The bytes of a text beyond its pointer and its first word of 8 bytes, which an empty text has too.
+/// Returns the bytes of a text beyond its first word of 8 bytes, which an empty text has too.
 fn beyond_first(length: usize) -> usize {
     length / WORD * WORD
 }
 
-/// The lengths of the words that may be cut: why the job ended or waits, how its steps were lost, and what their reports lack.
+/// Returns the lengths of the texts that may be cut: why the job ended or waits, how steps were lost, and what reports lack.
 fn words_of(job: &JobDetail) -> impl Iterator<Item = usize> {
     let reason = if job.waits.is_empty() { job.row.reason.len() } else { job.waits.len() };
     let lost = job.steps.iter().filter_map(|step| match &step.exit {
@@ -201,7 +200,7 @@ fn words_of(job: &JobDetail) -> impl Iterator<Item = usize> {
     std::iter::once(reason).chain(lost).chain(trouble)
 }
 
-/// Cuts the longest texts, so that all of them together have at most `room` bytes beyond what empty ones have.
+/// Cuts the longest texts, so that all texts together have at most `room` bytes beyond what empty ones have.
 fn cut_words(jobs: &mut [JobDetail], room: usize) {
     let mut lengths: Vec<usize> = jobs.iter().flat_map(words_of).collect();
     lengths.sort_unstable();
@@ -225,7 +224,7 @@ fn cut_words(jobs: &mut [JobDetail], room: usize) {
     }
 }
 
-/// The greatest length to which all of them can be cut, so that they have room: the shorter ones stay whole.
+/// Returns the greatest length to which the texts can be cut so that they have room. Shorter texts stay whole.
 fn level(sorted: &[usize], room: usize) -> usize {
     let mut left = room;
     for (index, length) in sorted.iter().enumerate() {

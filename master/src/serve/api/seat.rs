@@ -1,5 +1,5 @@
-//! Counts the open connections of each grant, and what they may cost together, so that one holder cannot take all resources of the
-//! system. Knows nothing of connections.
+//! Counts the open connections of each grant and bounds their common cost, so that one holder cannot take all resources of the system.
+//! Knows nothing about connections themselves.
 
 use crate::decide::coordinator::record::GrantId;
 use schema::limits::borders::GRANT_BUDGET;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(super) struct ConnectionCounts(Rc<RefCell<BTreeMap<GrantId, Account>>>);
 
-/// The connections of one grant: their number, and their common budget.
+/// An `Account` is the connections of one grant: their number, and their common budget.
 struct Account {
     connections: usize,
     budget: Budget,
@@ -24,7 +24,7 @@ impl Default for Account {
     }
 }
 
-/// One connection of a grant. Dropping it gives it back.
+/// A `Seat` is the place of one connection of a grant. Dropping it frees the place.
 pub(super) struct Seat {
     taken: Rc<RefCell<BTreeMap<GrantId, Account>>>,
     account: GrantId,

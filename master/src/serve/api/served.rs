@@ -1,4 +1,4 @@
-//! What is served in turns beside the reads of the store: answers that are made on the one thread, files, and packs for workers.
+//! The queues of work that is done in turns beside the reads of the store: long answers, reads of files, and packs for workers.
 
 use super::broken;
 use crate::commit::state_reader::StateReader;
@@ -8,19 +8,19 @@ use schema::limits::borders::{PACKS_ALL, PACKS_EACH};
 use schema::values::{Refusal, Time};
 use tokio::time::Instant;
 
-/// Answers that are made of the coordinator's state on the one thread, which does nothing else meanwhile.
+/// The limit for answers from the coordinator's state: one at a time, because the one thread that makes them does nothing else meanwhile.
 const ANSWERS: Bounds = Bounds { in_all: 1, each: 1 };
-/// Reads of files of logs and packs: each occupies a thread for the time of one read of at most 256 KiB.
+/// The limits for reads of log and pack files, in all and for each principal. Each occupies a thread for one read of at most 256 KiB.
 const FILES: Bounds = Bounds { in_all: 8, each: 2 };
-/// Packs that are made for workers: each is a run of git that keeps a processor busy. A worker may have two at once, so that
-/// others get on beside one whose packs take long.
+/// The limits for packs that are being made, in all and for each worker. Each is a run of git that keeps a processor busy. A worker may
+/// have two, so that others get on beside one whose packs take long.
 const PACKS: Bounds = Bounds { in_all: PACKS_ALL.count(), each: PACKS_EACH.count() };
 
-/// Revisions that are looked up for whoever asks for a build: a ref is fetched, and a repository does one fetch at a time. So a
-/// few of each grant stand before it; in all there is room for those that wait for a silent one.
+/// The limits for revisions that are being looked up for new builds, in all and for each grant. A repository does one fetch at a time, so
+/// a grant gets a few. The total leaves room for lookups that wait for a repository that does not answer.
 const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
 
-/// The queues in which holders wait for costly answers.
+/// `Served` holds the queues in which principals wait for costly answers.
 pub(super) struct Served {
     answers: TurnQueue<Principal>,
     files: TurnQueue<Principal>,
@@ -40,8 +40,7 @@ impl Served {
         self.packs.counts()
     }
 
-    /// Does what reads a file, when it is this principal's turn. It keeps its turn until it is done, also when nobody waits for
-    /// it any more.
+    /// Reads a file when it is this principal's turn. The read keeps its turn until it is done, even if nobody waits for it any more.
     pub(super) async fn file<T: 'static>(
         &self,
         who: Principal,
@@ -57,8 +56,8 @@ impl Served {
         reading.await.map_err(broken)
     }
 
-    /// Like [`StateReader::look`], for an answer that may be long: in this principal's turn. Whoever waited for one lets others
-    /// pass first, so that a crowd of such answers leaves room for all else between any two.
+    /// Looks at the state like [`StateReader::look`], for an answer that may be long, when it is this principal's turn. A caller that had
+    /// to wait first lets other tasks run, so that a crowd of such answers cannot hold them up.
     pub(super) async fn look<T>(
         &self,
         who: Principal,

@@ -10,7 +10,7 @@ use schema::limits::{self, BLAKE3, SINK_WRITE};
 use schema::values::{Refusal, RefusalCode};
 use std::rc::Rc;
 
-/// The sink of one file of a lease.
+/// An `ArtifactSink` takes the bytes of one file of a lease.
 pub(super) struct ArtifactSink {
     pub(super) access: Rc<WorkerAccess>,
     pub(super) token: LeaseToken,
@@ -18,7 +18,7 @@ pub(super) struct ArtifactSink {
 }
 
 impl ArtifactSink {
-    /// The upload, while the lease is in force.
+    /// Returns the key of the upload, if the lease is in force.
     fn key(&self) -> Result<UploadKey, Refusal> {
         self.access.driver().peek(|it, _| it.lease_upload(self.token, &self.path))
     }
@@ -81,7 +81,7 @@ impl byte_sink::Server for ArtifactSink {
         let hash = accept!(results, bounded(limits::data(params.get_blake3(), &BLAKE3))?);
         let hash = accept!(results, read_hash(hash));
         let claimed = Seal { size: params.get_length(), hash };
-        // It runs in a task of its own, and so ends even if its caller is gone. A file that has its name must be
+        // The sealing runs in a task of its own, so it completes even if its caller is gone, because a file that has its name must be
         // recorded.
         let sealing = tokio::task::spawn_local(self.seal_as(claimed));
         accept!(results, sealing.await.map_err(super::broken)?);
@@ -89,13 +89,13 @@ impl byte_sink::Server for ArtifactSink {
     }
 }
 
-/// A BLAKE3 has 32 bytes.
+/// Reads a BLAKE3 hash, which has 32 bytes.
 pub(super) fn read_hash(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
-    let wrong = |_| Refusal::new(RefusalCode::Invalid, format!("a BLAKE3 has 32 bytes, not {}", bytes.len()));
+    let wrong = |_| Refusal::new(RefusalCode::Invalid, format!("a BLAKE3 must have 32 bytes, not {}", bytes.len()));
     bytes.try_into().map_err(wrong)
 }
 
-/// Throws away what an attempt that has ended did not seal. What fails now is done at the next start.
+/// Removes the files that an ended attempt did not seal. If that fails now, the next start removes them.
 pub(super) async fn end_uploads(blobs: &Blobs, job: JobKey, attempt: u16) {
     if let Err(error) = blobs.end_attempt(job, attempt).await {
         tracing::warn!(?job, attempt, %error, "files that an attempt did not seal cannot be removed");

@@ -1,4 +1,4 @@
-//! One repository at one revision, as git packs. Packs are made in turns: one at a time for a lease, few for a worker.
+//! Serves one repository at one revision, as git packs. Packs are made in turns: one at a time for a lease, and a few for a worker.
 
 use super::served::Served;
 use super::{accept, bounded};
@@ -15,15 +15,15 @@ use std::cell::Cell;
 use std::rc::Rc;
 use tokio::sync::Semaphore;
 
-/// The most that one read answers, in bytes.
+/// The most bytes in the answer to one read, which is the limit of the protocol.
 const READ_MAX: u32 = PART.most as u32;
-/// Packs that one lease may hold. Each is a file and a descriptor of the master; a worker fetches one, and perhaps another
-/// after its link was lost.
+/// The most packs that one lease may hold, because each is a file and a descriptor of the master. A worker fetches one, and perhaps
+/// another after its link was lost.
 const HELD_MAX: usize = PACKS_HELD.count();
 
-/// The packs of one lease.
+/// `LeasePacks` counts the packs of one lease.
 pub(super) struct LeasePacks {
-    /// The permit of whoever makes a pack.
+    /// The permit to make a pack. There is only one, so a lease makes one pack at a time.
     making: Semaphore,
     held: Cell<usize>,
     /// The principal in whose turns the packs are made and read.
@@ -36,7 +36,7 @@ impl LeasePacks {
     }
 }
 
-/// One repository at one revision, for the worker that holds the lease.
+/// A `SourcePack` is one repository at one revision, for the worker that holds the lease.
 pub(super) struct SourcePack {
     pub(super) served: Rc<Served>,
     pub(super) repository: Rc<Repository>,
@@ -45,7 +45,8 @@ pub(super) struct SourcePack {
 }
 
 impl SourcePack {
-    /// Waits for this lease's turn. Where the lease ends meanwhile its gate drops the call, and with it the place in the queue.
+    /// Makes a pack when it is this lease's turn. If the lease ends meanwhile, its gate drops the call, and with it the place in the
+    /// queue.
     async fn make(&self, have: &[String]) -> Result<LeasedPack, Refusal> {
         let closed = |_| Refusal::new(RefusalCode::Unavailable, "the master is stopping");
         let _one = self.packs.making.acquire().await.map_err(closed)?;
@@ -86,7 +87,7 @@ fn cannot_pack(repository: &Repository, source: &SourceRevision, error: &GitErro
     Refusal::new(code, text)
 }
 
-/// A pack that a lease holds.
+/// A `LeasedPack` is a pack that a lease holds. Dropping it releases it.
 struct LeasedPack {
     pack: SharedPack,
     packs: Rc<LeasePacks>,
@@ -98,7 +99,7 @@ impl Drop for LeasedPack {
     }
 }
 
-/// The bytes of one pack.
+/// `PackBytes` serves the bytes of one pack.
 struct PackBytes {
     served: Rc<Served>,
     held: LeasedPack,

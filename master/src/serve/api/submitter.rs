@@ -115,7 +115,7 @@ impl Submitter {
         let row = self.access.viewer().history(&self.holder).build_by_id(id).await.map_err(broken)?;
         Ok(row.map(|row| row.number).ok_or_else(|| {
             let text = "the build that this request made is no longer kept";
-            Refusal::new(RefusalCode::NotFound, text).help("a new request makes another")
+            Refusal::new(RefusalCode::NotFound, text).help("send a new request to make another build")
         }))
     }
 

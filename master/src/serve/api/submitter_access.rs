@@ -1,4 +1,4 @@
-//! The state that the objects share which ask for builds or tell of changes.
+//! The state that is shared by the objects that order builds or report changes.
 
 use super::served::Served;
 use super::viewer_access::ViewerAccess;
@@ -9,9 +9,9 @@ use crate::intake::sources::{Repositories, Repository};
 use schema::values::Refusal;
 use std::rc::Rc;
 
-/// The things that the objects for builds and changes share: commands, and the repositories that are fetched for them.
+/// `SubmitterAccess` is shared by the objects for builds and changes. It has commands, and the repositories that are fetched for them.
 pub(super) struct SubmitterAccess {
-    /// Access to the builds that they made, which they may look at.
+    /// The access to the builds that these objects made, which their holders may look at.
     viewer: Rc<ViewerAccess>,
     driver: Rc<Driver>,
     repositories: Rc<Repositories>,
@@ -40,7 +40,7 @@ impl SubmitterAccess {
         self.repositories.get(project).ok_or_else(|| no_project(project))
     }
 
-    /// What a holder asks to build: in its turn, and refused on a full disk before the mirror grows for it.
+    /// Returns the order for a build, in its holder's turn. On a full disk it refuses before it fetches anything into the mirror.
     pub(super) async fn order(
         &self,
         holder: &Holder,

@@ -1,4 +1,4 @@
-//! Tests as people see them, written to the wire.
+//! Writes tests to the wire, as people see them.
 
 use super::viewer_access::{ViewedRepository, ViewerAccess};
 use super::{Holder, broken};
@@ -10,7 +10,7 @@ use schema::perspective_capnp::{test_lane, test_point, test_view, viewer};
 use schema::values::{Refusal, RefusalCode, full_refs};
 use schema::wire;
 
-/// The filter that the caller asks for, with its ref in full.
+/// Returns the filter that the caller asks for, with its ref in full.
 pub(super) async fn filter(
     access: &ViewerAccess,
     holder: &Holder,
@@ -54,7 +54,7 @@ pub(super) fn write_lines(mut list: struct_list::Builder<'_, test_view::Owned>, 
     }
 }
 
-/// People count tests from 1.
+/// Writes the name of a test. Its number is raised by one, because people count tests from 1.
 pub(super) fn write_name(mut to: test_view::Builder<'_>, number: u32, name: &TestName) {
     to.set_number(number.saturating_add(1));
     to.set_suite(TEST_TEXT.cut(&name.suite));
@@ -78,7 +78,7 @@ pub(super) fn write_lanes(mut list: struct_list::Builder<'_, test_lane::Owned>, 
     }
 }
 
-/// Only of a test that fails: of one that passes it is the newest build.
+/// Returns the last good build of a failing test. For a test that passes it would be the newest build, so 0 is shown.
 fn last_good(standing: &TestStanding) -> u32 {
     if standing.state.is_bad() { standing.last_good } else { 0 }
 }

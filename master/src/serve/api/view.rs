@@ -1,4 +1,4 @@
-//! Rows as people see them, written to the wire.
+//! Writes rows to the wire, as people see them.
 
 use super::detail::JobDetail;
 use super::room::RUNNING_SHOWN;
@@ -11,7 +11,7 @@ use schema::perspective_capnp::{build_view, job_view, queue_item, step_view};
 use schema::values::{TierName, Time};
 use schema::wire;
 
-/// Lists show less of its diagnosis than it has.
+/// Writes a build. `diagnosis` is an argument, because lists show a shorter one than the row has.
 pub(super) fn write_build(mut to: build_view::Builder<'_>, row: &BuildRow, diagnosis: &str) {
     let source = row.stamp.sources.first().cloned().unwrap_or_default();
     to.set_project(&row.project);

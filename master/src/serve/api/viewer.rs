@@ -1,4 +1,4 @@
-//! The authority to look. A project that the grant does not name is `notFound`.
+//! The authority to look. A project that the grant does not name gets the refusal `notFound`.
 
 use super::branch;
 use super::build::BuildCapability;
@@ -235,7 +235,7 @@ impl viewer::Server for Viewer {
 }
 
 impl Viewer {
-    /// The projects to which lists are narrowed; `None` means all.
+    /// Returns the projects to which lists are narrowed; `None` means all projects.
     fn allowed(&self) -> Option<Vec<String>> {
         let projects = &self.holder.what.projects;
         projects.named().map(|names| names.iter().cloned().collect())

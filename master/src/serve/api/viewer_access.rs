@@ -22,7 +22,8 @@ use schema::sturdy_ref::Fingerprint;
 use schema::values::{Cursor, Refusal, Time};
 use std::rc::Rc;
 
-/// The things that the objects of viewers share: the state, history, events and logs. Each read happens in the turns of its holder.
+/// `ViewerAccess` is what the objects of viewers share: the state, history, events and logs. Each read is done in the turns of its
+/// holder.
 pub(super) struct ViewerAccess {
     state: StateReader,
     readers: Readers,
@@ -32,7 +33,7 @@ pub(super) struct ViewerAccess {
     served: Rc<Served>,
     repositories: Rc<Repositories>,
     live: Rc<LiveObjects>,
-    /// The fingerprint of this master, where the events happen that it tells.
+    /// The fingerprint of this master, which its events name as their origin.
     origin: Fingerprint,
     incarnation: u64,
 }
@@ -53,12 +54,12 @@ impl ViewerAccess {
         })
     }
 
-    /// The coordinator, for answers that are short.
+    /// Returns the coordinator, for short answers.
     pub(super) fn state(&self) -> &StateReader {
         &self.state
     }
 
-    /// Looks at the coordinator for an answer that may be long: in the holder's turn.
+    /// Looks at the coordinator for an answer that may be long, when it is the holder's turn.
     pub(super) async fn look<T>(
         &self,
         holder: &Holder,
@@ -76,17 +77,17 @@ impl ViewerAccess {
         Subscription::new(self.feed.clone(), holder.principal)
     }
 
-    /// At which master the events happen that are told.
+    /// Returns the fingerprint of the master at which the events happen.
     pub(super) fn origin(&self) -> &Fingerprint {
         &self.origin
     }
 
-    /// The position after the event of this number.
+    /// Returns the cursor after the event with this number.
     pub(super) fn cursor(&self, after: u64) -> Cursor {
         Cursor { incarnation: self.incarnation, after }
     }
 
-    /// A reader of one step's log.
+    /// Makes a reader of one step's log.
     pub(super) fn log(&self, holder: &Holder, key: StepKey) -> log_reader::Client {
         let (logs, served) = (self.logs.clone(), self.served.clone());
         let grip = Rc::new(Grip::default());
@@ -100,7 +101,7 @@ impl ViewerAccess {
         })
     }
 
-    /// The bytes of a sealed blob.
+    /// Makes a source of the bytes of a sealed blob.
     pub(super) fn blob(&self, holder: &Holder, seal: Seal) -> byte_source::Client {
         let (blobs, served) = (self.blobs.clone(), self.served.clone());
         let reader = Rc::new(blobs.reader(seal));
@@ -113,8 +114,8 @@ impl ViewerAccess {
         })
     }
 
-    /// The result of a function of all bytes of a blob. It runs on its own thread, in the holder's turn. `None` means that the blob
-    /// is gone.
+    /// Applies a function to all bytes of a blob, on a thread of its own and in the holder's turn. `None` means that the blob could not
+    /// be read.
     pub(super) async fn whole_blob<T: Send + 'static>(
         &self,
         holder: &Holder,
@@ -129,7 +130,7 @@ impl ViewerAccess {
         self.served.file(holder.principal, reading).await
     }
 
-    /// The gate of a holder, if something was given out through it.
+    /// Returns the gate of a holder, if it was made before.
     pub(super) fn open_gate(&self, holder: &Holder) -> Option<Gate> {
         self.live.open_gate(holder.grant)
     }
@@ -138,20 +139,20 @@ impl ViewerAccess {
         self.repositories.get(project).map(ViewedRepository)
     }
 
-    /// The address of a commit's page at the forge. Empty means that none is known.
+    /// Returns the address of a commit's page at the forge. Empty means that no page is known.
     pub(super) fn commit_url(&self, project: &str, commit: &str) -> String {
         let repository = self.repositories.get(project);
         let url = repository.as_ref().and_then(|repository| repository.commit_url.as_deref());
         url.map_or_else(String::new, |url| url.replace(COMMIT, commit))
     }
 
-    /// All repositories, in the order of their projects.
+    /// Returns all repositories, in the order of their projects.
     pub(super) fn repositories(&self) -> Vec<ViewedRepository> {
         self.repositories.all().into_iter().map(ViewedRepository).collect()
     }
 }
 
-/// A repository for those who look: they cannot have it fetched.
+/// A `ViewedRepository` is a repository for viewers, who cannot cause a fetch with it.
 pub(super) struct ViewedRepository(Rc<Repository>);
 
 impl ViewedRepository {
@@ -171,28 +172,28 @@ impl ViewedRepository {
         self.0.mirror.main_branch()
     }
 
-    /// How the looks at it go, for whoever watches the master.
+    /// Returns the health of the repository, for monitoring.
     pub(super) fn measured(&self) -> MeasuredRepository {
         let looks = self.0.health.looks();
         let (good, is_failing) = (looks.good, looks.trouble.is_some());
         MeasuredRepository { project: self.0.project.clone(), good, is_failing }
     }
 
-    /// When it is looked at next. `None` means that it is not followed.
+    /// Returns the time of the next look. `None` means that none is planned.
     pub(super) fn next_look(&self) -> Option<Time> {
         self.0.health.looks().next
     }
 
-    /// The trouble of the last look at the repository, in git's words. `None` means that there was no trouble.
+    /// Returns the trouble of the last look at the repository, in git's words. `None` means that it succeeded.
     pub(super) fn trouble(&self) -> Option<String> {
         self.0.health.looks().trouble.map(|trouble| trouble.text)
     }
 }
 
-/// How the looks at one repository go.
+/// A `MeasuredRepository` says how the looks at one repository went.
 pub struct MeasuredRepository {
     pub project: String,
-    /// The last look that succeeded. `None` means that no look did.
+    /// The time of the last look that succeeded. `None` means that none did.
     pub good: Option<Time>,
     pub is_failing: bool,
 }

@@ -1,4 +1,4 @@
-//! The capabilities of a worker: that of its grant, and its session.
+//! The capabilities of a worker: the one of its grant, with which it attaches, and its session.
 
 use super::lease::LeaseCapability;
 use super::live::Connection;
@@ -16,14 +16,14 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long an earlier process of the same key may take to say that it is still there.
+/// The time in which an earlier process with the same key must answer that it is still there.
 const CLONE_PING: Duration = Duration::from_secs(3);
-/// The most offers that an answer to `take` holds beyond the first, and the size of their plans, in bytes, at which it ends. All
-/// of them must be accepted in time, also over a slow link.
+/// The limits of further offers in an answer to `take`: their number, and the bytes of plans after which the answer ends. The worker must
+/// accept all of them in time, also over a slow link.
 const FURTHER_MAX: usize = OFFERS.most;
 const FURTHER_BYTES: usize = 64 << 10;
 
-/// The capability of a worker's grant: a worker attaches with it.
+/// The capability of a worker's grant, with which the worker attaches.
 pub(super) struct WorkerCapability {
     pub(super) access: Rc<WorkerAccess>,
     pub(super) holder: Holder,
@@ -81,7 +81,7 @@ impl worker_desk::Server for WorkerCapability {
 }
 
 impl WorkerCapability {
-    /// Refuses a second process of the same key while the first still answers.
+    /// Refuses a second process with the same key while the first one still answers.
     async fn clone_of(&self, arrival: &Arrival) -> Option<Refusal> {
         let (name, instance) = (&self.holder.name, arrival.instance);
         let (id, older) = self.access.driver().peek(|it, _| it.session_of(name))?;
@@ -116,7 +116,7 @@ struct SessionCapability {
     access: Rc<WorkerAccess>,
     worker: String,
     id: SessionId,
-    /// The gate of the session. The gates of its leases are below it: on the next session they are held anew.
+    /// The gate of the session, above the gates of its leases. The next session has another gate, with new gates for the leases.
     gate: Gate,
     taking: Cell<bool>,
 }
@@ -189,7 +189,7 @@ impl session::Server for SessionCapability {
 }
 
 impl SessionCapability {
-    /// The further jobs that are offered at once, for the room beside the first job, as if the worker asked for one after another.
+    /// Returns more offers for the room that the first job leaves, as if the worker asked for one after another.
     fn further(self: &Rc<Self>, mut free: Resources, first: &JobPlan, most: usize) -> Vec<Assignment> {
         let driver = self.access.driver();
         if driver.is_full() {
@@ -222,7 +222,7 @@ impl Drop for SessionCapability {
     }
 }
 
-/// A `take` that waits. However it ends, nothing that was offered to it is stranded.
+/// A `take` that waits. However it ends, an offer that was made to it is answered or given back.
 struct Waiting {
     session: Rc<SessionCapability>,
     offer: oneshot::Receiver<Box<Assignment>>,
@@ -230,7 +230,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// `None` means that an earlier one waits.
+    /// Begins to wait for an offer. `None` means that an earlier `take` still waits.
     fn begin(session: &Rc<SessionCapability>, free: Resources) -> Option<Waiting> {
         if session.taking.replace(true) {
             return None;

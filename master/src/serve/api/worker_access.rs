@@ -11,7 +11,7 @@ use crate::keep::logs::Logs;
 use schema::values::{Refusal, RefusalCode, SourceRevision};
 use std::rc::Rc;
 
-/// The things that the objects of workers share. These objects read no history and know no other holders.
+/// `WorkerAccess` is what the objects of workers share. These objects read no history, and know no other holders.
 pub(super) struct WorkerAccess {
     driver: Rc<Driver>,
     logs: Rc<Logs>,
@@ -49,7 +49,7 @@ impl WorkerAccess {
         &self.live
     }
 
-    /// The packs of a source, for whoever holds the lease.
+    /// Returns the packs of a source, for the worker that holds the lease.
     pub(super) fn source_pack(&self, source: SourceRevision, packs: Rc<LeasePacks>) -> Result<SourcePack, Refusal> {
         let repository = self.repositories.get(&source.repository).ok_or_else(|| {
             let text = format!("the repository `{}` is no longer configured", source.repository);

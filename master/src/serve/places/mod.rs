@@ -1,5 +1,5 @@
-//! Places for connections that cost something before anything is known of them: strangers at the RPC port, visitors of the pages.
-//! If places are short, the oldest silent connection is closed, so that nobody waits for a silent one.
+//! Limits connections that cost something before the master knows who connects: strangers at the RPC port, and visitors of the pages.
+//! Each holds a place. If places are short, the oldest silent connection is closed, so that nobody waits for a silent one.
 
 mod neighbour;
 mod rule;
@@ -18,28 +18,28 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// How often one who waits for a place looks whether another has fallen silent.
+/// The time after which a guest who waits for a place checks again whether another guest has fallen silent.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How often a guest whose request is worked on is looked at again.
+/// The time after which a guest with a request under way is checked again.
 const WHILE_AT_WORK: Duration = Duration::from_secs(1);
 
-/// Gives places out and takes them back.
+/// A `Doorkeeper` gives out places and takes them back.
 pub(crate) struct Doorkeeper {
     begun: Instant,
     state: Mutex<PlacesState>,
-    /// Wakes who waits when a guest has left.
+    /// Wakes the guests who wait, when another has left.
     left: Notify,
-    /// It became crowded, or no longer is: what is waited for ends at another time.
+    /// Wakes all guests when it becomes crowded or is no longer crowded, because their deadlines then change.
     turned: Notify,
 }
 
 struct PlacesState {
     places: Places,
-    /// The tokens that tell each guest to leave.
+    /// The tokens that tell a guest to leave, by the guest's number.
     words: BTreeMap<u64, CancellationToken>,
 }
 
-/// A guest's place, given back when dropped.
+/// A `Place` is the place of one guest. Dropping it gives the place back.
 pub(crate) struct Place {
     keeper: Arc<Doorkeeper>,
     id: u64,
@@ -57,7 +57,7 @@ impl Doorkeeper {
         })
     }
 
-    /// Waits for a place; `None` means that this address has too many.
+    /// Waits for a place. `None` means that this address has too many places, and none of them is silent.
     pub(crate) async fn admit(self: &Arc<Doorkeeper>, from: IpAddr) -> Option<Place> {
         let from = Neighbour::of(from);
         loop {
@@ -109,33 +109,33 @@ impl Doorkeeper {
     }
 
     fn state(&self) -> MutexGuard<'_, PlacesState> {
-        // No change of the state can be left half done.
+        // a panic cannot leave the state half changed
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
-    /// The guest must now do something within the given time.
+    /// Begins a stage in which the guest must do something within the given time.
     pub(crate) fn want(&self, patience: Patience) {
         let now = self.keeper.now();
         self.keeper.change(|places| places.want(now, self.id, patience));
     }
 
-    /// The guest got what it came for.
+    /// Notes that the guest got what it came for, which frees its place.
     pub(crate) fn served(&self) {
         let now = self.keeper.now();
         self.keeper.change(|places| places.served(now, self.id));
         self.keeper.left.notify_one();
     }
 
-    /// Holds the place for as long as a request is worked on.
+    /// Notes that a request of the guest is being worked on, until the result is dropped.
     pub(crate) fn work(self: &Arc<Place>) -> OpenRequest {
         let now = self.keeper.now();
         self.keeper.change(|places| places.asked(now, self.id));
         OpenRequest(self.clone())
     }
 
-    /// Resolves when the guest must go; says why.
+    /// Resolves when the guest must go, and returns the reason.
     pub(crate) async fn sent_away(&self) -> &'static str {
         loop {
             let mut turned = std::pin::pin!(self.keeper.turned.notified());
@@ -181,7 +181,7 @@ impl Drop for Place {
     }
 }
 
-/// A request that is worked on; it ends when dropped.
+/// An `OpenRequest` is a request that is being worked on. Dropping it ends the request.
 pub(crate) struct OpenRequest(Arc<Place>);
 
 impl Drop for OpenRequest {

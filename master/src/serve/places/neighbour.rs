@@ -1,4 +1,4 @@
-//! The neighbour behind an address: one address of IPv4, or the network of IPv6 that one customer gets.
+//! The neighbour that an address stands for: an IPv4 address, or the IPv6 network that one customer gets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

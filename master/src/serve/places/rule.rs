@@ -1,65 +1,66 @@
-//! Decides who gets a place, and who loses a place. Pure: the time and the events are arguments, and it keeps no connection.
+//! Decides which guest gets a place, and which guest loses one. It is pure: times and events are arguments, and it holds no connection.
 
 use super::neighbour::Neighbour;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long one who has said nothing yet is safe from who comes after it. A client's first bytes follow its last packet of
-/// the connection at once.
+/// The time for which a guest that has sent nothing keeps its place although others need it. The first bytes of a client come right after
+/// its connection.
 const MUTE_GRACE: Duration = Duration::from_millis(20);
-/// How long one who has spoken is: the way there and back within a continent. Who comes from farther has an address of which
-/// there are few, and is not the first to go.
+/// The time for which a silent guest that has sent something keeps its place although others need it: a round trip within a continent.
+/// Guests from farther away rarely share an address, so they are not the first to go.
 const SPOKEN_GRACE: Duration = Duration::from_millis(100);
-/// How long either is in a lull: an honest crowd on a slow machine takes its time too.
+/// The time for which any silent guest keeps its place during a lull. In a lull guests get longer, because an honest crowd on a slow
+/// machine takes its time.
 const LULL_GRACE: Duration = Duration::from_secs(1);
-/// The length of a lull from the beginning of a shortage.
+/// The length of the lull at the beginning of a shortage, which is a time without free places.
 const FIRST_LULL: Duration = Duration::from_millis(250);
-/// The length of a lull from each guest that was served. The logins of a crowd follow each other faster.
+/// The length of a lull after each guest that was served. The logins of a crowd follow each other faster, so the lull lasts as long.
 const LULL: Duration = Duration::from_millis(100);
-/// At most this much of the time between two looks counts for a guest that waits for a place. Where a machine is so slow that
-/// looks are rarer, its guests are not silent but served late.
+/// The most time between two checks of the guests that counts as their silence. If a machine is so slow that checks are rarer, its guests
+/// are served late rather than silent.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long after a shortage another one counts as a new one.
+/// The time after a shortage after which another one counts as new.
 const SHORTAGE: Duration = Duration::from_secs(10);
 
-/// How many may be there at once.
+/// The limits of the places: the most guests in all, and from one address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
     pub(crate) all: usize,
-    /// Not counted on loopback, which many honest peers may share: a test farm, a proxy.
+    /// The most guests from one address. Loopback has no such limit, because many honest peers may share it: a test farm, or a proxy.
     pub(crate) per_address: usize,
 }
 
-/// How long a guest may take for something.
+/// A `Patience` says how long a guest may take for a stage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) calm: Duration,
-    /// While more than half of the places are taken.
+    /// The time while more than half of the places are taken.
     pub(crate) crowded: Duration,
 }
 
-/// The answer to a guest who comes.
+/// The answer to a guest that asks for a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Enters(u64),
-    /// The guest gets a place, for which another guest must go.
+    /// The guest gets a place, and another guest must go.
     Replaces {
         id: u64,
         other: u64,
     },
-    /// Nobody is silent, so the guest waits until somebody is.
+    /// No guest is silent, so the new guest waits until one is.
     Waits,
     TurnedAway,
 }
 
-/// All guests and their places. Times are counted from any beginning.
+/// All guests and their places. Times may be counted from any beginning.
 #[derive(Debug)]
 pub(crate) struct Places {
     bounds: Capacity,
     last: u64,
-    /// The guests, by the order in which they came.
+    /// The guests, in the order in which they came.
     guests: BTreeMap<u64, Guest>,
-    /// When a guest came last for whom there was no place.
+    /// The last time at which a guest found no place.
     short: Option<Duration>,
     lull_end: Duration,
 }
@@ -68,15 +69,15 @@ pub(crate) struct Places {
 struct Guest {
     from: Neighbour,
     has_spoken: bool,
-    /// Whether it is the guest's turn, because the master has nothing to do for it.
+    /// Whether the master waits for the guest, because it has nothing to do for it.
     is_awaited: bool,
-    /// How many requests of the guest are worked on.
+    /// The number of the guest's requests that are being worked on.
     requests: usize,
-    /// When the guest came, spoke first, or got on last.
+    /// The time when the guest came, first sent something, or last made progress.
     since: Duration,
-    /// The same, later by what does not count.
+    /// The time from which the guest counts as silent: `since`, moved later by the delays that do not count as silence.
     graced: Duration,
-    /// How long the guest may take for what it does now.
+    /// The time that the guest may take for its present stage.
     patience: Option<Patience>,
 }
 
@@ -112,7 +113,7 @@ impl Places {
         self.guests.values_mut().for_each(|guest| guest.graced = now.min(guest.graced + late));
     }
 
-    /// The guest got what it came for, and leaves.
+    /// Notes that the guest got what it came for, and takes it off the list.
     pub(crate) fn served(&mut self, now: Duration, id: u64) {
         if self.guests.remove(&id).is_some() {
             self.lull_end = self.lull_end.max(now + LULL);
@@ -123,7 +124,7 @@ impl Places {
         self.guests.remove(&id);
     }
 
-    /// Bytes of this guest came.
+    /// Notes that the guest sent bytes.
     pub(crate) fn heard(&mut self, now: Duration, id: u64) {
         let Some(guest) = self.guests.get_mut(&id) else { return };
         guest.is_awaited = false;
@@ -133,14 +134,15 @@ impl Places {
         }
     }
 
-    /// It is the guest's turn to say or to take something.
+    /// Notes that the master waits for the guest, which must send or take something.
     pub(crate) fn awaits(&mut self, id: u64) {
         if let Some(guest) = self.guests.get_mut(&id) {
             guest.is_awaited = true;
         }
     }
 
-    /// It got on: a stage is done, a request is whole, an answer is taken. More than bytes, which can be dealt out singly.
+    /// Notes progress: a stage is done, a request is complete, or an answer was taken. Single bytes are not progress, because a guest
+    /// could send them one at a time.
     pub(crate) fn got_on(&mut self, now: Duration, id: u64) {
         if let Some(guest) = self.guests.get_mut(&id) {
             guest.is_awaited = false;
@@ -148,7 +150,7 @@ impl Places {
         }
     }
 
-    /// A request of it is whole, and is worked on until [`Places::answered`].
+    /// Notes that a request of the guest is complete. It is worked on until [`Places::answered`].
     pub(crate) fn asked(&mut self, now: Duration, id: u64) {
         self.got_on(now, id);
         if let Some(guest) = self.guests.get_mut(&id) {
@@ -163,7 +165,7 @@ impl Places {
         }
     }
 
-    /// A stage begins, which may last for at most this long.
+    /// Begins a stage of a guest, with the time that it may take.
     pub(crate) fn want(&mut self, now: Duration, id: u64, patience: Patience) {
         if let Some(guest) = self.guests.get_mut(&id) {
             guest.patience = Some(patience);
@@ -171,7 +173,7 @@ impl Places {
         }
     }
 
-    /// When it must go, as things are; `None` means that it is gone already, or nothing is waited for.
+    /// Returns when the guest must go, as things are. `None` means that it is gone, or that the master does not wait for it.
     pub(crate) fn end(&self, id: u64) -> Option<Duration> {
         let guest = self.guests.get(&id).filter(|guest| guest.requests == 0)?;
         let patience = guest.patience?;
@@ -195,12 +197,12 @@ impl Places {
         self.guests.values().filter(|guest| guest.from == from).count()
     }
 
-    /// The oldest guest that is silent.
+    /// Returns the oldest silent guest of those that `of` selects.
     fn silent(&self, now: Duration, of: impl Fn(&Guest) -> bool) -> Option<u64> {
         self.guests.iter().find(|(_, guest)| self.is_silent(guest, now) && of(guest)).map(|(id, _)| *id)
     }
 
-    /// The oldest silent one of the address that has the most places: who takes many loses them first.
+    /// Returns the oldest silent guest from the address that has the most places, so that an address with many loses them first.
     fn most_dispensable(&self, now: Duration) -> Option<u64> {
         let mut by_address = BTreeMap::<Neighbour, usize>::new();
         self.guests.values().for_each(|guest| *by_address.entry(guest.from).or_default() += 1);
@@ -220,7 +222,7 @@ impl Places {
 }
 
 impl Guest {
-    /// Begins the wait for the guest's next action now.
+    /// Begins to wait for the guest now.
     fn begin(&mut self, now: Duration) {
         (self.since, self.graced) = (now, now);
     }
@@ -237,14 +239,14 @@ mod tests {
         Neighbour::of(address.parse::<IpAddr>().expect("an address"))
     }
 
-    /// Places for four, two of one address.
+    /// Makes four places, at most two of them for one address.
     fn places() -> Places {
         Places::new(Capacity { all: 4, per_address: 2 })
     }
 
-    /// One line per event: `+A` comes from A, `.N` guest N is waited for, `!N` it spoke, `>N` it got on, `-N` it leaves, `?N` a
-    /// request of it is worked on, `=N` was, `$N` is served; `~MS` time passes while one waits, `_MS` while nobody does. Answers
-    /// what became of the last who came.
+    /// Plays a story, and returns the answer to the last guest that came. `+A` comes from address A, and `.N` means that the master waits
+    /// for guest N. `!N` sends bytes, `>N` makes progress, `-N` leaves, and `$N` is served. `?N` begins a request of guest N, and `=N`
+    /// ends one. `~MS` is time in which a guest waits for a place, and `_MS` is time in which none does.
     fn play(story: &str) -> Admission {
         let mut places = places();
         let (mut now, mut last) = (SECOND, Admission::Waits);
@@ -278,7 +280,7 @@ mod tests {
     fn who_comes_and_who_goes() {
         let full = "+10.0.0.1 +10.0.0.2 +10.0.0.3 +10.0.0.4";
         let local = "+127.0.0.1 +127.0.0.1 +127.0.0.1 +127.0.0.1";
-        // and one who came in vain, so that the first lull is over
+        // one more guest came in vain, and the first lull is over
         let short = format!("{full} +10.0.0.9 ~250");
         let rows = [
             ("there is room", "+10.0.0.1", Admission::Enters(1)),

@@ -1,4 +1,4 @@
-//! A guest's stream, which says whether it is the guest's turn, for as long as its place is held.
+//! A `Watched` stream of a guest notes whether the master waits for the guest, for as long as the guest holds its place.
 
 use super::Place;
 use std::io;
@@ -19,7 +19,7 @@ impl<S> Watched<S> {
         Watched { stream, place: Arc::downgrade(place), may_take_its_time: false }
     }
 
-    /// The stream of a guest that takes long answers, which counts as no silence.
+    /// Watches the stream of a guest that takes long answers. Slow reading then does not count as silence.
     pub(crate) fn of_a_reader(stream: S, place: &Arc<Place>) -> Watched<S> {
         Watched { may_take_its_time: true, ..Watched::new(stream, place) }
     }

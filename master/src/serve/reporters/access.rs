@@ -1,5 +1,5 @@
-//! What reporters hold: events, named reads, and one sink that records what was delivered. All of it is given by whoever wires
-//! them, so that a reporter could move to another machine unchanged.
+//! Everything that reporters can reach: events, named reads, and one sink that records what was delivered. The code that wires them gives
+//! it to them, so a reporter could move to another machine unchanged.
 
 use super::episodes::{ObservedBranch, Said};
 use super::failed_tests::FailedTests;
@@ -15,13 +15,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// An answer that comes later, or the reason why there is none.
+/// An answer that comes later, or the reason why there is no answer.
 pub type Later<'a, T> = LocalBoxFuture<'a, Result<T, String>>;
 
 /// A project and a ref of its repository.
 pub type ProjectRef = (String, String);
 
-/// Everything that the reporters of a master share.
+/// `ReporterAccess` is what the reporters of a master share.
 pub struct ReporterAccess {
     pub clock: Clock,
     pub events: Subscription,
@@ -36,52 +36,52 @@ pub struct ReporterAccess {
 
 /// The questions that reporters ask.
 pub trait ReporterReads {
-    /// The names of the projects that are followed.
+    /// Returns the names of the projects that are followed.
     fn projects(&self) -> Vec<String>;
-    /// The repository of a project. `None` means that the project is not followed.
+    /// Returns the repository of a project. `None` means that the project is not followed.
     fn history(&self, project: &str) -> Option<Rc<dyn History>>;
     /// Whether the builds of a project are held back after a restore.
     fn is_held(&self, project: &str) -> bool;
-    /// The names of the reporters that are recorded.
+    /// Returns the names of the recorded reporters.
     fn reporter_names(&self) -> Later<'_, Vec<String>>;
-    /// How far a reporter has come. `None` means that it is new.
+    /// Returns how far a reporter has come. `None` means that it is new.
     fn reporter<'a>(&'a self, name: &'a str) -> Later<'a, Option<ReporterRow>>;
-    /// The refs of builds, each named by its project and its number.
+    /// Returns the refs of builds, each of which is named by its project and its number.
     fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>>;
-    /// The refs of the newest builds of a project.
+    /// Returns the refs of the newest builds of a project.
     fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>>;
-    /// The state of a ref, and what this reporter told about it.
+    /// Returns the state of a ref, and what this reporter reported about it.
     fn look<'a>(
         &'a self,
         reporter: &'a str,
         project: &'a str,
         ref_name: &'a str,
     ) -> Later<'a, (ObservedBranch, Vec<Said>)>;
-    /// The lane of a job on a ref, where the job may be [`PIPELINE`](super::episodes::PIPELINE). It is empty if there is none.
+    /// Returns the lane of a job on a ref. The job may be [`PIPELINE`](super::episodes::PIPELINE). The lane is empty if it has no result.
     fn lane<'a>(&'a self, project: &'a str, ref_name: &'a str, job: &'a str) -> Later<'a, Lane>;
-    /// A build with its plan and its jobs. `None` means that the build is gone.
+    /// Returns a build with its plan and its jobs. `None` means that the build is gone.
     fn build<'a>(&'a self, project: &'a str, number: u32) -> Later<'a, Option<ReportedBuild>>;
-    /// The steps of the latest attempt of a job.
+    /// Returns the steps of a job's latest attempt.
     fn steps<'a>(&'a self, job: &'a JobRow) -> Later<'a, Vec<StepRow>>;
-    /// What the history of tests says of those that failed in a job of this build.
+    /// Returns what the history of tests knows about the tests that failed in a job of this build.
     fn failed_tests<'a>(&'a self, build: &'a BuildRow, job: &'a JobRow) -> Later<'a, FailedTests>;
-    /// The last bytes of a log, at most `count`, and whether the log has more before them.
+    /// Returns the last bytes of a log, at most `count`, and whether the log has more before them.
     fn log_end(&self, key: StepKey, count: u32) -> Later<'_, (Vec<u8>, bool)>;
 }
 
-/// A build as a notice tells it.
+/// A `ReportedBuild` is a build with what a notice needs of it.
 pub struct ReportedBuild {
     pub row: BuildRow,
     pub plan: Option<Plan>,
     pub jobs: Vec<JobRow>,
 }
 
-/// The only thing that a reporter commands: the record of what it delivered. Each call answers after its commit.
+/// A `DeliverySink` records what was delivered, which is a reporter's only way to command. Each call returns after its commit.
 pub trait DeliverySink {
     /// Forgets every reporter whose name is not among these.
     fn forget_others(&self, names: Vec<String>) -> Later<'_, ()>;
     /// Records how far a reporter has come.
     fn save(&self, row: ReporterRow) -> Later<'_, ()>;
-    /// Records what a reporter told.
+    /// Records what a reporter reported.
     fn record(&self, rows: Vec<ToldRow>) -> Later<'_, ()>;
 }

@@ -1,5 +1,5 @@
-//! The channels of notices, and the one place that opens one. Each channel has a file of its own below this one, and its keys in
-//! `config/channel.rs`. A channel knows nothing of lanes, and its users know nothing of its way of sending.
+//! The channels of notices, and the one place that opens one. Each channel has a file of its own in this folder, and its keys in
+//! `config/channel.rs`. A channel knows nothing about lanes, and its users know nothing about its way of sending.
 
 mod command;
 mod echo;
@@ -23,34 +23,34 @@ use std::rc::Rc;
 use std::time::Duration;
 use webhook::WebhookChannel;
 
-/// A way to tell notices. One channel serves one `[[notice]]`.
+/// A `Channel` sends the notices of one `[[notice]]`.
 pub(super) trait Channel {
-    /// Makes what is handed over. `None` means that nobody is to have this notice.
+    /// Makes the parcel for a notice. `None` means that nobody is to get this notice.
     fn pack<'a>(&'a self, notice: &Notice) -> Result<Option<Box<dyn Parcel + 'a>>, String>;
 }
 
-/// A notice on its way by one channel.
+/// A `Parcel` is a notice on its way by one channel.
 pub(super) trait Parcel {
-    /// Tries once to hand it over. Dropping the answer ends the try. The teller calls again after a pause as long as this fails.
+    /// Tries once to deliver. Dropping the future ends the try. As long as this fails, the caller tries again after a pause.
     fn hand_over(&mut self) -> LocalBoxFuture<'_, Result<Handed, PutOff>>;
 }
 
-/// A notice that counts as told.
+/// A `Handed` notice counts as reported.
 pub(super) enum Handed {
     Whole,
-    /// Some of its receivers are still to have it: this goes on until they do, and holds up nothing else.
+    /// Some receivers do not have the notice yet. This future goes on until they do, and nothing else waits for it.
     Partly(LocalBoxFuture<'static, ()>),
 }
 
-/// Why a notice could not be handed over now.
+/// The reason why a notice could not be delivered now.
 pub(super) struct PutOff {
     pub(super) why: String,
-    /// How long the notice is tried before it is given up. `None` means for as long as it takes.
+    /// The time for which the notice is tried before it is given up. `None` means that it is tried until it succeeds.
     pub(super) tried_for: Option<Duration>,
 }
 
 impl PutOff {
-    /// The way fails, for everybody: what waits is tried until it is mended.
+    /// Makes the failure of the channel itself. Notices to all receivers wait and are tried until it works again.
     pub(super) fn of_the_way(why: String) -> PutOff {
         PutOff { why, tried_for: None }
     }

@@ -15,18 +15,19 @@ use schema::values::{Outcome, Plan, ShortRef};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Commits that a notice names.
+/// The most commits that a notice names.
 const COMMITS_MAX: u32 = 100;
-/// Good results that a range of commits begins at. Each is a run of git, and lanes share most of them.
+/// The most good results from which ranges of commits begin. Each is a run of git, and lanes share most of them.
 const GOOD_MAX: usize = 16;
-/// Lanes whose log is quoted: a mail of more can hardly be read.
+/// The most lanes whose log a notice quotes, because a longer mail can hardly be read.
 const QUOTED_MAX: usize = 10;
-/// Between two looks whether the master has read the lists of tests of a build that has just finished.
+/// The pause before a notice checks again whether the master has read the lists of tests of a build that has just finished.
 const LOOK: Duration = Duration::from_millis(200);
-/// How often a notice looks whether they are read, in all its jobs: for 20 s. It takes some seconds where there are many tests.
+/// The most checks whether the lists of tests were read, for one notice. They last 20 s together, because reading many tests takes some
+/// seconds.
 const LOOKS_MAX: u32 = 100;
 
-/// `None` means that the build is gone meanwhile.
+/// Composes a notice. `None` means that the build no longer exists.
 pub(super) async fn compose(
     access: &ReporterAccess,
     branch: Branch<'_>,
@@ -84,8 +85,8 @@ async fn jobs(
     Ok(jobs)
 }
 
-/// The build in which a lane failed, where that is not the one of the news: an update may have several. `None` means that it is,
-/// or is gone.
+/// Returns the build in which a lane failed, if that is not the build of the news, because an update may have several builds. `None`
+/// means that it is the same build, or is gone.
 async fn build_of_lane(
     access: &ReporterAccess,
     branch: Branch<'_>,
@@ -100,7 +101,7 @@ fn job(access: &ReporterAccess, branch: Branch<'_>, lane: &NewsLane, shown: &Rep
     let number = shown.row.number;
     let selector = match shown.jobs.iter().any(|job| job.name == lane.job) {
         true => format!("{}/{number}/{}", branch.project, lane.job),
-        // the build has no such job
+        // the build has no such job, as for the lane of the pipeline
         false => format!("{}/{number}", branch.project),
     };
     NoticeJob {
@@ -115,7 +116,7 @@ fn job(access: &ReporterAccess, branch: Branch<'_>, lane: &NewsLane, shown: &Rep
     }
 }
 
-/// What the history says of the failed tests of a job. None: its reports name none, or nothing is known of them.
+/// Returns what the history knows about the failed tests of a job. `None` means that its reports name none, or that nothing is known.
 async fn failed_tests(
     access: &ReporterAccess,
     shown: &ReportedBuild,
@@ -139,7 +140,7 @@ fn result_of(spot: &Spot) -> CommitResult {
     CommitResult { commit: spot.revision.clone(), build: spot.build }
 }
 
-/// What the news adds to the branch: the commits since any of its lanes was good, or since it was bad.
+/// Returns the commits that the news brings to the branch: since one of its lanes was good or, for a fix, since it was bad.
 async fn range(
     access: &ReporterAccess,
     branch: Branch<'_>,
@@ -162,11 +163,11 @@ async fn range(
         found = union(found, more);
     }
     let is_itself = since.contains(at);
-    // the repository may have lost it since; the build knows who made it
+    // the repository may have lost the commit since, but the build knows its author
     Ok(if found.commits.is_empty() && !is_itself { from_build(build, at) } else { found })
 }
 
-/// What the commits of each range must not have. If nothing good is known, that is what the build's own change found.
+/// Returns the revisions that each range must exclude. If no good result is known, that is the base of the build's own change.
 fn without(since: &BTreeSet<&str>, build: &BuildRow) -> Vec<Vec<String>> {
     if since.is_empty() {
         let base = build.stamp.sources.first().map(|source| source.base.clone()).filter(|base| !base.is_empty());
@@ -175,7 +176,7 @@ fn without(since: &BTreeSet<&str>, build: &BuildRow) -> Vec<Vec<String>> {
     since.iter().take(GOOD_MAX).map(|revision| vec![(*revision).to_owned()]).collect()
 }
 
-/// The longer one first, which most often holds the other.
+/// Joins two ranges. The longer one comes first, because it most often contains the other.
 fn union(one: CommitRange, other: CommitRange) -> CommitRange {
     let (mut long, short) = if one.commits.len() >= other.commits.len() { (one, other) } else { (other, one) };
     let known: BTreeSet<String> = long.commits.iter().map(|commit| commit.revision.clone()).collect();
@@ -214,7 +215,7 @@ fn told(Suspect { commit, undone_with, is_uncertain }: Suspect) -> NoticeCommit 
     }
 }
 
-/// The first step of a lane that failed, and the end of its log; of a pipeline, what is wrong with it.
+/// Returns the first failed step of a lane, and the end of its log. For a broken pipeline, returns what is wrong with it.
 async fn failure(
     access: &ReporterAccess,
     lane: &NewsLane,
@@ -249,7 +250,7 @@ fn told_step(step: StepRow, plan: Option<&Plan>, job: &str) -> NoticeStep {
     }
 }
 
-/// Empty where it cannot be read: retention may have taken it.
+/// Returns the end of a log. It is empty if the log cannot be read, for example because retention removed it.
 async fn end_of_log(access: &ReporterAccess, key: StepKey) -> String {
     match access.reads.log_end(key, excerpt::BYTES).await {
         Ok((bytes, is_cut)) => excerpt::excerpt(&bytes, is_cut),

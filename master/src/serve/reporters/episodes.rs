@@ -1,9 +1,9 @@
-//! Decides when a branch turned red, and when it was good again. Pure: the results of its lanes and the notices that were sent go
-//! in, and the next notice comes out. The time is an argument.
+//! Decides when a branch turned red, and when it was good again. It is pure: from the results of the lanes and the notices that were
+//! sent, it computes the next notice. The time is an argument.
 //!
-//! Results are read in the order of the updates of the ref, so it does not matter which build finishes first. A branch is
-//! red at an update where a lane that counts is bad. A red range begins at the first such update, and ends at the first
-//! update at which no lane is bad any more. Each range is told once, and so is its end.
+//! Results are ordered by the updates of the ref, so it does not matter which build finishes first. A branch is red at an update if a
+//! lane that counts is bad there. A red range begins at the first such update, and ends at the first update at which no lane is bad. The
+//! beginning and the end of each range are reported once.
 
 use super::notice;
 use crate::decide::coordinator::lane::{Lane, LaneResult, Mark, is_bad};
@@ -12,14 +12,14 @@ use schema::values::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long a result is held back for builds that are unfinished before it. A build that waits for a worker for days shall
-/// not silence what is known, and most builds end within an hour.
+/// The time for which a result is held back because a build before it is unfinished. Most builds end within an hour, and a build that
+/// waits for a worker for days must not hold back what is known.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// The name of the lane that a pipeline which cannot be read counts as.
+/// The name of the lane that stands for a pipeline which cannot be read.
 pub const PIPELINE: &str = "guild.toml";
 
-/// The place of a result in the course of a branch.
+/// A `Spot` is the place of a result in the history of a branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Spot {
     pub update: u32,
@@ -28,74 +28,74 @@ pub struct Spot {
     pub revision: String,
 }
 
-/// The newest build that has a plan: where a lane that is gone was left out.
+/// The newest build that has a plan. A lane that no longer exists was left out there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewestPlan {
     pub spot: Spot,
     pub created: Time,
 }
 
-/// A branch, as a reporter looks at it.
+/// An `ObservedBranch` is the state of a branch that a reporter looks at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedBranch {
-    /// The lanes of the newest plan, and [`PIPELINE`] where a pipeline could not be read. Only these count.
+    /// The lanes of the newest plan, and [`PIPELINE`] if a pipeline could not be read. Only these lanes count.
     pub lanes: Vec<(String, Lane)>,
-    /// The updates that have an unfinished build, each with the lanes of which it may still have results. `None` means any lane.
+    /// The updates with an unfinished build, each with the lanes whose results it may still bring. `None` means any lane.
     pub open: BTreeMap<u32, Option<BTreeSet<String>>>,
     pub planned: Option<NewestPlan>,
 }
 
 impl ObservedBranch {
-    /// Whether a build of these updates is unfinished, and could end a range that holds them.
+    /// Whether some build of these updates is unfinished, so that it could still end a range that contains them.
     fn is_open(&self, from: u32, to: u32) -> bool {
         self.open.keys().any(|open| (from..=to).contains(open))
     }
 }
 
-/// What was told about a lane, and for which update.
+/// A `Said` is what was reported about a lane, with the update that it was about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// An empty notice says that the lane was red before the branch began, so there was nothing to tell.
+    /// The row in the store. An empty notice means that the lane was red before the branch began, so there was nothing to report.
     pub row: ToldRow,
     pub update: u32,
 }
 
-/// A lane that a piece of news names.
+/// A `NewsLane` is a lane that a piece of news names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewsLane {
     pub job: String,
     /// The place where the lane began to fail.
     pub since: Spot,
-    /// The newest good result before that; of a failure only.
+    /// The newest good result before the lane began to fail. A fix has none.
     pub last_good: Option<Mark>,
 }
 
-/// A change of a branch.
+/// `News` is a change of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
     pub turn: Transition,
-    /// The first bad result, or the one that made the branch good again.
+    /// The first bad result or, for a fix, the result that made the branch good again.
     pub at: Spot,
-    /// At least one, in the order of the plan.
+    /// The lanes of the change, at least one, in the order of the plan.
     pub lanes: Vec<NewsLane>,
-    /// The newest bad result before `at`; of a fix only.
+    /// The newest bad result before `at`, which only a fix has.
     pub last_bad: Option<Spot>,
-    /// The id of the notice that told the failure; of a fix, and of lanes that are added to it.
+    /// The id of the notice that reported the failure. A fix has it, and so have lanes that are added to a failure.
     pub failure: Option<String>,
 }
 
-/// What is to be done about a branch. Once it is done, the next is asked for.
+/// The next thing to do about a branch. When it is done, the caller asks again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Nothing,
-    /// An unfinished build could still change what is to be told. Until then, or until something happens.
+    /// An unfinished build could still change the news. The caller waits until this time, or until something happens.
     Wait(Time),
     Tell(News),
-    /// These lanes failed later in a range that was told. They are noted and not told.
+    /// These lanes failed later in a range that was reported. They are recorded, and no notice is sent.
     Add(News),
 }
 
-/// Decides what comes next. A failure from before `born` is not told.
+/// Decides the next thing to do about a branch. A failure from before `born` is not reported.
 pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next {
     let record = ToldSummary::of(view, told);
     let course = Course::of(view, &record);
@@ -105,15 +105,15 @@ pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next
     }
 }
 
-/// What the told rows come to.
+/// A `ToldSummary` summarises the rows of what was reported.
 struct ToldSummary<'a> {
-    /// The newest row of each lane that was told as failing and not as good again, in the order of time.
+    /// The newest row of each lane that was reported as failing and not yet as good again, in the order of time.
     open: Vec<&'a Said>,
-    /// Lanes that were red on the main branch where this branch began.
+    /// The lanes that were red before the branch began.
     inherited: BTreeSet<&'a str>,
-    /// The newest update of which a fix was told.
+    /// The newest update for which a fix was reported.
     until: u32,
-    /// When the newest fix was told.
+    /// The time when the newest fix was reported.
     fixed: Time,
     /// The newest row of each lane.
     last: BTreeMap<&'a str, &'a Said>,
@@ -140,7 +140,7 @@ impl<'a> ToldSummary<'a> {
         self.open.iter().any(|said| said.row.job == job)
     }
 
-    /// The lane was told as good again, and this result was known by then.
+    /// Whether this result was already known when the lane was reported as good again.
     fn is_over(&self, job: &str, point: &Point) -> bool {
         self.last.get(job).is_some_and(|said| {
             said.row.turn == Transition::Fixed && said.update >= point.spot.update && said.row.time >= point.finished
@@ -148,14 +148,14 @@ impl<'a> ToldSummary<'a> {
     }
 }
 
-/// Version 0.1 told each lane by itself, and never told the end of a lane that went out of the plan. Such a row is not news any
-/// more.
+/// Whether a row is left over from version 0.1, and is no longer news. That version reported each lane by itself, and never reported
+/// the end of a lane that left the plan.
 fn is_left_over(view: &ObservedBranch, row: &ToldRow) -> bool {
     let counts = view.lanes.iter().any(|(job, _)| *job == row.job);
     !counts && row.notice == notice::id(&row.project, &row.ref_name, &row.job, row.turn, &row.revision)
 }
 
-/// What a lane came to in one update.
+/// A `Point` is the result of a lane in one update.
 #[derive(Clone, Debug)]
 struct Point {
     spot: Spot,
@@ -170,15 +170,15 @@ impl Point {
     }
 }
 
-/// The updates from where a branch was red to where it was good again.
+/// A `RedRange` is the updates from the first red one to the first good one after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RedRange {
     start: u32,
-    /// The first update that is good again; `None` means that it is red still.
+    /// The first update that is good again; `None` means that the branch is still red.
     end: Option<u32>,
 }
 
-/// The lanes of a branch, update by update.
+/// A `Course` is the lanes of a branch, update by update.
 #[derive(Clone)]
 struct Course<'a> {
     lanes: Vec<(&'a str, Vec<Point>)>,
@@ -188,7 +188,7 @@ impl<'a> Course<'a> {
     fn of(view: &'a ObservedBranch, record: &ToldSummary<'_>) -> Course<'a> {
         let lanes = view.lanes.iter().map(|(job, lane)| {
             let mut points = points(lane);
-            // a good result that is no longer kept stands before the failures that are
+            // if a good result was kept no longer, it came before the failures that are kept
             if record.inherited.contains(job.as_str()) && lane.earlier.last_good.is_none() {
                 points.iter_mut().take_while(|point| point.is_bad).for_each(|point| point.is_bad = false);
             }
@@ -197,7 +197,7 @@ impl<'a> Course<'a> {
         Course { lanes: lanes.collect() }
     }
 
-    /// The course without the failures that were over when the newest fix was told.
+    /// Returns the course without the failures that had ended when the newest fix was reported.
     fn after(mut self, record: &ToldSummary<'_>) -> Course<'a> {
         let is_over = |point: &Point| point.spot.update <= record.until && point.finished <= record.fixed;
         let points = self.lanes.iter_mut().flat_map(|(_, points)| points);
@@ -219,7 +219,7 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// The ranges in which a lane was red, in the order of updates.
+    /// Returns the ranges in which a lane was red, in the order of updates.
     fn ranges(&self) -> Vec<RedRange> {
         let mut ranges: Vec<RedRange> = Vec::new();
         for update in self.updates() {
@@ -233,7 +233,7 @@ impl<'a> Course<'a> {
         ranges
     }
 
-    /// The first bad result of each lane within a range, in the order of the plan.
+    /// Returns the first bad result of each lane within a range, in the order of the plan.
     fn bad(&self, range: RedRange) -> Vec<(&'a str, &Point)> {
         let is_in =
             |point: &&Point| point.spot.update >= range.start && range.end.is_none_or(|end| point.spot.update < end);
@@ -243,14 +243,14 @@ impl<'a> Course<'a> {
             .collect()
     }
 
-    /// When it is time to tell what happened at an update; `None` means that it is now.
+    /// Returns when it is time to report what happened at an update; `None` means that it is time now.
     fn ready_at(&self, view: &ObservedBranch, at: u32, ended: Time, now: Time) -> Option<Time> {
         let is_held = view.open.range(..=at).any(|(open, lanes)| self.matters(*open, lanes.as_ref(), at));
         Some(ended.after(PATIENCE)).filter(|ready| is_held && *ready > now)
     }
 
-    /// Whether an unfinished build could change what happened at an update. It belongs to the same update, or has a lane of which
-    /// nothing is known in between.
+    /// Whether an unfinished build could change what happened at an update. It can if it belongs to that update, or if one of its lanes
+    /// has no result in between.
     fn matters(&self, open: u32, lanes: Option<&BTreeSet<String>>, at: u32) -> bool {
         let is_between = |point: &Point| open < point.spot.update && point.spot.update < at;
         let may_have = |job: &str| lanes.is_none_or(|lanes| lanes.contains(job));
@@ -259,7 +259,7 @@ impl<'a> Course<'a> {
     }
 }
 
-/// One for each update with a result that counts; what is no longer kept is the first of them.
+/// Returns one point for each update with a result that counts. The first point stands for the results that are no longer kept.
 fn points(lane: &Lane) -> Vec<Point> {
     let earlier = &lane.earlier;
     let is_bad = earlier.outcome.is_some_and(is_bad);
@@ -279,7 +279,7 @@ fn points(lane: &Lane) -> Vec<Point> {
     points
 }
 
-/// No failure was told: does something fail?
+/// Decides the next thing on a branch without a reported failure: whether something fails.
 fn failing(view: &ObservedBranch, course: Course<'_>, record: &ToldSummary<'_>, (born, now): (Time, Time)) -> Next {
     for range in course.ranges() {
         let first = course.bad(RedRange { start: range.start, end: Some(range.start + 1) });
@@ -304,7 +304,7 @@ fn failing_lane(view: &ObservedBranch, job: &str, point: &Point) -> NewsLane {
     NewsLane { job: job.to_owned(), since: point.spot.clone(), last_good }
 }
 
-/// The newest good result of the updates before one.
+/// Returns the newest good result before an update.
 fn good_before(lane: &Lane, update: u32) -> Option<Mark> {
     let is_good = |result: &&LaneResult| result.counts() && !is_bad(result.outcome) && result.update < update;
     let found = lane.results.iter().rev().find(is_good);
@@ -312,7 +312,7 @@ fn good_before(lane: &Lane, update: u32) -> Option<Mark> {
     found.map(mark).or_else(|| lane.earlier.last_good.clone())
 }
 
-/// A failure was told: did more lanes fail, and is it over?
+/// Decides the next thing after a failure was reported: whether more lanes failed, and whether the branch is good again.
 fn goes_on(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, now: Time) -> Next {
     let (Some(first), Some(newest)) = (record.open.first(), record.open.iter().max_by_key(|said| said.update)) else {
         return Next::Nothing;
@@ -326,7 +326,7 @@ fn goes_on(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>,
     }
     let Some(end) = range.end else { return Next::Nothing };
     let (at, ended) = good_at(view, course, end).unwrap_or_else(|| (spot_of(newest), now));
-    // what is unfinished within the range may name more lanes
+    // an unfinished build within the range may add more lanes
     let whole_at = Some(ended.after(PATIENCE)).filter(|ready| view.is_open(range.start, end) && *ready > now);
     if let Some(ready) = course.ready_at(view, end, ended, now).or(whole_at) {
         return Next::Wait(ready);
@@ -345,21 +345,21 @@ fn goes_on(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>,
     })
 }
 
-/// Lanes that failed later in the range.
+/// Returns the news of lanes that failed later in the range.
 fn addition(view: &ObservedBranch, lanes: &[(&str, &Point)], failure: &Option<String>) -> Option<News> {
     let lanes: Vec<NewsLane> = lanes.iter().map(|(job, point)| failing_lane(view, job, point)).collect();
     let at = lanes.first()?.since.clone();
     Some(News { turn: Transition::NewlyFailing, at, lanes, last_bad: None, failure: failure.clone() })
 }
 
-/// The range that holds what was told for an update.
+/// Returns the range that contains the update of what was reported.
 fn told_range(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'_>, update: u32) -> RedRange {
     let ranges = course.ranges();
     let holds = |range: &&RedRange| range.start <= update && range.end.is_none_or(|end| update < end);
     if let Some(range) = ranges.iter().find(holds) {
         return *range;
     }
-    // the update is not red any more: a retry was good, or a lane went out of the plan
+    // the update is no longer red: a retry was good, or a lane left the plan
     let later = ranges.iter().find(|range| range.start > update).copied();
     let of_told = course.lanes.iter().filter(|(job, _)| record.has(job)).flat_map(|(_, points)| points);
     let good =
@@ -375,15 +375,15 @@ fn told_range(view: &ObservedBranch, course: &Course<'_>, record: &ToldSummary<'
     }
 }
 
-/// Whether a range that was told goes on in a later one. The later one was red already when the good result came, which moved
-/// only the beginning.
+/// Whether a reported range goes on in a later one. It does if the later range was red already when the good result came, because that
+/// result then only moved the beginning.
 fn is_same(course: &Course<'_>, good: &Point, later: RedRange, update: u32) -> bool {
     let known = course.bad(RedRange { start: later.start, end: Some(later.start + 1) });
     let was_red = known.iter().any(|(_, point)| point.finished <= good.finished);
     good.spot.update > later.start || (good.spot.update == update && was_red)
 }
 
-/// The newest good result of an update, or the plan that left the lanes out.
+/// Returns the newest good result of an update, or the plan that left the lanes out.
 fn good_at(view: &ObservedBranch, course: &Course<'_>, update: u32) -> Option<(Spot, Time)> {
     let good = course.points().filter(|point| point.spot.update == update && !point.is_bad);
     let found = good.max_by_key(|point| point.spot.build).map(|point| (point.spot.clone(), point.finished));

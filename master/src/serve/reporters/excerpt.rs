@@ -1,12 +1,12 @@
-//! The end of a log as text that is safe to show. The output of a step cannot steer a terminal or a mail reader by it. Pure.
+//! Makes the end of a log safe to show, so that a step's output cannot steer a terminal or a mail reader. Pure.
 
 use schema::shown::{self, Face};
 
-/// The most of a log that is looked at, in bytes from its end.
+/// The bytes at the end of a log from which the lines are taken.
 pub(super) const BYTES: u32 = 8 << 10;
 const LINES: usize = 40;
 
-/// The last 40 lines. `is_cut`: the bytes do not begin with a line.
+/// Returns the last 40 lines. `is_cut` says that the bytes begin in the middle of a line.
 pub(super) fn excerpt(bytes: &[u8], is_cut: bool) -> String {
     let text = plain(&String::from_utf8_lossy(bytes));
     let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -19,15 +19,15 @@ pub(super) fn excerpt(bytes: &[u8], is_cut: bool) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// The text without escape sequences and control characters, except for line ends and tabs. A line that was written over shows
-/// what was written last.
+/// Returns the text without escape sequences and control characters, except for line ends and tabs. If a line was overwritten, it returns
+/// the last text.
 pub(super) fn plain(text: &str) -> String {
     let mut rest = text.chars().peekable();
     let (mut plain, mut line) = (String::new(), 0);
     while let Some(c) = rest.next() {
         match c {
             '\u{1b}' => skip_sequence(&mut rest),
-            // one character for what ESC [ is
+            // this one character is the same as ESC [
             '\u{9b}' => skip_parameters(&mut rest),
             '\n' => {
                 plain.push('\n');
@@ -45,14 +45,14 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// Passes over a sequence behind an ESC (ECMA-48, 5.3 to 5.6).
+/// Skips the sequence after an ESC (ECMA-48, 5.3 to 5.6).
 fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match rest.peek() {
         Some('[') => {
             rest.next();
             skip_parameters(rest);
         }
-        // a string of the terminal's own: to BEL, or to ESC \
+        // a string for the terminal, which ends with BEL, or with ESC \
         Some(']' | 'P' | 'X' | '^' | '_') => skip_string(rest),
         Some(' '..='/') => {
             while rest.next_if(|c| matches!(c, ' '..='/')).is_some() {}
@@ -68,7 +68,7 @@ fn skip_parameters(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     rest.next_if(|c| matches!(c, '@'..='~'));
 }
 
-/// One that never ends takes no more than its line.
+/// Skips a string for the terminal. A string that never ends swallows no more than its line.
 fn skip_string(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     while let Some(c) = rest.next_if(|c| *c != '\n') {
         if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {

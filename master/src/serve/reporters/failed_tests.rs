@@ -1,28 +1,27 @@
-//! The failed tests of a job, as a notice tells them. Those that fail newly stand first, because the change is to blame for these.
-//! Pure.
+//! The failed tests of a job in a notice. Newly failing tests come first, because the change is to blame for them. Pure.
 
 use super::lines::{line, on_one_line};
 use serde::Serialize;
 
-/// The failed tests of a job, sorted by what the runs before say of them.
+/// The failed tests of a job, sorted by their earlier runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NoticeTests {
     /// The first tests that fail newly and are not flaky, at most 20.
     pub newly_failing: Vec<NoticeTest>,
-    /// How many tests fail newly and are not flaky.
+    /// The number of tests that fail newly and are not flaky.
     pub newly_failing_count: u32,
-    /// How many tests failed before.
+    /// The number of tests that failed before.
     pub still_failing_count: u32,
-    /// How many tests fail newly and are left out, because they are flaky.
+    /// The number of tests that fail newly and are left out, because they are flaky.
     pub flaky_count: u32,
 }
 
-/// What the history of tests says of those that failed in a job.
+/// What the history of tests knows about the tests that failed in a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailedTests {
-    /// The lists of the job are not read yet.
+    /// The master has not read the lists of the job yet.
     Unread,
-    /// The history knows nothing of the job.
+    /// The history knows nothing about the job.
     Unknown,
     Known(NoticeTests),
 }
@@ -37,7 +36,7 @@ pub struct NoticeTest {
 }
 
 impl NoticeTests {
-    /// The numbers in one line, and below them the tests that fail newly.
+    /// Writes the numbers on one line, and below it the tests that fail newly.
     pub(super) fn write(&self, text: &mut String) {
         line(text, "failed", &self.counts());
         for test in &self.newly_failing {

@@ -1,21 +1,20 @@
-//! Compares a lane's first result on a branch with the main branch. Somebody who pushes a branch from a red commit did not break
-//! it.
+//! Compares a lane's first result on a branch with the main branch, because a person who branches off a red commit did not break it.
 
 use super::ReporterReads;
 use super::episodes::NewsLane;
 use super::told::Branch;
 use crate::decide::coordinator::lane::{LaneResult, Mark, is_bad};
 
-/// What the main branch said of a lane where this branch began.
+/// The state of the lane on the main branch, at the point where this branch began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LaneAtFork {
     Good(Mark),
     Bad,
-    /// Nothing is known of it.
+    /// The main branch has no result that says so.
     Unknown,
 }
 
-/// Asks the lane of the main branch for its newest result of a commit that this revision holds.
+/// Finds the newest result of the lane on the main branch whose commit is an ancestor of this lane's first failure.
 pub(super) async fn before(
     reads: &dyn ReporterReads,
     branch: Branch<'_>,

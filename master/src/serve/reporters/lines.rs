@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-/// A name that a tool chose: it shall not look like a line of ours.
+/// Puts a name that a tool chose on one line, so that it cannot look like a line of the notice.
 pub(super) fn on_one_line(name: &str) -> String {
     name.split(char::is_control).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn line(text: &mut String, name: &str, value: &str) {
-    // a String takes everything
+    // writing into a String cannot fail
     let _ = writeln!(text, "  {name:<10}{value}");
 }

@@ -1,8 +1,8 @@
-//! Reporters: tell the outside world what became of branches, each `[[notice]]` by itself. What is to be told is decided by
-//! [`episodes`] from the store's state; an event only says where to look.
+//! Reporters send notices about branches to the outside world. Each `[[notice]]` has one reporter. [`episodes`] decides from the state
+//! in the store what to report. An event only says where to look.
 //!
-//! News counts as told when it was handed over and that is committed. A master that is killed in between tells it again, with the
-//! same id. Nothing here answers to anyone, and what is slow or down holds up nobody but its own reporter.
+//! News counts as reported once its delivery was committed. A master that is killed before that reports it again, with the same id.
+//! Nothing waits for a reporter, so a receiver that is slow or down delays only its own reporter.
 
 mod access;
 mod channel;
@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long to wait until the store is asked again.
+/// The pause before a reporter asks the store again after a failure.
 const LATER: Duration = Duration::from_secs(10);
 
 /// All reporters of a master.
@@ -45,12 +45,12 @@ impl Reporters {
         Reporters { entries: entries.collect(), access: Rc::new(access) }
     }
 
-    /// How each fares, from now on.
+    /// Returns the health of each reporter, which goes on changing.
     pub fn healths(&self) -> Vec<Rc<DeliveryHealth>> {
         self.entries.iter().map(|(_, _, health)| health.clone()).collect()
     }
 
-    /// Tells for as long as the master runs.
+    /// Runs all reporters for as long as the master runs.
     pub async fn report(self) {
         while let Err(why) = self.forget_others().await {
             tracing::warn!("reporters wait: {why}");
@@ -61,7 +61,7 @@ impl Reporters {
         futures::future::join_all(reporters.map(Reporter::report)).await;
     }
 
-    /// One that the file has no more begins anew if it comes back: it would tell old news.
+    /// Forgets the reporters that the file no longer has. If one came back, its old record would make it report old news.
     async fn forget_others(&self) -> Result<(), String> {
         let names: Vec<String> = self.entries.iter().map(|(name, _, _)| name.clone()).collect();
         let known = self.access.reads.reporter_names().await?;
@@ -72,7 +72,7 @@ impl Reporters {
     }
 }
 
-/// Follows from the entry's content; of two that are equal, also from their order.
+/// Returns the name of a reporter. It follows from the entry's content and, for equal entries, from their order.
 fn unused_name(entry: &NoticeConfig, names: &mut BTreeSet<String>) -> String {
     let content = serde_json::to_vec(entry).expect("our own structs are JSON");
     let hash = blake3::hash(&content).to_hex()[..32].to_owned();
@@ -105,7 +105,7 @@ mod tests {
         unused_name(&entry, &mut BTreeSet::new())
     }
 
-    /// Under these names stores remember what was told: another name begins anew.
+    /// The store remembers what was reported under these names, so a reporter with another name would begin anew.
     #[test]
     fn the_names_of_reporters_stay_the_same() {
         let command = Means::Command(vec!["/usr/local/bin/tell".to_owned(), "-v".to_owned()]);

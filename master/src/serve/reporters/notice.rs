@@ -7,9 +7,9 @@ use schema::values::{ShortCommit, Time};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
 
-/// Lanes that a subject names; more make it too long for a list of mails.
+/// The most lanes that a subject names. More would make it too long for a list of mails.
 const NAMED_MAX: usize = 3;
-/// How the address of a program that commits for people begins, as a forge does that merges.
+/// The beginning of the address of a program that commits for people, such as a forge that merges.
 const NO_REPLY: &str = "noreply@";
 
 /// The content of a notice.
@@ -21,25 +21,25 @@ pub struct Notice {
     pub project: String,
     /// The short name of the branch.
     pub branch: String,
-    /// The first one of `jobs`.
+    /// The name of the first job in `jobs`.
     pub job: String,
     /// The number of the build that showed the change.
     pub build: u32,
     pub selector: String,
-    /// The job's page; none where the master has no address.
+    /// The address of the job's page; `None` if the master has no address.
     pub url: Option<String>,
     pub commit: String,
-    /// Where the failure is new: the newest result of the first lane that was good; `None` means that nothing good is known of it.
+    /// For a failure: the newest good result of the first lane. `None` means that no good result is known.
     pub last_good: Option<CommitResult>,
-    /// Where it is a fix: the newest result before it that was bad.
+    /// For a fix: the newest bad result before the fix.
     pub last_bad: Option<CommitResult>,
-    /// Where it is a fix: the id of the notice that told the failure.
+    /// For a fix: the id of the notice that reported the failure.
     pub fixes: Option<String>,
-    /// The newest first: what `commit` has and the last good of one of the lanes, or the last bad, has not.
+    /// The commits that the change brought, newest first: since the last good result of a lane or, for a fix, since the last bad one.
     pub commits: Vec<NoticeCommit>,
-    /// How many more there are.
+    /// The number of further commits that are left out.
     pub commits_left_out: u32,
-    /// Who made the commits, and who put them there; each once.
+    /// The authors, co-authors and committers of the commits, each address once.
     pub authors: Vec<Author>,
     /// The step that failed in the first lane.
     pub step: Option<NoticeStep>,
@@ -58,21 +58,21 @@ pub struct Notice {
 pub struct NoticeJob {
     pub job: String,
     pub selector: String,
-    /// The address of the job's page; none where the master has no address.
+    /// The address of the job's page; `None` if the master has no address.
     pub url: Option<String>,
     /// The result with which the job began to fail.
     pub since: CommitResult,
-    /// Where the failure is new: the newest good result before; `None` means that nothing good is known of it.
+    /// For a failure: the newest good result before the failure. `None` means that no good result is known.
     pub last_good: Option<CommitResult>,
     /// The step that failed, if one is known.
     pub step: Option<NoticeStep>,
     /// The end of the log of that step.
     pub log: String,
-    /// The tests that failed, sorted by the history of the job. None: there is no history of them.
+    /// The failed tests, sorted by the history of the job. `None` means that there is no history of them.
     pub tests: Option<NoticeTests>,
 }
 
-/// A commit, and the build that said what it came to.
+/// A `CommitResult` is a commit, and the build that showed its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CommitResult {
     pub commit: String,
@@ -87,24 +87,24 @@ pub struct NoticeCommit {
     pub subject: String,
     #[serde(serialize_with = "as_rfc_3339")]
     pub time: Time,
-    /// Who put the commit there.
+    /// The committer of the commit, who may be another person than its author.
     pub committer: Author,
-    /// Whom its message names as co-authors.
+    /// The people whom the message of the commit names as co-authors.
     pub co_authors: Vec<Author>,
-    /// The commit with which it makes up nothing: its revert, or what it reverts. Null means that its changes are in effect.
+    /// The commit that cancels this commit out: its revert, or the commit that it reverts. Null means that the changes are in effect.
     pub undone_with: Option<String>,
-    /// Whether it reverts others of these commits, and perhaps more, because not all that it reverts could be read.
+    /// Whether the commit may revert more of these commits than it names, because not all that it reverts could be read.
     pub may_undo_more: bool,
 }
 
 impl NoticeCommit {
-    /// Who made it: its author and its co-authors, by name.
+    /// Returns the names of the commit's author and co-authors.
     fn makers(&self) -> String {
         let all = std::iter::once(&self.author).chain(&self.co_authors);
         all.map(|author| author.name.as_str()).collect::<Vec<_>>().join(" and ")
     }
 
-    /// What is known of whether its changes are in effect, in words behind its subject.
+    /// Returns words that follow the subject of the commit, and say whether its changes are in effect.
     fn standing(&self) -> String {
         match &self.undone_with {
             Some(other) => format!("  (undone: see {})", ShortCommit::of(other)),
@@ -117,26 +117,26 @@ impl NoticeCommit {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Author {
     pub name: String,
-    /// The address of the mail as the commit has it, or its `.mailmap`: it may be anything.
+    /// The mail address in the commit or in `.mailmap`. It may be any text.
     pub email: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NoticeStep {
-    /// The number of the step, from 1, as selectors have it.
+    /// The number of the step, counted from 1 as in selectors.
     pub number: u32,
     pub name: String,
     /// How the step ended, in words.
     pub exit: String,
-    /// What it runs, as a shell takes it; empty where the plan is gone.
+    /// The command of the step for a shell; empty if the plan is gone.
     pub command: String,
-    /// The names of the first tests that failed, at most 20; empty means that its reports name none.
+    /// The names of the first failed tests, at most 20. It is empty if the reports name none.
     pub failing_tests: Vec<String>,
-    /// How many of the tests failed.
+    /// The number of failed tests.
     pub failing_test_count: u32,
 }
 
-/// Names a notice, whoever tells it and however often. An empty job: of a whole branch.
+/// Returns the id of a notice, which is the same for each reporter and each try. An empty `job` means a whole branch.
 pub fn id(project: &str, ref_name: &str, job: &str, turn: Transition, commit: &str) -> String {
     let mut hash = blake3::Hasher::new();
     for part in [project, ref_name, job, turn.word(), commit] {
@@ -145,8 +145,8 @@ pub fn id(project: &str, ref_name: &str, job: &str, turn: Transition, commit: &s
     hash.finalize().to_hex()[..32].to_owned()
 }
 
-/// Each address once, in the order of the commits: who made a commit, and then who put it there. A commit whose changes were
-/// taken back is nobody's fault, unless all were.
+/// Returns the people to blame, each address once, in the order of the commits: the makers of a commit, and then its committer. A commit
+/// whose changes were reverted blames nobody, unless all were.
 pub fn authors(commits: &[NoticeCommit]) -> Vec<Author> {
     let mut seen = BTreeSet::new();
     let is_person = |author: &&Author| !author.email.to_lowercase().starts_with(NO_REPLY);
@@ -161,7 +161,7 @@ pub fn authors(commits: &[NoticeCommit]) -> Vec<Author> {
 }
 
 impl Notice {
-    /// The notice in one line, as a mail's subject.
+    /// Returns the notice on one line, for the subject of a mail.
     pub fn subject(&self) -> String {
         let (jobs, at) = (self.named(), ShortCommit::of(&self.commit));
         let what = match self.kind {
@@ -171,7 +171,7 @@ impl Notice {
         format!("[{}] {what} on {}", self.project, self.branch)
     }
 
-    /// The notice for people, in plain text.
+    /// Returns the notice for people, in plain text.
     pub fn text(&self) -> String {
         let mut text = self.head();
         for job in &self.jobs {
@@ -189,7 +189,7 @@ impl Notice {
         text
     }
 
-    /// The first few lanes by name.
+    /// Returns the names of the first few lanes.
     fn named(&self) -> String {
         let names: Vec<&str> = self.jobs.iter().take(NAMED_MAX).map(|job| job.job.as_str()).collect();
         match self.jobs.len().saturating_sub(NAMED_MAX) {
@@ -198,7 +198,7 @@ impl Notice {
         }
     }
 
-    /// Which of several jobs this is.
+    /// Returns the words that say which of several jobs this is.
     fn of(&self, job: &NoticeJob) -> String {
         if self.jobs.len() > 1 { format!(" of {}", job.job) } else { String::new() }
     }
@@ -276,7 +276,7 @@ impl Notice {
 }
 
 impl NoticeStep {
-    /// The tests that failed, one below the other.
+    /// Writes the failed tests, one below the other.
     fn write_tests(&self, text: &mut String) {
         let heads = std::iter::once("failed").chain(std::iter::repeat(""));
         for (head, name) in heads.zip(&self.failing_tests) {

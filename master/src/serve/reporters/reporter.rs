@@ -1,5 +1,5 @@
-//! One reporter: reads events from its cursor, and sends a round through the branches that they name. Each project has
-//! rounds of its own, so a notice that cannot be sent holds back no other.
+//! One reporter. It reads events from its cursor, and starts rounds through the branches that they name. Each project has rounds of its
+//! own, so a notice that cannot be sent does not hold back other projects.
 
 use super::telling::{Round, Teller};
 use super::{LATER, ProjectRef, ReporterAccess};
@@ -18,15 +18,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Builds of a project whose branches are looked at in the beginning.
+/// The newest builds of a project whose branches are looked at when the reporter starts.
 const RECENT: u32 = 500;
-/// How many events are read at once.
+/// The most events that are read at once.
 const EVENTS: usize = 1_000;
-/// Between an event and the look: what happens together is looked at together.
+/// The pause between an event and the look, so that one look covers everything that happens together.
 const BREATH: Duration = Duration::from_millis(200);
-/// Between looks whether a project is still held back after a restore, of which no event tells.
+/// The pause before a project that is held back after a restore is checked again, because no event says when that ends.
 const HELD: Duration = Duration::from_secs(1);
-/// The cursor is saved after this many events or this long, because it only says where to look.
+/// The limits for saving the cursor, in events and in time. Saving may lag, because the cursor only says where to look.
 const SAVE_EVENTS: u64 = 1_000;
 const SAVE_AFTER: Duration = Duration::from_secs(60);
 
@@ -37,15 +37,15 @@ pub(super) struct Reporter {
     access: Rc<ReporterAccess>,
     health: Rc<DeliveryHealth>,
     row: ReporterRow,
-    /// The cursor in the store, and since when.
+    /// The cursor in the store, and when it was saved.
     saved: (Cursor, Instant),
-    /// When to look at which branch.
+    /// The times at which to look at branches.
     looks: BTreeMap<ProjectRef, Time>,
     has_told: bool,
-    /// Projects that a round is under way of.
+    /// The projects for which a round is under way.
     busy: BTreeSet<String>,
     rounds: FuturesUnordered<LocalBoxFuture<'static, Round>>,
-    /// Notices that count as told, and go on to the rest of their receivers.
+    /// The notices that count as reported but have not reached all their receivers yet.
     partly: FuturesUnordered<LocalBoxFuture<'static, ()>>,
     /// The time until which the feed is not read, because reading it failed.
     deaf_until: Instant,
@@ -95,7 +95,7 @@ impl Reporter {
         self.health.fails("", self.access.clock.now(), why);
     }
 
-    /// Goes on where it was; one that is new begins with what ends from now on.
+    /// Goes on where this reporter was. A new reporter begins with what ends from now on.
     async fn begin(&mut self) -> Result<(), String> {
         let name = self.row.name.clone();
         match self.access.reads.reporter(&name).await? {
@@ -110,7 +110,7 @@ impl Reporter {
         self.look_everywhere().await
     }
 
-    /// One round for each project that has something due and none under way.
+    /// Starts one round for each project that has a branch due and no round under way.
     fn start_rounds(&mut self, teller: &Rc<Teller>) {
         let now = self.access.clock.now();
         let mut due: BTreeMap<String, Vec<ProjectRef>> = BTreeMap::new();
@@ -128,7 +128,7 @@ impl Reporter {
         }
     }
 
-    /// What could be looked at, and when.
+    /// Returns the branches that may be looked at, and when.
     fn waiting(&self) -> impl Iterator<Item = (&ProjectRef, Time)> {
         self.looks.iter().filter(|(place, _)| !self.busy.contains(&place.0)).map(|(place, time)| (place, *time))
     }
@@ -157,7 +157,7 @@ impl Reporter {
     async fn hear(&mut self, batch: Result<Batch, String>) -> Result<(), String> {
         self.note(batch?).await?;
         tokio::time::sleep(BREATH).await;
-        // and what came meanwhile
+        // this reads what came during the pause
         let more = self.access.events.next(self.row.cursor, EVENTS).now_or_never();
         if let Some(batch) = more {
             self.note(batch.map_err(words)?).await?;
@@ -167,7 +167,7 @@ impl Reporter {
         Ok(())
     }
 
-    /// What events say of where to look.
+    /// Notes which branches the events name.
     async fn note(&mut self, batch: Batch) -> Result<(), String> {
         match &batch {
             Batch::Gap { .. } => self.look_everywhere().await?,
@@ -185,7 +185,7 @@ impl Reporter {
         Ok(())
     }
 
-    /// After a start, and if it is not known what happened.
+    /// Looks at all branches: after a start, and when events were missed.
     async fn look_everywhere(&mut self) -> Result<(), String> {
         for project in self.access.reads.projects() {
             let refs = self.access.reads.recent_refs(&project, RECENT).await?;
@@ -207,7 +207,7 @@ impl Reporter {
     async fn end_round(&mut self, round: Round) {
         self.busy.remove(&round.project);
         for (place, again) in round.again {
-            // what happened meanwhile is looked at sooner
+            // an event meanwhile may ask for an earlier look
             let time = self.looks.get(&place).map_or(again, |time| again.min(*time));
             self.looks.insert(place, time);
         }
@@ -215,7 +215,7 @@ impl Reporter {
         self.save().await;
     }
 
-    /// Where it is worth a commit, and nothing that the cursor has passed is still to be told.
+    /// Saves the cursor if that is worth a commit, and if all news before the cursor was reported.
     async fn save(&mut self) {
         let now = self.access.clock.now();
         if !self.busy.is_empty() || self.waiting().any(|(_, time)| time <= now) {

@@ -1,14 +1,14 @@
-//! The commands of a notice that show more of a failure, or repeat it. Pure.
+//! Writes the commands of a notice, which show more of a failure or repeat it. Pure.
 
 use super::episodes::News;
 use super::notice::NoticeJob;
 use crate::decide::coordinator::record::Transition;
 use schema::values::{Command, Selector, StepPlan};
 
-/// The longest command of a step that is shown, in characters: a long script is read in the repository.
+/// The most characters of a step's command in a notice. A longer script is better read in the repository.
 const COMMAND_MAX: usize = 1_000;
 
-/// The commands that repeat a failure, for a shell in a checkout of the project.
+/// Returns the commands that repeat a failure, for a shell in a checkout of the project.
 pub(super) fn commands(project: &str, news: &News, jobs: &[NoticeJob]) -> Vec<String> {
     let logs = jobs.iter().map(|job| format!("guild logs {}", quoted(&job.selector)));
     match news.turn {
@@ -24,7 +24,7 @@ pub(super) fn commands(project: &str, news: &News, jobs: &[NoticeJob]) -> Vec<St
     }
 }
 
-/// What a step runs, as somebody types it in the checkout. Nothing in it steers a terminal.
+/// Returns the command of a step as a person types it in the checkout. It cannot steer a terminal.
 pub(super) fn command(step: &StepPlan) -> String {
     let run = match &step.command {
         Command::Shell { script, .. } => script.trim_end().to_owned(),
@@ -38,7 +38,7 @@ pub(super) fn command(step: &StepPlan) -> String {
     }
 }
 
-/// A word as a shell takes it for one word.
+/// Quotes a word if necessary, so that a shell takes it as one word.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! Looks at one branch after the other of a project, tells what is due, and remembers that it did.
+//! Looks at one branch of a project after another, reports the news that is due, and records it.
 
 use super::channel::{self, Channel, Handed, Parcel, PutOff};
 use super::compose;
@@ -16,14 +16,13 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// Deliveries of one reporter that are under way at a time: one that hangs for its whole deadline holds back only its own
-/// project.
+/// The most deliveries of one reporter that are under way at a time. One that hangs until its deadline holds back only its own project.
 const AT_ONCE: usize = 8;
-/// The pause between tries to tell something; each is twice the one before.
+/// The first and the longest pause between tries to deliver a notice; each pause is twice the one before.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// What the rounds of one reporter share.
+/// A `Teller` is what the rounds of one reporter share.
 pub(super) struct Teller {
     name: String,
     born: Time,
@@ -32,14 +31,14 @@ pub(super) struct Teller {
     health: Rc<DeliveryHealth>,
     slots: Semaphore,
     channel: Box<dyn Channel>,
-    /// Notices that only some of their receivers have.
+    /// The channel for deliveries that have reached only some of their receivers.
     partly: mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>,
 }
 
-/// The end of a round through the branches of a project that were due.
+/// A `Round` is the result of one round through the branches of a project that were due.
 pub(super) struct Round {
     pub(super) project: String,
-    /// When to look again, if nothing happens.
+    /// The branches to look at again, and when, even if nothing happens.
     pub(super) again: Vec<(ProjectRef, Time)>,
     pub(super) has_told: bool,
 }
@@ -56,7 +55,7 @@ impl Teller {
         Teller { name, born, config, access, health, slots: Semaphore::new(AT_ONCE), channel, partly }
     }
 
-    /// It tells one piece of news after the other, so that what happened first is told first. A look that fails is made again.
+    /// Looks at the branches that are due, one after another, so that news is reported in its order. A look that fails is repeated later.
     pub(super) async fn round(self: Rc<Self>, project: String, due: Vec<ProjectRef>) -> Round {
         let mut round = Round { project, again: Vec::new(), has_told: false };
         let mut is_well = true;
@@ -79,7 +78,7 @@ impl Teller {
         round
     }
 
-    /// Tells what is due of a branch; answers when to look again, whatever happens.
+    /// Reports the news that is due about a branch. Returns when to look again even if nothing happens.
     async fn look(&self, (project, ref_name): &ProjectRef, has_told: &mut bool) -> Result<Option<Time>, String> {
         let branch = Branch { project, ref_name };
         loop {
@@ -112,7 +111,7 @@ impl Teller {
         self.access.reads.look(&self.name, branch.project, branch.ref_name).await
     }
 
-    /// A lane that was never good on its branch is compared with the main branch.
+    /// Compares lanes that were never good on their branch with the main branch.
     async fn compare(&self, branch: Branch<'_>, mut news: News) -> Result<Compared, String> {
         let mut inherited = Vec::new();
         let is_new = |lane: &&mut NewsLane| lane.last_good.is_none();
@@ -128,7 +127,7 @@ impl Teller {
         Ok(if inherited.is_empty() { Compared::News(news) } else { Compared::Inherited(inherited) })
     }
 
-    /// Tells the news, however long that takes.
+    /// Composes and delivers the news, which may take long.
     async fn tell(&self, branch: Branch<'_>, news: &News, id: &str) -> Result<(), String> {
         if !self.config.events.contains(&news.turn) {
             return Ok(());
@@ -139,7 +138,7 @@ impl Teller {
         }
     }
 
-    /// Records the news as told. It tries until that is committed, or the news would be told again.
+    /// Records the news as reported. It tries until that is committed, because otherwise the news would be reported again.
     async fn remember(&self, project: &str, rows: Vec<ToldRow>) {
         loop {
             match self.access.deliveries.record(rows.clone()).await {
@@ -152,7 +151,7 @@ impl Teller {
         }
     }
 
-    /// Hands the notice to its channel, and tries until that took it.
+    /// Delivers the notice by the channel, and tries until that succeeds or is given up.
     async fn deliver(&self, notice: &Notice) -> Result<(), String> {
         let Some(mut parcel) = self.channel.pack(notice)? else {
             tracing::warn!("a notice of {} by {} has no recipients", notice.selector, self.health.by.shown());
@@ -166,13 +165,13 @@ impl Teller {
                 return Ok(());
             }
             let (selector, means) = (&notice.selector, self.health.by.shown());
-            tracing::warn!("a notice of {selector} by {means} waits {} s: {why}", pause.as_secs());
+            tracing::warn!("a notice of {selector} by {means} is tried again in {} s: {why}", pause.as_secs());
             self.health.fails(&notice.project, self.now(), &why);
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(PAUSE_MAX);
         }
         self.health.is_well(&notice.project);
-        tracing::info!(id = notice.id, "told by {}: {}", self.health.by.shown(), notice.subject());
+        tracing::info!(id = notice.id, "sent by {}: {}", self.health.by.shown(), notice.subject());
         Ok(())
     }
 
@@ -186,7 +185,7 @@ impl Teller {
         let slot = self.slots.acquire().await;
         let _slot = slot.map_err(|error| PutOff::of_the_way(error.to_string()))?;
         if let Handed::Partly(rest) = parcel.hand_over().await? {
-            // the receiver lives as long as this
+            // the receiver of this channel lives as long as this teller
             let _ = self.partly.send(rest);
         }
         Ok(())
@@ -197,9 +196,9 @@ impl Teller {
     }
 }
 
-/// News after the comparison with the main branch.
+/// The result of the comparison with the main branch.
 enum Compared {
     News(News),
-    /// The lanes that were red where the branch began.
+    /// Lanes that were red already where the branch began.
     Inherited(Vec<NewsLane>),
 }

@@ -1,18 +1,18 @@
-//! The memory of the notices that were sent: the rows of a piece of news, and its id. Pure.
+//! The record of the notices that were sent: the rows of a piece of news, and its id. Pure.
 
 use super::episodes::{News, NewsLane, Said, Spot};
 use super::notice;
 use crate::decide::coordinator::record::{ToldRow, Transition};
 use schema::values::Time;
 
-/// The branch that news is of.
+/// A `Branch` is the branch that a piece of news is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Branch<'a> {
     pub project: &'a str,
     pub ref_name: &'a str,
 }
 
-/// The name of the notice. It stays the same when the same news is sent again.
+/// Returns the id of the notice for a piece of news. It stays the same when the same news is sent again.
 pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
     if let Some(failure) = news.failure.as_ref().filter(|_| news.turn == Transition::NewlyFailing) {
         return failure.clone();
@@ -22,19 +22,19 @@ pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
     notice::id(branch.project, branch.ref_name, before.unwrap_or_default(), news.turn, &news.at.revision)
 }
 
-/// When news that a look found counts as told. That is at the look, because what came later was not seen, but after what was told
-/// before.
+/// Returns the time at which the news of a look counts as reported. That is the time of the look, because later events were not seen, but
+/// always after the news that was reported before.
 pub fn time_of(told: &[Said], looked: Time) -> Time {
     told.last().map_or(looked, |last| looked.max(Time(last.row.time.0 + 1)))
 }
 
-/// The rows that record the news as told: one for each lane.
+/// Returns the rows that record the news as reported, one for each lane.
 pub fn rows(reporter: &str, branch: Branch<'_>, news: &News, id: &str, time: Time) -> Vec<ToldRow> {
     let at = |lane: &NewsLane| if news.turn == Transition::Fixed { news.at.clone() } else { lane.since.clone() };
     news.lanes.iter().map(|lane| row(reporter, branch, (&lane.job, news.turn, &at(lane)), id, time)).collect()
 }
 
-/// The rows of lanes that were red before the branch began: there is nothing to tell of them.
+/// Returns the rows of lanes that were red before the branch began, about which there is nothing to report.
 pub fn inherited(reporter: &str, branch: Branch<'_>, lanes: &[NewsLane], time: Time) -> Vec<ToldRow> {
     let row = |lane: &NewsLane| row(reporter, branch, (&lane.job, Transition::NewlyFailing, &lane.since), "", time);
     lanes.iter().map(row).collect()

@@ -1,4 +1,4 @@
-//! The body of an answer, which notes when the browser waits for us.
+//! The body of an answer, which tells the doorkeeper when the browser waits for the master.
 
 use crate::serve::places::{OpenRequest, Place};
 use axum::body::{Body, Bytes};
@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// A body whose next part may take a while, as the next part of a log does. Meanwhile it is worked on, and the browser is not
-/// silent. Once the part is there it is the browser's turn to take it.
+/// An `Attended` body may take a while for its next part, for example for the next part of a log. Meanwhile it counts as work, so the
+/// browser is not called silent. When the part is ready, it is the browser's turn to take it.
 pub(super) struct Attended {
     body: Body,
     place: Arc<Place>,
-    /// The work for the part that the reader waits for.
+    /// The mark that work is under way, while the reader waits for a part.
     work: Option<OpenRequest>,
 }
 
@@ -74,14 +74,14 @@ mod tests {
         assert!(place.sent_away().now_or_never().is_none(), "its time begins when the part is there");
         tokio::time::sleep(2 * SECOND).await;
         assert!(place.sent_away().now_or_never().is_some(), "now we wait for it");
-        // what nobody asks for any more is not worked on
+        // when the body is dropped, its work ends and the browser counts as silent again
         assert!(next(&mut body).is_none());
         drop(body);
         tokio::time::sleep(2 * SECOND).await;
         assert!(place.sent_away().now_or_never().is_some());
     }
 
-    /// `None` means that there is none yet.
+    /// Polls the body once. `None` means that no part is ready yet.
     fn next(body: &mut Attended) -> Option<Option<Result<Frame<Bytes>, axum::Error>>> {
         std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).now_or_never()
     }

@@ -1,4 +1,4 @@
-//! Badges that other sites show, and the icon of this one.
+//! The badges that other sites show, and the icon of this site.
 
 use super::questions::{known, state_of};
 use super::reply::{Miss, Reply, tagged};
@@ -13,7 +13,8 @@ use client::views::BranchView;
 use schema::values::Outcome;
 use std::sync::Arc;
 
-/// `/badge/NAME/BRANCH.svg`; a branch may have slashes. Of the main branch: `/badge/NAME/main.svg`, whatever it is called.
+/// Serves `/badge/NAME/BRANCH.svg`, where a branch may have slashes. `/badge/NAME/main.svg` is also the badge of the main branch,
+/// whatever its name is.
 pub(super) async fn badge(
     State(site): State<Arc<Site>>,
     Path((project, file)): Path<(String, String)>,
@@ -31,7 +32,7 @@ pub(super) async fn badge(
     let state = looked.await??;
     let svg = Badge::new(&branch, state.as_ref()).render().map_err(|_| Miss::Broken)?;
     let mut reply = tagged(svg, "image/svg+xml", &headers);
-    // other sites show it
+    // this lets other sites show the badge
     let name = HeaderName::from_static("cross-origin-resource-policy");
     reply.headers_mut().insert(name, HeaderValue::from_static("cross-origin"));
     Ok(reply)
@@ -41,17 +42,17 @@ pub(super) async fn icon(headers: HeaderMap) -> Reply {
     tagged(include_str!("icon.svg").to_owned(), "image/svg+xml", &headers)
 }
 
-/// The icon of a page about something that has a state, in the colour of that state.
+/// Serves the icon of a page about something with a state, in the colour of that state.
 pub(super) async fn state_icon(Path(file): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
     let class = file.strip_suffix(".svg").ok_or(Miss::NotFound)?;
     let colour = colour_of(class).ok_or(Miss::NotFound)?;
     Ok(tagged(include_str!("icon.svg").replace(ICON_COLOUR, colour), "image/svg+xml", &headers))
 }
 
-/// The colour of the icon as its file has it.
+/// The colour of the icon in its file, which is replaced by the colour of a state.
 const ICON_COLOUR: &str = "#3b5bdb";
 
-/// A colour that stands out from both a light and a dark row of tabs, by the class of a mark.
+/// Returns the colour for the class of a mark. It can be seen on a light and on a dark row of tabs.
 fn colour_of(class: &str) -> Option<&'static str> {
     match class {
         "good" => Some("#2b8a3e"),
@@ -64,7 +65,7 @@ fn colour_of(class: &str) -> Option<&'static str> {
     }
 }
 
-/// A small picture with two words.
+/// A badge is a small picture with two words.
 #[derive(Template)]
 #[template(path = "badge.svg", escape = "html")]
 struct Badge {
@@ -83,7 +84,7 @@ impl Badge {
             Some(Outcome::Succeeded) => ("passing", "#2b8a3e"),
             Some(Outcome::Warned) => ("warnings", "#a86400"),
             Some(Outcome::Failed) => ("failing", "#c92a2a"),
-            // of a branch of which nothing counts yet
+            // a branch on which nothing counts yet
             None if is_errored => ("error", "#862e9c"),
             Some(Outcome::Errored | Outcome::Cancelled | Outcome::Skipped) | None => ("unknown", "#5c636a"),
         };
@@ -91,7 +92,7 @@ impl Badge {
         if branch.chars().count() > 40 {
             branch = branch.chars().take(39).chain(['…']).collect();
         }
-        // about the width of Verdana at 11 pixels
+        // the approximate width of Verdana at 11 pixels
         let wide = |text: &str| text.chars().count() * 7 + 12;
         let (left, right) = (wide(&branch), wide(word));
         Badge { branch, word, colour, left, right, width: left + right }

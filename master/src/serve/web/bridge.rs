@@ -1,6 +1,6 @@
-//! The bridge between the pages' thread and the one thread of the capabilities. Questions go over as closures, and plain values
-//! come back. Few questions are asked at once, so that pages cost the master's own work little, however many people read them.
-//! They are asked in turns, so that a crowd without a login holds up nobody who has one.
+//! The bridge between the pages' thread and the thread of the capabilities. A question crosses it as a closure, and a plain value comes
+//! back. Few questions are asked at once, so that pages cost the master little, however many people read them. Visitors take turns, so
+//! that a crowd without a login does not hold up people with one.
 
 use crate::keep::turns::{Bounds, PROGRAM, Principal, TurnQueue};
 use crate::serve::api::Door;
@@ -12,38 +12,39 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// The most questions of all pages that are answered at once, and the most of one visitor.
+/// The most questions that are answered at once, for all pages and for one visitor.
 const AT_ONCE: Bounds = Bounds { in_all: 2, each: 1 };
-/// The most errands at once, which may wait for a repository, beside the questions.
+/// The most errands at once, beside the questions. An errand may wait for a repository.
 const ERRANDS_AT_ONCE: usize = 8;
-/// Questions of pages that wait; those beyond are turned away. Each connection has one, so all connections have room.
+/// The most questions that wait. Each connection has at most one, so all connections have room; questions beyond the limit are refused.
 const WAITING_MAX: usize = 512;
-/// Errands that wait; those beyond are turned away.
+/// The most errands that wait. Errands beyond the limit are refused.
 const ERRANDS_MAX: usize = 128;
-/// The longest wait for an answer, the wait for a turn included.
+/// The longest wait for an answer, including the wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ERRAND_PATIENCE: Duration = Duration::from_secs(60);
 
 type Answering = Box<dyn FnOnce(Door) -> LocalBoxFuture<'static, ()> + Send>;
 
-/// Something that a page asks, until it is answered.
+/// A `Question` is asked by a page, and waits here until it is answered.
 struct Question {
     asker: Asker,
     answering: Answering,
-    /// The question's place among those that wait.
+    /// The question's place among the questions that wait. Dropping it frees the place.
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// The visitor on whose behalf a question is asked.
+/// An `Asker` is the party for which a question is asked.
 enum Asker {
-    /// The pages ask for themselves.
+    /// The pages themselves, for example for the metrics.
     Pages,
-    /// Whoever shows this cookie, or none.
+    /// A visitor with this cookie, or without one.
     Visitor(Option<Token>),
 }
 
 impl Asker {
-    /// A cookie that stands for nothing is as good as none, or whoever makes some up would have the turns of many.
+    /// Returns the principal in whose turns the question waits. A cookie that belongs to nobody counts as no cookie. Otherwise a visitor
+    /// who invents cookies would get the turns of many.
     fn principal(&self, door: &Door) -> Principal {
         match self {
             Asker::Pages => PROGRAM,
@@ -52,7 +53,7 @@ impl Asker {
     }
 }
 
-/// The pages' end. Clones ask the same door.
+/// The end of the bridge at the pages. All clones ask the same door.
 #[derive(Clone)]
 pub(crate) struct Bridge {
     questions: mpsc::Sender<Question>,
@@ -60,13 +61,13 @@ pub(crate) struct Bridge {
     errands: mpsc::Sender<Question>,
 }
 
-/// The other end, where the capabilities live.
+/// The end of the bridge at the capabilities.
 pub(crate) struct Answers {
     questions: mpsc::Receiver<Question>,
     errands: mpsc::Receiver<Question>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Busy {
     /// Too many questions wait, or this one waited for too long.
@@ -75,20 +76,20 @@ pub(crate) enum Busy {
     Leaving,
 }
 
-/// The visitor, and the viewer with which they look.
+/// A `Visit` is a visitor, with the viewer through which the visitor looks.
 pub(crate) struct Visit {
     pub(crate) guild: Guild,
     pub(crate) name: Visitor,
-    /// Workers belong to no project, so whoever sees only public projects does not see them.
+    /// Whether the visitor sees workers. A visitor who sees only public projects does not, because workers belong to no project.
     pub(crate) sees_workers: bool,
 }
 
-/// The facts that every page shows its visitor.
+/// A `Visitor` holds the facts that every page shows its visitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Visitor {
     /// The name of the visitor. `None` means that the visitor is not logged in.
     pub(crate) name: Option<String>,
-    /// What is wrong with the master itself; empty means nothing.
+    /// What is wrong with the master itself. Empty means that nothing is known to be wrong.
     pub(crate) alert: &'static str,
 }
 
@@ -100,7 +101,7 @@ pub(crate) fn bridge() -> (Bridge, Answers) {
 }
 
 impl Bridge {
-    /// Asks at the door itself, what the pages want to know on their own account.
+    /// Asks the door a question of the pages themselves.
     pub(crate) async fn at_door<T, F>(&self, question: impl FnOnce(Door) -> F + Send + 'static) -> Result<T, Busy>
     where
         T: Send + 'static,
@@ -109,8 +110,8 @@ impl Bridge {
         self.ask(Asker::Pages, question).await
     }
 
-    /// Like [`Bridge::at_door`], for whoever shows this cookie, or none. It is asked in the turns of that visitor, so that a crowd
-    /// that tries addresses of logins holds up no page.
+    /// Like [`Bridge::at_door`], for a visitor with this cookie, or without one. The question waits for that visitor's turn, so that a
+    /// crowd that tries login addresses does not hold up other pages.
     pub(crate) async fn at_door_for<T, F>(
         &self,
         cookie: Option<Token>,
@@ -123,7 +124,7 @@ impl Bridge {
         self.ask(Asker::Visitor(cookie), question).await
     }
 
-    /// Like [`Bridge::at_door`], for a call that may take longer, and that goes on when nobody waits any more.
+    /// Like [`Bridge::at_door`], for a call that may take longer, and that goes on even if nobody waits for it any more.
     pub(crate) async fn on_errand<T, F>(&self, question: impl FnOnce(Door) -> F + Send + 'static) -> Result<T, Busy>
     where
         T: Send + 'static,
@@ -132,7 +133,7 @@ impl Bridge {
         ask(&self.errands, ERRAND_PATIENCE, Asker::Pages, None, question).await
     }
 
-    /// Looks with the authority that the cookie stands for, or with everyone's.
+    /// Asks a question with the authority of a cookie, or with everyone's.
     pub(crate) async fn look<T, F>(
         &self,
         cookie: Option<Token>,
@@ -170,7 +171,7 @@ where
     let (told, answer) = oneshot::channel();
     let answering: Answering = Box::new(|door| {
         Box::pin(async move {
-            // nobody needs an answer that nobody waits for
+            // a question whose asker has left is not answered
             if !told.is_closed() {
                 let _ = told.send(question(door).await);
             }
@@ -205,7 +206,7 @@ async fn visit(door: &Door, cookie: Option<Token>) -> Visit {
 }
 
 impl Answers {
-    /// Answers until the pages are gone. Needs a `LocalSet`.
+    /// Answers questions until the pages are gone. Needs a `LocalSet`.
     pub(crate) async fn serve(self, door: Door) {
         let questions = serve(self.questions, door.clone());
         let errands = run_errands(self.errands, door);

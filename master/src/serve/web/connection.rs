@@ -1,4 +1,4 @@
-//! Connections of browsers. They are bounded in number, and none may only hold a place.
+//! The connections of browsers. Their number is bounded, and an idle connection does not keep its place.
 
 use super::attended::Attended;
 use crate::serve::places::{Capacity, Doorkeeper, Patience, Place, Watched};
@@ -17,18 +17,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Open at once; when there are more, those that say and take nothing go. A proxy before the pages is one address, so that
-/// there is no bound for each.
+/// The most open connections. Beyond it, connections that neither send nor read are closed. There is no limit for an address, because a
+/// proxy before the pages is one address.
 const CONNECTIONS: Capacity = Capacity { all: WEB_CONNECTIONS.count(), per_address: usize::MAX };
-/// How long a visitor may say and take nothing, while nothing is worked on for it.
+/// The time for which a visitor may neither send nor read while the master works on nothing for it.
 const SILENCE: Patience = Patience { calm: STALL_TIME, crowded: Duration::from_secs(3) };
-/// How long the head of a request may take, and the pause between two requests.
+/// The time in which the head of a request must arrive, which is also the longest pause between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(20);
-/// Within which a reader takes something of what is written.
+/// The time in which a reader must take some of what is written to it.
 const STALL_TIME: Duration = Duration::from_secs(30);
 /// The time after which a connection is closed, whatever it does.
 const LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// The most bytes of a request's head, and of what is written at once.
+/// The most bytes of a request's head, and the most bytes that are written at once.
 const BUFFER: usize = WEB_HEAD.count();
 
 pub(super) async fn accept(listener: TcpListener, router: Router, ended: CancellationToken) {
@@ -75,16 +75,16 @@ async fn attend(stream: TcpStream, router: Router, place: &Arc<Place>) {
         let (work, answer, place) = (place.work(), pages.call(request), place.clone());
         async move {
             let answer = answer.await;
-            // from here on the body says when it is worked on
+            // from here on the body itself says when it is worked on
             drop(work);
             answer.map(|reply| reply.map(|body| Attended::new(body, place)))
         }
     });
-    // what went wrong is the browser's to know
+    // an error here concerns only the browser, which sees it itself
     let _ = http.serve_connection(stream, service).await;
 }
 
-/// Gives up on a reader that takes nothing.
+/// A `Patient` stream gives up on a reader that takes nothing.
 struct Patient {
     stream: TcpStream,
     stall: Option<Pin<Box<Sleep>>>,

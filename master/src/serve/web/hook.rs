@@ -1,6 +1,6 @@
-//! `POST /hook/NAME`: a forge tells of a push. Whoever signs with the secret is believed that something changed, and nothing
-//! else: the source looks itself. Whoever does not sign learns nothing, not even whether the project has a hook. A body is read
-//! to its end and summed for any name, and the answer is the same.
+//! `POST /hook/NAME`: a forge reports a push. A signed delivery only says that something changed, so the source looks itself. A sender
+//! who does not sign learns nothing, not even whether the project has a hook. The body is read to its end and hashed for any name, and
+//! the answer is the same.
 
 mod intake;
 
@@ -24,22 +24,22 @@ use subtle::ConstantTimeEq as _;
 
 /// The fewest bytes of a hook's secret.
 const SECRET_MIN: usize = 16;
-/// Between two lines of the log about deliveries that nobody signed: whoever sends them fills no log.
+/// The time between two lines of the log about unsigned deliveries, so that their senders cannot fill the log.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
-/// The most bytes of a delivery's name; the names that forges give have 36.
+/// The most bytes of a delivery's name. The names that forges give have 36.
 const DELIVERY_MAX: usize = 200;
 /// The length of a SHA-256, in bytes.
 const DIGEST_BYTES: usize = 32;
 
-/// The hooks that are taken now, by project. The pages' thread sees another set at once.
+/// The hooks that are in force, by project. When they are replaced, the pages' thread sees the new ones at once.
 #[derive(Clone)]
 pub(crate) struct Hooks {
     by_project: Arc<RwLock<BTreeMap<String, Arc<Hook>>>>,
-    /// Stands for the hook of a project that has none. Nobody knows its secret.
+    /// The hook for a project that has none. Nobody knows its secret.
     nobodys: Arc<Hook>,
     intake: Arc<Intake>,
     unsigned: Arc<Mutex<Unsigned>>,
-    /// How many deliveries were answered, by their status.
+    /// The number of answered deliveries, by status.
     answers: Answered,
 }
 
@@ -58,7 +58,7 @@ impl Default for Hooks {
     }
 }
 
-/// The deliveries without a signature since the log last gave their number.
+/// The number of deliveries without a signature since the log last gave it.
 #[derive(Debug, Default)]
 struct Unsigned {
     told: Option<Instant>,
@@ -66,7 +66,7 @@ struct Unsigned {
 }
 
 impl Unsigned {
-    /// Counts one more unsigned delivery. Answers how many there were, where it is time to tell.
+    /// Counts one more unsigned delivery. Returns their number if it is time to log it.
     fn count(&mut self, now: Instant) -> Option<u64> {
         self.count += 1;
         if self.told.is_some_and(|told| now < told + TOLD_EVERY) {
@@ -77,15 +77,15 @@ impl Unsigned {
     }
 }
 
-/// Whose deliveries a project takes, and what they are signed with.
+/// A `Hook` says which forge delivers to a project, and which secret signs the deliveries.
 #[derive(Clone)]
 pub(crate) struct Hook {
     kind: HookKind,
     secret: Vec<u8>,
 }
 
-/// The headers of the signature and of the delivery's name, as the forges document them: docs.github.com "Webhook events
-/// and payloads", docs.gitea.com "Webhooks", docs.gitlab.com "Webhooks".
+/// Returns the header with the signature and the header with the delivery's name. The forges document them: docs.github.com "Webhook
+/// events and payloads", docs.gitea.com "Webhooks", docs.gitlab.com "Webhooks".
 fn headers_of(kind: HookKind) -> (&'static str, &'static str) {
     match kind {
         HookKind::GitHub => ("x-hub-signature-256", "x-github-delivery"),
@@ -101,7 +101,7 @@ impl Hooks {
         *self.by_project.write().unwrap_or_else(PoisonError::into_inner) = hooks.collect();
     }
 
-    /// The hook of a project, or nobody's. `None` means that no project has a hook.
+    /// Returns the hook of a project, or the hook that nobody can sign for. `None` means that no project at all has a hook.
     fn get(&self, project: &str) -> Option<Arc<Hook>> {
         let hooks = self.by_project.read().unwrap_or_else(PoisonError::into_inner);
         (!hooks.is_empty()).then(|| hooks.get(project).unwrap_or(&self.nobodys).clone())
@@ -124,17 +124,17 @@ impl Hook {
     pub(crate) fn open(config: &HookConfig) -> io::Result<Hook> {
         let secret = std::fs::read(&config.secret_file)?.trim_ascii().to_vec();
         if secret.len() < SECRET_MIN {
-            let why = format!("a secret has at least {SECRET_MIN} bytes: `openssl rand -hex 32` makes one");
+            let why = format!("a secret must have at least {SECRET_MIN} bytes: `openssl rand -hex 32` makes one");
             return Err(io::Error::other(why));
         }
         Ok(Hook { kind: config.kind, secret })
     }
 
-    /// Whether these headers hold the signature of a body that was taken in.
+    /// Whether these headers have the right signature of the body that was read.
     fn is_signed(&self, headers: &HeaderMap, taken: Taken) -> bool {
         let signature = text(headers, headers_of(self.kind).0);
         match self.kind {
-            // of digests, so that the length tells nothing
+            // digests are compared, so that the time does not reveal the length
             HookKind::GitLab => {
                 let (shown, wanted) = (Sha256::digest(signature.as_bytes()), Sha256::digest(&self.secret));
                 shown.ct_eq(&wanted).into()
@@ -146,7 +146,7 @@ impl Hook {
     }
 }
 
-/// Whether something of these headers could be a signature, of any forge: else a body need not be taken in, whoever's it is.
+/// Whether some header could be a signature of some forge. Otherwise the body is not read, whatever project is named.
 fn may_be_signed(headers: &HeaderMap) -> bool {
     HookKind::ALL.iter().any(|kind| {
         let signature = text(headers, headers_of(*kind).0);
@@ -163,7 +163,7 @@ fn digits_of(signature: &str) -> Option<Vec<u8>> {
     (bytes.len() == DIGEST_BYTES).then_some(bytes)
 }
 
-/// Answers when what the delivery tells of is recorded, and counts the answer.
+/// Answers a delivery after the news is recorded, and counts the answer.
 pub(super) async fn deliver(
     State(site): State<Arc<Site>>,
     Path(project): Path<String>,
@@ -196,7 +196,7 @@ async fn taken(site: &Arc<Site>, project: String, request: Request) -> Result<Re
     }
     let delivery = text(&headers, headers_of(hook.kind).1);
     if delivery.len() > DELIVERY_MAX {
-        return Ok(status(StatusCode::BAD_REQUEST, "The delivery's name is too long.\n"));
+        return Ok(status(StatusCode::BAD_REQUEST, "The name of the delivery is too long.\n"));
     }
     follow(site, project, delivery.to_owned(), ref_of(&start)).await
 }
@@ -209,7 +209,7 @@ async fn follow(site: &Site, project: String, delivery: String, ref_name: Option
         Ok(false) => status(StatusCode::OK, "known already\n"),
         Err(refusal) => {
             tracing::warn!(%refusal, "the master could not look at the repository after a delivery to its hook");
-            status(StatusCode::BAD_GATEWAY, "The master cannot read the repository now, and tries again by itself.\n")
+            status(StatusCode::BAD_GATEWAY, "The master cannot read the repository now. It tries again by itself.\n")
         }
     })
 }
@@ -218,15 +218,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// The ref that a push names, of which only the start may be here; `None` means that all are looked at.
+/// Returns the ref that a push names, from the start of its body. `None` means that the source looks at all refs.
 fn ref_of(start: &[u8]) -> Option<String> {
     let mut found = None;
-    // what was cut ends in an error, behind the ref as a rule
+    // a body that was cut ends in an error, but the ref usually comes before the cut
     let _ = Push(&mut found).deserialize(&mut serde_json::Deserializer::from_slice(start));
     found.filter(|name: &String| name.starts_with("refs/"))
 }
 
-/// Reads an object's `ref`, and passes over all else.
+/// Reads the key `ref` of an object, and passes over all other keys.
 struct Push<'a>(&'a mut Option<String>);
 
 impl<'de> DeserializeSeed<'de> for Push<'_> {
@@ -256,8 +256,8 @@ impl<'de> Visitor<'de> for Push<'_> {
     }
 }
 
-/// A door for `tests/fuzz`: a delivery with this signature whose body comes in these parts. `None` means that it is not taken.
-/// Else its name and its ref, where they are read.
+/// Plays a delivery for `tests/fuzz`, with these headers and a body that arrives in these parts. `None` means that it is refused.
+/// Otherwise returns its name, and its ref if there is one.
 #[cfg(feature = "fuzz")]
 pub fn play_delivery(
     kind: HookKind,

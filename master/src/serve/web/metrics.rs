@@ -1,4 +1,4 @@
-//! Health and measures, for machines that watch the master. `docs/metrics.md` lists them, with what to alert on.
+//! Health and metrics, for machines that watch the master. `docs/metrics.md` lists them, and says what to alert on.
 
 mod process;
 
@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-/// How long the disk may take to answer: one of a lost server never does, and the other numbers do not wait for it.
+/// The longest wait for the figures of the disk. A disk on a lost server never answers, and the other numbers must not wait for it.
 const DISK_PATIENCE: Duration = Duration::from_secs(3);
 
 type Labels = Vec<(String, String)>;
 type LabelledGauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// Whether the master answers, and can record what it is asked for.
+/// Whether the master answers, and can record new facts.
 pub(super) async fn ready(State(site): State<Arc<Site>>) -> Reply {
     match site.bridge.at_door(|door| async move { door.is_ready() }).await {
         Ok(true) => status(StatusCode::OK, "ready\n"),
@@ -34,7 +34,7 @@ pub(super) async fn ready(State(site): State<Arc<Site>>) -> Reply {
     }
 }
 
-/// Numbers of the whole. Names of projects stand in them only where the master file asks for that.
+/// Serves the numbers of the whole master. They name projects only if the master file allows that.
 pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Result<Reply, Miss> {
     let measured = site.bridge.at_door(|door| async move { door.measured().await }).await?;
     let disk = disk(measured.state.clone()).await;
@@ -53,13 +53,13 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Result<Reply, Miss
     Ok(reply)
 }
 
-/// Bytes of the database, and those that are free beside it.
+/// Returns the bytes of the database, and the free bytes of its disk.
 async fn disk(state: PathBuf) -> Option<(u64, u64)> {
     let looking = tokio::task::spawn_blocking(move || crate::explain::doctor::disk_bytes(&state));
     tokio::time::timeout(DISK_PATIENCE, looking).await.ok()?.ok()?
 }
 
-/// The families of one answer.
+/// `Families` collects the metrics of one answer.
 struct Families {
     registry: Registry,
     names_projects: bool,
@@ -109,10 +109,14 @@ impl Families {
         self.gauges("workers", "Workers by their state", workers);
         self.slots(measured);
         self.gauge("notices_failing", "Reporters that cannot deliver a notice now", measured.notices_failing);
-        self.gauge("notices_given_up", "Reporters that gave a notice up within 4 days", measured.notices_given_up);
+        self.gauge(
+            "notices_given_up",
+            "Reporters that gave up a notice within the last 4 days",
+            measured.notices_given_up,
+        );
     }
 
-    /// A pool may be of one project only, so that its name tells of that.
+    /// Adds the slots of workers. They are not by pool unless projects are named, because a pool may belong to one project and reveal it.
     fn slots(&mut self, measured: &Measured) {
         let (all, used) = ("Slots of connected workers", "Slots in use");
         if !self.names_projects {
@@ -131,11 +135,11 @@ impl Families {
         self.counter("attempts_lost", "Attempts that were lost with their worker", counted.attempts_lost);
         self.counter("workers_lost", "Times that a worker was lost", counted.workers_lost);
         self.counter("rpc_logins_refused", "Credentials and joins that the RPC port refused", counted.logins_refused);
-        self.counter("alarms", "Alarms, as of a credential that somebody else showed", counted.alarms);
+        self.counter("alarms", "Alarms, for example because somebody else showed a credential", counted.alarms);
         let histograms = [
             ("job_queue", "How long jobs waited for a worker", &counted.queue_seconds),
             ("job_run", "How long jobs ran", &counted.job_seconds),
-            ("build", "How long builds took, from their making to their end", &counted.build_seconds),
+            ("build", "How long builds took, from their creation to their end", &counted.build_seconds),
             ("commit", "How long a commit of the store took", &counted.commit_seconds),
         ];
         for (name, help, histogram) in histograms {
@@ -162,7 +166,7 @@ impl Families {
         let oldest = all.iter().filter_map(|repository| age(repository.good)).fold(0.0, f64::max);
         self.seconds(
             "repository_look_oldest",
-            "How long ago the repository was read that was read the longest ago",
+            "Age of the last good look at the repository that has the oldest one",
             oldest,
         );
         if self.names_projects {
@@ -177,10 +181,10 @@ impl Families {
         let (database, free) = disk.unzip();
         let sizes = [
             ("database_bytes", "Bytes of the database", database),
-            ("disk_free_bytes", "Bytes that are free where the state lies", free),
+            ("disk_free_bytes", "Free bytes on the disk of the state directory", free),
             ("logs_bytes", "Bytes of logs that are kept", measured.log_bytes),
             ("blobs_bytes", "Bytes of stored files that are kept", measured.blob_bytes),
-            ("blobs_limit_bytes", "The most bytes of stored files", Some(measured.blob_quota)),
+            ("blobs_limit_bytes", "The limit for the bytes of stored files", Some(measured.blob_quota)),
         ];
         for (name, help, size) in sizes {
             if let Some(size) = size {
@@ -189,7 +193,7 @@ impl Families {
         }
     }
 
-    /// What this side of the bridge counts by itself.
+    /// Adds what the pages' thread counts by itself.
     fn site(&mut self, site: &Site) {
         self.registry.register(
             "hook_deliveries",

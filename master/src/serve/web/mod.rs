@@ -1,11 +1,11 @@
-//! The pages: complete HTML that needs no script, for whoever may look. They run on a thread of their own and hold one
-//! [`crate::serve::api::Door`], through a bridge. Everything that a page shows was asked of the viewer that the visitor's cookie
-//! stands for, or of everyone's.
+//! The pages: complete HTML that needs no script, for everybody who may look. They run on a thread of their own, and reach one
+//! [`crate::serve::api::Door`] through a bridge. Everything on a page comes from the viewer of the visitor's cookie, or from everyone's
+//! viewer.
 //!
-//! In the order of a request: [`serve`] takes the connection, `site` finds the page and guards it, and `origin` says whether we
-//! are meant. Then `bridge` carries its question to the capabilities, and `pages` asks it in the words of `questions`. At last
-//! `show` makes what the templates take, `text` makes log bytes harmless, and `attended` says who waits for the next part of an
-//! answer.
+//! A request passes these parts in order. [`serve`] takes the connection. `site` finds the page and guards it, and `origin` checks that
+//! the request is meant for this site. `bridge` carries its question to the capabilities, and `pages` asks it in the words of
+//! `questions`. `show` makes the values for the templates, `text` makes log bytes harmless, and `attended` says who waits for the next
+//! part of an answer.
 
 mod attended;
 mod badges;
@@ -38,20 +38,20 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
 use tokio_util::sync::CancellationToken;
 
-/// What an address is asked with: the site itself.
+/// The state that the function for an address gets: the site itself.
 type SiteState = State<Arc<Site>>;
 
-/// What all pages have in common.
+/// A `Site` is what all pages have in common.
 pub(crate) struct Site {
     bridge: Bridge,
-    /// Names by which browsers may call this site, besides addresses of numbers and `localhost`.
+    /// The name by which browsers may call this site, besides numeric addresses and `localhost`.
     host: Option<String>,
-    /// Cookies go over TLS only.
+    /// Whether cookies go over TLS only.
     is_secure: bool,
-    /// Where browsers say that a page of this site comes from: scheme, name and port of `url`; a usual port is left out.
+    /// The origin that browsers give for a page of this site: the scheme, name and port of `url`, without a usual port.
     origin: String,
     hooks: Hooks,
-    /// Whether the numbers at `/metrics` name projects.
+    /// Whether the metrics at `/metrics` name projects.
     names_projects: bool,
     failed_logins: Counter,
 }
@@ -62,14 +62,14 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset { path: format!("/style-{}.css", &hash[..16]), text }
 });
 
-/// A file that is part of the program, under a name that changes with its content.
+/// An `Asset` is a file in the program, under a name that changes with its content.
 struct Asset {
     path: String,
     text: &'static str,
 }
 
 impl Site {
-    /// `url`: where browsers reach the pages.
+    /// Makes a site that browsers reach at `url`.
     pub(crate) fn new(bridge: Bridge, url: &str, hooks: Hooks, names_projects: bool) -> Site {
         let is_secure = url.starts_with("https://");
         let host = url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
@@ -83,7 +83,7 @@ impl Site {
     }
 }
 
-/// `host` of `host:port`; brackets of an IPv6 address stay.
+/// Returns the `host` of `host:port`. Brackets of an IPv6 address stay.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
@@ -99,7 +99,7 @@ pub(crate) fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, bound))
 }
 
-/// Serves pages on a thread of their own until this is dropped.
+/// `Serving` serves pages on a thread of their own until it is dropped.
 pub(crate) struct Serving(CancellationToken);
 
 impl Drop for Serving {
@@ -119,7 +119,7 @@ pub(crate) fn serve(listener: TcpListener, site: Site) -> io::Result<Serving> {
                 Err(error) => tracing::error!(%error, "no pages are served"),
             }
         });
-        // a connection that is open holds nobody up
+        // open connections do not delay the end
         runtime.shutdown_background();
     })?;
     Ok(Serving(ended))

@@ -1,5 +1,5 @@
-//! Whether a request is meant for this site, and whether a form comes from a page of it. Browsers say both: a stranger's page can
-//! neither leave these headers out nor write them.
+//! Checks that a request is meant for this site, and that a form comes from one of its pages. Browsers send both facts in headers that a
+//! stranger's page can neither leave out nor write.
 
 use super::{Site, without_port};
 use axum::http::header::{self, HeaderMap};
@@ -7,26 +7,28 @@ use axum::http::{StatusCode, Uri};
 use std::net::IpAddr;
 
 impl Site {
-    /// Refuses a request that is meant for another site, or for two at once. A stranger's page whose name was bent to this
-    /// address could read everything else. What machines ask for has any name.
+    /// Refuses a request for another site, or for two at once. Otherwise a stranger's page whose name was pointed at this address could
+    /// read everything. Requests of machines may use any name.
     pub(super) fn is_meant(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
         if hosts.next().is_some() {
-            return Err((StatusCode::BAD_REQUEST, "A request has one Host.\n"));
+            return Err((StatusCode::BAD_REQUEST, "A request must have exactly one Host.\n"));
         }
         let named = [host, uri.authority().map(|authority| authority.as_str())];
         let mut named = named.into_iter().flatten().peekable();
         let is_named = named.peek().is_some();
         match is_named && (self.is_for_machines(uri.path()) || named.all(|name| self.is_called(name))) {
             true => Ok(()),
-            false => Err((StatusCode::MISDIRECTED_REQUEST, "This site is not called by that name.\n")),
+            false => {
+                Err((StatusCode::MISDIRECTED_REQUEST, "This site has another name: see `url` in the master file.\n"))
+            }
         }
     }
 
-    /// Whether the name does not matter: a container asks by the name that its network has for this machine. A delivery is
-    /// signed, and the others tell numbers that everybody may see. Where the metrics name projects, they are not for every page
-    /// that a browser opens.
+    /// Whether a path may be requested under any name, because machines request it. A container uses the name that its network has for
+    /// this machine. A delivery is signed, and the other paths give numbers that everybody may see. If the metrics name projects, they
+    /// are not for every page that a browser opens.
     fn is_for_machines(&self, path: &str) -> bool {
         let is_open = matches!(path, "/healthz" | "/readyz") || path.starts_with("/hook/");
         is_open || (path == "/metrics" && !self.names_projects)
@@ -38,8 +40,8 @@ impl Site {
         name == "localhost" || bare.parse::<IpAddr>().is_ok() || self.host.as_ref() == Some(&name)
     }
 
-    /// Whether a form was sent by a page of this site: of its name, its port, and its scheme. Behind a proxy the name is the one
-    /// in `url`, whatever the proxy makes of the Host. Whoever uses another name, as localhost, did not come through the proxy.
+    /// Whether a form was sent by a page of this site, with its scheme, name and port. Behind a proxy that name is the one in `url`,
+    /// whatever Host the proxy sends. A browser that uses another name, for example localhost, did not come through the proxy.
     pub(super) fn sent_form(&self, headers: &HeaderMap) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let (Some(origin), None) = (origins.next(), origins.next()) else { return false };
@@ -101,7 +103,7 @@ mod tests {
         assert!(sent(plain, &[host, ("origin", plain)]) && sent(secure, &[host, ("origin", secure)]));
         assert!(!sent(plain, &[host, ("origin", secure)]) && !sent(secure, &[host, ("origin", plain)]));
         assert!(sent("", &[("host", "127.0.0.1:80"), ("origin", "http://127.0.0.1:80")]));
-        // through a tunnel, and through a proxy that keeps the Host to itself
+        // once through a tunnel, and once through a proxy that does not pass on the Host
         assert!(sent(secure, &[("host", "localhost:80"), ("origin", "http://localhost:80")]));
         assert!(sent(secure, &[("host", "127.0.0.1:8080"), ("origin", secure)]));
         assert!(!sent(secure, &[("host", "localhost:80"), ("origin", "https://localhost:80")]));

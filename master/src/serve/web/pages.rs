@@ -1,5 +1,5 @@
-//! The pages. Each is a file with its address, the question that it asks with the visitor's authority, and what its template
-//! takes. What several templates take stands in `show`.
+//! The pages. Each is a file with its address, the question that it asks with the visitor's authority, and the values for its template.
+//! `show` has the values that several templates need.
 
 mod build;
 mod cctray;
@@ -16,10 +16,10 @@ use super::{Site, SiteState};
 use axum::Router;
 use std::sync::Arc;
 
-/// Seconds after which a page of what still runs is asked for again.
+/// The seconds after which a browser reloads a page about something that still runs.
 const REFRESH: u32 = 3;
 
-/// The addresses of all pages.
+/// Returns the routes of all pages.
 pub(super) fn routes() -> Router<Arc<Site>> {
     let pages = [
         home::routes(),

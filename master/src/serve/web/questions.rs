@@ -1,4 +1,4 @@
-//! The questions that several pages ask of the viewer of a visitor.
+//! The questions that several pages ask the viewer of a visitor.
 
 use super::bridge::Visit;
 use super::reply::Miss;
@@ -8,11 +8,11 @@ use client::views::{BranchView, BuildView, JobView, WorkerView};
 use client::{BuildQuery, Error, Guild, TestQuery};
 use std::collections::BTreeMap;
 
-/// Builds that are looked through for names of branches.
+/// The newest builds whose branches a page offers for choice.
 const BRANCHES_AMONG: u32 = 200;
-/// Lines of each log on a job's page.
+/// The last lines of each log that a job's page shows.
 const JOB_LINES: u32 = 200;
-/// Bytes of all logs on a job's page.
+/// The most bytes of all logs on a job's page together.
 const JOB_BYTES: usize = 192 << 10;
 
 pub(super) async fn workers_of(visit: &Visit) -> Result<Option<Vec<WorkerView>>, Error> {
@@ -22,7 +22,7 @@ pub(super) async fn workers_of(visit: &Visit) -> Result<Option<Vec<WorkerView>>,
     }
 }
 
-/// A build, and its job of that name.
+/// Returns a build and its job with that name.
 pub(super) async fn job_of(
     guild: &Guild,
     project: &str,
@@ -63,7 +63,7 @@ pub(super) async fn builds_of_all(guild: &Guild, project: &str) -> Result<Vec<Bu
     builds(guild, project, "", 0, BRANCHES_AMONG).await
 }
 
-/// The state of a branch; of the main branch where `name` is empty. `None` means that nothing was built of it.
+/// Returns the state of a branch, or of the main branch if `name` is empty. `None` means that nothing was built of it.
 pub(super) async fn state_of(guild: &Guild, project: &str, name: &str) -> Result<Option<BranchView>, Error> {
     match guild.branch(project, name).await {
         Ok(branch) => Ok(Some(branch)),
@@ -72,7 +72,7 @@ pub(super) async fn state_of(guild: &Guild, project: &str, name: &str) -> Result
     }
 }
 
-/// The latest builds of a branch; of whichever branch was built last, if nothing was built of that.
+/// Returns the latest builds of a branch. Without a branch, returns those of the branch that was built last.
 pub(super) async fn builds_of(
     guild: &Guild,
     project: &str,
@@ -89,13 +89,13 @@ pub(super) async fn builds_of(
     }
 }
 
-/// The address of a log of the attempt that was seen: another one may begin while its log is read.
+/// Returns the address of a step's log. It names the attempt that was seen, because another may begin while the log is read.
 pub(super) fn address(build: &BuildView, job: &JobView, step: u16) -> LogAddress {
     let (project, name) = (build.project.clone(), job.name.clone());
     LogAddress { project, build: build.number, job: name, attempt: job.attempt, step }
 }
 
-/// The failed tests of a job, and how they stand in its lane; nothing if none failed.
+/// Returns the failed tests of a job, and how they stand in its lane. Both are empty if none failed.
 pub(super) async fn job_tests(guild: &Guild, build: &BuildView, job: &JobView) -> Result<JobTests, Error> {
     let has_failed = job.steps.iter().filter_map(|step| step.tests.as_ref()).any(|tests| tests.bad() > 0);
     if !has_failed {
@@ -116,7 +116,7 @@ pub(super) async fn job_tests(guild: &Guild, build: &BuildView, job: &JobView) -
     Ok(JobTests { failed, standing })
 }
 
-/// The ends of the logs of a job's steps, by step. The steps that people look for come first, as far as a page holds them.
+/// Returns the ends of the logs of a job's steps, by step. It reads the logs that people look for first, as far as a page has room.
 pub(super) async fn job_logs(
     guild: &Guild,
     build: &BuildView,
@@ -135,7 +135,7 @@ pub(super) async fn job_logs(
                 room = room.saturating_sub(lines.bytes.len());
                 found.insert(step, lines);
             }
-            // the job's page is there also where its logs are gone
+            // the job's page is shown even if its logs are gone
             Err(error) => tracing::debug!(%error, "a log is not shown"),
         }
     }

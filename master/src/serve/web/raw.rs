@@ -1,4 +1,4 @@
-//! A step's log and its original test reports, unchanged, sent in parts so that few of them are in memory.
+//! Serves a step's log and its original test reports unchanged, in parts, so that only one part is in memory.
 
 use super::questions::{address, job_of, numbered};
 use super::reply::{Miss, Reply, status};
@@ -15,7 +15,7 @@ use schema::sturdy_ref::Token;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Asked for at once, in bytes.
+/// The bytes that are asked for at once.
 const PART: u64 = 256 << 10;
 
 pub(super) async fn raw(
@@ -46,7 +46,7 @@ pub(super) async fn raw(
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(if is_sealed { "private" } else { "no-cache" }));
     if let Some(part) = part {
-        // of a log that grows nobody knows the length
+        // the length of a log that grows is not known
         let total = if is_sealed { size.to_string() } else { "*".to_owned() };
         let text = format!("bytes {}-{}/{total}", part.start, part.end - 1);
         headers.insert(header::CONTENT_RANGE, HeaderValue::from_str(&text).map_err(|_| Miss::Broken)?);
@@ -55,7 +55,7 @@ pub(super) async fn raw(
     Ok(reply)
 }
 
-/// The archive of the test reports of a step.
+/// Serves the archive of a step's test reports.
 pub(super) async fn archive(
     State(site): State<Arc<Site>>,
     Path((project, number, name, step)): Path<(String, String, String, String)>,
@@ -74,13 +74,13 @@ pub(super) async fn archive(
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zstd"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
-    // a browser shall save it, whatever a tool wrote
+    // this makes the browser save the archive, whatever a tool wrote into it
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"reports.tar.zst\""));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     Ok(reply)
 }
 
-/// What a step left that can be had as it is.
+/// A `Left` names what a step left that is served unchanged.
 #[derive(Clone, Copy, Debug)]
 enum Left {
     Log,
@@ -96,7 +96,7 @@ impl Left {
     }
 }
 
-/// The parts of what a step left, each asked for when the one before was taken.
+/// Returns a body in parts. Each part is asked for when the reader has taken the one before.
 fn body(site: Arc<Site>, cookie: Option<Token>, (left_by, address): (Left, LogAddress), wanted: Range<u64>) -> Body {
     let parts = stream::try_unfold(wanted, move |left: Range<u64>| {
         let (site, cookie, address) = (site.clone(), cookie.clone(), address.clone());
@@ -110,7 +110,7 @@ fn body(site: Arc<Site>, cookie: Option<Token>, (left_by, address): (Left, LogAd
                 .look(cookie, async move |visit: Visit| left_by.part(&visit.guild, &address, from, count).await);
             let bytes = read.await.map_err(|_| broken("the master is busy"))?.map_err(broken)?;
             if bytes.is_empty() {
-                return Err(broken("it is shorter than it was"));
+                return Err(broken("the file is shorter than before"));
             }
             let next = from + bytes.len() as u64..left.end;
             Ok(Some((Bytes::from(bytes), next)))
@@ -124,20 +124,20 @@ fn broken(why: impl std::fmt::Display) -> std::io::Error {
 }
 
 fn unsatisfiable(size: u64) -> Reply {
-    let mut reply = status(StatusCode::RANGE_NOT_SATISFIABLE, "There is nothing in that range.\n");
+    let mut reply = status(StatusCode::RANGE_NOT_SATISFIABLE, "The file has no bytes in that range.\n");
     if let Ok(value) = HeaderValue::from_str(&format!("bytes */{size}")) {
         reply.headers_mut().insert(header::CONTENT_RANGE, value);
     }
     reply
 }
 
-/// What a `Range` comes to.
+/// The meaning of a `Range` header.
 #[derive(Debug, PartialEq, Eq)]
 enum Wish {
     Part(Range<u64>),
-    /// Nothing of it is there.
+    /// The file has no byte of the range.
     Nothing,
-    /// It is of another kind, or asks for several parts: the whole is a good answer (RFC 9110, 14.2).
+    /// The range is malformed, of another unit, or asks for several parts. The whole file is a good answer (RFC 9110, 14.2).
     Ignored,
 }
 

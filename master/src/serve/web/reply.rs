@@ -7,18 +7,18 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use schema::shown;
 
-/// Nothing but our own style and pictures; no script from anywhere.
+/// The content security policy. It allows only our own style and pictures, and no script at all.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 
 pub(super) type Reply = Response<Body>;
 
-/// Why there is no page.
+/// The reason why there is no page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// There is none, or none that this visitor may see: which it is, is not told.
+    /// The page does not exist, or this visitor may not see it. The answer does not say which.
     NotFound,
-    /// The address of a login that a browser used, or that is too old.
+    /// The address of a login that was used, or that has expired.
     Over,
     Busy,
     Broken,
@@ -37,7 +37,7 @@ impl From<client::Error> for Miss {
         match error {
             client::Error::NotFound { .. } | client::Error::NotHeld(_) => Miss::NotFound,
             client::Error::Refused(refusal) if refusal.code == RefusalCode::NotFound => Miss::NotFound,
-            // a log that was removed while it was looked at
+            // this log was removed while somebody looked at it
             client::Error::Protocol(text) if text.contains("notFound") => Miss::NotFound,
             error if error.is_passing() => Miss::Busy,
             error => {
@@ -48,13 +48,13 @@ impl From<client::Error> for Miss {
     }
 }
 
-/// An answer with a page, which is not sent again where the browser has it.
+/// Makes an answer with a page. It is not sent again if the browser has it already.
 pub(super) fn page(template: &impl Template, request: &HeaderMap, refresh: Option<u32>) -> Result<Reply, Miss> {
     let html = template.render().map_err(|error| {
         tracing::error!(%error, "a page cannot be rendered");
         Miss::Broken
     })?;
-    // whatever a template shows passes here, so that a field that was not made harmless does no harm
+    // everything that a template shows passes here, so that a field that was not made harmless does no harm
     let mut reply = tagged(shown::page(&html).into_owned(), "text/html; charset=utf-8", request);
     if let Some(seconds) = refresh {
         reply.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from(seconds));
@@ -62,7 +62,7 @@ pub(super) fn page(template: &impl Template, request: &HeaderMap, refresh: Optio
     Ok(reply)
 }
 
-/// A text with a tag of its content, by which a browser asks whether it changed.
+/// Makes an answer with a tag of its content, by which a browser asks whether the content changed.
 pub(super) fn tagged(text: String, kind: &'static str, request: &HeaderMap) -> Reply {
     let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..16]);
     let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
@@ -81,7 +81,7 @@ pub(super) fn tagged(text: String, kind: &'static str, request: &HeaderMap) -> R
     reply
 }
 
-/// A few words as plain text.
+/// Makes an answer of a few words as plain text.
 pub(super) fn status(code: StatusCode, text: &'static str) -> Reply {
     let mut reply = Response::new(Body::from(text));
     *reply.status_mut() = code;
@@ -89,7 +89,7 @@ pub(super) fn status(code: StatusCode, text: &'static str) -> Reply {
     reply
 }
 
-/// Sends the browser on, within this site.
+/// Sends the browser to another address of this site.
 pub(super) fn see_other(place: &str) -> Reply {
     let mut reply = status(StatusCode::SEE_OTHER, "");
     let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static("/"));
@@ -97,8 +97,8 @@ pub(super) fn see_other(place: &str) -> Reply {
     reply
 }
 
-/// An answer to somebody who is logged in, or may have been. Neither a cache nor the browser keeps it, so that it does not
-/// outlive the login. Our own style and pictures are everybody's.
+/// Makes an answer private, if it is for somebody with a cookie. Neither a cache nor the browser keeps it, so that it does not outlive
+/// the login. Our own style and pictures are the same for everybody, and stay as they are.
 pub(super) fn to_oneself(mut reply: Reply) -> Reply {
     let headers = reply.headers_mut();
     let is_public = |value: &HeaderValue| value.as_bytes().starts_with(b"public");
@@ -109,7 +109,7 @@ pub(super) fn to_oneself(mut reply: Reply) -> Reply {
     reply
 }
 
-/// The headers that keep a page to itself; what an answer says for itself stays.
+/// Adds the headers that isolate a page from other sites. A header that an answer sets itself stays.
 pub(super) fn guard(mut reply: Reply) -> Reply {
     for (name, value) in [
         ("content-security-policy", POLICY),

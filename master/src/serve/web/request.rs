@@ -1,29 +1,29 @@
-//! The parts of a request beside its path: who asks, and the query after `?`.
+//! The parts of a request beside its path: the cookies, and the query after `?`.
 
 use axum::extract::Query;
 use axum::http::header::{self, HeaderMap};
 use schema::sturdy_ref::Token;
 
-/// The name of the cookie that a browser shows once somebody logged in with it.
+/// The name of the cookie that a browser sends after a login.
 pub(super) const COOKIE: &str = "guild";
 
-/// The name of the cookie with the page to which a browser goes once somebody logged in with it.
+/// The name of the cookie with the page to which a browser returns after a login.
 pub(super) const BACK_COOKIE: &str = "guild_back";
-/// The longest address that is gone back to, in bytes. No page of ours has a longer one, and a browser sends it with each login.
+/// The most bytes of an address to return to. No page of ours has a longer one, and a browser sends it with each login.
 const BACK_BYTES_MAX: usize = 1_000;
 
-/// The cookie of a request. A text that is not a cookie counts as none.
+/// Returns the cookie of a request. A text that is not a cookie counts as none.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<Token> {
     cookies(headers).find_map(|(name, value)| (name == COOKIE).then(|| value.parse().ok())?)
 }
 
-/// The page that a browser wanted to see before somebody logged in with it.
+/// Returns the page that a browser asked for before its login.
 pub(super) fn way_back(headers: &HeaderMap) -> Option<&str> {
     let named = cookies(headers).find_map(|(name, value)| (name == BACK_COOKIE).then_some(value))?;
     is_way_back(named).then_some(named)
 }
 
-/// Whether an address is of a page of ours that needs a login. It leads to no other site, and ends no cookie.
+/// Whether an address is one of our pages that needs a login. It cannot lead to another site, and cannot end the cookie's value.
 pub(super) fn is_way_back(address: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\');
     address.starts_with("/p/") && address.len() <= BACK_BYTES_MAX && address.bytes().all(is_plain)
@@ -34,7 +34,7 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }
 
-/// What follows `?` in an address; what is not understood is ignored.
+/// The query of an address. Parts that are not understood are ignored.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
 pub(super) struct PageParameters {

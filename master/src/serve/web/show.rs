@@ -1,4 +1,4 @@
-//! The values for the templates: views as words, links and classes. Pure, except for the time.
+//! Makes the values for the templates: words, links and classes. Pure, except for the time.
 
 mod build;
 mod failing_tests;
@@ -24,10 +24,10 @@ pub(super) struct Frame {
     pub(super) title: String,
     /// The name of the visitor. `None` means that the visitor is not logged in.
     pub(super) who: Option<String>,
-    /// What is wrong with the master itself; empty means nothing.
+    /// What is wrong with the master itself. Empty means that nothing is known to be wrong.
     pub(super) alert: &'static str,
     pub(super) style: &'static str,
-    /// The address of the picture in the browser's tab.
+    /// The address of the icon in the browser's tab.
     pub(super) icon: String,
 }
 
@@ -37,8 +37,8 @@ impl Frame {
         Frame { title: title.to_owned(), who: visitor.name, alert: visitor.alert, style: &STYLE.path, icon }
     }
 
-    /// Shows the state of the page's subject in the browser's tab, by a symbol, a word and the colour of the icon. So who reads
-    /// another tab sees when a build is done.
+    /// Shows the state of the page's subject in the browser's tab, by a symbol, a word and the colour of the icon. People who read
+    /// another tab then see when a build is done.
     pub(super) fn marked(mut self, mark: &StatusMark) -> Frame {
         self.title = format!("{} {} {}", mark.symbol, self.title, mark.word);
         self.icon = format!("/icon/{}.svg", mark.class);
@@ -46,7 +46,7 @@ impl Frame {
     }
 }
 
-/// A page with nothing but a few words.
+/// A `MessagePage` is a page with only a few words.
 #[derive(Template)]
 #[template(path = "notice.html")]
 pub(super) struct MessagePage {
@@ -54,7 +54,7 @@ pub(super) struct MessagePage {
     pub(super) text: &'static str,
 }
 
-/// The page of a login's address: one button, which logs this browser in.
+/// The page of a login address, whose one button logs this browser in.
 #[derive(Template)]
 #[template(path = "login.html")]
 pub(super) struct Login {
@@ -63,7 +63,7 @@ pub(super) struct Login {
     pub(super) name: String,
 }
 
-/// How something stands: a shape, a word and a colour.
+/// A `StatusMark` shows a state by a symbol, a word and a colour.
 #[derive(Clone, Debug)]
 pub(super) struct StatusMark {
     pub(super) symbol: &'static str,
@@ -86,7 +86,7 @@ impl StatusMark {
         StatusMark { symbol: words::symbol(state, outcome), word: words::status_word(state, outcome), class }
     }
 
-    /// The mark of a branch. `None` means that nothing counts yet.
+    /// Returns the mark of a branch. `None` means that nothing counts yet.
     pub(super) fn of_branch(branch: &BranchView) -> Option<StatusMark> {
         branch.outcome.map(|outcome| StatusMark::new(State::Finished, Some(outcome)))
     }
@@ -96,13 +96,13 @@ impl StatusMark {
     }
 }
 
-/// A part of a text: what stood between backticks is code.
+/// A `Piece` is a part of a text. A part between backticks is code.
 pub(super) struct Piece {
     pub(super) is_code: bool,
     pub(super) text: String,
 }
 
-/// A text of the master's in pieces, as a page shows it on one line.
+/// Splits a text of the master into pieces, as a page shows it on one line.
 pub(super) fn pieces(text: &str) -> Vec<Piece> {
     let text = tidy(text);
     if text.matches('`').count() % 2 == 1 {
@@ -112,7 +112,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     pieces.filter(|piece| !piece.text.is_empty()).collect()
 }
 
-/// A moment: how long ago, and exactly.
+/// A `When` is a moment: how long ago it was, and its exact time.
 pub(super) struct When {
     pub(super) ago: String,
     pub(super) exact: String,
@@ -124,14 +124,14 @@ impl When {
     }
 }
 
-/// A build on one line.
+/// A `BuildLine` is a build on one line.
 pub(super) struct BuildLine {
     pub(super) number: u32,
     pub(super) href: String,
     pub(super) mark: StatusMark,
     pub(super) reference: String,
     pub(super) revision: String,
-    /// The id of the commit in full.
+    /// The full id of the commit.
     pub(super) commit: String,
     pub(super) subject: String,
     pub(super) author: String,
@@ -162,19 +162,19 @@ fn build_href(build: &BuildView) -> String {
     format!("/p/{}", build.selector())
 }
 
-/// `3:05`; of what still runs, up to now.
+/// Returns a duration like `3:05`. If the work still runs, it is the time until now.
 fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool) -> String {
     words::duration(started, finished, is_finished, now())
 }
 
-/// The name of `Ada <ada@example.org>`: addresses are nobody's to collect.
+/// Returns the name in `Ada <ada@example.org>`. The address is left out, so that nobody can collect addresses.
 fn name_of(author: &str) -> String {
     let (name, address) = author.split_once('<').unwrap_or((author, ""));
     let name = if name.trim().is_empty() { address } else { name };
     tidy(name.split('@').next().unwrap_or_default().trim())
 }
 
-/// A text that others wrote, on one line.
+/// Makes a text that others wrote fit on one line.
 pub(super) fn tidy(text: &str) -> String {
     shown::line(text).into_owned()
 }

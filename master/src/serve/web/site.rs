@@ -21,10 +21,10 @@ use schema::sturdy_ref::Token;
 use schema::values::{Refusal, RefusalCode};
 use std::sync::Arc;
 
-/// The age of a login's cookie, in seconds: as long as its grant.
+/// The age of a login's cookie, in seconds. It is the age of the cookie's grant.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
 
-/// How long a browser remembers the page that it wanted, in seconds. It is the time for which the address of a login works.
+/// The time for which a browser remembers the page that it asked for, in seconds. It is the lifetime of a login address.
 const BACK_AGE: u32 = 600;
 
 pub(super) fn router(site: Arc<Site>) -> Router {
@@ -49,7 +49,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
 }
 
 impl Miss {
-    /// The HTTP status of the page for a miss.
+    /// Returns the HTTP status of the page for a miss.
     pub(super) fn status(&self) -> StatusCode {
         self.said().0
     }
@@ -59,17 +59,19 @@ impl Miss {
             Miss::NotFound => (
                 StatusCode::NOT_FOUND,
                 "Not found",
-                "There is nothing here, or nothing that you may see. If you have a credential, guild open --login logs this browser in.",
+                "This page does not exist, or you may not see it. If you have a credential, log in with guild open --login.",
             ),
             Miss::Over => {
-                let text = "There is no such login. Its address works once, within 10 minutes; guild open --login makes another.";
+                let text = "A login address works once, within 10 minutes. For another one, run guild open --login.";
                 (StatusCode::NOT_FOUND, "This address has expired", text)
             }
-            Miss::Busy => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Busy", "Too much is asked at once. Try again in a moment.")
-            }
+            Miss::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Busy",
+                "Too many requests wait for an answer. Try again in a moment.",
+            ),
             Miss::Broken => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "This page cannot be made; the master's log says why.")
+                (StatusCode::INTERNAL_SERVER_ERROR, "Broken", "The master failed to make this page. Its log says why.")
             }
         }
     }
@@ -80,13 +82,13 @@ impl IntoResponse for Miss {
         let (code, title, text) = self.said();
         let notice = show::MessagePage { frame: Frame::new(title, Visitor::default()), text };
         let mut reply = page(&notice, &HeaderMap::new(), None)
-            .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "This page cannot be made.\n"));
+            .unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR, "The master failed to make this page.\n"));
         *reply.status_mut() = code;
         reply
     }
 }
 
-/// What every request and every answer passes.
+/// Checks every request before its page, and adds the common headers to every answer.
 async fn pass(State(site): SiteState, request: Request, next: Next) -> Reply {
     if let Err((code, text)) = site.is_meant(request.uri(), request.headers()) {
         return guard(status(code, text));
@@ -100,7 +102,7 @@ async fn pass(State(site): SiteState, request: Request, next: Next) -> Reply {
     })
 }
 
-/// Has a browser without a login remember the page that it did not get, whether there is one or not.
+/// Makes a browser without a login remember the page that it did not get, whether the page exists or not.
 fn with_way_back(mut reply: Reply, site: &Site, address: &str) -> Reply {
     if reply.status() == StatusCode::NOT_FOUND && is_way_back(address) {
         set_cookie(&mut reply, site, (BACK_COOKIE, address, "/login"), BACK_AGE);
@@ -115,7 +117,7 @@ async fn sheet(headers: HeaderMap) -> Reply {
     reply
 }
 
-/// A page with a button. Whoever only looks, as the preview of a link does, uses nothing up.
+/// Shows a page with a button. A mere look, such as the preview of a link, does not use the address up.
 async fn show_login(State(site): SiteState, Path(join): Path<String>) -> Result<Reply, Miss> {
     let join: Token = join.parse().map_err(|_| Miss::Over)?;
     let opened = site.bridge.at_door_for(None, |door| async move { door.open_login(&join).await });
@@ -127,14 +129,14 @@ async fn show_login(State(site): SiteState, Path(join): Path<String>) -> Result<
     Ok(reply)
 }
 
-/// The page for an address that does not log in. It gives no reason, so that nobody can probe for logins, except that it asks the
-/// visitor to come back when the disk is full.
+/// Returns the page for an address that does not log in. It gives no reason, so that nobody can probe for logins. Only on a full disk it
+/// asks the visitor to try again.
 fn no_login(refusal: Refusal) -> Miss {
     tracing::debug!(%refusal, "a login was refused");
     if refusal.code == RefusalCode::Unavailable { Miss::Busy } else { Miss::Over }
 }
 
-/// Logs the browser in, when the button of the login page is pressed.
+/// Logs the browser in when somebody presses the button of the login page.
 async fn log_in(State(site): SiteState, Path(join): Path<String>, headers: HeaderMap) -> Result<Reply, Miss> {
     if !site.sent_form(&headers) {
         return Ok(foreign_form());
@@ -157,7 +159,7 @@ async fn log_in(State(site): SiteState, Path(join): Path<String>, headers: Heade
 }
 
 fn foreign_form() -> Reply {
-    status(StatusCode::FORBIDDEN, "This form is not ours.\n")
+    status(StatusCode::FORBIDDEN, "This form was not sent by a page of this site.\n")
 }
 
 async fn log_out(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss> {
@@ -173,7 +175,7 @@ async fn log_out(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Mi
     Ok(reply)
 }
 
-/// `cookie`: its name, its value, and the path below which the browser sends it. `age`: in seconds; 0 removes it.
+/// Sets a cookie: its name, its value, and the path below which the browser sends it. `age` is in seconds, and 0 removes the cookie.
 fn set_cookie(reply: &mut Reply, site: &Site, cookie: (&str, &str, &str), age: u32) {
     let ((name, value, path), secure) = (cookie, if site.is_secure { "; Secure" } else { "" });
     let text = format!("{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");

@@ -1,17 +1,18 @@
-//! Log bytes as lines of HTML: colours become classes, everything else that could move a cursor, hide or turn text goes.
+//! Turns log bytes into lines of HTML. Colours become classes. Everything else that could move a cursor, or hide or turn text, is
+//! removed.
 
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
 use schema::shown::{self, Face};
 
-/// The most characters of one line that a page shows; the raw log has the rest.
+/// The most characters of a line that a page shows. The raw log has the rest.
 const LINE_MAX: usize = 4_096;
 
-/// The lines of some bytes, as HTML; each is harmless by itself.
+/// Returns the lines of some bytes as HTML, each of which is harmless by itself.
 pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
     let mut painter = Painter::default();
-    // the parser drops what is not UTF-8, and people are to see that there is something
+    // the parser drops what is not UTF-8, but people must see that something is there
     for line in String::from_utf8_lossy(bytes).split_terminator('\n') {
-        // a sequence that never ends takes no more than its line
+        // a sequence that never ends swallows no more than its own line
         let mut parser = Parser::<DefaultCharAccumulator>::new();
         line.bytes().for_each(|byte| parser.advance(&mut painter, byte));
         painter.end_line();
@@ -19,13 +20,13 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<String> {
     painter.lines
 }
 
-/// What `tests/fuzz` reaches of this file.
+/// The function of this file that `tests/fuzz` calls.
 #[cfg(feature = "fuzz")]
 pub fn log_lines(bytes: &[u8]) -> Vec<String> {
     lines(bytes)
 }
 
-/// One text as HTML without markup, for places where templates do not escape.
+/// Appends one character as HTML without markup, because templates do not escape these texts.
 fn escape(c: char, to: &mut String) {
     match c {
         '<' => to.push_str("&lt;"),
@@ -37,10 +38,10 @@ fn escape(c: char, to: &mut String) {
     }
 }
 
-/// How text looks from here on.
+/// The style of the text that follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Style {
-    /// The colour of the letters, 0 to 15, as terminals count them.
+    /// The colour of the letters, from 0 to 15, as terminals number them.
     front: Option<u8>,
     back: Option<u8>,
     bold: bool,
@@ -53,9 +54,9 @@ struct Style {
 #[derive(Default)]
 struct Painter {
     lines: Vec<String>,
-    /// The characters of the line so far, and how each looks: a carriage return begins it anew.
+    /// The characters of the present line with their styles. Text after a carriage return replaces them.
     line: Vec<(char, Style)>,
-    /// A carriage return came, and nothing after it yet.
+    /// Whether a carriage return came, and no text after it yet.
     returned: bool,
     is_cut: bool,
     style: Style,
@@ -109,7 +110,7 @@ impl Perform for Painter {
         match byte {
             b'\r' => self.returned = true,
             b'\t' => self.put('\t'),
-            // as a terminal would
+            // a backspace removes a character, as on a terminal
             0x08 if !self.returned => _ = self.line.pop(),
             _ => {}
         }
@@ -118,7 +119,7 @@ impl Perform for Painter {
     fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], is_ignored: bool, action: u8) {
         match action {
             b'm' if intermediates.is_empty() && !is_ignored => self.style.apply(params),
-            // "erase the line", which programs that redraw it send with or without a return
+            // the code for "erase the line", which some programs send after a return when they redraw it
             b'K' if self.returned => {
                 self.line.clear();
                 self.returned = false;
@@ -161,7 +162,7 @@ fn colour(code: u16) -> Option<u8> {
     u8::try_from(code).ok().filter(|code| *code < 16)
 }
 
-/// What follows 38 or 48: one of 256, or red, green and blue; as the nearest of 16.
+/// Reads the colour after code 38 or 48, which is one of 256 or red, green and blue. Returns the nearest of 16 colours.
 fn rich_colour(codes: &mut impl Iterator<Item = u16>) -> Option<u8> {
     let mut part = || codes.next().map(|part| u8::try_from(part).unwrap_or(u8::MAX));
     match part()? {

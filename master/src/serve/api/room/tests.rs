@@ -1,4 +1,4 @@
-//! The sizes against what is really written, and what gives way.
+//! Compares the counted sizes with what is really written, and tests what is left out first.
 
 use super::*;
 use crate::decide::coordinator::record::{BuildCause, BuildId, GrantId, JobKey, JobRow, StepKey, StepRow};
@@ -9,7 +9,7 @@ use schema::values::{
     Description, SourceRevision, SourceStamp, State, TestsReported, TierName, TierProbe, Time, Trust,
 };
 
-/// The bytes of what is written into a message.
+/// Returns the bytes that are written into a message.
 fn written(write: impl FnOnce(&mut Builder<capnp::message::HeapAllocator>)) -> usize {
     let mut message = Builder::new_default();
     write(&mut message);
@@ -215,19 +215,19 @@ fn the_longest_words_give_way() {
     assert_eq!(level(&[9, 9], 0), 0);
 }
 
-/// A job of which only the reason is long.
+/// Makes a job with a long reason and short texts otherwise.
 fn short(reason: usize, steps: u16) -> JobDetail {
     let mut job = job(3, steps);
     job.row.reason = text(reason);
     job
 }
 
-/// Many equal builds, each with this many jobs, which have this many steps.
+/// Makes many equal builds, each with this many jobs.
 fn alike(builds: usize, jobs: usize, of: impl Fn() -> JobDetail) -> Vec<(BuildRow, Vec<JobDetail>)> {
     (0..builds).map(|_| (build(10), (0..jobs).map(|_| of()).collect())).collect()
 }
 
-/// What is shown, as it is counted and as it is written.
+/// Returns the bytes of what is shown, as counted and as written.
 fn shown_bytes(builds: &[(BuildRow, Vec<JobDetail>)]) -> (usize, usize) {
     let counted = |(row, jobs): &(BuildRow, Vec<JobDetail>)| {
         build_bytes(row, &row.diagnosis) + jobs.iter().map(bytes).sum::<usize>()
@@ -257,7 +257,7 @@ fn many_builds_with_short_words_stay_within_the_bound() {
 
 #[test]
 fn whatever_the_room_is_a_build_has_no_more() {
-    // This is a generator of Knuth's, so that each run tries the same numbers.
+    // a linear congruential generator with Knuth's constants, so that each run tries the same numbers
     let mut state = 1_u64;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

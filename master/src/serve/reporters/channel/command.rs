@@ -1,4 +1,4 @@
-//! A command that delivers notices. It gets the notice on stdin, a small environment, and half a minute.
+//! Delivers notices by a command. The command gets the notice on stdin, a small environment, and half a minute.
 
 use super::{Channel, Handed, Parcel, PutOff};
 use crate::keep::process_group::ProcessGroup;
@@ -13,13 +13,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long the command's last output is waited for when it has ended.
+/// The time for which the command's last output is read after the command has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const STDERR_BYTES_MAX: usize = 2 << 10;
-/// All variables of our environment that the command sees.
+/// The variables of the master's environment that the command sees.
 const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
-/// A program that gets each notice.
+/// A `CommandChannel` starts a program for each notice.
 pub(super) struct CommandChannel {
     pub(super) argv: Vec<String>,
     /// The directory in which the command runs.
@@ -45,7 +45,7 @@ impl Parcel for CommandParcel<'_> {
     }
 }
 
-/// Runs it in a directory; why it did not succeed. Dropping this ends it, with all that it started in its process group.
+/// Runs a command in a directory. An error says why it did not succeed. Dropping the future ends the command and its whole process group.
 async fn run(argv: &[String], dir: &Path, input: &[u8]) -> Result<(), String> {
     run_within(argv, dir, input, DEADLINE).await
 }
@@ -58,7 +58,7 @@ async fn run_within(argv: &[String], dir: &Path, input: &[u8], deadline: Duratio
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(format!("{name} failed ({status}){}", words(&said))),
         Ok(Err(error)) => Err(format!("failed to follow {name}: {error}")),
-        Err(_) => Err(format!("{name} was ended: it took more than {} s{}", deadline.as_secs(), words(&said))),
+        Err(_) => Err(format!("{name} was ended, because it took more than {} s{}", deadline.as_secs(), words(&said))),
     }
 }
 
@@ -77,7 +77,8 @@ fn spawn(argv: &[String], dir: &Path) -> io::Result<ProcessGroup> {
     ProcessGroup::spawn(command)
 }
 
-/// `said` gets the end of its stderr. One that ends without reading its input has its reasons: its status says which.
+/// Feeds the command and waits for its end. `said` gets the end of its stderr. A command may end without reading its input; its status
+/// tells why.
 async fn converse(child: &mut Child, input: &[u8], said: &mut Vec<u8>) -> io::Result<ExitStatus> {
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let mut listening = std::pin::pin!(async {
@@ -105,7 +106,7 @@ async fn converse(child: &mut Child, input: &[u8], said: &mut Vec<u8>) -> io::Re
         }
     };
     if !has_ended {
-        // who else holds the pipe is not waited for
+        // another process may hold the pipe open, and nobody waits for that one
         let _ = tokio::time::timeout(LAST_WORDS, listening).await;
     }
     Ok(status)
@@ -128,12 +129,12 @@ mod tests {
     async fn it_gets_its_input_and_little_else() {
         let dir = tempfile::tempdir().unwrap();
         let script = "cat > got; env | sed 's/=.*//' | sort > names; echo ignored";
-        // more than a pipe holds
+        // this is more than a pipe holds
         let input = vec![b'x'; 200_000];
         run(&shell(script), dir.path(), &input).await.unwrap();
         assert_eq!(std::fs::read(dir.path().join("got")).unwrap(), input);
         let names = std::fs::read_to_string(dir.path().join("names")).unwrap();
-        // the shell's own
+        // the shell sets these itself
         let names: Vec<&str> = names.lines().filter(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(name)).collect();
         assert!(names.iter().all(|name| PASSED.contains(name)), "{names:?}");
     }
@@ -157,7 +158,7 @@ mod tests {
         assert!(hung.contains("was ended"), "{hung}");
         let child = std::fs::read_to_string(dir.path().join("child")).unwrap();
         let child = rustix::process::Pid::from_raw(child.trim().parse().unwrap()).unwrap();
-        // until whoever adopted it waited for it
+        // the process that adopted the child must wait for it first
         for _ in 0..400 {
             if rustix::process::test_kill_process(child).is_err() || is_zombie(child) {
                 return;

@@ -1,20 +1,20 @@
-//! The answer of a receiver, without the parts that repeat our address, because the path and the query may be a secret. Pure.
+//! Shows the answer of a receiver without the parts that repeat our address, because its path and query may be a secret. Pure.
 
 use hyper::Uri;
 
-/// What stands in the place of a part of our address.
+/// The text that replaces a part of our address.
 const HIDDEN: &str = "…";
-/// A shorter part of a path or a query is a common word rather than a secret, in bytes.
+/// The fewest bytes of a part that is hidden. A shorter part of a path or a query is rather a common word than a secret.
 const PART_BYTES_MIN: usize = 6;
 
-/// The text without the path and the query of this address, also where it has a part of them alone.
+/// Returns the text without the path and the query of this address, and without longer parts of them.
 pub(super) fn without_address(text: &str, uri: &Uri) -> String {
     let secrets = secrets(uri);
     let text = secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN));
     without_cut_end(text, &secrets)
 }
 
-/// The longest first, so that a whole address is hidden as one.
+/// Returns the texts to hide, the longest first, so that a whole address is hidden as one.
 fn secrets(uri: &Uri) -> Vec<&str> {
     let whole = uri.path_and_query().map_or("", |whole| whole.as_str());
     let query = uri.query().unwrap_or_default();
@@ -25,7 +25,7 @@ fn secrets(uri: &Uri) -> Vec<&str> {
     secrets
 }
 
-/// The answer is cut after some bytes, and that may be within a secret.
+/// Hides the beginning of a secret at the end of the text, because the answer may have been cut within one.
 fn without_cut_end(mut text: String, secrets: &[&str]) -> String {
     let begins = secrets.iter().flat_map(|secret| secret.char_indices().map(|(at, _)| &secret[..at]));
     let found = begins.filter(|begin| begin.len() >= PART_BYTES_MIN && text.ends_with(begin)).map(str::len).max();

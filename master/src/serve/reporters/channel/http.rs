@@ -1,6 +1,5 @@
-//! One POST over HTTP/1.1, for notices. No redirect is followed, and the answer is bounded in time and size. A name that leads
-//! into a private network is refused unless the master file allows it. Otherwise whoever answers for the name could aim the
-//! master at its own neighbours.
+//! Sends one POST over HTTP/1.1. It follows no redirect, and bounds the answer in time and size. A name that leads into a private network
+//! is refused unless the master file allows it. Otherwise the owner of the name could aim the master at the master's own neighbours.
 
 use super::own_thread::on_own_thread;
 use axum::body::Body;
@@ -21,27 +20,27 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// How long a request may take from its beginning to the head of the answer. Standard Webhooks recommends 15 to 30 s.
+/// The time from the beginning of a request to the head of its answer. Standard Webhooks recommends 15 to 30 s.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long each address of a name may take to answer. A network that loses IPv6 leaves time for IPv4.
+/// The time in which one address of a name must answer. If a network loses IPv6 packets, enough time is left for IPv4.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// How long the body behind the head may take: it only says why, and the status is known.
+/// The time for the body of an answer. It is short, because the body only explains the status, which is known by then.
 const BODY_DEADLINE: Duration = Duration::from_secs(3);
-/// The most of an answer's head, in bytes; hyper takes no less.
+/// The most bytes of an answer's head, which is the smallest limit that hyper allows.
 const HEAD_BYTES_MAX: usize = 8 << 10;
-/// The most that is read of an answer's body, in bytes: enough for a sentence about what went wrong.
+/// The bytes of an answer's body that are read, enough for a sentence about what went wrong.
 const BODY_BYTES_MAX: usize = 1 << 10;
 
-/// Where a request is sent.
+/// A `PostTarget` says where to send a request.
 #[derive(Clone, Debug)]
 pub(super) struct PostTarget {
-    /// Absolute, with `http` or `https`, as the master file was checked to have it.
+    /// The absolute address, with `http` or `https`. The reader of the master file has checked it.
     pub(super) uri: Uri,
-    /// The name may lead into a private network.
+    /// Whether the name may lead into a private network.
     pub(super) may_be_private: bool,
 }
 
-/// What the other side said.
+/// A `PostAnswer` is the answer of the receiver.
 #[derive(Debug)]
 pub(super) struct PostAnswer {
     pub(super) status: u16,
@@ -49,7 +48,7 @@ pub(super) struct PostAnswer {
     pub(super) text: String,
 }
 
-/// Sends one request. An error says why there is no answer. Dropping this closes the connection.
+/// Sends one request. An error says why there is no answer. Dropping the future closes the connection.
 pub(super) async fn post(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) -> Result<PostAnswer, String> {
     let head = tokio::time::timeout(DEADLINE, exchange(target, headers, body)).await;
     let late = |_| format!("{} gave no answer within {} s", host(&target.uri), DEADLINE.as_secs());
@@ -68,7 +67,7 @@ async fn exchange(target: &PostTarget, headers: &[(&str, String)], body: &[u8]) 
 }
 
 fn request(uri: &Uri, headers: &[(&str, String)], body: &[u8]) -> Result<Request<Body>, String> {
-    // Display writes the `/` that a query without a path is sent with
+    // Display writes the `/` with which a query without a path must be sent
     let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     let named = uri.authority().map_or("", |authority| authority.as_str());
     let mut request = Request::builder().method(Method::POST).uri(path).version(Version::HTTP_11);
@@ -79,12 +78,12 @@ fn request(uri: &Uri, headers: &[(&str, String)], body: &[u8]) -> Result<Request
     request.body(Body::from(body.to_vec())).map_err(|error| error.to_string())
 }
 
-/// The host of an address, without the brackets of IPv6.
+/// Returns the host of an address, without the brackets of IPv6.
 fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The addresses to which the name leads, except those to which it must not.
+/// Returns the addresses of the target's name, except those to which it must not lead.
 async fn addresses(target: &PostTarget) -> Result<Vec<SocketAddr>, String> {
     let name = host(&target.uri);
     let port = target.uri.port_u16().unwrap_or(if target.uri.scheme_str() == Some("https") { 443 } else { 80 });
@@ -94,7 +93,7 @@ async fn addresses(target: &PostTarget) -> Result<Vec<SocketAddr>, String> {
     allowed(name, target.may_be_private, &found)
 }
 
-/// An address that the master file writes itself is allowed, and so is `localhost`.
+/// Returns the allowed addresses. An address that the master file writes itself is allowed, and so is `localhost`.
 fn allowed(name: &str, may_be_private: bool, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     let is_named = name == "localhost" || name.parse::<IpAddr>().is_ok();
     let fits = |address: &&SocketAddr| is_named || may_be_private || !is_private(address.ip());
@@ -104,19 +103,21 @@ fn allowed(name: &str, may_be_private: bool, found: &[SocketAddr]) -> Result<Vec
         (true, None) => Err(format!("{name} has no address")),
         (true, Some(address)) => {
             let address = address.ip();
-            Err(format!("{name} leads to {address}, a private address; `private = true` in [[notice]] allows that"))
+            Err(format!(
+                "{name} leads to {address}, a private address: set `private = true` in [[notice]] to allow that"
+            ))
         }
     }
 }
 
-/// Whether an address is not one of the public internet: it belongs to this machine, to a network behind it, or to nobody. The
-/// special-purpose registries of IANA (RFC 6890) list them.
+/// Whether an address is not on the public internet: it belongs to this machine, to a private network, or to nobody. The special-purpose
+/// registries of IANA (RFC 6890) list such addresses.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_private_v4(address),
         IpAddr::V6(address) => match embedded(address) {
             Some(address) => is_private_v4(address),
-            // only 2000::/3 is given to the public internet, and of that 2001:db8::/32 is for documents
+            // only 2000::/3 is the public internet, except for 2001:db8::/32, which is for documentation
             None => address.segments()[0] & 0xe000 != 0x2000 || address.segments()[..2] == [0x2001, 0xdb8],
         },
     }
@@ -135,7 +136,7 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || (first == 192 && second == 0 && third == 0)
 }
 
-/// The IPv4 address to which a router would carry this one: mapped, by NAT64 or by 6to4.
+/// Returns the IPv4 address to which a router would carry an IPv4-mapped, NAT64 or 6to4 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let parts = address.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
@@ -146,7 +147,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The two families in turn, so that neither is behind all addresses of the other.
+/// Orders addresses so that both families alternate, and neither waits for all addresses of the other.
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let (sixes, fours): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(SocketAddr::is_ipv6);
     let is_six_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -157,7 +158,7 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     all.into_iter().map(|(_, address)| address).collect()
 }
 
-/// Tries one address after the other. An error says why the last of them failed.
+/// Tries one address after another. An error says why the last one failed.
 async fn first_that_answers<T>(
     addresses: Vec<SocketAddr>,
     connect: impl AsyncFn(SocketAddr) -> io::Result<T>,
@@ -173,7 +174,7 @@ async fn first_that_answers<T>(
     Err(why)
 }
 
-/// Sets up TLS with the authorities that this machine trusts. They are read anew each time, so one that is added counts without a
+/// Sets up TLS with the authorities that this machine trusts. They are read for each request, so a new authority counts without a
 /// restart.
 async fn secured(stream: TcpStream, name: &str) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, String> {
     let roots = on_own_thread("roots", roots).await?;
@@ -197,14 +198,14 @@ async fn converse(
     let mut connection = http1::Builder::new();
     connection.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = connection.handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // what goes wrong, the asking is told too
+    // an error of the connection reaches the sender as well, so it is not reported here
     let mut connection = connection.then(|_| future::pending()).boxed_local();
     let response = driven(&mut connection, sender.send_request(request)).await.map_err(failed)?;
     let (head, body) = response.into_parts();
     Ok(AnswerHead { status: head.status, body: Body::new(body), connection })
 }
 
-/// The head of an answer, and the connection by which its body comes.
+/// An `AnswerHead` is the head of an answer, with the connection that brings its body.
 struct AnswerHead {
     status: StatusCode,
     body: Body,
@@ -212,19 +213,19 @@ struct AnswerHead {
 }
 
 impl AnswerHead {
-    /// Nothing is read behind a success: it is one whatever becomes of its body.
+    /// Reads the body of a failure. The body of a success is not read, because it could not change the result.
     async fn finish(mut self) -> PostAnswer {
         let mut read = Vec::new();
         if !self.status.is_success() {
             let reading = driven(&mut self.connection, beginning(self.body, &mut read));
-            // what came until then is enough
+            // what came before the timeout is enough
             let _ = tokio::time::timeout(BODY_DEADLINE, reading).await;
         }
         PostAnswer { status: self.status.as_u16(), text: String::from_utf8_lossy(&read).into_owned() }
     }
 }
 
-/// Does this while the connection goes on.
+/// Does some work, and drives the connection meanwhile.
 async fn driven<T>(connection: &mut LocalBoxFuture<'static, Infallible>, work: impl Future<Output = T>) -> T {
     tokio::select! {
         biased;

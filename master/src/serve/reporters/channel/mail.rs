@@ -1,4 +1,4 @@
-//! Notices by mail: who gets one, its text, and its delivery until each recipient has it. Knows nothing of lanes.
+//! Sends notices by mail: chooses the recipients, writes the text, and delivers until each recipient has it. Knows nothing about lanes.
 
 use super::own_thread::on_own_thread;
 use super::smtp;
@@ -17,27 +17,27 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-/// How long mailboxes that refuse for a while are tried. RFC 5321, 4.5.4.1, has mail servers try for four or five days.
+/// The time for which a mailbox that temporarily refuses mail is tried. RFC 5321, 4.5.4.1, tells mail servers to try four or five days.
 const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
-/// Between tries of a mailbox that refused for a while; each twice the one before. A greylist lets through after minutes,
-/// and a full mailbox is emptied after hours.
+/// The first and the longest pause between tries of a mailbox that temporarily refuses mail. Each pause is twice the one before. A
+/// greylist accepts mail after minutes, and a full mailbox is emptied after hours.
 const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
 const TARDY_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
 
-/// Letters of one channel that wait for some of their recipients. More means that a mail server refuses nearly everything.
+/// The most letters of one channel that wait for some of their recipients. More would mean that a mail server refuses nearly everything.
 const TARDY_MAX: usize = 1_000;
 
-/// The most addresses of one message; RFC 5321 has servers take 100.
+/// The most addresses of one message. RFC 5321 requires servers to accept 100.
 const RECIPIENTS_MAX: usize = 100;
 
-/// A mail server, and to whom it carries notices.
+/// A `MailChannel` sends notices to its recipients through a mail server.
 pub(super) struct MailChannel {
-    /// Who carries letters. The master file is refused where a notice goes by mail and this is not there.
+    /// The mail server. The reader of the master file requires one if a notice goes by mail.
     mail: Option<MailConfig>,
     to: Vec<Recipient>,
     health: Rc<DeliveryHealth>,
     clock: Clock,
-    /// One reference for each letter that waits for some of its recipients.
+    /// A counter: one reference for each letter that waits for some of its recipients.
     tardy: Rc<()>,
 }
 
@@ -51,7 +51,7 @@ impl MailChannel {
         MailChannel { mail, to, health, clock, tardy: Rc::new(()) }
     }
 
-    /// Goes on until each of the recipients has it.
+    /// Returns a future that tries until each of the remaining recipients has the letter.
     fn try_the_others(&self, letter: Letter, mail: &MailConfig) -> Handed {
         if Rc::strong_count(&self.tardy) > TARDY_MAX {
             letter.give_up(&self.health, self.clock.now(), "too many mails wait");
@@ -90,7 +90,7 @@ impl Parcel for MailParcel<'_> {
     }
 }
 
-/// A message on its way.
+/// A `Letter` is a message with the recipients that do not have it yet.
 #[derive(Clone, Debug)]
 struct Letter {
     message: Vec<u8>,
@@ -103,16 +103,16 @@ struct Letter {
 /// The result of a delivery.
 #[derive(Debug)]
 enum Delivery {
-    /// Each recipient has it, or never will.
+    /// Each recipient has the letter, or will never get it.
     All,
-    /// Some recipients are still to have the letter.
+    /// Some recipients do not have the letter yet.
     Some(Letter),
-    /// No mailbox takes the letter for a while, for this reason.
+    /// No mailbox accepts the letter for a while, for this reason.
     None(String),
 }
 
 impl Letter {
-    /// `None` means that nobody is to have it. `now`: its date.
+    /// Writes the letter of a notice, dated `now`. `None` means that it has no recipients.
     fn write(mail: &MailConfig, to: &[Recipient], notice: &Notice, now: Time) -> Result<Option<Letter>, String> {
         let from: Mailbox = mail.from.parse().map_err(|error| format!("`{}`: {error}", mail.from))?;
         let mailboxes = mailboxes(to, &notice.authors);
@@ -126,7 +126,7 @@ impl Letter {
             .date(SystemTime::UNIX_EPOCH + Duration::from_millis(now.0))
             .message_id(Some(message_id(&notice.id)))
             .subject(one_line(&notice.subject()))
-            // nobody's absence shall answer (RFC 3834)
+            // this keeps automatic replies away (RFC 3834)
             .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
             .header(ContentType::TEXT_PLAIN);
         for mailbox in mailboxes {
@@ -141,7 +141,7 @@ impl Letter {
         Ok(Some(Letter { message, subject: notice.subject(), from: from.email, to: addresses }))
     }
 
-    /// Hands it over. An error is the server's, and then nobody has it; afterwards this knows who is left.
+    /// Delivers the letter once. An error means that the server took it for nobody. Afterwards `to` has the recipients that are left.
     async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
         let (letter, mail) = (self.clone(), mail.clone());
         let work = move || smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message);
@@ -173,8 +173,8 @@ impl Letter {
     }
 }
 
-/// A letter that some of its recipients have. The others are tried for some days. A master that ends meanwhile forgets them,
-/// because a second mail to those who have it would be worse.
+/// A `Tardy` letter reached only some of its recipients. The others are tried for some days. A master that restarts meanwhile forgets
+/// them, because a second mail to those who have the letter would be worse.
 struct Tardy {
     letter: Letter,
     mail: MailConfig,
@@ -183,7 +183,7 @@ struct Tardy {
 }
 
 impl Tardy {
-    /// Delivers the mail until each recipient has it, or never will.
+    /// Tries until each recipient has the letter, or will never get it.
     async fn deliver(mut self) {
         let (began, of) = (self.clock.now(), self.letter.to.first().map(ToString::to_string).unwrap_or_default());
         self.health.fails(&of, began, "the mailbox refuses mail for a while");
@@ -207,7 +207,7 @@ impl Tardy {
     }
 }
 
-/// The recipients, each address once. An author's address that does not parse is left out, because a commit can claim any author.
+/// Returns the recipients, each address once. An author's address that does not parse is left out, because a commit can claim any author.
 fn mailboxes(to: &[Recipient], authors: &[Author]) -> Vec<Mailbox> {
     let mut found = Vec::new();
     for recipient in to {
@@ -226,7 +226,7 @@ fn mailboxes(to: &[Recipient], authors: &[Author]) -> Vec<Mailbox> {
 }
 
 fn mailbox(author: &Author) -> Option<Mailbox> {
-    // beyond ASCII the server would need an extension that many have not
+    // an address beyond ASCII would need an extension that many servers do not have
     match author.email.parse::<Address>().ok().filter(|_| author.email.is_ascii()) {
         Some(address) => Some(Mailbox::new(Some(one_line(&author.name)).filter(|name| !name.is_empty()), address)),
         None => {

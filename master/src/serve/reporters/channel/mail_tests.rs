@@ -1,4 +1,4 @@
-//! What a message looks like, and who gets it, whatever a commit says of its author.
+//! Tests what a message looks like and who gets it, whatever author a commit claims.
 
 use super::*;
 use crate::decide::coordinator::record::Transition;
@@ -172,7 +172,7 @@ fn a_message_of_several_lanes_names_each() {
     assert!(text.contains(head), "{text}");
 }
 
-/// C48: a program that commits for people is nobody to write to.
+/// C48: the address of a program that commits for people gets no mail.
 #[test]
 fn who_made_a_commit_is_named_before_who_put_it_there() {
     let commit = |by: &str, put: &str| NoticeCommit {

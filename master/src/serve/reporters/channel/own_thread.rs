@@ -1,10 +1,10 @@
-//! Work that may hang, on a thread of its own.
+//! Runs work that may hang on a thread of its own.
 
 use std::thread;
 use tokio::sync::oneshot;
 
-/// Does work that may hang. A runtime waits for its blocking threads when it ends. It does not wait for this thread, so a channel
-/// that hangs does not hold up the end of the master.
+/// Runs work that may hang. A runtime waits for its blocking threads when it ends, but not for this thread. So a channel that hangs does
+/// not delay the end of the master.
 pub(super) async fn on_own_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -40,7 +40,7 @@ mod tests {
         let ended = has_ended.clone();
         let work = move || {
             begin.send(()).unwrap();
-            // were it waited for, it would end after this time
+            // if the runtime waited for this work, it would end after this time
             let _ = released.recv_timeout(Duration::from_secs(60));
             ended.store(true, Ordering::SeqCst);
         };

@@ -1,5 +1,5 @@
-//! One conversation with a mail server (RFC 5321). The server takes or refuses each recipient by itself, and the recipients that
-//! it took get the message at once.
+//! Holds one conversation with a mail server (RFC 5321). The server accepts or refuses each recipient separately, and the accepted ones
+//! get the message at once.
 
 use crate::config::MailConfig;
 use lettre::Address;
@@ -10,23 +10,23 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error, response::Response};
 use std::time::Duration;
 
-/// How long each answer of the server may take.
+/// The time in which the server must answer each command.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The port where TLS comes first (RFC 8314).
+/// The port on which TLS begins at once (RFC 8314).
 const SUBMISSIONS: u16 = 465;
 
-/// What the server did with a message, recipient by recipient.
+/// `HandedOver` says what the server did with a message, recipient by recipient.
 #[derive(Debug, Default)]
 pub(super) struct HandedOver {
-    /// Whether the server took the message for somebody.
+    /// Whether the server accepted the message for at least one recipient.
     pub(super) is_taken: bool,
-    /// The recipients for whom the server will never take it, each with the reason.
+    /// The recipients for whom the server will never accept the message, each with the reason.
     pub(super) refused: Vec<(Address, String)>,
-    /// The recipients for whom the server may take it later, each with the reason.
+    /// The recipients for whom the server may accept the message later, each with the reason.
     pub(super) put_off: Vec<(Address, String)>,
 }
 
-/// An error says why nobody has the message now.
+/// Delivers a message. An error says why nobody has the message now.
 pub(super) fn hand_over(
     mail: &MailConfig,
     from: &Address,
@@ -35,7 +35,7 @@ pub(super) fn hand_over(
 ) -> Result<HandedOver, String> {
     let mut connection = connect(mail)?;
     let handed = converse(&mut connection, from, to, message);
-    // whatever it answers, all is said
+    // the result is known by now, so the answer to QUIT does not matter
     let _ = connection.quit();
     handed
 }
@@ -74,7 +74,7 @@ fn converse(
     Ok(handed)
 }
 
-/// Why the server refuses the message for good, where it does; what may be better later is an error.
+/// Returns why the server refuses the message for good, if it does. A refusal that may pass is an error.
 fn refusal(answer: Result<Response, Error>) -> Result<Option<String>, String> {
     match answer {
         Ok(_) => Ok(None),
@@ -83,8 +83,8 @@ fn refusal(answer: Result<Response, Error>) -> Result<Option<String>, String> {
     }
 }
 
-/// Connects to the mail server. Without a login it uses TLS where that is offered, with whatever certificate, as mail servers do
-/// among each other. A password only goes to a server that proved who it is, or to this machine.
+/// Connects to the mail server. Without a login it uses TLS if the server offers it, with any certificate, as mail servers do among each
+/// other. A password goes only to a server that proved its name, or to this machine.
 fn connect(mail: &MailConfig) -> Result<SmtpConnection, String> {
     let is_checked = mail.login.is_some() && !is_this_machine(&mail.host);
     let tls = TlsParameters::builder(mail.host.clone()).dangerous_accept_invalid_certs(!is_checked).build();
@@ -112,13 +112,13 @@ fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// "Permanent" by RFC 5321, 4.2.1; but what is wrong with the login (53x, RFC 4954) can be mended.
+/// Whether an error is permanent by RFC 5321, 4.2.1. A refused login (53x, RFC 4954) is not, because somebody can correct it.
 fn is_final(error: &Error) -> bool {
     let code = error.status().map(u16::from);
     error.is_permanent() && code.is_some_and(|code| !(530..540).contains(&code))
 }
 
-/// An error in words, with its causes.
+/// Returns an error in words, with its causes.
 fn words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -137,8 +137,8 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
 
-    /// A server that answers a command, by its first letters, and one conversation with it: what became of a message, and
-    /// the commands.
+    /// Holds one conversation with a server whose answers follow from the first letters of a command. Returns the result for the message,
+    /// and the commands.
     fn talk(to: &[&str], answers: &'static [(&str, &str)]) -> (Result<HandedOver, String>, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -177,7 +177,7 @@ mod tests {
         list.iter().map(|(address, _)| address.to_string()).collect()
     }
 
-    /// C15: who is taken has the message at once, whatever becomes of the others.
+    /// C15: an accepted recipient has the message at once, whatever happens to the others.
     #[test]
     fn each_recipient_is_taken_or_refused_by_itself() {
         let answers =

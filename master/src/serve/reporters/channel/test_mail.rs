@@ -1,4 +1,4 @@
-//! One mail by hand, to see whether `[mail]` of the master file is right before something breaks.
+//! Sends one mail by hand, to check `[mail]` of the master file before a build fails.
 
 use super::smtp;
 use crate::config::MailConfig;
@@ -8,12 +8,12 @@ use schema::values::Time;
 use std::time::{Duration, SystemTime};
 
 const SUBJECT: &str = "A test of Guild's mail";
-const TEXT: &str = "Somebody ran `guild-master test-mail`. Mails of notices come by the same way.\n";
+const TEXT: &str = "Somebody ran `guild-master test-mail`. The mails of notices come the same way.\n";
 
-/// Hands a mail to the server that the master file names, and answers what the server said. `now`: its date.
+/// Sends a mail through the server that the master file names, dated `now`, and returns what the server answered.
 ///
 /// # Errors
-/// A sentence, where an address makes no sense, or where the server cannot be reached or does not take the mail.
+/// A sentence, if an address does not parse, if the server cannot be reached, or if it refuses the mail.
 pub fn send_test_mail(mail: &MailConfig, to: &str, now: Time) -> Result<String, String> {
     let mailbox =
         |text: &str| text.parse::<Mailbox>().map_err(|error| format!("`{text}` is not a mail address: {error}"));
@@ -78,7 +78,7 @@ mod tests {
         )
     }
 
-    /// T6.5: a mail by hand shows whether the way is open, and says what the server says.
+    /// T6.5: a test mail shows whether mail gets through, and what the server answers.
     #[test]
     fn a_test_mail_says_what_the_server_said() {
         let (mail, talking) = server("250 fine");

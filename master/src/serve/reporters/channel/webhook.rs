@@ -1,4 +1,4 @@
-//! A notice as a POST that is signed as Standard Webhooks 1.0.0 has it
+//! Sends a notice as a POST that is signed by Standard Webhooks 1.0.0
 //! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 
 use super::echo;
@@ -23,18 +23,18 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The bytes of a secret, at least and at most, as the specification has them.
+/// The fewest and the most bytes of a secret, as the specification says.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// How a secret begins as text.
+/// The prefix of a secret in its text form.
 const PREFIX: &str = "whsec_";
-/// The most secrets of a file: the one of now, and those that are being taken out of use.
+/// The most secrets of a file: the present one, and older ones that receivers still use.
 const SECRETS_MAX: usize = 4;
-/// The most of a file of secrets, in bytes: ten times what the longest secrets take.
+/// The most bytes of a file of secrets: ten times what the longest secrets take.
 const FILE_BYTES_MAX: u64 = 4 << 10;
-/// The status with which a receiver says that it wants no more.
+/// The status with which a receiver says that it wants no more notices.
 const GONE: u16 = 410;
 
-/// A receiver of signed notices.
+/// A `WebhookChannel` sends signed notices to one receiver.
 pub(super) struct WebhookChannel {
     target: PostTarget,
     secret_file: PathBuf,
@@ -42,7 +42,7 @@ pub(super) struct WebhookChannel {
 
 impl WebhookChannel {
     pub(super) fn new(config: &WebhookConfig) -> WebhookChannel {
-        // the reader of the master file has refused a secret that is not one
+        // the reader of the master file has refused an address that does not parse
         let uri: Uri = config.url.parse().unwrap_or_default();
         let target = PostTarget { uri, may_be_private: config.private };
         WebhookChannel { target, secret_file: config.secret_file.clone() }
@@ -51,7 +51,7 @@ impl WebhookChannel {
     async fn send(&self, id: &str, body: &[u8]) -> Result<PostAnswer, String> {
         let file = self.secret_file.clone();
         let secrets = on_own_thread("secrets", move || secrets(&file)).await??;
-        // of the wall clock as it is now, since the receiver compares it with its own
+        // signed with the wall clock of the present moment, because the receiver compares it with its own clock
         let signed = headers(id, Clock::system().now(), body, &secrets);
         http::post(&self.target, &signed, body).await
     }
@@ -86,14 +86,14 @@ impl Parcel for WebhookParcel<'_> {
     }
 }
 
-/// The first line that says something.
+/// Returns the first line with text in it, without our address.
 fn words(text: &str, uri: &Uri) -> String {
     let text = excerpt::plain(text);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     line.map_or_else(String::new, |line| format!(": {}", echo::without_address(line, uri)))
 }
 
-/// The secrets of a file, one in a line. They are read for each try, so a change counts at once.
+/// Reads the secrets of a file, one in each line. They are read for each try, so that a change counts at once.
 fn secrets(file: &Path) -> Result<Vec<Vec<u8>>, String> {
     let text = read(file).map_err(|error| format!("failed to read {}: {error}", file.display()))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -105,7 +105,7 @@ fn secrets(file: &Path) -> Result<Vec<Vec<u8>>, String> {
     })
 }
 
-/// Waits for nobody who would write into a FIFO.
+/// Reads a file, but does not wait for a writer if it is a FIFO.
 fn read(file: &Path) -> io::Result<String> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(file)?;
@@ -124,7 +124,7 @@ fn secret(line: &str) -> Option<Vec<u8>> {
     SECRET_BYTES.contains(&bytes.len()).then_some(bytes)
 }
 
-/// The headers of one try. The id stays the same, and the time is the time of the try.
+/// Returns the headers of one try. Each try has the same id, and its own time.
 fn headers(id: &str, now: Time, body: &[u8], secrets: &[Vec<u8>]) -> [(&'static str, String); 5] {
     let seconds = (now.0 / 1_000).to_string();
     let signatures: Vec<String> = secrets.iter().map(|secret| signature(secret, id, &seconds, body)).collect();
@@ -137,7 +137,7 @@ fn headers(id: &str, now: Time, body: &[u8], secrets: &[Vec<u8>]) -> [(&'static 
     ]
 }
 
-/// `v1,` and the HMAC-SHA256 over `id.timestamp.body` in base64.
+/// Returns `v1,` and the HMAC-SHA256 over `id.timestamp.body` in base64.
 fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {

@@ -1,5 +1,5 @@
-//! How bodies of deliveries come in: few at once, and little of each is kept. Nobody's signature is known before the end of a
-//! body, so these are the bounds of what strangers can have kept, in all 8 MiB.
+//! Reads the bodies of deliveries: few at once, and only the start of each is kept. A signature can be checked only at the end of a body.
+//! So these limits bound what strangers can make the master hold: 8 MiB in all.
 
 use super::super::reply::{Reply, status};
 use axum::body::Body;
@@ -13,30 +13,28 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, interval_at, timeout};
 
-/// The most that a delivery's body may have, in bytes: what GitHub sends at most (docs.github.com, "Webhook events and
-/// payloads").
+/// The most bytes of a delivery's body. GitHub sends at most this many (docs.github.com, "Webhook events and payloads").
 const BODY_MAX: usize = HOOK_BODY.count();
-/// What is kept of a body, in bytes: forges name the ref within the first few.
+/// The bytes of a body that are kept from its start. Forges name the ref within the first few.
 const KEPT_MAX: usize = HOOK_KEPT.count();
-/// Bodies that are taken in at once; further ones wait.
+/// The most bodies that are read at once. Further ones wait.
 const BODIES_MAX: usize = HOOK_BODIES.count();
-/// Bodies that wait; those beyond are turned away at once. A connection that waits holds up to 64 KiB.
+/// The most bodies that wait. Further ones are refused at once, because a connection that waits holds up to 64 KiB.
 const WAITING_MAX: usize = 32;
-/// How long a body waits. Forges give up after 10 s, and GitHub does not send by itself again what was turned away: the next poll
-/// finds that push.
+/// The longest wait of a body for its place. Forges give up after 10 s. GitHub does not repeat a refused delivery by itself, but the next
+/// poll finds the push.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How long a body may take to come, once it has its place. It is short because whoever sends slowly holds a place that others
-/// wait for.
+/// The time in which a body must arrive once it has its place. It is short, because a slow sender holds a place for which others wait.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How often a body is looked at while others wait. The way to the other end of the world and back fits in it three times.
+/// The time between two checks of a body while others wait. The longest round trip on Earth fits into it three times.
 const LOOK: Duration = Duration::from_secs(1);
-/// What must have come since the look before, in bytes, or the place goes to one who waits. A forge sends most of its deliveries
-/// whole within this; to hold all places, strangers must send eight times as much each second.
+/// The bytes of a body that must arrive between two checks while others wait; otherwise it loses its place. A forge sends most deliveries
+/// whole in that time. To hold all eight places, strangers must send eight times as much each second.
 const MOVE_MIN: usize = 16 << 10;
-/// When whoever was turned away may come again, in seconds.
+/// The seconds after which the sender of a refused delivery may try again.
 const RETRY_AFTER: &str = "10";
 
-/// The places for bodies of hooks, of which there are few.
+/// An `Intake` holds the few places for bodies of hooks.
 pub(super) struct Intake {
     places: Semaphore,
     waiting: Semaphore,
@@ -48,14 +46,14 @@ impl Default for Intake {
     }
 }
 
-/// What is left of a body as it comes: what its signature is of, and its start.
+/// A `Taken` is what is kept of a body while it arrives: the state of its signature, its size and its start.
 pub(super) struct Taken {
     mac: Hmac<Sha256>,
     size: usize,
     start: Vec<u8>,
 }
 
-/// Why a body was not taken in.
+/// The reason why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Untaken {
     TooLong,
@@ -65,7 +63,7 @@ pub(super) enum Untaken {
 }
 
 impl Intake {
-    /// Takes a body in, and sums it with this secret.
+    /// Reads a body, and computes its signature with this secret.
     pub(super) async fn take(&self, secret: &[u8], body: Body) -> Result<Taken, Untaken> {
         let waiting = self.waiting.try_acquire().map_err(|_| Untaken::Busy)?;
         let place = timeout(PATIENCE, self.places.acquire()).await;
@@ -103,13 +101,13 @@ impl Intake {
 }
 
 impl Taken {
-    /// What is known of a body before its first byte.
+    /// Makes the state of a body before its first byte.
     pub(super) fn new(secret: &[u8]) -> Taken {
         let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a secret of any length is a key");
         Taken { mac, size: 0, start: Vec::new() }
     }
 
-    /// `false` means that it is too long.
+    /// Adds a part of the body. `false` means that the body is too long.
     pub(super) fn add(&mut self, bytes: &[u8]) -> bool {
         self.size += bytes.len();
         self.mac.update(bytes);
@@ -118,7 +116,7 @@ impl Taken {
         self.size <= BODY_MAX
     }
 
-    /// The first bytes of the body; once.
+    /// Takes out the first bytes of the body, which works once.
     pub(super) fn take_start(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.start)
     }
@@ -131,11 +129,14 @@ impl Taken {
 impl Untaken {
     pub(super) fn reply(self) -> Reply {
         match self {
-            Untaken::TooLong => status(StatusCode::PAYLOAD_TOO_LARGE, "A delivery has at most 25 MiB.\n"),
-            Untaken::Broken => status(StatusCode::BAD_REQUEST, "The delivery broke off.\n"),
-            Untaken::Late => status(StatusCode::REQUEST_TIMEOUT, "The delivery did not come in time.\n"),
+            Untaken::TooLong => status(StatusCode::PAYLOAD_TOO_LARGE, "A delivery must have at most 25 MiB.\n"),
+            Untaken::Broken => {
+                status(StatusCode::BAD_REQUEST, "The connection broke before the end of the delivery.\n")
+            }
+            Untaken::Late => status(StatusCode::REQUEST_TIMEOUT, "The delivery did not arrive in time.\n"),
             Untaken::Busy => {
-                let mut reply = status(StatusCode::SERVICE_UNAVAILABLE, "Too many deliveries come at once.\n");
+                let mut reply =
+                    status(StatusCode::SERVICE_UNAVAILABLE, "Too many deliveries arrive at once. Try again later.\n");
                 reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
                 reply
             }
@@ -176,7 +177,7 @@ mod tests {
         assert!(next.await.is_ok_and(|taken| taken.size == 2));
     }
 
-    /// A byte each 0.9 s.
+    /// Makes a body that sends one byte each 0.9 s.
     fn trickling() -> Body {
         let bytes = futures::stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_millis(900)).await;
@@ -220,7 +221,7 @@ mod tests {
         let ended = crowd.await;
         assert_eq!(ended.len(), BODIES_MAX + WAITING_MAX);
         let late = ended.iter().filter(|ended| **ended == Some(Untaken::Late)).count();
-        // each second eight give up their places to others, until the last of them have waited for too long
+        // each second eight senders lose their places to senders that wait, until the rest have waited too long
         assert!(late >= 4 * BODIES_MAX, "{late}");
         assert!(intake.take(SECRET, Body::from("{}")).await.is_ok());
         let refused = Untaken::Busy.reply();

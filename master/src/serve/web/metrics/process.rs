@@ -1,9 +1,9 @@
-//! What the system says of this process (proc_pid_stat(5), proc_pid_status(5)).
+//! Reads what the system says about this process (proc_pid_stat(5), proc_pid_status(5)).
 
-/// Ticks of processor time in a second, as Linux tells them to programs on every machine (`USER_HZ`).
+/// The ticks of processor time in a second. Linux uses this unit in its reports on every machine (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The numbers of one look.
+/// `ProcessNumbers` holds the numbers of one look.
 pub(super) struct ProcessNumbers {
     /// The processor time of this process, in user and system mode together.
     pub(super) cpu_seconds: f64,
@@ -11,19 +11,19 @@ pub(super) struct ProcessNumbers {
     pub(super) open_files: u64,
 }
 
-/// `None` means that the system has no such files.
+/// Looks at the files of the system. `None` means that they are missing or have another form.
 pub(super) fn look() -> Option<ProcessNumbers> {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).ok();
     let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
     Some(ProcessNumbers {
         cpu_seconds: ticks(&read("stat")?)? as f64 / TICKS_PER_SECOND,
         resident_bytes: resident(&read("status")?)?,
-        // one of them is the look itself
+        // one of them is the directory that this look has open
         open_files: u64::try_from(open.saturating_sub(1)).unwrap_or(u64::MAX),
     })
 }
 
-/// The program's name may hold anything, and ends with the last parenthesis.
+/// Returns the processor time in ticks. The program's name may contain anything, and ends at the last parenthesis.
 fn ticks(stat: &str) -> Option<u64> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();

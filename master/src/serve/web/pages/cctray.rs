@@ -1,5 +1,5 @@
-//! `/cctray.xml`: the main branches in the form that build monitors read, as CCMenu, CCTray and wall boards do
-//! (<https://cctray.org/v1/>). A monitor that shows no cookie sees what is public.
+//! `/cctray.xml`: the main branches in the format of build monitors such as CCMenu, CCTray and wall boards (<https://cctray.org/v1/>). A
+//! monitor without a cookie sees the public projects.
 
 use super::SiteState;
 use crate::serve::web::Site;
@@ -18,7 +18,7 @@ use schema::shown;
 use schema::values::{Outcome, Time};
 use std::sync::Arc;
 
-/// Builds of a branch among which the newest finished one is looked for. More are rarely open at once.
+/// The newest builds of a branch among which a finished one is searched. More are rarely open at once.
 const BUILDS: u32 = 10;
 
 pub(super) fn routes() -> Router<Arc<Site>> {
@@ -30,7 +30,7 @@ async fn cctray(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Mis
         let mut lines = Vec::new();
         for project in visit.guild.projects().await? {
             let branch = state_of(&visit.guild, &project.name, "").await?;
-            // without a main branch its builds would be those of any other one
+            // without a main branch, `builds_of` would return builds of some other branch
             let Some(branch) = branch else { continue };
             let builds = builds_of(&visit.guild, &project.name, Some(&branch), BUILDS).await?;
             lines.extend(MonitoredBranch::new(&project.name, &branch, &builds));
@@ -52,23 +52,23 @@ async fn cctray(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Mis
 "#
 )]
 struct MonitorFeed<'a> {
-    /// The address where browsers reach this site. It may be empty.
+    /// The address at which browsers reach this site. It may be empty.
     origin: &'a str,
     lines: Vec<MonitoredBranch>,
 }
 
-/// A main branch, in the words of the format.
+/// A `MonitoredBranch` is a main branch in the words of the format.
 struct MonitoredBranch {
     name: String,
     activity: &'static str,
     status: &'static str,
-    /// The number of the newest build that is finished.
+    /// The number of the newest finished build.
     label: u32,
     time: String,
 }
 
 impl MonitoredBranch {
-    /// `None` means that nothing was finished yet, and the format has no word for that.
+    /// Makes the line of a branch. `None` means that no build has finished yet, for which the format has no word.
     fn new(project: &str, branch: &BranchView, builds: &[BuildView]) -> Option<MonitoredBranch> {
         let newest = builds.iter().find(|build| build.is_finished())?;
         let is_busy = builds.iter().any(|build| !build.is_finished());
@@ -82,7 +82,7 @@ impl MonitoredBranch {
     }
 }
 
-/// The state of the branch, as every other page shows it.
+/// Returns the state of the branch, as every other page shows it.
 fn status(branch: &BranchView) -> &'static str {
     match branch.outcome {
         Some(Outcome::Succeeded | Outcome::Warned) => "Success",

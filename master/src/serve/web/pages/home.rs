@@ -16,7 +16,7 @@ use client::Error;
 use client::views::{BranchView, BuildView, ProjectView, WorkerView};
 use std::sync::Arc;
 
-/// How many builds stand beside a project.
+/// The number of latest builds that the page shows beside each project.
 const STRIP: u32 = 10;
 
 pub(super) fn routes() -> Router<Arc<Site>> {
@@ -31,7 +31,7 @@ async fn home(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss>
             let builds = builds_of(&visit.guild, &project.name, branch.as_ref(), STRIP).await?;
             lines.push(ProjectLine { project, branch, builds });
         }
-        // on a full disk these are refused, and the builds are there to be seen
+        // on a full disk these two are refused, but the builds can still be shown
         let waiting = visit.guild.queue().await.map_or(0, |queue| queue.len());
         let workers = workers_of(&visit).await.unwrap_or(None);
         Ok::<_, Error>((visit.name, lines, waiting, workers))
@@ -42,10 +42,10 @@ async fn home(State(site): SiteState, headers: HeaderMap) -> Result<Reply, Miss>
     page(&home, &headers, is_busy.then_some(REFRESH))
 }
 
-/// A project with the latest builds of its main branch.
+/// A `ProjectLine` is a project with the latest builds of its main branch.
 struct ProjectLine {
     project: ProjectView,
-    /// `None` means that nothing was built of it.
+    /// The state of the main branch. `None` means that nothing was built of it.
     branch: Option<BranchView>,
     builds: Vec<BuildView>,
 }
@@ -97,7 +97,7 @@ impl HomePage {
 }
 
 impl ProjectCard {
-    /// The state of the project; if nothing counts yet, how the newest build goes.
+    /// Returns the state of the project. If nothing counts yet, that is the state of the newest build.
     fn mark(&self) -> Option<&StatusMark> {
         self.state.as_ref().or(self.newest.as_ref().map(|line| &line.mark))
     }

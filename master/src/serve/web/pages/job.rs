@@ -29,7 +29,7 @@ async fn job(
     let looked = site.bridge.look(cookie(&headers), async move |visit: Visit| {
         let (build, job) = job_of(&visit.guild, &project, number, &name).await?;
         let logs = job_logs(&visit.guild, &build, &job).await?;
-        // a page without it is better than none
+        // a page without the explanation is better than no page
         let told = match is_to_be_explained(&job) {
             true => visit.guild.explain(&project, number, &job.name).await.unwrap_or_default(),
             false => Explanation::default(),
@@ -44,7 +44,7 @@ async fn job(
     page(&show::JobPage::new(frame, &build, &job, &logs, &told).with_tests(&build, &job, &tests), &headers, refresh)
 }
 
-/// Whether the page shows the explanation. A reader wants to know how to get a waiting job placed, or how several attempts ended.
+/// Whether the page shows the explanation. It says how to get a waiting job placed, and how several attempts ended.
 fn is_to_be_explained(job: &JobView) -> bool {
     job.attempt > 1 || matches!(job.state, JobState::Waiting | JobState::Queued | JobState::Offered)
 }

@@ -14,11 +14,11 @@ use axum::routing::get;
 use client::Error;
 use std::sync::Arc;
 
-/// How many builds the page lists.
+/// The number of builds that the page lists.
 const BUILDS: u32 = 25;
-/// Builds whose jobs are compared.
+/// The most builds whose jobs the page compares.
 const COMPARED: usize = 12;
-/// Jobs of all of them. Big matrices are compared over fewer builds.
+/// The most jobs of all compared builds together. A large matrix is therefore compared over fewer builds.
 const COMPARED_JOBS: u32 = 400;
 
 pub(super) fn routes() -> Router<Arc<Site>> {

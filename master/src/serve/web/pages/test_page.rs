@@ -50,12 +50,12 @@ struct LaneBlock {
     branch: String,
     job: String,
     mark: StatusMark,
-    /// Numbers of builds; 0 means that there is none.
+    /// The number of the build since which the test fails; 0 means that it does not fail.
     since: u32,
     last_good: u32,
     flaky: String,
     duration: String,
-    /// The oldest one stands first.
+    /// The results of the newest runs, the oldest first.
     strip: Vec<PointMark>,
 }
 

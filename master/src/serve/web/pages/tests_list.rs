@@ -1,4 +1,4 @@
-//! `/p/NAME/tests`: the tests of a branch, searched and sorted. A form without scripts.
+//! `/p/NAME/tests`: the tests of a branch, searched and sorted by a form that needs no script.
 
 use super::SiteState;
 use crate::serve::web::Site;
@@ -16,11 +16,11 @@ use client::{Error, TestQuery, TestsPage};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What each list is called on the page, and in its address.
+/// The lists, each by its name on the page and its word in the address.
 const LISTS: [(&str, &str); 5] =
     [("All", ""), ("Failing", "failing"), ("Newly failing", "newly-failing"), ("Flaky", "flaky"), ("Slow", "slow")];
 
-/// The parameters of the address. A field that is missing does not narrow the list.
+/// The parameters of the address. A missing parameter does not narrow the list.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TestsAsked {
@@ -68,12 +68,12 @@ struct TestListPage {
     shown: String,
     search: String,
     lists: Vec<TestListLink>,
-    /// The address of this list without the place in it.
+    /// The address of this list without the position in it.
     here: String,
     tests: Vec<TestRow>,
     count: u32,
     first: usize,
-    /// The places where the lists before and behind begin. `None` means that there is none.
+    /// The positions at which the previous and the next part of the list begin. `None` means that there is no such part.
     earlier: Option<u32>,
     later: Option<u32>,
 }
@@ -89,7 +89,7 @@ struct TestRow {
     title: String,
     job: String,
     mark: StatusMark,
-    /// The number of the build in which it began to fail; 0 means that it does not fail.
+    /// The number of the build in which the test began to fail; 0 means that it does not fail.
     since: u32,
     flaky: String,
     duration: String,
@@ -138,7 +138,7 @@ impl TestRow {
     }
 }
 
-/// The list of this word, of the same branch, job and search.
+/// Returns the address of the list with this word, for the same branch, job and search.
 fn address(query: &TestQuery, shown: &str) -> String {
     let mut address = form_urlencoded();
     for (name, value) in
@@ -151,7 +151,7 @@ fn address(query: &TestQuery, shown: &str) -> String {
     format!("/p/{}/tests?{}", query.project, address.0)
 }
 
-/// A query of an address, as forms send it.
+/// The query of an address, encoded as forms send it.
 struct AddressQuery(String);
 
 fn form_urlencoded() -> AddressQuery {

@@ -1,4 +1,4 @@
-//! `/workers`: who is connected and what it does.
+//! `/workers`: the workers, their state, and the jobs that they run.
 
 use super::SiteState;
 use crate::serve::web::Site;
@@ -38,7 +38,7 @@ struct WorkersPage {
 
 struct WorkerLine {
     name: String,
-    /// A word for the page: "connected", "draining", "held" or "lost".
+    /// The word for the state: "lost", "held", "draining", "busy" or "idle".
     state: &'static str,
     class: &'static str,
     held: String,
@@ -49,7 +49,7 @@ struct WorkerLine {
     tiers: String,
     running: Vec<(String, String)>,
     is_connected: bool,
-    /// When it connected; of a worker that is not connected, when it was last heard.
+    /// The time when the worker connected or, if it is not connected, when it was last heard.
     heard: Option<When>,
 }
 

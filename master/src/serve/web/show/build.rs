@@ -1,4 +1,4 @@
-//! A build, and a project's builds side by side.
+//! Makes the page of a build, and the page of a project with its builds side by side.
 
 use super::{BuildLine, Frame, Piece, StatusMark, When, build_href, duration, name_of, pieces, tidy};
 use askama::Template;
@@ -7,7 +7,7 @@ use client::views::{BranchView, BuildView, ChangeView, CommitView, CronView, Job
 use client::words::tests_of;
 use schema::values::{Outcome, Selector, ShortCommit, ShortRef};
 
-/// Names of branches that a page offers.
+/// The most branches that a page offers for choice.
 const BRANCHES_SHOWN: usize = 40;
 
 #[derive(Template)]
@@ -20,24 +20,24 @@ pub(crate) struct BuildPage {
     retry_of: u32,
     finished: Option<When>,
     is_finished: bool,
-    /// The page of the commit at the forge; empty means that none is known.
+    /// The page of the commit at the forge. Empty means that it is not known.
     commit_url: String,
     /// The build of the same branch before this one; `None` means that there is none.
     previous: Option<BuildLine>,
     reference: String,
     matrix: Matrix,
     jobs: Vec<JobLine>,
-    /// What the update of the ref brought; of the only commit the page speaks above.
+    /// The commits of the ref's update. It is empty for a single commit, which the page already shows above.
     commits: Vec<CommitLine>,
-    /// The ref was forced: what it named before, in short; empty means that it was not.
+    /// The short id that a forced ref named before. Empty means that the ref was not forced.
     forced_from: String,
 }
 
-/// A commit of a build's change.
+/// A `CommitLine` is one commit of a build's change.
 struct CommitLine {
     /// The short id of the commit.
     revision: String,
-    /// Its page at the forge; empty means that none is known.
+    /// The page of the commit at the forge. Empty means that it is not known.
     href: String,
     subject: String,
     author: String,
@@ -45,7 +45,7 @@ struct CommitLine {
 }
 
 impl CommitLine {
-    /// `build`: whose address at the forge tells where the pages of commits are.
+    /// Makes the line of a commit. The commit's page follows from the page of `build`, by replacing the id.
     fn new(build: &BuildView, commit: &CommitView) -> CommitLine {
         CommitLine {
             revision: ShortCommit::of(&commit.revision).to_string(),
@@ -57,7 +57,7 @@ impl CommitLine {
     }
 }
 
-/// The jobs of a build in rows and columns.
+/// A `Matrix` has the jobs of a build in rows and columns.
 pub(crate) struct Matrix {
     columns: Vec<String>,
     rows: Vec<MatrixRow>,
@@ -73,8 +73,8 @@ struct MatrixCell {
     name: String,
     mark: StatusMark,
     duration: String,
-    /// The number of the first build in the current unbroken run of failures, among the builds shown. `None` means that there is
-    /// no such run of more than one.
+    /// The number of the first build in the current unbroken run of failures, among the builds shown. `None` means that the run has only
+    /// one build, or that there is no run.
     since: Option<u32>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct JobLine {
 }
 
 impl BuildPage {
-    /// `previous`: the build of the same branch before it.
+    /// Makes the page of a build. `previous` is the build of the same branch before it.
     pub(crate) fn new(frame: Frame, build: &BuildView, previous: Option<&BuildView>) -> BuildPage {
         let lines = build.jobs.iter().map(|job| JobLine {
             href: job_href(build, job),
@@ -120,7 +120,7 @@ impl BuildPage {
         }
     }
 
-    /// Adds the commits of the update of the ref.
+    /// Adds the commits of the ref's update.
     pub(crate) fn with_change(mut self, build: &BuildView, change: Option<&ChangeView>) -> BuildPage {
         let Some(change) = change else { return self };
         let commits = change.commits.iter().filter(|_| change.commits.len() > 1);
@@ -133,7 +133,7 @@ impl BuildPage {
 }
 
 impl Matrix {
-    /// The matrix of the first of some builds of one branch, newest first; the others tell since when a job is bad.
+    /// Makes the matrix of the first of these builds. They are of one branch, newest first, and the others show since when a job is bad.
     fn new(builds: &[BuildView]) -> Matrix {
         let Some(newest) = builds.first() else { return Matrix { columns: Vec::new(), rows: Vec::new() } };
         let grid = Grid::new(&newest.jobs);
@@ -150,7 +150,7 @@ impl Matrix {
     }
 }
 
-/// `job`: of the first of the builds.
+/// Makes the cell of a job of the first build.
 fn matrix_cell(builds: &[BuildView], job: &JobView) -> MatrixCell {
     MatrixCell {
         href: builds.first().map_or_else(String::new, |newest| job_href(newest, job)),
@@ -161,8 +161,8 @@ fn matrix_cell(builds: &[BuildView], job: &JobView) -> MatrixCell {
     }
 }
 
-/// The first build of the unbroken run of failures that a job is in, among those shown. `None` means that the run has only the
-/// newest build.
+/// Returns the first build of a job's present unbroken run of failures, among the builds shown. `None` means that at most the newest
+/// build failed.
 fn bad_since(builds: &[BuildView], job: &str) -> Option<u32> {
     let of_job = builds.iter().filter_map(|build| Some((build.number, build.job(job)?)));
     let told = of_job.filter(|(_, job)| job.outcome.is_some_and(|outcome| outcome.word() != "skipped"));
@@ -174,7 +174,7 @@ pub(super) fn job_href(build: &BuildView, job: &JobView) -> String {
     format!("{}/{}", build_href(build), job.name)
 }
 
-/// Why a job ended as it did, or why it waits, with the tests that failed.
+/// Returns why a job ended as it did, or why it waits, and its failed tests.
 fn told_reason(job: &JobView) -> String {
     let parts = [job.reason.clone(), tests_of(job)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
@@ -188,43 +188,43 @@ pub(crate) struct ProjectPage {
     branch: String,
     branches: Vec<BranchChoice>,
     matrix: Matrix,
-    /// The state of the branch.
+    /// The state of the branch; `None` means that nothing counts yet.
     state: Option<StatusMark>,
     is_errored: bool,
-    /// What fails, and since when.
+    /// The jobs that fail, and since which build.
     failing: Vec<Failing>,
     newest: Option<BuildLine>,
     lanes: Vec<LaneLine>,
-    /// The builds that the lanes cross, newest first.
+    /// The builds of the lanes' columns, newest first.
     heads: Vec<LaneHead>,
     builds: Vec<BuildLine>,
     crons: Vec<CronLine>,
-    /// The name of the branch in full.
+    /// The full name of the ref.
     reference: String,
-    /// Builds before this one are on the next page; 0 means that there are none.
+    /// The number of the oldest build on the page, before which the next page begins; 0 means that there is no next page.
     older: u32,
 }
 
 struct BranchChoice {
     name: String,
-    /// The name of the ref in full.
+    /// The full name of the ref.
     reference: String,
     is_shown: bool,
 }
 
-/// One job over some builds, newest first.
+/// A `LaneLine` is one job over some builds, newest first.
 struct LaneLine {
     name: String,
     cells: Vec<Option<LaneCell>>,
 }
 
-/// The head of a build's column among the lanes.
+/// A `LaneHead` is the head of a build's column in the table of lanes.
 struct LaneHead {
     number: u32,
     href: String,
-    /// What a pointer that rests on the number shows.
+    /// The text that is shown while a pointer rests on the number.
     title: String,
-    /// How a build without jobs ended, whose column would say nothing else.
+    /// The mark of a build without jobs, whose column would otherwise be empty.
     mark: Option<StatusMark>,
 }
 
@@ -237,7 +237,7 @@ impl LaneHead {
     }
 }
 
-/// Whether a build is here with its jobs, or has none, as one whose `guild.toml` cannot be read.
+/// Whether a build's jobs were fetched, or it has none, for example because its `guild.toml` cannot be read.
 fn is_read(build: &BuildView) -> bool {
     !build.jobs.is_empty() || build.job_count == 0
 }
@@ -248,7 +248,7 @@ struct LaneCell {
 }
 
 impl ProjectPage {
-    /// `builds`: newest first, the first of them with their jobs; `among`: where names of branches are found.
+    /// Makes the page. `builds` are newest first, and the first of them have their jobs. `among` are builds whose branches are offered.
     pub(crate) fn new(
         frame: Frame,
         name: &str,
@@ -283,21 +283,21 @@ impl ProjectPage {
         }
     }
 
-    /// The page with the builds that the clock asks for.
+    /// Adds the builds that the clock asks for.
     pub(crate) fn with_crons(mut self, crons: &[CronView]) -> ProjectPage {
         self.crons = crons.iter().map(|cron| CronLine { name: tidy(&cron.name), line: tidy(&cron.line()) }).collect();
         self
     }
 }
 
-/// A build that the clock asks for.
+/// A `CronLine` is one entry of `[trigger.cron]`.
 struct CronLine {
     name: String,
-    /// When the entry fires next, and what became of its newest firing.
+    /// When the entry fires next, and the result of its newest firing.
     line: String,
 }
 
-/// A lane that fails, as the page lists it.
+/// A `Failing` is a failing lane in the list of the page.
 struct Failing {
     job: String,
     href: String,
@@ -381,8 +381,8 @@ mod tests {
         assert_eq!(matrix.rows[0].cells[0].as_ref().unwrap().href, "/p/pyfoo/1/test@linux,3.14");
     }
 
-    /// A build in the middle whose `guild.toml` cannot be read has a column of its own and does not end the table. One whose jobs
-    /// were not fetched ends it.
+    /// A build in the middle whose `guild.toml` cannot be read has a column, and does not end the table. A build whose jobs were not
+    /// fetched ends it.
     #[test]
     fn lanes_go_on_behind_a_build_without_jobs() {
         let good = Some(Outcome::Succeeded);
@@ -394,7 +394,7 @@ mod tests {
         assert_eq!(page.heads.iter().map(|head| head.mark.is_some()).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(page.lanes[0].cells.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
         assert!(!page.matrix.is_empty());
-        // under the heading of a build without jobs there is no table of another build's
+        // under a newest build without jobs, the matrix of another build is not shown
         let page =
             ProjectPage::new(Frame::new("pyfoo", Visitor::default()), "pyfoo", None, None, &builds[1..], &[], 25);
         assert!(page.matrix.is_empty() && page.lanes.len() == 1);

@@ -1,42 +1,42 @@
-//! The failed tests of a job, first on its page: each with its message, and with what the newest runs of its lane say.
+//! Shows the failed tests of a job first on its page. Each has its message, and its results in the newest runs of its lane.
 
 use super::build::job_href;
 use super::{PointMark, StatusMark, strip, test_mark, tidy};
 use client::views::{BuildView, FailedTest, JobView, StepTests, TestView};
 use client::words::count;
 
-/// Lines of a test's output on a page. The whole of it is in the log, or in the report.
+/// The most lines of a test's output on a page. The log or the report has all of it.
 const OUTPUT_LINES: usize = 60;
 
-/// What is known of the tests of a job beside its view.
+/// `JobTests` holds what is known about a job's tests beside its view.
 #[derive(Debug, Default)]
 pub(crate) struct JobTests {
-    /// Those that failed, as far as one answer has them.
+    /// The failed tests, as many as one answer holds.
     pub(crate) failed: Vec<FailedTest>,
-    /// How those that fail stand in the lane now.
+    /// The failing tests of the lane, with their present state.
     pub(crate) standing: Vec<TestView>,
 }
 
-/// The tests of a step that failed, and what its report lacks.
+/// `FailingTests` shows the failed tests of a step, and what is missing in its report.
 pub(crate) struct FailingTests {
     pub(crate) step: u16,
     pub(crate) href: String,
-    /// `2 of 120 tests failed`; empty means that none failed.
+    /// A text like `2 of 120 tests failed`. Empty means that none failed.
     pub(crate) head: String,
     pub(crate) tests: Vec<FailedLine>,
-    /// The number of those that are not shown.
+    /// The number of failed tests that are not shown.
     pub(crate) more: usize,
     pub(crate) trouble: String,
 }
 
-/// A failed test on a job's page.
+/// A `FailedLine` is a failed test on a job's page.
 pub(crate) struct FailedLine {
     pub(crate) title: String,
-    /// The page of the test; empty means that its history is not read yet.
+    /// The page of the test. Empty means that its history was not read yet.
     pub(crate) href: String,
-    /// How it stands in its lane now. `None` means that it does not fail there any more, or its history is not read yet.
+    /// The present state of the test in its lane. `None` means that it no longer fails there, or that its history was not read yet.
     pub(crate) mark: Option<StatusMark>,
-    /// `tests/a.py:12`; empty means that its tool does not say.
+    /// A place like `tests/a.py:12`. Empty means that the test tool did not report it.
     pub(crate) place: String,
     pub(crate) message: String,
     pub(crate) output: String,
@@ -58,7 +58,7 @@ impl FailingTests {
         let failed = known.failed.iter().filter(|test| test.step == step);
         let mut lines: Vec<FailedLine> = failed.map(|test| FailedLine::new(build, test, known)).collect();
         if lines.is_empty() {
-            // retention may have taken the list; the view has names
+            // retention may have removed the list, but the view has some names
             lines = tests.failing.iter().map(|name| FailedLine::named(name)).collect();
         }
         FailingTests {
@@ -103,7 +103,7 @@ impl FailedLine {
     }
 }
 
-/// What others wrote, line by line, of which the last are shown.
+/// Makes a text that others wrote harmless, and keeps its last lines.
 fn lines(text: &str) -> String {
     let all: Vec<String> = text.lines().map(tidy).collect();
     all[all.len().saturating_sub(OUTPUT_LINES)..].join("\n")

@@ -1,4 +1,4 @@
-//! A job with its steps' logs, and one step's log in blocks.
+//! Shows a job with the logs of its steps, and one step's log in blocks.
 
 use super::build::job_href;
 use super::failing_tests::{FailingTests, JobTests};
@@ -11,10 +11,10 @@ use client::views::{BuildView, JobView, StepView};
 use schema::values::{Bytes, Outcome, State};
 use std::collections::BTreeMap;
 
-/// Lines of a log on a page of its own, so that a page stays of a size that a browser shows at once.
+/// The most lines of a log on its own page, so that a browser can show the page at once.
 pub(crate) const LINES: u32 = 500;
 
-/// Lines of each log on a job's page that are not folded away: an error and what led to it fit on one screen.
+/// The last lines of each log on a job's page that are not folded away. An error and its cause fit on one screen.
 const JOB_LINES_SHOWN: usize = 40;
 
 #[derive(Template)]
@@ -29,7 +29,7 @@ pub(crate) struct JobPage {
     worker: String,
     platform: String,
     attempt: u16,
-    /// The tier in which the attempt runs or ran; empty means that none is known.
+    /// The tier in which the attempt runs or ran. Empty means that it is not known.
     isolation: String,
     duration: String,
     is_finished: bool,
@@ -37,9 +37,9 @@ pub(crate) struct JobPage {
     finished: Option<When>,
     needs: Vec<(String, String)>,
     carried_from: u32,
-    /// What gets the job placed: sentences, and commands to type.
+    /// The advice on how to get the job placed: sentences, and commands to type.
     advice: Vec<AdviceLine>,
-    /// Empty if there was one at most.
+    /// The attempts. The list is empty if there was at most one.
     attempts: Vec<AttemptLine>,
     failing: Vec<FailingTests>,
     steps: Vec<StepBlock>,
@@ -57,7 +57,7 @@ struct AttemptLine {
     reason: Vec<Piece>,
     started: Option<When>,
     duration: String,
-    /// The command that prints its logs.
+    /// The command that prints the attempt's logs.
     command: String,
 }
 
@@ -70,16 +70,16 @@ struct StepBlock {
     duration: String,
     size: String,
     is_open: bool,
-    /// Lines that stand right before `lines`, folded away, so that a reader sees the end first.
+    /// The lines right before `lines`, folded away so that a reader sees the end first.
     folded: Vec<LogLine>,
     lines: Vec<LogLine>,
-    /// How many lines stand before those shown.
+    /// The number of lines before those that are shown.
     before: u64,
-    /// Whether there is a log of which nothing is here.
+    /// Whether the step has a log of which nothing is on this page.
     is_elsewhere: bool,
 }
 
-/// One line of a log; its HTML is made by [`text::lines`].
+/// A `LogLine` is one line of a log. [`text::lines`] makes its HTML.
 struct LogLine {
     number: u64,
     html: String,
@@ -130,7 +130,7 @@ impl JobPage {
     }
 }
 
-/// The part of the explanation that says what to do; nothing where the job does not wait.
+/// Returns the part of the explanation that says what to do. It is empty if the job does not wait.
 fn advice(build: &BuildView, job: &JobView, told: &Explanation) -> Vec<AdviceLine> {
     let lines = told.lines(build, job, |_| String::new()).into_iter();
     let lines =
@@ -152,7 +152,7 @@ fn attempts(build: &BuildView, job: &JobView, told: &Explanation) -> Vec<Attempt
 }
 
 impl StepBlock {
-    /// `shown`: how many of the last lines are not folded away.
+    /// Makes the block of a step. `shown` is the number of last lines that are not folded away.
     fn new(job: String, number: u16, step: &StepView, log: Option<&Lines>, is_open: bool, shown: usize) -> StepBlock {
         let mut folded = log.map(numbered).unwrap_or_default();
         let lines = folded.split_off(folded.len().saturating_sub(shown));
@@ -181,7 +181,8 @@ fn is_bad(step: &StepView) -> bool {
     matches!(step.outcome, Some(Outcome::Failed | Outcome::Errored))
 }
 
-/// Steps, counted from 1, in the order in which people look for their logs: what failed, what runs, the last one, the others.
+/// Returns the steps, counted from 1, in the order in which people look for their logs: failed, running, and then the others from the
+/// end.
 pub(crate) fn steps_by_interest(job: &JobView) -> Vec<u16> {
     let numbered: Vec<(u16, &StepView)> = (1..).zip(&job.steps).collect();
     let bad = numbered.iter().filter(|(_, step)| is_bad(step));
@@ -205,16 +206,16 @@ pub(crate) struct StepPage {
     job: String,
     job_href: String,
     block: StepBlock,
-    /// Addresses of other blocks; empty means that there is none.
+    /// The addresses of the previous and of the next block. Empty means that there is none.
     earlier: String,
     later: String,
     is_end: bool,
-    /// The size of what its tools wrote of its tests; empty: nothing of it is kept.
+    /// The size of the original test reports. Empty means that none are kept.
     reports: String,
 }
 
 impl StepPage {
-    /// `is_end`: the end so far was asked for.
+    /// Makes the page of a step. `is_end` says that the visitor asked for the end of the log.
     pub(crate) fn new(
         frame: Frame,
         build: &BuildView,
@@ -249,7 +250,7 @@ impl StepPage {
         }
     }
 
-    /// The page with a link to the original test reports of the step, which have this size.
+    /// Adds a link to the original test reports of the step, which have this size.
     pub(crate) fn with_reports(mut self, bytes: Option<u64>) -> StepPage {
         self.reports = bytes.map(|bytes| Bytes(bytes).to_string()).unwrap_or_default();
         self
@@ -262,7 +263,7 @@ mod tests {
     use crate::serve::web::bridge::Visitor;
     use schema::values::Time;
 
-    /// A step without output is told apart from a page that begins behind the end of a log.
+    /// The page distinguishes a step without output from a part that begins after the end of a log.
     #[test]
     fn an_empty_page_of_a_log_says_why() {
         let page = |log_size, first| {

@@ -1,22 +1,22 @@
-//! The state of tests and the results of their runs, each as a shape, a word and a colour.
+//! Shows the state of tests and the results of their runs, each by a symbol, a word and a colour.
 
 use super::StatusMark;
 use client::views::{PointOutcome, TestPoint};
 use schema::values::TimeSpan;
 use std::time::Duration;
 
-/// One run in the strip of a test.
+/// A `PointMark` shows one run in the row of a test's newest results.
 pub(crate) struct PointMark {
     pub(crate) href: String,
     pub(crate) build: u32,
     pub(crate) symbol: &'static str,
     pub(crate) word: &'static str,
     pub(crate) class: &'static str,
-    /// Empty means that it is not known.
+    /// The duration of the test. Empty means that it is not known.
     pub(crate) duration: String,
 }
 
-/// How a test stands, by its word.
+/// Returns the mark for the state of a test, which is given by its word.
 pub(crate) fn test_mark(state: &str) -> StatusMark {
     let (symbol, word, class) = match state {
         "newly-failing" => ("✗", "newly failing", "bad"),
@@ -26,13 +26,13 @@ pub(crate) fn test_mark(state: &str) -> StatusMark {
         "passing" => ("✓", "passing", "good"),
         "skipped" => ("·", "skipped", "skipped"),
         "gone" => ("–", "gone", "skipped"),
-        // a newer master may know more
+        // a newer master may have more words
         _ => ("○", "unknown", "waiting"),
     };
     StatusMark { symbol, word, class }
 }
 
-/// The runs in which the test was, the oldest first, as people read.
+/// Returns the runs that contained the test, the oldest first.
 pub(crate) fn strip(project: &str, job: &str, points: &[TestPoint]) -> Vec<PointMark> {
     let there = points.iter().rev().filter(|point| point.outcome != PointOutcome::Absent);
     there.map(|point| mark_of(format!("/p/{project}/{}/{job}", point.build), point)).collect()
@@ -51,7 +51,7 @@ fn mark_of(href: String, point: &TestPoint) -> PointMark {
     PointMark { href, build: point.build, symbol: point.outcome.symbol(), word, class, duration }
 }
 
-/// `1.5s`; of less than a tenth of a second, in milliseconds. Empty means that it is not known.
+/// Returns a duration like `1.5s`, or in milliseconds below a tenth of a second. Empty means that it is not known.
 pub(crate) fn test_duration(microseconds: Option<u64>) -> String {
     match microseconds {
         None => String::new(),
@@ -61,7 +61,7 @@ pub(crate) fn test_duration(microseconds: Option<u64>) -> String {
     }
 }
 
-/// `7 of 120 trees`; empty means that it is not flaky.
+/// Returns a text like `7 of 120 trees`. Empty means that the test is not flaky.
 pub(crate) fn trees(flaky: u32, trees: u32) -> String {
     if flaky == 0 { String::new() } else { format!("{flaky} of {trees} trees") }
 }

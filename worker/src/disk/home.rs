@@ -7,10 +7,10 @@ use std::io;
 use std::os::linux::fs::MetadataExt as _;
 use std::path::Path;
 
-/// What the master let in last, in the state directory.
+/// The file in the state directory with the home that the master let in last.
 const FILE: &str = "home.json";
 
-/// `None` means that this machine does not say.
+/// Returns the home of a state directory. `None` means that this machine does not say.
 pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
     let directory = std::fs::metadata(state).ok()?;
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?;
@@ -20,11 +20,11 @@ pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
 /// The owner of a state directory, as far as its files say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// The master let in a worker here.
+    /// The worker of this very directory was let in before.
     Own,
-    /// The directory is a copy: the worker was let in elsewhere.
+    /// The directory is a copy: the master let the worker in with another directory.
     Copy,
-    /// Nothing is noted, as in a new directory and in one of 0.1.0, or this machine does not say where it lies.
+    /// The directory notes no home, like a new one or one of version 0.1.0, or this machine does not say where the directory is.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn whose(state: &Path, here: Option<&Home>) -> Whose {
     }
 }
 
-/// From here on the directory is this worker's own.
+/// Notes that the directory is this worker's own from here on.
 pub(crate) fn note(state: &Path, home: &Home) -> io::Result<()> {
     let path = state.join(FILE);
     let bytes = serde_json::to_vec(home)?;

@@ -4,7 +4,8 @@
 use system::systemd;
 use tokio::sync::watch;
 
-/// Begins when the state is open, whether or not the master can be reached. `attached`: whether it has let this worker in.
+/// Begins to send messages. Call it when the state is open, whether or not the master can be reached. `attached` says whether the
+/// master has let this worker in.
 pub(crate) fn begin(mut attached: watch::Receiver<bool>) {
     if !systemd::is_listening() {
         return;

@@ -1,4 +1,4 @@
-//! Puts the jobs of a build into a table, with a row for each platform and a column for each other value that tells them apart.
+//! Puts the jobs of a build into a table. It has a row for each platform and a column for each other value that tells jobs apart.
 
 use crate::views::JobView;
 use std::collections::BTreeSet;

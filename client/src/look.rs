@@ -78,8 +78,8 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of projects"))
     }
 
-    /// Returns the cron entries of a project, in the order of their branches and names, at most as many as one answer of the master
-    /// holds. Returns none for a master up to version 0.2.
+    /// Returns the cron entries of a project, in the order of their branches and names. They are at most as many as one answer of the
+    /// master holds. Returns none for a master up to version 0.2.
     pub async fn crons(&self, project: &str) -> Result<Vec<CronView>, Error> {
         let asked = self.call(async |link| {
             let mut request = link.viewer().await?.crons_request();

@@ -191,7 +191,7 @@ fn field(name: &str, text: &str) -> PaintedLine {
     PaintedLine::new().and(format!("{name:<6}"), Paint::Quiet).and(text, Paint::Plain)
 }
 
-/// Returns the lane of a job that is bad, if the lane has failed without a break from this build or an earlier one until now.
+/// Returns the lane of a job that is bad. Returns none if the lane has not failed without a break since this build or an earlier one.
 fn failing<'a>(branch: Option<&'a BranchView>, job: &JobView, number: u32) -> Option<&'a LaneView> {
     let is_it = |lane: &&LaneView| lane.job == job.name && (1..=number).contains(&lane.since);
     branch?.lanes.iter().find(|lane| job.is_bad() && is_it(lane))

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// The limit for ending all steps, from TERM over KILL to the report to the master. It is more than twice the time from TERM to
-/// KILL ([`crate::config::STOP_GRACE`]), and well below the 20 seconds after which the service manager kills the worker.
+/// The limit for ending all steps, from TERM over KILL to the report to the master. It is more than twice the time from TERM to KILL
+/// ([`crate::config::STOP_GRACE`]). It is well below the 20 seconds after which the service manager kills the worker.
 pub(crate) const CANCEL_MAX: Duration = Duration::from_secs(8);
 
 /// The room that stays free on the disks of the state and of the workspaces. Through it, tasks that need room wake the task that

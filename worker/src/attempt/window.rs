@@ -1,8 +1,8 @@
 //! Bounds how many bytes of logs are in flight on one connection, over all of its logs. The bound adapts to the link. All bytes in
-//! flight arrive before the next `renew`, so without a bound a step that prints much over a slow line could cost its lease.
+//! flight arrive before the next `renew`. Without a bound, a step that prints much over a slow line could therefore cost its lease.
 //!
-//! A long way is not a slow line. Over a long way each answer takes its time, however little is in flight. A slow line shows in that
-//! the answers come sooner once less is in flight.
+//! A long way is not a slow line. Over a long way each answer takes its time, however little is in flight. Over a slow line the answers
+//! come sooner once less is in flight.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -94,8 +94,8 @@ impl Window {
         took - pace.way
     }
 
-    /// Whether an answer is late because of a long way: it came no sooner than an earlier answer for which twice as much was in flight.
-    /// An answer to bytes that were sent before the bound was lowered does not count. Notes the length of the way.
+    /// Whether an answer is late because of a long way. Then it came no sooner than an earlier answer for which twice as much was in
+    /// flight. An answer to bytes that were sent before the bound was lowered does not count. Notes the length of the way.
     fn is_far(&self, since: Instant, took: Duration) -> bool {
         let mut pace = self.pace.get();
         let Some(late) = pace.late.filter(|late| late.at <= since && self.units.get() * 2 <= late.units) else {

@@ -1,4 +1,4 @@
-//! Directories that are used again. Making and removing files costs more than everything else in a short job, above all on a file
+//! Directories that are used again. Making and removing files costs more than everything else in a short job. It costs most on a file
 //! system that searches for room among files that were just removed. Renaming a directory costs little.
 
 use crate::disk::private_dir::{is_own, private_dir};

@@ -58,7 +58,7 @@ pub enum Shutdown {
     Cancel,
 }
 
-/// How the worker ended.
+/// The way in which the worker ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     Stopped,
@@ -267,8 +267,7 @@ async fn wait_for(shutdown: &mut watch::Receiver<Shutdown>, least: Shutdown) {
     }
 }
 
-/// Returns a random time between half of `ms` and all of it, so that the workers of a master that comes back do not all connect at
-/// once.
+/// Returns a random time between half of `ms` and all of it. So the workers of a master that comes back do not all connect at once.
 fn jittered(ms: u64) -> u64 {
     let half = ms / 2;
     half + chance::word() % (ms - half + 1)

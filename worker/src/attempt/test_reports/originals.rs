@@ -30,7 +30,7 @@ impl Originals {
     }
 
     /// Adds the first `size` bytes of a file. If the file has become shorter or cannot be read to its end, zeros fill the rest, because
-    /// the size is already written in front of it.
+    /// the size precedes it.
     pub(super) fn add(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
         let Some(left) = self.left.checked_sub(size).filter(|_| !self.is_broken) else { return Ok(()) };
         self.left = left;

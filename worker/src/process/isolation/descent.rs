@@ -98,8 +98,8 @@ pub(crate) fn kill_adopted(spared: &str) -> usize {
     adopted(spared).len()
 }
 
-/// Returns our children that we did not start. We start each process in our own session, except for programs with this first
-/// argument, and a process of a step never comes back to our session.
+/// Returns our children that we did not start. We start each process in our own session, except for programs with this first argument.
+/// A process of a step never comes back to our session.
 fn adopted(spared: &str) -> HashSet<Pid> {
     let own = rustix::process::getpid();
     let Some(session) = Kin::of(own).map(|kin| kin.session) else { return HashSet::new() };

@@ -91,7 +91,7 @@ impl Program {
         })
     }
 
-    /// Replaces this process by the program. If that fails, returns the error: EACCES if a place has a file that may not be run,
+    /// Replaces this process by the program. If that fails, returns the error. It is EACCES if a place has a file that may not be run,
     /// and otherwise the error of the last place. Allocates nothing.
     fn become_it(&self) -> c_int {
         let mut denied = None;

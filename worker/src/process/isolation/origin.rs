@@ -17,9 +17,8 @@ const LIMITS: [(libc::__rlimit_resource_t, libc::rlim_t); 5] = [
     (libc::RLIMIT_AS, libc::RLIM_INFINITY),
 ];
 
-/// The number of open files that a process of a step may have: the least soft limit, and the hard limit unless the worker sets one.
-/// The worker itself may have far more for its connections. A step gets fewer, because some programs close or poll every file that
-/// they may have.
+/// The number of open files for a process of a step: the least soft limit, and the hard limit unless the worker sets one. The worker
+/// itself may have far more for its connections. A step gets fewer, because some programs close or poll every file that they may have.
 const FILES: (libc::rlim_t, libc::rlim_t) = (1_024, 65_536);
 
 /// The file of a process by which the kernel chooses which process to kill if the machine is out of memory.

@@ -1,5 +1,6 @@
-//! The order and the journal of a step, by which its worker and its supervisor talk on disk: the order before the step, the journal
-//! after it. Both outlive either process. They are lines of one file, because making and removing a file takes as long as many a step.
+//! The order and the journal of a step, by which its worker and its supervisor talk on disk. The order comes before the step, and the
+//! journal after it. Both outlive either process. They are lines of one file, because making and removing a file takes as long as many
+//! a step.
 
 use super::Moment;
 use crate::disk::atomic_file;

@@ -142,7 +142,7 @@ impl TreeWriter<'_> {
         self.store.remake(self.revision, self.pack).await
     }
 
-    /// Whether it is worth while to try again after an error. If the disk is full, it is not: git then fails with many kinds of
+    /// Whether it is worth while to try again after an error. If the disk is full, it is not. Git then fails with many kinds of
     /// message, the store is whole, and there is no room to fetch it again.
     fn is_worth_repeating(&self, error: &CheckoutError) -> bool {
         error.may_be_damage() && free_bytes(&self.store.objects()).is_some_and(|free| free >= FULL_BELOW)
@@ -150,7 +150,7 @@ impl TreeWriter<'_> {
 
     /// Writes the tree once more, each time without more of what may have been in the way. First it undoes missing permissions, and
     /// drops our bookkeeping, which a power cut may have damaged. It makes a new store only if git cannot read the old one, or if
-    /// another attempt made the store anew and it lacks the revision. Last, it removes what a step left in the tree.
+    /// another attempt's new store lacks the revision. Last, it removes what a step left in the tree.
     async fn write_again(&self, why: CheckoutError, obtained: &mut Obtained) -> Result<(), CheckoutError> {
         tracing::warn!(error = %why, "the tree cannot be written: writing it again");
         make_all_writable(&self.workspace.tree());

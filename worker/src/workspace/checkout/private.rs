@@ -1,5 +1,5 @@
-//! Small repositories that are written file by file, without running git: a directory that borrows another's objects, and the `.git`
-//! that a step finds in its tree.
+//! Small repositories that are written file by file, without running git. One kind is a directory that borrows another's objects, and
+//! the other is the `.git` that a step finds in its tree.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};

@@ -1,4 +1,4 @@
-//! Brings the bytes of a pack from the master to git. The answer to a `renew` comes after the parts that were requested before it, so a
+//! Brings the bytes of a pack from the master to git. The answer to a `renew` comes after the parts that were requested before it. So a
 //! lease could be lost while a large pack crosses a slow link. Therefore the size of the next part follows the speed of the link.
 
 use super::CheckoutError;
@@ -18,8 +18,8 @@ const PART_MAX: u32 = 256 << 10;
 const PART_MIN: u32 = 16 << 10;
 /// The size of the first part, in bytes. Over 64 kbit/s it takes 8 s, and many packs are no larger.
 const PART_FIRST: u32 = 64 << 10;
-/// The number of requests under way at once: first for a link that takes the largest parts, so that it is never idle, then for slower
-/// ones.
+/// The number of requests under way at once. The first is for a link that takes the largest parts, so that it is never idle, and the
+/// second for slower links.
 const PARTS_AT_ONCE: (usize, usize) = (4, 2);
 /// The times that change the size of the next part. A part that came within the first makes it larger, and one that took longer than
 /// the second makes it smaller.

@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
         eprintln!("name a project");
         return ExitCode::from(2);
     };
-    // // The capabilities of a link live on one thread.
+    // The capabilities of a link live on one thread.
     match tokio::task::LocalSet::new().run_until(show(&project)).await {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

@@ -217,7 +217,7 @@ impl AttemptView {
         let took =
             self.started.zip(self.finished).map(|(from, to)| format!("took {} s", seconds(to.since(from).as_millis())));
         let time = self.started.map(|time| format!("began {}", when(time)));
-        // // Only the unusual tier is mentioned.
+        // Only the unusual tier is mentioned.
         let tier = (self.isolation == Tier::Plain.word()).then(|| format!("isolation {}", self.isolation));
         let parts: Vec<String> = [outcome].into_iter().chain(reason).chain(time).chain(took).chain(tier).collect();
         format!("{} on {}: {}", self.number, self.worker, parts.join(", "))

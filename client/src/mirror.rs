@@ -128,7 +128,7 @@ fn carry_on(build: &mut BuildView, event: &Event) {
                 step.state = State::Finished;
                 step.outcome = Some(*outcome);
                 step.finished = Some(event.time);
-                // // A snapshot knows more than the event, such as the names of the tests that failed.
+                // A snapshot knows more than the event, such as the names of the tests that failed.
                 step.tests = step.tests.take().or_else(|| tests.map(counted));
             });
         }
@@ -347,7 +347,7 @@ mod tests {
             Fact::JobStarted { job: "test".into(), attempt: 1, worker: "w".into() },
             planned(&["test", "pack", "send"]),
             Fact::JobQueued { job: "pack".into() },
-            // // Events may come again although a snapshot already contains them.
+            // Events may come again although a snapshot already contains them.
             planned(&["test"]),
         ];
         let told = mirror_after(facts.to_vec());

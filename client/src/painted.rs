@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(line().cut(8).written(false), "one two…");
         assert_eq!(line().cut(6).written(true), "one \u{1b}[31mt\u{1b}[0m\u{1b}[2m…\u{1b}[0m");
         assert_eq!(line().cut(0).written(false), "");
-        // // A line that is wider than the terminal would wrap, and move the picture.
+        // A line that is wider than the terminal would wrap, and move the picture.
         assert_eq!(PaintedLine::plain("日本語").cut(5).written(false), "日本…");
         assert_eq!(PaintedLine::plain("日本語").cut(4).width(), 3);
         assert_eq!(PaintedLine::plain("日").padded(3).and("b", Paint::Plain).written(false), "日 b");

@@ -123,7 +123,7 @@ fn a_build_is_followed_live_through_a_lost_link() {
                 world.cut();
             }
         }
-        // // A second step begins, while the log of the first one is not sealed yet.
+        // A second step begins, while the log of the first one is not sealed yet.
         world.tell(
             1,
             Fact::StepFinished {
@@ -246,7 +246,7 @@ fn a_login_whose_answer_was_lost_is_repeated_with_the_same_token() {
         assert_ne!(credential.token, master.join.token);
         let who = Guild::connect(credential, identity).await.unwrap().whoami().await.unwrap();
         assert_eq!((who.grant.name.as_str(), who.grant.created), ("me", Some(Time(1_700_000_000_000))));
-        // // Only the credential, its context and the key are left.
+        // Only the credential, its context and the key are left.
         let mut files: Vec<_> =
             std::fs::read_dir(contexts.directory()).unwrap().map(|file| file.unwrap().file_name()).collect();
         files.sort();

@@ -142,7 +142,7 @@ fn a_master_whose_disk_is_full_is_waited_for() {
     test(async {
         let bench = Bench::new().await;
         let _worker = bench.worker();
-        // // The first call is refused, be it `accept` or `source`, and then one more.
+        // The first call is refused, be it `accept` or `source`, and then one more.
         bench.master.is_full_for.set(2);
         let mut assignment = job(1, vec![step("say", "echo hello")]);
         assignment.job.sources = true;
@@ -167,7 +167,7 @@ fn a_worker_that_is_short_of_room_says_so_and_tidies_up_at_once() {
         let _worker = bench.worker();
         let is_told = |line: &String| line.starts_with("lacks: ") && line.contains("less than the reserve of");
         bench.master.until(|heard| heard.script.iter().any(is_told)).await;
-        // // This is what a job leaves that has just ended.
+        // This is what a job leaves that has just ended.
         let left = bench.path("workspaces/lane");
         std::fs::create_dir_all(&left).unwrap();
         std::fs::write(left.join("lock"), "").unwrap();
@@ -180,13 +180,13 @@ fn a_worker_that_is_short_of_room_says_so_and_tidies_up_at_once() {
 #[test]
 fn a_worker_whose_disk_cannot_be_written_says_so() {
     test(async {
-        // // Nobody can make a file there, whichever user runs this test.
+        // Nobody can make a file there, whichever user runs this test.
         let bench = Bench::with("reserve = 0\nslots = 1\nworkspace = \"/proc/self/task\"\n").await;
         let _worker = bench.worker();
         let told =
             |start: &'static str| move |line: &String| line.starts_with(start) && line.contains("cannot be written: ");
         bench.master.until(|heard| heard.script.iter().any(told("trouble: the disk of /proc/"))).await;
-        // // A worker that asked for a job before it checked its disks reports them when it asks again.
+        // A worker that asked for a job before it checked its disks reports them when it asks again.
         bench.master.offer(job(1, vec![step("a", "true")]));
         bench.master.until(|heard| heard.script.iter().any(told("lacks: the disk of /proc/"))).await;
     });
@@ -243,7 +243,7 @@ fn a_step_that_takes_too_much_has_failed_with_a_sentence() {
         let (outcome, reason) = bench.master.outcome().await;
         let says = reason.starts_with("step 1 `bomb`: killed: ") && reason.ends_with("; 40 are the limit of a step");
         assert!(outcome == Outcome::Failed && says, "{outcome} {reason}");
-        // // The next job runs.
+        // The next job runs.
         bench.master.offer(job(2, vec![step("next", "true")]));
         bench.master.until(|heard| heard.script.iter().any(|line| line == "complete 2 succeeded")).await;
         bench.is_tidy().await;
@@ -409,7 +409,7 @@ fn what_is_stale_is_stopped_and_dropped() {
         eventually(|| !is_alive(pid)).await;
         bench.is_tidy().await;
         assert_eq!(bench.master.heard.borrow().outcome, None);
-        // // The slot is free again.
+        // The slot is free again.
         bench.master.offer(job(2, vec![step("say", "true")]));
         assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
     });
@@ -466,7 +466,7 @@ fn a_killed_supervisor_is_an_error_of_the_infrastructure_and_leaves_nothing() {
         let bench = Bench::new().await;
         let _worker = bench.worker();
         let (pid, daemon, parent) = (bench.file("pid"), bench.file("daemon"), bench.file("parent"));
-        // // Nothing marks this one as a process of the step.
+        // Nothing marks this one as a process of the step.
         let bare = bench.file("bare");
         let script = format!(
             "(setsid sleep 1000 & echo $! >{daemon}); (env -i setsid sleep 1000 & echo $! >{bare}); \
@@ -487,7 +487,7 @@ fn a_killed_supervisor_is_an_error_of_the_infrastructure_and_leaves_nothing() {
 
 #[test]
 fn a_master_that_is_gone_past_the_lease_stops_the_step() {
-    // // The length in the assignment counts, whatever `attach` said. A master of 0.1.0 tells a length only with `attach`.
+    // The length in the assignment counts, whatever `attach` said. A master of 0.1.0 tells a length only with `attach`.
     for (at_attach, of_attempt) in [(600_000, 2_000), (2_000, 0)] {
         is_stopped_with_its_lease(at_attach, of_attempt);
     }

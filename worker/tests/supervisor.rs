@@ -172,7 +172,7 @@ fn both_outputs_keep_their_order_and_the_environment_is_what_was_given() {
     assert_eq!(lines[..6], ["out 1", "err 1", "out 2", "err 2", "out 3", "err 3"]);
     let names: Vec<&str> = lines[6..lines.len() - 1].iter().map(|line| line.split('=').next().unwrap()).collect();
     assert_eq!(names, ["HERE", "PATH", "PWD"], "{log}");
-    // // The standard three are open, and the descriptor of the listing itself.
+    // The standard three are open, and the descriptor of the listing itself.
     assert_eq!(lines.last().unwrap().trim(), "4");
 }
 
@@ -181,7 +181,7 @@ fn a_step_knows_nothing_of_who_started_its_worker() {
     let show = "grep -E 'Sig(Ign|Blk)' /proc/self/status; umask; ulimit -Sn; ulimit -Ss; for s in HUP QUIT INT USR2 ALRM PIPE; do \
                 sh -c \"kill -$s \\$\\$; echo alive $s\" 2>/dev/null || true; done";
     let step = sh(show);
-    // // This is what `nohup`, a script's `&`, a careful administrator and a narrow shell leave to their children.
+    // This is what `nohup`, a script's `&`, a careful administrator and a narrow shell leave to their children.
     let origin = step.file("origin");
     let script = "#!/bin/sh\ntrap '' HUP QUIT INT USR2 ALRM\numask 077\nulimit -Sn 100\nulimit -Ss 1000\nexec \"$PROGRAM\" \"$@\"\n";
     std::fs::write(&origin, script).unwrap();
@@ -222,7 +222,7 @@ fn the_files_of_a_step_are_bounded() {
 /// L12: a step that forks all the time is ended at its limit, long before its supervisor would have no time left for it.
 #[test]
 fn a_fork_bomb_ends_at_the_limit_of_processes() {
-    // // The bomb stops by itself, so that a failing test harms no machine.
+    // The bomb stops by itself, so that a failing test harms no machine.
     let bomb = "echo begun; f() { i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 100 & done; wait; }; f & f & f";
     let step = sh(bomb).limit(|limits| limits.processes_max = 60);
     let journal = step.run();
@@ -418,7 +418,7 @@ fn stopping_says_term_first_and_then_kill() {
     running.say("stop a person said so");
     let journal = running.end();
     assert_eq!((journal.cause, journal.exit), (KillCause::Stopped("a person said so".to_owned()), Exit::Code(7)));
-    // // A shell may add that its `sleep` was terminated.
+    // A shell may add that its `sleep` was terminated.
     assert!(polite.log().starts_with(b"begun\n") && polite.log().ends_with(b"bye\n"));
 
     let deaf = sh("trap '' TERM; echo begun; while :; do sleep 0.01; done");
@@ -565,7 +565,7 @@ fn a_supervisor_outlives_its_worker_and_meets_the_next() {
     running.output(4);
     running.line = None;
     std::fs::write(step.file("go"), "").unwrap();
-    // // The supervisor opens its door as soon as it sees that its worker has gone.
+    // The supervisor opens its door as soon as it sees that its worker has gone.
     eventually(|| {
         let next = connect(step.dir.path(), 0);
         running.line = next.ok().map(BufReader::new);
@@ -586,13 +586,13 @@ fn sockets() -> String {
 #[test]
 fn nobody_else_can_take_the_place_of_a_supervisor() {
     let step = sh("echo here; while [ ! -e end ]; do sleep 0.01; done");
-    // // Another process has taken the name at which earlier versions listened.
+    // Another process has taken the name at which earlier versions listened.
     let name = step.dir.path().file_name().unwrap().to_str().unwrap().to_owned();
     let address = SocketAddr::from_abstract_name(format!("guild-step/{name}/0")).unwrap();
     let other = UnixListener::bind_addr(&address).unwrap();
     let mut running = step.start();
     running.output(5);
-    // // A step that has run for a moment has a socket, whose file exists a moment before the supervisor listens.
+    // A step that has run for a moment has a socket, whose file exists a moment before the supervisor listens.
     eventually(|| UnixStream::connect(step.file("step-0.sock")).is_ok());
     drop(connect(step.dir.path(), 0).unwrap());
     other.set_nonblocking(true).unwrap();
@@ -655,7 +655,7 @@ fn an_orphan_ends_after_its_grace() {
 
 #[test]
 fn a_killed_supervisor_takes_the_step_with_it() {
-    // // The shell becomes the process itself, because nobody is left to end a shell's children if the supervisor is killed.
+    // The shell becomes the process itself, because nobody is left to end a shell's children if the supervisor is killed.
     let step = sh("echo $$ >pid; exec sleep 1000");
     let mut running = step.start();
     let pid = step.pid_in("pid");
@@ -694,7 +694,7 @@ fn a_forker_makes_supervisors() {
     let (mut command, forker) = SupervisorForker::command(Path::new(PROGRAM)).unwrap();
     let mut serving = command.spawn().unwrap();
     for round in 0..3 {
-        // // A supervisor waits for its children, although its forker does not.
+        // A supervisor waits for its children, although its forker does not.
         let step = sh(&format!("(sleep 0.05; exit {round}) & wait $! || echo $?; ps -o comm= -p $PPID; exit {round}"));
         assert_eq!(supervised(&forker, &step).exit, Exit::Code(round));
         let said = if round == 0 { "supervisor\n".to_owned() } else { format!("{round}\nsupervisor\n") };
@@ -714,11 +714,11 @@ fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_forker() {
         assert_eq!(supervised(&forker, &step).exit, Exit::Code(0));
         String::from_utf8(step.log()).unwrap().trim().to_owned()
     };
-    // // A supervisor that rested for too long has ended, so a slow machine gets more tries.
+    // A supervisor that rested for too long has ended, so a slow machine gets more tries.
     let again = std::iter::repeat_with(|| (parent(), parent())).take(20).find(|(first, second)| first == second);
     let (pid, _) = again.expect("the same supervisor twice");
 
-    // // A supervisor that has a step gets no other.
+    // A supervisor that has a step gets no other.
     let busy = sh("while [ ! -e $HERE/go ]; do sleep 0.01; done; echo $PPID; exit 7");
     let prepared = prepare(busy.dir.path(), 0, &busy.order).unwrap();
     prepared.ask(&forker).unwrap();
@@ -763,7 +763,7 @@ fn supervisors_outlive_their_forker() {
     step.pid_in("pid");
     serving.kill().unwrap();
     serving.wait().unwrap();
-    // // The command holds the forker's end too.
+    // The command holds the forker's end too.
     drop(command);
     let other = sh("true");
     assert!(prepare(other.dir.path(), 0, &other.order).unwrap().ask(&forker).is_err(), "nobody will do it");

@@ -233,7 +233,7 @@ impl Connected {
         if self.printer.wants_json() {
             return Ok(());
         }
-        // // The outcome is known already, and stays the exit status even if the master cannot be reached now.
+        // The outcome is known already, and stays the exit status even if the master cannot be reached now.
         let summary = match Summary::of(self.guild().await?, project, number).await {
             Err(error) if error.is_passing() => {
                 self.printer.note(format!("the summary cannot be shown: {error}"));
@@ -278,7 +278,7 @@ impl Connected {
         let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
             return Ok(());
         };
-        // // The build exists, even if this credential may not see it.
+        // The build exists, even if this credential may not see it.
         let Ok(build) = self.guild().await?.build(project, number).await else { return Ok(()) };
         if head == build.revision {
             return Ok(());
@@ -360,7 +360,7 @@ async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error
             limit: BUILDS_OF_ALL,
             ..BuildQuery::default()
         },
-        // // Git answers this question, and not the master.
+        // Git answers this question, and not the master.
         Question::Git { .. } => return Ok(Vec::new()),
     };
     Ok(guild.builds(&query).await?.iter().map(Found::of).collect())

@@ -46,7 +46,7 @@ impl WorkingCopy {
     pub(crate) fn around(directory: &Path) -> Option<WorkingCopy> {
         let toplevel = PathBuf::from(git(directory, &["rev-parse", "--show-toplevel"])?);
         let remotes = git(directory, &["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
-        // // Git's short name is not used, because it is `heads/main` if a tag is called `main` as well.
+        // Git's short name is not used, because it is `heads/main` if a tag is called `main` as well.
         let branch = git(directory, &["symbolic-ref", "--quiet", "HEAD"]).filter(|name| is_branch(name));
         let upstream = branch.as_deref().and_then(|branch| upstream(directory, branch));
         Some(WorkingCopy {
@@ -75,7 +75,7 @@ pub(crate) fn word(directory: &Path, word: &str) -> Option<GitWord> {
     if let Some(name) = ref_called(directory, word) {
         return Some(GitWord::Ref(name));
     }
-    // // This finds the ref of a word like `main@{upstream}`. It finds nothing if the word is not a ref.
+    // This finds the ref of a word like `main@{upstream}`. It finds nothing if the word is not a ref.
     let arguments = ["rev-parse", "--quiet", "--verify", "--symbolic-full-name", "--end-of-options", word];
     let full = git(directory, &arguments).and_then(|text| text.lines().last().map(str::to_owned));
     match full.filter(|name| name.starts_with("refs/")) {
@@ -153,7 +153,7 @@ pub(crate) fn normal_address(address: &str) -> String {
         Some(("file", path)) => return local(path),
         Some((_, rest)) => rest.to_owned(),
         None => match address.split_once(':') {
-            // // This is scp's form. A slash before the colon makes it a path.
+            // This is scp's form. A slash before the colon makes it a path.
             Some((host, path)) if !host.contains('/') => format!("{host}/{}", path.trim_start_matches('/')),
             _ => return local(address),
         },

@@ -47,7 +47,7 @@ pub fn cli() -> ExitCode {
     };
     let local = tokio::task::LocalSet::new();
     let status = local.block_on(&runtime, commands::run(cli));
-    // // A read of standard input that never ends must not keep the process alive.
+    // A read of standard input that never ends must not keep the process alive.
     runtime.shutdown_background();
     ExitCode::from(status)
 }

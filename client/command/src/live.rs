@@ -137,7 +137,7 @@ impl Branches<'_> {
 
     fn steps(&self, job: &JobView, edge: &str) -> Vec<PaintedLine> {
         let begun: Vec<&StepView> = job.steps.iter().filter(|step| step.started.is_some()).collect();
-        // // If a job has only one step, the line of the job already says all.
+        // If a job has only one step, the line of the job already says all.
         if job.steps.len() < 2 && begun.iter().all(|step| step.name == job.base()) {
             return Vec::new();
         }

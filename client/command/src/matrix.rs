@@ -75,7 +75,7 @@ fn list(build: &BuildView, look: &Look) -> Vec<PaintedLine> {
         let line = PaintedLine::new().and(format!("{symbol} "), paint).and(&job.name, Paint::Plain).padded(name + 4);
         let line = line.and(format!("{took:>6}"), Paint::Plain);
         let word = if job.outcome == Some(Outcome::Succeeded) { "" } else { status_word(job.state, job.outcome) };
-        // // A job that is not good has a line of its own below, which is not cut.
+        // A job that is not good has a line of its own below, which is not cut.
         let why = if needs_words(job) { String::new() } else { words::why(job) };
         let between = if why.is_empty() || word.is_empty() { "" } else { ": " };
         if word.is_empty() && why.is_empty() { line } else { line.and(format!("  {word}{between}{why}"), Paint::Plain) }
@@ -114,7 +114,7 @@ fn cell(job: &JobView, look: &Look) -> Cell {
 fn failure(job: &JobView, look: &Look) -> Shown {
     let (symbol, paint) = symbol(job.state, job.outcome);
     let step = (1..).zip(&job.steps).find(|(_, step)| words::is_bad(step.outcome));
-    // // If the reason names the step, it already says all.
+    // If the reason names the step, it already says all.
     let step = step.filter(|_| !job.reason.starts_with("step "));
     let step =
         step.map_or_else(String::new, |(index, step)| format!("  step {index} \"{}\"  {}", step.name, step.reason()));
@@ -187,7 +187,7 @@ mod tests {
                 "· skipped   - no such job",
             ]
         );
-        // // T3.5: a matrix that does not fit becomes a list, and none of its words is broken.
+        // T3.5: a matrix that does not fit becomes a list, and none of its words is broken.
         let text = picture(&build, &look, 54);
         let text: Vec<&str> = text.as_str().lines().skip(1).map(str::trim_end).collect();
         assert_eq!(

@@ -51,7 +51,7 @@ impl Shown {
             text.push_str(&line.written(has_colours));
             text.push_str("\x1b[K\n");
         }
-        // // It does not clear the rest of the screen, because some terminals then keep the cleared lines in their history.
+        // It does not clear the rest of the screen, because some terminals then keep the cleared lines in their history.
         let stale = before.saturating_sub(lines.len());
         if stale > 0 {
             text.push_str(&"\x1b[K\n".repeat(stale));

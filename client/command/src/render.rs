@@ -60,7 +60,7 @@ impl Look {
             return Shown::line(name).and_literal("\t").and(value);
         }
         let label = self.painted(&format!("{name:<LABEL$}"), Paint::Quiet);
-        // // An indented value is a command to copy, so it is not wrapped.
+        // An indented value is a command to copy, so it is not wrapped.
         let room = self.width.saturating_sub(LABEL + GOES_ON.chars().count());
         let room = if value.starts_with("  ") { usize::MAX } else { room };
         let lines = wrapped(value, room);
@@ -282,7 +282,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
             line.push_str(word);
         }
     }
-    // // Only the ends of the lines are trimmed, because the indentation of a command belongs to it.
+    // Only the ends of the lines are trimmed, because the indentation of a command belongs to it.
     lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 

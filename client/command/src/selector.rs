@@ -51,7 +51,7 @@ impl Words {
 
 /// Reads the number of a build. `#412` can only be a build.
 pub(crate) fn read_number(part: &str) -> Option<u32> {
-    // // The number of a build has at most 10 digits. A commit id of digits only is longer, unless it is shortened.
+    // The number of a build has at most 10 digits. A commit id of digits only is longer, unless it is shortened.
     part.strip_prefix('#').unwrap_or(part).parse().ok().filter(|number| *number > 0)
 }
 
@@ -87,7 +87,7 @@ impl Address {
         let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
         let (address, query) = address.split_once('?').unwrap_or((address, ""));
         let (_, path) = address.split_once("/p/")?;
-        // // A browser shows a log as it is at the address that ends with `/raw`.
+        // A browser shows a log as it is at the address that ends with `/raw`.
         let path = path.trim_end_matches('/').trim_end_matches("/raw");
         let branch = query.split('&').find_map(|pair| pair.strip_prefix("branch="));
         Some(Address {
@@ -130,7 +130,7 @@ fn percent_decode(text: &str) -> String {
 type PathAndLines<'a> = (&'a str, Option<(u64, u64)>);
 
 fn split_lines(path: &str) -> Result<PathAndLines<'_>, SelectorError> {
-    // // A ref has no colon (git-check-ref-format), so the last colon can only begin lines.
+    // A ref has no colon (git-check-ref-format), so the last colon can only begin lines.
     let Some((path, lines)) = path.rsplit_once(':') else { return Ok((path, None)) };
     read_lines(lines).map(|lines| (path, Some(lines)))
 }

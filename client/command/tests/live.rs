@@ -144,7 +144,7 @@ fn a_watch_of_head_waits_for_its_build() {
         place
             .said(&mut watching, "has no build yet; waiting for it; the master looks at the repository again in 59m")
             .await;
-        // // The watch does not wait for the build of another push.
+        // The watch does not wait for the build of another push.
         place.master.world.tell(
             9,
             Fact::BuildCreated { cause: "change".into(), ref_name: "refs/heads/x".into(), revision: "f".repeat(40) },

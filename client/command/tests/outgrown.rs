@@ -76,7 +76,7 @@ fn events_that_cannot_be_passed_are_an_error() {
             let made = master.world.facts.borrow().links_made - before;
             assert!(made <= 3, "{arguments:?}: {made} links: {err}");
         }
-        // // The events before and after it are printed as usual.
+        // The events before and after it are printed as usual.
         let (status, out, err) = run(home.path(), &["events", "--after", "3"]).await;
         assert_eq!((status, out.lines().count(), err.as_str()), (0, 1, ""));
     });

@@ -35,7 +35,7 @@ async fn run(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 async fn with_stdout(directory: &Path, arguments: &[&str], out: Stdio) -> Output {
-    // // `output` would replace it by a pipe of its own.
+    // `output` would replace it by a pipe of its own.
     let child = command(directory, arguments).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
     child.wait_with_output().await.unwrap()
 }

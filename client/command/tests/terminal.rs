@@ -141,7 +141,7 @@ fn nothing_that_others_wrote_speaks_to_a_terminal() {
         let _master = hostile_master(home.path()).await;
         for arguments in LOOKS {
             let text = assert_harmless(&on_a_terminal(home.path(), arguments).await, arguments);
-            // // If the text had a line of its own, it would look like one of ours.
+            // If the text had a line of its own, it would look like one of ours.
             let forged = |line: &str| line.trim_start().starts_with("forged");
             let is_of_lines = text.contains("second") || arguments[0] == "logs";
             assert!(is_of_lines || !text.lines().any(forged), "{arguments:?}: {text:?}");
@@ -201,7 +201,7 @@ fn a_log_is_exact_on_a_pipe_and_harmless_on_a_terminal() {
         let shown = on_a_terminal(home.path(), &["logs", "r/3/lint/1"]).await;
         let text = assert_harmless(&shown, &["logs"]);
         assert!(text.contains("one \u{1b}[31mred\u{1b}[0m\t⟨U+009B⟩2J\r\r\ntwo"), "{text:?}");
-        // // The terminal adds its own carriage returns to the line ends of the log.
+        // The terminal adds its own carriage returns to the line ends of the log.
         let raw = on_a_terminal(home.path(), &["logs", "r/3/lint/1", "--raw"]).await;
         let raw: Vec<u8> = raw.into_iter().filter(|byte| *byte != b'\r').collect();
         let log: Vec<u8> = LOG.iter().copied().filter(|byte| *byte != b'\r').collect();

@@ -390,7 +390,7 @@ fn events_are_printed_up_to_now() {
             "{\"kind\":\"buildCreated\",\"outcome\":null,\"sequence\":1}\n\
              {\"kind\":\"buildFinished\",\"outcome\":\"errored\",\"sequence\":2}\n"
         );
-        // // The last events are not of this kind, but the command must end nevertheless.
+        // The last events are not of this kind, but the command must end nevertheless.
         let (status, text) = place.shown(&["events", "--filter", "kind=buildCreated", "--json=sequence"]).await;
         assert_eq!((status, text.as_str()), (0, "{\"sequence\":1}\n"));
     });
@@ -605,7 +605,7 @@ fn a_test_is_shown_by_a_name_that_means_no_other() {
         };
         let long = "x".repeat(700);
         place.master.world.change(|facts| {
-            // // The test of exactly that name comes after a hundred tests whose names contain it.
+            // The test of exactly that name comes after a hundred tests whose names contain it.
             facts.tests = (1..=150).map(|number| test(number, &format!("reads {number}"))).collect();
             facts.tests.extend([test(151, "reads"), test(152, &format!("{long}1")), test(153, &format!("{long}2"))]);
         });

@@ -40,7 +40,7 @@ fn a_registered_repository_is_used_within_and_nowhere_else() {
     assert_eq!((&found.credential, &found.identity), (&place.cap, &key));
     let above = place.repository.parent().unwrap();
     assert!(matches!(place.contexts.choose(None, None, above), Err(Error::NoContext)));
-    // // The credential alone leads to its key as well.
+    // The credential alone leads to its key as well.
     assert_eq!(place.contexts.choose(Some(&place.cap), None, above).unwrap(), registered);
 }
 

@@ -148,7 +148,7 @@ impl Shipping {
                 return Ok(());
             }
             if self.flights.is_empty() {
-                // // The master took only a part of the last piece.
+                // The master took only a part of the last piece.
                 self.sent = self.received;
             }
             let before = self.received;
@@ -156,7 +156,7 @@ impl Shipping {
                 if !matches!(refusal.code, RefusalCode::Offset | RefusalCode::Unavailable | RefusalCode::Internal) {
                     return Err(Stop::Refused(refusal));
                 }
-                // // The master would refuse the other pieces under way as well.
+                // The master would refuse the other pieces under way as well.
                 self.flights.clear();
                 tracing::debug!(%refusal, "the log resumes at the offset that the master names");
                 if refusal.code != RefusalCode::Offset || before == self.received {
@@ -195,7 +195,7 @@ impl Shipping {
         let mut request = self.sink.write_request();
         let mut params = request.get();
         params.set_offset(self.sent);
-        // // The bytes are read from the page cache into the message itself, because handing the read to a thread costs more than the
+        // The bytes are read from the page cache into the message itself, because handing the read to a thread costs more than the
         // copy.
         self.reading.chunk(self.sent, params.reborrow().init_bytes(wire::length(count)))?;
         let marks = self.reading.marks(self.sent, self.sent + count as u64)?;

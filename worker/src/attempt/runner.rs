@@ -51,7 +51,7 @@ pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
     }
     let scratch = temporary(&shared.state, &entry.token());
     if scratch.exists() {
-        // // If a process of this attempt may still live, its files must not be used for the next attempt.
+        // If a process of this attempt may still live, its files must not be used for the next attempt.
         let is_guarded = shared.tier_of(&entry.assignment) == Ok(Tier::Guard);
         let is_left_alone = is_guarded && !entry.has_survivors();
         let rest = if is_left_alone { shared.scratch.keep(scratch) } else { Some(scratch) };
@@ -139,7 +139,7 @@ async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result
             };
             return settle(&shared.world, &entry.dir, step, &entry.mark(), death).await.map(Some);
         }
-        // // The worker died after it had written the order, before a supervisor took it.
+        // The worker died after it had written the order, before a supervisor took it.
         std::fs::remove_file(files.order())?;
         return Ok(None);
     };
@@ -156,7 +156,7 @@ async fn until_it_may_be_ended(shared: &AttemptShared, entry: &Entry, step: u16)
     let mut is_ours = shared.is_ours.subscribe();
     tokio::select! {
         biased;
-        // // `shared` holds the sender, so waiting can only end when the value is true.
+        // `shared` holds the sender, so waiting can only end when the value is true.
         _ = is_ours.wait_for(|is_ours| *is_ours) => {}
         _ = wait_for(entry, Entry::stop_reason) => {}
         () = sleep(lease_left) => {}
@@ -203,13 +203,13 @@ async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised
             said = supervised.hear() => match said {
                 Said::Output(size) => entry.step_grew(step, size),
                 Said::Gone => {
-                    // // The supervisor writes the journal before it reports the end, so the journal can be read while the supervisor
+                    // The supervisor writes the journal before it reports the end, so the journal can be read while the supervisor
                     // is still about to end.
                     if let Some(journal) = entry.files(step).read_journal()? {
                         return Ok(journal);
                     }
                     match Supervised::find(&shared.world, &entry.dir, step).await? {
-                        // // The supervisor lives, and has only accepted another connection.
+                        // The supervisor lives, and has only accepted another connection.
                         Some(again) => {
                             sleep(LINE_PAUSE).await;
                             (supervised, is_stopped, lease_end) = (again, false, None);
@@ -250,7 +250,7 @@ async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<
         Ok(Err(Unready::Broken(why) | Unready::Unusable(why))) if is_cleanup => return Err(why),
         Ok(Err(Unready::Broken(why))) => entry.set_halt(Halt::Errored(shared.with_lack_of_room(why))),
         Ok(Err(Unready::Unusable(why))) => entry.set_halt(Halt::Unusable(why)),
-        // // The step has no time left, so the next round skips it.
+        // The step has no time left, so the next round skips it.
         Err(_) if is_cleanup => {}
         Err(_) => entry.set_halt(Halt::OutOfTime),
     }

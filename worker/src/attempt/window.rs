@@ -142,7 +142,7 @@ impl Room {
             self.window.note_late(took, units);
             let least = units.div_ceil(2).max(units.saturating_sub(self.taken.num_permits()));
             self.window.set(least.max(1));
-            // // One unit always stays, because a log may wait for it.
+            // One unit always stays, because a log may wait for it.
             if let Some(gone) = self.taken.split(units - self.window.units.get()) {
                 gone.forget();
             }

@@ -18,13 +18,13 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
     match rustix::fs::unlinkat(CWD, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // // Linux reports ISDIR for a directory, and other systems PERM.
+        // Linux reports ISDIR for a directory, and other systems PERM.
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
     let top = open_dir(CWD, &name)?;
     let mut deep = Deep { top: top.as_fd(), moved: 0 };
-    // // A directory that was moved up is a new entry of the top, so look again until nothing is moved.
+    // A directory that was moved up is a new entry of the top, so look again until nothing is moved.
     loop {
         let before = deep.moved;
         empty(top.as_fd(), 0, &mut deep)?;
@@ -70,7 +70,7 @@ pub(crate) fn in_background(what: PathBuf, removal: impl FnOnce(&Path) -> io::Re
 /// Gives this user the permission to change a directory, as far as that is possible, because a step may have taken it away. Follows
 /// no link.
 pub(crate) fn make_writable(path: &Path) {
-    // // Nearly every directory is writable, and then one look is the whole cost.
+    // Nearly every directory is writable, and then one look is the whole cost.
     if !is_writable(path) {
         let _ = writable(path);
     }
@@ -114,7 +114,7 @@ struct Deep<'a> {
 }
 
 fn empty(dir: BorrowedFd<'_>, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Result<()> {
-    // // All names are read first, because the system does not define what a directory lists while its entries vanish.
+    // All names are read first, because the system does not define what a directory lists while its entries vanish.
     for (name, is_dir) in entries(dir)? {
         if is_dir {
             remove_dir(dir, &name, depth, deep)?;
@@ -128,7 +128,7 @@ fn empty(dir: BorrowedFd<'_>, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Re
 fn remove_dir(parent: BorrowedFd<'_>, name: &CStr, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // // The directory is not empty, or its permissions do not allow it yet.
+        // The directory is not empty, or its permissions do not allow it yet.
         Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ACCESS | Errno::PERM) => {}
         Err(error) => return Err(error),
     }
@@ -167,7 +167,7 @@ fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> 
     let path = rustix::fs::openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
     let stat = rustix::fs::fstat(&path)?;
     if Mode::from_raw_mode(stat.st_mode) & Mode::RWXU != Mode::RWXU {
-        // // The change goes through the descriptor, because the name could by now be a link to another place. If it is refused,
+        // The change goes through the descriptor, because the name could by now be a link to another place. If it is refused,
         // opening fails.
         let _ = rustix::fs::chmod(format!("/proc/self/fd/{}", path.as_raw_fd()), Mode::RWXU);
     }
@@ -177,7 +177,7 @@ fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> 
 fn gone(removed: rustix::io::Result<()>) -> rustix::io::Result<()> {
     match removed {
         Err(Errno::NOENT) => Ok(()),
-        // // A deeper directory was moved up meanwhile, or somebody writes here: the next round removes it.
+        // A deeper directory was moved up meanwhile, or somebody writes here: the next round removes it.
         other => other,
     }
 }

@@ -59,7 +59,7 @@ impl Spares {
     pub(crate) fn keep(&self, dir: PathBuf) -> Option<PathBuf> {
         let pool = &self.0;
         let spare = pool.root.join(pool.moved.fetch_add(1, Ordering::Relaxed).to_string());
-        // // After the rename nobody takes the directory for what it was, even if the rest of this function fails.
+        // After the rename nobody takes the directory for what it was, even if the rest of this function fails.
         if std::fs::rename(&dir, &spare).is_err() {
             return Some(dir);
         }

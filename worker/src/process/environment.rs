@@ -27,7 +27,7 @@ impl HostEnvironment {
     }
 
     fn new(pass: &[String], own: impl Fn(&str) -> Option<String>, is_dir: impl Fn(&Path) -> bool) -> HostEnvironment {
-        // // In a container whose user has no account these variables are empty.
+        // In a container whose user has no account these variables are empty.
         let named = |name: &str| own(name).filter(|value| !value.is_empty());
         let home = named("HOME").unwrap_or_else(|| "/".to_owned());
         let user = named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "guild".to_owned());
@@ -60,7 +60,7 @@ impl HostEnvironment {
         all.extend(names_of(assignment).into_iter().map(|(name, value)| (name.to_owned(), value)));
         all.extend(assignment.job.env.iter().cloned());
         all.extend(step.env.iter().cloned());
-        // // The worker finds the processes of a step by this variable, so the pipeline must not change it.
+        // The worker finds the processes of a step by this variable, so the pipeline must not change it.
         all.insert(ATTEMPT.to_owned(), token_hex(&assignment.token));
         all.retain(|name, value| is_possible(name, value));
         all.into_iter().collect()

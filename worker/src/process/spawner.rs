@@ -78,7 +78,7 @@ impl SupervisorSpawner {
         let (command, fresh) = SupervisorForker::command_in(manager, &self.program)?;
         let mut command = tokio::process::Command::from(command);
         command.spawn()?;
-        // // No other process may keep the forker's descriptors open, because their closing shows that the forker has ended.
+        // No other process may keep the forker's descriptors open, because their closing shows that the forker has ended.
         drop(command);
         fresh.wait(SCOPE_MAX)?;
         Ok(fresh)

@@ -80,7 +80,7 @@ impl Supervised {
     }
 
     async fn say(&mut self, line: &str) {
-        // // If this fails, `hear` sees the end of the connection and handles it.
+        // If this fails, `hear` sees the end of the connection and handles it.
         if let Err(error) = self.line.write_all(line.as_bytes()).await {
             tracing::debug!(dir = %self.dir.display(), step = self.step, %error, "the supervisor does not answer");
         }

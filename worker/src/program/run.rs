@@ -135,7 +135,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     let quiet = async {
         let mut changes = worker.shared.ledger.changes();
         while !worker.shared.ledger.all().iter().all(|entry| entry.is_idle()) && changes.changed().await.is_ok() {}
-        // // The session now reports the ends of the steps, if the master is still connected.
+        // The session now reports the ends of the steps, if the master is still connected.
         if *worker.attached.borrow() {
             let _ = timeout(Duration::from_secs(1), connecting).await;
         }

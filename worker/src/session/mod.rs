@@ -176,14 +176,14 @@ async fn attach(worker: &Rc<WorkerShared>, vat: &Vat) -> Result<Rc<Session>, End
     });
     let (standing, leases, terms) = (results.get_standing()?, results.get_leases()?, results.get_terms()?);
     for (index, entry) in (0..).zip(in_hand) {
-        // // If the answer is too short, it says nothing of the other attempts. The next `attach` asks about them again.
+        // If the answer is too short, it says nothing of the other attempts. The next `attach` asks about them again.
         if index >= standing.len() || index >= leases.len() {
             return Err(End::Lost("the master did not say how all attempts stand".to_owned()));
         }
         match standing.get(index) {
             Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?, term_at(terms, index)),
             Ok(worker_desk::Standing::Stale) => worker.shared.ledger.abandon(&entry, "its lease is over"),
-            // // The word is of a later version of the protocol.
+            // The word is of a later version of the protocol.
             Err(_) => return Err(End::Lost("the master sent a word that this worker does not know".to_owned())),
         }
     }
@@ -233,7 +233,7 @@ impl Session {
     /// ended.
     async fn part(&self, why: String) -> End {
         self.worker.end_all().await;
-        // // `WorkerCommands::revoked` sends that answer, from another task.
+        // `WorkerCommands::revoked` sends that answer, from another task.
         sleep(FLUSH_MAX).await;
         End::Revoked(why)
     }
@@ -250,7 +250,7 @@ impl Session {
                 if error.kind == capnp::ErrorKind::Disconnected {
                     return error.into();
                 }
-                // // The master may be overloaded or its disk full, but there is time until the leases end.
+                // The master may be overloaded or its disk full, but there is time until the leases end.
                 tracing::warn!(%error, "leases were not renewed");
             }
         }
@@ -333,7 +333,7 @@ impl Session {
         tracing::warn!(%why, "no job is taken");
         let mut request = self.session.lacks_request();
         request.get().set_what(why);
-        // // Older masters do not know this call, so its failure does not matter.
+        // Older masters do not know this call, so its failure does not matter.
         tokio::task::spawn_local(request.send().promise);
         let tidied = self.worker.reserve.tidied.notified();
         self.worker.reserve.short_of_room.notify_one();

@@ -230,7 +230,7 @@ async fn take_start(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Option<V
         return Ok(Some(bytes));
     };
     (&mut pipe).take(OUTPUT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).await?;
-    // // Reading goes on to the end, because git would otherwise wait for room in the pipe.
+    // Reading goes on to the end, because git would otherwise wait for room in the pipe.
     tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
     Ok((bytes.len() <= OUTPUT_BYTES_MAX).then_some(bytes))
 }

@@ -161,7 +161,7 @@ impl Workspace {
     pub(crate) fn empty(&self) -> io::Result<()> {
         self.discard(&self.tree())?;
         std::fs::create_dir(self.tree())?;
-        // // Git gives the same mode to every directory that it makes in the tree.
+        // Git gives the same mode to every directory that it makes in the tree.
         std::fs::set_permissions(self.tree(), std::fs::Permissions::from_mode(0o755))
     }
 
@@ -197,7 +197,7 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // // The time of the last use becomes the end of this use, to a minute. If this call fails, it stays the beginning.
+        // The time of the last use becomes the end of this use, to a minute. If this call fails, it stays the beginning.
         let _ = self.touch();
     }
 }
@@ -211,7 +211,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                // // The tree in this directory has the usual modes, so the directory must keep other users out.
+                // The tree in this directory has the usual modes, so the directory must keep other users out.
                 private_dir(dir)?;
                 continue;
             }

@@ -24,7 +24,7 @@ pub(crate) struct Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         for process in self.started.get_mut() {
-            // // It may have ended already, which is what the test wants.
+            // It may have ended already, which is what the test wants.
             let _ = pidfd_send_signal(process, Signal::KILL);
         }
     }

@@ -61,7 +61,7 @@ fn a_cancelled_job_ends_politely_and_clears_up() {
         bench.begun(0).await;
         bench.cancel(false).await;
         bench.is_cancelled().await;
-        // // A shell may add that its `sleep` was terminated.
+        // A shell may add that its `sleep` was terminated.
         assert!(bench.master.log(0).starts_with("begun\n") && bench.master.log(0).ends_with("bye\n"));
         assert_eq!(bench.master.log(2), "after\n");
         let expected = [
@@ -106,7 +106,7 @@ fn a_second_cancel_ends_what_clears_up_and_nothing_more_begins() {
         bench.begun(0).await;
         bench.cancel(false).await;
         bench.begun(1).await;
-        // // A master repeats a cancel to a worker that comes back. The repetition is not a second cancel.
+        // A master repeats a cancel to a worker that comes back. The repetition is not a second cancel.
         bench.cancel(false).await;
         sleep(Duration::from_millis(300)).await;
         assert!(bench.ends().iter().all(|end| !end.starts_with("finished 1")), "{:?}", bench.ends());
@@ -223,7 +223,7 @@ fn a_worker_that_is_killed_meanwhile_goes_on_with_the_clearing_up() {
         let _next = bench.worker();
         bench.master.until(|heard| heard.attached == 2).await;
         assert!(is_alive(pid));
-        // // A master repeats the cancel to a worker that comes back.
+        // A master repeats the cancel to a worker that comes back.
         bench.cancel(false).await;
         std::fs::write(&go, "").unwrap();
         bench.is_cancelled().await;

@@ -140,7 +140,7 @@ fn a_report_of_an_earlier_build_is_not_taken_for_a_new_one() {
         bench.master.offer(kept(1, SUITE));
         assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // // A program that copies a file with its old times has written the file nevertheless.
+        // A program that copies a file with its old times has written the file nevertheless.
         bench.master.offer(kept(2, "cp -p py.xml new; rm py.xml; mv new py.xml"));
         assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
         tokio::time::sleep(Duration::from_millis(200)).await;

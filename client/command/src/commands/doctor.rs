@@ -124,7 +124,7 @@ async fn master(guild: &Guild) -> Vec<Finding> {
         Ok(findings) => return findings,
         Err(error) => error,
     };
-    // // An older master does not have this call.
+    // An older master does not have this call.
     vec![match matches!(error, Error::Protocol(_)) {
         true => {
             let remedy = "upgrade the master; compare `guild-master --version` there with `guild --version` here";

@@ -74,7 +74,7 @@ async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option
     if let Some(told) = events.next_within(SILENCE).await? {
         return Ok(Some(told));
     }
-    // // The answer to this call comes after all that the master had sent before, so events on their way have now arrived.
+    // The answer to this call comes after all that the master had sent before, so events on their way have now arrived.
     guild.latest_event().await?;
     events.next_within(Duration::ZERO).await
 }
@@ -93,7 +93,7 @@ fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
         return printer.say_json_of_stream(&row);
     }
     if !printer.chosen_columns().is_empty() {
-        // // A stream has no headers, because a caller that chooses columns knows them.
+        // A stream has no headers, because a caller that chooses columns knows them.
         return printer.say_whole(&printer.look.table(&[row], printer.chosen_columns(), false));
     }
     let place = match (event.project.as_str(), event.build) {

@@ -106,7 +106,7 @@ impl Grant {
 impl Issue {
     async fn run(self, connected: &Connected) -> Result<(), Error> {
         let orders = self.orders();
-        // // Each name becomes the name of a file, so it is checked here. The master checks the rest.
+        // Each name becomes the name of a file, so it is checked here. The master checks the rest.
         if let Some(name) =
             self.names.iter().find(|name| name.is_empty() || name.starts_with('.') || name.contains('/'))
         {
@@ -150,7 +150,7 @@ impl Issue {
         let may = if self.may.is_empty() { default_rights(self.kind()) } else { self.may.iter().copied().collect() };
         match (self.projects.is_empty(), self.kind()) {
             (false, _) => Ok(What { may, projects: self.projects.iter().cloned().collect(), pools, labels }),
-            // // The pools of a worker decide which jobs it gets.
+            // The pools of a worker decide which jobs it gets.
             (true, GrantKind::Worker | GrantKind::Unknown) => {
                 Ok(What { may, projects: Scope::default(), pools, labels })
             }
@@ -253,7 +253,7 @@ fn default_rights(kind: GrantKind) -> BTreeSet<Right> {
         GrantKind::Changes => BTreeSet::from([Right::Changes]),
         GrantKind::Events => BTreeSet::from([Right::Events]),
         GrantKind::Operator => Right::ALL.into_iter().collect(),
-        // // A worker's rights are those of its desk, which needs no right of a perspective.
+        // A worker's rights are those of its desk, which needs no right of a perspective.
         GrantKind::Worker | GrantKind::Unknown => BTreeSet::new(),
     }
 }

@@ -98,7 +98,7 @@ impl Whoami {
             ("master", who.master.clone()),
             ("context", context),
         ];
-        // // Most grants have neither pools nor labels.
+        // Most grants have neither pools nor labels.
         for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
             connected.printer.say_field(name, &value)?;
         }

@@ -55,7 +55,7 @@ impl Logs {
             if several {
                 connected.printer.note(part.header());
             }
-            // // Each log has its own output, so that a colour or a sequence that it leaves open does not reach the next log.
+            // Each log has its own output, so that a colour or a sequence that it leaves open does not reach the next log.
             let mut out = connected.printer.log_output(self.raw);
             part.print(connected, meant.lines, self.follow, &mut out).await?;
             out.finish().await.map_err(Error::Output)?;

@@ -116,7 +116,7 @@ enum Command {
 /// Runs one command, and returns the exit status.
 pub(crate) async fn run(cli: Cli) -> u8 {
     let deadline = cli.options.timeout;
-    // // Other people may read the files that `init` and `man` write.
+    // Other people may read the files that `init` and `man` write.
     if !matches!(cli.command, Command::Init(_) | Command::Man(_)) {
         ::system::private_file::keep_to_owner();
     }
@@ -132,7 +132,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
     };
     match result {
         Ok(status) => status,
-        // // The reader of our output has seen enough, and closed the pipe.
+        // The reader of our output has seen enough, and closed the pipe.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             connected.printer.complain(&error);

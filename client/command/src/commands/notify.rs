@@ -32,7 +32,7 @@ enum Changed {
 impl Notify {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let view = match &self.project {
-            // // A credential that may only tell the master of changes cannot look at projects.
+            // A credential that may only tell the master of changes cannot look at projects.
             Some(_) => None,
             None => Some(connected.project(None).await?),
         };

@@ -24,7 +24,7 @@ pub(crate) struct Open {
 impl Open {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         if self.login {
-            // // Everyone who has the address can log in, so it is printed. It never becomes an argument, which other users could see.
+            // Everyone who has the address can log in, so it is printed. It never becomes an argument, which other users could see.
             connected.printer.say(connected.guild().await?.browse().await?)?;
             connected.printer.note("its button works once, within 10 minutes");
             return Ok(0);
@@ -53,7 +53,7 @@ impl Open {
             build.jobs.iter().map(|job| job.name.as_str()).filter(|name| meant.chooses(name)).collect();
         let job = match (&meant.job, chosen.as_slice()) {
             (Some(_), [job]) => format!("/{job}{}", place(&meant)),
-            // // If several cells are meant, the build's page shows all of them.
+            // If several cells are meant, the build's page shows all of them.
             _ => String::new(),
         };
         Ok(format!("{pages}/p/{}{job}", build.selector()))

@@ -58,7 +58,7 @@ impl Run {
             Some(branch) => Ok((branch, String::new())),
             None if of_here.is_some() => Err(Error::usage("HEAD is detached, so there is no branch to build")
                 .help("name it with --ref BRANCH or --revision COMMIT")),
-            // // The master knows its default branch.
+            // The master knows its default branch.
             None => Ok((String::new(), String::new())),
         }
     }

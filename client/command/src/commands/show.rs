@@ -111,7 +111,7 @@ fn show_build(printer: &Printer, build: &BuildView, change: Option<&ChangeView>)
         let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
         printer.say_rows(&rows, &JOB_COLUMNS)?;
     }
-    // // The reasons are lines of their own, because a column of sentences would leave the other columns no room.
+    // The reasons are lines of their own, because a column of sentences would leave the other columns no room.
     let is_told = |job: &&JobView| job.is_bad() || matches!(job.outcome, Some(Outcome::Cancelled | Outcome::Warned));
     let reasons = build.jobs.iter().filter(is_told).map(|job| ("reason", job, job.reason.clone()));
     let tests = build.jobs.iter().map(|job| ("tests", job, words::tests_of(job)));

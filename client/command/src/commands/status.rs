@@ -39,7 +39,7 @@ impl Status {
                 printer.say_whole(&Shown::join(pictures, "\n"))?;
             }
             (false, false) => {
-                // // A caller that chooses columns wants those of jobs, so the line of the build is left out.
+                // A caller that chooses columns wants those of jobs, so the line of the build is left out.
                 let has_head = printer.chosen_columns().is_empty();
                 let head = |shown: &TipView| has_head.then(|| shown.head());
                 let rows = shown.iter().flat_map(|shown| head(shown).into_iter().chain(shown.rows()));
@@ -81,7 +81,7 @@ impl TipView {
         if is_named || build.ref_name.is_empty() {
             return Ok(TipView { build, branch: None });
         }
-        // // A master of 0.1 does not know branches.
+        // A master of 0.1 does not know branches.
         let branch = connected.guild().await?.branch(&build.project, &build.ref_name).await.ok();
         let branch = branch.filter(|branch| branch.tip_revision == build.revision);
         Ok(TipView { build, branch })

@@ -163,7 +163,7 @@ impl TestShow {
 
     /// Returns the number of the only test that the name means, of all tests in the place.
     async fn found(&self, connected: &Connected, query: TestQuery) -> Result<u32, Error> {
-        // // The master refuses a longer text, and the beginning finds the same test.
+        // The master refuses a longer text, and the beginning finds the same test.
         let search = self.name[..self.name.floor_char_boundary(TEST_SEARCH.most)].to_owned();
         let query = TestQuery { search, ..query };
         let (tests, _) = up_to(connected, query, u32::MAX).await?;
@@ -176,7 +176,7 @@ impl TestShow {
 fn chosen(wanted: &str, tests: &[TestView]) -> Result<u32, Error> {
     let ways: [fn(&TestView, &str) -> bool; 3] =
         [|test, wanted| test.title() == wanted, |test, wanted| test.name == wanted, |_, _| true];
-    // // The list has a test once for each of its jobs.
+    // The list has a test once for each of its jobs.
     let meant = ways.iter().map(|is_meant| -> BTreeMap<u32, String> {
         let tests = tests.iter().filter(|test| is_meant(test, wanted));
         tests.map(|test| (test.number, test.title())).collect()

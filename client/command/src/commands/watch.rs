@@ -101,7 +101,7 @@ async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error
     let mut shown = Shows::new(connected, &subject);
     let mut mirror = Mirror::default();
     let mut ticks = tokio::time::interval(REDRAW);
-    // // After a pause of the whole command, one picture is enough.
+    // After a pause of the whole command, one picture is enough.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut described = BTreeSet::new();
     loop {
@@ -112,7 +112,7 @@ async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error
                     if let Subject::Awaited(awaited) = &subject
                         && let Some(number) = awaited.number(guild).await?
                     {
-                        // // The build began before this subscription, and may have ended.
+                        // The build began before this subscription, and may have ended.
                         subject = Subject::Build(awaited.project.clone(), number);
                         news_of(guild, &mut mirror, &subject).await?;
                     }

@@ -55,7 +55,7 @@ pub(super) fn judge_key(context: &Context, error: Option<&IdentityError>) -> Fin
             Finding::good(KEY, path.display().to_string())
         }
         Some(error @ IdentityError::Exposed { path, .. }) => Finding::bad(KEY, error.to_string(), chmod(path)),
-        // // A credential works only with the key that redeemed it.
+        // A credential works only with the key that redeemed it.
         Some(
             error @ (IdentityError::Unreadable { .. }
             | IdentityError::Unwritable { .. }

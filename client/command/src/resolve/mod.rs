@@ -209,7 +209,7 @@ impl Meant {
         let build = match (&self.by, &self.build) {
             (By::Ref(name), _) => name.clone(),
             (By::Project | By::Everything, _) | (_, None) => String::new(),
-            // // `7/hotfix` can also be a branch, so the number gets a `#`.
+            // `7/hotfix` can also be a branch, so the number gets a `#`.
             (By::Number, Some(build)) if self.job.is_some() => format!("#{}", build.number),
             (By::Number | By::Commit(_) | By::Checkout, Some(build)) => build.number.to_string(),
         };

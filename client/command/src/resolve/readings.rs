@@ -134,7 +134,7 @@ pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<M
     let project = meant_project(asked).unwrap_or_default();
     match (words.names_project, is_project && read_number(first).is_none()) {
         (true, _) => {}
-        // // A branch of the project here can begin with the name of another project.
+        // A branch of the project here can begin with the name of another project.
         (false, true) if project.is_empty() => {}
         (false, true) => refs(project, &words.parts, words.parts.len(), facts, &mut readings)?,
         (false, false) => by_name(asked, project, &words.parts, facts, &mut readings)?,
@@ -154,7 +154,7 @@ fn below_project(
     if rest.is_empty() {
         return only_project(asked, project, facts, readings);
     }
-    // // The address of a page says whether the next part is a number or a branch.
+    // The address of a page says whether the next part is a number or a branch.
     match (words.names_ref, words.names_project.then(|| read_number(&rest[0])).flatten()) {
         (true, _) => refs(project, rest, rest.len(), facts, readings),
         (false, Some(number)) => {
@@ -270,7 +270,7 @@ fn refs(project: &str, parts: &[String], shortest: usize, facts: &Facts, reading
 fn built_refs(project: &str, name: &str, facts: &Facts) -> Result<Vec<String>, Stop> {
     let full = if name.starts_with("refs/") { vec![name.to_owned()] } else { Vec::new() };
     let short = branch_or_tag(name).to_vec();
-    // // Git writes a branch in this form if a tag has the same name.
+    // Git writes a branch in this form if a tag has the same name.
     let qualified = name.starts_with("heads/") || name.starts_with("tags/");
     let qualified = if qualified { vec![format!("refs/{name}")] } else { Vec::new() };
     for candidates in [full, short, qualified] {
@@ -354,7 +354,7 @@ fn by_git(asked: &Asked<'_>, project: &str, word: &str, facts: &Facts, readings:
         None => {}
         Some(GitWord::Ref(full)) => match facts.builds(of_ref(project, full))?.first() {
             Some(build) => readings.found.push(Meant::of(By::Ref(full.clone()), build)),
-            // // The builds of the ref's commit belong to other branches, so they are not meant.
+            // The builds of the ref's commit belong to other branches, so they are not meant.
             None => readings.missing = Some(nothing_of_ref(project, full)),
         },
         Some(GitWord::Commit(id)) if asked.wish == Wish::Change && is_from_head(word) => {
@@ -415,7 +415,7 @@ fn with_job(by: By, build: &Found, parts: &[String]) -> Result<Meant, Error> {
         [] => Ok(meant),
         [job] if has(job) => Ok(Meant { job: Some(job.clone()), ..meant }),
         [step] => match (build.jobs.as_slice(), read_step(step)) {
-            // // If the build has only one job, a number after it is a step.
+            // If the build has only one job, a number after it is a step.
             ([only], Ok(step)) => Ok(Meant { job: Some(only.clone()), step: Some(step), ..meant }),
             (_, _) => Err(no_job(step)),
         },

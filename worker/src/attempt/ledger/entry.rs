@@ -277,7 +277,7 @@ impl Entry {
         if let Some(end) = self.cleanup_end(now) {
             return end.since(now);
         }
-        // // A step that may run beyond the time of the job gets its full time, even if the time of the job is nearly over.
+        // A step that may run beyond the time of the job gets its full time, even if the time of the job is nearly over.
         match is_cleanup(&self.assignment.job, &self.ended.borrow()) {
             true => own.max(self.cleanup_ms()),
             false => own,

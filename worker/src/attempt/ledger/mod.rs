@@ -99,7 +99,7 @@ impl Ledger {
         }
         let halt = atomic_file::read(&dir.join("halt.json"))?;
         let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
-        // // A worker of 0.1.0 noted the name in a file of its own.
+        // A worker of 0.1.0 noted the name in a file of its own.
         let name = name.or_else(|| std::fs::read_to_string(dir.join("workspace")).ok());
         let workspace = name.map(|name| workspace::reopen(workspaces, &name)).transpose()?.flatten();
         let entry = Entry::new(dir.to_owned(), offered, self.blocking, halt, workspace, self.changed.clone());

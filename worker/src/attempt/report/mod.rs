@@ -46,7 +46,7 @@ pub(crate) enum Reported {
 /// Reports an attempt until it has ended and the master knows its end, or until reporting cannot go on.
 pub(crate) async fn report(entry: Rc<Entry>, reporter: AttemptReporter, window: Window) -> Reported {
     let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
-    // // A master that was killed has lost those parts of unsealed logs that it held in memory.
+    // A master that was killed has lost those parts of unsealed logs that it held in memory.
     (0..count).for_each(|step| entry.step(step).tell_again());
     let connection = ConnectionReport {
         entry: &entry,
@@ -178,7 +178,7 @@ impl ConnectionReport<'_> {
         };
         let reporter = self.reporter.step(index);
         let Some(at) = has_begun else {
-            // // The master does not know of this step's start, so it would take the end of the attempt before this step's end. Wait
+            // The master does not know of this step's start, so it would take the end of the attempt before this step's end. Wait
             // for it.
             self.say_finished(&reporter, index, None, Shipped::nothing(), None).await?.await?;
             tell();
@@ -192,7 +192,7 @@ impl ConnectionReport<'_> {
             }
             let said = reporter.started(at).await;
             is_start_known.set(said.is_ok());
-            // // The end that is on its way reports the start again. Giving up now would cancel that end.
+            // The end that is on its way reports the start again. Giving up now would cancel that end.
             if *is_end_said.borrow() && self.reporter.batches() { Ok(()) } else { said }
         };
         let follow = async {
@@ -206,7 +206,7 @@ impl ConnectionReport<'_> {
         };
         let ((), answered) = try_join(begin, follow).await?;
         if is_start_known.get() {
-            // // A master that knows of the start does not take the end of the attempt before the end of this step.
+            // A master that knows of the start does not take the end of the attempt before the end of this step.
             tell();
             return answered.await;
         }
@@ -223,7 +223,7 @@ impl ConnectionReport<'_> {
         let step = self.entry.step(index);
         let shipped = match step.shipped.get() {
             Some(shipped) => shipped,
-            // // The master need not make a log for a step that printed nothing.
+            // The master need not make a log for a step that printed nothing.
             None if is_silent(step).await? => Shipped::nothing(),
             None => {
                 let is_new = step.is_unsent.replace(false);

@@ -176,7 +176,7 @@ pub(super) fn open(tree: &Path, path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    // // If another kind of file takes the place meanwhile, opening it must not block.
+    // If another kind of file takes the place meanwhile, opening it must not block.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
@@ -250,7 +250,7 @@ mod tests {
         for pattern in ["out/**", "out/*", "out/*.xml", "out/", "out/deep/*", "out/**/s*.xml"] {
             assert_eq!(found(&dir, pattern), "! it leads out of the checkout", "{pattern}");
         }
-        // // The other files that match are found nevertheless.
+        // The other files that match are found nevertheless.
         symlink(other.path(), dir.join("in/out")).unwrap();
         std::fs::create_dir_all(dir.join("more/out")).unwrap();
         std::fs::write(dir.join("more/out/b.xml"), "").unwrap();

@@ -52,7 +52,7 @@ pub(super) struct Patient<'a, R> {
 
 impl<R: Read> Read for Patient<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        // // Readers that read to the end would retry after an `Interrupted` error, so another kind of error is used.
+        // Readers that read to the end would retry after an `Interrupted` error, so another kind of error is used.
         self.patience.check().map_err(|error| io::Error::other(error.to_string()))?;
         self.from.read(into)
     }

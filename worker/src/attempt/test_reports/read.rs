@@ -174,12 +174,12 @@ impl ReportReading<'_> {
 
     fn note(mut self) -> io::Result<ReadTests> {
         if !self.lacks.is_empty() {
-            // // These sentences are why the step fails, and a master keeps only the beginning of the trouble.
+            // These sentences are why the step fails, and a master keeps only the beginning of the trouble.
             self.collection.put_trouble_first(self.lacks.join("; "));
         }
         let (files, list) = (&self.wanted.files, self.collection.finish());
         let mut reported = list.in_short();
-        // // If no test was read, the text of the trouble says everything.
+        // If no test was read, the text of the trouble says everything.
         let has_list = !list.results.is_empty() || list.trouble.is_empty();
         let list = if has_list { Some(write(&files.named(LIST), &encode(&list)?)?) } else { None };
         reported.list = list.as_ref().map(|list| list.hash.clone()).unwrap_or_default();

@@ -95,7 +95,7 @@ pub(crate) async fn store(
             }
         }
     }
-    // // Without the list, nobody can find the original reports.
+    // Without the list, nobody can find the original reports.
     if let Some(originals) = tests.originals.as_ref().filter(|_| !reported.list.is_empty()) {
         match send(lease, &originals_name(step), &files.named(ORIGINALS), originals, window).await {
             Ok(()) => {}

@@ -128,7 +128,7 @@ fn c_texts(texts: impl IntoIterator<Item = String>) -> io::Result<Vec<CString>> 
 }
 
 fn errno() -> c_int {
-    // // SAFETY: the C library gives each thread its own `errno`, so the pointer is valid.
+    // SAFETY: the C library gives each thread its own `errno`, so the pointer is valid.
     unsafe { *libc::__errno_location() }
 }
 
@@ -149,7 +149,7 @@ impl Child<'_> {
     fn start(&self) -> io::Result<Pid> {
         let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        // // SAFETY: the kernel lets this thread go on only when the child has its program or has ended. Until then only the child
+        // SAFETY: the kernel lets this thread go on only when the child has its program or has ended. Until then only the child
         // uses this memory, so `self` and the stack outlive their use; the stack grows down from its end. Signals are blocked, so
         // that no handler runs in the child, where it would see the memory of this process.
         let pid = unsafe {
@@ -176,7 +176,7 @@ impl Child<'_> {
     fn become_step(&self) -> c_int {
         forget_origin(self.files);
         take_blame(self.blame);
-        // // SAFETY: these are system calls that take numbers, and one text that ends in a zero.
+        // SAFETY: these are system calls that take numbers, and one text that ends in a zero.
         let is_ready = unsafe {
             libc::dup2(self.input, 0) >= 0
                 && libc::dup2(self.output, 1) >= 0
@@ -195,10 +195,10 @@ impl Child<'_> {
 }
 
 extern "C" fn child_main(child: *mut c_void) -> c_int {
-    // // SAFETY: `child` is the pointer that `Child::start` passed. It is valid until this process has its program or has ended.
+    // SAFETY: `child` is the pointer that `Child::start` passed. It is valid until this process has its program or has ended.
     let child = unsafe { &*child.cast::<Child<'_>>() };
     child.error.store(child.become_step(), Ordering::Relaxed);
-    // // `clone` of the C library ends the process with this code, and runs none of its parent's code.
+    // `clone` of the C library ends the process with this code, and runs none of its parent's code.
     127
 }
 

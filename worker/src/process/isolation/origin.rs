@@ -41,7 +41,7 @@ fn own_blame() -> Vec<u8> {
 
 /// Makes the kernel kill this process before its supervisor if memory runs out. If the file cannot be written, nothing changes.
 pub(super) fn take_blame(blame: &[u8]) {
-    // // SAFETY: this runs between fork and exec, where each of these calls is allowed. It allocates nothing.
+    // SAFETY: this runs between fork and exec, where each of these calls is allowed. It allocates nothing.
     unsafe {
         let file = libc::open(BLAME_FILE.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         if file >= 0 {
@@ -60,10 +60,10 @@ const SIGNAL_SET_BYTES: usize = 8;
 /// lower than usual. A hard limit stays, because it cannot be raised. Also limits the open files of a step to `files_max`, and core
 /// dumps to 0.
 pub(super) fn forget_origin(files_max: Option<u64>) {
-    // // SAFETY: this runs between fork and exec, where each of these calls is allowed. The structures live on this stack.
+    // SAFETY: this runs between fork and exec, where each of these calls is allowed. The structures live on this stack.
     unsafe {
         for signal in 1..=libc::SIGRTMAX() {
-            // // This is the system call itself, because the C library refuses two signals that it uses itself. It fails for the
+            // This is the system call itself, because the C library refuses two signals that it uses itself. It fails for the
             // signals that cannot be ignored.
             libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT_ACTION.as_ptr(), 0_usize, SIGNAL_SET_BYTES);
         }
@@ -84,7 +84,7 @@ pub(super) fn forget_origin(files_max: Option<u64>) {
             files.rlim_cur = files.rlim_cur.max(FILES.0).min(files.rlim_max);
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files);
         }
-        // // A core dump of one large process fills a disk, so a step that wants core dumps must raise the limit.
+        // A core dump of one large process fills a disk, so a step that wants core dumps must raise the limit.
         let mut core = std::mem::zeroed::<libc::rlimit>();
         if libc::getrlimit(libc::RLIMIT_CORE, &raw mut core) == 0 {
             core.rlim_cur = 0;

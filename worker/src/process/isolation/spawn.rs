@@ -10,7 +10,7 @@ use std::process::Command;
 pub(crate) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    // // The list also contains the descriptor with which it was read, which is closed by now.
+    // The list also contains the descriptor with which it was read, which is closed by now.
     let is_open = |number: &i32| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
     for number in numbers.into_iter().filter(|number| *number > 2).filter(is_open) {
         // SAFETY: nothing in this process has opened a descriptor that is still open, so nobody owns this one.
@@ -57,7 +57,7 @@ pub(crate) fn mind_children() -> io::Result<()> {
 }
 
 fn children(action: libc::sighandler_t) -> io::Result<()> {
-    // // SAFETY: both actions are the kernel's own, so no code of ours runs in a handler.
+    // SAFETY: both actions are the kernel's own, so no code of ours runs in a handler.
     match unsafe { libc::signal(libc::SIGCHLD, action) } {
         libc::SIG_ERR => Err(io::Error::last_os_error()),
         _ => Ok(()),

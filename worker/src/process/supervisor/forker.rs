@@ -131,7 +131,7 @@ fn serve_all() -> io::Result<()> {
         if is_taken(&mut made, &given) {
             continue;
         }
-        // // If no socket can be made, the connection of the step ends, which tells the worker.
+        // If no socket can be made, the connection of the step ends, which tells the worker.
         let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         else {
             continue;
@@ -181,10 +181,10 @@ fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
         drop((given.line, given.locked));
         let (step, dir) = given.message.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
         supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step))?;
-        // // The worker now sees the end of the connection, and the next holder gets the lock.
+        // The worker now sees the end of the connection, and the next holder gets the lock.
         rustix::stdio::dup2_stdin(&nothing)?;
         rustix::stdio::dup2_stdout(&nothing)?;
-        // // Processes that could not be killed would be taken for processes of the next step.
+        // Processes that could not be killed would be taken for processes of the next step.
         next = match wait(WaitOptions::NOHANG) {
             Err(Errno::CHILD) => rest(forker)?,
             Ok(_) | Err(_) => None,

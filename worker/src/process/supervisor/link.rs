@@ -107,7 +107,7 @@ impl Link {
             return Some(next);
         }
         self.told_at = now;
-        // // The next message tells the whole size again, so a full socket loses nothing.
+        // The next message tells the whole size again, so a full socket loses nothing.
         if self.send(&format!("output {size}\n")) {
             self.told = size;
             return None;

@@ -45,7 +45,7 @@ pub struct Limits {
     pub step_ms: u64,
     /// How long the step may print nothing. 0 means no limit.
     pub idle_ms: u64,
-    /// How much time is left for the whole attempt. Unlike the other limits, it is never 0 for "no limit".
+    /// How much time is left for the whole attempt. 0 means that no time is left.
     pub attempt_ms: u64,
     /// How much of the lease was left when the order was written. Supervisors of 0.1.0 count it from their own start.
     pub lease_ms: u64,
@@ -259,7 +259,7 @@ impl StepFiles {
         let found = self.read()?;
         Ok(match found.slot {
             Some(slot) => found.bytes.get(slot) == Some(&BEGUN),
-            // // An order that was cut short was never taken, even if an earlier attempt left other files in the directory.
+            // An order that was cut short was never taken, even if an earlier attempt left other files in the directory.
             None => found.is_order() && (self.spool().exists() || self.journal_before().exists()),
         })
     }

@@ -48,7 +48,7 @@ impl ServiceManager {
         command.arg("--description=Steps of a Guild worker");
         // A step that takes too much memory ends alone, because systemd does not touch a scope that is delegated.
         command.arg("--property=Delegate=yes").arg("--");
-        // // systemd-run itself is `/proc/self/exe` when it looks for the program, so the path names this process by its id.
+        // systemd-run itself is `/proc/self/exe` when it looks for the program, so the path names this process by its id.
         let own = PathBuf::from(format!("/proc/{}/exe", getpid().as_raw_pid()));
         command.arg(if program == Path::new("/proc/self/exe") { &own } else { program });
         command

@@ -86,7 +86,7 @@ impl<'a> Supervision<'a> {
             bounds: Bounds::new(&order.limits, Moment::now()),
             tier: order.tier,
             main,
-            // // Without a descriptor (before Linux 5.3), the loop looks at the process often.
+            // Without a descriptor (before Linux 5.3), the loop looks at the process often.
             pidfd: rustix::process::pidfd_open(main, PidfdFlags::empty()).ok(),
             pipe: Some(pipe),
             status: None,
@@ -112,7 +112,7 @@ impl<'a> Supervision<'a> {
             self.hear();
             self.tell_at = self.link.tell_output(self.spool.size(), Moment::now());
         }
-        // // Only what the pipe holds now is read, although a process that is not a descendant may still hold its other end.
+        // Only what the pipe holds now is read, although a process that is not a descendant may still hold its other end.
         while self.read_output() {}
         if let Err(error) = self.spool.finish() {
             self.lose_log(&error, Moment::now());
@@ -175,7 +175,7 @@ impl<'a> Supervision<'a> {
     /// Kills a step that takes too much, without a grace in which it could take still more.
     fn end_excess(&mut self, now: Moment) {
         let Some(why) = self.bounds.excess(self.tier, self.main, now) else { return };
-        // // The whole group is killed first, because a step that forks all the time is faster than a search for its other processes.
+        // The whole group is killed first, because a step that forks all the time is faster than a search for its other processes.
         // The number is still the group's while nobody has waited for its leader, or while a process is in the group.
         if self.status.is_none() || !descent::names_in_group(self.main).is_empty() {
             let _ = rustix::process::kill_process_group(self.main, Signal::KILL);
@@ -184,7 +184,7 @@ impl<'a> Supervision<'a> {
         if let Err(error) = self.spool.note(&why) {
             self.lose_log(&error, now);
         }
-        // // If the step was already told to end, its cause stays.
+        // If the step was already told to end, its cause stays.
         self.cause.get_or_insert(KillCause::Excess(why));
         self.kill(now);
     }

@@ -191,7 +191,7 @@ impl TreeWriter<'_> {
         let rewrites = self.mode != Mode::Fresh && self.attributes_differ().await?;
         self.read_tree().await?;
         if rewrites {
-            // // If the index lacks a file, git takes the file for a changed one.
+            // If the index lacks a file, git takes the file for a changed one.
             remove_file(&self.workspace.git_dir().join("index")).map_err(CheckoutError::io(self.workspace.dir()))?;
             self.git().run("read-tree", [self.revision], Vec::new()).await?;
             self.read_tree().await?;
@@ -200,7 +200,7 @@ impl TreeWriter<'_> {
     }
 
     async fn read_tree(&self) -> Result<(), CheckoutError> {
-        // // The option `-v` makes git print counters, which show that it makes progress.
+        // The option `-v` makes git print counters, which show that it makes progress.
         match self.git().run("read-tree", ["--reset", "-u", "-v", self.revision], Vec::new()).await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.unusable().map_or(CheckoutError::Git(error), CheckoutError::Unusable)),
@@ -235,7 +235,7 @@ impl TreeWriter<'_> {
         } else {
             self.discard_private(&tree.join(".git"))?;
         }
-        // // An interrupted checkout left this lock. This attempt holds the workspace's lock, so that checkout is over.
+        // An interrupted checkout left this lock. This attempt holds the workspace's lock, so that checkout is over.
         remove_file(&git_dir.join("index.lock"))?;
         private::skeleton(&git_dir, &self.store.objects(), self.store.is_sha256())?;
         atomic_file::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")

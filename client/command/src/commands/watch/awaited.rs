@@ -27,7 +27,7 @@ impl Awaited {
         let word = word.strip_prefix(&format!("{}/", view.name)).unwrap_or(word);
         let (ref_name, revision) = match git::word(&copy.toplevel, word) {
             Some(GitWord::Commit(id)) => (String::new(), id),
-            // // HEAD means the commit that is checked out, because that is the commit that was just pushed.
+            // HEAD means the commit that is checked out, because that is the commit that was just pushed.
             Some(GitWord::Ref(_)) if is_head(word) => (String::new(), copy.head.clone().unwrap_or_default()),
             Some(GitWord::Ref(name)) => (name, String::new()),
             None => return Ok(None),

@@ -18,10 +18,10 @@ impl PrintedLines {
         let key = (build.project.clone(), build.number);
         let is_first = !self.0.contains_key(&key);
         let known = self.0.entry(key).or_default();
-        // // The build itself has the empty name. Its end comes after the ends of its jobs.
+        // The build itself has the empty name. Its end comes after the ends of its jobs.
         let of_build = status_word(build.state, build.outcome);
         let changed = known.insert(String::new(), of_build) != Some(of_build);
-        // // JSON has each state of a build. For a person, one line says that the build exists, and one that it has ended.
+        // JSON has each state of a build. For a person, one line says that the build exists, and one that it has ended.
         if changed && !build.is_finished() && (is_first || printer.wants_json()) {
             say(printer, build_line(build), &build_row(build))?;
         }

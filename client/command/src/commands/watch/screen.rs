@@ -46,7 +46,7 @@ impl WatchScreen {
     fn ended(&mut self, builds: &[&BuildView]) -> Vec<BuildKey> {
         let key = |build: &&BuildView| (build.project.clone(), build.number);
         let finished: BTreeSet<BuildKey> = builds.iter().filter(|build| build.is_finished()).map(key).collect();
-        // // A build that had ended before is shown only if the user asked for it.
+        // A build that had ended before is shown only if the user asked for it.
         let is_old = std::mem::take(&mut self.is_first) && self.waits_for_more;
         let new = if is_old { Vec::new() } else { finished.difference(&self.told).cloned().collect() };
         let is_there: BTreeSet<BuildKey> = builds.iter().map(key).collect();
@@ -60,7 +60,7 @@ impl WatchScreen {
         let key = (build.project.clone(), build.number);
         if self.begun.insert(key.clone()) {
             let guild = connected.guild().await?;
-            // // The branch matters, because jobs of the same name may take another time on another branch.
+            // The branch matters, because jobs of the same name may take another time on another branch.
             let usual = guild.usual_times(&build.project, &build.ref_name, build.number).await;
             self.usual.insert(key, usual.unwrap_or_default());
         }
@@ -78,7 +78,7 @@ impl WatchScreen {
         if open.is_empty() && self.waits_for_more {
             lines.extend(builds.iter().max_by_key(|build| build.created).map(|build| idle(build)));
         }
-        // // A line as wide as the terminal would wrap into the next one.
+        // A line as wide as the terminal would wrap into the next one.
         let lines: Vec<PaintedLine> = lines.into_iter().map(|line| line.cut(size.width.saturating_sub(1))).collect();
         self.region.draw(&lines)
     }

@@ -20,7 +20,7 @@ pub enum Error {
     Credential {
         /// The name of the credential, as far as it is known.
         credential: String,
-        /// Why it cannot be used, in a sentence.
+        /// Why the credential cannot be used, in a sentence.
         why: String,
     },
     /// No context applies, so that there is no credential.
@@ -31,7 +31,7 @@ pub enum Error {
     Ended {
         /// The name of the context.
         context: String,
-        /// The directory in which that process keeps its builds and logs.
+        /// The directory in which the ended process keeps its builds and logs.
         kept: PathBuf,
     },
     /// No address of the master answered; the text says why.

@@ -37,9 +37,9 @@ pub struct Candidate {
     pub name: String,
     /// The worker's state for the job, in a word for programs; `perspective.capnp` lists the words.
     pub standing: String,
-    /// The same state as a sentence, or "" if the word says all.
+    /// The worker's state for the job as a sentence, or "" if the word says all.
     pub text: String,
-    /// The selectors of the jobs that it runs or was offered, the oldest first. "" stands for a job of a project that the
+    /// The selectors of the jobs that the worker runs or was offered, the oldest first. "" stands for a job of a project that the
     /// credential may not see.
     pub jobs: Vec<String>,
     /// The time since which the worker has run the oldest of these jobs, or has been in its state. `None` if that is not known.
@@ -113,15 +113,15 @@ pub struct AttemptView {
     pub isolation: String,
     /// Why the master placed the attempt on its worker, in a sentence; "" if that was not recorded.
     pub placed: String,
-    /// The same reason in a word for programs; `perspective.capnp` lists the words.
+    /// Why the master placed the attempt on its worker, in a word for programs; `perspective.capnp` lists the words.
     pub because: String,
     /// The number of connected workers that could take the job at that time.
     pub able: u32,
-    /// The number of these workers that had room and asked for work; at most 8 are counted.
+    /// The number of workers, of those in `able`, that had room and asked for work; at most 8 are counted.
     pub free: u32,
     /// How long the job was queued before this attempt, in milliseconds.
     pub waited_ms: u64,
-    /// The event that ended that wait, or "" if the job did not wait.
+    /// The event that ended the wait in the queue, or "" if the job did not wait.
     pub waited_for: String,
 }
 

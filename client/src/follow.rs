@@ -150,7 +150,7 @@ struct Output {
 struct JobOutput {
     lines: PrefixedLines,
     attempt: u16,
-    /// The number of steps of `attempt` that were taken in.
+    /// The number of steps of `attempt` that this output already knows.
     seen: usize,
     queue: VecDeque<QueuedLog>,
     /// Tells the tail of each step that the step has ended.

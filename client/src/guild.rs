@@ -48,7 +48,7 @@ struct Inner {
     call_deadline: Duration,
 }
 
-/// The number of tries for a call on new links before the caller gets its error.
+/// How long a call is repeated on new links: for a number of tries, or without a limit.
 #[derive(Clone, Copy)]
 enum Patience {
     Tries(u32),

@@ -1,5 +1,5 @@
 //! The client library of Guild: everything that the holder of a credential can do, as typed calls that survive a lost
-//! link. It prints nothing; the command `guild` is written on it.
+//! link. It prints nothing; the command `guild` uses it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

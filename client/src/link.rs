@@ -14,7 +14,7 @@ use std::any::Any;
 pub struct Link {
     holding: Holding,
     closed: Shared<LocalBoxFuture<'static, String>>,
-    /// Returns which message ended the link because it was too large, if one did.
+    /// The function that says which message ended the link because it was too large, if one did.
     outgrown: Box<dyn Fn() -> Option<String>>,
     _alive: Box<dyn Any>,
 }

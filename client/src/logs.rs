@@ -46,8 +46,8 @@ impl std::fmt::Display for LogAddress {
 pub enum Until {
     /// The tail stops at this offset in bytes, or at the end of the log as it is now if that comes first.
     Offset(u64),
-    /// The tail stops at the end of the log. The log has ended when it is sealed, or when the caller sets this to true because the step
-    /// has ended.
+    /// The tail stops at the end of the log. The log has ended when it is sealed. It has also ended when the caller has set this to
+    /// true, because the step has ended, and all bytes up to then were read.
     Ended(watch::Receiver<bool>),
 }
 

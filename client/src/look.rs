@@ -25,7 +25,7 @@ pub struct BuildQuery {
     pub ref_name: String,
     /// The first digits of the builds' commit id, at least 4 of them.
     pub revision: String,
-    /// Returns only builds with a smaller number than this. It needs a project.
+    /// The number below which the builds' numbers must be. It needs a project.
     pub before: u32,
     /// The number of builds to return, at most 1,000.
     pub limit: u32,

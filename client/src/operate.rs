@@ -26,9 +26,9 @@ pub struct HookView {
 /// A grant to issue below the caller's own.
 #[derive(Clone, Debug)]
 pub struct NewGrant {
-    /// The kind of its holder: a person, a worker or a program.
+    /// The kind of the grant's holder: a person, a worker or a program.
     pub kind: GrantKind,
-    /// The name of its holder.
+    /// The name of the grant's holder.
     pub name: String,
     /// The rights of the grant and their scope, which must be within the caller's own.
     pub what: What,
@@ -250,8 +250,8 @@ impl Guild {
         .await
     }
 
-    /// Removes a worker that is not connected, and revokes its grant. With `gone`, the caller says that its machine is off, so that the
-    /// master places the worker's jobs again at once.
+    /// Removes a worker that is not connected, and revokes its grant. With `gone`, the caller says that the worker's machine is off, so
+    /// that the master places the worker's jobs again at once.
     pub async fn forget(&self, worker: &str, gone: bool) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {

@@ -18,7 +18,7 @@ pub enum Paint {
     Notable,
     /// Text that one may pass over.
     Quiet,
-    /// Text that the eye should find.
+    /// Text that should stand out.
     Strong,
 }
 

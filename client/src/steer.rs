@@ -16,7 +16,7 @@ pub enum Again {
 }
 
 impl Guild {
-    /// Asks for a build of the commit `revision`, or if that is empty, of the tip of `ref_name`. If both are empty, the master chooses
+    /// Asks for a build of the commit `revision`, or if that is empty, of the tip of `ref_name`. If both are empty, the master builds
     /// its default branch. Returns the build's number.
     pub async fn run(&self, project: &str, ref_name: &str, revision: &str) -> Result<u32, Error> {
         let id = new_request();

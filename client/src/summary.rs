@@ -36,7 +36,7 @@ pub struct Summary {
 /// The end of the log of a step that failed.
 #[derive(Clone, Debug, Default)]
 struct LogEnd {
-    /// The job with its cell, and the step's number and name.
+    /// The title: the job with its cell, and the step's number and name.
     title: String,
     lines: Vec<String>,
 }

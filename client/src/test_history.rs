@@ -20,7 +20,7 @@ pub struct TestQuery {
     pub ref_name: String,
     /// The kind of tests: `failing`, `newly-failing`, `flaky` or `slow`.
     pub shown: String,
-    /// A part of a suite, of a name or of parameters.
+    /// A text that must be a part of the test's suite, name or parameters.
     pub search: String,
     /// The name of the job with its cell.
     pub job: String,

@@ -109,13 +109,13 @@ pub struct BranchView {
     /// The full ref, such as `refs/heads/main`.
     #[serde(rename = "ref")]
     pub ref_name: String,
-    /// The worst outcome of the lanes, or `None` as long as no run counts.
+    /// The worst outcome of the lanes, or `None` if no run counts yet.
     pub outcome: Option<Outcome>,
     /// Whether the newest run of a lane, or the reading of the pipeline, errored. This is shown beside the outcome.
     pub errored: bool,
     /// The number of the newest build of the branch's newest update, or 0 if there is none.
     pub tip: u32,
-    /// The full commit id of that update.
+    /// The full commit id of the branch's newest update.
     pub tip_revision: String,
     /// Whether the build `tip` is not finished.
     pub is_open: bool,
@@ -130,11 +130,11 @@ pub struct BranchView {
 pub struct LaneView {
     /// The name of the job with its cell, such as `test@linux,3.14`.
     pub job: String,
-    /// The newest outcome that counts.
+    /// The newest outcome of the lane that counts.
     pub outcome: Option<Outcome>,
-    /// The number of the build with that outcome; 0 if there is none, or if it is no longer kept.
+    /// The number of the build with the outcome `outcome`; 0 if there is none, or if it is no longer kept.
     pub build: u32,
-    /// The full commit id of that build.
+    /// The full commit id of the build `build`.
     pub revision: String,
     /// The number of the build in which the lane began to fail, or 0 if it does not fail.
     pub since: u32,
@@ -271,7 +271,7 @@ pub struct QueueItem {
     pub since: Option<Time>,
     /// Why the job waits, in a sentence.
     pub reason: String,
-    /// The same reason in a word for programs; `perspective.capnp` lists the words.
+    /// Why the job waits, in a word for programs; `perspective.capnp` lists the words.
     pub kind: String,
     /// The change that would help, in short; "" if there is nothing to do.
     pub remedy: String,

@@ -18,8 +18,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// The age of a subscription from which a message that is too large counts as a new one. The message that ended the subscription before
-/// would have come at once, with the snapshot or behind the cursor.
+/// The age of a subscription from which a too large message counts as a first one again. If it were the message that ended the
+/// subscription before, it would have come at once, with the snapshot or behind the cursor.
 const OUTGROWN_APART: Duration = Duration::from_secs(600);
 
 /// The news that a [`Watch`] tells.
@@ -27,7 +27,7 @@ const OUTGROWN_APART: Duration = Duration::from_secs(600);
 pub enum News {
     /// The builds as they are now. Forget what you knew before. A snapshot comes first, and again after a lost link or a gap.
     Snapshot(Vec<BuildView>),
-    /// The events that have happened since then, in order.
+    /// The events after the last snapshot or the last batch of events, in order.
     Events(Vec<Event>),
 }
 
@@ -64,7 +64,7 @@ pub enum Told {
         first: u64,
         /// The number of the last lost event.
         last: u64,
-        /// The cursor after these events.
+        /// The cursor after the lost events.
         cursor: Cursor,
     },
 }

@@ -22,7 +22,7 @@ pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
     }
 }
 
-/// Returns a duration as a clock shows it: of something that has ended, or up to `now` while it runs. "" if it has not begun.
+/// Returns a duration as a clock shows it: of something that has ended, or up to `now` while it runs. Returns "" if it has not begun.
 pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool, now: Time) -> String {
     match (started, finished.or((!is_finished).then_some(now))) {
         (Some(started), Some(end)) => TimeSpan(end.since(started)).clock(),
@@ -53,7 +53,7 @@ pub fn is_bad(outcome: Option<Outcome>) -> bool {
 /// The number of failing tests that a line names. More do not fit into a terminal.
 const NAMED_MAX: usize = 3;
 
-/// Returns the result of a step's reports in one line: `1 of 2 tests failed: a.B › breaks_here`. "" if there is nothing to say.
+/// Returns the result of a step's reports in one line: `1 of 2 tests failed: a.B › breaks_here`. Returns "" if there is nothing to say.
 pub fn tests_line(tests: &StepTests) -> String {
     let bad = match (tests.bad(), tests.failing.as_slice()) {
         (0, _) => String::new(),
@@ -75,7 +75,7 @@ fn named(names: &[String], all: u32) -> String {
     }
 }
 
-/// Returns the failing tests in the reports of a job, step by step. "" if there is nothing to say.
+/// Returns the failing tests in the reports of a job, step by step. Returns "" if there is nothing to say.
 pub fn tests_of(job: &JobView) -> String {
     let said = reason(job);
     let lines = job.steps.iter().filter_map(|step| step.tests.as_ref()).map(|tests| tests_line(&beyond(tests, &said)));
@@ -88,14 +88,15 @@ pub(crate) fn beyond(tests: &StepTests, reason: &str) -> StepTests {
     StepTests { trouble, ..tests.clone() }
 }
 
-/// Returns why a job ended as it did, or why it waits, in one sentence, with the tests that failed. "" if there is nothing to say.
+/// Returns why a job ended as it did, or why it waits, in one sentence, with the tests that failed. Returns "" if there is nothing to
+/// say.
 pub fn why(job: &JobView) -> String {
     let (reason, tests) = (reason(job), tests_of(job));
     let between = if reason.is_empty() || tests.is_empty() { "" } else { "; " };
     reason + between + &tests
 }
 
-/// Returns why a job ended as it did, or why it waits: its reason, or else the step that failed. "" if there is nothing to say.
+/// Returns why a job ended as it did, or why it waits: its reason, or else the step that failed. Returns "" if there is nothing to say.
 pub fn reason(job: &JobView) -> String {
     if !job.reason.is_empty() {
         return job.reason.clone();

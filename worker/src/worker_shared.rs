@@ -85,7 +85,7 @@ impl WorkerShared {
         self.shared.ledger.clear_leftovers(&self.shared.world.machine).await;
     }
 
-    /// The time by the clock of leases.
+    /// Returns the time by the clock of leases.
     pub(crate) fn now(&self) -> Moment {
         self.shared.world.clock.now()
     }

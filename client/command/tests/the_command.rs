@@ -516,7 +516,7 @@ fn a_doctor_without_a_link_says_why() {
         let open = &place.master.open;
         let nobody = schema::sturdy_ref::SturdyRef { addresses: vec![free.to_string()], ..open.clone() };
         let (run, anew) = (
-            "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine",
+            "run `guild-master run` there, and make `rpc` in [listen] of the master file reachable from this machine",
             "ask the master's operator for a new grant, then run `guild login FILE`",
         );
         assert_eq!(cap(&nobody).await, (6, format!("bad|address {free}|{run}")));

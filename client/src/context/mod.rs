@@ -37,8 +37,8 @@ use std::rc::Rc;
 const DEFAULT_IDENTITY: &str = "../identity.key";
 /// The prefix of the name of a context that was registered for a process.
 const REGISTERED: &str = "repository-";
-/// The number of tries to take a lock, a millisecond apart. A process that only checks the lock holds it for a moment. After these
-/// tries another process really has it.
+/// The number of tries to take a lock, one millisecond apart. A process that only checks the lock holds it for a moment. If the lock is
+/// still held after all tries, another process really has it.
 const LOCK_TRIES: u32 = 50;
 
 /// The places of a credential and of the key that goes with it.

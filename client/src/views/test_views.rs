@@ -52,9 +52,9 @@ pub struct TestView {
     pub job: String,
     /// The state of the test in a word; `perspective.capnp` lists the words.
     pub state: String,
-    /// The build in which its present failures began, or 0 if it does not fail.
+    /// The number of the build in which the test's present failures began, or 0 if the test does not fail.
     pub first_bad: u32,
-    /// The newest build before that in which the test passed, or 0 if none is known.
+    /// The number of the newest build before these failures in which the test passed, or 0 if none is known.
     pub last_good: u32,
     /// The number of source trees in which the test both passed and failed.
     pub flaky_trees: u32,
@@ -84,7 +84,7 @@ pub struct FailedTest {
     pub parameters: String,
     /// The file that has the test, or "" if its tool does not say.
     pub file: String,
-    /// The line in that file, or 0 if the tool does not say.
+    /// The line of the test in its file, or 0 if its tool does not say.
     pub line: u32,
     /// The number of the step that ran the test.
     pub step: u16,
@@ -121,9 +121,9 @@ pub struct TestLane {
     pub job: String,
     /// The state of the test in a word; `perspective.capnp` lists the words.
     pub state: String,
-    /// The build in which its present failures began, or 0 if it does not fail.
+    /// The number of the build in which the test's present failures began, or 0 if the test does not fail.
     pub first_bad: u32,
-    /// The newest build before that in which the test passed, or 0 if none is known.
+    /// The number of the newest build before these failures in which the test passed, or 0 if none is known.
     pub last_good: u32,
     /// The number of source trees in which the test both passed and failed.
     pub flaky_trees: u32,

@@ -83,7 +83,7 @@ impl StepEnd {
         StepEnd { outcome: Outcome::Skipped, exit: Exit::None, after: After::All, why: String::new() }
     }
 
-    /// Returns the end of a step that did not leave what it had to leave, such as a test report. A step that had not succeeded keeps
+    /// Returns the end of a step that lacks a result that it had to produce, such as a test report. A step that had not succeeded keeps
     /// its end.
     pub(crate) fn lacking(self, why: String, continue_on_failure: bool) -> StepEnd {
         let outcome = if continue_on_failure { Outcome::Warned } else { Outcome::Failed };

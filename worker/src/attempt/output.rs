@@ -21,12 +21,13 @@ use tokio::sync::watch;
 
 /// The most bytes of a log in one call. The number is large enough for the call's own cost to be small beside them.
 const CHUNK_BYTES: usize = 128 << 10;
-/// The number of chunks under way from which a log waits until the next chunk is full, so that many short lines go together.
+/// The number of chunks under way at which a log stops sending partly filled chunks. It then waits until the next chunk is full, so
+/// that many short lines go together.
 const EAGER_CHUNKS: usize = 4;
 /// The limit for marks in one write. A chunk of a slow log may have more, and then the first ones are precise enough.
 const MARKS_MAX: usize = 256;
-/// The bounds of the pause before a log is sent again that the master cannot take. The pause begins with the first and doubles up to
-/// the second.
+/// The bounds of the pause before the next try to send a log, if the master cannot take it now. The pause begins with the first and
+/// doubles up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
@@ -65,7 +66,7 @@ pub(crate) enum ShipError {
 pub(crate) struct Spooled {
     pub(crate) log: PathBuf,
     pub(crate) marks: PathBuf,
-    /// The way in which reads run that may take long, so that they block nothing else.
+    /// The way to run reads that may take long, so that they block nothing else.
     pub(crate) blocking: BlockingWork,
 }
 

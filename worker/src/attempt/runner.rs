@@ -22,14 +22,14 @@ use tokio::time::{sleep, timeout};
 
 /// The number of tries for a checkout whose calls fail while the connection is up. If the connection is lost, there is no limit.
 const CHECKOUTS_MAX: u32 = 3;
-/// How long the next try for a checkout waits.
+/// The pause before the next try of a checkout.
 const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the worker waits before it connects again to a supervisor that accepted another connection.
 const LINE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How much longer than its time, in milliseconds, a step may run that always runs and began before the cancel. Its supervisor does not
-/// know this limit, so the worker stops the step, a little later than a supervisor would.
+/// How much longer than the time after a cancel, in milliseconds, a step may run that began before the cancel. Its supervisor does not
+/// know that time, so the worker stops the step, a little later than a supervisor would.
 const OVERTIME_MS: u64 = 500;
 
 /// Runs an attempt to its end, or goes on from where an earlier worker left it.
@@ -257,7 +257,7 @@ async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<
     Ok(None)
 }
 
-/// The reason for which there is no workspace.
+/// Why an attempt has no workspace.
 enum Unready {
     /// The workspace cannot be prepared. Another attempt may succeed.
     Broken(String),

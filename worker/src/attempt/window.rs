@@ -1,8 +1,8 @@
 //! Bounds how many bytes of logs are in flight on one connection, over all of its logs. The bound adapts to the link. All bytes in
 //! flight arrive before the next `renew`. Without a bound, a step that prints much over a slow line could therefore cost its lease.
 //!
-//! A long way is not a slow line. Over a long way each answer takes its time, however little is in flight. Over a slow line the answers
-//! come sooner once less is in flight.
+//! A long latency is not a slow line. With a long latency each answer takes its time, however little is in flight. Over a slow line the
+//! answers come sooner once less is in flight.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,15 +13,15 @@ use tokio::time::Instant;
 
 /// The least room that is taken at once, in bytes. It is the unit of the window.
 pub(super) const UNIT_BYTES: usize = 8 << 10;
-/// The limit for bytes in flight. It is enough for a fast line over a long way.
+/// The limit for bytes in flight. It is enough for a fast line with a long latency.
 pub(super) const WINDOW_BYTES: usize = 2 << 20;
 /// The limit for bytes in flight at first. Over a link of 64 kbit/s they take 8 s. On a fast link the number doubles with each answer.
 const FIRST_BYTES: usize = 64 << 10;
 /// The times that change the bound. An answer that came sooner than the first raises it, and one that took longer than the second
-/// lowers it. The second is also the longest that a `renew` waits behind logs on a steady line. The shortest lease is some seconds.
+/// lowers it. The second is also the longest that a `renew` waits behind logs on a steady line. It is well below the shortest lease.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
-/// The longest time that the way alone, with the master's disk, may take. A `renew` waits at most for this and [`LATE`] together.
+/// The longest latency of a link, with the master's disk. A `renew` waits at most for this and [`LATE`] together.
 const WAY_MAX: Duration = Duration::from_secs(5);
 
 /// The room of one connection for bytes in flight, which its logs share.
@@ -37,7 +37,7 @@ pub(crate) struct Window {
 /// The measured time that answers take.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    /// The shortest time of an answer so far, which is the time of the way alone.
+    /// The shortest time of an answer so far, which is the latency alone.
     way: Duration,
     /// The late answer after which the bound was lowered. `None` means that no answer was late.
     late: Option<LateAnswer>,
@@ -86,7 +86,7 @@ impl Window {
         self.free.add_permits(self.units.get().saturating_sub(before));
     }
 
-    /// Returns how much longer than the way alone an answer took. Notes the shortest time so far.
+    /// Returns how much longer than the latency an answer took. Notes the shortest time so far.
     fn delay(&self, took: Duration) -> Duration {
         let mut pace = self.pace.get();
         pace.way = pace.way.min(took);
@@ -94,8 +94,8 @@ impl Window {
         took - pace.way
     }
 
-    /// Whether an answer is late because of a long way. Then it came no sooner than an earlier answer for which twice as much was in
-    /// flight. An answer to bytes that were sent before the bound was lowered does not count. Notes the length of the way.
+    /// Whether an answer is late because of a long latency. Then it came no sooner than an earlier answer for which twice as much was
+    /// in flight. An answer to bytes that were sent before the bound was lowered does not count. Notes the latency.
     fn is_far(&self, since: Instant, took: Duration) -> bool {
         let mut pace = self.pace.get();
         let Some(late) = pace.late.filter(|late| late.at <= since && self.units.get() * 2 <= late.units) else {

@@ -1,4 +1,4 @@
-//! How much memory the kernel gives this process: the limits of its control groups. Owns no setting of the worker.
+//! Finds how much memory the kernel allows this process, by the limits of its control groups. It reads no setting of the worker.
 //!
 //! Sources: the kernel's documentation, `admin-guide/cgroup-v2.rst` ("memory.max") and `admin-guide/cgroup-v1/memory.rst`.
 

@@ -44,7 +44,7 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Config {
     pub state: PathBuf,
-    /// A binary that understands [`crate::SUPERVISE`], which is usually this one.
+    /// A program that becomes a supervisor if its first argument is [`crate::SUPERVISE`]. It is usually this one.
     pub program: PathBuf,
     pub total: Resources,
     /// The names of variables of the worker's environment that steps get too.

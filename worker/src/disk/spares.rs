@@ -20,7 +20,7 @@ pub(crate) type IsKept = fn(&str) -> bool;
 #[derive(Clone, Debug)]
 pub(crate) struct Spares(Arc<Pool>);
 
-/// The pool itself: where its directories lie, and which of them are free.
+/// The pool itself: where its directories are, and which of them are free.
 #[derive(Debug)]
 struct Pool {
     root: PathBuf,

@@ -11,7 +11,7 @@ const SCOPE_MAX: Duration = Duration::from_secs(5);
 
 /// Starts supervisors, and keeps the process that forks them.
 pub(crate) struct SupervisorSpawner {
-    /// A binary that answers to [`crate::SUPERVISE`].
+    /// A program that becomes a supervisor if its first argument is [`crate::SUPERVISE`].
     program: PathBuf,
     /// The service manager that makes scopes. `None` means that there is no service manager, or that it makes no scopes.
     service_manager: Option<ServiceManager>,

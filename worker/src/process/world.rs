@@ -29,7 +29,7 @@ pub struct World {
     pub clock: Box<dyn Clock>,
     pub net: Box<dyn Net>,
     pub machine: Arc<dyn Machine>,
-    /// The place for work that may block.
+    /// The way to run work that may block.
     pub blocking: BlockingWork,
 }
 
@@ -84,7 +84,7 @@ pub trait Machine: Send + Sync {
     fn probe_bounds(&self) -> Result<(), String> {
         Ok(())
     }
-    /// Does ahead of the first step what takes long. Blocks until that is done.
+    /// Prepares ahead of the first step whatever takes long, such as a scope. Blocks until that is done.
     fn settle_in(&self) {}
     /// Makes this process the parent of what a killed supervisor leaves behind from here on, whatever environment that has.
     fn adopt(&self) {}
@@ -165,12 +165,12 @@ impl Net for Tls {
 
 /// The processes of this machine, as the product runs and ends them.
 struct Processes {
-    /// A binary that answers to [`crate::SUPERVISE`].
+    /// A program that becomes a supervisor if its first argument is [`crate::SUPERVISE`].
     program: PathBuf,
     /// Whether orphans become children of this process.
     adopts: AtomicBool,
-    /// Held while processes are killed. Only one thread at a time kills, because several would slow each other. Then processes that
-    /// fork all the time would get away.
+    /// Held while processes are killed. Only one thread at a time kills, because several would slow each other, and processes that fork
+    /// all the time would then get away.
     killing: Mutex<()>,
     spawner: Mutex<SupervisorSpawner>,
 }

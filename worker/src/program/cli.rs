@@ -59,7 +59,7 @@ enum Command {
     Run,
     /// Print the platform, labels and room that this worker reports
     Probe,
-    /// Print the jobs that the running worker does
+    /// Print the jobs that the worker is running
     Status,
     /// Let the running worker finish its jobs, take no more, and end; wait until it has ended
     Drain,
@@ -76,7 +76,7 @@ impl Failure {
     }
 }
 
-/// The declared arguments of the program `guild-worker`.
+/// Returns the declared arguments of the program `guild-worker`.
 pub fn command() -> clap::Command {
     Arguments::command()
 }

@@ -43,7 +43,7 @@ pub(crate) async fn look_at_disks(attempts: Rc<AttemptShared>) {
                 attempts.troubles.note(Topic::Disk, disk);
                 attempts.troubles.note(Topic::Trash, trash);
             }
-            Err(error) => tracing::warn!(%error, "the disks were not looked at"),
+            Err(error) => tracing::warn!(%error, "the disks could not be checked"),
         }
         let _ = tokio::time::timeout(LOOK_EVERY, attempts.troubles.look.notified()).await;
     }
@@ -72,7 +72,7 @@ pub(crate) async fn end_orphans(attempts: Rc<AttemptShared>) {
         match attempts.world.blocking.run(move || machine.kill_adopted()).await {
             Ok(0) => {}
             Ok(left) => tracing::error!(left, "processes without a supervisor cannot be killed"),
-            Err(error) => tracing::warn!(%error, "processes without a supervisor were not looked for"),
+            Err(error) => tracing::warn!(%error, "cannot search for processes without a supervisor"),
         }
     }
 }
@@ -92,7 +92,7 @@ pub(crate) async fn keep(attempts: Rc<AttemptShared>, reserve: Rc<DiskReserve>) 
         match tidied.await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old workspaces were removed"),
-            Err(error) => tracing::warn!(%error, "old workspaces were not looked at"),
+            Err(error) => tracing::warn!(%error, "old workspaces could not be searched"),
         }
         reserve.tidied.notify_waiters();
         let _ = tokio::time::timeout(EVERY, reserve.short_of_room.notified()).await;

@@ -1,5 +1,5 @@
-//! The messages of this worker to the service manager that runs it, if there is one. They say that it serves, whether it has its
-//! master, and that it is not stuck. `system::systemd` has their form.
+//! The messages of this worker to the service manager that runs it, if there is one. They say that the worker serves, whether it is
+//! connected to its master, and that it is not stuck. `system::systemd` has their form.
 
 use system::systemd;
 use tokio::sync::watch;

@@ -19,7 +19,7 @@ pub(crate) fn prepare(state: &Path) -> Result<UnitFile, UnitError> {
     UnitFile::new(Instance::User, &name, text(&name, &program, &state)?)
 }
 
-/// The name of the unit for a worker that is not the only one of its user.
+/// Returns the name of the unit for a worker that is not the only one of its user.
 fn name_of(state: &Path) -> String {
     let plain = |char: char| if char.is_ascii_alphanumeric() || "_.-".contains(char) { char } else { '-' };
     let last = state.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();

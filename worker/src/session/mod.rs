@@ -48,7 +48,7 @@ const RENEW_MAX: Duration = Duration::from_secs(30);
 const UNREPORTED_MAX: usize = 256;
 /// How long the worker waits before it looks again, if a disk has too little room or an attempt cannot be noted.
 const DISK_PAUSE: Duration = Duration::from_secs(10);
-/// How long the last calls of a connection get to leave.
+/// How long the last calls of a connection may take to be sent.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
 /// How long the worker waits before its next try, if `take` failed or the master could not accept a lease yet.
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
@@ -198,13 +198,13 @@ async fn alive(worker: &WorkerShared) -> Option<Vec<Token>> {
     match worker.shared.world.blocking.run(move || machine.living()).await {
         Ok(names) => Some(names.iter().filter_map(|name| token_of(name)).collect()),
         Err(error) => {
-            tracing::warn!(%error, "processes of attempts were not looked for");
+            tracing::warn!(%error, "cannot search for processes of attempts");
             None
         }
     }
 }
 
-/// A session: what the master gave this worker when it attached, and the tasks that report under its leases.
+/// A session: the capabilities and facts that the master gave this worker when it attached, and the tasks that report under its leases.
 struct Session {
     worker: Rc<WorkerShared>,
     session: session::Client,
@@ -450,7 +450,7 @@ fn renew_every(shortest_ms: u64) -> Duration {
     Duration::from_millis(usual.min(shortest_ms / RENEWALS_MIN))
 }
 
-/// The length of a lease as the master told it, in milliseconds. 0 means that an older master did not tell it.
+/// Returns the length of a lease as the master told it, in milliseconds. 0 means that an older master did not tell it.
 fn term_at(terms: capnp::primitive_list::Reader<'_, u64>, index: u32) -> u64 {
     if index < terms.len() { terms.get(index) } else { 0 }
 }

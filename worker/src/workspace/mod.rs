@@ -143,7 +143,7 @@ pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
 }
 
 impl Workspace {
-    /// The directory that a step sees.
+    /// Returns the directory in which the steps of a job run.
     pub fn tree(&self) -> PathBuf {
         self.dir.join("tree")
     }

@@ -98,7 +98,8 @@ fn without_pipeline(connected: &Connected, copy: &WorkingCopy, seen: &str) -> Fi
     }
 }
 
-/// Returns whether the master knows the repository here. `None` if there is no repository, or if the caller may not see projects.
+/// Returns the finding whether the master knows the repository here. Returns `None` if there is no repository, or if the caller may not
+/// see projects.
 async fn project(connected: &Connected, guild: &Guild) -> Option<Finding> {
     const SUBJECT: &str = "project here";
     let copy = connected.copy()?;

@@ -12,14 +12,15 @@ use std::time::Duration;
 
 /// The number of newest events that are printed if neither --after nor --follow is given.
 const BACK: u64 = 50;
-/// How long the master is silent when it has sent all past events that match. It sends them at once.
+/// How long the master must be silent before the command asks whether all past events have come. The master sends them at once, so this
+/// is long enough.
 const SILENCE: Duration = Duration::from_secs(2);
 /// The number of elements of a list that a line shows. A change can have 20 commits and 100 paths.
 const LISTED: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct Events {
-    /// Print also the events that happen from now on
+    /// Also print the events that happen from now on
     #[arg(long, short)]
     follow: bool,
     /// Begin after the event of this number; 0 begins with the oldest that is kept

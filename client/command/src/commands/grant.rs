@@ -67,7 +67,7 @@ pub(crate) struct Issue {
 
 #[derive(Args)]
 pub(crate) struct GrantList {
-    /// List also grants that were revoked or have expired
+    /// Also list grants that were revoked or have expired
     #[arg(long)]
     all: bool,
 }

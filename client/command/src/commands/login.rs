@@ -1,4 +1,4 @@
-//! `guild login`, `guild logout`, `guild whoami`.
+//! The commands `guild login`, `guild logout` and `guild whoami`: they store a credential, forget it, and show what it allows.
 
 use crate::connected::Connected;
 use clap::Args;

@@ -113,7 +113,7 @@ impl Logs {
     }
 }
 
-/// A part of one step's log.
+/// One step's log, with the name and the status of the step.
 struct Part {
     address: LogAddress,
     name: String,

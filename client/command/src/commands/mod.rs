@@ -68,7 +68,7 @@ enum Command {
     /// Show the tests of a branch, and their history
     #[command(subcommand)]
     Test(test::Test),
-    /// Follow what happens, without end or until a build ends
+    /// Watch builds live, without end or until a build ends
     Watch(watch::Watch),
     /// Print logs, exactly as the steps wrote them
     Logs(logs::Logs),
@@ -105,7 +105,7 @@ enum Command {
     Events(events::Events),
     /// Tell the master that a repository changed (for a post-receive hook)
     Notify(notify::Notify),
-    /// Print a JSON Schema of guild.toml, by which an editor completes and checks it
+    /// Print a JSON Schema of guild.toml, with which an editor completes and checks it
     Schema(schema::Schema),
     /// Print a shell completion script
     Completions(completions::Completions),
@@ -126,7 +126,7 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         result = work => result,
         () = elapse(deadline) => Err(Error::Timeout(deadline.unwrap_or_default())),
         _ = tokio::signal::ctrl_c() => {
-            connected.printer.note("detached: whatever you asked for goes on");
+            connected.printer.note("detached: your request goes on");
             Ok(DETACHED)
         }
     };

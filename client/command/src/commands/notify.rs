@@ -64,8 +64,8 @@ impl Notify {
     }
 }
 
-/// Tells the master of each ref. If it refuses one, the others follow nevertheless. The output shows the person who pushed what
-/// happened.
+/// Tells the master of each ref. If there are several and the master refuses one as invalid, a note says so, and the others follow. Any
+/// other error ends the command, so the person who pushed sees its exit status.
 async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(), Error> {
     let guild = connected.guild().await?;
     for ref_name in refs {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub(crate) enum Project {
     /// List all projects
     List,
-    /// Show one project [default: the project of the repository here]
+    /// Show one project [default: the project of the repository here, else the only project that you may see]
     Show(ProjectShow),
     /// Add a repository to the master, which fetches it once as a test; writes projects/NAME.toml there
     Add(Box<Add>),

@@ -161,7 +161,7 @@ impl TestShow {
         Ok(0)
     }
 
-    /// Returns the number of the only test that the name means, of all tests in the place.
+    /// Returns the number of the only test that the name means, among all tests to which the query leads.
     async fn found(&self, connected: &Connected, query: TestQuery) -> Result<u32, Error> {
         // The master refuses a longer text, and the beginning finds the same test.
         let search = self.name[..self.name.floor_char_boundary(TEST_SEARCH.most)].to_owned();
@@ -171,8 +171,8 @@ impl TestShow {
     }
 }
 
-/// Returns the number of the test that a name means. Tests whose whole title it is come first, then tests whose whole name it is, and
-/// then all others. If several tests remain, it fails.
+/// Returns the number of the test that a name means. Tests whose whole title is the name come first, then tests whose whole name it is,
+/// and then all others. Fails if the first of these groups that has a test has several.
 fn chosen(wanted: &str, tests: &[TestView]) -> Result<u32, Error> {
     let ways: [fn(&TestView, &str) -> bool; 3] =
         [|test, wanted| test.title() == wanted, |test, wanted| test.name == wanted, |_, _| true];

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The time from which an answer counts as slow, because each command then feels slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The result of a connection to an address.
+/// The result of trying to connect to an address.
 #[derive(Debug)]
 pub(super) enum Way {
     Connected { to: SocketAddr, took: Duration },
@@ -71,12 +71,12 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
         }
         Way::Refused { to, error } => (
             format!("{to}: {error}"),
-            "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine"
+            "run `guild-master run` there, and make `rpc` in [listen] of the master file reachable from this machine"
                 .to_owned(),
         ),
         Way::Silent => (
             format!("no answer within {} s", PATIENCE.as_secs()),
-            "is the machine up, and its firewall open for the port of `rpc` in [listen] of the master file?".to_owned(),
+            "check that the machine is up, and that its firewall is open for the port of `rpc` in [listen] of the master file".to_owned(),
         ),
     };
     let verdict = if is_reached { Health::Warned } else { Health::Bad };

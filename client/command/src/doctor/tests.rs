@@ -88,7 +88,7 @@ fn addresses_lead_to_a_master_or_not() {
         judge_way("ci:7711", &refused(), true),
         judge_way("ci:7711", &Way::Silent, false),
     ];
-    let run = "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine";
+    let run = "run `guild-master run` there, and make `rpc` in [listen] of the master file reachable from this machine";
     let expected = format!(
         "good address ci:7711: 192.0.2.7:7711 accepts connections, after 1.2 ms\n\
          bad address ci:7711: its name cannot be looked up: no such name\n  \
@@ -96,7 +96,7 @@ fn addresses_lead_to_a_master_or_not() {
          bad address ci:7711: 192.0.2.7:7711: connection refused\n  {run}\n\
          warned address ci:7711: 192.0.2.7:7711: connection refused\n  {run}\n\
          bad address ci:7711: no answer within 10 s\n  \
-         is the machine up, and its firewall open for the port of `rpc` in [listen] of the master file?\n"
+         check that the machine is up, and that its firewall is open for the port of `rpc` in [listen] of the master file\n"
     );
     assert_eq!(text(&found), expected);
 }

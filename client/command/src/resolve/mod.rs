@@ -3,8 +3,8 @@
 //!
 //! The rules, in the order in which they are tried:
 //! 1. If nothing is typed, a command that only looks means the build of HEAD's commit on the branch that is checked out. If
-//! there is none, it means the latest build of the branch, as does a command that changes something. If HEAD is detached, only a
-//! command that looks means a build, which is that of HEAD's commit.
+//!    there is none, it means the latest build of the branch, as does a command that changes something. If HEAD is detached, only
+//!    a command that looks means a build, which is that of HEAD's commit.
 //! 2. A number is the build of that number. If there is none, it may be a branch, a tag or a commit.
 //! 3. A name is the built branch or tag of that name, or a commit that begins with it. A build of the commit on the branch that
 //!    is checked out goes before its builds on other branches.

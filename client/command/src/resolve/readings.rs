@@ -379,7 +379,7 @@ fn head(asked: &Asked<'_>, project: &str, facts: &Facts, readings: &mut Readings
     at_head(asked, project, ("HEAD", head), facts, readings)
 }
 
-/// Adds the build of HEAD's commit, or of a commit before it, on its own branch and on no other.
+/// Adds the build of HEAD's commit, or of a commit before it, on the branch here and on no other.
 fn at_head(
     asked: &Asked<'_>,
     project: &str,

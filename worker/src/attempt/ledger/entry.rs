@@ -148,7 +148,7 @@ impl Entry {
         &self.steps[usize::from(step)]
     }
 
-    /// Notifies the caller of each change of this attempt.
+    /// Returns a receiver that is notified of each change of this attempt.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.0.subscribe()
     }
@@ -214,7 +214,7 @@ impl Entry {
             return;
         }
         if let Err(error) = write_whole(&self.dir.join("halt.json"), &halt) {
-            tracing::warn!(attempt = %token_hex(&self.token()), %error, "a restart would forget why an attempt ended");
+            tracing::warn!(attempt = %token_hex(&self.token()), %error, "cannot note why an attempt ended: a restart would forget it");
         }
         *self.halt.borrow_mut() = Some(halt);
         self.tell();
@@ -284,8 +284,8 @@ impl Entry {
         }
     }
 
-    /// Returns the end of the time for steps that run after a cancel or after the job's time. All these steps share the time, which
-    /// begins with the first of them. `None` means that the next step is not such a step.
+    /// Returns the moment by which the steps that run after a cancel, or after the job's time, must have ended. All these steps share
+    /// it, and it is set when the first of them is next. `None` means that the next step is not such a step.
     pub(crate) fn cleanup_end(&self, now: Moment) -> Option<Moment> {
         let next = next(&self.assignment.job, &self.ended.borrow(), self.halt.borrow().as_ref());
         if !matches!(next, Next::CleanUp(_)) {
@@ -305,7 +305,7 @@ impl Entry {
         self.assignment.job.cleanup_ms().unwrap_or_default()
     }
 
-    /// Restores the end of the time for such steps, if an earlier process has begun it.
+    /// Restores the moment by which the steps that run after a cancel must have ended, if an earlier process has noted it.
     pub(super) fn resume_cleanup(&self) -> io::Result<()> {
         match atomic_file::read(&self.dir.join(CLEANUP))? {
             Some(noted) => self.note_cleanup(&noted),

@@ -161,7 +161,8 @@ impl Ledger {
         });
     }
 
-    /// Removes the directories of all forgotten attempts, and waits for that, because the process might otherwise end before.
+    /// Removes the directories of all forgotten attempts, and waits for that, because the process might otherwise end before they are
+    /// removed.
     pub(crate) async fn sweep(&self) {
         let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
         let (dir, spares) = (self.dir.clone(), self.spares.clone());
@@ -206,7 +207,7 @@ impl Ledger {
         busy.fold(Resources::default(), |used, entry| used.plus(&entry.assignment.job.room()))
     }
 
-    /// Notifies the caller of each change of any attempt.
+    /// Returns a receiver that is notified of each change of any attempt.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }

@@ -27,8 +27,8 @@ use std::time::Duration;
 use system::fail_point::fail_point;
 use tokio::sync::{Mutex, watch};
 
-/// The bounds of the pause before a report is repeated that the master does not take. The pause begins with the first and doubles up to
-/// the second.
+/// The bounds of the pause before the next try to send a report, if the master does not take it now. The pause begins with the first
+/// and doubles up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
@@ -112,12 +112,12 @@ struct ConnectionReport<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Untold,
-    /// The report of this step tells it, together with the step's own end.
+    /// The report of this step's end also tells the end of the attempt.
     WithStep(u16),
     Alone,
 }
 
-/// The reason for which a report was not taken.
+/// Why the master did not take a report.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("{0}")]

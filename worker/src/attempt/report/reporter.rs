@@ -96,8 +96,8 @@ impl StepReporter<'_> {
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
     }
 
-    /// Reports now how the step ended. If one call can report several facts, the step's start comes before it, and the end of the
-    /// attempt after it.
+    /// Reports now how the step ended. If one call can report several facts, it also reports the step's start and the attempt's end, if
+    /// they are given.
     pub(super) fn finished(
         &self,
         start: Option<Time>,

@@ -55,7 +55,7 @@ struct NotedFile {
 }
 
 /// Reads the reports of a step that has ended, or returns the notes that an earlier process made of them. `None` means that the plan
-/// names no reports, or that the step did not run on its own terms. Dropping the future stops the reading.
+/// names no reports, that the step did not start, or that its worker or its master stopped it. Dropping the future stops the reading.
 pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journal: &Journal) -> Option<ReadTests> {
     let plan = &entry.assignment.job.steps[usize::from(step)];
     if plan.reports.is_empty() || !has_run(&journal.cause) {
@@ -66,7 +66,7 @@ pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journ
         return Some(noted);
     }
     let Some(workspace) = entry.workspace() else {
-        return Some(unreadable(&io::Error::other("the step's directory is gone")));
+        return Some(unreadable(&io::Error::other("the step's directory no longer exists")));
     };
     let wanted = Wanted {
         tree: workspace.tree(),

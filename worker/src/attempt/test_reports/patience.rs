@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Decides whether a reading may go on: until its time is over, or until nobody waits for it.
+/// The limits of a reading: it stops when its time is over, or when nobody waits for it any more.
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     end: Instant,
@@ -44,7 +44,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// A file that can be read until the patience ends.
+/// A file whose reads fail once the patience has ended.
 pub(super) struct Patient<'a, R> {
     pub(super) from: R,
     pub(super) patience: &'a Patience,

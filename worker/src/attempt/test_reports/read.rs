@@ -19,7 +19,7 @@ use std::time::Duration;
 /// milliseconds.
 const CLOCK_STEP: Duration = Duration::from_millis(50);
 
-/// The reports to read, with the places of the reports and of the results.
+/// The test reports to read, with the paths of the reports and of the files for the results.
 pub(super) struct Wanted {
     /// The directory of the checkout.
     pub tree: PathBuf,
@@ -148,8 +148,8 @@ impl ReportReading<'_> {
         true
     }
 
-    /// Whether the step wrote the file. It compares the time of the file's last change of content, name or mode, which no program can
-    /// set back.
+    /// Whether the step wrote the file, which means that its content, name or mode changed after the step began. No program can set the
+    /// time of that change back.
     fn is_own(&self, file: &File) -> io::Result<bool> {
         let found = file.metadata()?;
         let seconds = u64::try_from(found.ctime()).unwrap_or_default();

@@ -188,7 +188,7 @@ pub(super) fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
 /// Returns the number of threads of a process. `None` means that the process no longer exists.
 pub(super) fn threads(pid: Pid) -> Option<u64> {
     let stat = stat(pid)?;
-    // This is the twentieth field, counted from the name, which is the second.
+    // This is field 20, `num_threads`. The fields after the name begin with field 3.
     stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(17)?.parse().ok()
 }
 

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// The prefix of the names at which supervisors of version 0.2.0 listen. The names of the attempt and the step follow it.
 const ADDRESS_BEFORE: &str = "guild-step/";
-/// The directory in which the kernel shows the open directories of a process. Through it the path of a socket stays short,
-/// however deep the state directory is.
+/// The directory in which the kernel shows the open files of this process. A path through it to an open directory stays short, however
+/// deep the state directory is.
 const NEAR: &str = "/proc/self/fd";
 /// The limit for the path of a socket, in bytes. The kernel has 108 bytes for it, and the last one is a zero.
 const SOCKET_PATH_MAX: usize = 107;

@@ -37,7 +37,7 @@ const READY: &[u8] = b"here";
 /// The longest path that Linux allows, in bytes.
 const PATH_MAX: usize = 4096;
 
-/// How long a supervisor waits for another step before it ends.
+/// How long a supervisor waits for another step before it ends. After that, an idle worker has no spare processes.
 const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// The worker's connection to the process that forks its supervisors. That process ends when this is dropped, or when the worker

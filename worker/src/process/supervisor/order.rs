@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The size of the journal's slot, in bytes. The slot is written with the order, so that a full disk cannot keep the journal out.
+/// The size of the journal's slot, in bytes. The slot is written with the order, so that a full disk cannot prevent the journal.
 const SLOT_BYTES: usize = 4096;
 /// The first byte of the slot, once a supervisor has begun.
 const BEGUN: u8 = b'*';
@@ -49,8 +49,8 @@ pub struct Limits {
     pub attempt_ms: u64,
     /// How much of the lease was left when the order was written. Supervisors of 0.1.0 count it from their own start.
     pub lease_ms: u64,
-    /// When the lease ends, by the clock of [`super::Moment`]; each `until` message sets it anew. 0 means that a worker of 0.1.0
-    /// wrote this.
+    /// The moment at which the lease ends, by the clock of [`super::Moment`]. Each `until` message replaces it. 0 means that a worker
+    /// of 0.1.0 wrote this.
     #[serde(default)]
     pub lease_end: u64,
     /// How long before the end of the lease the supervisor stops the step.
@@ -117,7 +117,7 @@ pub enum KillCause {
 }
 
 impl Journal {
-    /// The journal of a step that never had a process.
+    /// Returns the journal of a step that never had a process.
     pub fn without_process(cause: KillCause, why: &str, at: Time) -> Journal {
         Journal { cause, exit: Exit::Lost(shortened(why)), started: at, ended: at, size: 0, survivors: 0 }
     }
@@ -158,7 +158,7 @@ impl StepFiles {
         step.is_some_and(|(step, ending)| step.parse::<u16>().is_ok() && ["order", "log", "marks"].contains(&ending))
     }
 
-    /// The path of a supervisor's socket; see [`super::door`].
+    /// Returns the path of a supervisor's socket; see [`super::door`].
     pub(super) fn socket(&self) -> PathBuf {
         self.named("sock")
     }
@@ -171,7 +171,7 @@ impl StepFiles {
         self.step
     }
 
-    /// The file of the step with this ending.
+    /// Returns the file of the step with this ending.
     pub(crate) fn named(&self, ending: &str) -> PathBuf {
         self.dir.join(format!("step-{}.{ending}", self.step))
     }
@@ -411,7 +411,7 @@ mod tests {
     }
 
     /// A journal may have a text twice, full of characters that JSON writes with six bytes. Such a journal was once longer than its
-    /// slot, and so than the room that was reserved for it.
+    /// slot, and so longer than the room that was reserved for it.
     #[test]
     fn any_journal_fits_into_its_slot() {
         let (_dir, files, order) = ordered();

@@ -40,7 +40,8 @@ pub(crate) fn probe(program: &Path, tier: Tier, patience: Duration) -> Result<()
     ask(program, &[PROBE, tier.word()], patience)
 }
 
-/// Tries in the same way whether this machine shows what a step takes. An error says why not; then no step is held to its limits.
+/// Tries in a process of its own whether this machine shows how many processes and how much memory a step takes. An error says why not.
+/// Then no step is held to its limits.
 pub(crate) fn probe_bounds(program: &Path, patience: Duration) -> Result<(), String> {
     ask(program, &[BOUNDS], patience)
 }
@@ -110,7 +111,7 @@ fn measure_step() -> Result<(), String> {
     match (has_begun, found) {
         (true, (1, 1.., 1..)) => Ok(()),
         (true, _) => Err("/proc does not show the processes of a step and their memory".to_owned()),
-        (false, _) => Err("a step ends before its time".to_owned()),
+        (false, _) => Err("a step ended too early".to_owned()),
     }
 }
 
@@ -128,7 +129,7 @@ fn try_out(tier: Tier) -> Result<(), String> {
     let (main, output) = start(tier).map_err(|error| format!("a step cannot be started: {error}"))?;
     // From here on the step behaves as badly as it can.
     if !matches!(rustix::io::read(&output, &mut [0; 1]), Ok(1)) {
-        return Err("a step that starts processes ends before its time".to_owned());
+        return Err("a step that starts processes ended too early".to_owned());
     }
     match tier {
         Tier::Plain => end_group(main),

@@ -1,5 +1,5 @@
-//! The output of a step on disk. One file has the bytes in the order in which the step wrote them. Another
-//! file has the times at which they came. This module writes both files, and [`crate::attempt::output`] reads them.
+//! The output of a step on disk. One file has the bytes in the order in which the step wrote them, and another has the times at which
+//! they came. This module writes both files, and [`crate::attempt::output`] reads them.
 
 use super::StepFiles;
 use super::clock::{Moment, wall};
@@ -24,7 +24,7 @@ pub(super) struct Spool {
     most: u64,
     /// The end of the output that came beyond the limit. `None` means that nothing did.
     tail: Option<Tail>,
-    /// Whether the last byte does not end a line.
+    /// Whether the last line of the output has no end yet.
     is_amid_line: bool,
     marked: Option<Moment>,
 }

@@ -55,7 +55,7 @@ pub(super) struct Supervision<'a> {
     buffer: Vec<u8>,
 }
 
-/// How far the end of a step has come.
+/// The phases through which a step goes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,

@@ -224,7 +224,7 @@ impl TreeWriter<'_> {
         Git::with_tree(&self.workspace.git_dir(), &self.workspace.tree())
     }
 
-    /// Prepares the tree and the bookkeeping for a write: without the tree's `.git`, and without any content in mode `Fresh`.
+    /// Prepares the tree and the bookkeeping for a write. Removes the tree's `.git`, and in mode `Fresh` everything in the tree.
     fn prepare(&self, mode: Mode) -> io::Result<()> {
         let (tree, git_dir) = (self.workspace.tree(), self.workspace.git_dir());
         if mode == Mode::Fresh {

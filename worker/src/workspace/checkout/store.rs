@@ -314,7 +314,7 @@ impl Store {
         Ok(tags.into_iter().filter(|(_, id)| known.contains(id)).collect())
     }
 
-    /// Returns those of the ids that the store has as a tag, `t`, or as a commit, `l`.
+    /// Returns the ids that the store has, each with its kind: `t` for a tag, and `l` for a commit.
     async fn present(&self, ids: &[&str]) -> Result<Vec<(char, String)>, CheckoutError> {
         if ids.is_empty() {
             return Ok(Vec::new());

@@ -22,14 +22,14 @@ pub(super) async fn lines(git: &Git, tree: &Path) -> Result<Vec<String>, GitErro
     let submodules = submodules(&start_of(&tree.join(".gitmodules")));
     if !submodules.is_empty() {
         let (count, names) = (counted(submodules.len(), "submodule is", "submodules are"), named(&submodules));
-        lines.push(format!("{count} not fetched: {names}; a step can fetch what it needs, by an address of its own"));
+        lines.push(format!("{count} not fetched: {names}; a step can fetch the public ones by an absolute address"));
     }
     if start_of(&tree.join(".gitattributes")).contains("filter=lfs") {
         let pointers = pointers(git, tree).await?;
         if !pointers.is_empty() {
             let (count, names) =
                 (counted(pointers.len(), "file of Git LFS is", "files of Git LFS are"), named(&pointers));
-            lines.push(format!("{count} not fetched, and a pointer stands in the place of each: {names}"));
+            lines.push(format!("{count} not fetched, so only the pointer of each is there: {names}"));
         }
     }
     Ok(lines)

@@ -11,9 +11,9 @@ use schema::values::ShortCommit;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Awaited {
     pub(super) project: String,
-    /// The full name of its ref. An empty text means any ref.
+    /// The full name of the build's ref. An empty text means any ref.
     ref_name: String,
-    /// The full id of its commit. An empty text means any commit.
+    /// The full id of the build's commit. An empty text means any commit.
     revision: String,
     /// The word that the user typed.
     word: String,

@@ -42,7 +42,7 @@ pub struct Candidate {
     /// The selectors of the jobs that the worker runs or was offered, the oldest first. "" stands for a job of a project that the
     /// credential may not see.
     pub jobs: Vec<String>,
-    /// The time since which the worker has run the oldest of these jobs, or has been in its state. `None` if that is not known.
+    /// The time since which the worker has run the oldest of its jobs, or has been in its state. `None` if that is not known.
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Time>,
 }
@@ -115,7 +115,7 @@ pub struct AttemptView {
     pub placed: String,
     /// Why the master placed the attempt on its worker, in a word for programs; `perspective.capnp` lists the words.
     pub because: String,
-    /// The number of connected workers that could take the job at that time.
+    /// The number of connected workers that could take the job when it was placed.
     pub able: u32,
     /// The number of workers, of those in `able`, that had room and asked for work; at most 8 are counted.
     pub free: u32,

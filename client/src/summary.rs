@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The limit for the failures whose logs are shown. More logs do not fit on a screen.
 const FAILURES_MAX: usize = 4;
-/// The number of lines of each such log. The message of a failed test and the summary after it fit into them.
+/// The number of lines that are shown of each failed step's log. The message of a failed test and the summary after it fit into them.
 const LINES_MAX: u32 = 12;
 /// The number of failing tests of each step that are named. A screen has room for them beside the logs.
 const TESTS_MAX: usize = 5;

@@ -144,7 +144,7 @@ pub struct LaneView {
     pub last_good: u32,
     /// The full commit id of the build `last_good`.
     pub last_good_revision: String,
-    /// The number of the build in which the newest run errored, or 0 if that run did not error.
+    /// The number of the build in which the lane's newest run errored, or 0 if that run did not error.
     pub errored: u32,
 }
 

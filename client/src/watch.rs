@@ -51,7 +51,7 @@ pub struct Events {
 /// A message of a subscription to [`Events`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// The events that happened next.
+    /// The next events have happened.
     Events {
         /// The events in order. There can be none, if the filter names none of them.
         events: Vec<Event>,

@@ -92,7 +92,7 @@ pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result
 pub fn of_file(cap: &Path) -> Context {
     match Contexts::of_user() {
         Ok(contexts) => contexts.of_file(cap),
-        // The credential may still be in such a directory.
+        // The credential may still be in a directory of contexts.
         Err(_) => match cap.parent().and_then(Path::parent) {
             Some(root) if cap.parent().is_some_and(|parent| parent.ends_with("contexts")) => {
                 Contexts::at(root.to_owned()).of_file(cap)

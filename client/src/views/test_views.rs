@@ -140,7 +140,7 @@ pub struct TestLane {
 pub struct TestPoint {
     /// The number of the build.
     pub build: u32,
-    /// The outcome of the test in that build.
+    /// The outcome of the test in the build.
     pub outcome: PointOutcome,
     /// The duration of the run in microseconds, within a tenth; `None` if it is not known.
     pub duration_us: Option<u64>,

@@ -47,7 +47,7 @@ struct Pace {
 #[derive(Clone, Copy, Debug)]
 struct LateAnswer {
     took: Duration,
-    /// The units that were in flight then.
+    /// The number of units that were in flight for the late answer.
     units: usize,
     /// The time at which the bound was lowered.
     at: Instant,

@@ -34,9 +34,10 @@ use untaken::{Refused, Untaken};
 /// How long the worker waits for the answers to `restore` and `attach`. The master may first ask an older process of the same
 /// worker.
 const LOGIN_MAX: Duration = Duration::from_secs(30);
-/// The number of renewals in the shortest term, so that a lease survives a long silence. The bounds below may change the number.
+/// The number of renewals in the shortest term, as far as [`RENEW_MIN_MS`] and [`RENEW_MAX_MS`] allow. With so frequent renewals, a
+/// lease survives a long silence.
 const RENEWALS: u64 = 30;
-/// The least number of renewals in the shortest term, whatever the bounds say.
+/// The least number of renewals in the shortest term, even if [`RENEW_MIN_MS`] asks for fewer.
 const RENEWALS_MIN: u64 = 3;
 /// The bounds of the time between two renewals, in milliseconds. More renewals cost calls, and fewer risk leases.
 const RENEW_MIN_MS: u64 = 500;
@@ -233,7 +234,7 @@ impl Session {
     /// ended.
     async fn part(&self, why: String) -> End {
         self.worker.end_all().await;
-        // `WorkerCommands::revoked` sends that answer, from another task.
+        // `WorkerCommands::revoked` answers the master, from another task.
         sleep(FLUSH_MAX).await;
         End::Revoked(why)
     }

@@ -54,7 +54,7 @@ pub enum GitError {
 /// The messages of git about a tree that it cannot write on any machine. The tree is damaged, or has a name that no file may have.
 const UNUSABLE: &[&str] =
     &["invalid path '", "empty filename in tree entry", "malformed mode in tree entry", "too-short tree object"];
-/// The limit for the length of such a message when it is passed on, in characters.
+/// The limit for a message about an unusable tree when it is passed on, in characters.
 const UNUSABLE_CHARS_MAX: usize = 300;
 
 impl GitError {

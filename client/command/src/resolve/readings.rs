@@ -440,7 +440,7 @@ fn chosen(asked: &Asked<'_>, words: &Words, readings: Readings) -> Result<Meant,
     }
 }
 
-/// Turns a refusal into the end of this reading, so that other readings may still succeed.
+/// Turns a refusal into the end of one reading, so that other readings may still succeed.
 fn unless_refused(reading: Result<Meant, Stop>) -> Result<Result<Meant, Error>, Stop> {
     match reading {
         Ok(meant) => Ok(Ok(meant)),

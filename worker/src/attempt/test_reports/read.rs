@@ -174,7 +174,7 @@ impl ReportReading<'_> {
 
     fn note(mut self) -> io::Result<ReadTests> {
         if !self.lacks.is_empty() {
-            // These sentences are why the step fails, and a master keeps only the beginning of the trouble.
+            // The sentences about missing reports are why the step fails, and a master keeps only the beginning of the trouble.
             self.collection.put_trouble_first(self.lacks.join("; "));
         }
         let (files, list) = (&self.wanted.files, self.collection.finish());

@@ -7,11 +7,11 @@ use std::fs;
 /// The resources that all processes of a step take together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// The number of processes, including those that have ended and that nobody has waited for.
+    /// The number of processes of the step, including those that have ended and that nobody has waited for.
     pub(crate) processes: u64,
-    /// The number of threads of all these processes.
+    /// The number of threads of all processes of the step.
     pub(crate) threads: u64,
-    /// The memory that would be free without these processes, in bytes. Memory that they share counts once.
+    /// The memory that would be free without the step's processes, in bytes. Memory that they share counts once.
     pub(crate) memory: u64,
 }
 

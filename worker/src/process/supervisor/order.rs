@@ -18,8 +18,8 @@ const SLOT_BYTES: usize = 4096;
 const BEGUN: u8 = b'*';
 /// The limit for the text of a cause or of an exit, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
-/// The limit for such a text as JSON, in bytes, where a control character has six. A journal has at most two such texts, and its
-/// numbers and names take about 200 bytes, so that it fits into its slot.
+/// The limit for the text of a cause or of an exit as JSON, in bytes. JSON writes a control character with six bytes. A journal has at
+/// most two such texts, and its numbers and names take about 200 bytes, so that it fits into its slot.
 const REASON_JSON_MAX: usize = 1_900;
 
 /// An order to run one step. It leaves nothing to decide.

@@ -18,9 +18,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 /// How long processes that a step leaves behind may take to end by themselves, in milliseconds. One example is a `tee` that writes the
 /// last lines.
 const LINGER_MS: u64 = 200;
-/// How long such processes then get from TERM to KILL, in milliseconds.
+/// How long processes that a step left behind get from TERM to KILL, in milliseconds.
 const LEAVE_MS: u64 = 300;
-/// The time between two rounds of killing, and between two checks of such processes, in milliseconds.
+/// The time between two rounds of killing, and between two checks of processes that a step left behind, in milliseconds.
 const ROUND_MS: u64 = 5;
 /// How long the supervisor tries to kill processes, in milliseconds. After that it gives up and counts those that are left.
 const KILLING_MS: u64 = 10_000;

@@ -15,7 +15,7 @@ const COMMITS_MAX: usize = 256;
 const TAGS_MAX: usize = 2048;
 /// The number of ids that the master looks at in one request.
 const HAVE_MAX: usize = 256;
-/// The limit for tags among these ids. The rest is for commits, because each one saves the master more than a tag.
+/// The limit for tags among the ids that the worker sends. The rest is for commits, because each one saves the master more than a tag.
 const HAVE_TAGS_MAX: usize = 192;
 
 /// The commits and tags that are complete in a store, oldest first.

@@ -34,8 +34,7 @@ use untaken::{Refused, Untaken};
 /// How long the worker waits for the answers to `restore` and `attach`. The master may first ask an older process of the same
 /// worker.
 const LOGIN_MAX: Duration = Duration::from_secs(30);
-/// The number of renewals in the shortest term, as far as [`RENEW_MIN_MS`] and [`RENEW_MAX_MS`] allow. With so frequent renewals, a
-/// lease survives a long silence.
+/// The number of renewals in the shortest term, within the bounds below. So a lease survives a long silence.
 const RENEWALS: u64 = 30;
 /// The least number of renewals in the shortest term, even if [`RENEW_MIN_MS`] asks for fewer.
 const RENEWALS_MIN: u64 = 3;

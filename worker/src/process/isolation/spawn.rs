@@ -1,4 +1,4 @@
-//! Copies processes of ours, and undoes what they inherited.
+//! Forks this process, and undoes what a process inherited from its starter.
 #![expect(unsafe_code, reason = "fork, pre_exec, and closing descriptors that this process inherited")]
 
 use super::origin::USUAL_UMASK;

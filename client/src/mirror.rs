@@ -24,7 +24,8 @@ type BuildKey = (String, u32);
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
     builds: BTreeMap<BuildKey, BuildView>,
-    /// The newest commit of the newest change of each project. The build after that change is of this commit.
+    /// The newest commit of the latest submitted change of each project. The event of the build that follows a change names only the
+    /// revision.
     tips: BTreeMap<String, Commit>,
 }
 

@@ -1,4 +1,4 @@
-//! How long the jobs of a branch usually take.
+//! The usual durations of a branch's jobs.
 
 use crate::error::Error;
 use crate::guild::Guild;

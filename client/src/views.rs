@@ -282,7 +282,7 @@ pub struct QueueItem {
 pub struct GrantView {
     /// The number of the grant, which is unique at its master.
     pub id: u64,
-    /// The number of the grant that issued it, or 0 for the root.
+    /// The number of the grant from which this one was issued, or 0 if this is the root grant.
     pub parent: u64,
     /// The kind of the grant's holder: a person, a worker or a program.
     pub kind: GrantKind,

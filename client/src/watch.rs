@@ -18,8 +18,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// The age of a subscription from which a too large message counts as a first one again. If it were the message that ended the
-/// subscription before, it would have come at once, with the snapshot or behind the cursor.
+/// A subscription that lasted this long ends the count of those that a too large message ended. A message that returns with each new
+/// subscription would have come at once.
 const OUTGROWN_APART: Duration = Duration::from_secs(600);
 
 /// The news that a [`Watch`] tells.

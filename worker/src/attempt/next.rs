@@ -63,7 +63,7 @@ impl Halt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum After {
     All,
-    /// Only steps that always run.
+    /// Only the steps that always run may still run.
     CleanUp,
     Nothing,
 }

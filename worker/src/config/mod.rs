@@ -56,7 +56,7 @@ pub struct Config {
     pub reserve: u64,
     /// How long steps run on without their worker.
     pub orphan_grace: Duration,
-    /// The strongest tier of isolation that is offered.
+    /// The strongest tier of isolation that the worker offers.
     pub isolation: Tier,
     /// The number of bytes of one step's output that are kept.
     pub output_max: u64,

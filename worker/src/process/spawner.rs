@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long the worker waits for a scope. A service manager that has not made one by then will hardly make it later.
+/// How long the worker waits for a scope. A service manager that has not made one by then is unlikely to make it later.
 const SCOPE_MAX: Duration = Duration::from_secs(5);
 
 /// Starts supervisors, and keeps the process that forks them.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The pause between two tries to reach a supervisor that has not made its socket yet.
 const KNOCK_EVERY: Duration = Duration::from_millis(20);
-/// The limit for a line of a supervisor, in bytes. The worker takes a supervisor that sends a longer one for gone.
+/// The limit for a line from a supervisor, in bytes. After a longer line, the worker treats the supervisor as gone.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// A message from a supervisor to its worker.
@@ -65,8 +65,8 @@ impl Supervised {
         }
     }
 
-    /// Tells the supervisor when the lease ends, in both forms, because a supervisor of 0.1.0 may outlive the worker that started
-    /// it.
+    /// Tells the supervisor when the lease ends. Sends both the moment and the time until then, because a supervisor of 0.1.0, which
+    /// may outlive its worker, knows only one form.
     pub(crate) async fn tell_lease(&mut self, end: Moment, now: Moment) {
         self.say(&format!("until {}\ndeadline {}\n", end.0, end.since(now))).await;
     }

@@ -56,7 +56,7 @@ const TAKE_PAUSE: Duration = Duration::from_secs(1);
 /// would throw that offer away.
 const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why a session is over.
+/// The reason why a session ended.
 #[derive(Debug)]
 pub(crate) enum End {
     Unreachable(VatError),
@@ -369,7 +369,7 @@ impl Session {
         Ok(())
     }
 
-    /// Begins an attempt that was offered.
+    /// Begins an attempt that the master offered.
     fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> Result<(), Untaken> {
         let assignment = wire::read_assignment(offered)?;
         if self.worker.shared.ledger.get(&assignment.token).is_some() {

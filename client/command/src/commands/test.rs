@@ -256,8 +256,8 @@ fn since(project: &str, build: u32) -> String {
     if build == 0 { String::new() } else { Selector::build(project, build).to_string() }
 }
 
-/// Returns in how many trees the test was flaky; "" if in none. It is never a percentage, because 1 of 2 trees says less than 50 of
-/// 100.
+/// Returns a text such as `3 of 7 trees`, or "" if the test was flaky in none. The text is never a percentage, because 1 of 2 trees
+/// says less than 50 of 100.
 fn flaky(flaky: u32, trees: u32) -> String {
     if flaky == 0 { String::new() } else { format!("{flaky} of {trees} trees") }
 }

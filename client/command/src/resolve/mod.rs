@@ -123,7 +123,7 @@ impl Found {
     }
 }
 
-/// The answers that are known so far.
+/// The answers that the master and git have given so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     builds: BTreeMap<Question, Vec<Found>>,

@@ -45,7 +45,7 @@ pub(crate) struct Ledger {
     boot: String,
     blocking: BlockingWork,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
-    /// The directories of attempts that are not taken up. They stay until this worker knows whether they are its own.
+    /// The directories of attempts that this worker does not continue. They stay until it knows whether they are its own.
     leftovers: RefCell<Vec<Leftover>>,
     /// Whether a process of an attempt could not be killed.
     has_survivors: Cell<bool>,
@@ -217,7 +217,7 @@ impl Ledger {
     }
 }
 
-/// The directory of an attempt that is not taken up.
+/// The directory of an attempt that an earlier process left and that this worker does not continue.
 struct Leftover {
     dir: PathBuf,
     /// Whether the attempt is this worker's own. In a copy of another worker's state directory it is not.

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// The limit for the files that the reports of one step match together. A large build with one file per class stays below it.
 pub(super) const FILES_MAX: usize = 10_000;
-/// The limit for the directory entries that are looked at for the reports of one step.
+/// The limit for the directory entries that the search for the reports of one step reads. It keeps that search short.
 const LOOKED_MAX: usize = 1_000_000;
-/// The limit for the depth of directories. A deeper one is passed over.
+/// The limit for the depth of directories. The search skips deeper ones.
 const DEPTH_MAX: usize = 100;
 
 /// A search through a step's directory, for the patterns of all its reports.

@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// The most bytes in one call. A call for a log has the same limit.
 const CHUNK_BYTES: usize = 128 << 10;
-/// The number of refusals after which the worker gives up a file. Such a refusal says that the master failed, or that it has other
+/// The number of refusals of one file after which the worker still tries again. They say that the master failed, or that it has other
 /// bytes than the worker sent.
 const FAULTS_MAX: u32 = 5;
 

@@ -184,7 +184,7 @@ fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
         // The worker now sees the end of the connection, and the next holder gets the lock.
         rustix::stdio::dup2_stdin(&nothing)?;
         rustix::stdio::dup2_stdout(&nothing)?;
-        // Processes that could not be killed would be taken for processes of the next step.
+        // If processes could not be killed, no further step begins here, because it would mistake them for its own.
         next = match wait(WaitOptions::NOHANG) {
             Err(Errno::CHILD) => rest(forker)?,
             Ok(_) | Err(_) => None,

@@ -81,7 +81,7 @@ impl Link {
         [self.door.listener().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), readable)), peer]
     }
 
-    /// Accepts a worker that came back, in place of an older one, and reads what the worker says.
+    /// Accepts a worker that connects again, drops the connection of an older worker, and reads what the worker says.
     pub(super) fn receive(&mut self) -> Vec<Word> {
         while let Some(peer) = self.door.next() {
             if is_same_user(&peer) && peer.set_nonblocking(true).is_ok() {

@@ -254,7 +254,7 @@ impl StepFiles {
         }
     }
 
-    /// Whether a supervisor got so far that the step may have run.
+    /// Whether the step may have run, because a supervisor has noted that it begins the step.
     pub fn has_begun(&self) -> io::Result<bool> {
         let found = self.read()?;
         Ok(match found.slot {

@@ -166,7 +166,7 @@ fn catch(main: Pid) -> Result<(), String> {
     }
 }
 
-/// Runs the step of a try. For the tier `guard`, its child gets a session of its own and loses its parent.
+/// Runs the step of a trial. For the tier `guard`, the step's child gets a session of its own and loses its parent.
 pub(super) fn stray(word: &str) -> ExitCode {
     if Tier::read(word) == Some(Tier::Guard) {
         match spawn::fork() {

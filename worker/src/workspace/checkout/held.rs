@@ -10,7 +10,7 @@ use crate::disk::atomic_file;
 
 /// The name of the list's file. In its lines, `c` is a commit, `t` is a tag object, and `l` is a commit that a tag names.
 const HELD_FILE: &str = "guild.held";
-/// The limit for listed commits. More of them make git slow, and the oldest are hardly asked for again.
+/// The limit for listed commits. More of them make git slow, and the oldest are rarely requested again.
 const COMMITS_MAX: usize = 256;
 const TAGS_MAX: usize = 2048;
 /// The number of ids that the master looks at in one request.

@@ -191,7 +191,7 @@ impl TreeWriter<'_> {
         let rewrites = self.mode != Mode::Fresh && self.attributes_differ().await?;
         self.read_tree().await?;
         if rewrites {
-            // If the index lacks a file, git takes the file for a changed one.
+            // Git treats a file that the index lacks as changed.
             remove_file(&self.workspace.git_dir().join("index")).map_err(CheckoutError::io(self.workspace.dir()))?;
             self.git().run("read-tree", [self.revision], Vec::new()).await?;
             self.read_tree().await?;
@@ -241,7 +241,7 @@ impl TreeWriter<'_> {
         atomic_file::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
-    /// Discards a directory. A directory of another user cannot be moved by itself, so then the whole tree is emptied.
+    /// Discards a directory. If it belongs to another user, it cannot be moved away, so the whole tree is emptied instead.
     fn discard_private(&self, dir: &Path) -> io::Result<()> {
         match self.workspace.discard(dir) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.workspace.empty(),

@@ -127,7 +127,7 @@ impl Guild {
             *slot = None;
             self.tell(news);
         }
-        let dial = self.0.dial.as_ref().ok_or_else(|| Error::Lost("it cannot be made anew".to_owned()))?;
+        let dial = self.0.dial.as_ref().ok_or_else(|| Error::Lost("it cannot be replaced".to_owned()))?;
         let link = Rc::new(dial().await?);
         *slot = Some(link.clone());
         self.tell(LinkNews::Restored);

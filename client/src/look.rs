@@ -242,7 +242,7 @@ pub(crate) async fn all_pages<T>(
 /// Whether another page follows a page with this many elements.
 fn goes_on(more: bool, elements: usize) -> Result<bool, Error> {
     if more && elements == 0 {
-        let text = "a page of the list is empty, although more follows, so that the list would not be complete";
+        let text = "a page of the list is empty, although more follows, so the list would not be complete";
         return Err(Error::Protocol(text.to_owned()));
     }
     Ok(more)

@@ -62,7 +62,7 @@ impl WorkerShared {
     pub(crate) async fn end_all(&self) {
         let ledger = &self.shared.ledger;
         for entry in ledger.all() {
-            ledger.abandon(&entry, "the worker's credential was taken back");
+            ledger.abandon(&entry, "the worker's credential is no longer valid");
         }
         let ended = async {
             ledger.clear_leftovers(&self.shared.world.machine).await;

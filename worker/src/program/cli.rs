@@ -142,7 +142,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     match run(config, signals().map_err(Failure::fault)?).await {
         Ok(Ended::Stopped | Ended::Drained) => Ok(()),
         Ok(Ended::Revoked(why)) => {
-            let text = format!("the credential {} was taken back: {why}", credential.display());
+            let text = format!("the credential {} is no longer valid: {why}", credential.display());
             Err(Failure(NOT_PERMITTED, text))
         }
         Err(error @ (RunError::Credential(_) | RunError::Identity(_))) => {

@@ -161,14 +161,14 @@ async fn try_bounds(world: &World, config: &Config) -> io::Result<StepBounds> {
     let (machine, config) = (world.machine.clone(), config.clone());
     let bounds = world.blocking.run(move || config.probed_bounds(|| machine.probe_bounds())).await?;
     if let Some(lack) = &bounds.lack {
-        tracing::warn!(%lack, "steps are not held to their limits");
+        tracing::warn!(%lack, "the worker cannot enforce all limits of steps");
     }
     Ok(bounds)
 }
 
 async fn conclude(worker: &WorkerShared, ended: Ended) -> Ended {
     if let Ended::Revoked(why) = &ended {
-        tracing::error!(%why, "this worker's credential was taken back: ending every step");
+        tracing::error!(%why, "this worker's credential is no longer valid: ending every step");
         worker.end_all().await;
     }
     worker.shared.ledger.sweep().await;

@@ -56,7 +56,7 @@ WatchdogSec=30
 # a worker that was drained ends successfully, and is not restarted
 Restart=on-failure
 RestartSec=2
-# a restart mends neither a file with errors nor a credential that was taken back
+# a restart mends neither a file with errors nor a credential that is no longer valid
 RestartPreventExitStatus=2 5
 # if no scope could be made, steps run in this unit: they go on without their worker, and the next worker takes them up
 KillMode=process

@@ -178,7 +178,7 @@ async fn attach(worker: &Rc<WorkerShared>, vat: &Vat) -> Result<Rc<Session>, End
     for (index, entry) in (0..).zip(in_hand) {
         // If the answer is too short, it says nothing of the other attempts. The next `attach` asks about them again.
         if index >= standing.len() || index >= leases.len() {
-            return Err(End::Lost("the master did not say how all attempts stand".to_owned()));
+            return Err(End::Lost("the master did not report the state of every attempt".to_owned()));
         }
         match standing.get(index) {
             Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?, term_at(terms, index)),
@@ -373,7 +373,7 @@ impl Session {
     fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> Result<(), Untaken> {
         let assignment = wire::read_assignment(offered)?;
         if self.worker.shared.ledger.get(&assignment.token).is_some() {
-            return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()).into());
+            return Err(capnp::Error::failed("it offers a lease that this worker already holds".to_owned()).into());
         }
         self.worker.shared.tier_of(&assignment).map_err(Untaken::BelowTier)?;
         tracing::info!(
@@ -422,8 +422,8 @@ impl Session {
         let held = async move {
             let Some((refused, sent)) = accept(&worker, &lease, sent, accepted).await else { return };
             if let Some(refusal) = refused {
-                tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer is gone");
-                return worker.shared.ledger.abandon(&entry, "its offer is gone");
+                tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer no longer exists");
+                return worker.shared.ledger.abandon(&entry, "its offer no longer exists");
             }
             fail_point("worker-accepted");
             entry.renewed(sent, term_ms);

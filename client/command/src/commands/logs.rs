@@ -190,8 +190,8 @@ async fn keep_reports(connected: &Connected, parts: &[Part], file: &Path) -> Res
 
 fn not_one(found: &[&Part]) -> Error {
     match found {
-        [] => Error::not_found("no test reports are kept of these steps".to_owned())
-            .help("the log has what a step printed of its tests".to_owned()),
+        [] => Error::not_found("no test reports of these steps are kept".to_owned())
+            .help("the log shows what each step printed about its tests".to_owned()),
         some => {
             let names: Vec<String> = some.iter().map(|part| part.selector()).collect();
             Error::usage(format!("{} steps have test reports", some.len()))

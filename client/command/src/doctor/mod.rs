@@ -31,8 +31,8 @@ pub(crate) fn git(version: Option<&str>) -> Finding {
     match version {
         Some(version) => Finding::good("git", version),
         None => {
-            let seen = "it does not run, so that the repository here is not recognised";
-            Finding::warned("git", seen, "install git, and have it in PATH: git --version")
+            let seen = "it does not run, so the repository here is not recognised";
+            Finding::warned("git", seen, "install git, and make sure that PATH finds it: git --version")
         }
     }
 }

@@ -164,7 +164,7 @@ fn git_runs_or_not() {
     assert_eq!(
         text(&[git(Some("git version 2.47.3")), git(None)]),
         "good git: git version 2.47.3\n\
-         warned git: it does not run, so that the repository here is not recognised\n  \
-         install git, and have it in PATH: git --version\n"
+         warned git: it does not run, so the repository here is not recognised\n  \
+         install git, and make sure that PATH finds it: git --version\n"
     );
 }

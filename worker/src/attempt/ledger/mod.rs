@@ -73,7 +73,7 @@ impl Ledger {
         for found in std::fs::read_dir(&ledger.dir)? {
             let dir = found?.path();
             if is_copy {
-                tracing::warn!(dir = %dir.display(), "an attempt is not taken up: this directory is a copy of a worker's");
+                tracing::warn!(dir = %dir.display(), "an attempt is not continued: this directory is a copy of a worker's");
                 ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: false });
                 continue;
             }
@@ -82,7 +82,7 @@ impl Ledger {
                     ledger.entries.borrow_mut().insert(entry.token(), Rc::new(entry));
                 }
                 Err(error) => {
-                    tracing::warn!(dir = %dir.display(), %error, "an attempt cannot be taken up");
+                    tracing::warn!(dir = %dir.display(), %error, "an attempt cannot be continued");
                     ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: true });
                 }
             }
@@ -95,7 +95,7 @@ impl Ledger {
     fn load(&self, dir: &Path, workspaces: &Path) -> io::Result<Entry> {
         let (offered, name) = read_offer(&std::fs::read(dir.join(ASSIGNMENT))?)?;
         if !offered.boot.is_empty() && offered.boot != self.boot {
-            return Err(io::Error::other("the machine was started again"));
+            return Err(io::Error::other("the machine was restarted"));
         }
         let halt = atomic_file::read(&dir.join("halt.json"))?;
         let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
@@ -285,7 +285,7 @@ pub(crate) mod fuzz {
                 Next::Run(step) | Next::CleanUp(step) => entry.step_ended(step, &journals.next().flatten()?, None),
             }
         }
-        panic!("{count} steps, and more of them are to run")
+        panic!("more steps than the plan's {count} would run")
     }
 
     fn journal_in(bytes: &[u8]) -> Option<Journal> {

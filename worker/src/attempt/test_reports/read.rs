@@ -78,12 +78,12 @@ fn cut_short(cause: &KillCause) -> Option<&'static str> {
         KillCause::StepTime => Some("its time was over"),
         KillCause::AttemptTime => Some("the time of its job was over"),
         KillCause::Idle => Some("it printed nothing for too long"),
-        KillCause::Excess(_) => Some("it took more than it may"),
+        KillCause::Excess(_) => Some("it exceeded a limit"),
         KillCause::LeaseOver
         | KillCause::Orphaned
         | KillCause::Stopped(_)
         | KillCause::Impossible(_)
-        | KillCause::Broken(_) => Some("its worker could not go on with it"),
+        | KillCause::Broken(_) => Some("its worker could not continue it"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists the newest builds of a project, then follows the newest one to its end: `cargo run -p client --example follow PROJECT`.
 //!
-//! It asks the master that `guild` would ask here, with the credential that `guild login` stored.
+//! It asks the master that `guild` would ask in this directory, with the credential that `guild login` stored.
 
 use client::context::Contexts;
 use client::screen::Screened;
@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
         eprintln!("name a project");
         return ExitCode::from(2);
     };
-    // the capabilities of a link live on one thread
+    // The capabilities of a link live on one thread.
     match tokio::task::LocalSet::new().run_until(show(&project)).await {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -50,7 +50,7 @@ async fn show(project: &str) -> Result<u8, Error> {
     Ok(u8::try_from(outcome.exit_code()).unwrap_or(4))
 }
 
-/// Standard output. What others wrote must not steer a terminal, and a program wants every byte.
+/// Returns a writer to standard output. Text from other people must not control a terminal, and a program wants every byte.
 fn terminal_or_pipe() -> Screened<Stdout> {
     match std::io::stdout().is_terminal() {
         true => Screened::for_terminal(tokio::io::stdout()),

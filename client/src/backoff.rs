@@ -1,11 +1,11 @@
-//! The wait before the next try to connect. Pure, because the randomness comes as an argument.
+//! The wait before the next try to connect. It is a pure function, because the randomness is an argument.
 
 use std::time::Duration;
 
 const SHORTEST_MS: u64 = 500;
 const LONGEST_MS: u64 = 8_000;
 
-/// The wait before a try. It doubles from 0.5 s up to 8 s. It is spread over the upper half of that, so that a thousand clients
+/// Returns the wait before a try. It doubles from 0.5 s up to 8 s. It is spread over the upper half of that, so that a thousand clients
 /// do not return at once.
 fn delay(attempt: u32, random: u32) -> Duration {
     let whole = SHORTEST_MS.saturating_mul(1 << attempt.min(5)).min(LONGEST_MS);
@@ -13,7 +13,7 @@ fn delay(attempt: u32, random: u32) -> Duration {
     Duration::from_millis(half + u64::from(random) % half)
 }
 
-/// [`delay`] with the system's randomness.
+/// Returns [`delay`] with the system's randomness.
 pub(crate) fn jittered(attempt: u32) -> Duration {
     delay(attempt, u32::from_le_bytes(system::chance::bytes()))
 }

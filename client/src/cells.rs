@@ -1,14 +1,14 @@
-//! The jobs of a build in a table, with a row for each platform and a column for each other value that tells them apart. Pure.
+//! Puts the jobs of a build into a table. It has a row for each platform and a column for each other value that tells jobs apart.
 
 use crate::views::JobView;
 use std::collections::BTreeSet;
 
-/// The name of the job's row. It is the platform of its worker, or else the platform that it asks for, or else "any".
+/// Returns the name of the job's row. It is the platform of its worker, or else the platform that the job asks for, or else "any".
 pub fn row_of(job: &JobView) -> &str {
     if job.platform.is_empty() { "any" } else { &job.platform }
 }
 
-/// The name of the job's column: its own name, with those values of its cell that the row does not say already.
+/// Returns the name of the job's column: the job's own name, with those values of its cell that the row does not have.
 pub fn column_of(job: &JobView) -> String {
     let values = job.cell().into_iter().filter(|value| *value != job.platform);
     std::iter::once(job.base()).chain(values).collect::<Vec<_>>().join(" ")
@@ -17,14 +17,14 @@ pub fn column_of(job: &JobView) -> String {
 /// The jobs of a build as a table. If they all run on one platform, their own axes make the rows and the columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// The heads of the columns; the head of a column of jobs without an axis may be "".
+    /// The heads of the columns. The head of a column of jobs without an axis may be "".
     pub columns: Vec<String>,
-    /// The head of each row, and for each column the place of its job in [`BuildView::jobs`](crate::views::BuildView::jobs).
+    /// Each row's head, and for each column the index of its job in [`BuildView::jobs`](crate::views::BuildView::jobs).
     pub rows: Vec<(String, Vec<Option<usize>>)>,
 }
 
 impl Grid {
-    /// The table of these jobs, in their order.
+    /// Makes the table of these jobs, in their order.
     pub fn new(jobs: &[JobView]) -> Grid {
         let platforms = distinct(jobs.iter().map(|job| job.platform.clone()).filter(|platform| !platform.is_empty()));
         let has_two_axes = jobs.iter().any(|job| own_axes(job, &platforms).len() > 1);
@@ -34,7 +34,7 @@ impl Grid {
         }
     }
 
-    /// `places`: the row and the column of each job.
+    /// Makes a table. `places` has the row and the column of each job.
     fn of(places: Vec<(String, String)>) -> Grid {
         let columns = distinct(places.iter().map(|(_, column)| column.clone()));
         let rows = distinct(places.iter().map(|(row, _)| row.clone())).into_iter().map(|row| {
@@ -46,8 +46,8 @@ impl Grid {
     }
 }
 
-/// The platform of a job's row. A job without a worker that asks for no platform is in the row that its cell names, or in the only
-/// row.
+/// Returns the platform of a job's row. A job without a worker that asks for no platform is in the row that its cell names, or in the
+/// only row.
 fn row_among(job: &JobView, platforms: &[String]) -> String {
     let named = || platforms.iter().find(|platform| job.cell().contains(&platform.as_str()));
     match platforms {
@@ -61,12 +61,12 @@ fn column_among(job: &JobView, platforms: &[String]) -> String {
     std::iter::once(job.base()).chain(own_axes(job, platforms)).collect::<Vec<_>>().join(" ")
 }
 
-/// The values of a job's cell except its platform.
+/// Returns the values of a job's cell except its platform.
 fn own_axes<'j>(job: &'j JobView, platforms: &[String]) -> Vec<&'j str> {
     job.cell().into_iter().filter(|value| !platforms.iter().any(|platform| platform == value)).collect()
 }
 
-/// The job with all of its cell but the last value, and that last value.
+/// Returns the row and the column of a job: its name with all values of its cell but the last, and that last value.
 fn by_last_axis(job: &JobView, platforms: &[String]) -> (String, String) {
     let mut values = own_axes(job, platforms);
     let last = values.pop().unwrap_or_default().to_owned();
@@ -74,7 +74,7 @@ fn by_last_axis(job: &JobView, platforms: &[String]) -> (String, String) {
     (row, last)
 }
 
-/// Each item once, in the order in which the items first appear.
+/// Returns each item once, in the order in which the items first appear.
 pub fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     items.filter(|item| seen.insert(item.clone())).collect()

@@ -1,4 +1,4 @@
-//! Makes a live link from a credential. It connects to the master and restores the grant; [`Guild`] keeps the link alive.
+//! Makes a live link from a credential: connects to the master and restores the grant. [`Guild`] keeps the link alive.
 
 use crate::error::Error;
 use crate::guild::{Dial, Guild};
@@ -16,17 +16,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 impl Guild {
-    /// Connects to the master that the credential names, and proves the key that it is bound to. Must be called within a
+    /// Connects to the master that the credential names, and proves the key to which the credential is bound. Must be called within a
     /// `LocalSet`.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] if no address of the master answers; [`Error::Credential`] if the master has another key than the
-    /// credential says; [`Error::Refused`] if it does not take the credential; [`Error::Protocol`] if it speaks another version.
+    /// [`Error::Unreachable`] if no address of the master answers; [`Error::Credential`] if the master's key is not the one in the
+    /// credential; [`Error::Refused`] if the master refuses the credential; [`Error::Protocol`] if it speaks another version.
     pub async fn connect(credential: SturdyRef, identity: Rc<Identity>) -> Result<Guild, Error> {
         Guild::over(Box::new(move || link(credential.clone(), identity.clone()).boxed_local())).await
     }
 
-    /// Like [`Guild::connect`], but waits for a master that does not answer; see [`Guild::over_patiently`].
+    /// Like [`Guild::connect`], but waits if the master does not answer; see [`Guild::over_patiently`].
     ///
     /// # Errors
     /// The same errors as [`Guild::connect`].
@@ -57,18 +57,18 @@ fn outgrown(vat: &Vat) -> Option<String> {
     why.filter(|why| matches!(why, CloseReason::TooLarge { .. })).map(|why| why.to_string())
 }
 
-/// The gateway of the master that a sturdy ref names. It lives as long as the vat.
+/// Returns the gateway of the master that a sturdy ref names. It lives as long as the returned vat.
 pub(crate) async fn reach(credential: &SturdyRef, identity: &Identity) -> Result<(gateway::Client, Vat), Error> {
     let secured = vat::dial(credential, Some(identity)).await?;
     let vat = vat::connect(secured.stream, Limits::known());
     Ok((vat.bootstrap(), vat))
 }
 
-/// The perspective of a token, over a connection that the caller made. [`Guild::connect`] does this for a credential.
+/// Returns the perspective of a token, over a connection that the caller made. [`Guild::connect`] does this for a credential.
 ///
 /// # Errors
-/// [`Error::Refused`] if the master does not take the token; [`Error::Protocol`] if it speaks another version; [`Error::Lost`] if
-/// the connection ends.
+/// [`Error::Refused`] if the master refuses the token; [`Error::Protocol`] if it speaks another version; [`Error::Lost`] if the
+/// connection ends.
 pub async fn restore(gateway: &gateway::Client, token: &Token) -> Result<perspective::Client, Error> {
     let mut request = gateway.restore_request();
     request.get().set_token(token.as_bytes());

@@ -1,14 +1,15 @@
-//! The only error type of this library: what can go wrong for the holder of a credential, and the exit status for it.
+//! The only error type of this library: everything that can go wrong for the holder of a credential, with an exit status for each
+//! error.
 
 use schema::limits::INVALID;
 use schema::values::{Refusal, RefusalCode};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// An error that a holder of a credential can meet. It displays as a sentence for a person; [`Error::way_out`] has the remedy.
+/// An error that the holder of a credential can meet. It displays as a sentence for a person; [`Error::way_out`] has the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The master answered that it will not do this.
+    /// The master refused the call, for this reason.
     #[error("{0}")]
     Refused(Refusal),
     /// The credential lacks the right that this call needs; the text says what the right allows.
@@ -19,7 +20,7 @@ pub enum Error {
     Credential {
         /// The name of the credential, as far as it is known.
         credential: String,
-        /// Why it cannot be used, in a sentence.
+        /// Why the credential cannot be used, in a sentence.
         why: String,
     },
     /// No context applies, so that there is no credential.
@@ -30,7 +31,7 @@ pub enum Error {
     Ended {
         /// The name of the context.
         context: String,
-        /// The directory in which that process keeps its builds and logs.
+        /// The directory in which the ended process keeps its builds and logs.
         kept: PathBuf,
     },
     /// No address of the master answered; the text says why.
@@ -42,10 +43,10 @@ pub enum Error {
     /// The master breaks the protocol, or speaks another version of it; the text says how.
     #[error("the master's answer cannot be understood: {0}")]
     Protocol(String),
-    /// The master's answer is larger than a message may be, so that asking again gets the same.
+    /// The master's answer is larger than a message may be. Asking again would get the same answer.
     #[error("the master sent more at once than this program reads{}{asked}: {why}", if asked.is_empty() { "" } else { ", for " })]
     TooLarge {
-        /// The subject of the request, as "the list of builds"; "" if that is not known.
+        /// The subject of the request, such as "the list of builds", or "" if that is not known.
         asked: String,
         /// The size of the message and the limit, in a sentence.
         why: String,
@@ -58,7 +59,7 @@ pub enum Error {
         /// The remedy, or "" if there is none.
         help: String,
     },
-    /// The master keeps something that was damaged, so that it cannot be given. The text says what, and how.
+    /// Stored data of the master is damaged, so that the master cannot give it. The text says which data, and how.
     #[error("{0}")]
     Damaged(String),
     /// The caller asked for something that makes no sense.
@@ -86,7 +87,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// [`Error::Usage`] of this text, without help.
+    /// Returns an [`Error::Usage`] with this text and without help.
     pub fn usage(text: impl Into<String>) -> Error {
         Error::Usage { text: text.into(), help: String::new() }
     }
@@ -117,12 +118,12 @@ impl Error {
         }
     }
 
-    /// `why`: what the connection said when it closed for the size of a message.
+    /// Returns an [`Error::TooLarge`]. `why` is the connection's message about the size that closed it.
     pub(crate) fn too_large(why: impl Into<String>) -> Error {
         Error::TooLarge { asked: String::new(), why: why.into() }
     }
 
-    /// Adds what was asked for, if the answer to it was too large.
+    /// Adds the subject of the request, if the answer to it was too large.
     #[must_use]
     pub(crate) fn about(mut self, what: &str) -> Error {
         if let Error::TooLarge { asked, .. } = &mut self {
@@ -131,18 +132,18 @@ impl Error {
         self
     }
 
-    /// [`Error::NotFound`] of this text, without help.
+    /// Returns an [`Error::NotFound`] with this text and without help.
     pub fn not_found(text: impl Into<String>) -> Error {
         Error::NotFound { text: text.into(), help: String::new() }
     }
 
-    /// An [`Error::File`] of this file.
+    /// Returns an [`Error::File`] for this file.
     pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Error {
         Error::File { path: path.into(), source }
     }
 
-    /// Says what to do about it. An error of another kind than [`Error::NotFound`], [`Error::Usage`] and [`Error::Refused`] keeps
-    /// what it says itself.
+    /// Sets the remedy of an [`Error::NotFound`], [`Error::Usage`] or [`Error::Refused`]. An error of another kind keeps its own
+    /// remedy.
     #[must_use]
     pub fn help(mut self, way_out: impl Into<String>) -> Error {
         match &mut self {
@@ -164,13 +165,13 @@ impl Error {
         self
     }
 
-    /// The remedy in one line for a person, or "" if there is nothing to say.
+    /// Returns the remedy in one line for a person, or "" if there is none.
     pub fn way_out(&self) -> &str {
         match self {
             Error::Refused(refusal) => &refusal.help,
             Error::NotFound { help, .. } | Error::Usage { help, .. } => help,
-            Error::NotHeld(_) => "`guild whoami` shows the rights that it holds; whoever issued it can issue another",
-            Error::Credential { .. } => "ask whoever runs the master for a new grant, then run `guild login FILE`",
+            Error::NotHeld(_) => "`guild whoami` shows the rights that it holds; its issuer can issue another",
+            Error::Credential { .. } => "ask the master's operator for a new grant, then run `guild login FILE`",
             Error::NoContext => {
                 "run `guild login FILE` with a file that `guild grant issue` wrote, or name a file with --cap FILE"
             }
@@ -181,7 +182,7 @@ impl Error {
                 "use the `guild` of the master's version, which `guild-master --version` shows there, or ask for less, as for one project or build"
             }
             Error::Damaged(_) => {
-                "the disk of the master changed it; whoever runs the master may have it in a backup, and `guild doctor` checks the rest"
+                "the disk of the master changed it; a backup of the master may still have it, and `guild doctor` checks the rest"
             }
             Error::Unreachable(_)
             | Error::Lost(_)
@@ -192,8 +193,8 @@ impl Error {
         }
     }
 
-    /// The exit status with which a program tells this error. 2: wrong usage. 4: a failure of this side or of the master. 5: no
-    /// credential or no right. 6: no master. 7: not found. 8: too late.
+    /// Returns the exit status with which a program reports this error. 2: wrong usage. 4: a failure of this side or of the master. 5:
+    /// no credential or no right. 6: no master. 7: not found. 8: too late.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Refused(refusal) => refusal_exit_code(refusal.code),
@@ -210,7 +211,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed on a new link.
+    /// Whether the same call may succeed on a new link, or a little later.
     pub fn is_passing(&self) -> bool {
         match self {
             Error::Lost(_) | Error::Unreachable(_) => true,
@@ -247,16 +248,16 @@ impl From<Refusal> for Error {
     }
 }
 
-/// A revoked gate answers calls with an exception that begins with this word (`common.capnp`).
+/// The beginning of the exception with which a revoked gate answers calls (`common.capnp`).
 const REVOKED: &str = "revoked:";
-/// The begin of an exception that says that something is no longer kept, from a method without a refusal.
+/// The beginning of an exception that says that something is no longer kept. Methods without a refusal throw it.
 const GONE: &str = "notFound: ";
-/// The begin of the error for a master that does not know a method.
+/// The beginning of the error for a master that does not know a method.
 const OLDER: &str = "it is of an older version";
-/// The begin of an exception that says that something is damaged, from a method without a refusal.
+/// The beginning of an exception that says that something is damaged. Methods without a refusal throw it.
 const DAMAGED: &str = "damaged: ";
 
-/// The begin of the reason with which our own side closes a connection because of the size of a message.
+/// The beginning of the reason for which our own side closes a connection because of the size of a message.
 const TOO_LARGE: &str = "a message of ";
 
 impl From<capnp::Error> for Error {

@@ -1,4 +1,4 @@
-//! The explanation why a job waits or ran on its worker, as a plain value and as lines for a person. Its JSON is part of the
+//! The explanation why a job waits, or why it ran on its worker, as a plain value and as lines for a person. Its JSON is part of the
 //! command's interface, so fields are only added. [`crate::Guild::explain`] asks the master for it.
 
 use crate::views::{BuildView, JobView, rfc3339};
@@ -6,25 +6,25 @@ use crate::words::status_word;
 use schema::values::{Outcome, Resources, Tier, Time};
 use serde::Serialize;
 
-/// The answer to why a job waits, or why it ran where it ran.
+/// The explanation why a job waits, or why it ran where it ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The reason in a word for programs; `perspective.capnp` lists the words.
     pub kind: String,
     /// The reason in a sentence.
     pub text: String,
-    /// Since when the job has been in its state, or `None` if that is not known.
+    /// The time since which the job has been in its state, or `None` if that is not known.
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Time>,
     /// The number of queued jobs that go first and that the same workers could take; at most 1,000.
     pub ahead: u32,
     /// The workers that could take the job, the nearest first; at most 20 of them.
     pub workers: Vec<Candidate>,
-    /// The number of all workers, which can be more than are listed.
+    /// The number of all workers that could take the job. It can be larger than the list.
     pub worker_count: u32,
     /// The remedies that would place the job, the least effort first. Each one is enough by itself.
     pub remedies: Vec<Remedy>,
-    /// Hints on what else to look at, and on what later builds could ask for, each in a sentence.
+    /// Hints in sentences: what else to look at, and what later builds could ask for.
     pub hints: Vec<String>,
     /// The attempts so far, in their order.
     pub attempts: Vec<AttemptView>,
@@ -35,14 +35,14 @@ pub struct Explanation {
 pub struct Candidate {
     /// The name of the worker.
     pub name: String,
-    /// Its state for the job, in a word for programs; `perspective.capnp` lists the words.
+    /// The worker's state for the job, in a word for programs; `perspective.capnp` lists the words.
     pub standing: String,
-    /// The same as a sentence, or "" if the word says all.
+    /// The worker's state for the job as a sentence, or "" if the word says all.
     pub text: String,
-    /// The selectors of the jobs that it runs or was offered, the oldest first. "" stands for a job of a project that the
+    /// The selectors of the jobs that the worker runs or was offered, the oldest first. "" stands for a job of a project that the
     /// credential may not see.
     pub jobs: Vec<String>,
-    /// Since when it has run the oldest of these jobs, or has stood so; `None` if that is not known.
+    /// The time since which the worker has run the oldest of its jobs, or has been in its state. `None` if that is not known.
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Time>,
 }
@@ -56,22 +56,22 @@ pub struct Remedy {
     pub steps: Vec<RemedyStep>,
 }
 
-/// One step of a remedy: a thing to do, or to wait for.
+/// One step of a remedy: an action, or an event to wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RemedyStep {
     /// The kind of the step.
     pub act: Act,
-    /// The name of the worker, or the selector of the job, that it is about.
+    /// The name of the worker, or the selector of the job, that the step is about.
     pub object: String,
     /// The command to type, or "" if there is none.
     pub command: String,
-    /// The pool that a new worker has to serve. This and what follows is empty unless the act is [`Act::Join`].
+    /// The pool that a new worker has to serve. This field and those below it are empty unless the act is [`Act::Join`].
     pub pool: String,
     /// The labels that a new worker has to have, as names and values.
     pub labels: Vec<(String, String)>,
-    /// The platform of a new worker, as `linux-x86_64`; "" if any will do.
+    /// The platform of a new worker, such as `linux-x86_64`; "" if any platform will do.
     pub platform: String,
-    /// The room that a new worker has to have for the job, and for those that go first.
+    /// The resources that a new worker must have for the job, and for the jobs that go first.
     pub room: Resources,
 }
 
@@ -81,7 +81,7 @@ pub struct RemedyStep {
 pub enum Act {
     /// Wait until a job has ended.
     Wait,
-    /// Let a worker take jobs again that an operator drains or holds.
+    /// Let a worker take jobs again, because an operator drains or holds it.
     Resume,
     /// Start a worker that is not connected.
     Start,
@@ -97,50 +97,50 @@ pub enum Act {
 pub struct AttemptView {
     /// The number of the attempt, from 1.
     pub number: u16,
-    /// The name of its worker.
+    /// The name of the worker of this attempt.
     pub worker: String,
-    /// When the attempt started. `None` means that it has not.
+    /// The time at which the attempt started. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub started: Option<Time>,
-    /// When the attempt finished. `None` means that it has not.
+    /// The time at which the attempt finished. `None` means that it has not.
     #[serde(serialize_with = "rfc3339")]
     pub finished: Option<Time>,
-    /// How it ended, or `None` while it runs.
+    /// How the attempt ended, or `None` while it runs.
     pub outcome: Option<Outcome>,
-    /// Why it ended, if the outcome does not say all; else "".
+    /// Why the attempt ended, or "" if the outcome says all.
     pub reason: String,
-    /// The tier of isolation in which its steps ran; "" if its worker did not say.
+    /// The tier of isolation in which the attempt's steps ran; "" if its worker did not say.
     pub isolation: String,
-    /// Why it was placed there, in a sentence; "" if that was not recorded.
+    /// Why the master placed the attempt on its worker, in a sentence; "" if that was not recorded.
     pub placed: String,
-    /// The same in a word for programs; `perspective.capnp` lists the words.
+    /// Why the master placed the attempt on its worker, in a word for programs; `perspective.capnp` lists the words.
     pub because: String,
-    /// The number of connected workers that could take it at that time.
+    /// The number of connected workers that could take the job when it was placed.
     pub able: u32,
-    /// How many of these had room and asked for work; at most 8 are counted.
+    /// The number of workers, of those in `able`, that had room and asked for work; at most 8 are counted.
     pub free: u32,
-    /// How long it was queued, in milliseconds.
+    /// How long the job was queued before this attempt, in milliseconds.
     pub waited_ms: u64,
-    /// The event that ended that wait, or "" if the job did not wait.
+    /// The event that ended the wait in the queue, or "" if the job did not wait.
     pub waited_for: String,
 }
 
 impl Explanation {
-    /// The tier of isolation in which its newest attempt runs or ran; "" if none is known.
+    /// Returns the tier of isolation in which the job's newest attempt runs or ran; "" if none is known.
     pub fn isolation(&self) -> &str {
         self.attempts.last().map_or("", |attempt| &attempt.isolation)
     }
 
-    /// Whether the job waits for others only, and a connected worker can take it then. To join one as well would be sooner, and
-    /// nobody needs to.
+    /// Whether the job waits only for other jobs, and a connected worker can take it then. Another worker could take it sooner, but
+    /// nobody needs to add one.
     fn comes_by_itself(&self) -> bool {
         let is_able = |worker: &Candidate| matches!(worker.standing.as_str(), "free" | "busy" | "offered");
         let only_waits = |remedy: &Remedy| remedy.steps.iter().all(|step| matches!(step.act, Act::Wait | Act::Join));
         self.kind == "needs" && self.workers.iter().any(is_able) && self.remedies.iter().all(only_waits)
     }
 
-    /// The text for a person, in lines with a label and a text. A line that continues the line before it has the label "". `when`
-    /// writes a time, as "5m ago".
+    /// Returns the text for a person, in lines with a label and a text. A line that continues the line before it has the label "".
+    /// `when` writes a time, for example as "5m ago".
     pub fn lines(
         &self,
         build: &BuildView,
@@ -182,7 +182,7 @@ impl Explanation {
 }
 
 impl Candidate {
-    /// "anvil  busy: demo/3/test (5m ago)", "anvil  held by ada: its disk"
+    /// Returns a line such as "anvil  busy: demo/3/test (5m ago)" or "anvil  held by ada: its disk".
     fn line(&self, when: impl Fn(Time) -> String) -> String {
         let jobs = self.jobs.iter().map(|job| if job.is_empty() { "a job of another project" } else { job });
         let jobs = jobs.collect::<Vec<_>>().join(", ");
@@ -198,7 +198,7 @@ impl Candidate {
 }
 
 impl RemedyStep {
-    /// The commands to type, one after the other.
+    /// Returns the commands to type, one after the other.
     pub fn commands(&self) -> Vec<String> {
         let mut commands = vec![self.command.clone()];
         if self.act == Act::Join {
@@ -210,14 +210,14 @@ impl RemedyStep {
 }
 
 impl AttemptView {
-    /// "1 on anvil: errored, lost, 5m ago"
+    /// Returns a line such as "1 on anvil: errored, lost, 5m ago".
     fn line(&self, when: impl Fn(Time) -> String) -> String {
         let outcome = self.outcome.map_or("running", Outcome::word).to_owned();
         let reason = Some(self.reason.clone()).filter(|reason| !reason.is_empty());
         let took =
             self.started.zip(self.finished).map(|(from, to)| format!("took {} s", seconds(to.since(from).as_millis())));
         let time = self.started.map(|time| format!("began {}", when(time)));
-        // The usual tier need not be mentioned.
+        // Only the unusual tier is mentioned.
         let tier = (self.isolation == Tier::Plain.word()).then(|| format!("isolation {}", self.isolation));
         let parts: Vec<String> = [outcome].into_iter().chain(reason).chain(time).chain(took).chain(tier).collect();
         format!("{} on {}: {}", self.number, self.worker, parts.join(", "))
@@ -261,7 +261,7 @@ mod tests {
         told.lines(&BuildView::default(), &JobView::default(), |_| String::new())
     }
 
-    /// T5.2, F6.14: a job that waits for others, and for a slot that comes free by itself, needs no new worker.
+    /// T5.2, F6.14: a job that waits only for other jobs and for a slot that becomes free by itself needs no new worker.
     #[test]
     fn a_job_that_comes_by_itself_asks_for_no_worker() {
         let asks = |lines: &[(&str, String)]| lines.iter().any(|(_, text)| text.contains("join"));

@@ -1,5 +1,5 @@
-//! A build's live output: every step's log of every job, whole lines, each exactly once, until the build ends. It is decided from
-//! the mirrored state, never from single events, so that a lost link changes nothing.
+//! A build's live output: the log of every step of every job in whole lines, each exactly once, until the build ends. It follows from
+//! the mirrored state and never from single events, so that a lost link changes nothing.
 
 use crate::error::Error;
 use crate::guild::Guild;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-/// What happens to a build beside its output.
+/// An event of a build that is not output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress<'a> {
     /// The build has its plan, or has ended without one. Its diagnosis says why there is none.
@@ -31,11 +31,11 @@ pub enum Progress<'a> {
         /// The name that the pipeline gives the step.
         name: &'a str,
     },
-    /// A job has ended, and all of its output was given.
+    /// A job has ended, and all of its output was written.
     JobEnded(&'a JobView),
 }
 
-/// A build that is to be followed, or some jobs of it.
+/// A build to follow, or some of its jobs.
 ///
 /// ```no_run
 /// # async fn example(guild: &client::Guild) -> Result<(), client::Error> {
@@ -57,7 +57,7 @@ pub struct Follow<'a> {
 }
 
 impl<'a> Follow<'a> {
-    /// All jobs of the build with this number, from 1.
+    /// Follows all jobs of the build with this number, from 1.
     pub fn new(guild: &Guild, project: &str, number: u32) -> Follow<'a> {
         Follow {
             guild: guild.clone(),
@@ -75,19 +75,20 @@ impl<'a> Follow<'a> {
         self
     }
 
-    /// Tells `progress` what happens beside the output.
+    /// Calls `progress` with each event that is not output.
     #[must_use]
     pub fn on_progress(mut self, progress: impl FnMut(Progress<'_>) + 'a) -> Follow<'a> {
         self.progress = Box::new(progress);
         self
     }
 
-    /// Writes the output to `out` until the build ends, and answers its outcome, or the worst of the chosen jobs. Where several
-    /// jobs are followed, each line is kept whole and begins with its job's name. A lost link is made anew, however often.
+    /// Writes the output to `out` until the build ends. Returns the build's outcome, or the worst outcome of the chosen jobs. If
+    /// several jobs are followed, each line is kept whole and begins with its job's name. A lost link is replaced, however often that
+    /// happens.
     ///
     /// # Errors
-    /// [`Error::Output`] if `out` takes no more; [`Error::NotFound`] or [`Error::Refused`] if there is no such build, or none that
-    /// the credential may see.
+    /// [`Error::Output`] if `out` cannot be written; [`Error::NotFound`] or [`Error::Refused`] if there is no such build, or the
+    /// credential may not see it.
     pub async fn run(mut self, out: &mut (dyn AsyncWrite + Unpin)) -> Result<Outcome, Error> {
         let filter = Filter { projects: vec![self.project.clone()], build: self.number, kinds: Vec::new() };
         let mut news = Watch::new(&self.guild, filter).into_stream();
@@ -116,7 +117,7 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// The outcome of what is followed. `None` means that it is not over yet.
+    /// Returns the outcome of the build or of the chosen jobs. `None` means that they have not all ended.
     fn outcome(&self, build: &BuildView) -> Option<Outcome> {
         let mut chosen = build.jobs.iter().filter(|job| (self.chosen)(job)).peekable();
         let all = build.jobs.iter().all(|job| (self.chosen)(job));
@@ -132,13 +133,13 @@ impl<'a> Follow<'a> {
     }
 }
 
-/// One piece of the output that follows a job.
+/// A piece of one job's output, or the end of one of its logs.
 enum Piece {
     Bytes(String, Vec<u8>),
     End(String),
 }
 
-/// The logs that are being read, and those that wait for their turn: one at a time of each job.
+/// The logs that are being read, and those that wait for their turn. One log of each job is read at a time.
 #[derive(Default)]
 struct Output {
     planned: bool,
@@ -149,10 +150,10 @@ struct Output {
 struct JobOutput {
     lines: PrefixedLines,
     attempt: u16,
-    /// Steps of `attempt` that were taken in.
+    /// The number of steps of `attempt` that this output already knows.
     seen: usize,
     queue: VecDeque<QueuedLog>,
-    /// Says to each unfinished step's tail that its step has ended.
+    /// Tells the tail of each step that the step has ended.
     ended: Vec<watch::Sender<bool>>,
     reading: bool,
     told_end: bool,
@@ -165,7 +166,7 @@ struct QueuedLog {
 }
 
 impl Output {
-    /// Compares the build with what was seen of it, and starts what is new.
+    /// Compares the build with what was seen of it before, and starts to read the new logs.
     fn take_in(&mut self, build: &BuildView, follow: &mut Follow<'_>) {
         if !self.planned && (!build.jobs.is_empty() || build.is_finished()) {
             self.planned = true;
@@ -203,7 +204,8 @@ impl Output {
         }
     }
 
-    /// A tail that gave its end stays among the pieces until it is asked again: what counts is that it gave it.
+    /// Whether the output of all jobs was written. It does not ask whether `pieces` is empty, because a tail that has ended stays in it
+    /// until it is polled again.
     fn is_over(&self) -> bool {
         self.jobs.values().all(JobOutput::is_over)
     }
@@ -245,7 +247,7 @@ impl JobOutput {
         }
     }
 
-    /// A step that never started has no log.
+    /// Notes a step, and puts its log into the queue. A step that never started has no log.
     fn queue_step(&mut self, build: &BuildView, job: &JobView, index: usize, started: bool) {
         let (sender, receiver) = watch::channel(false);
         self.ended.push(sender);

@@ -1,6 +1,5 @@
-//! A guild as the holder of a credential sees it. There is one link at a time, made anew when it is lost, and calls survive that.
-//! Mutating calls carry a request id, so that all calls may be repeated. The calls themselves are in `look`, `steer` and
-//! `operate`.
+//! A guild as the holder of a credential sees it. There is one link at a time. It is replaced when it is lost, and calls survive that.
+//! Mutating calls carry a request id, so that all calls may be repeated. The calls themselves are in `look`, `steer` and `operate`.
 
 use crate::backoff;
 use crate::error::Error;
@@ -15,12 +14,12 @@ use tokio::sync::Mutex;
 /// Makes a new link, whenever [`Guild`] needs one.
 pub type Dial = Box<dyn Fn() -> LocalBoxFuture<'static, Result<Link, Error>>>;
 
-/// News of the connection, for a person who waits for it.
+/// A change of the connection, for a person who waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkNews {
-    /// The link was lost, for this reason, and is being made anew.
+    /// The link was lost, for this reason, and a new one is being made.
     Lost(String),
-    /// A message that was too large ended it, as the text says. It is made anew once; what follows that message may be lost.
+    /// A message that was too large ended the link, as the text says. A new link is made once; what follows that message may be lost.
     Outgrown(String),
     /// The link to the master is back.
     Restored,
@@ -30,26 +29,26 @@ type Listener = Rc<dyn Fn(LinkNews)>;
 
 /// The reconnecting client. It is cheap to clone, and lives on one thread, in a `LocalSet`.
 ///
-/// A call is repeated on a new link when its link is lost, at most three times; the master does it once all the same. Each try has
-/// two minutes, which covers a fetch at the master. What waits for something ([`Guild::outcome`], [`crate::Events`],
-/// [`crate::Watch`], [`crate::Tail`], [`crate::Follow`]) has no such bounds.
+/// If the link is lost during a call, the call is repeated on a new link, at most three times. The master still does it only once. Each
+/// try has two minutes, which covers a fetch at the master. Calls that wait for something ([`Guild::outcome`], [`crate::Events`],
+/// [`crate::Watch`], [`crate::Tail`], [`crate::Follow`]) have no such bounds.
 ///
 /// # Errors
-/// Each call can answer [`Error::Lost`] or [`Error::Unreachable`] if the link does not come back, [`Error::NotHeld`] if the
-/// credential lacks the right, [`Error::Refused`] with the master's reason, and [`Error::Protocol`] or [`Error::TooLarge`] if the
-/// master's answer cannot be read.
+/// Each call can return [`Error::Lost`] or [`Error::Unreachable`] if the link does not come back, [`Error::NotHeld`] if the credential
+/// lacks the right, [`Error::Refused`] with the master's reason, and [`Error::Protocol`] or [`Error::TooLarge`] if the master's answer
+/// cannot be read.
 #[derive(Clone)]
 pub struct Guild(Rc<Inner>);
 
 struct Inner {
-    /// `None` means that there is no way back once the link is lost.
+    /// The way to make a new link. `None` means that a lost link cannot be replaced.
     dial: Option<Dial>,
     link: Mutex<Option<Rc<Link>>>,
     listener: RefCell<Option<Listener>>,
     call_deadline: Duration,
 }
 
-/// How often a call is tried on new links before its error is given to the caller.
+/// How long a call is repeated on new links: for a number of tries, or without a limit.
 #[derive(Clone, Copy)]
 enum Patience {
     Tries(u32),
@@ -57,27 +56,27 @@ enum Patience {
 }
 
 const CALL_TRIES: u32 = 4;
-/// How often an operation may meet a message that is too large. The first may have been another's on the same link; after the
-/// second, a new link would only meet the same message again.
+/// The number of messages that are too large after which an operation fails. The first may belong to another call on the same link.
+/// After the second, a new link would only meet the same message again.
 pub(crate) const OUTGROWN_MAX: u32 = 2;
-/// Long, since asking for a build costs a fetch at the master.
+/// The limit for one try of a call. It is long, because asking for a build can make the master fetch a repository.
 const CALL_DEADLINE: Duration = Duration::from_secs(120);
 
 impl Guild {
-    /// Makes the first link with `dial`, and another one whenever it was lost.
+    /// Makes the first link with `dial`, and another one whenever a link is lost.
     ///
     /// # Errors
-    /// Those of `dial`, if it makes no first link.
+    /// The errors of `dial`, if it cannot make the first link.
     pub async fn over(dial: Dial) -> Result<Guild, Error> {
         let link = dial().await?;
         Ok(Guild::new(Some(dial), link))
     }
 
-    /// Like [`Guild::over`], and waits for a master that does not answer, as while it restarts, for at most `patience`. `waiting`
-    /// is told once, with the reason, when that begins.
+    /// Like [`Guild::over`], but waits for at most `patience` if the master does not answer, for example while it restarts. Calls
+    /// `waiting` once, with the reason, when that begins.
     ///
     /// # Errors
-    /// Those of `dial`, if it makes no first link in that time.
+    /// The errors of `dial`, if it cannot make the first link in that time.
     pub async fn over_patiently(dial: Dial, patience: Duration, waiting: impl Fn(&Error)) -> Result<Guild, Error> {
         let until = tokio::time::Instant::now() + patience;
         for tries in 0.. {
@@ -97,7 +96,7 @@ impl Guild {
         Err(Error::Lost("no link could be made".to_owned()))
     }
 
-    /// Looks through a viewer that the caller already has, as the pages of a master do. It is not made anew when it is lost.
+    /// Makes a guild from a viewer that the caller already has, as the pages of a master do. A lost link is not replaced.
     pub fn of_viewer(viewer: viewer::Client) -> Guild {
         Guild::new(None, Link::of_viewer(viewer))
     }
@@ -111,15 +110,15 @@ impl Guild {
         }))
     }
 
-    /// Tells `listener` when the link is lost and when it is back. There is one listener, and it must not call the guild.
+    /// Calls `listener` when the link is lost and when it is back. There is one listener, and it must not call the guild.
     pub fn on_link_news(&self, listener: impl Fn(LinkNews) + 'static) {
         *self.0.listener.borrow_mut() = Some(Rc::new(listener));
     }
 
-    /// The present link, or a new one if the last is known to be lost.
+    /// Returns the present link, or a new one if the last is known to be lost.
     ///
     /// # Errors
-    /// [`Error::Lost`] if there is no way to make a new link; otherwise the errors of making one.
+    /// [`Error::Lost`] if a new link cannot be made; otherwise the errors of making one.
     pub async fn link(&self) -> Result<Rc<Link>, Error> {
         let mut slot = self.0.link.lock().await;
         if let Some(link) = slot.as_ref() {
@@ -128,14 +127,14 @@ impl Guild {
             *slot = None;
             self.tell(news);
         }
-        let dial = self.0.dial.as_ref().ok_or_else(|| Error::Lost("it cannot be made anew".to_owned()))?;
+        let dial = self.0.dial.as_ref().ok_or_else(|| Error::Lost("it cannot be replaced".to_owned()))?;
         let link = Rc::new(dial().await?);
         *slot = Some(link.clone());
         self.tell(LinkNews::Restored);
         Ok(link)
     }
 
-    /// Does `op`, which may be repeated, on new links where the link is lost; at most a few times.
+    /// Runs `op`, which may be repeated. Repeats it on a new link if the link is lost, but only a few times.
     pub(crate) async fn call<T>(&self, op: impl AsyncFn(Rc<Link>) -> Result<T, Error>) -> Result<T, Error> {
         let deadline = self.0.call_deadline;
         let bounded = async |link| match tokio::time::timeout(deadline, op(link)).await {
@@ -145,7 +144,7 @@ impl Guild {
         self.repeat(bounded, Patience::Tries(CALL_TRIES)).await
     }
 
-    /// Does `op`, however often the link is lost, and for however long it takes.
+    /// Runs `op`, however often the link is lost, and however long it takes.
     pub(crate) async fn call_for_ever<T>(&self, op: impl AsyncFn(Rc<Link>) -> Result<T, Error>) -> Result<T, Error> {
         self.repeat(op, Patience::Unlimited).await
     }
@@ -176,7 +175,7 @@ impl Guild {
         }
     }
 
-    /// Forgets a link on which a call was lost, unless another caller did so before.
+    /// Forgets a link that was lost during a call, unless another caller has already replaced it.
     async fn discard(&self, lost: &Rc<Link>, error: &Error) {
         let mut slot = self.0.link.lock().await;
         if slot.as_ref().is_some_and(|link| Rc::ptr_eq(link, lost)) && self.0.dial.is_some() {
@@ -205,7 +204,7 @@ impl Patience {
     }
 }
 
-/// Names one mutating call, so that repeating it does it once.
+/// Returns a new id for one mutating call, so that the master does it once even if it is repeated.
 pub(crate) fn new_request() -> [u8; 16] {
     system::chance::bytes()
 }
@@ -215,7 +214,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// A master that does not answer at first, and then takes no credential.
+    /// Dials a master that does not answer at first, and then refuses the credential.
     fn restarting(tries: &Rc<Cell<u32>>) -> Dial {
         let tries = tries.clone();
         Box::new(move || {
@@ -225,7 +224,7 @@ mod tests {
         })
     }
 
-    /// F21.
+    /// F21: a client with patience waits for a master that restarts, and says so once.
     #[tokio::test]
     async fn a_master_that_restarts_is_waited_for_and_that_is_told_once() {
         let (tries, told) = (Rc::default(), Cell::new(0));
@@ -235,7 +234,7 @@ mod tests {
         assert_eq!((tries.get(), told.get()), (3, 1));
     }
 
-    /// A relative: nobody who did not ask for it waits.
+    /// A relative of F21: without patience, nothing waits.
     #[tokio::test]
     async fn without_patience_there_is_one_try() {
         let (tries, told) = (Rc::default(), Cell::new(0));

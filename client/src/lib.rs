@@ -1,12 +1,12 @@
 //! The client library of Guild: everything that the holder of a credential can do, as typed calls that survive a lost
-//! link. It prints nothing; the command `guild` is written on it.
+//! link. It prints nothing; the command `guild` uses it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use client::context::Contexts;
 //! use client::{BuildQuery, Guild};
 //!
-//! // the credential that `guild login` stored, and the key that it is bound to
+//! // The credential that `guild login` stored, and the key to which it is bound.
 //! let context = Contexts::of_user()?.choose(None, None, &std::env::current_dir()?)?;
 //! let (credential, identity) = context.open()?;
 //! let guild = Guild::connect(credential, identity).await?;
@@ -19,15 +19,15 @@
 //!
 //! `examples/follow.rs` is a whole program, which follows the newest build of a project.
 //!
-//! Everything lives on one thread, within a `tokio::task::LocalSet`. In the order of the main path:
-//! - [`context`]: which credential, for which repository; [`login()`]: how it came there;
-//! - [`Guild`]: the reconnecting client and its calls, which answer [`views`] and an [`Explanation`];
+//! Everything lives on one thread, within a `tokio::task::LocalSet`. The modules, in the order in which a program needs them:
+//! - [`context`]: the credential for a repository; [`login()`]: how to store one;
+//! - [`Guild`]: the reconnecting client and its calls, which return [`views`] and an [`Explanation`];
 //! - [`logs`]: one log, by offset; [`screen`]: its bytes on a terminal;
-//! - [`Watch`] and [`Events`]: subscriptions; [`Mirror`]: the builds that they carry on; [`Follow`]: one build live;
-//! - [`words`] and [`cells`]: how these values read, on a page as in a terminal;
+//! - [`Watch`] and [`Events`]: subscriptions; [`Mirror`]: the builds as the events change them; [`Follow`]: one build live;
+//! - [`words`] and [`cells`]: how a page or a terminal writes these values;
 //! - [`link`] and [`dial`]: for a program with connections of its own.
 //!
-//! Times, outcomes, filters, cursors and events are values of the crate [`schema`], which is handed on.
+//! Times, outcomes, filters, cursors and events are values of the crate [`schema`], which this crate exports again.
 
 #![warn(missing_docs)]
 
@@ -58,7 +58,7 @@ mod watch;
 mod wire;
 pub mod words;
 
-/// What `tests/fuzz` reaches of this crate.
+/// The function of this crate that `tests/fuzz` calls.
 #[cfg(feature = "fuzz")]
 pub mod fuzz {
     pub use crate::wire::read_as_any_view;

@@ -2,12 +2,12 @@
 //! because the text after it overwrites the line on a terminal. Without a prefix the bytes are unchanged. Holds at most one
 //! unfinished line.
 //!
-//! Lines of several logs are mixed. So a colour that a line leaves open ends with the line. It begins again after the prefix of the
-//! next line of the same log.
+//! A terminal shows the lines of several logs mixed. So a colour that a line leaves open ends with the line. It begins again after the
+//! prefix of the next line of the same log.
 
 use crate::painted::OpenColours;
 
-/// The most bytes of a line. A longer one is broken, because the output of other jobs must go on.
+/// The limit for a line, in bytes. A longer line is broken, because the output of other jobs must go on.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// A log that arrives in pieces, made into whole lines with a prefix.
@@ -24,7 +24,7 @@ impl PrefixedLines {
         PrefixedLines { prefix: prefix.into_bytes(), open: Vec::new(), colours: OpenColours::default() }
     }
 
-    /// The text that can be written after `bytes` arrived.
+    /// Takes bytes that have arrived, and returns the text that can now be written.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         if self.prefix.is_empty() {
             return bytes.to_vec();
@@ -41,7 +41,7 @@ impl PrefixedLines {
         text
     }
 
-    /// The unfinished line at the end of a log.
+    /// Returns the unfinished line at the end of a log.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         if !self.open.is_empty() {

@@ -1,5 +1,5 @@
-//! One live link to a master, and the parts of the perspective that it holds, as Cap'n Proto capabilities. [`crate::Guild`] makes a
-//! new link when one is lost, and has a typed call for each of their methods.
+//! One live link to a master, and the parts of the perspective that it holds, as Cap'n Proto capabilities. [`crate::Guild`] makes a new
+//! link when one is lost, and has a typed call for each method of these parts.
 
 use crate::error::Error;
 use futures::FutureExt as _;
@@ -14,7 +14,7 @@ use std::any::Any;
 pub struct Link {
     holding: Holding,
     closed: Shared<LocalBoxFuture<'static, String>>,
-    /// Says which message was too large, if one ended the link by its size.
+    /// The function that says which message ended the link because it was too large, if one did.
     outgrown: Box<dyn Fn() -> Option<String>>,
     _alive: Box<dyn Any>,
 }
@@ -25,7 +25,8 @@ enum Holding {
 }
 
 impl Link {
-    /// A link that a caller made. `closed` resolves when it is lost, and says why; `alive` is dropped with it.
+    /// Makes a link from a perspective of the caller. `closed` resolves when the link is lost, and says why; `alive` is dropped with
+    /// the link.
     pub fn new(
         perspective: perspective::Client,
         closed: impl Future<Output = String> + 'static,
@@ -34,7 +35,7 @@ impl Link {
         Link::holding(Holding::Perspective(perspective), closed, alive)
     }
 
-    /// A link that holds only a viewer, such as the one within the master's own process. It is never lost.
+    /// Makes a link that holds only a viewer, such as the one within the master's own process. It is never lost.
     pub fn of_viewer(viewer: viewer::Client) -> Link {
         Link::holding(Holding::Viewer(viewer), futures::future::pending(), ())
     }
@@ -44,14 +45,14 @@ impl Link {
         Link { holding, closed, outgrown: Box::new(|| None), _alive: Box::new(alive) }
     }
 
-    /// Sets what says whether a message ended the link by its size, and which size that was. A new link meets the same message.
+    /// Sets the function that says whether a too large message ended the link, and its size. A new link would meet the same message.
     #[must_use]
     pub fn outgrown_by(mut self, outgrown: impl Fn() -> Option<String> + 'static) -> Link {
         self.outgrown = Box::new(outgrown);
         self
     }
 
-    /// The error of the message that ended the link by its size; `None` if no message did.
+    /// Returns the error about the too large message that ended the link; `None` if no message did.
     pub fn outgrown(&self) -> Option<Error> {
         (self.outgrown)().map(Error::too_large)
     }
@@ -61,15 +62,15 @@ impl Link {
         self.closed.clone().await;
     }
 
-    /// Why it was lost, or `None` while it lives.
+    /// Returns why the link was lost, or `None` while it lives.
     pub fn why_closed(&self) -> Option<String> {
         self.closed.clone().now_or_never()
     }
 
-    /// The perspective: everything that the credential holds.
+    /// Returns the perspective, which has everything that the credential holds.
     ///
     /// # Errors
-    /// [`Error::NotHeld`] if there is a viewer and nothing else.
+    /// [`Error::NotHeld`] if the link holds only a viewer.
     pub fn perspective(&self) -> Result<&perspective::Client, Error> {
         match &self.holding {
             Holding::Perspective(perspective) => Ok(perspective),
@@ -77,7 +78,7 @@ impl Link {
         }
     }
 
-    /// The capability to look at builds.
+    /// Returns the capability to look at builds.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without the right `view`; [`Error::Lost`] if the link ends.
@@ -93,7 +94,7 @@ impl Link {
         }
     }
 
-    /// The capability to ask for builds, and to repeat and cancel them.
+    /// Returns the capability to ask for builds, and to repeat and cancel them.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without one of the rights `run`, `retry` and `cancel`; [`Error::Lost`] if the link ends.
@@ -105,7 +106,7 @@ impl Link {
         }
     }
 
-    /// The capability to tell the master of changes.
+    /// Returns the capability to tell the master of changes.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without the right `changes`; [`Error::Lost`] if the link ends.
@@ -117,7 +118,7 @@ impl Link {
         }
     }
 
-    /// The capability to follow events.
+    /// Returns the capability to follow events.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without one of the rights `events` and `view`; [`Error::Lost`] if the link ends.
@@ -129,7 +130,7 @@ impl Link {
         }
     }
 
-    /// The capability to run the guild: grants, workers, projects and the master file.
+    /// Returns the capability to run the guild: grants, workers, projects and the master file.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without the right `operate`; [`Error::Lost`] if the link ends.

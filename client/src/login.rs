@@ -1,5 +1,5 @@
-//! Logging in: makes a context of the credential that somebody issued. The new token is on disk before the master hears of it. So
-//! a login whose answer was lost is repeated with the same token.
+//! Logging in: makes a context from a credential that somebody issued. The new token is on disk before the master hears of it. So a
+//! login whose answer was lost is repeated with the same token.
 
 use crate::context::{Context, Contexts};
 use crate::dial::{reach, restore};
@@ -11,8 +11,8 @@ use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::RefusalCode;
 use std::path::{Path, PathBuf};
 
-/// Redeems `reference`, stores what came of it as the context `name`, and makes that the current one. A credential that was
-/// redeemed before with this user's key is stored as it is.
+/// Redeems `reference`, stores the new credential as the context `name`, and makes that context the current one. If `reference` is a
+/// credential that this user's key has already redeemed, it is stored as it is.
 ///
 /// # Errors
 /// [`Error::Usage`] if `name` cannot be a context's, or is the context of another master; [`Error::Refused`] if the credential was
@@ -41,7 +41,7 @@ pub async fn login(contexts: &Contexts, name: &str, reference: &SturdyRef) -> Re
     Ok(context)
 }
 
-/// Only its owner reads what lies in it.
+/// Makes a directory that only its owner can read.
 fn make_directory(directory: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
@@ -80,7 +80,8 @@ async fn redeem(gateway: &gateway::Client, join: &Token, token: &Token) -> Resul
     done(answer.has_refusal(), answer.get_refusal())
 }
 
-/// A join is spent by redeeming it: find out before whether its place is taken.
+/// Fails if the name is in use for another master. This is checked before the join is redeemed, because a join can be redeemed only
+/// once.
 fn refuse_other_master(contexts: &Contexts, name: &str, reference: &SturdyRef) -> Result<(), Error> {
     let Ok(present) = SturdyRef::load(&contexts.credential(name)) else { return Ok(()) };
     match present.fingerprint == reference.fingerprint {

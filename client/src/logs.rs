@@ -1,5 +1,5 @@
-//! Reads the log of one step. Reads are pipelined, go on at their offset over a new link, and follow a live log if asked to. The
-//! memory is a few chunks of 256 KiB, whatever the size of the log.
+//! Reads the log of one step. Reads are pipelined, go on at their offset over a new link, and follow a live log if the caller wants
+//! that. The memory is a few chunks of 256 KiB, whatever the size of the log.
 
 use crate::error::Error;
 use crate::guild::{Guild, OUTGROWN_MAX};
@@ -15,9 +15,9 @@ use std::rc::Rc;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-/// The most bytes of one read, because the master gives no more.
+/// The size of one read, in bytes. The master gives no more at once.
 const CHUNK: u64 = PART.most as u64;
-/// The reads that are under way at once, so that a distant master does not slow the reading down. They bound the memory.
+/// The number of reads under way at once, so that a distant master does not slow the reading down. It bounds the memory.
 const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// The address of one step's log.
@@ -29,7 +29,7 @@ pub struct LogAddress {
     pub build: u32,
     /// The name of the job with its cell.
     pub job: String,
-    /// The number of the attempt, from 1; 0 is the latest.
+    /// The number of the attempt, from 1. 0 means the latest attempt.
     pub attempt: u16,
     /// The number of the step, from 1.
     pub step: u16,
@@ -44,62 +44,63 @@ impl std::fmt::Display for LogAddress {
 /// The place where a [`Tail`] stops.
 #[derive(Clone, Debug)]
 pub enum Until {
-    /// At this offset in bytes, or at the end so far.
+    /// The tail stops at this offset in bytes, or at the end of the log as it is now if that comes first.
     Offset(u64),
-    /// At the end of the log, when it is sealed. Or when the caller set this to true, because the step has ended, and all bytes
-    /// up to then were read.
+    /// The tail stops at the end of the log. The log has ended when it is sealed. It has also ended when the caller has set this to
+    /// true, because the step has ended, and all bytes up to then were read.
     Ended(watch::Receiver<bool>),
 }
 
-/// Gives the bytes of one log in order, each exactly once, however often the link is lost meanwhile.
+/// Reads the bytes of one log in order, each exactly once, however often the link is lost meanwhile.
 pub struct Tail {
     guild: Guild,
     address: LogAddress,
     offset: u64,
     until: Until,
     reading: Option<Reading>,
-    /// How often the answer at this offset was too large.
+    /// The number of answers at this offset that were too large.
     outgrown: u32,
-    /// The hash of all bytes so far; `None` means that they do not begin with the log's first.
+    /// The hash of all bytes so far. `None` means that the tail did not begin with the log's first byte.
     sum: Option<Box<blake3::Hasher>>,
 }
 
-/// Reads under way on one link.
+/// The reads that are under way on one link.
 struct Reading {
     reader: log_reader::Client,
     /// Keeps the link that `reader` belongs to.
     link: Rc<Link>,
     ahead: FuturesOrdered<LocalBoxFuture<'static, Result<Vec<u8>, Error>>>,
-    /// The offset after all that was asked for.
+    /// The offset up to which bytes were requested.
     asked: u64,
     size: u64,
     sealed: bool,
-    /// The BLAKE3 of a sealed log. Empty means that the master did not say it.
+    /// The BLAKE3 hash of a sealed log. Empty means that the master did not tell it.
     hash: Vec<u8>,
 }
 
 impl Tail {
-    /// The log from the offset `from` on, in bytes.
+    /// Makes a tail of the log from the offset `from` on, in bytes.
     pub fn new(guild: &Guild, address: LogAddress, from: u64, until: Until) -> Tail {
         let sum = (from == 0).then(Box::default);
         Tail { guild: guild.clone(), address, offset: from, until, reading: None, outgrown: 0, sum }
     }
 
-    /// The address of the log that is read.
+    /// Returns the address of the log that is read.
     pub fn address(&self) -> &LogAddress {
         &self.address
     }
 
-    /// The offset after the last byte that was given.
+    /// Returns the offset after the last byte that was returned.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The next bytes, at most 256 KiB; `None` at the end. The future must not be dropped while it waits, save to give the tail up.
+    /// Returns the next bytes, at most 256 KiB, or `None` at the end. Do not drop the future while it waits, unless you give the tail
+    /// up.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the log is no longer kept; [`Error::Damaged`] if its bytes are not those that were sealed, which is
-    /// known at the end of a whole log; otherwise as the calls of [`Guild`]. A lost link is not an error.
+    /// [`Error::NotFound`] if the log is no longer kept; [`Error::Damaged`] if its bytes are not those that were sealed, which shows
+    /// only after the whole log was read; otherwise as the calls of [`Guild`]. A lost link is not an error.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let reading = match self.reading.take() {
@@ -140,7 +141,7 @@ impl Tail {
 }
 
 impl Reading {
-    /// The next bytes, `None` at the end, or no bytes if only something else was learnt.
+    /// Returns the next bytes, or `None` at the end. It returns no bytes if it only learned a new size.
     async fn step(&mut self, offset: u64, until: &mut Until) -> Result<Option<Vec<u8>>, Error> {
         let end = match until {
             Until::Offset(end) => *end,
@@ -161,7 +162,7 @@ impl Reading {
         tokio::select! {
             biased;
             waited = self.wait(offset) => waited?,
-            // An error means that no end will ever be announced. Then the seal ends the log.
+            // An error means that the sender is gone and will not announce an end. Then the seal ends the log.
             Ok(()) = ended.changed() => {}
         }
         Ok(Some(Vec::new()))
@@ -176,7 +177,7 @@ impl Reading {
         }
     }
 
-    /// Takes one answer. A short one makes the reads after it useless.
+    /// Takes the bytes of one answer. If they are fewer than requested, the reads after it are useless and are sent again.
     fn received(&mut self, offset: u64, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
         if bytes.is_empty() {
             return Err(Error::Protocol(format!("no bytes at {offset} of a log of {}", self.size)));
@@ -213,11 +214,11 @@ impl Reading {
 pub struct Lines {
     /// The lines as the step wrote them, with their ends.
     pub bytes: Vec<u8>,
-    /// The number of the first line. Lines are counted from 1.
+    /// The number of the first line. Lines count from 1.
     pub first: u64,
 }
 
-/// The lines from `first` on, at most `count` of them; no bytes if there is no such line yet.
+/// Returns the lines from `first` on, at most `count` of them. There are no bytes if there is no such line yet.
 ///
 /// # Errors
 /// The same errors as the other calls of [`Guild`].
@@ -233,7 +234,7 @@ pub async fn lines(guild: &Guild, address: &LogAddress, first: u64, count: u32) 
         .await
 }
 
-/// The last `count` lines so far.
+/// Returns the last `count` lines of the log as it is now.
 ///
 /// # Errors
 /// The same errors as [`lines`].
@@ -249,7 +250,7 @@ pub async fn last_lines(guild: &Guild, address: &LogAddress, count: u32) -> Resu
         .await
 }
 
-/// The number of bytes so far, and whether there will be no more.
+/// Returns the number of bytes so far, and whether the log is complete.
 ///
 /// # Errors
 /// The same errors as [`lines`].
@@ -263,7 +264,7 @@ pub async fn size(guild: &Guild, address: &LogAddress) -> Result<(u64, bool), Er
         .await
 }
 
-/// Reads at most `count` bytes, and at most 256 KiB, from the offset `offset` on.
+/// Returns at most `count` bytes, and at most 256 KiB, from `offset` on.
 ///
 /// # Errors
 /// The same errors as [`lines`].
@@ -271,10 +272,10 @@ pub async fn part(guild: &Guild, address: &LogAddress, offset: u64, count: u64) 
     guild.call(async |link| read(reader(&link, address).await?, offset, count.min(CHUNK)).await).await
 }
 
-/// Copies a range of bytes of a log, as it is now, to `out`, and answers the offset after it.
+/// Copies a range of bytes of a log, as it is now, to `out`. Returns the offset after the range.
 ///
 /// # Errors
-/// [`Error::Output`] if `out` takes no more; otherwise as [`lines`].
+/// [`Error::Output`] if `out` cannot be written; otherwise as [`lines`].
 pub async fn copy(
     guild: &Guild,
     address: &LogAddress,
@@ -289,7 +290,7 @@ pub async fn copy(
     Ok(tail.offset())
 }
 
-/// The range of bytes in which the lines `first..=last` lie, counted from 1; empty if there is no such line yet.
+/// Returns the range of bytes that holds the lines `first..=last`, counted from 1. It is empty if there is no such line yet.
 ///
 /// # Errors
 /// The same errors as [`lines`].

@@ -21,18 +21,18 @@ use schema::wire::{outcome_from_wire, refusal};
 pub struct BuildQuery {
     /// The name of the project of the builds.
     pub project: String,
-    /// Their full ref, or the short name of a branch that was built, or else of a tag.
+    /// The full ref of the builds, or the short name of a branch that was built, or else of a tag.
     pub ref_name: String,
-    /// The first digits of their commit id, at least 4 of them.
+    /// The first digits of the builds' commit id, at least 4 of them.
     pub revision: String,
-    /// Only builds with a smaller number than this. It needs a project.
+    /// The number below which the builds' numbers must be. It needs a project.
     pub before: u32,
-    /// The number of builds to answer, at most 1,000.
+    /// The number of builds to return, at most 1,000.
     pub limit: u32,
 }
 
 impl Guild {
-    /// The grant of this credential, as the master knows it.
+    /// Returns the grant of this credential, as the master knows it.
     pub async fn whoami(&self) -> Result<Whoami, Error> {
         self.call(async |link| {
             let answer = link.perspective()?.whoami_request().send().promise.await?;
@@ -47,8 +47,8 @@ impl Guild {
         .await
     }
 
-    /// Makes a login of a browser to the master's pages, and answers the address to open. It works once, within 10 minutes, and
-    /// is a secret until then.
+    /// Makes a login of a browser to the master's pages, and returns the address to open. The address works once, within 10 minutes,
+    /// and is a secret until then.
     pub async fn browse(&self) -> Result<String, Error> {
         let (id, join) = (new_request(), Token::random());
         self.call(async |link| {
@@ -63,7 +63,7 @@ impl Guild {
         .await
     }
 
-    /// All projects that the credential may see, by name.
+    /// Returns all projects that the credential may see, ordered by name.
     pub async fn projects(&self) -> Result<Vec<ProjectView>, Error> {
         let page = async |after: String| {
             self.call(async |link| {
@@ -78,8 +78,8 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of projects"))
     }
 
-    /// The cron entries of a project, in the order of their branches and names, at most as many as one answer of the master
-    /// holds. A master up to version 0.2 has none.
+    /// Returns the cron entries of a project, in the order of their branches and names. They are at most as many as one answer of the
+    /// master holds. Returns none for a master up to version 0.2.
     pub async fn crons(&self, project: &str) -> Result<Vec<CronView>, Error> {
         let asked = self.call(async |link| {
             let mut request = link.viewer().await?.crons_request();
@@ -95,7 +95,7 @@ impl Guild {
         }
     }
 
-    /// The state of a branch or a tag, by its full or short name; with an empty name, of the project's main branch.
+    /// Returns the state of a branch or a tag, by its full or short name. With an empty name, it is the project's main branch.
     pub async fn branch(&self, project: &str, name: &str) -> Result<BranchView, Error> {
         self.call(async |link| {
             let mut request = link.viewer().await?.branch_request();
@@ -110,8 +110,8 @@ impl Guild {
         .map_err(|error| error.about("the branch"))
     }
 
-    /// Builds without their jobs, the newest first. Of one project these are all that were asked for; of several, what one answer
-    /// of the master holds.
+    /// Returns builds without their jobs, the newest first. For one project these are as many as the query asks for; for several
+    /// projects, as many as one answer of the master holds.
     pub async fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildView>, Error> {
         let (mut all, mut query) = (Vec::new(), query.clone());
         loop {
@@ -127,7 +127,7 @@ impl Guild {
         }
     }
 
-    /// One page of builds, and whether there are more.
+    /// Returns one page of builds, and whether there are more.
     async fn page_of_builds(&self, query: &BuildQuery) -> Result<(Vec<BuildView>, bool), Error> {
         self.call(async |link| {
             let mut request = link.viewer().await?.builds_request();
@@ -144,7 +144,7 @@ impl Guild {
         .await
     }
 
-    /// One build with its jobs; the number 0 stands for the project's newest.
+    /// Returns one build with its jobs. The number 0 means the project's newest build.
     pub async fn build(&self, project: &str, number: u32) -> Result<BuildView, Error> {
         self.call(async |link| {
             let build = link.build(project, number).await?;
@@ -155,8 +155,8 @@ impl Guild {
         .map_err(|error| error.about("the build"))
     }
 
-    /// The update of a ref that made a build. `None` means that a person or the clock asked for the build, or the master is older
-    /// and does not say.
+    /// Returns the update of a ref that made a build. `None` means that a person or the clock asked for the build, or that the master
+    /// is older and does not say.
     pub async fn change(&self, project: &str, number: u32) -> Result<Option<ChangeView>, Error> {
         let asked = self.call(async |link| {
             let answer = link.build(project, number).await?.change_request().send().promise.await?;
@@ -171,7 +171,7 @@ impl Guild {
         }
     }
 
-    /// Waits for the end of a build, however often the link is lost meanwhile, and answers its outcome.
+    /// Waits for the end of a build, however often the link is lost meanwhile, and returns its outcome.
     pub async fn outcome(&self, project: &str, number: u32) -> Result<Outcome, Error> {
         self.call_for_ever(async |link| {
             let build = link.build(project, number).await?;
@@ -182,7 +182,7 @@ impl Guild {
         .await
     }
 
-    /// Why a job, named with its cell, waits and what would change that, or why it ran where it ran.
+    /// Returns why a job waits and what would change that, or why it ran where it ran. `job` is its name with its cell.
     pub async fn explain(&self, project: &str, number: u32, job: &str) -> Result<Explanation, Error> {
         self.call(async |link| {
             let mut request = link.build(project, number).await?.explain_request();
@@ -196,7 +196,7 @@ impl Guild {
         .map_err(|error| error.about("the explanation"))
     }
 
-    /// The workers that the credential may see, by name.
+    /// Returns the workers that the credential may see, ordered by name.
     pub async fn workers(&self) -> Result<Vec<WorkerView>, Error> {
         let page = async |after: String| {
             self.call(async |link| {
@@ -211,7 +211,7 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of workers"))
     }
 
-    /// The jobs that wait for a worker, in the order of placement; at most 1,000 of them.
+    /// Returns the jobs that wait for a worker, in the order of placement; at most 1,000 of them.
     pub async fn queue(&self) -> Result<Vec<QueueItem>, Error> {
         self.call(async |link| {
             let answer = link.viewer().await?.queue_request().send().promise.await?;
@@ -222,8 +222,8 @@ impl Guild {
     }
 }
 
-/// All pages of a list, each asked for by the name of the last element before it. An older master has one page. An empty page
-/// before the end is an error, because what follows cannot be asked for.
+/// Returns all pages of a list. Each page is requested with the name of the last element before it. An older master has only one page.
+/// An empty page before the end is an error, because nothing names the page after it.
 pub(crate) async fn all_pages<T>(
     page: impl AsyncFn(String) -> Result<(Vec<T>, bool), Error>,
     name: impl Fn(&T) -> String,
@@ -239,10 +239,10 @@ pub(crate) async fn all_pages<T>(
     }
 }
 
-/// Whether another page follows a page of this many elements.
+/// Whether another page follows a page with this many elements.
 fn goes_on(more: bool, elements: usize) -> Result<bool, Error> {
     if more && elements == 0 {
-        let text = "a page of the list is empty, although more follows, so that the list would not be complete";
+        let text = "a page of the list is empty, although more follows, so the list would not be complete";
         return Err(Error::Protocol(text.to_owned()));
     }
     Ok(more)
@@ -266,7 +266,7 @@ impl Link {
 mod tests {
     use super::*;
 
-    /// Answers from pages that were prepared: what was asked for, and what came of it.
+    /// Reads pages that were prepared. Returns the names with which they were requested, and the result.
     async fn asked(pages: &[(&[&str], bool)]) -> (Vec<String>, Result<Vec<String>, Error>) {
         let asked = std::cell::RefCell::new(Vec::new());
         let page = async |after: String| {

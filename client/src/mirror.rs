@@ -1,13 +1,13 @@
-//! A live copy of builds, made of a snapshot and the events after it. Both come from a [`crate::Watch`]. Pure.
+//! A live copy of builds, made from a snapshot and the events after it. Both come from a [`crate::Watch`].
 
 use crate::views::{BuildView, JobView, StepTests, StepView};
 use schema::values::{Commit, Event, Fact, Outcome, State, TestCounts, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The project's name and the build's number in it.
+/// The name of the project, and the number of the build in it.
 type BuildKey = (String, u32);
 
-/// A live copy of builds, made of the news of a [`crate::Watch`].
+/// A live copy of builds, made from the news of a [`crate::Watch`].
 ///
 /// ```no_run
 /// # async fn example(watch: &mut client::Watch) -> Result<(), client::Error> {
@@ -24,17 +24,18 @@ type BuildKey = (String, u32);
 #[derive(Clone, Debug, Default)]
 pub struct Mirror {
     builds: BTreeMap<BuildKey, BuildView>,
-    /// The newest commit of the newest change of each project, which the build that follows is of.
+    /// The newest commit of the latest submitted change of each project. The event of the build that follows a change names only the
+    /// revision.
     tips: BTreeMap<String, Commit>,
 }
 
 impl Mirror {
-    /// Starts again from a snapshot.
+    /// Replaces all builds by a snapshot.
     pub fn reset(&mut self, builds: Vec<BuildView>) {
         self.builds = builds.into_iter().map(|build| ((build.project.clone(), build.number), build)).collect();
     }
 
-    /// Takes one event in. An event of a build that is not mirrored is ignored, unless the event creates it.
+    /// Applies one event. Ignores an event of a build that is not mirrored, unless the event creates the build.
     pub fn apply(&mut self, event: &Event) {
         let key = (event.project.clone(), event.build);
         if let Fact::ChangeSubmitted { commits, .. } = &event.fact {
@@ -58,22 +59,22 @@ impl Mirror {
         }
     }
 
-    /// The build with this number, if it is mirrored.
+    /// Returns the build with this number, if it is mirrored.
     pub fn build(&self, project: &str, number: u32) -> Option<&BuildView> {
         self.builds.get(&(project.to_owned(), number))
     }
 
-    /// All mirrored builds, by project, and the oldest of each project first.
+    /// Returns all mirrored builds, ordered by project, and the oldest of each project first.
     pub fn builds(&self) -> impl Iterator<Item = &BuildView> {
         self.builds.values()
     }
 
-    /// Puts a build as the master shows it now in the place of what is known of it.
+    /// Replaces a mirrored build by the build as the master shows it now.
     pub fn replace(&mut self, build: BuildView) {
         self.builds.insert((build.project.clone(), build.number), build);
     }
 
-    /// Takes from `build` the facts that its events do not tell, and leaves its progress alone.
+    /// Copies from `told` the facts that events do not tell, such as the subject. Leaves the progress of the mirrored build alone.
     pub fn describe(&mut self, told: &BuildView) {
         let Some(build) = self.builds.get_mut(&(told.project.clone(), told.number)) else { return };
         build.subject.clone_from(&told.subject);
@@ -128,7 +129,7 @@ fn carry_on(build: &mut BuildView, event: &Event) {
                 step.state = State::Finished;
                 step.outcome = Some(*outcome);
                 step.finished = Some(event.time);
-                // a snapshot knows more, as the names of those that failed
+                // A snapshot knows more than the event, such as the names of the tests that failed.
                 step.tests = step.tests.take().or_else(|| tests.map(counted));
             });
         }
@@ -143,14 +144,14 @@ fn carry_on(build: &mut BuildView, event: &Event) {
     }
 }
 
-/// The numbers of tests, without what an event does not tell.
+/// Returns the numbers of tests, without the details that an event does not tell.
 fn counted(tests: TestCounts) -> StepTests {
     let TestCounts { passed, failed, errored, skipped } = tests;
     StepTests { passed, failed, errored, skipped, ..StepTests::default() }
 }
 
-/// Takes the names of all jobs. The event comes again where jobs are added to a build. A snapshot that was taken after it knows
-/// more, so what is known stays as it is.
+/// Adds the jobs that are new. The event comes again if jobs are added to a build. Known jobs stay as they are, because a later
+/// snapshot may know more of them than the event.
 fn plan(build: &mut BuildView, jobs: &[String]) {
     if build.state == State::Planning {
         build.state = State::Waiting;
@@ -177,7 +178,7 @@ fn start_job(job: &mut JobView, attempt: u16, worker: &str, time: Time) {
     job.steps.clear();
 }
 
-/// Ends the steps of an attempt that ended without saying so.
+/// Ends the running steps of an attempt that ended without an event for them.
 fn finish_steps(job: &mut JobView, outcome: Outcome, time: Time) {
     for step in job.steps.iter_mut().filter(|step| step.state == State::Running) {
         step.state = State::Finished;
@@ -192,7 +193,8 @@ fn on_job(build: &mut BuildView, name: &str, change: impl FnOnce(&mut JobView)) 
     }
 }
 
-/// The step of this number, counted from 1. Steps before it that were never seen are added as waiting, because events have no plan.
+/// Changes the step with this number, counted from 1. Steps before it that were never seen are added as waiting, because events have no
+/// plan.
 fn on_step(build: &mut BuildView, name: &str, attempt: u16, step: u16, change: impl FnOnce(&mut StepView)) {
     on_job(build, name, |job| {
         let Some(index) = usize::from(step).checked_sub(1) else { return };
@@ -234,7 +236,8 @@ mod tests {
         lines.join("\n")
     }
 
-    /// T2.1, T2.2: a build that nobody pushed has its subject from the master, and what a job waited for is over when it is queued.
+    /// T2.1, T2.2: a build without a push has its subject from the master. The reason why a job waited disappears when the job is
+    /// queued.
     #[test]
     fn what_events_do_not_tell_is_learned_and_goes_stale_with_them() {
         let job = || "test".to_owned();
@@ -345,7 +348,7 @@ mod tests {
             Fact::JobStarted { job: "test".into(), attempt: 1, worker: "w".into() },
             planned(&["test", "pack", "send"]),
             Fact::JobQueued { job: "pack".into() },
-            // as when events come again that a snapshot knows already
+            // Events may come again although a snapshot already contains them.
             planned(&["test"]),
         ];
         let told = mirror_after(facts.to_vec());

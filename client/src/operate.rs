@@ -14,38 +14,38 @@ use schema::wire::{kind_to_enum, read_difference, read_finding, told_what, write
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Where a forge tells of pushes, and what it signs with. Both are "" for a project without a hook.
+/// The web address for pushes of a forge, and the secret that signs them. Both are "" for a project without a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookView {
     /// The web address to give to the forge.
     pub address: String,
-    /// The secret to give to the forge. The master tells it once.
+    /// The secret to give to the forge. The master shows it only once.
     pub secret: String,
 }
 
-/// A grant that is to be issued below the caller's own.
+/// A grant to issue below the caller's own.
 #[derive(Clone, Debug)]
 pub struct NewGrant {
-    /// The kind of its holder: a person, a worker or a program.
+    /// The kind of the grant's holder: a person, a worker or a program.
     pub kind: GrantKind,
-    /// The name of its holder.
+    /// The name of the grant's holder.
     pub name: String,
-    /// The rights that it shall hold, and where; no more than the caller's own.
+    /// The rights of the grant and their scope, which must be within the caller's own.
     pub what: What,
-    /// How long it lasts, or `None` if it does not end by itself.
+    /// How long the grant lasts, or `None` if it does not end by itself.
     pub lifetime: Option<Duration>,
-    /// The SHA-256 of the join with which it is redeemed. The master never holds the join itself.
+    /// The SHA-256 of the join that redeems the grant. The master never holds the join itself.
     pub join_hash: [u8; 32],
 }
 
-/// The master's answer to an order for a grant. It holds all that a sturdy ref needs besides the join.
+/// The master's answer to a [`NewGrant`]. With the join, it makes a complete sturdy ref.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The grant as the master recorded it.
     pub grant: GrantView,
-    /// The addresses of the master, as `ci.example.org:7711`.
+    /// The addresses of the master, such as `ci.example.org:7711`.
     pub advertise: Vec<String>,
-    /// The fingerprint of the master's key, as `sha-256:...`.
+    /// The fingerprint of the master's key, such as `sha-256:...`.
     pub fingerprint: String,
 }
 
@@ -74,7 +74,7 @@ impl Guild {
         .await
     }
 
-    /// The roles of the master file: rights and projects, by the name that the file gives them.
+    /// Returns the roles of the master file: rights and projects, by the name that the file gives them.
     pub async fn roles(&self) -> Result<BTreeMap<String, What>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.roles_request().send().promise.await?;
@@ -87,7 +87,7 @@ impl Guild {
         .await
     }
 
-    /// The keys of the master file with another value than the master runs with.
+    /// Returns the keys of the master file whose value differs from the one with which the master runs.
     pub async fn differences(&self) -> Result<Vec<Difference>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.differences_request().send().promise.await?;
@@ -99,7 +99,7 @@ impl Guild {
         .await
     }
 
-    /// Has the master read its file again, and answers what differed.
+    /// Makes the master read its file again, and returns the keys that differed.
     pub async fn reload(&self) -> Result<Vec<Difference>, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -114,7 +114,7 @@ impl Guild {
         .await
     }
 
-    /// Has the master follow a repository, if it can fetch from it.
+    /// Makes the master follow a repository, if it can fetch from it.
     pub async fn add_project(&self, project: &NewProject) -> Result<HookView, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -132,12 +132,12 @@ impl Guild {
         .await
     }
 
-    /// The caller's own grant and those below it, as far as they are in force.
+    /// Returns the caller's own grant and the grants below it that are in force.
     pub async fn grants(&self) -> Result<Vec<GrantView>, Error> {
         self.all_grants(false).await
     }
 
-    /// Like [`Guild::grants`]; `with_ended` adds the grants that were revoked or have expired.
+    /// Like [`Guild::grants`], but `with_ended` adds the grants that were revoked or have expired.
     pub async fn all_grants(&self, with_ended: bool) -> Result<Vec<GrantView>, Error> {
         let (mut grants, mut after) = (Vec::new(), 0);
         loop {
@@ -163,7 +163,7 @@ impl Guild {
         .await
     }
 
-    /// The grant with this number, or else the grants in force of this name, the newest first.
+    /// Returns the grant with this number. If there is none, returns the grants in force with this name, the newest first.
     pub async fn find_grants(&self, wanted: &str) -> Result<Vec<GrantView>, Error> {
         self.call(async |link| {
             let mut request = link.operator().await?.find_grants_request();
@@ -175,8 +175,8 @@ impl Guild {
         .map_err(|error| error.about("the list of grants"))
     }
 
-    /// Revokes a grant and all below it, and answers the numbers of the grants that this call revoked. The reason is shown to
-    /// their holders.
+    /// Revokes a grant and all grants below it, and returns the numbers of the grants that this call revoked. Their holders see the
+    /// reason.
     pub async fn revoke(&self, grant: u64, reason: &str) -> Result<Vec<u64>, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -193,7 +193,7 @@ impl Guild {
         .await
     }
 
-    /// The findings of the master about its own installation: good points, faults and remedies.
+    /// Returns the findings of the master about its own installation: good points, faults and remedies.
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
         self.call(async |link| {
             let answer = link.operator().await?.examine_request().send().promise.await?;
@@ -203,7 +203,7 @@ impl Guild {
         .await
     }
 
-    /// The workers as an operator sees them.
+    /// Returns the workers as an operator sees them.
     pub async fn all_workers(&self) -> Result<Vec<WorkerView>, Error> {
         let page = async |after: String| {
             self.call(async |link| {
@@ -218,7 +218,7 @@ impl Guild {
         all_pages(page, |last| last.name.clone()).await.map_err(|error| error.about("the list of workers"))
     }
 
-    /// Makes no further offers to this worker, until the same call with `on` false.
+    /// Stops offers to this worker, until the same call is made with `on` false.
     pub async fn drain(&self, worker: &str, on: bool) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {
@@ -234,7 +234,7 @@ impl Guild {
         .await
     }
 
-    /// Like [`Guild::drain`], with a reason that is shown; an empty reason lifts it.
+    /// Like [`Guild::drain`], but with a reason that people see. An empty reason lifts the hold.
     pub async fn hold(&self, worker: &str, reason: &str) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {
@@ -250,8 +250,8 @@ impl Guild {
         .await
     }
 
-    /// Removes a worker that is not connected, and revokes its grant. With `gone` the caller says that its machine is off, so that
-    /// what it ran is placed again at once.
+    /// Removes a worker that is not connected, and revokes its grant. With `gone`, the caller says that the worker's machine is off, so
+    /// that the master places the worker's jobs again at once.
     pub async fn forget(&self, worker: &str, gone: bool) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {

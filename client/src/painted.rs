@@ -1,5 +1,5 @@
-//! Lines for a terminal, made of pieces that have a colour each, so that a line can be cut to a width. What others wrote is made
-//! harmless where it becomes a piece. Pure.
+//! Lines for a terminal, made of coloured pieces, so that a line can be cut to a width. Text from other people is made harmless when it
+//! becomes a piece.
 
 use schema::shown;
 use schema::values::{Outcome, State};
@@ -14,16 +14,16 @@ pub enum Paint {
     Good,
     /// A word for something that went wrong.
     Bad,
-    /// Something is worth a look.
+    /// Text that is worth a look.
     Notable,
-    /// Something that one may pass over.
+    /// Text that one may pass over.
     Quiet,
-    /// Something that the eye should find.
+    /// Text that should stand out.
     Strong,
 }
 
 impl Paint {
-    /// The sequence that begins the colour; `None` if the text stays as it is.
+    /// Returns the sequence that begins the colour; `None` if the text stays as it is.
     pub const fn code(self) -> Option<&'static str> {
         match self {
             Paint::Plain => None,
@@ -35,7 +35,7 @@ impl Paint {
         }
     }
 
-    /// The colour of a build, a job or a step.
+    /// Returns the colour of a build, a job or a step.
     pub const fn of(state: State, outcome: Option<Outcome>) -> Paint {
         match (outcome, state) {
             (Some(Outcome::Succeeded), _) => Paint::Good,
@@ -49,25 +49,25 @@ impl Paint {
     }
 }
 
-/// The sequences of colours that a log can leave open, in bytes. What is longer sets the same things again and again.
+/// The limit for the sequences of open colours, in bytes. A log that exceeds it sets the same colours again and again.
 const OPEN_BYTES_MAX: usize = 64;
 
-/// The colours that count at the end of a part of a log, as the sequences that set them.
+/// The colours that are in force at the end of a part of a log, as the sequences that set them.
 #[derive(Debug, Default)]
 pub(crate) struct OpenColours(Vec<u8>);
 
 impl OpenColours {
-    /// Sets the colours once again.
+    /// Returns the sequences that set the colours again.
     pub(crate) fn begin(&self) -> &[u8] {
         &self.0
     }
 
-    /// The sequence that restores the terminal's own colours. Empty if there is nothing to restore.
+    /// Returns the sequence that restores the terminal's own colours. It is empty if there is nothing to restore.
     pub(crate) fn end(&self) -> &'static [u8] {
         if self.0.is_empty() { b"" } else { b"\x1b[0m" }
     }
 
-    /// Carries them over a part. Colours are `ESC [ NUMBERS m`.
+    /// Updates the colours by a part of a log. A sequence of colours is `ESC [ NUMBERS m`.
     pub(crate) fn follow(&mut self, part: &[u8]) {
         let mut rest = part;
         while let Some(at) = rest.windows(2).position(|pair| pair == b"\x1b[") {
@@ -80,7 +80,7 @@ impl OpenColours {
         }
     }
 
-    /// No number, or 0 first, ends what counted before.
+    /// Applies one sequence. Without a number, or with 0 first, it ends the earlier colours.
     fn set(&mut self, numbers: &[u8]) {
         let first = numbers.split(|byte| *byte == b';').next().unwrap_or_default();
         let ends_others = first.iter().all(|byte| *byte == b'0');
@@ -100,17 +100,17 @@ impl OpenColours {
 pub struct PaintedLine(Vec<(String, Paint)>);
 
 impl PaintedLine {
-    /// A line that has no text yet.
+    /// Makes a line without text.
     pub fn new() -> PaintedLine {
         PaintedLine::default()
     }
 
-    /// A line of plain text.
+    /// Makes a line of plain text.
     pub fn plain(text: impl AsRef<str>) -> PaintedLine {
         PaintedLine::new().and(text, Paint::Plain)
     }
 
-    /// This, and a piece behind it. An empty text adds nothing.
+    /// Adds a piece of text at the end. An empty text adds nothing.
     #[must_use]
     pub fn and(mut self, text: impl AsRef<str>, paint: Paint) -> PaintedLine {
         let text = shown::line(text.as_ref());
@@ -120,19 +120,19 @@ impl PaintedLine {
         self
     }
 
-    /// This, with spaces behind it up to this width.
+    /// Adds spaces at the end, up to this width in columns.
     #[must_use]
     pub fn padded(self, width: usize) -> PaintedLine {
         let missing = width.saturating_sub(self.width());
         self.and(" ".repeat(missing), Paint::Plain)
     }
 
-    /// The columns of a terminal that it takes.
+    /// Returns the width of the line on a terminal, in columns.
     pub fn width(&self) -> usize {
         self.0.iter().map(|(text, _)| shown::columns(text)).sum()
     }
 
-    /// The same line in at most this many columns. A mark shows where the line was cut off.
+    /// Cuts the line to at most this many columns. A mark shows where it was cut.
     #[must_use]
     pub fn cut(mut self, width: usize) -> PaintedLine {
         let mut room = width;
@@ -147,7 +147,7 @@ impl PaintedLine {
         self.and(if width > 0 { "…" } else { "" }, Paint::Quiet)
     }
 
-    /// The text of the line. If colours are wanted, it includes their sequences.
+    /// Returns the text of the line. With `has_colours`, it includes the sequences of the colours.
     pub fn written(&self, has_colours: bool) -> String {
         let piece = |(text, paint): &(String, Paint)| match paint.code().filter(|_| has_colours) {
             Some(code) => format!("{code}{text}\x1b[0m"),
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(line().cut(8).written(false), "one two…");
         assert_eq!(line().cut(6).written(true), "one \u{1b}[31mt\u{1b}[0m\u{1b}[2m…\u{1b}[0m");
         assert_eq!(line().cut(0).written(false), "");
-        // A line that is wider than the terminal would wrap, and the picture would move.
+        // A line that is wider than the terminal would wrap, and move the picture.
         assert_eq!(PaintedLine::plain("日本語").cut(5).written(false), "日本…");
         assert_eq!(PaintedLine::plain("日本語").cut(4).width(), 3);
         assert_eq!(PaintedLine::plain("日").padded(3).and("b", Paint::Plain).written(false), "日 b");

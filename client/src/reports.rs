@@ -1,4 +1,4 @@
-//! What the tools of a step wrote of its tests: one archive, read in parts.
+//! The test reports of a step, as its tools wrote them: one archive, which is read in parts.
 
 use crate::error::Error;
 use crate::guild::Guild;
@@ -10,10 +10,11 @@ use schema::limits::{self, PART};
 use std::ops::Range;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-/// The most bytes that are asked for at once.
+/// The limit for the bytes of one read. The master gives no more at once.
 const PART_MAX: u64 = PART.most as u64;
 
-/// The size of the archive of a step's test reports, in bytes. None: none are kept of the step, or the master is older.
+/// Returns the size of the archive of a step's test reports, in bytes. `None` means that no reports of the step are kept, or that the
+/// master is older.
 pub async fn size(guild: &Guild, address: &LogAddress) -> Result<Option<u64>, Error> {
     let asked = guild.call(async |link| {
         let answer = source(&link, address).await?.size_request().send().promise.await?;
@@ -26,7 +27,7 @@ pub async fn size(guild: &Guild, address: &LogAddress) -> Result<Option<u64>, Er
     }
 }
 
-/// A part of the archive, at most 256 KiB.
+/// Returns a part of the archive, at most 256 KiB.
 pub async fn part(guild: &Guild, address: &LogAddress, range: Range<u64>) -> Result<Vec<u8>, Error> {
     let count = range.end.saturating_sub(range.start).min(PART_MAX);
     let asked = guild.call(async |link| {
@@ -39,7 +40,7 @@ pub async fn part(guild: &Guild, address: &LogAddress, range: Range<u64>) -> Res
     asked.await.map_err(|error| error.about("the test reports"))
 }
 
-/// Writes the whole archive, in parts, and answers its size in bytes. None: none are kept of the step.
+/// Writes the whole archive, in parts, and returns its size in bytes. `None` means that no reports of the step are kept.
 pub async fn copy(
     guild: &Guild,
     address: &LogAddress,

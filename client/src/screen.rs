@@ -23,27 +23,27 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 /// ```
 pub struct Screened<W> {
     to: W,
-    /// The screen for a terminal. `None` means every byte passes.
+    /// The screen for a terminal. `None` means that every byte passes.
     screen: Option<Screen>,
-    /// The bytes that are shown and not written yet, which are at most those of one write.
+    /// The text that is not written yet, which is at most the text of one write.
     waiting: Vec<u8>,
 }
 
 impl<W: AsyncWrite + Unpin> Screened<W> {
-    /// Passes colours, tabs and line ends to a terminal, and nothing else that it would take up.
+    /// Makes a writer that passes colours, tabs and line ends to a terminal, and no other control characters.
     pub fn for_terminal(to: W) -> Screened<W> {
         Screened { to, screen: Some(Screen::new()), waiting: Vec::new() }
     }
 
-    /// Passes every byte, as a program wants it.
+    /// Makes a writer that passes every byte, for a program.
     pub fn exact(to: W) -> Screened<W> {
         Screened { to, screen: None, waiting: Vec::new() }
     }
 
-    /// Ends the output: writes what is left of it, and sets the terminal's own colours again.
+    /// Ends the output: writes the rest of it, and restores the terminal's own colours.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// The errors of the writer.
     pub async fn finish(mut self) -> io::Result<()> {
         let left = self.screen.as_mut().map(Screen::finish).unwrap_or_default();
         self.waiting.extend_from_slice(left.as_bytes());

@@ -1,22 +1,23 @@
-//! Steering: asking for builds, repeating and cancelling them, telling of changes. Each needs its own right.
+//! Steering: asks for builds, repeats and cancels them, and tells the master of changes. Each needs its own right.
 
 use crate::error::Error;
 use crate::guild::{Guild, new_request};
 use schema::wire::{length, refusal, write_texts};
 
-/// Which jobs of a build a retry repeats. The others are carried over.
+/// The jobs of a build that a retry repeats. The others are carried over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Again {
     /// All jobs of the build.
     All,
     /// The jobs that did not succeed.
     Failed,
-    /// The jobs of these names, with their cells, and what needs them.
+    /// The jobs of these names, with their cells, and the jobs that need them.
     Jobs(Vec<String>),
 }
 
 impl Guild {
-    /// Asks for a build of the commit `revision`, or if that is empty, of the tip of `ref_name`; answers the build's number.
+    /// Asks for a build of the commit `revision`, or if that is empty, of the tip of `ref_name`. If both are empty, the master builds
+    /// its default branch. Returns the build's number.
     pub async fn run(&self, project: &str, ref_name: &str, revision: &str) -> Result<u32, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -34,7 +35,7 @@ impl Guild {
         .await
     }
 
-    /// Makes a new build that repeats the jobs `again` of this one, and answers its number.
+    /// Makes a new build that repeats the jobs `again` of this one, and returns the new build's number.
     pub async fn retry(&self, project: &str, number: u32, again: &Again) -> Result<u32, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -55,7 +56,7 @@ impl Guild {
         .await
     }
 
-    /// Cancels the whole build, or one job if `job` is not empty. The reason is shown with it.
+    /// Cancels the whole build, or one job if `job` is not empty. People see the reason with it.
     pub async fn cancel(&self, project: &str, number: u32, job: &str, reason: &str) -> Result<(), Error> {
         let id = new_request();
         self.call(async |link| {
@@ -73,8 +74,8 @@ impl Guild {
         .await
     }
 
-    /// Has the master look at a ref now, or at all of them if `ref_name` is empty. Answers the number of the build that stands for
-    /// the ref's tip, or 0 if there is none.
+    /// Makes the master look at a ref now, or at all refs if `ref_name` is empty. Returns the number of the build for the ref's tip, or
+    /// 0 if there is none.
     pub async fn notify(&self, project: &str, ref_name: &str) -> Result<u32, Error> {
         let id = new_request();
         self.call(async |link| {
@@ -92,7 +93,7 @@ impl Guild {
     }
 }
 
-/// The refusal of an answer as an error.
+/// Returns the refusal of an answer as an error, if there is one.
 pub(crate) fn done(present: bool, from: capnp::Result<schema::common_capnp::refusal::Reader<'_>>) -> Result<(), Error> {
     match refusal(present, from)? {
         Some(refusal) => Err(refusal.into()),

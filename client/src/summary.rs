@@ -1,5 +1,5 @@
-//! The last screen of a build: its jobs with their times, and the ends of the logs that say why it is not good. It also says
-//! since when that is so, and what to do next. [`Summary::of`] asks for it, [`Summary::lines`] is pure.
+//! The last screen of a build: its jobs with their times, and the ends of the logs that say why it is not good. It also says since when
+//! that is so, and what to do next. [`Summary::of`] asks the master for these, and [`Summary::lines`] only writes them.
 
 use crate::error::Error;
 use crate::guild::Guild;
@@ -11,22 +11,22 @@ use schema::shown::{self, Screen};
 use schema::values::{Outcome, ShortCommit, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The failures whose logs are shown: more do not fit beside each other on a screen.
+/// The limit for the failures whose logs are shown. More logs do not fit on a screen.
 const FAILURES_MAX: usize = 4;
-/// The lines of each of these logs. The message of a failed test and the summary behind it fit in.
+/// The number of lines that are shown of each failed step's log. The message of a failed test and the summary after it fit into them.
 const LINES_MAX: u32 = 12;
-/// The failing tests of each step that are named. A screen has room for them beside the logs.
+/// The number of failing tests of each step that are named. A screen has room for them beside the logs.
 const TESTS_MAX: usize = 5;
-/// The jobs that are listed. Of more, those that are good are counted only.
+/// The number of jobs that are listed. If there are more, the jobs that succeeded are only counted.
 const JOBS_MAX: usize = 24;
 
-/// A finished build and what a person wants to know of it.
+/// A finished build, and what a person wants to know about it.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     build: BuildView,
-    /// The branch as it is now, which may have gone on since the build.
+    /// The branch as it is now, which may have had further builds since.
     branch: Option<BranchView>,
-    /// The builds in which lanes began to fail.
+    /// The builds in which lanes began to fail, by their numbers.
     since: BTreeMap<u32, BuildView>,
     ends: Vec<LogEnd>,
     /// The address of the master's pages, or "" if it serves none.
@@ -36,13 +36,13 @@ pub struct Summary {
 /// The end of the log of a step that failed.
 #[derive(Clone, Debug, Default)]
 struct LogEnd {
-    /// The job with its cell, and the step's number and name.
+    /// The title: the job with its cell, and the step's number and name.
     title: String,
     lines: Vec<String>,
 }
 
 impl Summary {
-    /// Asks for all that the last screen of a build shows. What only adds to it, as the branch, may be missing.
+    /// Asks the master for all that the last screen of a build shows. Optional parts, such as the branch, may be missing.
     ///
     /// # Errors
     /// Like [`Guild::build`].
@@ -64,12 +64,12 @@ impl Summary {
         Ok(summary)
     }
 
-    /// The build that this is about.
+    /// Returns the build of this summary.
     pub fn build(&self) -> &BuildView {
         &self.build
     }
 
-    /// The screen, a line each, for a terminal of this width. `next` are the commands to type where the build is not good.
+    /// Returns the lines of the screen, for a terminal of this width. `next` has the commands to type if the build is not good.
     pub fn lines(&self, width: usize, next: &[String]) -> Vec<PaintedLine> {
         let mut lines = vec![rule(&self.build, width)];
         lines.extend(self.build.diagnosis.lines().map(PaintedLine::plain));
@@ -124,7 +124,7 @@ impl Summary {
         lines
     }
 
-    /// Since when a lane fails, and by whose commit.
+    /// Returns since when a lane fails, and whose commit made it fail.
     fn begun(&self, lane: &LaneView) -> String {
         let project = &self.build.project;
         match (lane.since == self.build.number, lane.last_good, self.since.get(&lane.since)) {
@@ -141,7 +141,7 @@ impl Summary {
         }
     }
 
-    /// `calc/2 failed after 0.5s: 1 failed, 2 succeeded`
+    /// Returns a line such as `calc/2 failed after 0.5s: 1 failed, 2 succeeded`.
     fn result(&self) -> PaintedLine {
         let build = &self.build;
         let paint = Paint::of(build.state, build.outcome);
@@ -159,7 +159,7 @@ impl Summary {
     }
 }
 
-/// The tests of a step that failed, one below the other.
+/// Returns the failed tests of a step, one below the other.
 fn test_lines(tests: &StepTests) -> Vec<(String, Paint)> {
     let shown = tests.failing.iter().take(TESTS_MAX);
     let mut lines: Vec<_> = shown.map(|name| (format!("✗ {name}"), Paint::Bad)).collect();
@@ -173,7 +173,7 @@ fn test_lines(tests: &StepTests) -> Vec<(String, Paint)> {
     lines
 }
 
-/// The line that stands before what is said of a build.
+/// Returns the line that introduces a build.
 pub fn rule(build: &BuildView, width: usize) -> PaintedLine {
     let title = format!(
         " {} {} {} \"{}\" ",
@@ -191,7 +191,7 @@ fn field(name: &str, text: &str) -> PaintedLine {
     PaintedLine::new().and(format!("{name:<6}"), Paint::Quiet).and(text, Paint::Plain)
 }
 
-/// The lane of a job that is bad, if it failed without a break from before this build, or from it, until now.
+/// Returns the lane of a job that is bad. Returns none if the lane has not failed without a break since this build or an earlier one.
 fn failing<'a>(branch: Option<&'a BranchView>, job: &JobView, number: u32) -> Option<&'a LaneView> {
     let is_it = |lane: &&LaneView| lane.job == job.name && (1..=number).contains(&lane.since);
     branch?.lanes.iter().find(|lane| job.is_bad() && is_it(lane))
@@ -223,14 +223,14 @@ async fn log_ends(guild: &Guild, build: &BuildView) -> Vec<LogEnd> {
     ends
 }
 
-/// The lines of a log as a terminal would show them in the end, without colours.
+/// Returns the lines of a log as a terminal would finally show them, without colours.
 fn plain_lines(bytes: &[u8]) -> Vec<String> {
     let mut screen = Screen::new();
     let text = screen.push(bytes) + &screen.finish();
     text.lines().map(|line| without_colours(line.trim_end_matches('\r').rsplit('\r').next().unwrap_or(line))).collect()
 }
 
-/// The screen lets pass no other sequences than colours.
+/// Removes the sequences of colours from a line. The screen has already removed all other sequences.
 fn without_colours(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut pieces = line.split('\u{1b}');
@@ -322,7 +322,7 @@ mod tests {
         }
     }
 
-    /// L7.4: what `up`, `watch`, `logs -f` and `run --wait` end with.
+    /// L7.4: the last screen of `up`, `watch`, `logs -f` and `run --wait`.
     #[test]
     fn the_last_screen_has_times_failures_blame_and_what_is_next() {
         assert_eq!(

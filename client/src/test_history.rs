@@ -1,4 +1,4 @@
-//! Looking at the history of tests. Needs the right `view`.
+//! Calls that look at the history of tests. They need the right `view`.
 
 use crate::error::Error;
 use crate::guild::Guild;
@@ -11,34 +11,34 @@ use schema::limits::{
 use schema::perspective_capnp::test_point::TestOutcome;
 use schema::perspective_capnp::{failed_test, test_lane, test_point, test_view};
 
-/// Which tests are asked for. A field that is empty or 0 does not narrow them.
+/// A query for tests. A field that is empty or 0 does not narrow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestQuery {
     /// The name of the project of the builds.
     pub project: String,
     /// The full or short name of a branch or a tag; "" stands for the main branch.
     pub ref_name: String,
-    /// `failing`, `newly-failing`, `flaky` or `slow`.
+    /// The kind of tests: `failing`, `newly-failing`, `flaky` or `slow`.
     pub shown: String,
-    /// A part of a suite, a name or parameters.
+    /// A text that must be a part of the test's suite, name or parameters.
     pub search: String,
-    /// The job with its cell.
+    /// The name of the job with its cell.
     pub job: String,
-    /// How many are passed over.
+    /// The number of tests to pass over.
     pub skip: u32,
 }
 
 /// One page of a list of tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestsPage {
-    /// There are at most 100 of them.
+    /// The tests of this page, at most 100.
     pub tests: Vec<TestView>,
-    /// How many there are in all.
+    /// The number of tests on all pages.
     pub count: u32,
 }
 
 impl Guild {
-    /// The tests of a branch or a tag that a query asks for, at most 100: what fails comes first.
+    /// Returns the tests of a branch or a tag that a query asks for, at most 100. Failing tests come first.
     pub async fn tests(&self, query: &TestQuery) -> Result<TestsPage, Error> {
         self.call(async |link| {
             let mut request = link.viewer().await?.tests_request();
@@ -59,8 +59,8 @@ impl Guild {
         .map_err(|error| error.about("the list of tests"))
     }
 
-    /// The tests of a job, named with its cell, that failed: at most 50 from the `skip`-th on, and how many there are in all. A
-    /// master up to version 0.2 knows none.
+    /// Returns the failed tests of a job, at most 50 from the `skip`-th on, and the number of all of them. `job` is its name with its
+    /// cell. Returns none for a master up to version 0.2.
     pub async fn failed_tests(
         &self,
         project: &str,
@@ -83,7 +83,7 @@ impl Guild {
         }
     }
 
-    /// One test of a project by its number, and the lanes in which it ran last.
+    /// Returns one test of a project by its number, and the lanes in which it ran last.
     pub async fn test(&self, project: &str, number: u32) -> Result<(TestView, Vec<TestLane>), Error> {
         self.call(async |link| {
             let mut request = link.viewer().await?.test_request();

@@ -1,4 +1,4 @@
-//! How long the jobs of a branch usually take.
+//! The usual durations of a branch's jobs.
 
 use crate::error::Error;
 use crate::guild::Guild;
@@ -8,16 +8,16 @@ use schema::values::{Outcome, TimeSpan};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The number of builds that are looked at. Each costs a call, and the middle of five passes over one that was odd.
+/// The number of builds that are examined. Each costs a call, and the median of five ignores one odd build.
 const BUILDS: u32 = 5;
 
-/// How long jobs usually take, by their names with their cells: the middle of what their newest good runs took.
+/// The usual durations of jobs, by their names with their cells. Each is the median of the job's newest good runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsualTimes(BTreeMap<String, Duration>);
 
 impl UsualTimes {
-    /// The usual times in these builds. Runs that did not end well do not count, because their times differ from those
-    /// of a good run.
+    /// Returns the usual times in these builds. Runs that did not end well do not count, because their times differ from those of a
+    /// good run.
     pub fn from_builds<'a>(builds: impl IntoIterator<Item = &'a BuildView>) -> UsualTimes {
         let mut times: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
         let is_good = |outcome| matches!(outcome, Some(Outcome::Succeeded | Outcome::Warned));
@@ -30,7 +30,7 @@ impl UsualTimes {
         UsualTimes(times.into_iter().filter_map(|(job, times)| Some((job, middle(times)?))).collect())
     }
 
-    /// How long this job usually takes; `None` if it did not end well lately.
+    /// Returns how long this job usually takes; `None` if it has not ended well lately.
     pub fn of(&self, job: &str) -> Option<TimeSpan> {
         self.0.get(job).copied().map(TimeSpan)
     }
@@ -42,7 +42,7 @@ fn middle(mut times: Vec<Duration>) -> Option<Duration> {
 }
 
 impl Guild {
-    /// How long the jobs of a branch usually take, as its newest builds before this one say.
+    /// Returns how long the jobs of a branch usually take, from the newest builds before this one.
     ///
     /// # Errors
     /// The same errors as the other calls of [`Guild`].

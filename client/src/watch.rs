@@ -1,5 +1,5 @@
-//! Subscriptions that survive a lost link: [`Watch`] takes a new snapshot then, [`Events`] goes on from its cursor. Both
-//! take one batch at a time, so that a slow reader delays its own next batch, and nobody else.
+//! Subscriptions that survive a lost link. Then [`Watch`] takes a new snapshot, and [`Events`] goes on from its cursor. Both take one
+//! batch at a time, so that a slow reader delays only its own next batch.
 
 use crate::backoff;
 use crate::error::Error;
@@ -18,17 +18,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// A subscription that stood for this long does not end by the message that ended the one before. That message would have come at
-/// once, with the snapshot or behind the cursor.
+/// A subscription that lasted this long ends the count of those that a too large message ended. A message that returns with each new
+/// subscription would have come at once.
 const OUTGROWN_APART: Duration = Duration::from_secs(600);
 
 /// The news that a [`Watch`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The builds as they are now. What was known before is to be forgotten. This comes first, and again after a lost link or a
-    /// gap.
+    /// The builds as they are now. Forget what you knew before. A snapshot comes first, and again after a lost link or a gap.
     Snapshot(Vec<BuildView>),
-    /// The events that have happened since then, in order.
+    /// The events after the last snapshot or the last batch of events, in order.
     Events(Vec<Event>),
 }
 
@@ -52,31 +51,31 @@ pub struct Events {
 /// A message of a subscription to [`Events`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// The events that happened next.
+    /// The next events have happened.
     Events {
         /// The events in order. There can be none, if the filter names none of them.
         events: Vec<Event>,
-        /// The place after all events up to here, those included that the filter left out.
+        /// The cursor after all events up to here, including those that the filter left out.
         cursor: Cursor,
     },
     /// Some events are no longer kept.
     Gap {
-        /// The number of the first of them.
+        /// The number of the first lost event.
         first: u64,
-        /// The number of the last of them.
+        /// The number of the last lost event.
         last: u64,
-        /// The cursor after these events.
+        /// The cursor after the lost events.
         cursor: Cursor,
     },
 }
 
 impl Watch {
-    /// A watch over the builds that `filter` names. It subscribes when it is first asked.
+    /// Makes a watch over the builds that `filter` names. It subscribes with the first call of [`Watch::next`].
     pub fn new(guild: &Guild, filter: Filter) -> Watch {
         Watch { guild: guild.clone(), filter, feed: None, outgrown: Outgrown::default() }
     }
 
-    /// Waits for news. The future must not be dropped while it waits, save to give the watch up.
+    /// Waits for news. Do not drop the future while it waits, unless you give the watch up.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without the right `view`; [`Error::TooLarge`] if a message cannot be read, twice in a row; otherwise as
@@ -95,7 +94,7 @@ impl Watch {
         self.open().await
     }
 
-    /// The news one after the other, for a `select!`: it may drop what waits for the next ones, and nothing is lost.
+    /// Returns the news as a stream, for a `select!`. A future of the stream may be dropped while it waits, and nothing is lost.
     pub fn into_stream(self) -> LocalBoxStream<'static, Result<News, Error>> {
         futures::stream::unfold(self, |mut watch| async {
             let news = watch.next().await;
@@ -126,17 +125,17 @@ impl Watch {
 }
 
 impl Events {
-    /// The events that `filter` names, after `cursor`. It subscribes when it is first asked.
+    /// Makes a subscription to the events that `filter` names, after `cursor`. It subscribes with the first call of [`Events::next`].
     pub fn new(guild: &Guild, filter: Filter, cursor: Cursor) -> Events {
         Events { guild: guild.clone(), filter, cursor, feed: None, outgrown: Outgrown::default() }
     }
 
-    /// The place after the events that were delivered so far. A later program can continue from it.
+    /// Returns the cursor after the events that were delivered so far. A later program can continue from it.
     pub fn cursor(&self) -> Cursor {
         self.cursor
     }
 
-    /// Waits for news. The future must not be dropped while it waits, save to give the events up.
+    /// Waits for news. Do not drop the future while it waits, unless you give the events up.
     ///
     /// # Errors
     /// [`Error::NotHeld`] without one of the rights `events` and `view`; otherwise as [`Watch::next`].
@@ -148,7 +147,7 @@ impl Events {
         }
     }
 
-    /// Like [`Events::next`]; answers `None` if a master that is connected says nothing for this long.
+    /// Like [`Events::next`], but returns `None` if a connected master sends nothing for this long.
     ///
     /// # Errors
     /// Like [`Events::next`].
@@ -184,17 +183,17 @@ impl Events {
     }
 }
 
-/// How often in a row a message was too large: a new subscription may only meet the same one again.
+/// The number of messages in a row that were too large. A new subscription may only meet the same message again.
 #[derive(Debug, Default)]
 struct Outgrown(u32);
 
 impl Outgrown {
-    /// Something came: the next message that is too large is another one.
+    /// Notes that something arrived, so the next message that is too large is another one.
     fn reset(&mut self) {
         self.0 = 0;
     }
 
-    /// Counts a subscription that a message ended by its size; an error where that was once too often.
+    /// Counts a subscription that a too large message ended. Fails if that happened too often in a row.
     fn note(&mut self, feed: &Feed) -> Result<(), Error> {
         match feed.link.outgrown() {
             Some(error) if self.is_too_often(feed.since.elapsed()) => Err(error),
@@ -202,7 +201,7 @@ impl Outgrown {
         }
     }
 
-    /// Counts a subscription that had stood for this long.
+    /// Counts a subscription that lasted this long, and returns whether too many have ended in a row.
     fn is_too_often(&mut self, stood: Duration) -> bool {
         if stood >= OUTGROWN_APART {
             self.reset();
@@ -213,7 +212,7 @@ impl Outgrown {
 }
 
 impl Told {
-    /// The place after the events that were delivered.
+    /// Returns the cursor after the events of this message.
     pub fn cursor(&self) -> Cursor {
         match self {
             Told::Events { cursor, .. } | Told::Gap { cursor, .. } => *cursor,
@@ -222,7 +221,7 @@ impl Told {
 }
 
 impl Guild {
-    /// The place after the newest event.
+    /// Returns the cursor after the newest event.
     pub async fn latest_event(&self) -> Result<Cursor, Error> {
         self.call(async |link| {
             let answer = link.events().await?.latest_request().send().promise.await?;
@@ -252,13 +251,13 @@ async fn subscribe(guild: &Guild, filter: &Filter, cursor: Cursor) -> Result<Fee
 struct Feed {
     link: Rc<Link>,
     told: mpsc::Receiver<Told>,
-    /// When the subscription was made.
+    /// The moment at which the subscription was made.
     since: Instant,
     _subscription: subscription::Client,
 }
 
 impl Feed {
-    /// `None` means that the subscription is over.
+    /// Waits for the next message. `None` means that the subscription is over.
     async fn next(&mut self) -> Option<Told> {
         tokio::select! {
             biased;
@@ -268,7 +267,7 @@ impl Feed {
     }
 }
 
-/// The object that the master calls; it answers a batch when there is room for the next.
+/// The object that the master calls. It answers a batch when there is room for the next one.
 struct Ear(mpsc::Sender<Told>);
 
 fn observer() -> (observer::Client, mpsc::Receiver<Told>) {

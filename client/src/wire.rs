@@ -1,4 +1,4 @@
-//! Reads views from the wire. What master and worker share is read by [`schema::wire`].
+//! Reads views from the wire. [`schema::wire`] reads the values that master and worker share.
 
 use crate::error::Error;
 use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, RemedyStep};
@@ -280,7 +280,7 @@ pub(crate) fn read_worker(from: grant_capnp::worker_view::Reader<'_>) -> Result<
     })
 }
 
-/// A door for `tests/fuzz`: reads an answer as each view that there is, and says how many could be read.
+/// Reads an answer as each kind of view, and returns how many of them could be read, for `tests/fuzz`.
 #[cfg(feature = "fuzz")]
 pub fn read_as_any_view(from: capnp::any_pointer::Reader<'_>) -> usize {
     macro_rules! readable {
@@ -291,7 +291,7 @@ pub fn read_as_any_view(from: capnp::any_pointer::Reader<'_>) -> usize {
     readable! { read_project read_cron read_branch read_build read_queue_item read_explanation read_grant read_worker }
 }
 
-/// Zero on the wire is "not yet" or "never".
+/// Reads a time. Zero on the wire means "not yet" or "never".
 fn moment(time: i64) -> Option<Time> {
     Some(read_time(time)).filter(|time| time.0 > 0)
 }

@@ -1,14 +1,14 @@
-//! How a state and a duration read, in a terminal as on a page. Pure.
+//! The words for states and durations, on a terminal and on a page.
 
 use crate::views::{CommitView, JobView, StepTests};
 use schema::values::{Outcome, ShortCommit, State, Time, TimeSpan};
 
-/// The word for the outcome, or for the state if there is no outcome yet.
+/// Returns the word for the outcome, or for the state if there is no outcome yet.
 pub fn status_word(state: State, outcome: Option<Outcome>) -> &'static str {
     outcome.map_or(state.word(), Outcome::word)
 }
 
-/// One character that distinguishes outcomes and states without colour.
+/// Returns one character that distinguishes outcomes and states without colour.
 pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
     match (outcome, state) {
         (Some(Outcome::Succeeded), _) => "✓",
@@ -22,7 +22,7 @@ pub fn symbol(state: State, outcome: Option<Outcome>) -> &'static str {
     }
 }
 
-/// How long something took, as a clock; or how long it has run up to `now`. "" if it has not begun.
+/// Returns a duration as a clock shows it: of something that has ended, or up to `now` while it runs. Returns "" if it has not begun.
 pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool, now: Time) -> String {
     match (started, finished.or((!is_finished).then_some(now))) {
         (Some(started), Some(end)) => TimeSpan(end.since(started)).clock(),
@@ -30,17 +30,17 @@ pub fn duration(started: Option<Time>, finished: Option<Time>, is_finished: bool
     }
 }
 
-/// A number with its noun: `3 workers`, `1 worker`.
+/// Returns a number with its noun: `3 workers`, `1 worker`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// The name of an author without the address behind it.
+/// Returns the name of an author, without the mail address.
 pub fn author_name(author: &str) -> &str {
     author.split_once(" <").map_or(author, |(name, _)| name)
 }
 
-/// The short id of a commit, its subject and the name of its author, in a line.
+/// Returns the short id of a commit, its subject and the name of its author, in one line.
 pub fn commit_line(commit: &CommitView) -> String {
     format!("{} {} ({})", ShortCommit::of(&commit.revision), commit.subject, author_name(&commit.author))
 }
@@ -50,10 +50,10 @@ pub fn is_bad(outcome: Option<Outcome>) -> bool {
     matches!(outcome, Some(Outcome::Failed | Outcome::Errored))
 }
 
-/// How many failing tests a line names. More do not fit into a terminal.
+/// The number of failing tests that a line names. More do not fit into a terminal.
 const NAMED_MAX: usize = 3;
 
-/// The result of a step's reports in one line: `1 of 2 tests failed: a.B › breaks_here`. "" if there is nothing to say.
+/// Returns the result of a step's reports in one line: `1 of 2 tests failed: a.B › breaks_here`. Returns "" if there is nothing to say.
 pub fn tests_line(tests: &StepTests) -> String {
     let bad = match (tests.bad(), tests.failing.as_slice()) {
         (0, _) => String::new(),
@@ -75,27 +75,28 @@ fn named(names: &[String], all: u32) -> String {
     }
 }
 
-/// The failing tests in the reports of a job, step by step. "" if there is nothing to say.
+/// Returns the failing tests in the reports of a job, step by step. Returns "" if there is nothing to say.
 pub fn tests_of(job: &JobView) -> String {
     let said = reason(job);
     let lines = job.steps.iter().filter_map(|step| step.tests.as_ref()).map(|tests| tests_line(&beyond(tests, &said)));
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// What the reports of a step say beyond the reason of its job. That has the trouble already where a report was not written.
+/// Returns the tests of a step without a trouble that the reason of its job already says, for example that a report was not written.
 pub(crate) fn beyond(tests: &StepTests, reason: &str) -> StepTests {
     let trouble = if reason.contains(&tests.trouble) { String::new() } else { tests.trouble.clone() };
     StepTests { trouble, ..tests.clone() }
 }
 
-/// Why a job ended as it did, or why it waits, in one sentence, with the tests that failed. "" if nothing is to be said.
+/// Returns why a job ended as it did, or why it waits, in one sentence, with the tests that failed. Returns "" if there is nothing to
+/// say.
 pub fn why(job: &JobView) -> String {
     let (reason, tests) = (reason(job), tests_of(job));
     let between = if reason.is_empty() || tests.is_empty() { "" } else { "; " };
     reason + between + &tests
 }
 
-/// Why a job ended as it did, or why it waits: its reason, or else the step that failed. "" if nothing is to be said.
+/// Returns why a job ended as it did, or why it waits: its reason, or else the step that failed. Returns "" if there is nothing to say.
 pub fn reason(job: &JobView) -> String {
     if !job.reason.is_empty() {
         return job.reason.clone();
@@ -122,7 +123,7 @@ mod tests {
         }
     }
 
-    /// Its command exits with 0, which says nothing of why it failed.
+    /// The step's command exits with 0, which does not say why the step failed.
     #[test]
     fn a_step_that_lacks_its_report_says_so_once() {
         let step = StepView {

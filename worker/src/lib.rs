@@ -27,11 +27,11 @@ mod session;
 mod worker_shared;
 pub mod workspace;
 
-/// What `tests/fuzz` reaches of this crate.
+/// The function that `tests/fuzz` calls.
 #[cfg(feature = "fuzz")]
 pub mod fuzz {
-    /// Takes an attempt up from the bytes of its files, and answers how many steps it went through. `None` means that it is not
-    /// taken up, or a step has no end.
+    /// Takes up an attempt from the bytes of its files, and returns the number of steps that it went through. `None` means that the
+    /// attempt is not taken up, or that one of its steps has no end.
     pub fn take_up(offer: &[u8], halt: &[u8], cleanup: &[u8], orders: &[&[u8]]) -> Option<usize> {
         crate::attempt::ledger::fuzz::take_up(offer, halt, cleanup, orders)
     }

@@ -1,5 +1,5 @@
-//! The state that the parts of a worker share. The entry point makes it, and the session and whoever asks from the same machine use
-//! it. Housekeeping and the messages to the service manager get their parts of it. Knows none of them.
+//! The state that the parts of a worker share. `program::run` makes it; the session and the control socket use it. Housekeeping and
+//! the messages to the service manager get their parts of it. This file knows none of them.
 
 use crate::attempt::shared::AttemptShared;
 use crate::attempt::troubles::Topic;
@@ -13,17 +13,18 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// How long all steps together may take to end: from TERM over KILL to the word to the master.
+/// The limit for ending all steps, from TERM over KILL to the report to the master. It is more than twice the time from TERM to KILL
+/// ([`crate::config::STOP_GRACE`]). It is well below the 20 seconds after which the service manager kills the worker.
 pub(crate) const CANCEL_MAX: Duration = Duration::from_secs(8);
 
-/// The room that stays free on the disks of the state and of the workspaces. It is also the way in which those who need room and
-/// those who make it wake each other.
+/// The room that stays free on the disks of the state and of the workspaces. Through it, tasks that need room wake the task that
+/// makes room, and that task wakes them.
 pub(crate) struct DiskReserve {
     /// The room that stays free, in bytes.
     pub(crate) bytes: u64,
-    /// Told when a disk has less room than the reserve, so that housekeeping begins now.
+    /// Notified when a disk has less room than the reserve, so that housekeeping begins now.
     pub(crate) short_of_room: Notify,
-    /// Told when housekeeping is done.
+    /// Notified when housekeeping has finished a round.
     pub(crate) tidied: Notify,
 }
 
@@ -43,13 +44,13 @@ pub(crate) struct WorkerShared {
     pub(crate) identity: Identity,
     /// The address of the master, and the token of this worker.
     pub(crate) credential: SturdyRef,
-    /// A number of this process, made once.
+    /// A random number of this process, by which the master tells it from an earlier process of the same worker.
     pub(crate) instance: [u8; 16],
-    /// Whether the master has let this worker in on a connection that is up.
+    /// Whether the worker is connected to the master, and the master has let it in.
     pub(crate) attached: watch::Sender<bool>,
-    /// Whether no more jobs are to be taken.
+    /// Whether the worker takes no more jobs.
     pub(crate) draining: watch::Sender<bool>,
-    /// Why the credential was taken back. `None` means that it was not.
+    /// The reason for which the credential was taken back. `None` means that it was not.
     pub(crate) revoked: watch::Sender<Option<String>>,
     /// The home of the state directory. `None` means that this machine does not say.
     pub(crate) home: Option<Home>,
@@ -57,11 +58,11 @@ pub(crate) struct WorkerShared {
 }
 
 impl WorkerShared {
-    /// The credential was taken back: ends every step, as far as that takes no longer than it may.
+    /// Ends every step because the credential was taken back. Gives up after [`CANCEL_MAX`], with an error in the log.
     pub(crate) async fn end_all(&self) {
         let ledger = &self.shared.ledger;
         for entry in ledger.all() {
-            ledger.abandon(&entry, "the worker's credential was taken back");
+            ledger.abandon(&entry, "the worker's credential is no longer valid");
         }
         let ended = async {
             ledger.clear_leftovers(&self.shared.world.machine).await;
@@ -72,7 +73,8 @@ impl WorkerShared {
         }
     }
 
-    /// The master has let this worker in: its state directory is its own, and what an earlier process left there.
+    /// Notes that this state directory is the worker's own, because the master has let the worker in. Then clears what an earlier
+    /// process left in it.
     pub(crate) async fn let_in(&self) {
         if let Some(home) = &self.home
             && let Err(error) = home::note(&self.shared.state, home)
@@ -83,7 +85,7 @@ impl WorkerShared {
         self.shared.ledger.clear_leftovers(&self.shared.world.machine).await;
     }
 
-    /// The time by the clock of leases.
+    /// Returns the time by the clock of leases.
     pub(crate) fn now(&self) -> Moment {
         self.shared.world.clock.now()
     }
@@ -96,7 +98,7 @@ impl WorkerShared {
         }
     }
 
-    /// Why no job should be taken now: a disk is nearly full, or cannot be written.
+    /// Returns why the worker should take no job now: a disk is nearly full, or cannot be written. `None` means that there is room.
     pub(crate) fn lack_of_room(&self) -> Option<String> {
         if let Some(broken) = self.shared.troubles.about(Topic::Disk) {
             return Some(broken);

@@ -1,4 +1,4 @@
-//! What `guild-worker` does when nobody reads its output, and when that cannot be written (C60).
+//! The behaviour of `guild-worker` when nobody reads its output, and when the output cannot be written (C60).
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
 

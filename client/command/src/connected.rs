@@ -1,5 +1,5 @@
-//! The surroundings of a command: its options, its context, its repository, and the guild once a command asks for it. Finds the
-//! build that a selector means.
+//! The surroundings of a command: its options, its context, its repository, and the link to a guild. Finds the build that a selector
+//! means.
 
 use crate::git::{self, WorkingCopy};
 use crate::options::Options;
@@ -19,11 +19,12 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell as AsyncOnceCell;
 
-/// How long a command waits for a master that restarts. It is back within seconds, or later if it migrates a large store.
+/// How long a command waits for a master that restarts. A master is usually back within seconds, and later only if it migrates a large
+/// store.
 const RESTART: Duration = Duration::from_secs(30);
 
-/// A command's surroundings: its options, its printer, and the checkout around it. The link to the master is made when it is
-/// first asked for.
+/// The surroundings of a command: its options, its printer, and the checkout around it. The link to the master is made when the command
+/// first asks for it.
 pub(crate) struct Connected {
     pub(crate) options: Options,
     pub(crate) printer: Printer,
@@ -55,7 +56,7 @@ impl Connected {
         Contexts::of_user()?.choose(None, self.options.context.as_deref(), &self.directory)
     }
 
-    /// Says that another master is asked, because the own one of this repository has ended.
+    /// Says that the command uses another master, because the `guild-master up` of this repository has ended.
     fn say_ended(&self, used: &str) {
         let is_named = self.options.cap.is_some() || self.options.context.is_some();
         if !is_named && Contexts::of_user().ok().and_then(|contexts| contexts.ended(&self.directory)).is_some() {
@@ -63,7 +64,7 @@ impl Connected {
         }
     }
 
-    /// Waits for a master that does not answer, because it may restart. An upgrade must not make a command fail.
+    /// Makes the command wait for a master that does not answer, because an upgrade of the master must not make the command fail.
     pub(crate) fn wait_for_master(&self) {
         self.patience.set(RESTART);
     }
@@ -92,13 +93,13 @@ impl Connected {
         Ok(projects)
     }
 
-    /// The project of the repository here.
+    /// Returns the project of the repository here, if the master has it.
     pub(crate) async fn project_here(&self) -> Result<Option<&ProjectView>, Error> {
         let Some(copy) = self.copy() else { return Ok(None) };
         Ok(project_of(copy, self.projects().await?))
     }
 
-    /// The named project, or the one here, or the only one.
+    /// Returns the named project. Without a name, returns the project here, or the only project that the caller may see.
     pub(crate) async fn project(&self, name: Option<&str>) -> Result<&ProjectView, Error> {
         let projects = self.projects().await?;
         let found = match name {
@@ -122,13 +123,13 @@ impl Connected {
         Ok(self.projects().await?.iter().map(|project| project.name.clone()).collect())
     }
 
-    /// The meaning of a name. Without a name, the meaning of the checkout here.
+    /// Returns the meaning of a name. Without a name, it is the meaning of the checkout here.
     pub(crate) async fn meant(&self, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
         let checkout = self.checkout().await?;
         self.meant_at(typed, wish, &checkout).await
     }
 
-    /// Like [`Connected::meant`], in a project that an option names.
+    /// Like [`Connected::meant`], but in a project that an option names.
     pub(crate) async fn meant_of(&self, project: &str, typed: Option<&str>, wish: Wish) -> Result<Meant, Error> {
         let checkout = self.checkout().await?;
         let checkout = match checkout.project.as_deref() == Some(project) {
@@ -148,12 +149,12 @@ impl Connected {
         Ok(meant)
     }
 
-    /// The latest build of a branch or a tag.
+    /// Returns the latest build of a branch or a tag.
     pub(crate) async fn meant_by_ref(&self, project: &str, name: &str) -> Result<Meant, Error> {
         self.settle(|facts| resolve_ref(project, name, facts)).await
     }
 
-    /// Answers the questions of a decision until it is made.
+    /// Makes a decision: answers its questions until it has what it needs.
     async fn settle(&self, decide: impl Fn(&Facts) -> Result<Meant, Stop>) -> Result<Meant, Error> {
         let mut facts = Facts::default();
         loop {
@@ -180,7 +181,7 @@ impl Connected {
         Ok(())
     }
 
-    /// The checkout that holds the working directory.
+    /// Returns the checkout that contains the working directory.
     async fn checkout(&self) -> Result<Checkout, Error> {
         let project = self.project_here().await?;
         Ok(match (project, self.copy()) {
@@ -189,7 +190,7 @@ impl Connected {
         })
     }
 
-    /// The full ref of the branch here, under its name in the project's repository.
+    /// Returns the full ref of the branch here, by its name in the project's repository.
     pub(crate) fn branch(&self, project: Option<&ProjectView>) -> Option<String> {
         let copy = self.copy()?;
         match project {
@@ -198,7 +199,7 @@ impl Connected {
         }
     }
 
-    /// The build that a name means, with its jobs.
+    /// Returns the build that a name means, with its jobs.
     pub(crate) async fn build(&self, typed: Option<&str>) -> Result<(Meant, BuildView), Error> {
         self.build_of(self.meant(typed, Wish::Look).await?).await
     }
@@ -209,8 +210,8 @@ impl Connected {
         Ok((meant, build))
     }
 
-    /// Like [`Connected::build`], for a command that changes the build. A selector or `--latest` must name it, and the command
-    /// says first which one it is.
+    /// Like [`Connected::build`], for a command that changes the build. A selector or `--latest` must name the build, and the command
+    /// first prints which build it is.
     pub(crate) async fn build_to_change(
         &self,
         verb: &str,
@@ -227,12 +228,12 @@ impl Connected {
         Ok((meant, build))
     }
 
-    /// The last screen of a build, for a person.
+    /// Prints the last screen of a build, for a person.
     pub(crate) async fn say_summary(&self, project: &str, number: u32) -> Result<(), Error> {
         if self.printer.wants_json() {
             return Ok(());
         }
-        // the outcome is known, and stays the exit status if the master goes away
+        // The outcome is known already, and stays the exit status even if the master cannot be reached now.
         let summary = match Summary::of(self.guild().await?, project, number).await {
             Err(error) if error.is_passing() => {
                 self.printer.note(format!("the summary cannot be shown: {error}"));
@@ -252,7 +253,7 @@ impl Connected {
         Ok(())
     }
 
-    /// Says that the build is not one of the commit here, and when that will be built.
+    /// Says that the shown build is not of the commit here, and when that commit will be built.
     pub(crate) async fn say_unbuilt_head(&self, shown: &BuildView) -> Result<(), Error> {
         let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
             return Ok(());
@@ -272,12 +273,12 @@ impl Connected {
         Ok(())
     }
 
-    /// Says that the build is of another commit than HEAD, if the caller may think that HEAD is built.
+    /// Says that the build is of another commit than HEAD, if the user may think that HEAD is built.
     pub(crate) async fn say_other_commit(&self, project: &str, number: u32) -> Result<(), Error> {
         let Some((copy, head)) = self.copy().and_then(|copy| Some((copy, copy.head.as_deref()?))) else {
             return Ok(());
         };
-        // the build was asked for, whether it can be seen or not
+        // The build exists, even if this credential may not see it.
         let Ok(build) = self.guild().await?.build(project, number).await else { return Ok(()) };
         if head == build.revision {
             return Ok(());
@@ -293,14 +294,14 @@ impl Connected {
         Ok(())
     }
 
-    /// When the master looks at the repository of a project again, in words. `None` if the master does not say.
+    /// Returns a sentence about when the master looks at the repository of a project again. `None` if the master does not say.
     pub(crate) async fn next_look(&self, project: &str) -> Result<Option<String>, Error> {
         let view = self.project(Some(project)).await?;
         let wait = |time: Time| TimeSpan(time.since(now())).rough();
         Ok(view.next_look.map(|time| format!("the master looks at the repository again in {}", wait(time))))
     }
 
-    /// The build that a command made.
+    /// Prints the build that a command made.
     pub(crate) async fn say_build(&self, project: &str, number: u32) -> Result<(), Error> {
         if !self.printer.wants_json() {
             return self.printer.say(format!("{project}/{number}"));
@@ -310,8 +311,8 @@ impl Connected {
     }
 }
 
-/// The checkout as the project sees it. The branch that the local one tracks counts only if it is in the project's repository,
-/// because `up` follows the working copy itself.
+/// Returns the checkout as the project sees it. The branch that the local branch tracks counts only if it is in the project's
+/// repository, because `up` follows the working copy itself.
 fn checkout_of(copy: &WorkingCopy, project: &ProjectView) -> Checkout {
     let upstream = copy.upstream.clone().filter(|upstream| addresses(project).any(|address| upstream.is_of(address)));
     let (tracked, main) = upstream.map_or((None, None), |upstream| (Some(upstream.ref_name), upstream.main));
@@ -328,16 +329,16 @@ fn addresses(project: &ProjectView) -> impl Iterator<Item = &String> {
     std::iter::once(&project.repository).chain(&project.aliases)
 }
 
-/// Whether the master can have HEAD's commit, because it follows this very checkout, or because the commit was pushed.
+/// Whether the master can have HEAD's commit: it follows this very checkout, or the commit was pushed.
 fn is_with_master(copy: &WorkingCopy, project: &ProjectView) -> bool {
     let here = WorkingCopy { toplevel: copy.toplevel.clone(), ..WorkingCopy::default() };
     addresses(project).any(|address| here.is_of(address)) || git::is_pushed(&copy.toplevel)
 }
 
-/// The most builds that a decision looks through if a project or a branch is not known.
+/// The limit for the builds that a decision examines if a project or a branch is not known.
 const BUILDS_OF_ALL: u32 = 100;
 
-/// The answer of the master to a question.
+/// Returns the master's answer to a question.
 async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error> {
     let query = match question {
         Question::Number { project, number } => {
@@ -359,7 +360,7 @@ async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error
             limit: BUILDS_OF_ALL,
             ..BuildQuery::default()
         },
-        // it is not the master's
+        // Git answers this question, and not the master.
         Question::Git { .. } => return Ok(Vec::new()),
     };
     Ok(guild.builds(&query).await?.iter().map(Found::of).collect())
@@ -369,7 +370,7 @@ fn can_be_asked() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Lets the person choose one meaning.
+/// Lets the user choose one meaning.
 fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
     for (number, choice) in (1..).zip(&choices) {
         note(format!("{number}  {}", choice_line(choice)));
@@ -384,13 +385,14 @@ fn ask(mut choices: Vec<Meant>) -> Result<Meant, Error> {
     }
 }
 
-/// The project whose repository this is a copy of.
+/// Returns the project whose repository this working copy is of.
 pub(crate) fn project_of<'p>(copy: &WorkingCopy, projects: &'p [ProjectView]) -> Option<&'p ProjectView> {
     let is_here = |project: &&ProjectView| addresses(project).any(|address| copy.is_of(address));
     projects.iter().find(is_here)
 }
 
-/// Says when the link is lost and when it is back. No output is lost with a link, unless a message after it cannot be read.
+/// Returns a listener that prints when the link is lost and when it is back. A lost link costs no output, unless a message cannot be
+/// read.
 fn link_teller() -> impl Fn(LinkNews) {
     let is_outgrown = Cell::new(false);
     move |news| match news {
@@ -408,7 +410,7 @@ pub(crate) fn exit_status(outcome: Outcome) -> u8 {
     u8::try_from(outcome.exit_code()).unwrap_or(4)
 }
 
-/// Writes a whole log to the output.
+/// Writes the rest of a log to the output.
 pub(crate) async fn pour(tail: &mut Tail, out: &mut LogOutput) -> Result<(), Error> {
     while let Some(bytes) = tail.next().await? {
         out.write_all(&bytes).await.map_err(Error::Output)?;
@@ -422,7 +424,7 @@ mod tests {
     use super::*;
     use crate::git::Upstream;
 
-    /// Of a working copy on `mine`, which tracks `feature/x` of the origin.
+    /// Returns the branch of a working copy on `mine`, which tracks `feature/x` of the origin.
     fn branch_in(repository: &str, aliases: &[&str]) -> Option<String> {
         let upstream = Upstream {
             address: "git@git.example.org:team/p.git".to_owned(),

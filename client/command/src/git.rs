@@ -1,5 +1,5 @@
-//! The git repository that holds the working directory: its branch, its commit and its remotes. Runs the git program, and only to
-//! read. Also brings addresses of repositories to one form, so that they can be compared.
+//! The git repository that contains the working directory: its branch, its commit and its remotes. Runs the git program, and only to
+//! read. Also brings addresses of repositories into one form, so that they can be compared.
 
 use crate::resolve::GitWord;
 use schema::values::{ShortRef, branch_or_tag, branch_ref};
@@ -9,21 +9,21 @@ use std::process::{Command, Stdio};
 /// The prefix of the refs under which git keeps the branches of remotes.
 const REMOTES: &str = "refs/remotes/";
 
-/// The working copy that a directory belongs to.
+/// The working copy to which a directory belongs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkingCopy {
     pub(crate) toplevel: PathBuf,
-    /// The addresses of its remotes.
+    /// The addresses of the working copy's remotes.
     pub(crate) remotes: Vec<String>,
     /// The full ref that HEAD names. `None` if HEAD is detached.
     pub(crate) branch: Option<String>,
     /// The branch of a remote that this branch tracks, if there is one.
     pub(crate) upstream: Option<Upstream>,
-    /// The commit of HEAD. `None` before the first commit.
+    /// The commit of HEAD. `None` means that there is no commit yet.
     pub(crate) head: Option<String>,
 }
 
-/// A branch of a remote that a local one tracks.
+/// A branch of a remote that a local branch tracks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Upstream {
     /// The address of the remote.
@@ -42,11 +42,11 @@ impl Upstream {
 }
 
 impl WorkingCopy {
-    /// The working copy around a directory. `None` outside of any repository, or without a git program.
+    /// Returns the working copy around a directory. `None` outside of a repository, or without a git program.
     pub(crate) fn around(directory: &Path) -> Option<WorkingCopy> {
         let toplevel = PathBuf::from(git(directory, &["rev-parse", "--show-toplevel"])?);
         let remotes = git(directory, &["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
-        // never git's short name: it is `heads/main` where a tag is called `main` as well
+        // Git's short name is not used, because it is `heads/main` if a tag is called `main` as well.
         let branch = git(directory, &["symbolic-ref", "--quiet", "HEAD"]).filter(|name| is_branch(name));
         let upstream = branch.as_deref().and_then(|branch| upstream(directory, branch));
         Some(WorkingCopy {
@@ -70,12 +70,12 @@ impl WorkingCopy {
     }
 }
 
-/// The meaning of a word for git here: a branch or a tag by its full name, else a commit.
+/// Returns what a word means to git here: a branch or a tag by its full name, or else a commit.
 pub(crate) fn word(directory: &Path, word: &str) -> Option<GitWord> {
     if let Some(name) = ref_called(directory, word) {
         return Some(GitWord::Ref(name));
     }
-    // the ref of `main@{upstream}` and the like; nothing if the word is not a ref
+    // This finds the ref of a word like `main@{upstream}`. It finds nothing if the word is not a ref.
     let arguments = ["rev-parse", "--quiet", "--verify", "--symbolic-full-name", "--end-of-options", word];
     let full = git(directory, &arguments).and_then(|text| text.lines().last().map(str::to_owned));
     match full.filter(|name| name.starts_with("refs/")) {
@@ -84,7 +84,7 @@ pub(crate) fn word(directory: &Path, word: &str) -> Option<GitWord> {
     }
 }
 
-/// The branch, tag or remote branch of exactly this name. For a local branch, the branch that it tracks.
+/// Returns the branch, tag or remote branch of exactly this name. For a local branch, returns the branch that it tracks.
 fn ref_called(directory: &Path, word: &str) -> Option<String> {
     let [branch, tag] = branch_or_tag(word);
     let candidates = [branch, tag, format!("{REMOTES}{word}")];
@@ -92,7 +92,7 @@ fn ref_called(directory: &Path, word: &str) -> Option<String> {
     candidates.iter().find(is_there).map(|name| at_remote(directory, name))
 }
 
-/// The name that a ref has at the remote.
+/// Returns the name that a ref has at the remote.
 fn at_remote(directory: &Path, name: &str) -> String {
     if let Some(below) = name.strip_prefix(REMOTES) {
         let remotes = git(directory, &["remote"]).unwrap_or_default();
@@ -106,7 +106,7 @@ fn is_branch(ref_name: &str) -> bool {
     ShortRef::of(ref_name).branch().is_some()
 }
 
-/// The branch of a remote that a local one tracks. `None` if it tracks a branch of this repository itself.
+/// Returns the branch of a remote that a local branch tracks. `None` if it tracks no branch, or a branch of this repository itself.
 fn upstream(directory: &Path, branch: &str) -> Option<Upstream> {
     let own = ShortRef::of(branch).branch()?;
     let configured = |key: &str| git(directory, &["config", "--get", &format!("branch.{own}.{key}")]);
@@ -116,7 +116,7 @@ fn upstream(directory: &Path, branch: &str) -> Option<Upstream> {
     Some(Upstream { address, ref_name, main: main_of(directory, &remote) })
 }
 
-/// The main branch of a remote, at the time of the clone.
+/// Returns the main branch of a remote, as it was at the time of the clone.
 fn main_of(directory: &Path, remote: &str) -> Option<String> {
     let space = format!("{REMOTES}{remote}/");
     let head = git(directory, &["symbolic-ref", "--quiet", &format!("{space}HEAD")])?;
@@ -128,32 +128,32 @@ pub(crate) fn is_pushed(directory: &Path) -> bool {
     git(directory, &["for-each-ref", "--count=1", "--contains", "HEAD", REMOTES]).is_some()
 }
 
-/// The address of the remote that a clone came from.
+/// Returns the address of the remote from which the working copy was cloned.
 pub(crate) fn origin(directory: &Path) -> Option<String> {
     git(directory, &["remote", "get-url", "origin"])
 }
 
-/// What the git program says of itself; `None` means that there is none.
+/// Returns the git program's own description. `None` means that there is no git program.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new("git").arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
-/// The full commit id that `revision` stands for here.
+/// Returns the full commit id that `revision` means here.
 pub(crate) fn resolve(directory: &Path, revision: &str) -> Option<String> {
     git(directory, &["rev-parse", "--quiet", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")])
 }
 
-/// One form for all spellings of a repository's address: `git@h:a/b.git`, `ssh://git@h:22/a/b` and `https://h/a/b.git/` are
-/// `h/a/b`. A local path is made absolute, without `.git` at its end.
+/// Returns one form for all spellings of a repository's address: `git@h:a/b.git`, `ssh://git@h:22/a/b` and `https://h/a/b.git/` become
+/// `h/a/b`. A local path becomes absolute, without `.git` at its end.
 pub(crate) fn normal_address(address: &str) -> String {
     let address = address.trim();
     let remote = match address.split_once("://") {
         Some(("file", path)) => return local(path),
         Some((_, rest)) => rest.to_owned(),
         None => match address.split_once(':') {
-            // scp's form; a slash before the colon makes it a path
+            // This is scp's form. A slash before the colon makes it a path.
             Some((host, path)) if !host.contains('/') => format!("{host}/{}", path.trim_start_matches('/')),
             _ => return local(address),
         },
@@ -260,7 +260,7 @@ mod tests {
             WorkingCopy::around(&self.directory.path().join("copy")).unwrap()
         }
 
-        /// Branch, what it tracks, and the main branch, without `refs/heads/`.
+        /// Returns the branch, the branch that it tracks, and the main branch, without `refs/heads/`.
         fn stands(&self) -> [String; 3] {
             let copy = self.copy();
             let short = |name: String| ShortRef::of(&name).name().to_owned();

@@ -1,11 +1,11 @@
-//! The command `guild`, which turns its arguments into one command and the result into an exit status. It stands on the library
-//! [`client`], as any other program could, and adds what a terminal needs. The modules, in the order of the main path:
+//! The command `guild`, which turns its arguments into one command and the result into an exit status. It uses the library [`client`],
+//! as any other program could, and adds what a terminal needs. The modules, in the order of the main path:
 //! - `commands` has a file for each command, and `options` has the options of all of them;
 //! - `connected` holds the options, the context and the repository, and connects to the guild when a command asks for it;
 //! - `selector` reads what a person writes, such as `pyfoo/412/test@linux,3.14/2:L120-L140`, and `git` reads the checkout here;
-//! - `resolve` finds the build that is meant by both;
-//! - `printer` says what a command says, `render`, `matrix` and `live` draw values, and `output` is the only way out;
-//! - `doctor` finds what is wrong on the way from here to a master, and what to do about it.
+//! - `resolve` finds the build that both mean;
+//! - `printer` prints what a command says, `render`, `matrix` and `live` draw values, and `output` is the only way out;
+//! - `doctor` finds what is wrong between this machine and a master, and what to do about it.
 
 mod commands;
 mod connected;
@@ -26,7 +26,7 @@ use clap::CommandFactory as _;
 use schema::manual;
 use std::process::ExitCode;
 
-/// The declared arguments of the command `guild`.
+/// Returns the declared arguments of the command `guild`.
 pub fn command() -> clap::Command {
     Cli::command()
 }
@@ -47,7 +47,7 @@ pub fn cli() -> ExitCode {
     };
     let local = tokio::task::LocalSet::new();
     let status = local.block_on(&runtime, commands::run(cli));
-    // a read of standard input that never ends must not hold the process
+    // A read of standard input that never ends must not keep the process alive.
     runtime.shutdown_background();
     ExitCode::from(status)
 }

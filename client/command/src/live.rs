@@ -1,5 +1,5 @@
-//! A running build on a terminal, as a tree in the lines at the bottom of the screen, which are drawn again in place. The tree is
-//! pure.
+//! A running build on a terminal, as a tree in the lines at the bottom of the screen, which are drawn again in place. Making the tree
+//! has no effects.
 
 use crate::output::{self, Shown};
 use crate::render::{Look, one_line, status_word};
@@ -9,7 +9,7 @@ use client::{Error, UsualTimes, words};
 use schema::shown;
 use schema::values::{State, Time};
 
-/// The lines at the bottom of a terminal. It remembers how many it drew, and leaves the rest of the screen alone.
+/// The lines at the bottom of a terminal. The region remembers how many lines it drew, and leaves the rest of the screen alone.
 pub(crate) struct LiveRegion {
     drawn: usize,
     has_colours: bool,
@@ -20,19 +20,19 @@ impl LiveRegion {
         LiveRegion { drawn: 0, has_colours: look.colour }
     }
 
-    /// Draws these lines in the place of the lines before.
+    /// Draws these lines in place of the lines that were drawn before.
     pub(crate) fn draw(&mut self, lines: &[PaintedLine]) -> Result<(), Error> {
         let before = std::mem::replace(&mut self.drawn, lines.len());
         output::say(&Shown::redrawn(before, lines, self.has_colours))
     }
 
-    /// Takes the lines away, so that others can be written there.
+    /// Removes the lines, so that other text can be written there.
     pub(crate) fn clear(&mut self) -> Result<(), Error> {
         if self.drawn == 0 { Ok(()) } else { self.draw(&[]) }
     }
 }
 
-/// A build that runs, with its jobs, in at most `room` lines.
+/// Returns the lines of a running build with its jobs, at most `room` of them.
 pub(crate) fn tree(build: &BuildView, usual: &UsualTimes, now: Time, room: usize) -> Vec<PaintedLine> {
     let branches = Branches { build, usual, now };
     let whole = branches.lines(|_| true, true);
@@ -51,7 +51,7 @@ pub(crate) fn tree(build: &BuildView, usual: &UsualTimes, now: Time, room: usize
     short
 }
 
-/// Jobs counted by their state, as `12 succeeded, 3 waiting`.
+/// Returns the number of jobs in each state, such as `12 succeeded, 3 waiting`.
 fn counted<'a>(jobs: impl Iterator<Item = &'a JobView>) -> String {
     let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
     jobs.for_each(|job| *counts.entry(status_word(job.state, job.outcome)).or_default() += 1);
@@ -107,7 +107,7 @@ impl Branches<'_> {
         if more.is_empty() { line } else { line.and(format!("  {more}"), Paint::Quiet) }
     }
 
-    /// The text after the name of a job: its worker, what it waits for, or why it did not succeed.
+    /// Returns the text after the name of a job: its worker, what it waits for, or why it did not succeed.
     fn more(&self, job: &JobView) -> String {
         match (job.state, job.outcome) {
             (State::Finished, _) => words::why(job),
@@ -137,7 +137,7 @@ impl Branches<'_> {
 
     fn steps(&self, job: &JobView, edge: &str) -> Vec<PaintedLine> {
         let begun: Vec<&StepView> = job.steps.iter().filter(|step| step.started.is_some()).collect();
-        // a job of one step says it all itself
+        // If a job has only one step, the line of the job already says all.
         if job.steps.len() < 2 && begun.iter().all(|step| step.name == job.base()) {
             return Vec::new();
         }

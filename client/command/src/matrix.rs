@@ -1,5 +1,5 @@
-//! The picture of one build. It shows the jobs by platform if they make a matrix that fits, and else a list of jobs. Each job that
-//! did not succeed has a line. Pure.
+//! The picture of one build. It shows the jobs by platform if they make a matrix that fits, and else as a list. Each job that did not
+//! succeed has a line.
 
 use crate::output::{Paint, Shown};
 use crate::render::{Cell, Look, one_line, status_word, symbol};
@@ -15,7 +15,7 @@ const GAP: usize = 3;
 /// The cell of a platform that does not have the job.
 const NONE: &str = "-";
 
-/// A build for a terminal of this width.
+/// Returns the picture of a build for a terminal of this width.
 pub(crate) fn picture(build: &BuildView, look: &Look, width: usize) -> Shown {
     let text = head(build, look);
     let grid = grid(build, look);
@@ -31,7 +31,7 @@ pub(crate) fn picture(build: &BuildView, look: &Look, width: usize) -> Shown {
     }
 }
 
-/// A line of headers, and one for each platform.
+/// Returns a line of headers, and one line for each platform.
 fn grid(build: &BuildView, look: &Look) -> Vec<Vec<Cell>> {
     let platforms = distinct(build.jobs.iter().map(|job| row_of(job).to_owned()));
     let columns = distinct(build.jobs.iter().map(column_of));
@@ -54,7 +54,7 @@ fn grid_width(grid: &[Vec<Cell>]) -> usize {
     (0..count).map(column).sum::<usize>() + GAP * count.saturating_sub(1)
 }
 
-/// The legend of the quiet symbols in a grid. The other symbols are explained by a line below the grid.
+/// Returns the legend of the quiet symbols in a grid. The lines below the grid explain the other symbols.
 fn legend(build: &BuildView, grid: &[Vec<Cell>]) -> String {
     let has = |is: &dyn Fn(&JobView) -> bool| build.jobs.iter().any(is);
     let symbols = [
@@ -66,7 +66,7 @@ fn legend(build: &BuildView, grid: &[Vec<Cell>]) -> String {
     shown.join("   ")
 }
 
-/// A line for each job, with its status in words if the symbol does not say all.
+/// Returns a line for each job, with its status in words if the symbol does not say all.
 fn list(build: &BuildView, look: &Look) -> Vec<PaintedLine> {
     let name = build.jobs.iter().map(|job| shown::columns(&job.name)).max().unwrap_or(0);
     let line = |job: &JobView| {
@@ -75,7 +75,7 @@ fn list(build: &BuildView, look: &Look) -> Vec<PaintedLine> {
         let line = PaintedLine::new().and(format!("{symbol} "), paint).and(&job.name, Paint::Plain).padded(name + 4);
         let line = line.and(format!("{took:>6}"), Paint::Plain);
         let word = if job.outcome == Some(Outcome::Succeeded) { "" } else { status_word(job.state, job.outcome) };
-        // what is not good has a line of its own below, which is not cut
+        // A job that is not good has a line of its own below, which is not cut.
         let why = if needs_words(job) { String::new() } else { words::why(job) };
         let between = if why.is_empty() || word.is_empty() { "" } else { ": " };
         if word.is_empty() && why.is_empty() { line } else { line.and(format!("  {word}{between}{why}"), Paint::Plain) }
@@ -87,7 +87,7 @@ fn lines(lines: Vec<PaintedLine>, look: &Look, width: usize) -> Vec<Shown> {
     lines.into_iter().map(|line| Shown::of_line(&line.cut(width), look.colour).and_literal("\n")).collect()
 }
 
-/// Whether a job did not succeed for a reason that a symbol cannot tell.
+/// Whether a job did not succeed for a reason that a symbol cannot show.
 fn needs_words(job: &JobView) -> bool {
     job.is_bad() || job.outcome == Some(Outcome::Cancelled)
 }
@@ -114,7 +114,7 @@ fn cell(job: &JobView, look: &Look) -> Cell {
 fn failure(job: &JobView, look: &Look) -> Shown {
     let (symbol, paint) = symbol(job.state, job.outcome);
     let step = (1..).zip(&job.steps).find(|(_, step)| words::is_bad(step.outcome));
-    // a reason that names the step has said it all
+    // If the reason names the step, it already says all.
     let step = step.filter(|_| !job.reason.starts_with("step "));
     let step =
         step.map_or_else(String::new, |(index, step)| format!("  step {index} \"{}\"  {}", step.name, step.reason()));
@@ -187,7 +187,7 @@ mod tests {
                 "· skipped   - no such job",
             ]
         );
-        // T3.5: a matrix that does not fit becomes a list, and none of its words is broken
+        // T3.5: a matrix that does not fit becomes a list, and none of its words is broken.
         let text = picture(&build, &look, 54);
         let text: Vec<&str> = text.as_str().lines().skip(1).map(str::trim_end).collect();
         assert_eq!(
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(last, "✗ test  step 1 \"t\"  exit code 1  1 of 2 tests failed: a.B › breaks_here");
     }
 
-    /// T2.5: axes without a platform do not make a matrix of platforms; T2.7.2: the words of a cancel are shown.
+    /// T2.5: axes without a platform do not make a matrix of platforms. T2.7.2: the reason of a cancel is shown.
     #[test]
     fn jobs_of_one_platform_are_a_list() {
         let mut cancelled = job("test@3.14", "linux", Some(Outcome::Cancelled), 2);

@@ -1,6 +1,6 @@
-//! The only way out of the command: all that it writes to standard output and standard error passes here. A text that others
-//! wrote is made harmless when it becomes a [`Shown`], so that a new command cannot forget that. The bytes of a log pass a
-//! [`Screen`] on their way to a terminal.
+//! The only way out of the command: everything that it writes to standard output and standard error passes here. Text from other people
+//! is made harmless when it becomes a [`Shown`], so that a new command cannot forget that. The bytes of a log pass a [`Screen`] on
+//! their way to a terminal.
 
 use client::Error;
 pub(crate) use client::painted::Paint;
@@ -10,27 +10,27 @@ use schema::shown::{self, Screen};
 use serde_json::Value;
 use std::io::{self, Write as _};
 
-/// Text that may go to a terminal. It is made of literals and of texts that were made harmless, and only here.
+/// Text that may go to a terminal. It can only be made here, from literals and from texts that are made harmless.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown(String);
 
 impl Shown {
-    /// A text of this program, which may have line ends and tabs.
+    /// Makes a shown text from a text of this program, which may have line ends and tabs.
     pub(crate) fn literal(text: &'static str) -> Shown {
         Shown(text.to_owned())
     }
 
-    /// The text on one line.
+    /// Makes a shown text on one line.
     pub(crate) fn line(text: &str) -> Shown {
         Shown(shown::line(text).into_owned())
     }
 
-    /// A text of several lines.
+    /// Makes a shown text of several lines.
     pub(crate) fn lines(text: &str) -> Shown {
         Shown(shown::lines(text))
     }
 
-    /// The text on one line, coloured if the look has colours.
+    /// Makes a shown text on one line, in colour if `has_colours`.
     pub(crate) fn painted(text: &str, paint: Paint, has_colours: bool) -> Shown {
         let text = shown::line(text);
         match paint.code().filter(|_| has_colours) {
@@ -39,19 +39,19 @@ impl Shown {
         }
     }
 
-    /// A line that was made of pieces, coloured if the look has colours.
+    /// Makes a shown line from its pieces, in colour if `has_colours`.
     pub(crate) fn of_line(line: &PaintedLine, has_colours: bool) -> Shown {
         Shown(line.written(has_colours))
     }
 
-    /// These lines on a terminal, in the place of the last `before` ones.
+    /// Makes a text that draws these lines on a terminal, in place of the last `before` lines.
     pub(crate) fn redrawn(before: usize, lines: &[PaintedLine], has_colours: bool) -> Shown {
         let mut text = if before > 0 { format!("\r\x1b[{before}A") } else { String::new() };
         for line in lines {
             text.push_str(&line.written(has_colours));
             text.push_str("\x1b[K\n");
         }
-        // not by clearing the rest of the screen, which some terminals then keep in what was scrolled away
+        // It does not clear the rest of the screen, because some terminals then keep the cleared lines in their history.
         let stale = before.saturating_sub(lines.len());
         if stale > 0 {
             text.push_str(&"\x1b[K\n".repeat(stale));
@@ -60,12 +60,12 @@ impl Shown {
         Shown(text)
     }
 
-    /// A line of JSON for a program.
+    /// Makes a line of JSON for a program.
     pub(crate) fn json(value: &Value) -> Shown {
         Shown(shown::json(&value.to_string()).into_owned())
     }
 
-    /// A document that this program makes, unchanged, because its tabs have a meaning.
+    /// Makes a shown text from a document of this program. Its tabs stay, because they have a meaning.
     pub(crate) fn document(text: &str) -> Shown {
         let mut screen = Screen::new();
         Shown(screen.push(text.as_bytes()) + &screen.finish())
@@ -80,12 +80,12 @@ impl Shown {
         Shown(" ".repeat(count))
     }
 
-    /// The lines of the text, without the spaces that pad them.
+    /// Returns the lines of the text, without the spaces that pad them.
     pub(crate) fn each_line(&self) -> impl Iterator<Item = Shown> {
         self.0.lines().map(|line| Shown(line.trim_end().to_owned()))
     }
 
-    /// This text with the other one after it.
+    /// Returns this text with the other one after it.
     #[must_use]
     pub(crate) fn and(mut self, other: impl Into<Shown>) -> Shown {
         self.0.push_str(&other.into().0);
@@ -128,7 +128,8 @@ pub(crate) fn say(text: &Shown) -> Result<(), Error> {
     out.write_all(text.0.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
 }
 
-/// Writes a line of progress, or a hint, to standard error. A terminal that went away is no reason to stop.
+/// Writes a line of progress, or a hint, to standard error. If that fails, for example because the terminal is gone, the command goes
+/// on.
 pub(crate) fn note(text: impl Into<Shown>) {
     drop(writeln!(io::stderr(), "{}", text.into().0));
 }
@@ -138,10 +139,10 @@ pub(crate) fn ask(question: &'static str) {
     drop(write!(io::stderr(), "{question}"));
 }
 
-/// Where the bytes of logs go.
+/// The output for the bytes of logs.
 pub(crate) type LogOutput = Screened<tokio::io::Stdout>;
 
-/// Standard output for logs: exact, or for a terminal through a screen.
+/// Returns standard output for logs: every byte if `is_exact`, and else through a screen for terminals.
 pub(crate) fn log_output(is_exact: bool) -> LogOutput {
     match is_exact {
         true => Screened::exact(tokio::io::stdout()),

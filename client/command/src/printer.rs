@@ -1,4 +1,4 @@
-//! Says what a command has to say. Data goes to standard output as lines, fields, tables or JSON, and progress and errors go to
+//! Prints the results of a command. Data goes to standard output as lines, fields, tables or JSON, and progress and errors go to
 //! standard error.
 
 use crate::options::Options;
@@ -15,7 +15,7 @@ pub(crate) struct Printer {
     pub(crate) look: Look,
     /// The fields that `--json` asks for, with commas between them. An empty text asks for all fields, and `None` for no JSON.
     json: Option<String>,
-    /// The columns that were chosen. If there are none, the command chooses them.
+    /// The columns that the user chose. If there are none, the command chooses.
     columns: Vec<String>,
     has_headers: bool,
     /// Whether standard error shows colours.
@@ -53,17 +53,17 @@ impl Printer {
         note(text);
     }
 
-    /// Like [`Printer::note`], for a line in colours.
+    /// Like [`Printer::note`], but for a line in colours.
     pub(crate) fn note_line(&self, line: &PaintedLine) {
         note(Shown::of_line(line, self.has_colours_in_notes));
     }
 
-    /// Like [`Printer::note`], for a text of several lines.
+    /// Like [`Printer::note`], but for a text of several lines.
     pub(crate) fn note_lines(&self, text: &str) {
         note(Shown::lines(text));
     }
 
-    /// The output for the bytes of logs. A program gets every byte, and a terminal only if `is_raw`.
+    /// Returns the output for the bytes of logs. A program gets every byte, and a terminal only if `is_raw`.
     pub(crate) fn log_output(&self, is_raw: bool) -> LogOutput {
         output::log_output(is_raw || !self.look.terminal)
     }
@@ -76,7 +76,7 @@ impl Printer {
         }
     }
 
-    /// The chosen columns, or else the command's own.
+    /// Returns the columns that the user chose. If there are none, the command uses its own.
     pub(crate) fn chosen_columns(&self) -> &[String] {
         &self.columns
     }
@@ -85,19 +85,19 @@ impl Printer {
         self.json.is_some()
     }
 
-    /// Writes one row as JSON with the fields that were asked for. The row must have all of them.
+    /// Writes one row as JSON with the fields that the user asked for. Fails if the row lacks one of them.
     pub(crate) fn say_json(&self, row: &Value) -> Result<(), Error> {
         self.check_fields(std::slice::from_ref(row))?;
         self.say_json_of_stream(row)
     }
 
-    /// Like [`Printer::say_json`], for a row among others with other fields. A field that the row lacks is null.
+    /// Like [`Printer::say_json`], but for a row among others with other fields. A field that the row lacks is null.
     pub(crate) fn say_json_of_stream(&self, row: &Value) -> Result<(), Error> {
         let fields = self.json.as_deref().unwrap_or_default();
         self.say(Shown::json(&render::pick(row, fields)))
     }
 
-    /// Checks that a row has the fields and columns that were asked for, because a misspelt name would be empty in every row.
+    /// Checks that the rows have the fields and columns that the user asked for, because a misspelt name would be empty in every row.
     fn check_fields(&self, rows: &[Value]) -> Result<(), Error> {
         let of_json = self.json.as_deref().unwrap_or_default().split(',').map(str::trim);
         let asked = of_json.filter(|name| !name.is_empty()).chain(self.columns.iter().map(String::as_str));
@@ -109,7 +109,7 @@ impl Printer {
         Err(Error::usage(format!("there is no field `{unknown}`")).help(format!("choose one of: {fields}")))
     }
 
-    /// Writes rows as JSON Lines, or as a table with these columns if no others were asked for.
+    /// Writes rows as JSON Lines, or as a table. The table has these columns if the user chose no others.
     pub(crate) fn say_rows(&self, rows: &[Value], columns: &[&str]) -> Result<(), Error> {
         self.check_fields(rows)?;
         if self.wants_json() {

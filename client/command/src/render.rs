@@ -1,5 +1,6 @@
-//! The look of values: JSON Lines, lines with tabs in a pipe, and tables with colours and relative times on a terminal. A column
-//! is a field of the JSON, so one description of a row serves all three. Pure, except [`Look::of_process`].
+//! The form in which values are written: JSON Lines, lines with tabs in a pipe, and tables with colours and relative times on a
+//! terminal. A column is a field of the JSON, so one description of a row serves all three. Only [`Look::of_process`] looks at the
+//! process.
 
 use crate::output::{Paint, Shown};
 use crate::terminal_size::TerminalSize;
@@ -15,16 +16,16 @@ use std::time::Duration;
 const TIMES: [&str; 9] =
     ["created", "started", "finished", "queued", "since", "expires", "revoked", "last_heard", "time"];
 const SUBJECT_CHARS: usize = 50;
-/// The width of the names before values, in characters. All names fit in.
+/// The width of the names before values, in characters. All names fit into it.
 const LABEL: usize = 10;
-/// The mark before each further line of a text, so that a text of others does not look like a line of ours.
+/// The mark before each further line of a wrapped text. With it, text from other people does not look like a line of ours.
 const GOES_ON: &str = "… ";
-/// The spaces between two columns of a table.
+/// The number of spaces between two columns of a table.
 const COLUMN_GAP: usize = 2;
-/// The least width of a wrapped column, because narrower text cannot be read.
+/// The least width of a wrapped column, in characters, because narrower text cannot be read.
 const COLUMN_MIN: usize = 16;
 
-/// The reader for whom values are rendered.
+/// The reader for whom values are written: a terminal or a program, with or without colours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) terminal: bool,
@@ -35,14 +36,14 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// The look for standard output, as NO_COLOR and CLICOLOR_FORCE ask for it.
+    /// Returns the look for standard output, as NO_COLOR and CLICOLOR_FORCE ask for it.
     pub(crate) fn of_process() -> Look {
         let terminal = std::io::stdout().is_terminal();
         let width = TerminalSize::of_process().width;
         Look { terminal, colour: Look::has_colours(terminal), now: now(), width }
     }
 
-    /// Whether a stream gets colours. `terminal`: whether it is a terminal.
+    /// Whether a stream gets colours. `terminal` says whether the stream is a terminal.
     pub(crate) fn has_colours(terminal: bool) -> bool {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -53,13 +54,13 @@ impl Look {
         Shown::painted(text, paint, self.colour)
     }
 
-    /// A line with a name and its value. Padding separates them for a person, and a tab for a program.
+    /// Returns a line with a name and its value. Padding separates them for a person, and a tab for a program.
     pub(crate) fn field(&self, name: &str, value: &str) -> Shown {
         if !self.terminal {
             return Shown::line(name).and_literal("\t").and(value);
         }
         let label = self.painted(&format!("{name:<LABEL$}"), Paint::Quiet);
-        // a command is there to be copied
+        // An indented value is a command to copy, so it is not wrapped.
         let room = self.width.saturating_sub(LABEL + GOES_ON.chars().count());
         let room = if value.starts_with("  ") { usize::MAX } else { room };
         let lines = wrapped(value, room);
@@ -70,12 +71,12 @@ impl Look {
         label.and(Shown::join(lines, "\n"))
     }
 
-    /// A line of several parts. Two spaces separate them for a person, and a tab for a program.
+    /// Returns a line of several parts. Two spaces separate them for a person, and a tab for a program.
     pub(crate) fn parts(&self, parts: impl IntoIterator<Item = Shown>) -> Shown {
         Shown::join(parts, if self.terminal { "  " } else { "\t" })
     }
 
-    /// Rows of one kind as a table of whole lines. Its columns are aligned on a terminal, and separated by tabs otherwise.
+    /// Returns rows of one kind as a table of whole lines. Its columns are aligned on a terminal, and separated by tabs otherwise.
     pub(crate) fn table(&self, rows: &[Value], columns: &[String], headers: bool) -> Shown {
         let mut lines: Vec<Vec<Cell>> = Vec::with_capacity(rows.len() + 1);
         if headers {
@@ -88,7 +89,7 @@ impl Look {
         }
     }
 
-    /// Lines of columns with `gap` spaces between them.
+    /// Returns lines of aligned columns with `gap` spaces between them.
     pub(crate) fn aligned(&self, lines: &[Vec<Cell>], gap: usize) -> Shown {
         let mut widths = vec![0; lines.first().map_or(0, Vec::len)];
         for line in lines {
@@ -132,7 +133,7 @@ impl Look {
         }
     }
 
-    /// The time from now, as "12m ago" or "in 3d".
+    /// Returns how far a time is from now, such as "12m ago" or "in 3d".
     pub(crate) fn ago(&self, time: Time) -> String {
         time.seen_from(self.now)
     }
@@ -158,7 +159,7 @@ impl Cell {
         Cell::painted(name.to_uppercase().replace('_', " "), Paint::Quiet)
     }
 
-    /// Whether this is its whole text.
+    /// Whether the cell has exactly this text.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.text == text
     }
@@ -168,12 +169,12 @@ impl Cell {
     }
 }
 
-/// A build for a person: `main 3f9c2ab814 "Add zero-copy parse"`.
+/// Returns a build in one line for a person: `main 3f9c2ab814 "Add zero-copy parse"`.
 pub(crate) fn one_line(build: &BuildView) -> String {
     format!("{} {} \"{}\"", build.short_ref(), ShortCommit::of(&build.revision), build.subject)
 }
 
-/// A build as one row. Its `status` is the outcome, or the state if it has no outcome yet.
+/// Returns a build as one row. Its `status` is the outcome, or the state if it has no outcome yet.
 pub(crate) fn build_row(build: &BuildView) -> Value {
     let mut row = serde_json::to_value(build).unwrap_or_default();
     row["selector"] = build.selector().into();
@@ -187,7 +188,7 @@ pub(crate) fn build_row(build: &BuildView) -> Value {
     row
 }
 
-/// A job as one row.
+/// Returns a job as one row, with the project and the build to which it belongs.
 pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
     let mut row = serde_json::to_value(job).unwrap_or_default();
     row["project"] = build.project.clone().into();
@@ -199,12 +200,12 @@ pub(crate) fn job_row(build: &BuildView, job: &JobView) -> Value {
     row
 }
 
-/// A character that can be told from the others without colours, and its colour.
+/// Returns a character that differs from the others even without colours, and its colour.
 pub(crate) fn symbol(state: State, outcome: Option<Outcome>) -> (&'static str, Paint) {
     (words::symbol(state, outcome), Paint::of(state, outcome))
 }
 
-/// Only these fields of a row, or all fields if none is named.
+/// Returns only these fields of a row, or all fields if none is named.
 pub(crate) fn pick(row: &Value, fields: &str) -> Value {
     let names = fields.split(',').map(str::trim).filter(|name| !name.is_empty());
     let picked: serde_json::Map<String, Value> = names.map(|name| (name.to_owned(), row[name].clone())).collect();
@@ -232,7 +233,7 @@ fn status_cell(word: &str) -> Cell {
     Cell::painted(text, paint)
 }
 
-/// The symbol for the state of a grant, a worker or a test. Its word may have a reason behind it.
+/// Returns the symbol for the state of a grant, a worker or a test. A colon and a reason may follow the state's word.
 fn standing_symbol(text: &str) -> Option<(&'static str, Paint)> {
     let word = text.split_once(':').map_or(text, |(word, _)| word);
     match word {
@@ -269,7 +270,7 @@ fn plain_text(value: &Value) -> String {
     }
 }
 
-/// The text in lines of at most this width, broken between words or after commas. A word that is too long stays whole.
+/// Returns the text in lines of at most this width, broken between words or after commas. A word that is too long stays whole.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_inclusive([' ', ',']) {
@@ -281,11 +282,11 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
             line.push_str(word);
         }
     }
-    // the indentation of a command that is told belongs to it
+    // Only the ends of the lines are trimmed, because the indentation of a command belongs to it.
     lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
-/// The table, with its widest column wrapped if the table is too wide.
+/// Returns the table, with its widest column wrapped if the table is too wide.
 fn fitting(lines: Vec<Vec<Cell>>, gap: usize, width: usize) -> Vec<Vec<Cell>> {
     let columns = lines.first().map_or(0, Vec::len);
     let of_column = |index: usize| lines.iter().filter_map(|line| line.get(index)).map(Cell::width).max().unwrap_or(0);
@@ -299,7 +300,7 @@ fn fitting(lines: Vec<Vec<Cell>>, gap: usize, width: usize) -> Vec<Vec<Cell>> {
     lines.into_iter().flat_map(|line| wrapped_row(line, widest, room)).collect()
 }
 
-/// One row as several rows. All rows but the first have only the wrapped column.
+/// Returns one row as several rows. All rows but the first have only the wrapped column.
 fn wrapped_row(mut line: Vec<Cell>, column: usize, room: usize) -> Vec<Vec<Cell>> {
     let pieces = wrapped(&line[column].text, room.saturating_sub(GOES_ON.chars().count()));
     let (paint, count) = (line[column].paint, line.len());
@@ -337,7 +338,7 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// Seconds as rows show them.
+/// Returns seconds as a clock shows them.
 fn clock(seconds: f64) -> Option<String> {
     Duration::try_from_secs_f64(seconds).ok().map(|took| TimeSpan(took).clock())
 }
@@ -379,7 +380,7 @@ mod tests {
         assert_eq!(lines, ["r/12  ✗ failed   a b [2J  12m ago", "r/9   ◐ running  c                 1:05"]);
     }
 
-    /// T3.5: what does not fit is broken between words, and under its own column.
+    /// T3.5: text that does not fit is broken between words, and goes on under its own column.
     #[test]
     fn a_wide_table_is_wrapped_at_words() {
         let rows = [json!({"id": 2, "may": "view,run,retry,cancel,changes,events,operate", "projects": "*"})];

@@ -1,5 +1,5 @@
-//! Selectors: the text by which a person names a project, a build, a job, a step or lines of its log, taken apart.
-//! [`crate::resolve`] decides which build the parts mean. Pure.
+//! Selectors: the text by which a person names a project, a build, a job, a step or lines of its log, taken apart. [`crate::resolve`]
+//! decides which build the parts mean.
 //!
 //! `pyfoo` · `pyfoo/412` · `pyfoo/412/test@linux-aarch64,3.14` · `…/2` · `…/2:L120-L140`; a bare number; a commit; a
 //! branch or a tag; a full ref; a pasted web address `https://ci.example.org/p/pyfoo/412`. `pyfoo/` is the project and
@@ -49,13 +49,13 @@ impl Words {
     }
 }
 
-/// The number of a build. `#412` can only be a build.
+/// Reads the number of a build. `#412` can only be a build.
 pub(crate) fn read_number(part: &str) -> Option<u32> {
-    // a build's number has at most 10 digits; a commit that is all digits is longer
+    // The number of a build has at most 10 digits. A commit id of digits only is longer, unless it is shortened.
     part.strip_prefix('#').unwrap_or(part).parse().ok().filter(|number| *number > 0)
 }
 
-/// The first digits of a commit id, in lower case. There are at least 4, as in git.
+/// Reads the first digits of a commit id, and returns them in lower case. There are at least 4, as in git.
 pub(crate) fn read_commit(part: &str) -> Option<String> {
     let is_commit = (4..=40).contains(&part.len()) && part.chars().all(|c| c.is_ascii_hexdigit());
     is_commit.then(|| part.to_lowercase())
@@ -75,7 +75,7 @@ struct Address {
     /// The part of the address after `/p/`.
     path: String,
     branch: Option<String>,
-    /// The lines that it names, as `L120-L140`, or nothing.
+    /// The lines that the address names, such as `L120-L140`, or nothing.
     lines: String,
 }
 
@@ -87,7 +87,7 @@ impl Address {
         let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
         let (address, query) = address.split_once('?').unwrap_or((address, ""));
         let (_, path) = address.split_once("/p/")?;
-        // what a browser shows of a log as it is
+        // A browser shows a log as it is at the address that ends with `/raw`.
         let path = path.trim_end_matches('/').trim_end_matches("/raw");
         let branch = query.split('&').find_map(|pair| pair.strip_prefix("branch="));
         Some(Address {
@@ -130,7 +130,7 @@ fn percent_decode(text: &str) -> String {
 type PathAndLines<'a> = (&'a str, Option<(u64, u64)>);
 
 fn split_lines(path: &str) -> Result<PathAndLines<'_>, SelectorError> {
-    // a ref holds no colon (git-check-ref-format), so that this is unambiguous
+    // A ref has no colon (git-check-ref-format), so the last colon can only begin lines.
     let Some((path, lines)) = path.rsplit_once(':') else { return Ok((path, None)) };
     read_lines(lines).map(|lines| (path, Some(lines)))
 }

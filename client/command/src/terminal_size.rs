@@ -1,8 +1,8 @@
 //! The size of the terminal, in characters.
 
-/// The width of a terminal that does not say how wide it is, in characters.
+/// The width of a terminal that does not tell its size, in characters.
 const WIDTH: usize = 80;
-/// The height of a terminal that does not say how high it is, in lines.
+/// The height of a terminal that does not tell its size, in lines.
 const HEIGHT: usize = 24;
 
 /// The size of a terminal, in characters and lines.
@@ -13,7 +13,8 @@ pub(crate) struct TerminalSize {
 }
 
 impl TerminalSize {
-    /// The size of the terminal at standard output, or else at standard error. The usual size if neither is a terminal.
+    /// Returns the size of the terminal at standard output, or else at standard error. If neither is a terminal, returns the usual
+    /// size.
     pub(crate) fn of_process() -> TerminalSize {
         let of_stdout = rustix::termios::tcgetwinsize(std::io::stdout());
         let size = of_stdout.or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()));

@@ -1,4 +1,4 @@
-//! What the command `guild` shows of builds that run, of those that have just ended, and of those that do not exist yet.
+//! Tests of what the command `guild` shows of running builds, of builds that have just ended, and of builds that do not exist yet.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
 }
 
 impl Place {
-    /// A master with the builds 1 to 3 of the project `r`, and a checkout of it on `main` with one commit.
+    /// Starts a master with the builds 1 to 3 of the project `r`, and makes a checkout of it on `main` with one commit.
     async fn with_checkout() -> Place {
         let place = Place { master: Master::start().await, home: tempfile::tempdir().unwrap() };
         place.master.world.change(|facts| {
@@ -96,7 +96,7 @@ impl Place {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Waits until the command has said this on standard error.
+    /// Waits until the command has written this text to standard error.
     async fn said(&self, child: &mut Child, text: &str) {
         use tokio::io::AsyncBufReadExt as _;
         let mut lines = tokio::io::BufReader::new(child.stderr.as_mut().unwrap()).lines();
@@ -108,7 +108,7 @@ impl Place {
         panic!("it never said {text}");
     }
 
-    /// Build 4 of this commit, from its making to its end.
+    /// Makes build 4 of this commit, and lets it end.
     fn build_4(&self, revision: &str, outcome: Outcome) {
         let world = &self.master.world;
         let (job, ref_name) = (|| "test".to_owned(), "refs/heads/main".to_owned());
@@ -134,7 +134,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// L7.6, T4.4: what everybody types after a push.
+/// L7.6, T4.4: everybody types this after a push.
 #[test]
 fn a_watch_of_head_waits_for_its_build() {
     on_one_thread(async {
@@ -144,7 +144,7 @@ fn a_watch_of_head_waits_for_its_build() {
         place
             .said(&mut watching, "has no build yet; waiting for it; the master looks at the repository again in 59m")
             .await;
-        // another push is not what is waited for
+        // The watch does not wait for the build of another push.
         place.master.world.tell(
             9,
             Fact::BuildCreated { cause: "change".into(), ref_name: "refs/heads/x".into(), revision: "f".repeat(40) },
@@ -157,7 +157,7 @@ fn a_watch_of_head_waits_for_its_build() {
     });
 }
 
-/// T4.4: a build that begins and ends before the watch subscribes is found as well.
+/// T4.4: the watch also finds a build that begins and ends before the watch subscribes.
 #[test]
 fn a_watch_of_head_finds_a_build_that_has_ended() {
     on_one_thread(async {
@@ -169,7 +169,7 @@ fn a_watch_of_head_finds_a_build_that_has_ended() {
     });
 }
 
-/// T2.1, T2.2: a pipe gets a line with its time for what begins and what ends, and no reason that is over.
+/// T2.1, T2.2: a pipe gets a line with the time for each begin and each end, and no reason that no longer holds.
 #[test]
 fn a_pipe_gets_lines_with_times() {
     on_one_thread(async {
@@ -237,7 +237,7 @@ fn what_waits_for_a_build_ends_with_its_last_screen() {
     });
 }
 
-/// T4.3: the previous build is not shown as if nothing was pushed, and T7.7: nor does a run build what it seems to.
+/// T4.3: the previous build is not shown as if nobody had pushed. T7.7: a run does not silently build another commit than HEAD.
 #[test]
 fn what_is_not_built_or_not_pushed_is_said() {
     on_one_thread(async {

@@ -1,15 +1,15 @@
-//! Contexts: which credential and key the commands use, and for which repository. Files below
-//! `$XDG_CONFIG_HOME/guild` (default `~/.config/guild`):
+//! Contexts: which credential and key the commands use, and for which repository. They are files below `$XDG_CONFIG_HOME/guild`
+//! (default `~/.config/guild`):
 //!
 //! ```text
 //! identity.key          this user's key, made at the first login, mode 0600
 //! current               the name of the context that is used if no other one applies
 //! contexts/NAME.toml    one context
 //! contexts/NAME.cap     its credential, mode 0600
-//! contexts/NAME.running locked by the process that serves the context, where it is registered for one (`guild-master up`)
+//! contexts/NAME.running locked by the process that serves the context, if the context was registered for one (`guild-master up`)
 //! ```
 //!
-//! A context is TOML; relative paths begin where its file lies:
+//! A context is a TOML file. Its relative paths are relative to the directory of that file:
 //!
 //! ```toml
 //! credential = "NAME.cap"
@@ -17,10 +17,10 @@
 //! repository = "/home/me/src/pyfoo"   # optional: use this context within that directory
 //! ```
 //!
-//! The first of these is used: `--cap FILE`, `--context NAME`, the context of the innermost repository that holds the working
-//! directory, the current one. A context that was registered for a process counts only while that process lives. The key of a
-//! credential that no context names is `FILE.key` beside `FILE.cap` if there is one, and else the user's own. Without a home
-//! directory it is made beside the credential. This module opens no connection.
+//! The first of these is used: `--cap FILE`, `--context NAME`, the context of the innermost repository that contains the working
+//! directory, the current context. A context that was registered for a process counts only while that process lives. If no context
+//! names a credential, its key is `FILE.key` beside `FILE.cap`, or else the user's own key. Without a home directory, a new key is made
+//! beside the credential. This module opens no connection.
 
 #[cfg(test)]
 mod tests;
@@ -35,15 +35,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 const DEFAULT_IDENTITY: &str = "../identity.key";
-/// How the name of a context begins that was registered for a process.
+/// The prefix of the name of a context that was registered for a process.
 const REGISTERED: &str = "repository-";
-/// Looks at a lock hold it for a moment: so often, a millisecond apart, it is tried again before somebody else has it.
+/// The number of tries to take a lock, one millisecond apart. A process that only checks the lock holds it for a moment. If the lock is
+/// still held after all tries, another process really has it.
 const LOCK_TRIES: u32 = 50;
 
 /// The places of a credential and of the key that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
-    /// The name by which a person chooses it, or the path of the credential if no context has it.
+    /// The name by which a person chooses the context, or the path of the credential if no context has it.
     pub name: String,
     /// The file of the credential.
     pub credential: PathBuf,
@@ -78,8 +79,8 @@ pub struct Registration {
     _running: std::fs::File,
 }
 
-/// Makes the commands of this user find the credential inside `repository` and below, without a login, while the registration
-/// lives. May be repeated.
+/// Makes the commands of this user find the credential within `repository`, without a login, while the registration lives. May be
+/// repeated.
 ///
 /// # Errors
 /// [`Error::Usage`] if the user has no home directory; [`Error::File`] if a file cannot be found or written.
@@ -87,11 +88,11 @@ pub fn register(repository: &Path, credential: &Path, identity: &Path) -> Result
     Contexts::of_user()?.register(repository, credential, identity)
 }
 
-/// The context of a credential file. It works without a directory of contexts as well.
+/// Returns the context of a credential file. It works without a directory of contexts as well.
 pub fn of_file(cap: &Path) -> Context {
     match Contexts::of_user() {
         Ok(contexts) => contexts.of_file(cap),
-        // The credential may still lie in such a directory.
+        // The credential may still be in a directory of contexts.
         Err(_) => match cap.parent().and_then(Path::parent) {
             Some(root) if cap.parent().is_some_and(|parent| parent.ends_with("contexts")) => {
                 Contexts::at(root.to_owned()).of_file(cap)
@@ -114,7 +115,7 @@ impl Context {
         self.repository.as_ref().is_some_and(|repository| here.starts_with(repository))
     }
 
-    /// Reads the credential and the key; the key is made if there is none. Both files must be readable by the user alone.
+    /// Reads the credential and the key. Makes a key if there is none. Both files must be readable by the user alone.
     ///
     /// # Errors
     /// [`Error::Credential`] if one of the files cannot be read, can be read by others, or makes no sense.
@@ -127,7 +128,7 @@ impl Context {
 }
 
 impl Contexts {
-    /// The contexts of the user who runs this process, in `$XDG_CONFIG_HOME/guild` or `~/.config/guild`.
+    /// Returns the contexts of the user who runs this process, in `$XDG_CONFIG_HOME/guild` or `~/.config/guild`.
     ///
     /// # Errors
     /// [`Error::Usage`] if neither `XDG_CONFIG_HOME` nor `HOME` is set.
@@ -140,31 +141,32 @@ impl Contexts {
         Ok(Contexts::at(root.join("guild")))
     }
 
-    /// The contexts in this directory, which need not be there yet.
+    /// Returns the contexts in this directory, which need not exist yet.
     pub fn at(root: PathBuf) -> Contexts {
         Contexts { root }
     }
 
-    /// The file of this user's own key.
+    /// Returns the file of this user's own key.
     pub fn identity(&self) -> PathBuf {
         self.root.join("identity.key")
     }
 
-    /// The file in which the credential of a context of this name is usually kept.
+    /// Returns the file in which the credential of a context of this name is usually kept.
     pub fn credential(&self, name: &str) -> PathBuf {
         self.directory().join(format!("{name}.cap"))
     }
 
-    /// The directory of the contexts and their credentials.
+    /// Returns the directory of the contexts and their credentials.
     pub fn directory(&self) -> PathBuf {
         self.root.join("contexts")
     }
 
-    /// The context to use in the directory `here`, unless a credential file or a name chooses another. The module says the order.
+    /// Returns the context to use in the directory `here`, unless a credential file or a name chooses another. The module says the
+    /// order.
     ///
     /// # Errors
-    /// [`Error::NoContext`] if no context applies; [`Error::Ended`] if the only one is of a process that has ended; otherwise as
-    /// [`Contexts::load`].
+    /// [`Error::NoContext`] if no context applies; [`Error::Ended`] if the only one that would apply is of a process that has ended;
+    /// otherwise as [`Contexts::load`].
     pub fn choose(&self, cap: Option<&Path>, name: Option<&str>, here: &Path) -> Result<Context, Error> {
         if let Some(cap) = cap {
             return Ok(self.of_file(cap));
@@ -185,7 +187,7 @@ impl Contexts {
         }
     }
 
-    /// The context of the repository here whose process has ended. `None` if another context counts here.
+    /// Returns the context of the repository here if its process has ended. `None` if another context counts here.
     pub fn ended(&self, here: &Path) -> Option<Context> {
         let here = std::fs::canonicalize(here).ok()?;
         match self.of_directory(&here) {
@@ -197,7 +199,8 @@ impl Contexts {
     /// Reads the context of this name.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none; [`Error::Usage`] if the name cannot be a context's, or if the file makes no sense.
+    /// [`Error::NotFound`] if there is no such context; [`Error::Usage`] if the name cannot be a context's, or if the file makes no
+    /// sense.
     pub fn load(&self, name: &str) -> Result<Context, Error> {
         check_name(name)?;
         let path = self.file(name);
@@ -221,7 +224,7 @@ impl Contexts {
         })
     }
 
-    /// The names of all contexts, in alphabetical order.
+    /// Returns the names of all contexts, in alphabetical order.
     pub fn names(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.directory()) else { return Vec::new() };
         let mut names: Vec<String> = entries
@@ -232,13 +235,13 @@ impl Contexts {
         names
     }
 
-    /// The name of the context that is used if no other one applies.
+    /// Returns the name of the context that is used if no other one applies.
     pub fn current(&self) -> Option<String> {
         let name = std::fs::read_to_string(self.root.join("current")).ok()?;
         Some(name.trim().to_owned()).filter(|name| !name.is_empty())
     }
 
-    /// Makes this the context that is used if no other one applies.
+    /// Makes the context of this name the one that is used if no other one applies.
     ///
     /// # Errors
     /// [`Error::Usage`] if the name cannot be a context's; [`Error::File`] if it cannot be written.
@@ -292,7 +295,7 @@ impl Contexts {
         Ok(file)
     }
 
-    /// Whether the context has no process of its own, or one that lives.
+    /// Whether the context was not registered for a process, or its process lives.
     fn counts(&self, context: &Context) -> bool {
         let is_locked = || {
             let Ok(file) = std::fs::File::open(self.running(&context.name)) else { return false };
@@ -301,12 +304,12 @@ impl Contexts {
         !context.name.starts_with(REGISTERED) || is_locked()
     }
 
-    /// Whether this is the context of a `guild-master up` that has ended.
+    /// Whether this context was registered for a `guild-master up` that has ended.
     pub fn has_ended(&self, context: &Context) -> bool {
         !self.counts(context)
     }
 
-    /// Removes a context and, if it lies at its usual place, its credential.
+    /// Removes a context, and its credential if that is at its usual place.
     ///
     /// # Errors
     /// [`Error::File`] if a file cannot be removed; otherwise as [`Contexts::load`].
@@ -341,7 +344,8 @@ impl Contexts {
         self.names().into_iter().filter_map(|name| self.load(&name).ok())
     }
 
-    /// A context for a credential that no other context names. Its key is the key beside it, or the user's own key.
+    /// Returns the context that names a credential. If there is none, makes one with the key beside the credential, or with the user's
+    /// own key.
     fn of_file(&self, cap: &Path) -> Context {
         let wanted = std::fs::canonicalize(cap).unwrap_or_else(|_| cap.to_owned());
         let known = self.all().find(|context| std::fs::canonicalize(&context.credential).is_ok_and(|at| at == wanted));
@@ -360,11 +364,11 @@ fn innermost(contexts: impl Iterator<Item = Context>) -> Option<Context> {
     contexts.max_by_key(|context| context.repository.as_ref().map(|path| path.components().count()))
 }
 
-/// Checks that this can be a context's name, which becomes a file's. It has at most 100 letters, digits, `.`, `_` and `-`,
-/// without a dot in front.
+/// Checks that a text can be a context's name, which becomes the name of a file. It has at most 100 letters, digits, `.`, `_` and `-`,
+/// and does not begin with a dot.
 ///
 /// # Errors
-/// [`Error::Usage`] if it cannot.
+/// [`Error::Usage`] if the text cannot be such a name.
 pub fn check_name(name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed) {
@@ -378,7 +382,7 @@ fn default_identity() -> PathBuf {
     PathBuf::from(DEFAULT_IDENTITY)
 }
 
-/// The directory's own name for people, and a hash of its path, since many have the same name.
+/// Returns a name for a repository's context: its directory's name for people, and a hash of its path, because many have the same name.
 fn name_of_repository(repository: &Path) -> String {
     let own = repository.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let own: String = own.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(40).collect();
@@ -397,7 +401,7 @@ fn remove_if_there(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Writes the file whole or not at all, because another command may read it at this moment.
+/// Writes the whole file or nothing, because another command may read it at this moment.
 fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let failed = |error| Error::file(path, error);

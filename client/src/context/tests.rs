@@ -1,4 +1,4 @@
-//! Which context applies where, and what becomes of one whose process has ended.
+//! Tests which context applies where, and what happens to a context whose process has ended.
 
 use super::*;
 
@@ -40,7 +40,7 @@ fn a_registered_repository_is_used_within_and_nowhere_else() {
     assert_eq!((&found.credential, &found.identity), (&place.cap, &key));
     let above = place.repository.parent().unwrap();
     assert!(matches!(place.contexts.choose(None, None, above), Err(Error::NoContext)));
-    // the credential alone leads to its key as well
+    // The credential alone leads to its key as well.
     assert_eq!(place.contexts.choose(Some(&place.cap), None, above).unwrap(), registered);
 }
 
@@ -59,7 +59,7 @@ fn the_innermost_repository_wins_and_a_name_wins_over_it() {
     assert_eq!(place.contexts.choose(None, None, Path::new("/")).unwrap(), named);
 }
 
-/// A child that another test has just begun holds the lock as well, until it is the program that it becomes.
+/// Repeats `look` for a while. A child that another test has just started holds the lock as well, until its own program begins.
 fn once_let_go<T>(look: impl Fn() -> Option<T>) -> Option<T> {
     let later = || std::thread::sleep(std::time::Duration::from_millis(10));
     (0..200).find_map(|_| {

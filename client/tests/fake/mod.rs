@@ -1,5 +1,5 @@
-//! What a client's test plays on the core that all played masters share: one credential, everything that its holder may ask,
-//! and facts that the test sets.
+//! The master of a client's tests, on the core that all such masters share: one credential, all calls that its holder may make, and
+//! facts that the test sets.
 
 #[path = "../../../schema/tests/common/fake_master.rs"]
 mod fake_master;
@@ -17,7 +17,7 @@ use std::rc::Rc;
 pub struct Master {
     pub world: Rc<World>,
     pub join: SturdyRef,
-    /// Restores for any key, as an unbound token does.
+    /// A credential that any key may restore, like an unbound token.
     pub open: SturdyRef,
 }
 
@@ -30,11 +30,11 @@ pub struct World {
 
 pub const REMOVED: &str = "the logs of r/3 were removed by retention: `limits.retain.logs` keeps them for 365 days";
 
-/// When retention took the logs.
+/// The moment at which retention removed the logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
     Before,
-    /// After the reader was given out.
+    /// Retention removed them after the reader was handed out.
     Between,
 }
 
@@ -43,22 +43,22 @@ pub struct Facts {
     pub projects: Vec<ProjectView>,
     pub builds: Vec<BuildView>,
     pub queue: Vec<QueueItem>,
-    /// What the master says of itself; where there is something, its caller is an operator.
+    /// The findings of the master about itself. If there are any, the caller is an operator.
     pub findings: Vec<Finding>,
     pub logs: BTreeMap<(u32, String, u16), Log>,
-    /// The tests of each branch, of which one answer has at most 100.
+    /// The tests of each branch. One answer has at most 100 of them.
     pub tests: Vec<TestView>,
-    /// Retention took all logs: before they are asked for, or after.
+    /// If set, retention has removed all logs: before a client asks for them, or after.
     pub removed: Option<Removed>,
     pub events: Vec<Event>,
-    /// What mutating calls were made, as text.
+    /// The mutating calls so far, as text.
     pub calls: Vec<String>,
-    /// Digests of tokens that restore.
+    /// The digests of tokens that restore.
     pub tokens: Vec<[u8; 32]>,
     pub join: Option<[u8; 32]>,
-    /// Whom the join was redeemed for.
+    /// The digest of the token for which the join was redeemed.
     pub redeemed: Option<[u8; 32]>,
-    /// Cut all links before this many more answers to `read`.
+    /// The number of answers to `read` before the next cut of all links.
     pub reads_until_cut: Option<u32>,
     pub cut_after_redeem: bool,
     pub links_made: u32,
@@ -72,7 +72,7 @@ pub struct Log {
 }
 
 impl Master {
-    /// Must be called within a `LocalSet`.
+    /// Starts a master. Must be called within a `LocalSet`.
     pub async fn start() -> Master {
         let entrance = Entrance::open().await;
         let (join, open) = (entrance.credential(Token::random()), entrance.credential(Token::random()));
@@ -98,12 +98,12 @@ impl World {
         self.core.note_change();
     }
 
-    /// Every client loses its link.
+    /// Ends the link of every client.
     pub fn cut(&self) {
         self.core.cut();
     }
 
-    /// Commits a fact: the builds change with it, as the client's own mirror would have it.
+    /// Commits a fact, and changes the builds as the client's own mirror would.
     pub fn tell(&self, number: u32, fact: Fact) {
         self.change(|facts| {
             let sequence = facts.events.len() as u64 + 1;
@@ -131,7 +131,7 @@ impl World {
     }
 }
 
-/// A finished build of the jobs `(name, outcome)`, each with one step.
+/// Returns a finished build of the jobs `(name, outcome)`, each with one step.
 pub fn finished_build(number: u32, jobs: &[(&str, Outcome)]) -> BuildView {
     let time = |seconds: u64| Some(Time(1_700_000_000_000 + seconds * 1_000));
     let jobs: Vec<JobView> = jobs

@@ -144,7 +144,7 @@ impl perspective::Server for Served {
         Ok(())
     }
 
-    /// Not held: stays null.
+    /// The credential does not hold this part, so the answer stays null.
     async fn changes(
         self: Rc<Self>,
         _: perspective::ChangesParams,

@@ -1,5 +1,5 @@
 //! One attempt of a job, from its assignment to the acknowledged end. The files are the ledger of attempts, the choice of the next
-//! step, the output of its processes, and its reports to the master.
+//! step, the output of the attempt's processes, and its reports to the master.
 
 pub(crate) mod ledger;
 pub(crate) mod next;

@@ -1,5 +1,4 @@
-//! Decides which step comes next, and how the job ended. Pure: its input is the events so far, and it knows no process, file or
-//! clock.
+//! Decides which step comes next, and how the job ended. Its input is the events so far, and it knows no process, file or clock.
 
 use crate::process::supervisor::{Journal, KillCause};
 use schema::values::{Exit, JobPlan, Outcome};
@@ -9,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Run(u16),
-    /// This step runs because it always does, after a cancel or after the job's time: within a time of its own.
+    /// The step runs after a cancel or after the job's time, because it always runs. It has a time limit of its own.
     CleanUp(u16),
-    /// This step does not run.
+    /// The step does not run.
     Skip(u16),
     Done(AttemptResult),
 }
@@ -23,15 +22,15 @@ pub(crate) struct AttemptResult {
     pub(crate) reason: String,
 }
 
-/// What ends an attempt from outside its steps.
+/// An event outside of the steps that ends an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Halt {
-    /// Steps that always run still do.
+    /// The job was cancelled, for this reason. Steps that always run still run.
     Cancelled(String),
-    /// It was cancelled again, or its worker must stop. No further step runs, not even one that always does.
+    /// The job was cancelled again, or its worker must stop. No further step runs, not even one that always runs.
     CancelledNow(String),
-    /// The job's own time was over before a step began.
+    /// The job's time was over before a step began.
     OutOfTime,
     /// The source or the directory for the steps could not be prepared.
     Errored(String),
@@ -40,7 +39,7 @@ pub(crate) enum Halt {
 }
 
 impl Halt {
-    /// What steps may still run.
+    /// Returns which steps may still run.
     fn after(&self) -> After {
         match self {
             Halt::Cancelled(_) | Halt::OutOfTime => After::CleanUp,
@@ -48,7 +47,7 @@ impl Halt {
         }
     }
 
-    /// Whether this halt, coming later, takes the place of an earlier one.
+    /// Whether this halt replaces an earlier one.
     pub(crate) fn overrides(&self, earlier: &Halt) -> bool {
         match (self, earlier) {
             (Halt::CancelledNow(_), Halt::Cancelled(_) | Halt::OutOfTime) | (Halt::Cancelled(_), Halt::OutOfTime) => {
@@ -64,7 +63,7 @@ impl Halt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum After {
     All,
-    /// Only steps that always run.
+    /// Only the steps that always run may still run.
     CleanUp,
     Nothing,
 }
@@ -75,7 +74,7 @@ pub(crate) struct StepEnd {
     pub(crate) outcome: Outcome,
     pub(crate) exit: Exit,
     pub(crate) after: After,
-    /// Why it failed although its command succeeded. Empty means that its exit says why.
+    /// Why the step failed although its command succeeded. Empty means that its exit says why.
     pub(crate) why: String,
 }
 
@@ -84,13 +83,14 @@ impl StepEnd {
         StepEnd { outcome: Outcome::Skipped, exit: Exit::None, after: After::All, why: String::new() }
     }
 
-    /// The end of a step that lacks what it had to leave behind. One that had not succeeded stays as it is.
+    /// Returns the end of a step that lacks a result that it had to produce, such as a test report. A step that had not succeeded keeps
+    /// its end.
     pub(crate) fn lacking(self, why: String, continue_on_failure: bool) -> StepEnd {
         let outcome = if continue_on_failure { Outcome::Warned } else { Outcome::Failed };
         if self.outcome == Outcome::Succeeded { StepEnd { outcome, why, ..self } } else { self }
     }
 
-    /// Judges what the supervisor wrote down.
+    /// Returns the end of a step, as it follows from the supervisor's journal.
     pub(crate) fn of(journal: &Journal, continue_on_failure: bool) -> StepEnd {
         let failed = if continue_on_failure { Outcome::Warned } else { Outcome::Failed };
         let outcome = match &journal.cause {
@@ -121,7 +121,7 @@ impl StepEnd {
     }
 }
 
-/// `ended` lists the steps that have ended, in order and without gaps.
+/// Returns what to do next. `ended` lists the ends of the steps so far, in order and without gaps.
 pub(crate) fn next(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Next {
     let index = ended.len();
     let Some(step) = job.steps.get(index) else {
@@ -138,7 +138,7 @@ pub(crate) fn next(job: &JobPlan, ended: &[StepEnd], halt: Option<&Halt>) -> Nex
     }
 }
 
-/// Whether the next step, or the one that runs now, is there to clear up behind others: it always runs, and others ran.
+/// Whether the present or next step cleans up after others: it always runs, and a step before it has run.
 pub(crate) fn is_cleanup(job: &JobPlan, ended: &[StepEnd]) -> bool {
     job.steps.get(ended.len()).is_some_and(|step| step.always) && ended.iter().any(StepEnd::has_run)
 }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use schema::values::{Command, StepPlan, Time};
 
-    /// Steps by name; `!` at the end: always; `?`: continue on failure.
+    /// Makes a job with steps of these names. A name that ends with `!` always runs, and one that ends with `?` continues on failure.
     fn job(names: &[&str]) -> JobPlan {
         let step = |name: &&str| StepPlan {
             name: name.trim_end_matches(['!', '?']).to_owned(),
@@ -193,7 +193,7 @@ mod tests {
         Journal { cause, exit, started: Time(0), ended: Time(0), size: 0, survivors: 0 }
     }
 
-    /// Runs the whole attempt; a step that is not in `ends` succeeds. The script of what happened, as text.
+    /// Runs a whole attempt, and returns the script of what happened as text. A step that is not in `ends` succeeds.
     fn play(job: &JobPlan, ends: &[(&str, KillCause, Exit)], halt_after: Option<(usize, Halt)>) -> String {
         let (mut ended, mut script) = (Vec::new(), Vec::new());
         loop {

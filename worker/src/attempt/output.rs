@@ -1,5 +1,5 @@
-//! Sends a step's spool to the master by offset, so that bytes that are lost on the way are sent again. A window bounds the bytes
-//! on their way, so that a log of any length costs little memory. Reads the files that [`crate::process::supervisor`] writes.
+//! Sends a step's spool to the master by offset, so that bytes that are lost on the way are sent again. A window bounds the bytes under
+//! way, so that a log of any length costs little memory. Reads the files that [`crate::process::supervisor`] writes.
 
 use crate::attempt::window::{Room, Window};
 use crate::process::supervisor::MARK_BYTES;
@@ -19,30 +19,31 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The most bytes of a log in one call. The number is large enough that the call itself costs little.
+/// The most bytes of a log in one call. The number is large enough for the call's own cost to be small beside them.
 const CHUNK_BYTES: usize = 128 << 10;
-/// Once this many chunks of a log are in flight, it waits until the next is full, so that many short lines go together.
+/// The number of chunks under way at which a log stops sending partly filled chunks. It then waits until the next chunk is full, so
+/// that many short lines go together.
 const EAGER_CHUNKS: usize = 4;
-/// The most marks in one write. A chunk of a slow log may have more, and some of them tell enough.
+/// The limit for marks in one write. A chunk of a slow log may have more, and then the first ones are precise enough.
 const MARKS_MAX: usize = 256;
-/// How long a log that the master cannot take waits for the next try. It is first this, then twice as long each time, up to the
-/// second value.
+/// The bounds of the pause before the next try to send a log, if the master cannot take it now. The pause begins with the first and
+/// doubles up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
-/// How far a spool has grown.
+/// The size of a spool, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grown {
     pub(crate) size: u64,
-    /// Whether the log grows no more.
+    /// Whether the log has its final size.
     pub(crate) is_final: bool,
 }
 
-/// A log that was received whole, or as far as it ever will be.
+/// A log that the master has as completely as it ever will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shipped {
     pub(crate) size: u64,
-    /// The BLAKE3 hash of it. `None` means that the spool could not be read again.
+    /// The BLAKE3 hash of the log. `None` means that the spool could not be read again.
     pub(crate) hash: Option<[u8; 32]>,
 }
 
@@ -65,12 +66,13 @@ pub(crate) enum ShipError {
 pub(crate) struct Spooled {
     pub(crate) log: PathBuf,
     pub(crate) marks: PathBuf,
-    /// The place for reads that may take long, so that they block nothing else.
+    /// The way to run reads that may take long, so that they block nothing else.
     pub(crate) blocking: BlockingWork,
 }
 
-/// Sends all of a spool, as it grows, until its end was received. `is_new`: nothing of it was ever sent; else the master
-/// is asked first. A log that cannot be sent keeps no step from ending: the master sees that bytes are lacking.
+/// Sends a spool while it grows, until the master has all of it. `is_new` says that nothing of it was ever sent; otherwise this first
+/// asks the master how much it has. A log that cannot be sent does not keep its step from ending, and the master sees that bytes are
+/// missing.
 pub(crate) async fn ship(
     spooled: &Spooled,
     mut grown: watch::Receiver<Grown>,
@@ -101,12 +103,12 @@ pub(crate) async fn ship(
     Ok(Shipped { size, hash: hash.ok() })
 }
 
-/// The error if the attempt is gone from the ledger while it still reports.
+/// Returns the error for an attempt that leaves the ledger while it is still being reported.
 pub(crate) fn dropped() -> capnp::Error {
     capnp::Error::disconnected("the attempt was dropped".to_owned())
 }
 
-/// Why no more of a log is sent.
+/// The reason why a log is not sent any further.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
     #[error("the master refuses it: {0}")]
@@ -132,7 +134,7 @@ struct Shipping {
     grown: watch::Receiver<Grown>,
     reading: Reading,
     flights: FuturesOrdered<Flight>,
-    /// Everything before this offset is received or in flight.
+    /// The offset before which all bytes are received or under way.
     sent: u64,
     received: u64,
 }
@@ -147,7 +149,7 @@ impl Shipping {
                 return Ok(());
             }
             if self.flights.is_empty() {
-                // The master took the last piece only in part.
+                // The master took only a part of the last piece.
                 self.sent = self.received;
             }
             let before = self.received;
@@ -155,9 +157,9 @@ impl Shipping {
                 if !matches!(refusal.code, RefusalCode::Offset | RefusalCode::Unavailable | RefusalCode::Internal) {
                     return Err(Stop::Refused(refusal));
                 }
-                // The other pieces in flight would be refused as well.
+                // The master would refuse the other pieces under way as well.
                 self.flights.clear();
-                tracing::debug!(%refusal, "the log goes on where the master says");
+                tracing::debug!(%refusal, "the log resumes at the offset that the master names");
                 if refusal.code != RefusalCode::Offset || before == self.received {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
@@ -169,7 +171,7 @@ impl Shipping {
         }
     }
 
-    /// Sends a chunk, or takes an answer, or waits for either to be possible.
+    /// Sends a chunk or takes an answer, or waits until either is possible or the log grows.
     async fn turn(&mut self, grown: Grown) -> Result<Option<Refusal>, Stop> {
         let left = grown.size.saturating_sub(self.sent);
         let is_worth_it = left >= CHUNK_BYTES as u64 || self.flights.len() < EAGER_CHUNKS || grown.is_final;
@@ -194,7 +196,8 @@ impl Shipping {
         let mut request = self.sink.write_request();
         let mut params = request.get();
         params.set_offset(self.sent);
-        // The bytes are read from the page cache into the message itself, because a thread would cost more than the copy.
+        // The bytes are read from the page cache into the message itself, because handing the read to a thread costs more than the
+        // copy.
         self.reading.chunk(self.sent, params.reborrow().init_bytes(wire::length(count)))?;
         let marks = self.reading.marks(self.sent, self.sent + count as u64)?;
         let mut list = params.init_marks(wire::length(marks.len()));
@@ -240,11 +243,11 @@ impl Shipping {
     }
 }
 
-/// A spool as it is read, and the hash of what was read so far.
+/// A spool that is being read, and the hash of the bytes that were read so far.
 struct Reading {
     spooled: Spooled,
     files: Option<Rc<(File, File)>>,
-    /// The number of the next mark to look at, and how far in the bytes marks were looked at.
+    /// The number of the next mark to read, and the offset up to which marks were read.
     next_mark: u64,
     marked: u64,
     hasher: blake3::Hasher,
@@ -275,7 +278,7 @@ impl Reading {
         Ok(())
     }
 
-    /// The marks in a range of bytes. Ranges follow each other, except after a refusal.
+    /// Returns the marks in a range of bytes. Each range follows the one before, except after a refusal.
     fn marks(&mut self, from: u64, to: u64) -> io::Result<Vec<(u64, Time)>> {
         let files = self.files()?;
         if from < self.marked {
@@ -295,7 +298,8 @@ impl Reading {
         Ok(found)
     }
 
-    /// The hash of the first `size` bytes. Those that another worker sent were not read yet.
+    /// Returns the hash of the first `size` bytes. Reads the bytes that this process did not send, because an earlier one had sent
+    /// them.
     async fn finish(self, size: u64) -> io::Result<[u8; 32]> {
         let Reading { spooled, mut hasher, hashed, .. } = self;
         if hashed == size {

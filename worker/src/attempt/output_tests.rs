@@ -1,4 +1,4 @@
-//! Shipping to sinks that are slow, forgetful, refusing or lying.
+//! Tests of shipping to sinks that are slow, forgetful, refusing or lying.
 
 use super::*;
 use schema::wire::write_refusal;
@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::rc::Rc;
 use tokio::task::{LocalSet, yield_now};
 
-/// A small generator, so that a failing seed can be run again.
+/// A small generator of random numbers, so that a failing seed can be run again.
 struct Dice(u64);
 
 impl Dice {
@@ -27,10 +27,10 @@ struct Kept {
     troubles: Cell<u32>,
 }
 
-/// A sink that never stops forgetting never has a whole log.
+/// The limit for the troubles of a sink. A sink that forgets without end never has a whole log.
 const TROUBLES_MAX: u32 = 8;
 
-/// A sink that does what the schema says, and now and then something less kind.
+/// A sink that does what the schema says, and sometimes makes one kind of trouble.
 struct Sink {
     kept: Rc<Kept>,
     dice: RefCell<Dice>,
@@ -40,13 +40,13 @@ struct Sink {
 #[derive(Clone, Copy, PartialEq)]
 enum Trouble {
     None,
-    /// Forgets a part of what it has, as after a power cut.
+    /// The sink forgets a part of its bytes, as after a power cut.
     Forgets,
-    /// Takes only a part of a write.
+    /// The sink takes only a part of a write.
     TakesParts,
-    /// Says `unavailable` at times.
+    /// The sink sometimes answers `unavailable`.
     IsFull,
-    /// Says that it has received more than was ever sent.
+    /// The sink says that it has received more than was ever sent.
     Boasts,
     Stale,
     Invalid,
@@ -63,7 +63,7 @@ impl Sink {
     }
 }
 
-/// Also of a write that was given up.
+/// Subtracts the bytes of a write from those in flight when it ends, even if its caller gave it up.
 struct Landing<'a>(&'a Kept, usize);
 
 impl Drop for Landing<'_> {
@@ -148,7 +148,7 @@ impl Step {
         }
     }
 
-    /// Puts bytes and a mark into the spool, as a supervisor does.
+    /// Appends bytes and a mark to the spool, as a supervisor does.
     fn print(&mut self, bytes: &[u8]) {
         use std::io::Write as _;
         let append = |path: &std::path::Path, bytes: &[u8]| {
@@ -179,7 +179,7 @@ fn sink(kept: &Rc<Kept>, trouble: Trouble, seed: u64) -> log_sink::Client {
     capnp_rpc::new_client(Sink { kept: kept.clone(), dice: RefCell::new(Dice(seed)), trouble })
 }
 
-/// One log of random pieces to a sink with one kind of trouble.
+/// Ships one log of random pieces to a sink with one kind of trouble.
 async fn play(trouble: Trouble, seed: u64) {
     let mut dice = Dice(seed);
     let mut step = Step::new();

@@ -1,5 +1,5 @@
-//! Drives one attempt: its workspace and checkout, then step by step as [`crate::attempt::next`] says, each under a supervisor
-//! of its own. Takes up what an earlier worker began. Tells the master nothing: what happened stands in the ledger.
+//! Drives one attempt: its workspace and checkout, then step by step as [`crate::attempt::next`] says, each under a supervisor of its
+//! own. Takes up what an earlier worker began. Tells the master nothing, but writes what happens into the ledger.
 
 use crate::attempt::ledger::Entry;
 use crate::attempt::next::{Halt, Next, next};
@@ -20,19 +20,19 @@ use std::time::Duration;
 use system::fail_point::fail_point;
 use tokio::time::{sleep, timeout};
 
-/// How often a checkout is tried whose calls fail on a connection that is up. One that is cut is tried again without a bound.
+/// The number of tries for a checkout whose calls fail while the connection is up. If the connection is lost, there is no limit.
 const CHECKOUTS_MAX: u32 = 3;
-/// How long the next try waits.
+/// The pause before the next try of a checkout.
 const CHECKOUT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a supervisor that took another line is left alone before it is listened to again.
+/// How long the worker waits before it connects again to a supervisor that accepted another connection.
 const LINE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How much longer, in milliseconds, a step may run that always runs and began before the cancel. Its supervisor has no limit for
-/// it, so the worker ends it, a little later than a supervisor would.
+/// How much longer than the time after a cancel, in milliseconds, a step may run that began before the cancel. Its supervisor does not
+/// know that time, so the worker stops the step, a little later than a supervisor would.
 const OVERTIME_MS: u64 = 500;
 
-/// Runs an attempt to its end, or on from where an earlier worker left it.
+/// Runs an attempt to its end, or goes on from where an earlier worker left it.
 pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
     let job = &entry.assignment.job;
     while entry.abandoned().is_none() {
@@ -51,7 +51,7 @@ pub(crate) async fn run(shared: Rc<AttemptShared>, entry: Rc<Entry>) {
     }
     let scratch = temporary(&shared.state, &entry.token());
     if scratch.exists() {
-        // A process that may still be there would meet the files of the next attempt.
+        // If a process of this attempt may still live, its files must not be used for the next attempt.
         let is_guarded = shared.tier_of(&entry.assignment) == Ok(Tier::Guard);
         let is_left_alone = is_guarded && !entry.has_survivors();
         let rest = if is_left_alone { shared.scratch.keep(scratch) } else { Some(scratch) };
@@ -79,7 +79,7 @@ async fn run_step(shared: &AttemptShared, entry: &Rc<Entry>, step: u16) {
     end_step(shared, entry, step, ran).await;
 }
 
-/// Passes over a step that is not to run. An earlier worker may have run it, and then it is ended and reported.
+/// Skips a step that must not run. If an earlier worker has started it, this waits for its end instead.
 async fn pass_over(shared: &AttemptShared, entry: &Entry, step: u16) {
     match take_up(shared, entry, step).await {
         Ok(None) => entry.step_skipped(step, shared.world.clock.wall()),
@@ -104,7 +104,7 @@ async fn end_step(shared: &AttemptShared, entry: &Entry, step: u16, ran: io::Res
     entry.step_ended(step, &journal, tests);
 }
 
-/// Reads the test reports of a step that has ended. Trouble with them is noted at the end of the step's log.
+/// Reads the test reports of a step that has ended. Notes missing reports at the end of the step's log.
 async fn tests_of(shared: &AttemptShared, entry: &Entry, step: u16, journal: &mut Journal) -> Option<ReadTests> {
     let stopped = wait_for(entry, Entry::stop_reason);
     let tests = tokio::select! {
@@ -115,13 +115,13 @@ async fn tests_of(shared: &AttemptShared, entry: &Entry, step: u16, journal: &mu
     if !tests.lacks.is_empty() {
         match append_notes(&entry.files(step), journal.size, &tests.lacks) {
             Ok(size) => journal.size = size,
-            Err(error) => tracing::warn!(step, %error, "the log of a step does not say which report is missing"),
+            Err(error) => tracing::warn!(step, %error, "cannot note in the log of a step which report is missing"),
         }
     }
     Some(tests)
 }
 
-/// Takes up a step that an earlier worker began, and waits for its end. `None` means that the step did not begin.
+/// Takes up a step that an earlier worker began, and waits for its end. `None` means that the step has not begun.
 async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<Option<Journal>> {
     let files = entry.files(step);
     let Some(ordered) = files.ordered()?.map(wall_of) else { return Ok(None) };
@@ -139,7 +139,7 @@ async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result
             };
             return settle(&shared.world, &entry.dir, step, &entry.mark(), death).await.map(Some);
         }
-        // The worker died after it wrote the order, before the supervisor took it.
+        // The worker died after it had written the order, before a supervisor took it.
         std::fs::remove_file(files.order())?;
         return Ok(None);
     };
@@ -148,14 +148,15 @@ async fn take_up(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result
     follow(shared, entry, step, supervised).await.map(Some)
 }
 
-/// Where nobody can say whose directory this is, the processes of a step may be another worker's. They are ended all the same
-/// once somebody wants their end, and with the lease: past it the job may run elsewhere.
+/// Waits until the processes of a step may be killed. While the owner of the state directory is not known, they may be another
+/// worker's. They are killed in any case once somebody wants the step to end, or once its lease ends, because the job may then run
+/// elsewhere.
 async fn until_it_may_be_ended(shared: &AttemptShared, entry: &Entry, step: u16) -> io::Result<()> {
     let lease_left = Duration::from_millis(entry.files(step).lease_left(shared.world.clock.now())?);
     let mut is_ours = shared.is_ours.subscribe();
     tokio::select! {
         biased;
-        // its sender is ours, and so it does not end before it is so
+        // `shared` holds the sender, so waiting can only end when the value is true.
         _ = is_ours.wait_for(|is_ours| *is_ours) => {}
         _ = wait_for(entry, Entry::stop_reason) => {}
         () = sleep(lease_left) => {}
@@ -182,7 +183,7 @@ async fn start(shared: &AttemptShared, entry: &Entry, step: u16, workspace: &Wor
     follow(shared, entry, step, supervised).await
 }
 
-/// Hands on what the supervisor says, and tells it of the lease and of a halt, until the step has ended.
+/// Passes on what the supervisor reports, and tells it of the lease and of a halt, until the step has ended.
 async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised: Supervised) -> io::Result<Journal> {
     let mut changes = entry.changes();
     let (mut is_stopped, mut lease_end) = (false, None);
@@ -202,13 +203,13 @@ async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised
             said = supervised.hear() => match said {
                 Said::Output(size) => entry.step_grew(step, size),
                 Said::Gone => {
-                    // The journal is written before the supervisor announces it, so there is no need to wait for a supervisor that
-                    // is about to end.
+                    // The supervisor writes the journal before it reports the end, so the journal can be read while the supervisor
+                    // is still about to end.
                     if let Some(journal) = entry.files(step).read_journal()? {
                         return Ok(journal);
                     }
                     match Supervised::find(&shared.world, &entry.dir, step).await? {
-                        // it only took another line
+                        // The supervisor lives, and has only accepted another connection.
                         Some(again) => {
                             sleep(LINE_PAUSE).await;
                             (supervised, is_stopped, lease_end) = (again, false, None);
@@ -220,14 +221,14 @@ async fn follow(shared: &AttemptShared, entry: &Entry, step: u16, mut supervised
             _ = changes.changed() => {}
             () = sleep(Duration::from_millis(overtime.unwrap_or_default())), if overtime.is_some() => {
                 is_stopped = true;
-                supervised.tell_stop("the time of the steps that always run was over").await;
+                supervised.tell_stop("the time for the steps that always run was over").await;
             }
         }
     }
 }
 
-/// The workspace as the job wants it, and a lease under which a process may start. `None` means that the attempt was halted. An
-/// error ends this step alone: the attempt has ended before it.
+/// Prepares the workspace as the job wants it, and waits for a lease under which a process may start. `None` means that the attempt was
+/// halted. An error ends only this step, which cleans up after an attempt that has already ended.
 async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<Workspace>>, String> {
     let time_left = Duration::from_millis(entry.time_left(shared.world.clock.now()));
     let preparing = async {
@@ -249,18 +250,18 @@ async fn prepare(shared: &AttemptShared, entry: &Rc<Entry>) -> Result<Option<Rc<
         Ok(Err(Unready::Broken(why) | Unready::Unusable(why))) if is_cleanup => return Err(why),
         Ok(Err(Unready::Broken(why))) => entry.set_halt(Halt::Errored(shared.with_lack_of_room(why))),
         Ok(Err(Unready::Unusable(why))) => entry.set_halt(Halt::Unusable(why)),
-        // no time is left for it, which the next look at it says
+        // The step has no time left, so the next round skips it.
         Err(_) if is_cleanup => {}
         Err(_) => entry.set_halt(Halt::OutOfTime),
     }
     Ok(None)
 }
 
-/// Why there is no workspace.
+/// Why an attempt has no workspace.
 enum Unready {
-    /// The workspace is broken; another attempt may have one.
+    /// The workspace cannot be prepared. Another attempt may succeed.
     Broken(String),
-    /// The commit cannot be checked out, here or elsewhere.
+    /// The commit cannot be checked out, neither here nor on another worker.
     Unusable(String),
 }
 
@@ -289,8 +290,8 @@ async fn make_workspace(shared: &AttemptShared, entry: &Entry) -> Result<(), Unr
     Ok(())
 }
 
-/// Checks the source out. Goes on over lost connections, because the next one brings the lease again, and while the master's disk
-/// is full.
+/// Checks the source out. Tries again after a lost connection, because the next connection brings the lease again. Also tries again
+/// while the master's disk is full.
 async fn check_out(shared: &AttemptShared, entry: &Entry, workspace: &Workspace) -> Result<(), Unready> {
     let [source] = entry.assignment.stamp.sources.as_slice() else {
         let count = entry.assignment.stamp.sources.len();
@@ -349,7 +350,7 @@ async fn wait_for<T>(entry: &Entry, is_so: impl Fn(&Entry) -> Option<T>) -> T {
     }
 }
 
-/// A step's directory, which must lie in the tree, also where links are followed.
+/// Returns the directory of a step, which must be in the tree even after following links.
 fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
     let path = Path::new(relative);
     if path.components().all(|part| part == Component::CurDir) {
@@ -366,7 +367,7 @@ fn directory(tree: &Path, relative: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Where the objects of the checkout lie that its `.git` borrows. `None` means that the job has no checkout.
+/// Returns the directory of the objects that the `.git` of the checkout borrows. `None` means that the job has no checkout.
 fn objects(shared: &AttemptShared, entry: &Entry) -> Option<PathBuf> {
     let source = entry.assignment.stamp.sources.first().filter(|_| entry.assignment.job.sources)?;
     Some(shared.stores.objects_of(&source.repository, &source.revision))

@@ -1,8 +1,8 @@
-//! How many bytes of logs are in flight on one connection, over all of its logs. The bound adapts to the link. All bytes in
-//! flight are sent before the next `renew`. So a lease must not be lost because a step prints much over a slow line.
+//! Bounds how many bytes of logs are in flight on one connection, over all of its logs. The bound adapts to the link. All bytes in
+//! flight arrive before the next `renew`. Without a bound, a step that prints much over a slow line could therefore cost its lease.
 //!
-//! A long way is not a slow line: there an answer takes its time however little is in flight. What tells them apart is whether
-//! the answers come sooner once less is in flight.
+//! A long latency is not a slow line. With a long latency each answer takes its time, however little is in flight. Over a slow line the
+//! answers come sooner once less is in flight.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,26 +11,25 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// The least room that is taken at once, in bytes.
+/// The least room that is taken at once, in bytes. It is the unit of the window.
 pub(super) const UNIT_BYTES: usize = 8 << 10;
-/// The most that is in flight, in bytes: enough for a fast line with a long way.
+/// The limit for bytes in flight. It is enough for a fast line with a long latency.
 pub(super) const WINDOW_BYTES: usize = 2 << 20;
-/// The bytes that may be in flight at first. Over a link of 64 kbit/s they take 8 s, and on a fast link the number doubles with
-/// each answer.
+/// The limit for bytes in flight at first. Over a link of 64 kbit/s they take 8 s. On a fast link the number doubles with each answer.
 const FIRST_BYTES: usize = 64 << 10;
-/// A write that was answered sooner than this lets more be in flight, and one that took longer than the second lets less. The
-/// second is the longest that a `renew` waits behind logs on a line that does not change, and the shortest lease is some seconds.
+/// The times that change the bound. An answer that came sooner than the first raises it, and one that took longer than the second
+/// lowers it. The second is also the longest that a `renew` waits behind logs on a steady line. It is well below the shortest lease.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
-/// The longest that the way alone may take, and the master's disk. A `renew` waits no longer than this and [`LATE`] together.
+/// The longest latency of a link, with the master's disk. A `renew` waits at most for this and [`LATE`] together.
 const WAY_MAX: Duration = Duration::from_secs(5);
 
 /// The room of one connection for bytes in flight, which its logs share.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
-    /// A permit for each unit.
+    /// One permit for each free unit.
     free: Arc<Semaphore>,
-    /// How many units there are, taken or free.
+    /// The number of units, taken or free.
     units: Rc<Cell<usize>>,
     pace: Rc<Cell<Pace>>,
 }
@@ -38,23 +37,23 @@ pub(crate) struct Window {
 /// The measured time that answers take.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
-    /// The shortest time of an answer so far, which is that of the way alone.
+    /// The shortest time of an answer so far, which is the latency alone.
     way: Duration,
-    /// The answer that had less put in flight since; `None` means that no answer was late.
+    /// The late answer after which the bound was lowered. `None` means that no answer was late.
     late: Option<LateAnswer>,
 }
 
-/// An answer that came late.
+/// An answer that took longer than [`LATE`].
 #[derive(Clone, Copy, Debug)]
 struct LateAnswer {
     took: Duration,
-    /// The bytes that were in flight.
+    /// The number of units that were in flight for the late answer.
     units: usize,
-    /// The time when there were fewer.
+    /// The time at which the bound was lowered.
     at: Instant,
 }
 
-/// Room for a part of a log that is on its way.
+/// Room for a part of a log that is under way.
 #[derive(Debug)]
 pub(crate) struct Room {
     taken: OwnedSemaphorePermit,
@@ -68,7 +67,7 @@ impl Window {
         Window { free: Arc::new(Semaphore::new(units)), units: Rc::new(Cell::new(units)), pace: Rc::default() }
     }
 
-    /// Waits for room in turn, and takes as much as there is then, up to this many bytes.
+    /// Waits in turn for room. Takes as much as is free then, up to this many bytes.
     pub(crate) async fn room(&self, bytes: usize) -> Room {
         let mut taken = self.free.clone().acquire_owned().await.expect("the window is never closed");
         let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(1).min(self.free.available_permits());
@@ -87,7 +86,7 @@ impl Window {
         self.free.add_permits(self.units.get().saturating_sub(before));
     }
 
-    /// How much longer than the way alone an answer took.
+    /// Returns how much longer than the latency an answer took. Notes the shortest time so far.
     fn delay(&self, took: Duration) -> Duration {
         let mut pace = self.pace.get();
         pace.way = pace.way.min(took);
@@ -95,8 +94,8 @@ impl Window {
         took - pace.way
     }
 
-    /// Whether an answer is late because of the way: it is no sooner than one for which twice as much was in flight. Answers to
-    /// what was sent before say nothing. Notes how long the way is.
+    /// Whether an answer is late because of a long latency. Then it came no sooner than an earlier answer for which twice as much was
+    /// in flight. An answer to bytes that were sent before the bound was lowered does not count. Notes the latency.
     fn is_far(&self, since: Instant, took: Duration) -> bool {
         let mut pace = self.pace.get();
         let Some(late) = pace.late.filter(|late| late.at <= since && self.units.get() * 2 <= late.units) else {
@@ -125,12 +124,12 @@ impl Window {
 }
 
 impl Room {
-    /// How many bytes it is for.
+    /// Returns the number of bytes for which there is room.
     pub(crate) fn bytes(&self) -> usize {
         self.taken.num_permits() * UNIT_BYTES
     }
 
-    /// Notes an answer to the bytes sent in this space. The time that it took says how much may be in flight from now on.
+    /// Notes an answer to the bytes that were sent in this room. The time that it took decides how much may be in flight from now on.
     pub(crate) fn answered(mut self) {
         let (took, units) = (self.since.elapsed(), self.window.units.get());
         let delay = self.window.delay(took);
@@ -143,7 +142,7 @@ impl Room {
             self.window.note_late(took, units);
             let least = units.div_ceil(2).max(units.saturating_sub(self.taken.num_permits()));
             self.window.set(least.max(1));
-            // one stays in any case, as somebody may wait for it
+            // One unit always stays, because a log may wait for it.
             if let Some(gone) = self.taken.split(units - self.window.units.get()) {
                 gone.forget();
             }
@@ -155,7 +154,7 @@ impl Room {
 mod tests {
     use super::*;
 
-    /// The bytes that are in flight together, where each write is answered after what the line takes for all that is before it.
+    /// Returns the bytes in flight together on a simulated line, which answers each write after the bytes before it.
     async fn in_flight(bytes_per_second: usize, way: Duration, writes: usize) -> usize {
         let window = Window::new();
         let mut last = 0;
@@ -174,7 +173,7 @@ mod tests {
         last
     }
 
-    /// A relative of F15: over a satellite, or to a master whose disk takes its time, each answer is late and the line is not slow.
+    /// F15, a relative: over a satellite, or to a master with a slow disk, each answer is late although the line is not slow.
     #[tokio::test(start_paused = true)]
     async fn a_long_way_is_no_slow_line() {
         for way in [1_500, 2_500, 4_500].map(Duration::from_millis) {
@@ -187,7 +186,7 @@ mod tests {
         assert!(too_far <= 2 * UNIT_BYTES, "nobody takes 10 s for a way: {too_far} bytes");
     }
 
-    /// F15: what is in flight over a slow line is soon gone, and so is what a `renew` waits for.
+    /// F15: the bytes in flight over a slow line soon become few, so a `renew` waits only for a short time.
     #[tokio::test(start_paused = true)]
     async fn the_window_follows_the_line() {
         let slow = in_flight(8_000, Duration::ZERO, 20).await;

@@ -1,19 +1,21 @@
-//! How much memory the kernel gives this process: the limits of its control groups. Owns no setting of the worker.
+//! Finds how much memory the kernel allows this process, by the limits of its control groups. It reads no setting of the worker.
 //!
 //! Sources: the kernel's documentation, `admin-guide/cgroup-v2.rst` ("memory.max") and `admin-guide/cgroup-v1/memory.rst`.
 
 use std::path::Path;
 
-/// The least limit of the groups that this process is in, in bytes; `None` if nothing limits it. `root`: `/`, or a likeness.
+/// Returns the lowest memory limit of the control groups that this process is in, in bytes. `None` means that nothing limits it.
+/// `root` is `/`, or a directory of a test with the same files.
 ///
-/// A group's parents limit it too. In a container the path may be the host's, while only its last part is mounted. A part that is
-/// not there limits nothing, and the top of what is mounted is always looked at.
+/// A group's parents limit it too. In a container the path may be the host's, while only its last part is mounted. A part of the
+/// path that does not exist limits nothing, and the top of the mounted hierarchy is always read.
 pub(super) fn memory(root: &Path) -> Option<u64> {
     let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     groups.lines().filter_map(|line| limit(root, line)).min()
 }
 
-/// A line is `NUMBER:CONTROLLERS:PATH`; version 2 names no controllers.
+/// Returns the memory limit of the group on one line of `/proc/self/cgroup`. A line is `NUMBER:CONTROLLERS:PATH`; version 2 names
+/// no controllers.
 fn limit(root: &Path, line: &str) -> Option<u64> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);
@@ -32,7 +34,7 @@ fn limit(root: &Path, line: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// The limit that is found where these files are.
+    /// Returns the limit that [`memory`] finds under a root with these files.
     fn found(files: &[(&str, &str)]) -> Option<u64> {
         let root = tempfile::tempdir().unwrap();
         for (name, text) in files {

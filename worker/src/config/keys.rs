@@ -1,4 +1,5 @@
-//! The keys of `worker.toml` and what they mean, as its reference lists them. A test compares them with what is read.
+//! The keys of `worker.toml` and what they mean, from which its reference is generated. A test compares them with the keys that the
+//! worker reads.
 
 use schema::values::Tier;
 use toml_file::reference::Absent::{Is, Means};
@@ -12,9 +13,9 @@ pub static WORKER_TOML: Reference = Reference {
     sections: &[Section { title: "", places: &["the top level"], about: "", keys: &[TOP], later: &[] }],
 };
 
-/// Bytes may be a bare number.
+/// The form of a size, which may also be a bare number of bytes.
 const SIZE: Form = Form::Either(&[Form::Size, Form::Whole(0, i64::MAX)]);
-/// A time may be a bare number of seconds.
+/// The form of a duration, which may also be a bare number of seconds.
 const SPAN: Form = Form::Either(&[Form::Duration, Form::Whole(0, i64::MAX)]);
 
 const TOP: &[Key] = &[

@@ -20,12 +20,12 @@ const CONFIG_FILE: &str = "worker.toml";
 
 /// The number of cores for each slot if the file does not have the key `slots`.
 const CPUS_PER_SLOT: u16 = 2;
-/// The default of `reserve`: how many bytes are to stay free on a disk.
+/// The default of `reserve`: the number of bytes that stay free on a disk.
 const RESERVE: u64 = 1 << 30;
-/// The default of `output`: how many bytes of the output of a step are kept.
+/// The default of `output`: the number of bytes of a step's output that are kept.
 const OUTPUT_MAX: u64 = 1 << 30;
-/// The default of `processes`: how many processes a step may have. A build that starts several for each core needs far fewer. Many
-/// machines have numbers for only 32,768 processes, so it is far below that.
+/// The default of `processes`: how many processes a step may have. A build that starts several processes per core needs far fewer.
+/// Many machines have only 32,768 process numbers in all, so the default is far below that.
 const PROCESSES: u64 = 4_096;
 /// The default of `open_files`: how many files a process of a step may have open. A larger number makes some programs slow, because
 /// they close or poll every file that they may have.
@@ -44,7 +44,7 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Config {
     pub state: PathBuf,
-    /// A binary that understands [`crate::SUPERVISE`], which is usually this one.
+    /// A program that becomes a supervisor if its first argument is [`crate::SUPERVISE`]. It is usually this one.
     pub program: PathBuf,
     pub total: Resources,
     /// The names of variables of the worker's environment that steps get too.
@@ -52,15 +52,15 @@ pub struct Config {
     pub labels: Vec<(String, String)>,
     /// The directory in which jobs run.
     pub workspaces: PathBuf,
-    /// How many bytes are to stay free on the disks of state and workspaces. With less, no job is taken.
+    /// The number of bytes that must stay free on the disks of state and workspaces. With less, the worker takes no job.
     pub reserve: u64,
     /// How long steps run on without their worker.
     pub orphan_grace: Duration,
-    /// The strongest tier of isolation that is offered.
+    /// The strongest tier of isolation that the worker offers.
     pub isolation: Tier,
-    /// Bytes of output that are kept of one step.
+    /// The number of bytes of one step's output that are kept.
     pub output_max: u64,
-    /// What one step may take of the machine.
+    /// The limits for the processes, the memory and the open files of one step.
     pub bounds: StepBounds,
 }
 
@@ -93,7 +93,7 @@ struct File {
 }
 
 impl Config {
-    /// Reads the file, if there is one.
+    /// Reads the file in the state directory. If there is no file, every key has its default.
     pub fn load(state: &Path) -> Result<Config, ConfigError> {
         let path = state.join(CONFIG_FILE);
         let text = match std::fs::read_to_string(&path) {
@@ -104,7 +104,7 @@ impl Config {
         Config::parse(state, &text).map_err(|text| ConfigError::Invalid { path, text })
     }
 
-    /// Like [`Config::load`] from the text of a file.
+    /// Like [`Config::load`], but from the text of a file.
     pub fn parse(state: &Path, text: &str) -> Result<Config, String> {
         let text = with_plain_line_ends(text);
         let file: File = toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
@@ -155,7 +155,8 @@ impl Config {
         self.state.join(IDENTITY_FILE)
     }
 
-    /// The result of trying each tier, as `try_out` answers it. A tier that the file does not allow is not tried.
+    /// Returns the result of trying each tier. `try_out` tries one tier, and its error says what the machine lacks. A tier that the
+    /// file does not allow is not tried.
     pub(crate) fn probes(&self, try_out: impl Fn(Tier) -> Result<(), String>) -> Vec<TierProbe> {
         // Each tier is tried twice, because a machine that has just started may be slow or short of processes for a moment.
         let lack = |tier| match tier <= self.isolation {
@@ -165,14 +166,13 @@ impl Config {
         Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()
     }
 
-    /// The bounds of one step, with the result of the try to measure a step.
+    /// Returns the bounds of one step. `try_out` tries to measure a step, and its error says why the bounds cannot be enforced.
     pub(crate) fn probed_bounds(&self, try_out: impl Fn() -> Result<(), String>) -> StepBounds {
         // The measuring is tried twice, for the same reason as the tiers.
         StepBounds { lack: try_out().or_else(|_| try_out()).err(), ..self.bounds.clone() }
     }
 
-    /// The description of itself that the worker sends to the master, with the results of trying the tiers and the limits of a
-    /// step.
+    /// Returns the description of this worker for the master, with the results of trying the tiers and the limits of a step.
     pub fn description(&self, probes: Vec<TierProbe>, bounds: StepBounds) -> Description {
         let isolation = probes.iter().filter(|probe| probe.works()).map(|probe| probe.tier.clone()).collect();
         Description {
@@ -188,7 +188,7 @@ impl Config {
     }
 }
 
-/// The state directory if nothing names another one.
+/// Returns the default state directory. `None` means that there is no home directory.
 pub(crate) fn default_state() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = named("XDG_STATE_HOME").or_else(|| Some(named("HOME")?.join(".local/state")))?;
@@ -247,7 +247,8 @@ impl TryFrom<Written> for Span {
     }
 }
 
-/// Why labels are too many or too long. A master refuses a worker that claims more, so it is better said here.
+/// Returns why labels are too many or too long. A master refuses a worker with such labels, so the worker already says it when it
+/// reads its file.
 fn too_many_labels(labels: &BTreeMap<String, String>) -> Option<String> {
     if labels.len() > LABELS.most {
         return Some(format!("[labels] has {} labels; at most {} are taken", labels.len(), LABELS.most));

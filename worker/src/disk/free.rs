@@ -1,19 +1,19 @@
-//! How much a disk has free, and whether it can be written.
+//! The free room of a disk, and whether the disk can be written.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// In bytes: with less than this left, a disk counts as full, because what fails on it then may fail for that alone.
+/// The number of free bytes below which a disk counts as full. What fails on such a disk may fail only because the disk is full.
 pub(crate) const FULL_BELOW: u64 = 1 << 20;
 
-/// Bytes that this user may still write on the disk of an existing path. `None` means that it cannot be said.
+/// Returns how many bytes this user may still write on the disk of an existing path. `None` means that the system does not say.
 pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Why no file can be written in a directory, by writing one. `None` means that one can be, or the disk is only full.
+/// Tries to write a file in a directory, and returns why that fails. `None` means that it works, or that the disk is only full.
 pub(crate) fn write_error(dir: &Path) -> Option<io::Error> {
     let probe = dir.join(format!(".guild-probe-{}", std::process::id()));
     let written = File::create(&probe).and_then(|mut file| file.write_all(b"x").and_then(|()| file.sync_all()));

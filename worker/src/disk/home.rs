@@ -1,5 +1,5 @@
-//! The home of a worker's state, by which a copy of its directory is recognised. The steps in the files of a copy are not its
-//! own, and the copy must not end them.
+//! The home of a worker's state, by which a copy of its directory is recognised. The steps in the files of a copy belong to the
+//! original worker, so the copy must not end them.
 
 use crate::disk::atomic_file;
 use schema::values::Home;
@@ -7,10 +7,10 @@ use std::io;
 use std::os::linux::fs::MetadataExt as _;
 use std::path::Path;
 
-/// What the master let in last, in the state directory.
+/// The file in the state directory that notes the home of the worker that the master let in last.
 const FILE: &str = "home.json";
 
-/// `None` means that this machine does not say.
+/// Returns the home of a state directory, which identifies it on this machine. `None` means that this machine does not tell it.
 pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
     let directory = std::fs::metadata(state).ok()?;
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?;
@@ -20,11 +20,11 @@ pub(crate) fn find(state: &Path, boot: String) -> Option<Home> {
 /// The owner of a state directory, as far as its files say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// The master let in a worker here.
+    /// The directory is the one with which the master let the worker in.
     Own,
-    /// The directory is a copy: the worker was let in elsewhere.
+    /// The directory is a copy: the master let the worker in with another directory.
     Copy,
-    /// Nothing is noted, as in a new directory and in one of 0.1.0, or this machine does not say where it lies.
+    /// The directory notes no home, like a new one or one of version 0.1.0, or this machine does not say where the directory is.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn whose(state: &Path, here: Option<&Home>) -> Whose {
     }
 }
 
-/// From here on the directory is this worker's own.
+/// Notes that the directory is this worker's own from here on.
 pub(crate) fn note(state: &Path, home: &Home) -> io::Result<()> {
     let path = state.join(FILE);
     let bytes = serde_json::to_vec(home)?;

@@ -1,4 +1,4 @@
-//! The ways in which the worker writes, keeps and removes files and directories. Nothing here knows their meaning.
+//! The ways in which the worker writes, keeps and removes files and directories. Nothing here knows what the files mean.
 
 pub(crate) mod atomic_file;
 pub(crate) mod free;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// Makes a directory, and the directories above it, open to this user only. One that exists is left as it is.
+/// Makes a directory, and the directories above it, open to this user only. A directory that exists keeps its permissions.
 pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

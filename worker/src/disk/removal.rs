@@ -1,5 +1,5 @@
-//! Removes a directory that strangers filled. It follows no symbolic link, undoes missing permissions, and takes any depth with a
-//! bounded stack and a bounded number of open directories.
+//! Removes a directory with any content, which may be hostile. Follows no symbolic link, undoes missing permissions, and handles
+//! any depth with a bounded stack and a bounded number of open directories.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -9,22 +9,22 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-/// The depth down to which directories are removed in place. Deeper ones are moved up to the top first, which bounds stack and
-/// descriptors.
+/// The depth down to which directories are removed in place. A deeper one is first moved up to the top, which bounds the stack and
+/// the number of open descriptors.
 const DEPTH_MAX: u32 = 32;
 
-/// Removes `path`, whatever it is. Of a link only the link itself is removed. A missing path is not an error.
+/// Removes `path`, whatever it is. If it is a link, removes only the link itself. A missing path is not an error.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
     match rustix::fs::unlinkat(CWD, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // Linux says ISDIR, others PERM
+        // Linux reports ISDIR for a directory, and other systems PERM.
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
     let top = open_dir(CWD, &name)?;
     let mut deep = Deep { top: top.as_fd(), moved: 0 };
-    // what was moved up appears as a new entry of the top, so look again until it is empty
+    // A directory that was moved up is a new entry of the top, so look again until nothing is moved.
     loop {
         let before = deep.moved;
         empty(top.as_fd(), 0, &mut deep)?;
@@ -46,30 +46,31 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a tree that another thread may be removing too. It tries twice, because each takes what the other has listed.
+/// Removes a tree that another thread may be removing too. Tries twice, because each thread removes entries that the other has
+/// listed.
 pub(crate) fn remove_contended(path: &Path) {
     if remove_tree(path).is_err() {
         let _ = remove_tree(path);
     }
 }
 
-/// Runs a removal, which may take long, on a thread of its own. What it leaves is removed by the next start or expiry.
+/// Runs a removal on a thread of its own, because it may take long. The next start or expiry removes what it leaves.
 pub(crate) fn in_background(what: PathBuf, removal: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) {
     let shown = what.display().to_string();
     let spawned = std::thread::Builder::new().name("removal".to_string()).spawn(move || {
         if let Err(error) = removal(&what) {
-            tracing::warn!(path = %what.display(), %error, "could not remove what is no longer used");
+            tracing::warn!(path = %what.display(), %error, "cannot remove a directory that is no longer used");
         }
     });
     if let Err(error) = spawned {
-        tracing::warn!(path = %shown, %error, "no thread to remove what is no longer used");
+        tracing::warn!(path = %shown, %error, "cannot start a thread that removes an unused directory");
     }
 }
 
-/// Gives this user back the permission to change a directory, as far as that is possible: a step may have taken it away.
-/// Follows no link.
+/// Gives this user the permission to change a directory, as far as that is possible, because a step may have taken it away. Follows
+/// no link.
 pub(crate) fn make_writable(path: &Path) {
-    // as nearly always, where a look is all that it costs
+    // Nearly every directory is writable, and then one look is the whole cost.
     if !is_writable(path) {
         let _ = writable(path);
     }
@@ -82,7 +83,7 @@ fn is_writable(path: &Path) -> bool {
     })
 }
 
-/// [`make_writable`] for the directories of a whole tree.
+/// Does what [`make_writable`] does, for each directory of a whole tree.
 pub(crate) fn make_all_writable(path: &Path) {
     if let Some(dir) = writable(path) {
         open_below(dir.as_fd(), 0);
@@ -93,7 +94,7 @@ fn writable(path: &Path) -> Option<OwnedFd> {
     open_dir(CWD, &CString::new(path.as_os_str().as_encoded_bytes()).ok()?).ok()
 }
 
-/// What cannot be opened shows when it is written to.
+/// Opens the directories below `dir`, which makes them writable. If one cannot be opened, the later attempt to write to it fails.
 fn open_below(dir: BorrowedFd<'_>, depth: u32) {
     if depth >= DEPTH_MAX {
         return;
@@ -106,14 +107,14 @@ fn open_below(dir: BorrowedFd<'_>, depth: u32) {
     }
 }
 
-/// The top of a tree that is being removed, and how many deep directories were moved up to it.
+/// The top of a tree that is being removed, and the number of deep directories that were moved up to it.
 struct Deep<'a> {
     top: BorrowedFd<'a>,
     moved: u64,
 }
 
 fn empty(dir: BorrowedFd<'_>, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Result<()> {
-    // names first: what a directory lists while entries vanish is left open
+    // All names are read first, because the system does not define what a directory lists while its entries vanish.
     for (name, is_dir) in entries(dir)? {
         if is_dir {
             remove_dir(dir, &name, depth, deep)?;
@@ -127,7 +128,7 @@ fn empty(dir: BorrowedFd<'_>, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Re
 fn remove_dir(parent: BorrowedFd<'_>, name: &CStr, depth: u32, deep: &mut Deep<'_>) -> rustix::io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        // not empty, or not ours to write yet
+        // The directory is not empty, or its permissions do not allow it yet.
         Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ACCESS | Errno::PERM) => {}
         Err(error) => return Err(error),
     }
@@ -160,13 +161,14 @@ fn entries(dir: BorrowedFd<'_>) -> rustix::io::Result<Vec<(CString, bool)>> {
     Ok(found)
 }
 
-/// Opens a directory, never a link to one, with permission to read and change it.
+/// Opens a directory with the permission to read and change it. Does not open a link to a directory.
 fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let path = rustix::fs::openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
     let stat = rustix::fs::fstat(&path)?;
     if Mode::from_raw_mode(stat.st_mode) & Mode::RWXU != Mode::RWXU {
-        // by its descriptor: a name could by now be a link to elsewhere. A refusal shows when it is opened.
+        // The change goes through the descriptor, because the name could by now be a link to another place. If it is refused,
+        // opening fails.
         let _ = rustix::fs::chmod(format!("/proc/self/fd/{}", path.as_raw_fd()), Mode::RWXU);
     }
     rustix::fs::openat(&path, c".", flags, Mode::empty())
@@ -175,7 +177,7 @@ fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> 
 fn gone(removed: rustix::io::Result<()>) -> rustix::io::Result<()> {
     match removed {
         Err(Errno::NOENT) => Ok(()),
-        // a deeper directory was moved up meanwhile, or somebody writes: the next round sees
+        // A deeper directory was moved up meanwhile, or somebody writes here: the next round removes it.
         other => other,
     }
 }

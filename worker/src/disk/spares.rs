@@ -1,5 +1,5 @@
-//! Directories that are used again. Making and removing files costs more than all else that a short job needs. It costs most on a
-//! file system that looks for room among files that were removed just before. Renaming a directory costs little.
+//! Directories that are used again. Making and removing files costs more than everything else in a short job. It costs most on a file
+//! system that searches for room among files that were just removed. Renaming a directory costs little.
 
 use crate::disk::private_dir::{is_own, private_dir};
 use crate::disk::removal::{remove_contended, remove_tree};
@@ -10,17 +10,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most directories that are kept. There are seldom more free ones at once than a worker has slots.
+/// The limit for the number of directories that a pool keeps. A worker seldom has more free ones at once than slots.
 const KEPT: usize = 64;
 
-/// Whether a spare directory may hold a file of this name, empty.
+/// Returns whether a spare directory may hold an empty file of this name.
 pub(crate) type IsKept = fn(&str) -> bool;
 
-/// A pool of directories that are used again. Clones are the same pool.
+/// A pool of directories that are used again. Clones share the pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Spares(Arc<Pool>);
 
-/// The pool itself: where its directories lie, and which of them are free.
+/// The pool itself: where its directories are, and which of them are free.
 #[derive(Debug)]
 struct Pool {
     root: PathBuf,
@@ -31,7 +31,7 @@ struct Pool {
 }
 
 impl Spares {
-    /// Opens a pool. What an earlier process kept is removed, because nobody knows in what state it is.
+    /// Opens a pool. Removes what an earlier process kept, because its state is not known.
     pub(crate) fn open(root: PathBuf, is_kept: IsKept) -> io::Result<Spares> {
         remove_tree(&root)?;
         private_dir(&root)?;
@@ -40,7 +40,7 @@ impl Spares {
         Ok(Spares(Arc::new(pool)))
     }
 
-    /// Makes a directory, private to this user; it may hold files that the pool keeps, empty.
+    /// Makes a directory that is private to this user. It may hold empty files of the names that the pool keeps.
     pub(crate) fn make(&self, place: &Path) -> io::Result<()> {
         let spare = self.0.free().pop();
         match spare {
@@ -49,16 +49,17 @@ impl Spares {
         }
     }
 
-    /// Removes a directory with all that is in it, or keeps it for another time. Blocks as long as that takes.
+    /// Removes a directory with its content, or keeps it for another use. Blocks until that is done.
     pub(crate) fn remove(&self, dir: &Path) -> io::Result<()> {
         self.keep(dir.to_owned()).map_or(Ok(()), |rest| remove_tree(&rest))
     }
 
-    /// Takes a directory away and keeps it for another time, or says what is to be removed instead.
+    /// Takes a directory away and keeps it for another use. If it cannot be kept, returns the path that the caller must remove
+    /// instead.
     pub(crate) fn keep(&self, dir: PathBuf) -> Option<PathBuf> {
         let pool = &self.0;
         let spare = pool.root.join(pool.moved.fetch_add(1, Ordering::Relaxed).to_string());
-        // from here on nobody takes it for what it was, whatever cuts this short
+        // After the rename nobody takes the directory for what it was, even if the rest of this function fails.
         if std::fs::rename(&dir, &spare).is_err() {
             return Some(dir);
         }
@@ -71,7 +72,7 @@ impl Spares {
         None
     }
 
-    /// Removes what is kept, and keeps nothing from here on.
+    /// Removes the directories that the pool keeps, and keeps none from here on.
     pub(crate) fn close(&self) {
         self.0.is_closed.store(true, Ordering::Relaxed);
         self.0.free().clear();
@@ -84,7 +85,8 @@ impl Pool {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it is like a new one. Other files in it are not removed, because they may be many.
+    /// Empties the files that a directory may keep, and returns whether it is then like a new one. Does not remove other files,
+    /// because they may be many.
     fn clean(&self, dir: &Path) -> io::Result<bool> {
         let found = std::fs::symlink_metadata(dir)?;
         let is_private = found.permissions().mode() & 0o7777 == 0o700;

@@ -1,5 +1,5 @@
-//! The environment of a step, built from empty. It has the variables that any program needs, and those that name the build. Then
-//! come those that the worker's owner passes on, and last those of the pipeline.
+//! The environment of a step, built from empty. It has the variables that any program needs, and those that name the build. The
+//! variables that the worker's owner passes on come next, and those of the pipeline last.
 
 use schema::values::{Assignment, ShortRef, StepPlan};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ impl HostEnvironment {
     }
 
     fn new(pass: &[String], own: impl Fn(&str) -> Option<String>, is_dir: impl Fn(&Path) -> bool) -> HostEnvironment {
-        // In a container without an account these variables are empty.
+        // In a container whose user has no account these variables are empty.
         let named = |name: &str| own(name).filter(|value| !value.is_empty());
         let home = named("HOME").unwrap_or_else(|| "/".to_owned());
         let user = named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "guild".to_owned());
@@ -47,7 +47,7 @@ impl HostEnvironment {
         HostEnvironment { entries }
     }
 
-    /// The whole environment of a step. A later variable replaces an earlier one of the same name.
+    /// Returns the whole environment of a step. A later variable replaces an earlier one of the same name.
     pub(crate) fn environment(
         &self,
         assignment: &Assignment,
@@ -60,14 +60,14 @@ impl HostEnvironment {
         all.extend(names_of(assignment).into_iter().map(|(name, value)| (name.to_owned(), value)));
         all.extend(assignment.job.env.iter().cloned());
         all.extend(step.env.iter().cloned());
-        // The processes of a step are found by this variable, so the pipeline must not change it.
+        // The worker finds the processes of a step by this variable, so the pipeline must not change it.
         all.insert(ATTEMPT.to_owned(), token_hex(&assignment.token));
         all.retain(|name, value| is_possible(name, value));
         all.into_iter().collect()
     }
 }
 
-/// The entry in the environment of each process of this attempt.
+/// Returns the entry that marks each process of this attempt in its environment.
 pub(crate) fn mark(token: &[u8; 16]) -> String {
     format!("{ATTEMPT}={}", token_hex(token))
 }
@@ -76,12 +76,12 @@ pub(crate) fn token_hex(token: &[u8; 16]) -> String {
     data_encoding::HEXLOWER.encode(token)
 }
 
-/// The token in the name of an attempt. `None` if the name is not an attempt's.
+/// Returns the token whose hexadecimal form is the name of an attempt. `None` means that the name is not an attempt's.
 pub(crate) fn token_of(name: &str) -> Option<[u8; 16]> {
     data_encoding::HEXLOWER.decode(name.as_bytes()).ok()?.try_into().ok()
 }
 
-/// The directory for the attempt's temporary files. Its path is short, because sockets are made there.
+/// Returns the directory for the attempt's temporary files. Its path is short, because programs make sockets in it.
 pub(crate) fn temporary(state: &Path, token: &[u8; 16]) -> PathBuf {
     state.join("tmp").join(&token_hex(token)[..12])
 }
@@ -100,7 +100,7 @@ fn names_of(assignment: &Assignment) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Whether the kernel can hand over this variable. If not, it would keep the step from starting at all.
+/// Whether the kernel can pass this variable to a program. If it cannot, the step could not start at all.
 fn is_possible(name: &str, value: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
 }
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(text.join(" "), expected);
     }
 
-    /// C59: a container without an account has `HOME=` and no user.
+    /// C59: a container whose user has no account has `HOME=` and no user.
     #[test]
     fn what_is_empty_is_as_if_it_were_not_there() {
         let host = HostEnvironment::new(&[], |_| Some(String::new()), |_| false);

@@ -1,5 +1,5 @@
-//! The processes of steps: what surrounds them, what keeps them apart, who supervises them, and how this worker holds on to
-//! their supervisors. Also the world around them that a simulation replaces. Knows what to run, and not what comes next.
+//! The processes of steps: their environment, their isolation, their supervisors, and the worker's connection to the supervisors.
+//! Also holds the world around them, which a simulation replaces. It knows what to run, and not what comes next.
 
 pub(crate) mod environment;
 pub(crate) mod isolation;

@@ -1,14 +1,14 @@
-//! How many files the worker may have open: as many as the system lets it, while its steps have what they would have without
-//! that. A step's program may use `select`, which knows no descriptor above 1,023.
+//! The number of files that the worker may have open, which is as high as the system allows. Steps keep the limit with which the
+//! worker was started, because their programs may use `select`, which knows no descriptor above 1,023.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Tells a supervisor the soft limit that its steps have; unset: its own.
+/// The variable that tells a supervisor the soft limit of its steps. If it is not set, the steps have the supervisor's own limit.
 const VARIABLE: &str = "GUILD_SOFT_FILES";
 
-/// The soft limit with which this process was started, where it was raised.
+/// The soft limit with which this process was started, if [`raise`] has raised it.
 static BEFORE: OnceLock<u64> = OnceLock::new();
 
 /// Raises the soft limit of this process to its hard one.
@@ -17,18 +17,18 @@ pub(crate) fn raise() {
     let (Some(current), true) = (limit.current, limit.current != limit.maximum) else { return };
     match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         Ok(()) => drop(BEFORE.set(current)),
-        Err(error) => tracing::warn!(%error, current, "no more files can be open than before"),
+        Err(error) => tracing::warn!(%error, current, "cannot raise the limit for open files"),
     }
 }
 
-/// Tells a supervisor the limit that was in force before.
+/// Tells a supervisor the limit that was in force before [`raise`].
 pub(crate) fn tell(command: &mut Command) {
     if let Some(before) = BEFORE.get() {
         command.env(VARIABLE, before.to_string());
     }
 }
 
-/// Takes the soft limit back that the worker had, in a supervisor, before that starts anything.
+/// Restores the soft limit that the worker had at its start. A supervisor calls it before it starts anything.
 pub(crate) fn take_back() {
     let Some(before) = std::env::var(VARIABLE).ok().and_then(|text| text.parse::<u64>().ok()) else { return };
     let limit = getrlimit(Resource::Nofile);

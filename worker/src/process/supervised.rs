@@ -1,5 +1,5 @@
-//! The worker's connection to a step's supervisor. It starts one or finds one again, sends it orders and reads its reports. The
-//! meaning of a step's end is decided elsewhere.
+//! The worker's connection to a step's supervisor. It starts a supervisor or finds one again, sends it orders and reads its
+//! reports. What the end of a step means is decided elsewhere.
 
 use crate::process::supervisor::{Journal, KillCause, Moment, Order, StepFiles};
 use crate::process::world::{Stream, World};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// How long the worker waits between its tries to reach a supervisor that has not made its socket yet.
+/// The pause between two tries to reach a supervisor that has not made its socket yet.
 const KNOCK_EVERY: Duration = Duration::from_millis(20);
-/// The longest line of a supervisor, in bytes. One that sends longer ones is taken for gone.
+/// The limit for a line from a supervisor, in bytes. After a longer line, the worker treats the supervisor as gone.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// A message from a supervisor to its worker.
@@ -22,7 +22,7 @@ pub(crate) enum Said {
     Gone,
 }
 
-/// The line of this worker to the supervisor of one step.
+/// The connection of this worker to the supervisor of one step.
 pub(crate) struct Supervised {
     dir: PathBuf,
     step: u16,
@@ -36,7 +36,7 @@ impl Supervised {
         Ok(Supervised::over(dir, step, world.machine.start(dir, step, order)?))
     }
 
-    /// Finds the supervisor that an earlier worker started. `None` means that there is none any more.
+    /// Connects to the supervisor that an earlier worker started. `None` means that it no longer exists.
     pub(crate) async fn find(world: &World, dir: &Path, step: u16) -> io::Result<Option<Supervised>> {
         let files = StepFiles::new(dir, step);
         while files.is_supervised()? {
@@ -65,7 +65,8 @@ impl Supervised {
         }
     }
 
-    /// Tells when the lease ends, in both ways, because a supervisor of 0.1.0 may outlive the worker that started it.
+    /// Tells the supervisor when the lease ends. Sends both the moment and the time until then, because a supervisor of 0.1.0, which
+    /// may outlive its worker, knows only one form.
     pub(crate) async fn tell_lease(&mut self, end: Moment, now: Moment) {
         self.say(&format!("until {}\ndeadline {}\n", end.0, end.since(now))).await;
     }
@@ -79,9 +80,9 @@ impl Supervised {
     }
 
     async fn say(&mut self, line: &str) {
-        // An error shows as the end of the connection, and is handled there.
+        // If this fails, `hear` sees the end of the connection and handles it.
         if let Err(error) = self.line.write_all(line.as_bytes()).await {
-            tracing::debug!(dir = %self.dir.display(), step = self.step, %error, "the supervisor does not listen");
+            tracing::debug!(dir = %self.dir.display(), step = self.step, %error, "the supervisor does not answer");
         }
     }
 }
@@ -98,19 +99,19 @@ fn parse(line: &[u8]) -> Option<Said> {
 /// The facts about the death of a supervisor that wrote no journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
-    /// The supervisor alone was killed, while its worker was there.
+    /// The supervisor alone was killed, while its worker ran on.
     Alone,
-    /// The worker was killed as well, as `kill -9 -1` in a step does; this was the attempt of the job with this number.
-    /// `is_alone`: the worker had no other attempt, whose step could have done it.
+    /// The worker was killed as well, as `kill -9 -1` in a step does. `attempt` is the number of the job's attempt in which that
+    /// happened. `is_alone` says that the worker had no other attempt whose step could have done it.
     WithWorker { attempt: u16, is_alone: bool },
 }
 
-/// After this many attempts that ended their worker the job has failed, and does not run again. Each of them ends the other jobs
-/// of the worker too. The first may be the fault of somebody else.
+/// The number of attempts that may end their worker. After that the job has failed, and does not run again, because each such
+/// attempt ends the worker's other jobs too. The first one may be the fault of another job.
 const WORKERS_KILLED_MAX: u16 = 2;
 
 impl Death {
-    /// What ended the step, and why in words.
+    /// Returns what ended the step, and a text for people that says why.
     fn cause(self, has_begun: bool) -> (KillCause, String) {
         match self {
             _ if !has_begun => broken("the supervisor of the step could not begin"),
@@ -134,8 +135,8 @@ fn broken(why: &str) -> (KillCause, String) {
     (KillCause::Broken(why.to_owned()), why.to_owned())
 }
 
-/// The end of a step without a supervisor. If there is no journal, the supervisor itself was killed. Then the processes that
-/// are left are ended now, by the `mark` in their environment, and that is written down.
+/// Returns the end of a step that has no supervisor any more. If there is no journal, the supervisor itself was killed. Then this
+/// kills the processes that are left, by the `mark` in their environment, and writes the journal.
 pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str, death: Death) -> io::Result<Journal> {
     let files = StepFiles::new(dir, step);
     if let Some(journal) = files.read_journal()? {
@@ -143,7 +144,7 @@ pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str, dea
     }
     let (machine, mark) = (world.machine.clone(), mark.to_owned());
     let survivors = world.blocking.run(move || machine.kill_marked(&mark)).await.unwrap_or_else(|error| {
-        tracing::error!(dir = %dir.display(), step, %error, "what a killed supervisor left was not looked for");
+        tracing::error!(dir = %dir.display(), step, %error, "cannot search for the processes that a killed supervisor left");
         0
     });
     let (cause, why) = death.cause(files.has_begun()?);
@@ -158,7 +159,7 @@ pub(crate) async fn settle(world: &World, dir: &Path, step: u16, mark: &str, dea
 mod tests {
     use super::*;
 
-    /// C50: what ends its worker twice is not tried a third time.
+    /// C50: a job whose step ended its worker twice does not run a third time.
     #[test]
     fn a_step_that_ends_its_worker_twice_has_failed() {
         let cause = |death: Death| death.cause(true).0;

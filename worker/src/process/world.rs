@@ -1,5 +1,5 @@
-//! The surroundings of a worker beside its files: the time, the way to its master, and the machine that runs its steps. The product
-//! uses [`World::real`], and a simulation brings its own.
+//! The surroundings of a worker beside its files: the time, the connection to its master, and the machine that runs its steps. The
+//! product uses [`World::real`], and a simulation brings its own.
 
 use crate::disk::free;
 use crate::process::environment::ATTEMPT;
@@ -24,17 +24,17 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-/// The surroundings of a worker: those of the product, or those of a simulation.
+/// The surroundings of a worker, in the product or in a simulation.
 pub struct World {
     pub clock: Box<dyn Clock>,
     pub net: Box<dyn Net>,
     pub machine: Arc<dyn Machine>,
-    /// The place for work that may block.
+    /// The way to run work that may block.
     pub blocking: BlockingWork,
 }
 
 impl World {
-    /// `program`: a binary that answers to [`crate::SUPERVISE`].
+    /// Makes the world of the product. `program` is a binary that answers to [`crate::SUPERVISE`].
     pub fn real(program: PathBuf) -> World {
         World {
             clock: Box::new(BootClock),
@@ -50,20 +50,19 @@ impl World {
     }
 }
 
-/// The clocks. Both are the same for all processes of a machine.
+/// The clocks of a worker. Both show the same time to all processes of a machine.
 pub trait Clock {
     /// The clock of leases and limits, which nobody can set.
     fn now(&self) -> Moment;
     /// The wall clock, for people.
     fn wall(&self) -> Time;
-    /// A text that is another one after each start of the machine, with which `now` begins anew. Empty means that it cannot be
-    /// said.
+    /// Returns an id of the machine's boot. `now` begins anew with each boot. An empty id means that the machine does not tell it.
     fn boot(&self) -> String;
 }
 
-/// The way to the master.
+/// The network between a worker and its master.
 pub trait Net {
-    /// A stream to the master that a credential names, each end knowing the other's key.
+    /// Opens a stream to the master that a credential names. Each end has checked the other's key.
     fn dial<'a>(
         &'a self,
         credential: &'a SturdyRef,
@@ -71,48 +70,48 @@ pub trait Net {
     ) -> LocalBoxFuture<'a, Result<Box<dyn Stream>, VatError>>;
 }
 
-/// Runs steps under supervisors that outlive the worker. What both write down is in [`supervisor::StepFiles`].
+/// Runs steps under supervisors that outlive the worker. The files that both write are in [`supervisor::StepFiles`].
 pub trait Machine: Send + Sync {
-    /// Starts a supervisor for a step, and answers the line to it.
+    /// Starts a supervisor for a step, and returns the connection to it.
     fn start(&self, dir: &Path, step: u16, order: &Order) -> io::Result<Box<dyn Stream>>;
-    /// Another line to the supervisor of a step, which takes the place of the earlier one.
+    /// Opens another connection to the supervisor of a step, which replaces the earlier one.
     fn connect(&self, dir: &Path, step: u16) -> io::Result<Box<dyn Stream>>;
-    /// Tries a tier of isolation. An error says why the tier is not to be offered. A machine of a simulation gives every tier.
+    /// Tries a tier of isolation. An error says why the worker must not offer the tier. A machine of a simulation gives every tier.
     fn probe(&self, _tier: Tier) -> Result<(), String> {
         Ok(())
     }
-    /// Tries whether a step can be held to its limits. An error says why not.
+    /// Tries whether this machine can hold a step to its limits. An error says why not.
     fn probe_bounds(&self) -> Result<(), String> {
         Ok(())
     }
-    /// Makes ahead of the first step what takes long. Blocks as long as that takes.
+    /// Prepares ahead of the first step whatever takes long, such as a scope. Blocks until that is done.
     fn settle_in(&self) {}
-    /// From here on, what a supervisor that was killed leaves behind comes to this process, whatever its environment.
+    /// Makes this process the parent of what a killed supervisor leaves behind from here on, whatever environment that has.
     fn adopt(&self) {}
-    /// Kills every process with this in its environment, and what was adopted; says how many could not be killed.
+    /// Kills every process that has `mark` in its environment, and every adopted process. Returns how many could not be killed.
     fn kill_marked(&self, mark: &str) -> usize;
-    /// Kills what was adopted; says how much of it could not be killed.
+    /// Kills every adopted process. Returns how many could not be killed.
     fn kill_adopted(&self) -> usize {
         0
     }
-    /// Names of the attempts of which a supervisor or a step lives on this machine.
+    /// Returns the names of the attempts that have a living supervisor or step on this machine.
     fn living(&self) -> BTreeSet<String>;
-    /// How many bytes are free on the disk of a path, or of the nearest directory above it that exists. `None` means that it
-    /// cannot be said.
+    /// Returns the number of free bytes on the disk of a path, or of the nearest directory above it that exists. `None` means that the
+    /// system does not say.
     fn free_bytes(&self, place: &Path) -> Option<u64>;
-    /// Why no file can be written in a directory. `None` means that one can be, or somebody has to make room for it. The disk of
-    /// a simulation is full at times, and never broken.
+    /// Returns why no file can be written in a directory. `None` means that one can be written, or that the disk is only full. The disk
+    /// of a simulation is full at times, and never broken.
     fn write_error(&self, _place: &Path) -> Option<io::Error> {
         None
     }
 }
 
-/// The place for work on files that may block for long.
+/// The way in which the worker runs work that may block for long.
 #[derive(Clone, Copy, Debug)]
 pub enum BlockingWork {
-    /// Work on the threads of the runtime, so that the worker goes on meanwhile.
+    /// The threads of the runtime do the work, so that the worker goes on meanwhile.
     Threads,
-    /// At once, in the calling task, because a simulation's clock would run ahead of a thread.
+    /// The calling task does the work at once, because a simulation's clock would run ahead of a thread.
     Inline,
 }
 
@@ -166,12 +165,12 @@ impl Net for Tls {
 
 /// The processes of this machine, as the product runs and ends them.
 struct Processes {
-    /// A binary that answers to [`crate::SUPERVISE`].
+    /// A program that becomes a supervisor if its first argument is [`crate::SUPERVISE`].
     program: PathBuf,
-    /// Whether this process is the one to which orphans come.
+    /// Whether orphans become children of this process.
     adopts: AtomicBool,
-    /// Held while processes are killed. What forks all the time is only caught by one thread that has the machine to itself,
-    /// because several at once would slow each other.
+    /// Held while processes are killed. Only one thread at a time kills, because several would slow each other, and processes that fork
+    /// all the time would then get away.
     killing: Mutex<()>,
     spawner: Mutex<SupervisorSpawner>,
 }
@@ -181,7 +180,7 @@ impl Processes {
         self.spawner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The lock that is held while processes are found and killed.
+    /// Takes the lock that is held while processes are found and killed.
     fn killing(&self) -> MutexGuard<'_, ()> {
         self.killing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,7 +212,7 @@ impl Machine for Processes {
     fn adopt(&self) {
         match rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
             Ok(()) => self.adopts.store(true, Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, "what a killed supervisor leaves is found by its environment only"),
+            Err(error) => tracing::warn!(%error, "only its environment shows what a killed supervisor leaves"),
         }
     }
 

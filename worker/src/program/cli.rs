@@ -1,4 +1,5 @@
-//! The commands of `guild-worker`: arguments to [`crate::program::run`]. Also what `guild-master up` runs as its worker.
+//! The commands of `guild-worker`, from their arguments to [`crate::program::run`]. `guild-master up` runs its worker through them
+//! too.
 
 use crate::config::{Config, ConfigError, default_state};
 use crate::disk::private_dir::private_dir;
@@ -58,7 +59,7 @@ enum Command {
     Run,
     /// Print the platform, labels and room that this worker reports
     Probe,
-    /// Print the jobs that the running worker does
+    /// Print the jobs that the worker is running
     Status,
     /// Let the running worker finish its jobs, take no more, and end; wait until it has ended
     Drain,
@@ -66,7 +67,7 @@ enum Command {
     OfItself(OfItself),
 }
 
-/// A failure of a command, with its exit status.
+/// A failure of a command: its exit status, and its text for the user.
 struct Failure(u8, String);
 
 impl Failure {
@@ -75,7 +76,7 @@ impl Failure {
     }
 }
 
-/// The declared arguments of the program `guild-worker`.
+/// Returns the declared arguments of the program `guild-worker`.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
@@ -141,7 +142,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     match run(config, signals().map_err(Failure::fault)?).await {
         Ok(Ended::Stopped | Ended::Drained) => Ok(()),
         Ok(Ended::Revoked(why)) => {
-            let text = format!("the credential {} was taken back: {why}", credential.display());
+            let text = format!("the credential {} is no longer valid: {why}", credential.display());
             Err(Failure(NOT_PERMITTED, text))
         }
         Err(error @ (RunError::Credential(_) | RunError::Identity(_))) => {
@@ -151,7 +152,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
 }
 
-/// Waits for signals. The first one hands the steps over to the next worker, and the second one cancels them.
+/// Waits for signals. The first one hands the steps over to the next worker process, and the second one cancels them.
 fn signals() -> io::Result<watch::Receiver<Shutdown>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (told, shutdown) = watch::channel(Shutdown::No);
@@ -202,8 +203,8 @@ fn pending(config: &Config) -> PathBuf {
     config.state.join("joining.cap")
 }
 
-/// This worker's own reference, with a token of its own making. It is on disk before the master hears of it: a lost answer
-/// is asked for again with the same one.
+/// Returns this worker's own reference, with a token that the worker made itself. It is on disk before the master hears of it. If
+/// the answer is lost, the next `join` asks again with the same token.
 fn own_reference(config: &Config, join: &SturdyRef) -> Result<SturdyRef, Failure> {
     let path = pending(config);
     if let Ok(earlier) = SturdyRef::load(&path)

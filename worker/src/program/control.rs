@@ -1,5 +1,5 @@
-//! The running worker's socket in its state directory, for `status` and `drain` on the same machine. The caller sends one word and
-//! gets lines as the answer. The answer to `drain` ends with the worker.
+//! The running worker's socket in its state directory, for `status` and `drain` on the same machine. The caller sends one word, and
+//! the worker answers with lines. The answer to `drain` lasts until the worker ends.
 
 use crate::attempt::ledger::Entry;
 use crate::disk::removal::remove_file;
@@ -17,12 +17,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 const SOCKET: &str = "control.sock";
-/// The longest word that is asked, in bytes.
+/// The limit for the word of a caller, in bytes. It is far longer than any word that the worker knows.
 const WORD_BYTES_MAX: u64 = 64;
-/// How long the word is waited for.
+/// How long the worker waits for the word, so that a silent caller does not hold a connection for ever.
 const WORD_MAX: Duration = Duration::from_secs(5);
 
-/// The socket's task. The worker listens for as long as this is held.
+/// The socket's task. The worker listens until this is dropped.
 pub(crate) struct Control(tokio::task::JoinHandle<()>);
 
 impl Drop for Control {
@@ -31,7 +31,7 @@ impl Drop for Control {
     }
 }
 
-/// Only the worker that holds the state directory's lock may call this: it takes the place of an older socket.
+/// Binds the control socket in place of an older one. Only the worker that holds the state directory's lock may call this.
 pub(crate) fn serve(worker: &Rc<WorkerShared>) -> io::Result<Control> {
     let near = Near::new(&worker.shared.state)?;
     remove_file(near.socket())?;
@@ -42,14 +42,14 @@ pub(crate) fn serve(worker: &Rc<WorkerShared>) -> io::Result<Control> {
             let worker = worker.clone();
             tokio::task::spawn_local(async move {
                 if let Err(error) = answer(&worker, stream).await {
-                    tracing::debug!(%error, "someone asked and left");
+                    tracing::debug!(%error, "a caller of the control socket left before its answer");
                 }
             });
         }
     })))
 }
 
-/// Asks the worker of a state directory, and hands each line of its answer on.
+/// Sends a word to the worker of a state directory, and calls `line` with each line of its answer.
 pub(crate) async fn ask(state: &Path, word: &str, mut line: impl FnMut(&str)) -> io::Result<()> {
     let near = Near::new(state)?;
     let mut stream = UnixStream::connect(near.socket()).await?;

@@ -1,5 +1,5 @@
-//! Keeps the worker's machine in order. It removes workspaces that nobody used for long, or for which there is no room. It also
-//! removes the temporary files of attempts that are no more, and processes that lost their supervisor.
+//! Keeps the worker's machine in order. It removes workspaces that nobody has used for long, or for which there is no room. It also
+//! removes the temporary files of attempts that no longer exist, and kills processes that lost their supervisor.
 
 use crate::attempt::shared::AttemptShared;
 use crate::attempt::troubles::Topic;
@@ -16,18 +16,19 @@ use std::time::Duration;
 /// The time between two rounds, unless a disk runs short of room.
 const EVERY: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// After how many days without use a workspace is removed. The first always counts, the others in turn while there is too little
-/// room.
+/// The ages, in days without use, from which a workspace is removed. The first one always applies. The others apply one after
+/// another, as long as the disk has too little room.
 const DAYS: [u32; 4] = [7, 3, 1, 0];
 
-/// The time between two looks for processes that a killed supervisor left. The end of its step looks too, but then they may not
-/// have come to this process yet.
+/// The time between two searches for processes that a killed supervisor left. The end of its step searches too, but by then the
+/// kernel may not have handed those processes to this one yet.
 const ORPHANS_EVERY: Duration = Duration::from_secs(10);
 
-/// The time between two looks at what only somebody on the machine can mend. A step that its disk ended has them looked at at once.
+/// The time between two checks for troubles that only a person on the machine can mend. If a step fails because of its disk, a
+/// check begins at once.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// Looks again and again whether the disks can be written, and whether something cannot be removed.
+/// Checks again and again whether the disks can be written, and whether the trash can be emptied.
 pub(crate) async fn look_at_disks(attempts: Rc<AttemptShared>) {
     loop {
         let places = [attempts.state.clone(), attempts.workspaces.clone()];
@@ -42,7 +43,7 @@ pub(crate) async fn look_at_disks(attempts: Rc<AttemptShared>) {
                 attempts.troubles.note(Topic::Disk, disk);
                 attempts.troubles.note(Topic::Trash, trash);
             }
-            Err(error) => tracing::warn!(%error, "the disks were not looked at"),
+            Err(error) => tracing::warn!(%error, "the disks could not be checked"),
         }
         let _ = tokio::time::timeout(LOOK_EVERY, attempts.troubles.look.notified()).await;
     }
@@ -52,18 +53,18 @@ fn unwritable(place: &Path, error: &io::Error) -> String {
     format!("the disk of {} cannot be written: {error}", place.display())
 }
 
-/// The message about a trash that cannot be emptied.
+/// Returns the message about a trash that cannot be emptied, or `None` if it could be.
 fn unremovable(left: Trash) -> Option<String> {
     let Trash { place, count, error } = left;
-    let (trees, are) = if count == 1 { ("tree", "is") } else { ("trees", "are") };
+    let (trees, them) = if count == 1 { ("tree", "it") } else { ("trees", "them") };
     let error = error?;
     Some(format!(
-        "{count} {trees} of files in {} {are} not to be removed by the worker, as those of another user: {error}",
+        "the worker cannot remove {count} {trees} of files in {}, perhaps because another user owns {them}: {error}",
         place.display()
     ))
 }
 
-/// Ends processes that no supervisor watches any more, again and again.
+/// Kills processes that no supervisor watches any more, again and again.
 pub(crate) async fn end_orphans(attempts: Rc<AttemptShared>) {
     loop {
         tokio::time::sleep(ORPHANS_EVERY).await;
@@ -71,12 +72,12 @@ pub(crate) async fn end_orphans(attempts: Rc<AttemptShared>) {
         match attempts.world.blocking.run(move || machine.kill_adopted()).await {
             Ok(0) => {}
             Ok(left) => tracing::error!(left, "processes without a supervisor cannot be killed"),
-            Err(error) => tracing::warn!(%error, "processes without a supervisor were not looked for"),
+            Err(error) => tracing::warn!(%error, "cannot search for processes without a supervisor"),
         }
     }
 }
 
-/// Keeps order at the start, then each hour, and at once where a disk has less room than the reserve.
+/// Keeps order at the start, then each hour, and at once if a disk has less room than the reserve.
 pub(crate) async fn keep(attempts: Rc<AttemptShared>, reserve: Rc<DiskReserve>) {
     loop {
         let root = attempts.workspaces.clone();
@@ -91,7 +92,7 @@ pub(crate) async fn keep(attempts: Rc<AttemptShared>, reserve: Rc<DiskReserve>) 
         match tidied.await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old workspaces were removed"),
-            Err(error) => tracing::warn!(%error, "old workspaces were not looked at"),
+            Err(error) => tracing::warn!(%error, "old workspaces could not be searched"),
         }
         reserve.tidied.notify_waiters();
         let _ = tokio::time::timeout(EVERY, reserve.short_of_room.notified()).await;
@@ -126,7 +127,7 @@ fn remove_scratch(root: &Path, live: &BTreeSet<PathBuf>) {
 mod tests {
     use super::*;
 
-    /// C62: files that a container of a step made as another user stay, and somebody is told.
+    /// C62: files that a container of a step made as another user stay, and the worker reports them.
     #[test]
     fn a_trash_that_cannot_be_emptied_is_told() {
         let left = |count, error| Trash { place: PathBuf::from("/w/.trash"), count, error };
@@ -134,8 +135,8 @@ mod tests {
         assert_eq!(unremovable(left(3, None)), None, "somebody else removes them");
         let denied = || Some(io::ErrorKind::PermissionDenied.into());
         let told = unremovable(left(22, denied())).unwrap();
-        assert!(told.starts_with("22 trees of files in /w/.trash are not to be removed by the worker"), "{told}");
-        assert!(unremovable(left(1, denied())).unwrap().starts_with("1 tree of files in /w/.trash is not"));
+        assert!(told.starts_with("the worker cannot remove 22 trees of files in /w/.trash, perhaps because"), "{told}");
+        assert!(unremovable(left(1, denied())).unwrap().contains("1 tree of files in /w/.trash, perhaps"));
     }
 
     #[test]

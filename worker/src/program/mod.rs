@@ -1,4 +1,4 @@
-//! What a person or a service manager starts: the commands, and the worker's life from start to end. It also holds what the
+//! The code that a person or a service manager starts: the commands, and the worker's life from start to end. It also holds what the
 //! worker does beside its session with the master.
 
 pub(crate) mod cli;

@@ -1,5 +1,5 @@
-//! The worker as a function: takes up what an earlier process left, then connects again and again until somebody ends it. Makes
-//! what all parts share, and starts each of them.
+//! The worker as a function: takes up what an earlier process left, then connects again and again until somebody ends it. Makes the
+//! state that all parts share, and starts each part.
 
 use super::{control, housekeeping, service_notify};
 use crate::attempt::ledger::Ledger;
@@ -34,16 +34,17 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-/// How long the next try to connect waits, in milliseconds: first this, then twice as long each time, up to the second value. So
-/// a master that comes back is found soon and is not overrun.
+/// The bounds of the pause before the next try to connect, in milliseconds. The pause begins with the first and doubles up to the
+/// second. So a worker soon finds a master that comes back, and many workers do not overrun it.
 const BACKOFF_MIN_MS: u64 = 500;
 const BACKOFF_MAX_MS: u64 = 8_000;
-/// How long the second signal, which cancels, is waited for after the first.
+/// How long the worker waits after the first signal for a second one, which cancels all steps. The wait is short because it delays
+/// each ordinary restart.
 const SECOND_SIGNAL: Duration = Duration::from_millis(100);
 
-/// How long the next try for the lock waits. A worker that was killed is gone, and its lock free, a moment later.
+/// The pause between two tries to take the lock. A worker that was killed releases its lock a moment later.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
-/// How often the lock is tried for: two seconds in all.
+/// The number of tries to take the lock, which last two seconds in all.
 const LOCK_TRIES: u32 = 40;
 
 /// Whether, and how, somebody outside asked the worker to end.
@@ -51,23 +52,23 @@ const LOCK_TRIES: u32 = 40;
 pub enum Shutdown {
     #[default]
     No,
-    /// End, while steps run on under their supervisors, and the next process takes them up.
+    /// The worker ends. Its steps run on under their supervisors, and the next worker process takes them up.
     HandOver,
-    /// All steps are ended first.
+    /// The worker ends all steps first, and then itself.
     Cancel,
 }
 
-/// How the worker ended by itself.
+/// The way in which the worker ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     Stopped,
-    /// There was nothing more to do after `drain`.
+    /// The worker was drained, and has finished its jobs.
     Drained,
-    /// The master took the credential back. No step runs any more.
+    /// The master took the credential back, so the worker ended its steps. The text says why.
     Revoked(String),
 }
 
-/// Why the worker could not begin.
+/// Why the worker could not begin its work.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error("another worker uses {}", .0.display())]
@@ -80,13 +81,13 @@ pub enum RunError {
     State { path: PathBuf, cause: io::Error },
 }
 
-/// Serves until told to end. Needs a current-thread runtime with time and I/O.
+/// Serves until somebody ends the worker. Needs a current-thread runtime with time and I/O.
 pub async fn run(config: Config, shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
     let world = World::real(config.program.clone());
     LocalSet::new().run_until(run_in(world, config, shutdown)).await
 }
 
-/// [`run`] in another world. Needs a `LocalSet`.
+/// Like [`run`], but in another world, such as that of a simulation. Needs a `LocalSet`.
 pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<Shutdown>) -> Result<Ended, RunError> {
     let broken = |cause| RunError::State { path: config.state.clone(), cause };
     private_dir(&config.state).map_err(broken)?;
@@ -134,7 +135,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     let quiet = async {
         let mut changes = worker.shared.ledger.changes();
         while !worker.shared.ledger.all().iter().all(|entry| entry.is_idle()) && changes.changed().await.is_ok() {}
-        // The end is then reported, while the master is still connected to hear it.
+        // The session now reports the ends of the steps, if the master is still connected.
         if *worker.attached.borrow() {
             let _ = timeout(Duration::from_secs(1), connecting).await;
         }
@@ -143,7 +144,7 @@ pub async fn run_in(world: World, config: Config, mut shutdown: watch::Receiver<
     Ok(Ended::Stopped)
 }
 
-/// Tries the tiers of isolation that this worker is to offer, and says which of them do not work.
+/// Tries the tiers of isolation that this worker may offer, and logs which of them do not work.
 async fn try_tiers(world: &World, config: &Config) -> io::Result<Vec<TierProbe>> {
     let (machine, config) = (world.machine.clone(), config.clone());
     let probes = world.blocking.run(move || config.probes(|tier| machine.probe(tier))).await?;
@@ -155,26 +156,26 @@ async fn try_tiers(world: &World, config: &Config) -> io::Result<Vec<TierProbe>>
     Ok(probes)
 }
 
-/// Tries whether steps can be held to their limits on this machine.
+/// Tries whether the worker can hold steps to their limits on this machine.
 async fn try_bounds(world: &World, config: &Config) -> io::Result<StepBounds> {
     let (machine, config) = (world.machine.clone(), config.clone());
     let bounds = world.blocking.run(move || config.probed_bounds(|| machine.probe_bounds())).await?;
     if let Some(lack) = &bounds.lack {
-        tracing::warn!(%lack, "steps are not held to their limits");
+        tracing::warn!(%lack, "the worker cannot enforce all limits of steps");
     }
     Ok(bounds)
 }
 
 async fn conclude(worker: &WorkerShared, ended: Ended) -> Ended {
     if let Ended::Revoked(why) = &ended {
-        tracing::error!(%why, "this worker's credential was taken back: ending every step");
+        tracing::error!(%why, "this worker's credential is no longer valid: ending every step");
         worker.end_all().await;
     }
     worker.shared.ledger.sweep().await;
     ended
 }
 
-/// Connects again and again, until nothing more is to be done, or may be.
+/// Connects again and again, until the worker is drained or its credential is taken back.
 async fn stay_connected(worker: &Rc<WorkerShared>) -> Ended {
     let mut backoff_ms = BACKOFF_MIN_MS;
     loop {
@@ -201,7 +202,7 @@ async fn stay_connected(worker: &Rc<WorkerShared>) -> Ended {
     }
 }
 
-/// Opens everything in the state directory that the parts of a worker share.
+/// Opens the files of the state directory, and makes the state that the parts of a worker share.
 fn open(world: World, config: &Config, description: Description, was_killed: bool) -> Result<WorkerShared, RunError> {
     let broken = |cause| RunError::State { path: config.state.clone(), cause };
     let credential = SturdyRef::load(&config.credential())?;
@@ -244,7 +245,8 @@ fn open(world: World, config: &Config, description: Description, was_killed: boo
     })
 }
 
-/// Waits a moment for a worker that was just killed to be gone.
+/// Takes the lock of the state directory. If another worker holds it, waits up to two seconds, because that worker may just have
+/// been killed.
 async fn lock(config: &Config) -> Result<File, RunError> {
     let path = config.state.join("lock");
     let opened = File::options().create(true).truncate(false).write(true).open(&path);
@@ -265,7 +267,7 @@ async fn wait_for(shutdown: &mut watch::Receiver<Shutdown>, least: Shutdown) {
     }
 }
 
-/// Between half of it and all of it, so that the workers of a master that comes back do not come at once.
+/// Returns a random time between half of `ms` and all of it. So the workers of a master that comes back do not all connect at once.
 fn jittered(ms: u64) -> u64 {
     let half = ms / 2;
     half + chance::word() % (ms - half + 1)

@@ -1,10 +1,11 @@
-//! The messages of this worker to the service manager that runs it, if there is one. They say that it serves, whether it has its
-//! master, and that it is not stuck. `system::systemd` has their form.
+//! The messages of this worker to the service manager that runs it, if there is one. They say that the worker serves, whether it is
+//! connected to its master, and that it is not stuck. `system::systemd` has their form.
 
 use system::systemd;
 use tokio::sync::watch;
 
-/// Begins when the state is open, whether or not the master can be reached. `attached`: whether it has let this worker in.
+/// Begins to send messages. Call it when the state is open, whether or not the master can be reached. `attached` says whether the
+/// master has let this worker in.
 pub(crate) fn begin(mut attached: watch::Receiver<bool>) {
     if !systemd::is_listening() {
         return;

@@ -5,7 +5,8 @@ use crate::config::default_state;
 use std::path::Path;
 use system::systemd::unit::{self, Instance, UnitError, UnitFile, argument, line};
 
-/// A unit that is ready to be written, for the worker of a state directory. An error where there is another.
+/// Prepares the unit that runs the worker of a state directory, but does not write it. Fails if a unit of that name has another
+/// text.
 pub(crate) fn prepare(state: &Path) -> Result<UnitFile, UnitError> {
     let wrong = |path: &Path| {
         let path = path.to_owned();
@@ -18,18 +19,20 @@ pub(crate) fn prepare(state: &Path) -> Result<UnitFile, UnitError> {
     UnitFile::new(Instance::User, &name, text(&name, &program, &state)?)
 }
 
-/// The name of the unit for a worker that is not the only one of its user.
+/// Returns the name of the unit for a worker that is not the only one of its user.
 fn name_of(state: &Path) -> String {
     let plain = |char: char| if char.is_ascii_alphanumeric() || "_.-".contains(char) { char } else { '-' };
     let last = state.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     format!("guild-worker-{}", last.chars().map(plain).collect::<String>())
 }
 
-/// The text that says what to do with a unit that was written.
+/// Returns the text that says what to do with a unit that was written.
 pub(crate) fn told(unit: &UnitFile) -> String {
     let mut text = format!("unit          {}\nnext          {}\n", unit.path().display(), unit.next());
     match rustix::process::geteuid().is_root() {
-        true => text.push_str("              as root, and so every step runs as root: better is a user of its own\n"),
+        true => {
+            text.push_str("              every step runs as root, because you do: give the worker a user of its own\n")
+        }
         false => text.push_str("              loginctl enable-linger    (to run while you are not logged in)\n"),
     }
     text
@@ -38,11 +41,11 @@ pub(crate) fn told(unit: &UnitFile) -> String {
 fn text(name: &str, program: &Path, state: &Path) -> Result<String, UnitError> {
     Ok(format!(
         "\
-# Written by `guild-worker join --unit`. What is to be otherwise goes beside it: `systemctl --user edit {name}`. Steps run in
-# a scope beside this unit, in the same slice: what is to limit them too is the slice's (`Slice=` here, limits there).
+# Written by `guild-worker join --unit`. To change something, run `systemctl --user edit {name}`: your changes then stand beside
+# this file. Steps run in a scope beside this unit, in the same slice. To limit them too, set `Slice=` here and limit that slice.
 [Unit]
 Description=Guild worker in {place}
-# a master that is away comes back: it is never given up
+# the worker waits for a master that is away, however long that takes
 StartLimitIntervalSec=0
 
 [Service]
@@ -50,12 +53,12 @@ Type=notify
 ExecStart={program} run --state {state}
 TimeoutStopSec=20
 WatchdogSec=30
-# not when it was drained, which ends it well
+# a worker that was drained ends successfully, and is not restarted
 Restart=on-failure
 RestartSec=2
-# neither a file with errors nor a credential that was taken back mends itself
+# a restart mends neither a file with errors nor a credential that is no longer valid
 RestartPreventExitStatus=2 5
-# where no scope could be made, steps run in this unit: they go on without their worker, and the next one takes them up
+# if no scope could be made, steps run in this unit: they go on without their worker, and the next worker takes them up
 KillMode=process
 OOMPolicy=continue
 

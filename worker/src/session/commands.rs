@@ -1,4 +1,4 @@
-//! The capability of this worker that the master holds on a session, and the orders that the master gives by it.
+//! The capability of this worker that the master holds during a session. Through it the master gives orders.
 
 use crate::attempt::ledger::{Entry, Token};
 use crate::attempt::next::Halt;

@@ -1,6 +1,6 @@
 //! One connection to the master. It shows the credential, attaches, names the attempts of this worker, renews their leases, takes
-//! jobs, and reports them. It ends with the connection; attempts go on, and are named again on the next one. It holds every
-//! capability of the master that this worker has, so that all of them end with it.
+//! jobs, and reports them. Attempts go on when the connection ends, and the worker names them again on the next one. The connection
+//! holds every capability of the master that this worker has, so that all of them end with it.
 
 mod commands;
 mod troubles;
@@ -31,38 +31,40 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use untaken::{Refused, Untaken};
 
-/// How long the answers to `restore` and `attach` are waited for. The master may itself ask an older process of ours first.
+/// How long the worker waits for the answers to `restore` and `attach`. The master may first ask an older process of the same
+/// worker.
 const LOGIN_MAX: Duration = Duration::from_secs(30);
-/// How many times leases are renewed in the shortest term, within the bounds below, so that a lease survives a long silence.
+/// The number of renewals in the shortest term, within the bounds below. So a lease survives a long silence.
 const RENEWALS: u64 = 30;
-/// The least number of times, whatever the bounds say.
+/// The least number of renewals in the shortest term, even if [`RENEW_MIN_MS`] asks for fewer.
 const RENEWALS_MIN: u64 = 3;
-/// The bounds of the time between two renewals, in milliseconds: more often costs calls, more seldom risks leases.
+/// The bounds of the time between two renewals, in milliseconds. More renewals cost calls, and fewer risk leases.
 const RENEW_MIN_MS: u64 = 500;
 const RENEW_MAX_MS: u64 = 20_000;
-/// How long an answer to `renew` is waited for before leases are renewed anew.
+/// How long the worker waits for an answer to `renew` before it asks again.
 const RENEW_MAX: Duration = Duration::from_secs(30);
-/// How many ended attempts the master may not know of yet. With more of them no job is taken, because each takes memory and disk.
+/// The limit for attempts that the worker holds, with those whose end the master does not know yet. Beyond it the worker takes no
+/// job, because each attempt takes memory and disk.
 const UNREPORTED_MAX: usize = 256;
-/// How long the next look waits where a disk has too little room, or where an attempt cannot be noted.
+/// How long the worker waits before it looks again, if a disk has too little room or an attempt cannot be noted.
 const DISK_PAUSE: Duration = Duration::from_secs(10);
-/// How long the last calls of a connection get to leave.
+/// How long the last calls of a connection may take to be sent.
 const FLUSH_MAX: Duration = Duration::from_millis(100);
-/// How long the next try waits if the master gave no job, or did not accept a lease yet.
+/// How long the worker waits before its next try, if `take` failed or the master could not accept a lease yet.
 const TAKE_PAUSE: Duration = Duration::from_secs(1);
-/// How long the worker waits for an offer that may be on its way before it tells the master of more room. To ask anew throws that
-/// offer away.
+/// How long the worker waits for an offer that may be on its way, before it tells the master that it has more room. Asking anew
+/// would throw that offer away.
 const MORE_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why a session is over.
+/// The reason why a session ended.
 #[derive(Debug)]
 pub(crate) enum End {
     Unreachable(VatError),
     Lost(String),
     Refused(Refusal),
-    /// The credential is no longer good, for ever.
+    /// The credential was taken back or has expired, and will not be valid again.
     Revoked(String),
-    /// The worker holds no job, and was not to take another one.
+    /// The worker was drained, and holds no job any more.
     Drained,
 }
 
@@ -81,7 +83,8 @@ impl From<Refusal> for End {
     }
 }
 
-/// Connects, and stays for as long as it goes well. Says whether it was attached.
+/// Connects to the master, and serves the session until it ends. Returns whether the master attached this worker, and why the
+/// session ended.
 pub(crate) async fn connect(worker: &Rc<WorkerShared>) -> (bool, End) {
     match worker.shared.world.net.dial(&worker.credential, &worker.identity).await {
         Ok(stream) => over(worker, stream).await,
@@ -89,7 +92,7 @@ pub(crate) async fn connect(worker: &Rc<WorkerShared>) -> (bool, End) {
     }
 }
 
-/// A session over any byte stream to a master.
+/// Runs a session over a byte stream to a master.
 async fn over<S>(worker: &Rc<WorkerShared>, stream: S) -> (bool, End)
 where
     S: AsyncRead + AsyncWrite + 'static,
@@ -173,41 +176,41 @@ async fn attach(worker: &Rc<WorkerShared>, vat: &Vat) -> Result<Rc<Session>, End
     });
     let (standing, leases, terms) = (results.get_standing()?, results.get_leases()?, results.get_terms()?);
     for (index, entry) in (0..).zip(in_hand) {
-        // an answer that is too short says nothing of the rest, which is said again next time
+        // If the answer is too short, it says nothing of the other attempts. The next `attach` asks about them again.
         if index >= standing.len() || index >= leases.len() {
-            return Err(End::Lost("the master did not say how all attempts stand".to_owned()));
+            return Err(End::Lost("the master did not report the state of every attempt".to_owned()));
         }
         match standing.get(index) {
             Ok(worker_desk::Standing::Resumed) => session.hold(entry, leases.get(index)?, term_at(terms, index)),
             Ok(worker_desk::Standing::Stale) => worker.shared.ledger.abandon(&entry, "its lease is over"),
-            // of a later version
-            Err(_) => return Err(End::Lost("the master says what this worker does not know".to_owned())),
+            // The word is of a later version of the protocol.
+            Err(_) => return Err(End::Lost("the master sent a word that this worker does not know".to_owned())),
         }
     }
     tracing::info!(resumed = worker.shared.ledger.count(), term_ms = session.term_ms, "attached");
     Ok(session)
 }
 
-/// Attempts of which a process lives on this machine, so that no other attempt begins beside it. `None` means that nobody could
-/// look, and then our home is not said either.
+/// Returns the attempts that have a living process on this machine, so that no other attempt begins beside one. `None` means that
+/// nobody could look. Then the worker does not tell the master its home either.
 async fn alive(worker: &WorkerShared) -> Option<Vec<Token>> {
     let machine = worker.shared.world.machine.clone();
     match worker.shared.world.blocking.run(move || machine.living()).await {
         Ok(names) => Some(names.iter().filter_map(|name| token_of(name)).collect()),
         Err(error) => {
-            tracing::warn!(%error, "processes of attempts were not looked for");
+            tracing::warn!(%error, "cannot search for processes of attempts");
             None
         }
     }
 }
 
-/// A session: what the master gave this worker when it attached, and the tasks that report under its leases.
+/// A session: the capabilities and facts that the master gave this worker when it attached, and the tasks that report under its leases.
 struct Session {
     worker: Rc<WorkerShared>,
     session: session::Client,
     /// The newest version of the protocol that both sides know.
     version: u16,
-    /// The length of leases whose length the master does not tell, as one of version 0.1 does, in milliseconds.
+    /// The length of a lease in milliseconds, if the master does not tell it with the lease, like a master of version 0.1.
     term_ms: u64,
     window: Window,
     unanswered: Unanswered,
@@ -226,15 +229,16 @@ impl Session {
         }
     }
 
-    /// Ends every step while the master still listens: it waits for our answer that all have ended.
+    /// Ends every step after the credential was taken back. The master still listens, and waits for the answer that all steps have
+    /// ended.
     async fn part(&self, why: String) -> End {
         self.worker.end_all().await;
-        // Another task waits for the answer.
+        // `WorkerCommands::revoked` answers the master, from another task.
         sleep(FLUSH_MAX).await;
         End::Revoked(why)
     }
 
-    /// Keeps all leases, and tells the supervisors so.
+    /// Renews all leases again and again until the connection is lost, and notes their new ends.
     async fn renew(&self) -> End {
         let mut asked = Instant::now();
         loop {
@@ -246,13 +250,14 @@ impl Session {
                 if error.kind == capnp::ErrorKind::Disconnected {
                     return error.into();
                 }
-                // The master may be overloaded or its disk full, but there is time until the term ends.
+                // The master may be overloaded or its disk full, but there is time until the leases end.
                 tracing::warn!(%error, "leases were not renewed");
             }
         }
     }
 
-    /// Waits until leases are to be renewed, and answers all. The shortest term says when, also one that comes meanwhile.
+    /// Waits until leases must be renewed, and returns the attempts that hold one. The shortest term decides when, even if it is
+    /// the term of a lease that begins meanwhile.
     async fn due_for_renewal(&self, asked: Instant) -> Vec<Rc<Entry>> {
         let ledger = &self.worker.shared.ledger;
         let mut changes = ledger.changes();
@@ -287,7 +292,8 @@ impl Session {
         Ok(())
     }
 
-    /// What to live by where the master said this length of a lease, and 0 where it said none.
+    /// Returns the length of a lease to live by, in milliseconds. `told_ms` is the length that the master told, or 0 if it told
+    /// none.
     fn term(&self, told_ms: u64) -> u64 {
         if told_ms == 0 { self.term_ms } else { told_ms }
     }
@@ -322,12 +328,12 @@ impl Session {
         }
     }
 
-    /// Says why no job is taken, and waits until old files were removed, or for the next look.
+    /// Reports why the worker takes no job. Then waits until old files were removed, or for the next look.
     async fn wait_for_room(&self, why: &str) {
         tracing::warn!(%why, "no job is taken");
         let mut request = self.session.lacks_request();
         request.get().set_what(why);
-        // older masters do not know it
+        // Older masters do not know this call, so its failure does not matter.
         tokio::task::spawn_local(request.send().promise);
         let tidied = self.worker.reserve.tidied.notified();
         self.worker.reserve.short_of_room.notify_one();
@@ -344,7 +350,7 @@ impl Session {
         Resources { slots: free.slots.min(more), ..free }
     }
 
-    /// Waits for jobs that fit, or for something that lets us ask anew.
+    /// Waits for jobs that fit into `free`, and begins them. Returns without a job if the master must be asked anew.
     async fn take_up_to(self: &Rc<Session>, free: Resources) -> Result<(), Untaken> {
         let mut request = self.session.take_request();
         request.get().set_most(free.slots);
@@ -363,11 +369,11 @@ impl Session {
         Ok(())
     }
 
-    /// Begins an attempt that was offered.
+    /// Begins an attempt that the master offered.
     fn enter(self: &Rc<Session>, offered: assignment::Reader<'_>, lease: lease::Client) -> Result<(), Untaken> {
         let assignment = wire::read_assignment(offered)?;
         if self.worker.shared.ledger.get(&assignment.token).is_some() {
-            return Err(capnp::Error::failed("it offers a lease that this worker holds".to_owned()).into());
+            return Err(capnp::Error::failed("it offers a lease that this worker already holds".to_owned()).into());
         }
         self.worker.shared.tier_of(&assignment).map_err(Untaken::BelowTier)?;
         tracing::info!(
@@ -387,7 +393,8 @@ impl Session {
         Ok(())
     }
 
-    /// There is less room than was told, or for a while more, or no more job is to be taken.
+    /// Waits until the master must be asked anew: there is less room than `told`, or has been more for a while, or the worker
+    /// drains.
     async fn otherwise(&self, told: &Resources) {
         let (mut changes, mut draining) = (self.worker.shared.ledger.changes(), self.worker.draining.subscribe());
         let mut more_since = None;
@@ -402,8 +409,8 @@ impl Session {
         }
     }
 
-    /// Accepts a lease of this length and reports under it. No process starts before the answer to `accept`; the checkout
-    /// may.
+    /// Accepts a lease of this length, and reports under it. No step starts before the answer to `accept`, but the checkout may
+    /// start.
     fn hold(self: &Rc<Session>, entry: Rc<Entry>, lease: lease::Client, term_ms: u64) {
         entry.set_lease(lease.clone());
         let term_ms = self.term(term_ms);
@@ -415,8 +422,8 @@ impl Session {
         let held = async move {
             let Some((refused, sent)) = accept(&worker, &lease, sent, accepted).await else { return };
             if let Some(refusal) = refused {
-                tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer is gone");
-                return worker.shared.ledger.abandon(&entry, "its offer is gone");
+                tracing::info!(job = %entry.assignment.job.name, %refusal, "the offer no longer exists");
+                return worker.shared.ledger.abandon(&entry, "its offer no longer exists");
             }
             fail_point("worker-accepted");
             entry.renewed(sent, term_ms);
@@ -437,18 +444,19 @@ async fn sleep_until_some(time: Option<Instant>) {
     }
 }
 
-/// How long after the last renewal the next is asked for.
+/// Returns the time between two renewals. `shortest_ms` is the length of the shortest lease, in milliseconds.
 fn renew_every(shortest_ms: u64) -> Duration {
     let usual = (shortest_ms / RENEWALS).clamp(RENEW_MIN_MS, RENEW_MAX_MS);
     Duration::from_millis(usual.min(shortest_ms / RENEWALS_MIN))
 }
 
-/// The length of a lease as the master told it, in milliseconds. 0 means that an older master did not tell it.
+/// Returns the length of a lease as the master told it, in milliseconds. 0 means that an older master did not tell it.
 fn term_at(terms: capnp::primitive_list::Reader<'_, u64>, index: u32) -> u64 {
     if index < terms.len() { terms.get(index) } else { 0 }
 }
 
-/// The answer to `accept`, and when it was asked for. `None` means that the connection is gone; the next attach says how it stands.
+/// Waits for the answer to `accept`, and returns it with the moment of the request. If the master cannot accept the lease yet, asks
+/// again. `None` means that the connection is lost; the next `attach` tells how the lease stands.
 async fn accept(
     worker: &WorkerShared,
     lease: &lease::Client,

@@ -1,11 +1,11 @@
-//! The result of a job that could not be taken: a pause, or the end of the session.
+//! Decides what follows if no job could be taken: a pause, or the end of the session.
 
 use super::{DISK_PAUSE, End, TAKE_PAUSE};
 use std::io;
 use std::time::Duration;
 
-/// How often in a row a `take` is refused before the worker attaches anew. A master of version 0.1 keeps the connection of a
-/// session that it has replaced.
+/// The number of refused `take` calls in a row after which the worker attaches anew. A master of version 0.1 may have replaced the
+/// session, and still keeps its connection.
 const TAKES_REFUSED_MAX: u32 = 5;
 
 /// Why no job was taken.
@@ -21,7 +21,7 @@ pub(super) enum Untaken {
     BelowTier(String),
 }
 
-/// How often in a row the master has refused.
+/// The number of times in a row that the master has refused a `take`.
 #[derive(Debug, Default)]
 pub(super) struct Refused(u32);
 
@@ -30,7 +30,7 @@ impl Refused {
         self.0 = 0;
     }
 
-    /// How long to wait for the next try, or why there is none.
+    /// Returns how long to wait before the next try, or why the session ends instead.
     pub(super) fn pause(&mut self, why: Untaken) -> Result<Duration, End> {
         let error = match &why {
             Untaken::ByMachine(_) => {

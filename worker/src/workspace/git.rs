@@ -1,5 +1,5 @@
-//! The one way in which a worker runs the `git` program. It runs on directories of its own, with nothing to fetch from, no hooks
-//! and only the configuration that is given here. Knows nothing of stores and workspaces.
+//! The only place where a worker runs the `git` program. Git runs on the worker's own directories, with nothing to fetch from, without
+//! hooks and with only the configuration that is given here. Knows nothing of stores and workspaces.
 
 use crate::process::isolation::spawn;
 use std::cell::Cell;
@@ -14,16 +14,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep_until};
 
-/// How much of the end of git's stderr is kept, in bytes.
+/// The limit for the end of git's stderr that is kept, in bytes. It holds git's last messages.
 const STDERR_BYTES_MAX: usize = 4 << 10;
-/// How much git may write to stdout, in bytes. Nothing that a worker asks for comes near it.
+/// The limit for git's stdout, in bytes. No call of a worker comes near it.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
-/// How long git may take without a sign of progress: no byte goes in, and none comes out. What goes on may take any time, as a
-/// large repository does over a slow link. Long enough for what git does in silence, such as joining packs on a slow disk.
+/// How long git may show no progress, which means that no byte goes in and none comes out. With progress, git may take any time, as
+/// for a large repository over a slow link. The limit is long enough for silent work, such as joining packs on a slow disk.
 const SILENCE: Duration = Duration::from_secs(900);
 
-/// The configuration of git. It is given by the environment, because that does not show in an argument list and holds for what git
-/// itself starts.
+/// The configuration of git. It is passed in the environment, because there it does not show in an argument list, and also holds for
+/// programs that git starts.
 const CONFIG: &[(&str, &str)] = &[
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
@@ -51,14 +51,14 @@ pub enum GitError {
     TooMuch { verb: &'static str },
 }
 
-/// The messages of git about a tree that it can write nowhere. The tree is damaged, or has a name that no file may have.
+/// The messages of git about a tree that it cannot write on any machine. The tree is damaged, or has a name that no file may have.
 const UNUSABLE: &[&str] =
     &["invalid path '", "empty filename in tree entry", "malformed mode in tree entry", "too-short tree object"];
-/// How many characters of such words are passed on.
+/// The limit for a message about an unusable tree when it is passed on, in characters.
 const UNUSABLE_CHARS_MAX: usize = 300;
 
 impl GitError {
-    /// Why git does not write a tree out, where that is the tree's fault alone.
+    /// Returns why git cannot write a tree, if only the tree is at fault.
     pub(crate) fn unusable(&self) -> Option<String> {
         let GitError::Failed { text, .. } = self else { return None };
         let line = text.lines().find(|line| UNUSABLE.iter().any(|words| line.contains(words)))?;
@@ -83,7 +83,7 @@ impl Git {
         Git { dir: dir.to_path_buf(), tree: Some(tree.to_path_buf()) }
     }
 
-    /// Runs it with these bytes on its stdin. Dropping this ends git.
+    /// Runs git with these bytes on its stdin, and returns its stdout. Dropping the future kills git.
     pub(crate) async fn run<A: AsRef<OsStr>>(
         &self,
         verb: &'static str,
@@ -94,7 +94,7 @@ impl Git {
         running.fed(pipe, stdin).await
     }
 
-    /// Like [`Git::run`], for what it finds out: what it writes is thrown away, however much that is.
+    /// Runs git only for its exit status, and discards its stdout, however long that is.
     pub(crate) async fn check<A: AsRef<OsStr>>(
         &self,
         verb: &'static str,
@@ -156,7 +156,7 @@ impl Git {
     }
 }
 
-/// The moment of the last sign that git goes on.
+/// The moment of the last sign of git's progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress(Rc<Cell<Instant>>);
 
@@ -169,7 +169,7 @@ impl Progress {
         self.0.set(Instant::now());
     }
 
-    /// Resolves once there was no sign for [`SILENCE`].
+    /// Resolves when there was no sign of progress for [`SILENCE`].
     async fn ceased(&self) {
         loop {
             let end = self.0.get() + SILENCE;
@@ -190,12 +190,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The progress of the run, for whoever feeds it: each piece that git takes is to be noted here.
+    /// Returns the progress of the run. The caller that feeds git notes each piece there that git takes.
     pub(crate) fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// Gives it its input, and waits for its end.
+    /// Writes git's input, and waits for its end.
     async fn fed(self, mut pipe: ChildStdin, stdin: Vec<u8>) -> Result<Vec<u8>, GitError> {
         let feed = async move {
             // Git may end before it reads everything; its exit status says whether that is an error.
@@ -204,7 +204,7 @@ impl Running {
         tokio::join!(feed, self.finish()).1
     }
 
-    /// Its stdout, once it has ended well.
+    /// Waits until git has ended, and returns its stdout if it succeeded.
     pub(crate) async fn finish(mut self) -> Result<Vec<u8>, GitError> {
         let verb = self.verb;
         let failed = |cause| GitError::Start { verb, cause };
@@ -223,19 +223,19 @@ impl Running {
     }
 }
 
-/// `None` means that there was more than we take.
+/// Reads at most [`OUTPUT_BYTES_MAX`] bytes. `None` means that there were more.
 async fn take_start(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let Some(mut pipe) = pipe else {
         return Ok(Some(bytes));
     };
     (&mut pipe).take(OUTPUT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).await?;
-    // Reading goes on, because git would otherwise wait for room in the pipe.
+    // Reading goes on to the end, because git would otherwise wait for room in the pipe.
     tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
     Ok((bytes.len() <= OUTPUT_BYTES_MAX).then_some(bytes))
 }
 
-/// The text that git wrote to stderr, without the counters that it overwrites with a carriage return.
+/// Returns the text that git wrote to stderr, without the counters that it overwrites with a carriage return.
 fn complaint(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.trim().lines().map(|line| line.rsplit('\r').next().unwrap_or_default()).collect();

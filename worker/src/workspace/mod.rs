@@ -1,13 +1,13 @@
-//! Workspaces: one directory per lane. It is locked while it is used, found again by the next build of the lane, and removed if
-//! it is not used for long. Only its checkout knows of git.
+//! Workspaces: one directory per lane. It is locked while an attempt uses it, found again by the next build of the lane, and removed if
+//! nobody uses it for long. Only its checkout knows of git.
 //!
 //! ```text
 //! ROOT/LANE/tree       the directory of the steps
 //! ROOT/LANE/guild.git  the checkout's own bookkeeping
 //! ROOT/LANE/lock       locked while in use; its time is the last use, to a minute
-//! ROOT/.trash/         set aside, being removed
+//! ROOT/.trash/         directories that are set aside and being removed
 //! ```
-//! Strangers left the files in `tree`. So links there are never followed, only moved and removed.
+//! The steps of jobs, which are not trusted, left the files in `tree`. So links there are never followed, only moved and removed.
 
 pub mod checkout;
 pub mod git;
@@ -29,18 +29,18 @@ use crate::disk::removal::{in_background, make_writable};
 
 const TRASH: &str = ".trash";
 const LOCK: &str = "lock";
-/// How many characters of a lane's name stand in the name of its directory.
+/// The limit for how much of a lane's name is in the name of its directory, in characters.
 const NAME_CHARS_MAX: usize = 60;
 /// How many attempts of one lane may have a workspace at the same time.
 const TWINS_MAX: u32 = 1000;
 
-/// How often a lock is tried that is moved away while it is being locked.
+/// The number of tries to take a lock whose directory is moved away meanwhile.
 const LOCK_TRIES_MAX: u32 = 100;
 
-/// The least time between two notes of a workspace's use, because a note of each use would cost more than a short job does.
+/// The least time between two updates of a workspace's last use, because an update for each use would cost more than a short job.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
-/// The directory of one attempt, locked. It is free for the next one when this is dropped.
+/// The locked directory of one attempt. Dropping this frees it for the next attempt.
 #[derive(Debug)]
 pub struct Workspace {
     root: PathBuf,
@@ -52,11 +52,11 @@ pub struct Workspace {
 #[derive(Debug)]
 struct Lock {
     file: File,
-    /// The last use, as the file says.
+    /// The time of the last use, as the file has it.
     used: SystemTime,
 }
 
-/// The directory of all workspaces, made if there is none: a path without links, as steps see it.
+/// Returns the directory of all workspaces as a path without links, as steps see it. Creates the directory if it does not exist.
 pub fn root(configured: &Path) -> io::Result<PathBuf> {
     std::fs::create_dir_all(configured)?;
     let root = configured.canonicalize()?;
@@ -64,8 +64,7 @@ pub fn root(configured: &Path) -> io::Result<PathBuf> {
     Ok(root)
 }
 
-/// Closes each workspace to other users. The directory of all of them may be a disk that others use too, which is not ours to
-/// close.
+/// Closes each workspace to other users. The directory of all workspaces stays as it is, because it may be a disk that others use too.
 fn close_all(root: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(root)? {
         let path = entry?.path();
@@ -82,8 +81,8 @@ fn close_all(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Locks the workspace of `lane`, or a twin of it where that is in use. Fresh: its tree is empty. A few calls of the system:
-/// what is to be removed is only set aside.
+/// Locks the workspace of `lane`, or a twin of it if that is in use. In mode `Fresh`, its tree is then empty. This takes only a few
+/// system calls, because it only sets aside what must be removed.
 pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
     make_writable(root);
     let name = directory_name(lane);
@@ -105,8 +104,8 @@ pub fn open(root: &Path, lane: &str, mode: Mode) -> io::Result<Workspace> {
     Err(io::Error::other(format!("{}: all {TWINS_MAX} workspaces of lane {lane} are in use", root.display())))
 }
 
-/// Locks a workspace again, by the name of its directory, as it is: for an attempt that outlived its worker. `None` means that it
-/// is in use, or gone.
+/// Locks a workspace again, by the name of its directory, and leaves its content as it is. It is for an attempt that outlived its
+/// worker. `None` means that the workspace is in use, or no longer exists.
 pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
     if !is_name(name) {
         return Ok(None);
@@ -115,13 +114,13 @@ pub fn reopen(root: &Path, name: &str) -> io::Result<Option<Workspace>> {
     Ok(lock(&dir, false)?.map(|lock| Workspace { root: root.to_owned(), dir, lock }))
 }
 
-/// Whether a workspace may have this name: it leads to one directory right below that of the workspaces.
+/// Whether a workspace may have this name, which must lead to a directory directly below the directory of all workspaces.
 pub(crate) fn is_name(name: &str) -> bool {
     name != TRASH && !name.contains(['/', '\0']) && !["", ".", ".."].contains(&name)
 }
 
-/// Removes the workspaces that nobody used for this long, and the remains of an earlier removal. Answers how many were removed.
-/// Blocks until it is done.
+/// Removes the workspaces that nobody has used for longer than `older_than`, and the remains of an earlier removal. Returns how many
+/// workspaces it removed. Blocks until it is done.
 pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
     let mut removed = 0;
     let now = SystemTime::now();
@@ -144,7 +143,7 @@ pub fn expire(root: &Path, older_than: Duration) -> io::Result<u32> {
 }
 
 impl Workspace {
-    /// The directory that a step sees.
+    /// Returns the directory in which the steps of a job run.
     pub fn tree(&self) -> PathBuf {
         self.dir.join("tree")
     }
@@ -153,7 +152,7 @@ impl Workspace {
         &self.dir
     }
 
-    /// The checkout's own repository, which no step knows of.
+    /// Returns the directory of the checkout's own repository, which steps do not know.
     pub(crate) fn git_dir(&self) -> PathBuf {
         self.dir.join("guild.git")
     }
@@ -162,11 +161,11 @@ impl Workspace {
     pub(crate) fn empty(&self) -> io::Result<()> {
         self.discard(&self.tree())?;
         std::fs::create_dir(self.tree())?;
-        // The mode is the same as that of everything that git writes in the tree.
+        // Git gives the same mode to every directory that it makes in the tree.
         std::fs::set_permissions(self.tree(), std::fs::Permissions::from_mode(0o755))
     }
 
-    /// Moves a part of this workspace away and removes it later.
+    /// Moves a part of this workspace away, and removes it in the background.
     pub(crate) fn discard(&self, path: &Path) -> io::Result<()> {
         if set_aside(&self.root, path)? {
             in_background(self.root.clone(), empty_trash);
@@ -174,7 +173,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Makes the tree a directory of ours, and empty if it must be.
+    /// Makes the tree a directory of this user's, and an empty one if the mode asks for it.
     fn prepare(&self, mode: Mode) -> io::Result<()> {
         make_writable(&self.tree());
         match std::fs::symlink_metadata(self.tree()) {
@@ -198,12 +197,12 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // The time of last use is the end of the use, to a minute. If this call fails, it is the beginning.
+        // The time of the last use becomes the end of this use, to a minute. If this call fails, it stays the beginning.
         let _ = self.touch();
     }
 }
 
-/// The lock of a workspace; `None` means in use, or, unless `make`, no longer there.
+/// Takes the lock of a workspace. `None` means that the workspace is in use. Without `make`, it may also mean that it does not exist.
 fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
     let path = dir.join(LOCK);
     make_writable(dir);
@@ -212,7 +211,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                // The tree in it has the usual modes, so the directory keeps other users out.
+                // The tree in this directory has the usual modes, so the directory must keep other users out.
                 private_dir(dir)?;
                 continue;
             }
@@ -237,7 +236,7 @@ fn lock(dir: &Path, make: bool) -> io::Result<Option<Lock>> {
     Err(io::Error::other(format!("{} is not a file that can be locked: remove it", path.display())))
 }
 
-/// Readable, and another one for another lane.
+/// Returns a readable name for the directory of a lane, which no other lane has.
 fn directory_name(lane: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
@@ -248,7 +247,7 @@ fn directory_name(lane: &str) -> String {
     format!("{}-{}", if readable.is_empty() { "lane" } else { readable }, &hash[..8])
 }
 
-/// Moves a file or directory away, to be removed later. `false` means that there was nothing.
+/// Moves a file or directory into the trash, from which it is removed later. Returns false if there was nothing to move.
 fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let trash = root.join(TRASH);
@@ -269,13 +268,13 @@ fn set_aside(root: &Path, path: &Path) -> io::Result<bool> {
 #[derive(Debug)]
 pub struct Trash {
     pub place: PathBuf,
-    /// How many trees could not be removed.
+    /// The number of trees that could not be removed.
     pub count: usize,
-    /// Why the last of them could not be removed.
+    /// The error of the last tree that could not be removed.
     pub error: Option<io::Error>,
 }
 
-/// Removes what was set aside, and says what could not be removed. Blocks as long as that takes.
+/// Empties the trash, and returns what could not be removed. Blocks until that is done.
 pub fn clear_trash(root: &Path) -> io::Result<Trash> {
     let place = root.join(TRASH);
     let error = empty_trash(root).err();

@@ -1,4 +1,4 @@
-//! A worker's process beside the master that a test plays, and ways to look at it.
+//! A worker's process beside the master that a test plays, and ways to look at that process.
 
 use crate::fake::{Master, PATIENCE};
 use rustix::fd::OwnedFd;
@@ -16,15 +16,15 @@ use tokio::time::{sleep, timeout};
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     pub(crate) master: Rc<Master>,
-    /// Processes of steps that wrote themselves down, by descriptors, which name no other process later.
+    /// The processes of steps that wrote their ids down. A descriptor never names another process later.
     started: RefCell<Vec<OwnedFd>>,
 }
 
-/// A test that fails leaves nothing running.
+/// Ends all processes, so that a test that fails leaves nothing running.
 impl Drop for Bench {
     fn drop(&mut self) {
         for process in self.started.get_mut() {
-            // one that has ended is what the test wanted
+            // It may have ended already, which is what the test wants.
             let _ = pidfd_send_signal(process, Signal::KILL);
         }
     }
@@ -58,7 +58,7 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// A shell's way to a file of the test.
+    /// Returns the path of a file of the test, for a shell.
     pub(crate) fn file(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
@@ -71,7 +71,7 @@ impl Bench {
         pid
     }
 
-    /// Nothing is kept of what the master knows.
+    /// Waits until no files are left of an attempt whose end the master knows.
     pub(crate) async fn is_tidy(&self) {
         let empty = |name: &str| std::fs::read_dir(self.path(name)).map_or(true, |mut all| all.next().is_none());
         eventually(|| empty("attempts") && empty("tmp")).await;

@@ -1,4 +1,4 @@
-//! The files of attempts, as the played master keeps them.
+//! The files of attempts, as the master of a test keeps them.
 
 use super::Master;
 use schema::common_capnp::byte_sink;
@@ -6,16 +6,16 @@ use schema::values::{Refusal, RefusalCode};
 use schema::wire;
 use std::rc::Rc;
 
-/// What the master makes of files.
+/// How the master of a test treats the files of attempts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Keeping {
     #[default]
     All,
-    /// It is older, and does not know of them.
+    /// The master is older, and does not know files of attempts.
     Unknown,
-    /// They are beyond a quota.
+    /// The files are beyond a quota.
     Refused,
-    /// It takes the beginning of each, and then has no room.
+    /// The master takes the beginning of each file, and then has no room.
     Full,
 }
 
@@ -29,12 +29,12 @@ impl Keeping {
     }
 }
 
-/// A file as far as it came.
+/// A file with the bytes that have arrived.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StoredFile {
     pub(crate) bytes: Vec<u8>,
     pub(crate) is_sealed: bool,
-    /// How many calls brought bytes that were there already.
+    /// The number of calls that brought bytes which were already there.
     pub(crate) repeated: usize,
 }
 

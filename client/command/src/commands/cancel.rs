@@ -30,7 +30,7 @@ impl Cancel {
                 .collect(),
         };
         if jobs.is_empty() {
-            return Err(Error::usage("that job has already finished"));
+            return Err(Error::usage("every job of that name has already finished"));
         }
         for job in jobs {
             guild.cancel(&build.project, build.number, job, &self.message).await?;

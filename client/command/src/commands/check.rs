@@ -16,7 +16,7 @@ use toml_file::Diagnostics;
 /// The exit status for a broken pipeline file. It is the same as for wrong usage, because the caller has to change the input.
 const BROKEN: u8 = 2;
 
-/// How many firings of an entry are shown. Three are enough to notice a wrong weekday or month.
+/// The number of firings of an entry that are shown. Three are enough to notice a wrong weekday or month.
 const FIRINGS: usize = 3;
 
 #[derive(Args)]
@@ -59,7 +59,7 @@ impl Check {
     }
 }
 
-/// The plan of a run by hand of this branch. It leaves out only the jobs that `when` leaves out.
+/// Returns the plan of a run by hand of this branch. It leaves out only the jobs that `when` leaves out.
 pub(super) fn plan(connected: &Connected, file: &Path, text: &[u8]) -> Result<Plan, Diagnostics> {
     planned(connected, file, text).map(|(_, plan)| plan)
 }
@@ -76,7 +76,7 @@ fn planned(connected: &Connected, file: &Path, text: &[u8]) -> Result<(Pipeline,
     pipeline.expand(&context).map(|plan| (pipeline, plan))
 }
 
-/// The plan of a push of a branch or a tag. Says which of both it is, and whether such a push makes a build.
+/// Returns the plan of a push of a branch or a tag. Prints which of the two it is, and whether such a push makes a build.
 fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result<(Pipeline, Plan), Diagnostics> {
     let pipeline = pipeline::load(&file.to_string_lossy(), text)?;
     let ref_name = full_ref(connected, &pipeline, name);
@@ -93,7 +93,8 @@ fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result
     pipeline.expand(&context).map(|plan| (pipeline, plan))
 }
 
-/// The full name of a ref. A name that is neither a branch nor a tag yet is a tag if [trigger] names it so, and else a branch.
+/// Returns the full name of a ref. A name that is neither a branch nor a tag yet is a tag if [trigger] names it as one, and else a
+/// branch.
 fn full_ref(connected: &Connected, pipeline: &Pipeline, name: &str) -> String {
     if name.starts_with("refs/") {
         return name.to_owned();
@@ -107,7 +108,7 @@ fn full_ref(connected: &Connected, pipeline: &Pipeline, name: &str) -> String {
     }
 }
 
-/// The nearest guild.toml in this folder or above it. If there is none, the one in this folder.
+/// Returns the path of the nearest guild.toml, in this directory or above it. If there is none, it is the one in this directory.
 fn pipeline_file() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let found = here.ancestors().map(|dir| dir.join("guild.toml")).find(|file| file.is_file());
@@ -144,7 +145,7 @@ fn say_crons(printer: &Printer, pipeline: &Pipeline) -> Result<(), Error> {
     Ok(())
 }
 
-/// The next firings of an entry, in the time of its zone.
+/// Returns the next firings of an entry, in the time of its zone.
 fn firings(entry: &CronEntry) -> Vec<String> {
     let Ok(times) = CronTimes::new(&entry.at, &entry.tz) else { return Vec::new() };
     let after = |time: &Time| times.next(*time);

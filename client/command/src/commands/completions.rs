@@ -1,4 +1,4 @@
-//! `guild completions` and `guild man`, whose output is made from the declared arguments of the command.
+//! `guild completions` and `guild man`, which print texts made from the declared arguments of the command.
 
 use crate::output::Shown;
 use crate::printer::Printer;
@@ -7,8 +7,8 @@ use client::Error;
 use schema::manual::{self, Shell};
 use std::path::PathBuf;
 
-/// The manual section of the pages of `guild`. A section of their own is needed, because the page of the command `guild worker` and
-/// the page of the program `guild-worker` have the same name.
+/// The manual section for the pages of `guild`. It is a section of its own, because the page of the command `guild worker` has the same
+/// name as the page of the program `guild-worker`.
 const SECTION: &str = "1guild";
 
 #[derive(Args)]

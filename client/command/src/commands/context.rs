@@ -46,7 +46,7 @@ impl ContextCommand {
     }
 }
 
-/// A row of the list. A context of `guild-master up` counts only while that program runs, and only in its repository.
+/// Returns a row of the list. A context of `guild-master up` counts only while that program runs, and only in its repository.
 fn row(contexts: &Contexts, context: &Context, used: Option<&str>) -> Value {
     let status = match (used == Some(&context.name), contexts.has_ended(context), &context.repository) {
         (true, _, _) => "used here",

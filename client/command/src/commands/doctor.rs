@@ -1,5 +1,5 @@
-//! `guild doctor` says what is wrong with this installation and what to do about it. It looks first here, then on the way to the
-//! master, and then asks the master. A check that cannot be made is a finding too, and no reason to stop.
+//! `guild doctor` says what is wrong with this installation and what to do about it. It checks first this machine, then the connection
+//! to the master, and then asks the master. If a check cannot be made, that is a finding too, and the other checks go on.
 
 use super::check;
 use crate::connected::{Connected, project_of};
@@ -45,7 +45,7 @@ impl Doctor {
     }
 }
 
-/// Looks at the way to the master, and asks the master itself. An error means that there is no link; the findings tell of it too.
+/// Checks the connection to the master, and asks the master itself. An error means that there is no link; the findings say so too.
 async fn look_beyond(
     connected: &Connected,
     reference: &SturdyRef,
@@ -86,7 +86,7 @@ fn pipeline(connected: &Connected, copy: &WorkingCopy) -> Finding {
     }
 }
 
-/// The finding for a repository without a pipeline file. `guild-master up` guesses one, and another master builds nothing.
+/// Returns the finding for a repository without a pipeline file. `guild-master up` guesses one, but other masters build nothing.
 fn without_pipeline(connected: &Connected, copy: &WorkingCopy, seen: &str) -> Finding {
     let is_of_up = connected.context().is_ok_and(|context| context.repository.is_some());
     match pipeline::infer(&copy.toplevel).filter(|_| is_of_up) {
@@ -98,7 +98,8 @@ fn without_pipeline(connected: &Connected, copy: &WorkingCopy, seen: &str) -> Fi
     }
 }
 
-/// Whether the master knows the repository here. `None` if there is no repository, or if the caller may not see projects.
+/// Returns the finding whether the master knows the repository here. Returns `None` if there is no repository, or if the caller may not
+/// see projects.
 async fn project(connected: &Connected, guild: &Guild) -> Option<Finding> {
     const SUBJECT: &str = "project here";
     let copy = connected.copy()?;
@@ -124,7 +125,7 @@ async fn master(guild: &Guild) -> Vec<Finding> {
         Ok(findings) => return findings,
         Err(error) => error,
     };
-    // an older one has no such question
+    // An older master does not have this call.
     vec![match matches!(error, Error::Protocol(_)) {
         true => {
             let remedy = "upgrade the master; compare `guild-master --version` there with `guild --version` here";
@@ -146,7 +147,7 @@ fn say(printer: &Printer, findings: &[Finding]) -> Result<(), Error> {
     }
 }
 
-/// A table with what to do below each row, because a column of commands would leave no room for the others.
+/// Returns a table with the remedy below each row, because a column of commands would leave no room for the other columns.
 fn for_a_person(printer: &Printer, findings: &[Finding], rows: &[Value]) -> Shown {
     let columns = COLUMNS[..3].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let table = printer.look.table(rows, &columns, false);

@@ -10,16 +10,17 @@ use schema::values::{Cursor, Event, Fact, Filter};
 use serde_json::Value;
 use std::time::Duration;
 
-/// How many of the newest events are printed if neither --after nor --follow is given.
+/// The number of newest events that are printed if neither --after nor --follow is given.
 const BACK: u64 = 50;
-/// After this much silence the master has no more past events, because it sends them at once.
+/// How long the master must be silent before the command asks whether all past events have come. The master sends them at once, so this
+/// is long enough.
 const SILENCE: Duration = Duration::from_secs(2);
-/// The most elements of a list that a line shows. A change can have 20 commits and 100 paths.
+/// The number of elements of a list that a line shows. A change can have 20 commits and 100 paths.
 const LISTED: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct Events {
-    /// Print also the events that happen from now on
+    /// Also print the events that happen from now on
     #[arg(long, short)]
     follow: bool,
     /// Begin after the event of this number; 0 begins with the oldest that is kept
@@ -68,13 +69,13 @@ impl Events {
     }
 }
 
-/// The next event. `None` means that no more events up to now are for us. A master does not send those that the filter or the
+/// Returns the next event, or `None` if no more events up to now are for us. The master does not send events that the filter or the
 /// grant leaves out.
 async fn next_of_past(guild: &Guild, events: &mut Subscription) -> Result<Option<Told>, Error> {
     if let Some(told) = events.next_within(SILENCE).await? {
         return Ok(Some(told));
     }
-    // an answer comes after what the master had sent before, so that what is still on its way is waited for
+    // The answer to this call comes after all that the master had sent before, so events on their way have now arrived.
     guild.latest_event().await?;
     events.next_within(Duration::ZERO).await
 }
@@ -93,7 +94,7 @@ fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
         return printer.say_json_of_stream(&row);
     }
     if !printer.chosen_columns().is_empty() {
-        // a stream has no headers: who asks for columns knows them
+        // A stream has no headers, because a caller that chooses columns knows them.
         return printer.say_whole(&printer.look.table(&[row], printer.chosen_columns(), false));
     }
     let place = match (event.project.as_str(), event.build) {
@@ -104,8 +105,8 @@ fn say(printer: &Printer, event: &Event) -> Result<(), Error> {
     printer.say(printer.look.parts(parts.into_iter().map(Shown::from)))
 }
 
-/// An event as a program gets it, with its own fields beside the fields that every event has. `unknown` is true if its kind is
-/// unknown to this version.
+/// Returns an event as a program gets it, with its own fields beside the fields that every event has. `unknown` is true if this version
+/// does not know the kind.
 fn row(event: &Event) -> Value {
     let mut row = serde_json::to_value(event).unwrap_or_default();
     row["time"] = timestamp(event.time).into();
@@ -133,7 +134,7 @@ fn kind(fact: &Fact) -> String {
     format!("{kind} (unknown to this version)").trim_start().to_owned()
 }
 
-/// The fields that only this kind of event has, without the empty ones.
+/// Returns the fields that only this kind of event has, without the empty ones.
 fn details(row: &Value) -> String {
     const COMMON: [&str; 7] = ["sequence", "time", "origin", "project", "build", "kind", "unknown"];
     let Some(fields) = row.as_object() else { return String::new() };
@@ -154,7 +155,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// A list, shortened for one line. Commits are shown by their subjects, and only the beginning of a long list is shown.
+/// Returns a list, shortened for one line. It shows commits by their subjects, and only the beginning of a long list.
 fn beginning(list: &[Value]) -> String {
     let shown: Vec<Value> = list.iter().take(LISTED).map(|one| one.get("subject").unwrap_or(one).clone()).collect();
     match list.len().saturating_sub(LISTED) {

@@ -9,7 +9,7 @@ use client::views::{BuildView, JobView, timestamp};
 use client::{Error, Explanation};
 use serde_json::Value;
 
-/// The most jobs that are explained at once, because each explanation makes the master look at all workers.
+/// The number of jobs that one command explains, because each explanation makes the master check all workers.
 const JOBS_MAX: usize = 50;
 
 #[derive(Args)]
@@ -65,7 +65,7 @@ fn show(printer: &Printer, build: &BuildView, job: &JobView, told: &Explanation,
     told.lines(build, job, when).iter().try_for_each(|(label, text)| printer.say_field(label, text))
 }
 
-/// The row of a job, as in other commands, with the fields of its explanation. `since` is the time at which the job came into its
+/// Returns the row of a job, as in other commands, with the fields of its explanation. `since` is the time at which the job entered its
 /// state.
 fn row(build: &BuildView, job: &JobView, told: &Explanation) -> Value {
     let mut row = job_row(build, job);

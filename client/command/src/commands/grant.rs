@@ -24,7 +24,7 @@ pub(crate) enum Grant {
     List(GrantList),
     /// Show one grant in full
     Show(GrantShow),
-    /// Take a grant and all below it back
+    /// Revoke a grant and all grants below it
     Revoke(Revoke),
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Issue {
 
 #[derive(Args)]
 pub(crate) struct GrantList {
-    /// List also grants that were revoked or have expired
+    /// Also list grants that were revoked or have expired
     #[arg(long)]
     all: bool,
 }
@@ -82,7 +82,7 @@ pub(crate) struct GrantShow {
 pub(crate) struct Revoke {
     /// The number that `guild grant list` shows, or the holder's name
     grant: String,
-    /// The reason, which the holder is shown
+    /// The reason, which the holder sees
     #[arg(long, short, default_value = "", value_name = "WHY")]
     message: String,
 }
@@ -106,7 +106,7 @@ impl Grant {
 impl Issue {
     async fn run(self, connected: &Connected) -> Result<(), Error> {
         let orders = self.orders();
-        // a name becomes a file's: nothing else is checked here that the master checks
+        // Each name becomes the name of a file, so it is checked here. The master checks the rest.
         if let Some(name) =
             self.names.iter().find(|name| name.is_empty() || name.starts_with('.') || name.contains('/'))
         {
@@ -125,7 +125,7 @@ impl Issue {
         Ok(())
     }
 
-    /// The name of each holder, and the file for their credential.
+    /// Returns the name of each holder, and the file for the holder's credential.
     fn orders(&self) -> Vec<(&str, PathBuf)> {
         let one = self.name.iter().map(|name| (name.as_str(), self.output.clone()));
         let many = self.names.iter().map(|name| (name.as_str(), self.output.join(format!("{name}.cap"))));
@@ -150,7 +150,7 @@ impl Issue {
         let may = if self.may.is_empty() { default_rights(self.kind()) } else { self.may.iter().copied().collect() };
         match (self.projects.is_empty(), self.kind()) {
             (false, _) => Ok(What { may, projects: self.projects.iter().cloned().collect(), pools, labels }),
-            // which jobs a worker gets is decided by its pools
+            // The pools of a worker decide which jobs it gets.
             (true, GrantKind::Worker | GrantKind::Unknown) => {
                 Ok(What { may, projects: Scope::default(), pools, labels })
             }
@@ -253,7 +253,7 @@ fn default_rights(kind: GrantKind) -> BTreeSet<Right> {
         GrantKind::Changes => BTreeSet::from([Right::Changes]),
         GrantKind::Events => BTreeSet::from([Right::Events]),
         GrantKind::Operator => Right::ALL.into_iter().collect(),
-        // what a worker may do is its desk, which needs no right of a perspective
+        // A worker's rights are those of its desk, which needs no right of a perspective.
         GrantKind::Worker | GrantKind::Unknown => BTreeSet::new(),
     }
 }
@@ -269,7 +269,7 @@ fn reference(issued: &Issued, join: Token) -> Result<SturdyRef, Error> {
     Ok(SturdyRef { fingerprint, addresses: issued.advertise.clone(), token: join })
 }
 
-/// Writes a file with mode 0600, and never over an existing one. Its comment lines say what it is.
+/// Writes a file with mode 0600, and never over an existing file. Its comment lines say what it is.
 fn write_credential(path: &Path, reference: &SturdyRef, grant: &GrantView) -> Result<(), Error> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -277,7 +277,7 @@ fn write_credential(path: &Path, reference: &SturdyRef, grant: &GrantView) -> Re
     let expires = grant.expires.map_or("never".to_owned(), timestamp);
     let text = format!(
         "# a Guild credential for {} ({}), grant {}, expires: {expires}\n\
-         # can be redeemed once, with `{command} FILE`; until then whoever reads it may use it\n{reference}\n",
+         # can be redeemed once, with `{command} FILE`; until then, everyone who reads it may use it\n{reference}\n",
         shown::line(&grant.name),
         grant.kind,
         grant.id,

@@ -49,7 +49,7 @@ impl List {
         }
     }
 
-    /// The queries to try in turn. The first that finds a build is the answer.
+    /// Returns the queries to try in turn. The first that finds a build is the answer.
     async fn queries(&self, connected: &Connected) -> Result<Vec<BuildQuery>, Error> {
         let query = BuildQuery { limit: self.limit, before: self.before, ..BuildQuery::default() };
         match self.all && self.project.is_none() {
@@ -86,8 +86,8 @@ impl List {
         Ok(query)
     }
 
-    /// The queries for a name in all projects together, where it can be a commit, a branch or a tag. The list then shows which
-    /// projects have it. A master of version 0.1 knows only full names of refs.
+    /// Returns the queries for a name in all projects together. The name may be a commit, a branch or a tag, and the list then shows
+    /// which projects have it. A master of version 0.1 knows only full names of refs.
     fn of_all(&self, query: &BuildQuery) -> Vec<BuildQuery> {
         let Some(named) = self.ref_name.as_ref().or(self.selector.as_ref()) else { return vec![query.clone()] };
         let revision = self.selector.as_deref().and_then(read_commit);

@@ -1,4 +1,4 @@
-//! `guild login`, `guild logout`, `guild whoami`.
+//! The commands `guild login`, `guild logout` and `guild whoami`: they store a credential, forget it, and show what it allows.
 
 use crate::connected::Connected;
 use clap::Args;
@@ -8,7 +8,7 @@ use schema::sturdy_ref::SturdyRef;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a credential's file. A credential is far shorter, so a longer file is something else.
+/// The limit for a credential's file, in bytes. A credential is far shorter, so a longer file is something else.
 const CREDENTIAL_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Args)]
@@ -98,7 +98,7 @@ impl Whoami {
             ("master", who.master.clone()),
             ("context", context),
         ];
-        // of most grants there are neither pools nor labels
+        // Most grants have neither pools nor labels.
         for (name, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
             connected.printer.say_field(name, &value)?;
         }

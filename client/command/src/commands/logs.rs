@@ -55,7 +55,7 @@ impl Logs {
             if several {
                 connected.printer.note(part.header());
             }
-            // what one log leaves open, a colour or a sequence, is not the next one's
+            // Each log has its own output, so that a colour or a sequence that it leaves open does not reach the next log.
             let mut out = connected.printer.log_output(self.raw);
             part.print(connected, meant.lines, self.follow, &mut out).await?;
             out.finish().await.map_err(Error::Output)?;
@@ -67,7 +67,7 @@ impl Logs {
         }
     }
 
-    /// Says why a job has no log: it ended badly before any step of it did, or no step has run at all.
+    /// Says why a job has no log: it ended badly before any of its steps did, or no step has run at all.
     fn say_why_there_is_none(&self, printer: &Printer, meant: &Meant, build: &BuildView, is_empty: bool) {
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
         let without = jobs.iter().filter(|job| has_no_log(job, self.failed));
@@ -113,7 +113,7 @@ impl Logs {
     }
 }
 
-/// A part of one step's log.
+/// One step's log, with the name and the status of the step.
 struct Part {
     address: LogAddress,
     name: String,
@@ -166,7 +166,7 @@ impl Part {
     }
 }
 
-/// Writes the reports of the one step that has some. What is there under the name of the file stays until all has come.
+/// Writes the reports of the only step that has some. An existing file of this name is replaced only when all of them have arrived.
 async fn keep_reports(connected: &Connected, parts: &[Part], file: &Path) -> Result<u8, Error> {
     let guild = connected.guild().await?;
     let mut found = Vec::new();
@@ -190,8 +190,8 @@ async fn keep_reports(connected: &Connected, parts: &[Part], file: &Path) -> Res
 
 fn not_one(found: &[&Part]) -> Error {
     match found {
-        [] => Error::not_found("no test reports are kept of these steps".to_owned())
-            .help("the log has what a step printed of its tests".to_owned()),
+        [] => Error::not_found("no test reports of these steps are kept".to_owned())
+            .help("the log shows what each step printed about its tests".to_owned()),
         some => {
             let names: Vec<String> = some.iter().map(|part| part.selector()).collect();
             Error::usage(format!("{} steps have test reports", some.len()))
@@ -213,7 +213,7 @@ async fn follow(connected: &Connected, meant: &Meant, build: &BuildView, is_raw:
     Ok(exit_status(outcome))
 }
 
-/// Whether a job ended badly and has no log that would say why.
+/// Whether a job ended badly, and no log says why.
 fn has_no_log(job: &JobView, only_failed: bool) -> bool {
     let is_told = |step: &StepView| step.started.is_some() && (!only_failed || is_bad(step));
     let is_wanted = match only_failed {
@@ -223,13 +223,13 @@ fn has_no_log(job: &JobView, only_failed: bool) -> bool {
     is_wanted && !job.steps.iter().any(is_told)
 }
 
-/// `== p/2/test errored: cannot open a workspace`.
+/// Returns a line such as `== p/2/test errored: cannot open a workspace`.
 fn job_end(build: &BuildView, job: &JobView) -> String {
     let reason = if job.reason.is_empty() { String::new() } else { format!(": {}", job.reason) };
     format!("== {} {}{reason}", build.selector_of(job), status_word(job.state, job.outcome))
 }
 
-/// Says what happens in a followed build, beside its output.
+/// Prints the events of a followed build that are not output.
 pub(crate) fn say_progress(printer: &Printer, build: &BuildView, progress: &Progress<'_>) {
     match progress {
         Progress::Planned(build) if !build.diagnosis.is_empty() => printer.note_lines(&build.diagnosis),
@@ -242,7 +242,7 @@ pub(crate) fn say_progress(printer: &Printer, build: &BuildView, progress: &Prog
     }
 }
 
-/// A job that a retry carried over has its logs in the build where it ran.
+/// Returns the build in which a job ran, and the job in it. A job that a retry carried over has its logs in an earlier build.
 async fn where_it_ran(connected: &Connected, build: &BuildView, job: &JobView) -> Result<(u32, JobView), Error> {
     if job.carried_from == 0 {
         return Ok((build.number, job.clone()));

@@ -1,4 +1,4 @@
-//! The commands, one file each, and what is common to all: options, deadline, interrupt, error and exit status.
+//! The commands, one file each, and what all of them share: options, deadline, interrupt, errors and exit status.
 
 mod cancel;
 mod check;
@@ -32,7 +32,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use client::Error;
 use std::time::Duration;
 
-/// The exit status after an interrupt by the user. The build that was followed runs on.
+/// The exit status after an interrupt by the user. The followed build goes on.
 const DETACHED: u8 = 130;
 
 #[derive(Parser)]
@@ -68,7 +68,7 @@ enum Command {
     /// Show the tests of a branch, and their history
     #[command(subcommand)]
     Test(test::Test),
-    /// Follow what happens, without end or until a build ends
+    /// Watch builds live, without end or until a build ends
     Watch(watch::Watch),
     /// Print logs, exactly as the steps wrote them
     Logs(logs::Logs),
@@ -80,7 +80,7 @@ enum Command {
     Retry(retry::Retry),
     /// Cancel a build or a job
     ///
-    /// A running step is asked to end and has a few seconds to do so. Then the steps with `always` run within their own time. A
+    /// A running step is told to end, and has a few seconds for that. Then the steps with `always` run within their own time. A
     /// second cancel ends those steps too, and no other step begins.
     Cancel(cancel::Cancel),
     /// Say what is wrong with a pipeline file, or which jobs it makes
@@ -105,7 +105,7 @@ enum Command {
     Events(events::Events),
     /// Tell the master that a repository changed (for a post-receive hook)
     Notify(notify::Notify),
-    /// Print a JSON Schema of guild.toml, by which an editor completes and checks it
+    /// Print a JSON Schema of guild.toml, with which an editor completes and checks it
     Schema(schema::Schema),
     /// Print a shell completion script
     Completions(completions::Completions),
@@ -113,10 +113,10 @@ enum Command {
     Man(completions::Man),
 }
 
-/// Runs one command; answers the exit status.
+/// Runs one command, and returns the exit status.
 pub(crate) async fn run(cli: Cli) -> u8 {
     let deadline = cli.options.timeout;
-    // what these write is for others to read as well
+    // Other people may read the files that `init` and `man` write.
     if !matches!(cli.command, Command::Init(_) | Command::Man(_)) {
         ::system::private_file::keep_to_owner();
     }
@@ -126,13 +126,13 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         result = work => result,
         () = elapse(deadline) => Err(Error::Timeout(deadline.unwrap_or_default())),
         _ = tokio::signal::ctrl_c() => {
-            connected.printer.note("detached: whatever you asked for goes on");
+            connected.printer.note("detached: your request goes on");
             Ok(DETACHED)
         }
     };
     match result {
         Ok(status) => status,
-        // the reader of our output has seen enough
+        // The reader of our output has seen enough, and closed the pipe.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(error) => {
             connected.printer.complain(&error);

@@ -8,12 +8,12 @@ use client::views::ProjectView;
 use schema::values::{RefusalCode, ShortRef, branch_ref};
 use std::io::IsTerminal as _;
 
-/// Each ref costs the master a fetch. So beyond this number of refs one call tells the master to look at all of them.
+/// The number of refs beyond which one call tells the master to look at all refs, because each named ref costs it a fetch.
 const REFS_MAX: usize = 1_000;
 
 #[derive(Args)]
 pub(crate) struct Notify {
-    /// The project whose repository changed [default: the project of the repository here]
+    /// The project whose repository changed [default: the project of the repository here, else the only project that you may see]
     #[arg(long)]
     project: Option<String>,
     /// The ref that changed [default: the refs on standard input, one "OLD NEW REF" per line, else the branch here]
@@ -21,18 +21,18 @@ pub(crate) struct Notify {
     ref_name: Option<String>,
 }
 
-/// The refs that the master is told to look at.
+/// The refs to name to the master.
 #[derive(Debug, PartialEq, Eq)]
 enum Changed {
     Refs(Vec<String>),
-    /// More refs changed than can be told one by one.
+    /// More refs changed than [`REFS_MAX`].
     Everything,
 }
 
 impl Notify {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let view = match &self.project {
-            // a credential that may only tell of changes cannot look at projects
+            // A credential that may only tell the master of changes cannot look at projects.
             Some(_) => None,
             None => Some(connected.project(None).await?),
         };
@@ -64,7 +64,8 @@ impl Notify {
     }
 }
 
-/// Tells the master of each ref. A ref that the master refuses does not hold up the others, and whoever pushed sees the status.
+/// Tells the master of each ref. If there are several and the master refuses one as invalid, a note says so, and the others follow. Any
+/// other error ends the command, so the person who pushed sees its exit status.
 async fn tell(connected: &Connected, project: &str, refs: &[String]) -> Result<(), Error> {
     let guild = connected.guild().await?;
     for ref_name in refs {
@@ -101,13 +102,13 @@ fn full(name: &str) -> String {
     if name.starts_with("refs/") { name.to_owned() } else { branch_ref(name) }
 }
 
-/// Whether it is a branch or a tag.
+/// Whether a ref is a branch or a tag.
 fn can_be_built(ref_name: &str) -> bool {
     !matches!(ShortRef::of(ref_name), ShortRef::Other(_))
 }
 
-/// Reads the lines that git gives a post-receive hook (githooks(5)). `None` if there are none. `pass_over` is called with each
-/// ref that is never built, such as notes and pull requests of a forge.
+/// Reads the lines that git gives a post-receive hook (githooks(5)). Returns `None` if there are none. Calls `pass_over` with each ref
+/// that is never built, such as notes and pull requests of a forge.
 fn read_pushed(input: impl std::io::BufRead, mut pass_over: impl FnMut(&str)) -> Result<Option<Changed>, Error> {
     let (mut refs, mut lines) = (Vec::new(), 0);
     for line in input.lines() {
@@ -134,7 +135,7 @@ fn read_pushed(input: impl std::io::BufRead, mut pass_over: impl FnMut(&str)) ->
 mod tests {
     use super::*;
 
-    /// The refs that the master is told to look at, and those that are skipped.
+    /// Returns the refs to name to the master, and the refs that are skipped.
     fn read(input: &str) -> (Option<Changed>, Vec<String>) {
         let mut passed = Vec::new();
         let changed = read_pushed(input.as_bytes(), |name| passed.push(name.to_owned())).unwrap();

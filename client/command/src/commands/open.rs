@@ -24,7 +24,7 @@ pub(crate) struct Open {
 impl Open {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         if self.login {
-            // whoever has it logs in: it is printed, and never an argument that others could see
+            // Everyone who has the address can log in, so it is printed. It never becomes an argument, which other users could see.
             connected.printer.say(connected.guild().await?.browse().await?)?;
             connected.printer.note("its button works once, within 10 minutes");
             return Ok(0);
@@ -53,21 +53,21 @@ impl Open {
             build.jobs.iter().map(|job| job.name.as_str()).filter(|name| meant.chooses(name)).collect();
         let job = match (&meant.job, chosen.as_slice()) {
             (Some(_), [job]) => format!("/{job}{}", place(&meant)),
-            // of several cells the build's page shows all
+            // If several cells are meant, the build's page shows all of them.
             _ => String::new(),
         };
         Ok(format!("{pages}/p/{}{job}", build.selector()))
     }
 }
 
-/// The end of an address, with the step and the lines.
+/// Returns the end of an address, with the step and the lines.
 fn place(meant: &Meant) -> String {
     let step = meant.step.map_or_else(String::new, |step| format!("/{step}"));
     let lines = meant.lines.map_or_else(String::new, |(first, _)| format!("?first={first}#L{first}"));
     format!("{step}{lines}")
 }
 
-/// Opens the address. Answers whether a program took it.
+/// Opens the address, and returns whether a program accepted it.
 fn show(address: &str) -> bool {
     let has_desktop = std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
     let may_show = has_desktop || cfg!(target_os = "macos");

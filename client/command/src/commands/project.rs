@@ -15,7 +15,7 @@ use std::path::PathBuf;
 pub(crate) enum Project {
     /// List all projects
     List,
-    /// Show one project [default: the project of the repository here]
+    /// Show one project [default: the project of the repository here, else the only project that you may see]
     Show(ProjectShow),
     /// Add a repository to the master, which fetches it once as a test; writes projects/NAME.toml there
     Add(Box<Add>),
@@ -119,7 +119,7 @@ impl Hook {
         Ok(())
     }
 
-    /// First what to enter at the forge, then what to change where the master runs.
+    /// Returns first what to enter at the forge, and then what to change on the master's machine.
     fn lines(&self, project: &str, pages: &str, secret: &str) -> [(&'static str, String); 6] {
         let kind = &self.kind;
         [
@@ -174,7 +174,7 @@ impl Add {
     }
 }
 
-/// The content of the named file. It is empty if no file is named.
+/// Returns the content of the named file, or nothing if no file is named.
 fn content(file: Option<PathBuf>) -> Result<Vec<u8>, Error> {
     let Some(path) = file else { return Ok(Vec::new()) };
     match std::fs::read(&path) {
@@ -214,7 +214,7 @@ fn row(project: &ProjectView) -> Value {
 mod tests {
     use super::*;
 
-    /// T9.1: what is entered at the forge and what the file gets fit together.
+    /// T9.1: the lines for the forge and the line for the file fit together.
     #[test]
     fn a_hook_is_told_with_what_to_enter() {
         for kind in FORGES {

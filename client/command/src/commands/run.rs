@@ -8,7 +8,7 @@ use client::Error;
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// The project to build [default: the project of the repository here]
+    /// The project to build [default: the project of the repository here, else the only project that you may see]
     project: Option<String>,
     /// Build the tip of this branch or full ref [default: the branch here; outside of the repository, the main branch]
     #[arg(long = "ref", value_name = "REF", conflicts_with = "revision")]
@@ -43,7 +43,8 @@ impl Run {
         }
     }
 
-    /// The ref and the revision to ask for, of which one is empty.
+    /// Returns the ref and the revision to ask for, of which at most one is not empty. If both are empty, the master builds its default
+    /// branch, which it knows and this directory does not.
     async fn what(&self, connected: &Connected, project: &str) -> Result<(String, String), Error> {
         if let Some(revision) = &self.revision {
             let full = connected.copy().and_then(|copy| git::resolve(&copy.toplevel, revision));
@@ -55,9 +56,9 @@ impl Run {
         let of_here = connected.project_here().await?.filter(|connected| connected.name == project);
         match of_here.and_then(|of_here| connected.branch(Some(of_here))) {
             Some(branch) => Ok((branch, String::new())),
-            None if of_here.is_some() => Err(Error::usage("HEAD is detached: what is to be built?")
+            None if of_here.is_some() => Err(Error::usage("HEAD is detached, so there is no branch to build")
                 .help("name it with --ref BRANCH or --revision COMMIT")),
-            // the master knows which it is
+            // The master knows its default branch.
             None => Ok((String::new(), String::new())),
         }
     }

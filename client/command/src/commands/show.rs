@@ -11,7 +11,7 @@ use client::{Error, LogAddress, reports};
 use schema::values::{Bytes, Outcome, ShortCommit, TimeSpan};
 use serde_json::Value;
 
-/// The most commits that are shown: this many stay on a screen together with the jobs.
+/// The number of commits that are shown. This many fit on a screen together with the jobs.
 const COMMITS_SHOWN: usize = 10;
 const JOB_COLUMNS: [&str; 5] = ["name", "status", "platform", "worker", "duration"];
 
@@ -54,7 +54,7 @@ impl Show {
     }
 }
 
-/// The steps of a job whose original test reports are kept, each with the size of its reports in bytes.
+/// Returns the steps of a job whose original test reports are kept, each with the size of its reports in bytes.
 async fn kept_reports(connected: &Connected, build: &BuildView, job: &JobView) -> Result<Vec<(u16, u64)>, Error> {
     let guild = connected.guild().await?;
     let mut kept = Vec::new();
@@ -75,7 +75,7 @@ fn say_reports(printer: &Printer, build: &BuildView, job: &JobView, (step, size)
     printer.say_field("reports", &format!("step {step}: {}, for {command}", Bytes(size)))
 }
 
-/// A build as a row, with what its update of the ref brought. That is null if somebody asked for the build.
+/// Returns a build as a row, with the change that made it, which is null if a person or the clock asked for the build.
 async fn changed_row(connected: &Connected, build: &BuildView) -> Result<Value, Error> {
     let change = connected.guild().await?.change(&build.project, build.number).await?;
     let mut row = build_row(build);
@@ -111,7 +111,7 @@ fn show_build(printer: &Printer, build: &BuildView, change: Option<&ChangeView>)
         let rows: Vec<_> = build.jobs.iter().map(|job| job_row(build, job)).collect();
         printer.say_rows(&rows, &JOB_COLUMNS)?;
     }
-    // a column of sentences would leave the others no room
+    // The reasons are lines of their own, because a column of sentences would leave the other columns no room.
     let is_told = |job: &&JobView| job.is_bad() || matches!(job.outcome, Some(Outcome::Cancelled | Outcome::Warned));
     let reasons = build.jobs.iter().filter(is_told).map(|job| ("reason", job, job.reason.clone()));
     let tests = build.jobs.iter().map(|job| ("tests", job, words::tests_of(job)));
@@ -124,7 +124,7 @@ fn show_build(printer: &Printer, build: &BuildView, change: Option<&ChangeView>)
     Ok(())
 }
 
-/// Shows the commits of an update. A single commit is left out, because the fields above are about it.
+/// Prints the commits of a change. A single commit is left out, because the fields above already describe it.
 fn show_change(printer: &Printer, change: &ChangeView) -> Result<(), Error> {
     if change.forced {
         printer.say_field(
@@ -168,7 +168,7 @@ fn show_job(printer: &Printer, build: &BuildView, job: &JobView) -> Result<(), E
     Ok(())
 }
 
-/// Shows how many tests of a step ended in which way, and then the name of each that failed.
+/// Prints how many tests of a step ended in which way, and then the name of each test that failed.
 fn say_tests(printer: &Printer, step: u16, tests: &StepTests) -> Result<(), Error> {
     let counts =
         [(tests.passed, "passed"), (tests.failed, "failed"), (tests.errored, "errored"), (tests.skipped, "skipped")];

@@ -21,10 +21,10 @@ pub(crate) struct Status {
     selector: Option<String>,
 }
 
-/// A build, and the branch whose tip it is.
+/// A build, and the branch whose tip the build is.
 struct TipView {
     build: BuildView,
-    /// The branch. It is `None` if the build was named, or is not the tip of a branch.
+    /// The branch. `None` means that the selector named the build itself, or that the build is not the tip of a branch.
     branch: Option<BranchView>,
 }
 
@@ -39,7 +39,7 @@ impl Status {
                 printer.say_whole(&Shown::join(pictures, "\n"))?;
             }
             (false, false) => {
-                // who asks for columns asks for those of jobs
+                // A caller that chooses columns wants those of jobs, so the line of the build is left out.
                 let has_head = printer.chosen_columns().is_empty();
                 let head = |shown: &TipView| has_head.then(|| shown.head());
                 let rows = shown.iter().flat_map(|shown| head(shown).into_iter().chain(shown.rows()));
@@ -81,13 +81,14 @@ impl TipView {
         if is_named || build.ref_name.is_empty() {
             return Ok(TipView { build, branch: None });
         }
-        // a master of 0.1 does not know what a branch is
+        // A master of 0.1 does not know branches.
         let branch = connected.guild().await?.branch(&build.project, &build.ref_name).await.ok();
         let branch = branch.filter(|branch| branch.tip_revision == build.revision);
         Ok(TipView { build, branch })
     }
 
-    /// The outcome of the branch if the branch is shown. A job of the tip that was left out, cancelled or lost does not change it.
+    /// Returns the outcome of the branch if it is shown, or else of the build. A job of the tip that was skipped, cancelled or lost
+    /// does not change the outcome of the branch.
     fn outcome(&self) -> Option<Outcome> {
         match &self.branch {
             Some(branch) => branch.outcome.or_else(|| branch.errored.then_some(Outcome::Errored)),
@@ -95,7 +96,7 @@ impl TipView {
         }
     }
 
-    /// The line of the build itself, above the lines of its jobs.
+    /// Returns the row of the build itself, which is above the rows of its jobs.
     fn head(&self) -> Value {
         let mut row = build_row(&self.build);
         row["reason"] = one_line(&self.build).into();

@@ -1,4 +1,4 @@
-//! `guild test`: the tests of a branch, and one test with its history.
+//! `guild test` shows the tests of a branch, and one test with its history.
 
 use crate::connected::Connected;
 use crate::printer::Printer;
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 const COLUMNS: [&str; 6] = ["test", "job", "status", "since", "flaky", "duration"];
 const LANE_COLUMNS: [&str; 7] = ["ref", "job", "status", "since", "last_good", "flaky", "duration"];
-/// The newest results that a person sees of each lane: as many as fit beside its name.
+/// The number of newest results that a terminal shows for each lane. This many fit beside the lane's name.
 const STRIP: usize = 40;
-/// The tests that are named where a name means several: as many as can be looked through at once.
+/// The number of tests that are listed if a name means several. A person can read this many at once.
 const NAMED_MAX: usize = 10;
 
 #[derive(Subcommand)]
@@ -72,7 +72,7 @@ pub(crate) struct TestShow {
 /// The project, the branch and the job whose tests are shown.
 #[derive(Args)]
 struct Place {
-    /// Look at this project [default: the project of the repository here]
+    /// Look at this project [default: the project of the repository here, else the only project that you may see]
     #[arg(long)]
     project: Option<String>,
     /// Look at this branch or tag [default: the project's main branch]
@@ -125,7 +125,7 @@ async fn say_list(connected: &Connected, query: TestQuery, limit: u32) -> Result
     Ok(0)
 }
 
-/// Reads pages of a list until it has this many elements. Answers also how many there are in all.
+/// Reads pages of a list until it has this many elements. Returns the elements, and how many there are in all.
 async fn up_to(connected: &Connected, mut query: TestQuery, limit: u32) -> Result<(Vec<TestView>, u32), Error> {
     let guild = connected.guild().await?;
     let mut tests = Vec::new();
@@ -161,9 +161,9 @@ impl TestShow {
         Ok(0)
     }
 
-    /// The only test with such a name among all of them.
+    /// Returns the number of the only test that the name means, among all tests to which the query leads.
     async fn found(&self, connected: &Connected, query: TestQuery) -> Result<u32, Error> {
-        // a longer text is refused, and its beginning finds the same test
+        // The master refuses a longer text, and the beginning finds the same test.
         let search = self.name[..self.name.floor_char_boundary(TEST_SEARCH.most)].to_owned();
         let query = TestQuery { search, ..query };
         let (tests, _) = up_to(connected, query, u32::MAX).await?;
@@ -171,12 +171,12 @@ impl TestShow {
     }
 }
 
-/// The number of the test that a name means. These are the tests of the whole title, where there are any, else those of the whole
-/// name, and else all. Several of them are never one.
+/// Returns the number of the test that a name means. Tests whose whole title is the name come first, then tests whose whole name it is,
+/// and then all others. Fails if the first of these groups that has a test has several.
 fn chosen(wanted: &str, tests: &[TestView]) -> Result<u32, Error> {
     let ways: [fn(&TestView, &str) -> bool; 3] =
         [|test, wanted| test.title() == wanted, |test, wanted| test.name == wanted, |_, _| true];
-    // a test stands in the list once for each of its jobs
+    // The list has a test once for each of its jobs.
     let meant = ways.iter().map(|is_meant| -> BTreeMap<u32, String> {
         let tests = tests.iter().filter(|test| is_meant(test, wanted));
         tests.map(|test| (test.number, test.title())).collect()
@@ -185,7 +185,7 @@ fn chosen(wanted: &str, tests: &[TestView]) -> Result<u32, Error> {
     match meant.first_key_value() {
         None => {
             let text = format!("no test has `{wanted}` in its name");
-            Err(Error::not_found(text).help("`guild test list` shows them"))
+            Err(Error::not_found(text).help("`guild test list` shows the tests"))
         }
         Some((number, _)) if meant.len() == 1 => Ok(*number),
         Some(_) => Err(several(wanted, &meant)),
@@ -246,22 +246,23 @@ fn say_test(printer: &Printer, project: &str, test: &TestView, lanes: &[TestLane
     Ok(())
 }
 
-/// The newest results, the newest last, a character each.
+/// Returns the newest results with one character each, the newest at the end.
 fn strip(results: &[TestPoint]) -> String {
     results.iter().take(STRIP).rev().map(|point| point.outcome.symbol()).collect()
 }
 
-/// "" if it does not fail.
+/// Returns the build in which the failures began; "" if there is none.
 fn since(project: &str, build: u32) -> String {
     if build == 0 { String::new() } else { Selector::build(project, build).to_string() }
 }
 
-/// "" if it is not flaky. Never in percent: 1 of 2 trees and 50 of 100 are not the same.
+/// Returns a text such as `3 of 7 trees`, or "" if the test was flaky in none. The text is never a percentage, because 1 of 2 trees
+/// says less than 50 of 100.
 fn flaky(flaky: u32, trees: u32) -> String {
     if flaky == 0 { String::new() } else { format!("{flaky} of {trees} trees") }
 }
 
-/// In seconds. Null if it is not known.
+/// Returns a duration in seconds; null if it is not known.
 fn duration(microseconds: Option<u64>) -> Value {
     microseconds.map_or(Value::Null, |it| TimeSpan(Duration::from_micros(it)).0.as_secs_f64().into())
 }

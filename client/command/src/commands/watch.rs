@@ -1,5 +1,5 @@
-//! `guild watch` shows live what happens. On a terminal the running builds are at its bottom and are drawn again in place. A
-//! program gets a line for each change. Both compare states rather than print events, so that a lost link leaves no hole.
+//! `guild watch` shows builds live. On a terminal the running builds are at its bottom and are drawn again in place. A program gets a
+//! line for each change. Both compare states rather than print events, so that a lost link leaves no gap.
 
 mod awaited;
 mod lines;
@@ -18,8 +18,8 @@ use screen::WatchScreen;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How often a terminal is drawn again while something runs. It is often enough for tenths of a second to look alive, and costs a
-/// few hundred bytes each time.
+/// The time between two pictures on a terminal while something runs. It is short enough for tenths of a second to look alive, and a
+/// picture costs only a few hundred bytes.
 const REDRAW: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
@@ -47,7 +47,7 @@ impl Watch {
     }
 }
 
-/// What the command watches.
+/// The builds that the command watches.
 enum Subject {
     /// All builds of one project or of all projects.
     All(Option<String>),
@@ -66,7 +66,7 @@ impl Subject {
         Filter { projects, build, ..Filter::default() }
     }
 
-    /// Whether the build is shown.
+    /// Whether the command shows this build.
     fn shows(&self, build: &BuildView) -> bool {
         match self {
             Subject::All(_) => true,
@@ -75,7 +75,7 @@ impl Subject {
         }
     }
 
-    /// The outcome of the build that the command waits for.
+    /// Returns the outcome of the build that the command waits for. `None` means that it has not ended.
     fn outcome(&self, mirror: &Mirror) -> Option<Outcome> {
         match self {
             Subject::All(_) => None,
@@ -85,7 +85,7 @@ impl Subject {
     }
 }
 
-/// Waits for the end of one build, and shows it as a watch does on a terminal. Answers its outcome as an exit status.
+/// Waits for the end of one build, and on a terminal shows it as a watch does. Returns its outcome as an exit status.
 pub(super) async fn until_end(connected: &Connected, project: &str, number: u32) -> Result<u8, Error> {
     if connected.printer.look.terminal && !connected.printer.wants_json() {
         return follow(connected, Subject::Build(project.to_owned(), number)).await;
@@ -101,7 +101,7 @@ async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error
     let mut shown = Shows::new(connected, &subject);
     let mut mirror = Mirror::default();
     let mut ticks = tokio::time::interval(REDRAW);
-    // after a pause of the whole command one picture is enough
+    // After a pause of the whole command, one picture is enough.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut described = BTreeSet::new();
     loop {
@@ -112,7 +112,7 @@ async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error
                     if let Subject::Awaited(awaited) = &subject
                         && let Some(number) = awaited.number(guild).await?
                     {
-                        // it began before this subscription, and may have ended
+                        // The build began before this subscription, and may have ended.
                         subject = Subject::Build(awaited.project.clone(), number);
                         news_of(guild, &mut mirror, &subject).await?;
                     }
@@ -133,7 +133,7 @@ async fn follow(connected: &Connected, mut subject: Subject) -> Result<u8, Error
     }
 }
 
-/// Takes in a build that the snapshot does not have.
+/// Adds the build of the subject to the mirror, if the snapshot does not have it.
 async fn news_of(guild: &client::Guild, mirror: &mut Mirror, subject: &Subject) -> Result<(), Error> {
     if let Subject::Build(project, number) = subject
         && mirror.build(project, *number).is_none()
@@ -143,7 +143,7 @@ async fn news_of(guild: &client::Guild, mirror: &mut Mirror, subject: &Subject) 
     Ok(())
 }
 
-/// Asks the master for a build, because its events do not tell what its jobs need, nor its subject if nobody pushed.
+/// Asks the master for new builds, because events do not tell what their jobs need, nor the subject of a build that nobody pushed.
 async fn describe(connected: &Connected, mirror: &mut Mirror, described: &mut BTreeSet<(String, u32)>) {
     let key = |build: &BuildView| (build.project.clone(), build.number);
     let is_new =
@@ -170,7 +170,7 @@ fn outcome(build: &BuildView) -> Option<Outcome> {
     build.outcome.filter(|_| build.is_finished())
 }
 
-/// How the command shows what it watches.
+/// The way in which the command shows builds: lines for a program, or a screen for a person.
 enum Shows {
     Lines(PrintedLines),
     Screen(Box<WatchScreen>),

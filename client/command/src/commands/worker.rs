@@ -1,4 +1,4 @@
-//! `guild worker` shows the workers, and steers them for an operator.
+//! `guild worker` shows the workers, and lets an operator control them.
 
 use crate::connected::Connected;
 use clap::{Args, Subcommand};
@@ -8,8 +8,8 @@ use schema::values::{Time, TimeSpan};
 use serde_json::Value;
 
 const COLUMNS: [&str; 6] = ["name", "status", "platform", "pools", "running", "last_heard"];
-/// The columns on a terminal. One says how long the worker is connected, or when it was last heard, since a bare time would not
-/// tell.
+/// The columns on a terminal. The last says how long the worker has been connected, or when the master last heard from it, because a
+/// bare time would not tell which.
 const TERMINAL_COLUMNS: [&str; 6] = ["name", "status", "platform", "pools", "running", "connection"];
 
 #[derive(Subcommand)]
@@ -18,13 +18,13 @@ pub(crate) enum Worker {
     List,
     /// Show one worker in full
     Show(Named),
-    /// Give it no more jobs; the jobs that it runs go on
+    /// Give a worker no more jobs; the jobs that it runs go on
     Drain(Named),
-    /// Give it jobs again, after a drain or a hold
+    /// Give a worker jobs again, after a drain or a hold
     Resume(Named),
-    /// Give it no more jobs, and show a reason
+    /// Give a worker no more jobs, and show a reason
     Hold(Hold),
-    /// Remove a worker that is gone, and revoke its grant
+    /// Remove a worker that no longer exists, and revoke its grant
     Forget(Forget),
 }
 
@@ -127,8 +127,8 @@ async fn show(connected: &Connected, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The labels in force, and those that the worker only claims. The platform has a line of its own, and an older master says
-/// nothing of the labels that count.
+/// Returns the labels in force, and the labels that the worker only claims. The platform is left out, because it has a line of its own.
+/// An older master does not tell the labels in force.
 fn labels(worker: &WorkerView) -> (String, String) {
     let granted = worker.labels.iter().filter(|(name, _)| name != "platform");
     let claimed = worker.description.labels.iter().filter(|label| !worker.labels.contains(label));
@@ -146,7 +146,7 @@ fn row(worker: &WorkerView) -> Value {
     row
 }
 
-/// "connected for 5m", "last heard 2h ago"
+/// Returns a text such as "connected for 5m" or "last heard 2h ago".
 fn connection(worker: &WorkerView, now: Time) -> String {
     match (worker.connected, worker.last_heard) {
         (_, None) => String::new(),
@@ -177,7 +177,7 @@ mod tests {
         (name.to_owned(), value.to_owned())
     }
 
-    /// T5.1: what counts is told apart from what a worker only says of itself.
+    /// T5.1: labels in force are shown apart from those that the worker only claims.
     #[test]
     fn labels_in_force_stand_before_those_that_are_claimed() {
         let mut worker = WorkerView::default();
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(labels(&worker), ("disk=fast".to_owned(), "gpu=yes".to_owned()));
     }
 
-    /// T2.5, T8.2: a busy worker does not look dead, and a revoked one says so.
+    /// T2.5, T8.2: a busy worker does not look lost, and a revoked one is shown as revoked.
     #[test]
     fn a_worker_is_connected_for_a_time_or_was_last_heard() {
         let (now, heard) = (Time(1_000_000), Some(Time(700_000)));

@@ -11,7 +11,7 @@ use std::rc::Rc;
 const SUBJECT: &str = "credential";
 const KEY: &str = "key";
 const ANEW: &str =
-    "run `guild login FILE` with a file that `guild grant issue` wrote; ask whoever runs the master for one";
+    "run `guild login FILE` with a file that `guild grant issue` wrote; ask the master's operator for one";
 
 /// The credential and the key, or why they cannot be used.
 pub(crate) struct Opened {
@@ -19,7 +19,7 @@ pub(crate) struct Opened {
     pub(crate) usable: Result<(SturdyRef, Rc<Identity>), Error>,
 }
 
-/// Looks at the credential and the key that the commands would use here. Unlike them, it makes no key.
+/// Checks the credential and the key that the commands would use here. Unlike the commands, it makes no key.
 pub(crate) fn credential(chosen: Result<Context, Error>) -> Opened {
     let context = match chosen {
         Ok(context) => context,
@@ -55,7 +55,7 @@ pub(super) fn judge_key(context: &Context, error: Option<&IdentityError>) -> Fin
             Finding::good(KEY, path.display().to_string())
         }
         Some(error @ IdentityError::Exposed { path, .. }) => Finding::bad(KEY, error.to_string(), chmod(path)),
-        // a credential works only beside the key that redeemed it
+        // A credential works only with the key that redeemed it.
         Some(
             error @ (IdentityError::Unreadable { .. }
             | IdentityError::Unwritable { .. }

@@ -1,4 +1,4 @@
-//! Checks the way to the master: its addresses, its key, how long it takes to answer, and the grant of the caller.
+//! Checks the connection to the master: its addresses, its key, how long it takes to answer, and the grant of the caller.
 
 use super::{Finding, Health, way_out};
 use client::Error;
@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// How long the look-up of a name may take, or an answer.
+/// The limit for looking up a name and connecting, and half the limit for the master's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An answer that takes longer than this makes each command slow.
+/// The time from which an answer counts as slow, because each command then feels slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How far a connection got on the way to an address.
+/// The result of trying to connect to an address.
 #[derive(Debug)]
 pub(super) enum Way {
     Connected { to: SocketAddr, took: Duration },
@@ -28,7 +28,7 @@ pub(super) enum Way {
     Silent,
 }
 
-/// A finding for each address of the master. An address that leads nowhere is bad if no other address leads to the master.
+/// Returns a finding for each address of the master. An address that cannot be reached is bad only if no other address can be reached.
 pub(crate) async fn address(reference: &SturdyRef) -> Vec<Finding> {
     let ways = futures::future::join_all(reference.addresses.iter().map(|address| way(address))).await;
     let is_reached = ways.iter().any(|way| matches!(way, Way::Connected { .. }));
@@ -71,12 +71,12 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
         }
         Way::Refused { to, error } => (
             format!("{to}: {error}"),
-            "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine"
+            "run `guild-master run` there, and make `rpc` in [listen] of the master file reachable from this machine"
                 .to_owned(),
         ),
         Way::Silent => (
             format!("no answer within {} s", PATIENCE.as_secs()),
-            "is the machine up, and its firewall open for the port of `rpc` in [listen] of the master file?".to_owned(),
+            "check that the machine is up, and that its firewall is open for the port of `rpc` in [listen] of the master file".to_owned(),
         ),
     };
     let verdict = if is_reached { Health::Warned } else { Health::Bad };
@@ -87,11 +87,11 @@ pub(super) fn judge_way(address: &str, way: &Way, is_reached: bool) -> Finding {
 pub(crate) struct Met {
     pub(crate) guild: Guild,
     pub(crate) who: Whoami,
-    /// The time from a question to its answer.
+    /// The time that the answer took.
     pub(crate) took: Duration,
 }
 
-/// Connects, shows the credential, and asks one question.
+/// Connects, shows the credential, and makes one call.
 pub(crate) async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Result<Met, Error> {
     let meeting = async {
         let guild = Guild::connect(reference.clone(), identity).await?;
@@ -103,8 +103,8 @@ pub(crate) async fn meet(reference: &SturdyRef, identity: Rc<Identity>) -> Resul
     timeout(2 * PATIENCE, meeting).await.map_err(late)?
 }
 
-/// The finding for the link: whether this is the master of the credential, speaks our protocol, accepts the credential and answers
-/// soon.
+/// Returns the finding for the link: whether the master has the key in the credential, speaks our protocol, accepts the credential and
+/// answers soon.
 pub(crate) fn link(reference: &SturdyRef, met: Result<Duration, &Error>) -> Finding {
     match met {
         Ok(took) => {
@@ -136,11 +136,11 @@ fn remedy_for(error: &Error) -> &'static str {
         | Error::Timeout(_)
         | Error::File { .. }
         | Error::Damaged(_)
-        | Error::Output(_) => "ask whoever runs the master for a new credential, then run `guild login FILE`",
+        | Error::Output(_) => "ask the master's operator for a new credential, then run `guild login FILE`",
     }
 }
 
-/// The finding for the grant of the caller: what it allows, and how long it lasts.
+/// Returns the finding for the grant of the caller: what it allows, and how long it lasts.
 pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
     let subject = format!("grant of {}", grant.name);
     let may: Vec<&str> = grant.what.may.iter().map(|right| right.word()).collect();
@@ -150,7 +150,7 @@ pub(crate) fn grant(grant: &GrantView, now: Time) -> Finding {
     let seen = format!("{seen}, ends {}", expires.seen_from(now));
     match ends_soon(grant.created.unwrap_or_default(), expires, now) {
         true => {
-            Finding::warned(subject, seen, "ask whoever runs the master for a new grant, then run `guild login FILE`")
+            Finding::warned(subject, seen, "ask the master's operator for a new grant, then run `guild login FILE`")
         }
         false => Finding::good(subject, seen),
     }

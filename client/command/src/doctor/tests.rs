@@ -1,4 +1,4 @@
-//! Judgements as a person reads them.
+//! Tests of findings as a person reads them.
 
 use super::credential::{judge_credential, judge_key};
 use super::link::{Way, judge_way};
@@ -34,7 +34,7 @@ fn context() -> Context {
 fn credentials_and_keys_are_one_s_own() {
     let path = || PathBuf::from("/c/work.cap");
     let gone = || io::Error::other("it is gone");
-    let anew = "run `guild login FILE` with a file that `guild grant issue` wrote; ask whoever runs the master for one";
+    let anew = "run `guild login FILE` with a file that `guild grant issue` wrote; ask the master's operator for one";
     let found = [
         judge_credential(&context(), None),
         judge_credential(&context(), Some(&CapFileError::Exposed { path: path(), mode: 0o644 })),
@@ -88,7 +88,7 @@ fn addresses_lead_to_a_master_or_not() {
         judge_way("ci:7711", &refused(), true),
         judge_way("ci:7711", &Way::Silent, false),
     ];
-    let run = "run `guild-master run` there, and let `rpc` in [listen] of the master file be open to this machine";
+    let run = "run `guild-master run` there, and make `rpc` in [listen] of the master file reachable from this machine";
     let expected = format!(
         "good address ci:7711: 192.0.2.7:7711 accepts connections, after 1.2 ms\n\
          bad address ci:7711: its name cannot be looked up: no such name\n  \
@@ -96,7 +96,7 @@ fn addresses_lead_to_a_master_or_not() {
          bad address ci:7711: 192.0.2.7:7711: connection refused\n  {run}\n\
          warned address ci:7711: 192.0.2.7:7711: connection refused\n  {run}\n\
          bad address ci:7711: no answer within 10 s\n  \
-         is the machine up, and its firewall open for the port of `rpc` in [listen] of the master file?\n"
+         check that the machine is up, and that its firewall is open for the port of `rpc` in [listen] of the master file\n"
     );
     assert_eq!(text(&found), expected);
 }
@@ -120,9 +120,9 @@ fn a_link_is_the_master_s_or_not() {
         "good link: {is} 0.4 ms\n\
          warned link: {is} 1500.0 ms\n  check the network (ping) and the load of the master's machine (uptime)\n\
          bad link: grant 7 (ada) was revoked: gone\n  \
-         ask whoever runs the master for a new credential, then run `guild login FILE`\n\
+         ask the master's operator for a new credential, then run `guild login FILE`\n\
          bad link: the credential: another key\n  \
-         ask whoever runs the master for a new grant, then run `guild login FILE`\n\
+         ask the master's operator for a new grant, then run `guild login FILE`\n\
          bad link: the master's answer cannot be understood: it speaks version 2 of the protocol\n  \
          use the `guild` of the master's version, which `guild-master --version` shows there\n"
     );
@@ -152,7 +152,7 @@ fn a_grant_that_ends_is_told_in_time() {
     let is = "grant of ada: user, may view, run in pyfoo";
     let expected = format!(
         "good {is}\n\
-         warned {is}, ends in 3d\n  ask whoever runs the master for a new grant, then run `guild login FILE`\n\
+         warned {is}, ends in 3d\n  ask the master's operator for a new grant, then run `guild login FILE`\n\
          good {is}, ends in 30d\n\
          good {is}, ends in 6h\n"
     );
@@ -164,7 +164,7 @@ fn git_runs_or_not() {
     assert_eq!(
         text(&[git(Some("git version 2.47.3")), git(None)]),
         "good git: git version 2.47.3\n\
-         warned git: it does not run, so that the repository here is not recognised\n  \
-         install git, and have it in PATH: git --version\n"
+         warned git: it does not run, so the repository here is not recognised\n  \
+         install git, and make sure that PATH finds it: git --version\n"
     );
 }

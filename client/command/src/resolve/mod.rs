@@ -1,17 +1,17 @@
-//! Decides which build a person means. Pure: the knowledge of the master and of git comes in as [`Facts`]. If a fact is not known
-//! yet, the answer is a [`Question`]. The caller of [`resolve`] answers it and calls again.
+//! Decides which build a person means. It performs nothing: the facts that the master and git know come in as [`Facts`]. If a fact is
+//! missing, the answer is a [`Question`]. The caller of [`resolve`] answers it and calls again.
 //!
 //! The rules, in the order in which they are tried:
 //! 1. If nothing is typed, a command that only looks means the build of HEAD's commit on the branch that is checked out. If
-//!    that has none, it means the latest build of the branch, as does a command that changes something. If HEAD is detached,
-//!    only a command that looks means a build, which is that of HEAD's commit.
+//!    there is none, it means the latest build of the branch, as does a command that changes something. If HEAD is detached, only
+//!    a command that looks means a build, which is that of HEAD's commit.
 //! 2. A number is the build of that number. If there is none, it may be a branch, a tag or a commit.
 //! 3. A name is the built branch or tag of that name, or a commit that begins with it. A build of the commit on the branch that
 //!    is checked out goes before its builds on other branches.
 //! 4. Any other name is the ref or the commit that git finds for it in the project's own repository.
 //!
-//! A name never becomes another branch's build by way of the commit that both have. Where a name fits two things, the
-//! answer is a choice, and each thing comes with the text that names it exactly.
+//! A name never becomes another branch's build because both branches have the same commit. If a name fits two things, the answer is a
+//! choice, and each thing comes with the text that names it exactly.
 
 mod readings;
 #[cfg(test)]
@@ -23,21 +23,21 @@ use client::views::BuildView;
 use schema::values::{Selector, ShortCommit, ShortRef};
 use std::collections::BTreeMap;
 
-/// What the command will do with the answer.
+/// The purpose for which the command needs the build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// The command only shows one build.
     Look,
-    /// It cancels or retries one build.
+    /// The command cancels or retries one build.
     Change,
-    /// It shows whatever is named, also a whole project.
+    /// The command shows whatever is named, which may be a whole project.
     Scope,
 }
 
-/// What was asked for, and where.
+/// The typed name, with the circumstances that decide its meaning.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
-    /// `None` means that the command was given no name.
+    /// The name that was typed. `None` means that the command was given no name.
     pub(crate) typed: Option<&'a str>,
     pub(crate) wish: Wish,
     pub(crate) checkout: &'a Checkout,
@@ -45,24 +45,24 @@ pub(crate) struct Asked<'a> {
     pub(crate) projects: &'a [String],
 }
 
-/// What the working directory says.
+/// The facts about the working directory: its project, its branch and its commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checkout {
-    /// The project whose repository this is a copy of.
+    /// The project whose repository the working copy is of.
     pub(crate) project: Option<String>,
-    /// The full ref that HEAD names; none where HEAD is detached.
+    /// The full ref that HEAD names; `None` if HEAD is detached.
     pub(crate) branch: Option<String>,
     /// The full ref of the remote's branch that HEAD's branch tracks.
     pub(crate) tracked: Option<String>,
     /// The full ref of the remote's main branch, as far as it is known here.
     pub(crate) main: Option<String>,
-    /// The full commit id of HEAD; none before the first commit.
+    /// The full commit id of HEAD; `None` before the first commit.
     pub(crate) head: Option<String>,
 }
 
 impl Checkout {
-    /// The branch that is checked out, by the name that it has at the remote. A branch that was begun from the main
-    /// branch tracks it, and is a branch of its own all the same.
+    /// Returns the branch that is checked out, by the name that it has at the remote. A branch that was begun from the main branch
+    /// tracks that one, but is nevertheless a branch of its own.
     pub(crate) fn remote_branch(&self) -> Option<&str> {
         let own = self.branch.as_deref()?;
         match self.tracked.as_deref() {
@@ -72,38 +72,38 @@ impl Checkout {
     }
 }
 
-/// One thing to find out.
+/// One question whose answer a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Question {
     /// The build of this number, with the names of its jobs.
     Number { project: String, number: u32 },
-    /// The newest build of the project; of all projects where it is empty.
+    /// The newest build of the project. An empty project means all projects.
     Newest { project: String },
-    /// The newest build of this full ref. Where the project is empty, the newest ones of all projects.
+    /// The newest build of this full ref. An empty project means the newest builds in all projects.
     Ref { project: String, ref_name: String },
-    /// Builds of the commits that begin so, the newest first. An empty ref or project does not narrow.
+    /// Builds of the commits whose ids begin with `prefix`, the newest first. An empty ref or project does not narrow them.
     Commit { project: String, ref_name: String, prefix: String },
-    /// What git makes of a word in the repository here.
+    /// The meaning of a word to git in the repository here.
     Git { word: String },
 }
 
-/// What git makes of a word.
+/// The meaning of a word to git.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum GitWord {
-    /// A full ref; of a remote's branch, and of a local one that tracks one, the name that it has there.
+    /// A full ref. A remote's branch, and a local branch that tracks one, have the name that the branch has at the remote.
     Ref(String),
-    /// The id of a commit in full.
+    /// The full id of a commit.
     Commit(String),
 }
 
-/// What is known of a build.
+/// The known facts about a build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) project: String,
     pub(crate) number: u32,
     pub(crate) ref_name: String,
     pub(crate) revision: String,
-    /// Names of its jobs; only of a build that was asked for by its number.
+    /// The names of the build's jobs. They are empty unless the question named the build by its number.
     pub(crate) jobs: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ impl Found {
     }
 }
 
-/// The answers that are known so far.
+/// The answers that the master and git have given so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     builds: BTreeMap<Question, Vec<Found>>,
@@ -155,12 +155,12 @@ impl Facts {
     }
 }
 
-/// How the answer was found.
+/// The way in which the answer was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum By {
-    /// Nothing was named, and the directory belongs to no project: everything that the person may see.
+    /// Nothing was typed, and the directory belongs to no project. It means everything that the person may see.
     Everything,
-    /// Nothing was named: what is checked out.
+    /// Nothing was typed. It means what is checked out.
     Checkout,
     Project,
     Number,
@@ -170,21 +170,21 @@ pub(crate) enum By {
     Commit(String),
 }
 
-/// What the typed words mean.
+/// The meaning of a typed name: a project, a build, a job, a step or lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meant {
     pub(crate) by: By,
     /// The name of the project. `None` means all projects.
     pub(crate) project: Option<String>,
-    /// None where the command asked for no build ([`Wish::Scope`]) and none was named.
+    /// The build. `None` if the command needs no build ([`Wish::Scope`]) and the user named none.
     pub(crate) build: Option<Found>,
-    /// With its cell; without one, all cells of that name.
+    /// The name of the job with its cell. Without a cell, it means all cells of that name.
     pub(crate) job: Option<String>,
     /// The number of the step, from 1.
     pub(crate) step: Option<u16>,
-    /// First and last, from 1.
+    /// The first and the last line, counted from 1.
     pub(crate) lines: Option<(u64, u64)>,
-    /// What the person may not expect of the build, in a sentence.
+    /// A sentence about something that the person may not expect of the build.
     pub(crate) note: Option<String>,
 }
 
@@ -198,18 +198,18 @@ impl Meant {
         Meant { build: Some(build.clone()), ..Meant::new(by, &build.project) }
     }
 
-    /// Whether this names the job, or all cells of its name, or all jobs.
+    /// Whether this means the job: by its exact name, by its name without a cell, or because it names no job.
     pub(crate) fn chooses(&self, job: &str) -> bool {
         self.job.as_ref().is_none_or(|wanted| chooses(wanted, job))
     }
 
-    /// The text that means this and nothing else.
+    /// Returns the text that means this and nothing else.
     pub(crate) fn exact(&self) -> String {
         let project = self.project.as_deref().unwrap_or_default();
         let build = match (&self.by, &self.build) {
             (By::Ref(name), _) => name.clone(),
             (By::Project | By::Everything, _) | (_, None) => String::new(),
-            // `7/hotfix` can also be a branch
+            // `7/hotfix` can also be a branch, so the number gets a `#`.
             (By::Number, Some(build)) if self.job.is_some() => format!("#{}", build.number),
             (By::Number | By::Commit(_) | By::Checkout, Some(build)) => build.number.to_string(),
         };
@@ -238,11 +238,11 @@ impl Meant {
     }
 }
 
-/// Why there is no answer, or none yet.
+/// The reason why there is no answer, or none yet.
 #[derive(Debug)]
 pub(crate) enum Stop {
     Ask(Question),
-    /// The name fits each of these.
+    /// The name has each of these meanings.
     Choose {
         typed: String,
         choices: Vec<Meant>,
@@ -251,7 +251,7 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    /// What is said where nobody can be asked.
+    /// Returns the error for a caller that cannot ask a person.
     pub(crate) fn into_error(self) -> Error {
         match self {
             Stop::Refuse(error) => error,
@@ -265,12 +265,12 @@ impl Stop {
     }
 }
 
-/// The exact text of a choice, and what it is.
+/// Returns the exact text of a choice, and a description of it.
 pub(crate) fn choice_line(choice: &Meant) -> String {
     format!("{}  {}", choice.exact(), choice.described())
 }
 
-/// Decides what the typed words mean.
+/// Decides what the typed name means.
 pub(crate) fn resolve(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let Some(text) = asked.typed else { return readings::of_directory(asked, facts) };
     let words = Words::parse(text).map_err(|error| Stop::Refuse(Error::usage(error.to_string())))?;
@@ -285,13 +285,13 @@ pub(crate) fn resolve(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     }
 }
 
-/// The latest build of the branch of that name, else of the tag; a full ref is taken as it is.
+/// Returns the latest build of the branch of this name, or else of the tag. A full ref means itself.
 pub(crate) fn resolve_ref(project: &str, name: &str, facts: &Facts) -> Result<Meant, Stop> {
     let found = readings::first_of_ref(project, name, facts)?;
     found.ok_or_else(|| Stop::Refuse(readings::nothing_of_ref(project, name)))
 }
 
-/// `branch main`, `tag v1`, or the ref as it is.
+/// Returns `branch main`, `tag v1`, or the full ref if it is neither.
 pub(crate) fn named_ref(name: &str) -> String {
     match ShortRef::of(name) {
         ShortRef::Branch(branch) => format!("branch {branch}"),

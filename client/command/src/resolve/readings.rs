@@ -6,10 +6,10 @@ use client::Error;
 use schema::values::{ShortCommit, ShortRef, branch_or_tag};
 use std::collections::BTreeSet;
 
-/// The parts that can follow a build: a job and its step.
+/// The number of parts that can follow a build: a job and its step.
 const PARTS_AFTER_BUILD: usize = 2;
 
-/// The readings that mean a build. If there are none, the best reason why.
+/// The readings of a name that mean a build. If there are none, the best reason why.
 #[derive(Default)]
 struct Readings {
     found: Vec<Meant>,
@@ -29,7 +29,7 @@ impl Readings {
     }
 }
 
-/// The meaning of a command without a selector.
+/// Returns the meaning of a command without a selector.
 pub(super) fn of_directory(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let project = asked.checkout.project.as_deref();
     match (asked.wish, project) {
@@ -43,7 +43,7 @@ pub(super) fn of_directory(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, St
     }
 }
 
-/// The project here, or the only one, or everything. A command that looks means its newest build.
+/// Returns the project here, or the only one, or all projects. For a command that looks, returns the newest build of that.
 fn whole(asked: &Asked<'_>, facts: &Facts) -> Result<Meant, Stop> {
     let project = meant_project(asked).unwrap_or_default();
     let by = if project.is_empty() { By::Everything } else { By::Project };
@@ -63,7 +63,7 @@ fn newest_of(project: &str, by: By, facts: &Facts) -> Result<Meant, Stop> {
     })
 }
 
-/// The meaning for a command that looks: the build of HEAD's commit on its branch, or else the latest build of the branch.
+/// Returns the meaning for a command that looks: the build of HEAD's commit on its branch, or else the latest build of the branch.
 fn checked_out(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, Stop> {
     let Some(branch) = asked.checkout.remote_branch() else { return detached(asked, project, facts) };
     if let Some(head) = &asked.checkout.head
@@ -74,7 +74,7 @@ fn checked_out(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant,
     latest_of_branch(asked, project, branch, facts)
 }
 
-/// The meaning for a command that changes something: the latest build of the branch.
+/// Returns the meaning for a command that changes something: the latest build of the branch.
 fn latest_here(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, Stop> {
     match asked.checkout.remote_branch() {
         Some(branch) => latest_of_branch(asked, project, branch, facts),
@@ -96,7 +96,7 @@ fn latest_of_branch(asked: &Asked<'_>, project: &str, branch: &str, facts: &Fact
     })
 }
 
-/// The build of HEAD's commit on any branch, for a command that looks.
+/// Returns the build of HEAD's commit on any branch, for a command that looks.
 fn detached(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, Stop> {
     let head = asked.checkout.head.as_deref().unwrap_or_default();
     let build = match head {
@@ -119,7 +119,7 @@ fn detached(asked: &Asked<'_>, project: &str, facts: &Facts) -> Result<Meant, St
     }
 }
 
-/// The meaning of a typed selector.
+/// Returns the meaning of a typed selector.
 pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<Meant, Stop> {
     let mut readings = Readings::default();
     let (first, rest) = (&words.parts[0], &words.parts[1..]);
@@ -134,7 +134,7 @@ pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<M
     let project = meant_project(asked).unwrap_or_default();
     match (words.names_project, is_project && read_number(first).is_none()) {
         (true, _) => {}
-        // a branch of the project here can begin with the name of another project
+        // A branch of the project here can begin with the name of another project.
         (false, true) if project.is_empty() => {}
         (false, true) => refs(project, &words.parts, words.parts.len(), facts, &mut readings)?,
         (false, false) => by_name(asked, project, &words.parts, facts, &mut readings)?,
@@ -142,7 +142,7 @@ pub(super) fn named(asked: &Asked<'_>, words: &Words, facts: &Facts) -> Result<M
     chosen(asked, words, readings)
 }
 
-/// The meaning of the parts after the name of a project.
+/// Adds the meanings of the parts after the name of a project.
 fn below_project(
     asked: &Asked<'_>,
     words: &Words,
@@ -154,7 +154,7 @@ fn below_project(
     if rest.is_empty() {
         return only_project(asked, project, facts, readings);
     }
-    // a page's address says which of both it is
+    // The address of a page says whether the next part is a number or a branch.
     match (words.names_ref, words.names_project.then(|| read_number(&rest[0])).flatten()) {
         (true, _) => refs(project, rest, rest.len(), facts, readings),
         (false, Some(number)) => {
@@ -177,7 +177,7 @@ fn only_project(asked: &Asked<'_>, project: &str, facts: &Facts, readings: &mut 
     Ok(())
 }
 
-/// The meaning of a name in a project: a build by its number, a branch, a tag, a commit, or what git finds for it.
+/// Adds the meanings of a name in a project: a build by its number, a branch, a tag, a commit, or what git finds.
 fn by_name(
     asked: &Asked<'_>,
     project: &str,
@@ -233,7 +233,8 @@ fn numbered(
     })
 }
 
-/// A number without a build could have been a name, so the error says that there is none of this name either.
+/// Extends the error about a number without a build. The number could have been a name, so the error also says that no such name has a
+/// build.
 fn or_no_name(mut error: Error, parts: &[String]) -> Error {
     if let Error::NotFound { text, .. } = &mut error
         && !parts[0].starts_with('#')
@@ -243,7 +244,7 @@ fn or_no_name(mut error: Error, parts: &[String]) -> Error {
     error
 }
 
-/// Finds the branches and tags that the first parts can name. Those are at least `shortest` parts, and a job and a step may follow.
+/// Adds the branches and tags that the first parts can name. A name has at least `shortest` parts, and a job and a step may follow it.
 fn refs(project: &str, parts: &[String], shortest: usize, facts: &Facts, readings: &mut Readings) -> Result<(), Stop> {
     let shortest = parts.len().saturating_sub(PARTS_AFTER_BUILD).max(shortest);
     for length in (shortest..=parts.len()).rev() {
@@ -265,11 +266,11 @@ fn refs(project: &str, parts: &[String], shortest: usize, facts: &Facts, reading
     Ok(())
 }
 
-/// The full refs with builds that a name can mean. A full name means itself, and a short one a branch or a tag.
+/// Returns the full refs with builds that a name can mean. A full name means itself, and a short one a branch or a tag.
 fn built_refs(project: &str, name: &str, facts: &Facts) -> Result<Vec<String>, Stop> {
     let full = if name.starts_with("refs/") { vec![name.to_owned()] } else { Vec::new() };
     let short = branch_or_tag(name).to_vec();
-    // as git writes a branch that has the name of a tag
+    // Git writes a branch in this form if a tag has the same name.
     let qualified = name.starts_with("heads/") || name.starts_with("tags/");
     let qualified = if qualified { vec![format!("refs/{name}")] } else { Vec::new() };
     for candidates in [full, short, qualified] {
@@ -286,14 +287,14 @@ fn built_refs(project: &str, name: &str, facts: &Facts) -> Result<Vec<String>, S
     Ok(Vec::new())
 }
 
-/// The meaning of the option `--ref`, for which the branch goes before the tag.
+/// Returns the meaning of the option `--ref`, for which the branch goes before the tag.
 pub(super) fn first_of_ref(project: &str, name: &str, facts: &Facts) -> Result<Option<Meant>, Stop> {
     let Some(full) = built_refs(project, name, facts)?.into_iter().next() else { return Ok(None) };
     let newest = facts.builds(of_ref(project, &full))?.first();
     Ok(newest.map(|build| Meant::of(By::Ref(full), build)))
 }
 
-/// Finds builds of the commits that begin with these digits, on the branch here or else on any branch.
+/// Adds builds of the commits that begin with these digits, on the branch here or else on any branch.
 fn commits(
     asked: &Asked<'_>,
     project: &str,
@@ -329,7 +330,7 @@ fn commits(
     Ok(())
 }
 
-/// The newest build of each commit. For a command that changes something, of each commit and ref.
+/// Returns the newest build of each commit. For a command that changes something, returns the newest build of each commit and ref.
 fn distinct(builds: &[Found], wish: Wish) -> Vec<&Found> {
     let mut seen = BTreeSet::new();
     let mut distinct = Vec::new();
@@ -353,7 +354,7 @@ fn by_git(asked: &Asked<'_>, project: &str, word: &str, facts: &Facts, readings:
         None => {}
         Some(GitWord::Ref(full)) => match facts.builds(of_ref(project, full))?.first() {
             Some(build) => readings.found.push(Meant::of(By::Ref(full.clone()), build)),
-            // its commit's builds are of other branches
+            // The builds of the ref's commit belong to other branches, so they are not meant.
             None => readings.missing = Some(nothing_of_ref(project, full)),
         },
         Some(GitWord::Commit(id)) if asked.wish == Wish::Change && is_from_head(word) => {
@@ -378,7 +379,7 @@ fn head(asked: &Asked<'_>, project: &str, facts: &Facts, readings: &mut Readings
     at_head(asked, project, ("HEAD", head), facts, readings)
 }
 
-/// The build of HEAD's commit, or of one before it, on its own branch and on no other.
+/// Adds the build of HEAD's commit, or of a commit before it, on the branch here and on no other.
 fn at_head(
     asked: &Asked<'_>,
     project: &str,
@@ -401,7 +402,7 @@ fn at_head(
     Ok(())
 }
 
-/// A build, with the job and the step that follow it.
+/// Returns a build, with the job and the step that follow it in the selector.
 fn with_job(by: By, build: &Found, parts: &[String]) -> Result<Meant, Error> {
     let meant = Meant::of(by, build);
     let has = |job: &str| build.jobs.iter().any(|name| chooses(job, name));
@@ -414,7 +415,7 @@ fn with_job(by: By, build: &Found, parts: &[String]) -> Result<Meant, Error> {
         [] => Ok(meant),
         [job] if has(job) => Ok(Meant { job: Some(job.clone()), ..meant }),
         [step] => match (build.jobs.as_slice(), read_step(step)) {
-            // a number after a build of one job is its step
+            // If the build has only one job, a number after it is a step.
             ([only], Ok(step)) => Ok(Meant { job: Some(only.clone()), step: Some(step), ..meant }),
             (_, _) => Err(no_job(step)),
         },
@@ -426,7 +427,7 @@ fn with_job(by: By, build: &Found, parts: &[String]) -> Result<Meant, Error> {
     }
 }
 
-/// The answer if there is one reading. The person has to choose if there are more.
+/// Returns the answer if there is one reading. If there are more, the person has to choose.
 fn chosen(asked: &Asked<'_>, words: &Words, readings: Readings) -> Result<Meant, Stop> {
     let Readings { mut found, missing } = readings;
     let mut seen = BTreeSet::new();
@@ -439,7 +440,7 @@ fn chosen(asked: &Asked<'_>, words: &Words, readings: Readings) -> Result<Meant,
     }
 }
 
-/// Takes a refusal as the end of one reading, and not of all of them.
+/// Turns a refusal into the end of one reading, so that other readings may still succeed.
 fn unless_refused(reading: Result<Meant, Stop>) -> Result<Result<Meant, Error>, Stop> {
     match reading {
         Ok(meant) => Ok(Ok(meant)),
@@ -473,7 +474,7 @@ fn gone(build: &Found) -> Error {
     Error::not_found(format!("{} is no longer kept", build.selector()))
 }
 
-/// The project of the repository here, or the only one.
+/// Returns the project of the repository here, or the only project.
 fn meant_project<'a>(asked: &Asked<'a>) -> Option<&'a str> {
     match (&asked.checkout.project, asked.projects) {
         (Some(project), _) | (None, [project]) => Some(project),

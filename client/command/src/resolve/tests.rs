@@ -1,14 +1,14 @@
-//! Situations, each a line: what was typed, where and for what, and what is meant. `situations.txt` says how to read it.
+//! Tests of situations, one on each line: the typed name, the place and purpose, and the meaning. `situations.txt` explains its form.
 
 use super::*;
 use crate::selector::read_commit;
 use std::fmt::Write as _;
 
 const SITUATIONS: &str = include_str!("situations.txt");
-/// The property that the table is there for needs this many of them.
+/// The least number of situations. With fewer, the table would not show that the rules hold everywhere.
 const SITUATIONS_MIN: usize = 200;
 
-/// What the master and git know in a part of the table.
+/// The facts that the master and git know in one part of the table.
 #[derive(Default)]
 struct World {
     projects: Vec<String>,
@@ -26,7 +26,7 @@ fn full(name: &str) -> String {
     }
 }
 
-/// A commit is written by its first digits.
+/// Returns the full id of a commit. The table writes a commit by its first digits.
 fn whole(commit: &str) -> String {
     format!("{commit:0<40}")
 }
@@ -59,7 +59,8 @@ impl World {
         });
     }
 
-    /// The newest first, as the master answers: the builds stand in the order in which they were made.
+    /// Returns the builds that answer a question, the newest first, as the master does. The builds are listed in the order of their
+    /// making.
     fn answer(&self, question: &Question) -> Vec<Found> {
         let of = |wanted: &str, project: &str| wanted.is_empty() || wanted == project;
         let fits = |build: &&Found| match question {
@@ -79,7 +80,7 @@ impl World {
         self.builds.iter().rev().filter(fits).map(listed).collect()
     }
 
-    /// The answer to a line, in one line.
+    /// Returns the meaning of one line of the table, as one line.
     fn meant(&self, typed: &str, wish: Wish, at: &str) -> String {
         let checkout = self.checkouts.get(at).unwrap_or_else(|| panic!("no checkout `{at}`"));
         let typed = (typed != "-").then_some(typed);
@@ -108,7 +109,7 @@ impl World {
         panic!("it asks for ever");
     }
 
-    /// What a choice is called means that choice alone, also where it is typed.
+    /// Checks that the exact text of a choice means only that choice if somebody types it.
     fn every_way_is_exact(&self, choices: &[Meant], wish: Wish, checkout: &Checkout) {
         for choice in choices {
             let exact = choice.exact();
@@ -179,7 +180,7 @@ fn wish_of(word: &str) -> Wish {
     }
 }
 
-/// The table with the answers that the code gives.
+/// Returns the table with the answers that the code gives.
 fn played() -> (String, usize) {
     let mut world = World::default();
     let (mut text, mut count) = (String::new(), 0);
@@ -215,7 +216,7 @@ fn each_situation_has_its_answer() {
     assert!(count >= SITUATIONS_MIN, "{count} situations");
 }
 
-/// Whatever is checked out, to change something without a name never reaches another branch.
+/// A command that changes something and gets no name never reaches another branch, whatever is checked out.
 #[test]
 fn without_a_name_no_other_branch_is_reached() {
     let world = |builds: &[(u32, &str, &str)]| {

@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tokio::sync::watch;
 
-/// The longest time before the end of its lease at which a step is stopped, in milliseconds. It is enough to end its processes.
+/// The longest time between the stop of a step and the end of its lease, in milliseconds. It is enough to end the step's processes.
 const MARGIN_MAX_MS: u64 = 5_000;
 
-/// The file that says when the steps that run after a cancel must have ended.
+/// The file with the moment by which the steps that run after a cancel must have ended.
 const CLEANUP: &str = "cleanup.json";
 
-/// A lease as this process holds it: when it ends, and how long each renewal makes it.
+/// A lease as this process holds it: when the lease ends, and its length after each renewal.
 #[derive(Clone, Copy)]
 struct HeldLease {
     end: Moment,
@@ -37,52 +37,53 @@ pub(crate) struct Entry {
     pub(crate) assignment: Assignment,
     /// The attempt's directory, from which the next worker process takes it up.
     pub(crate) dir: PathBuf,
-    /// When the attempt was offered.
+    /// The moment at which the attempt was offered.
     began: Moment,
     blocking: BlockingWork,
     /// The facts about each step for the master. They are not on disk, because all of them may be reported again.
     steps: Vec<Step>,
-    /// How the steps so far ended, in their order.
+    /// The ends of the steps so far, in the order of the steps.
     ended: RefCell<Vec<StepEnd>>,
     /// The event that ended the attempt from outside.
     halt: RefCell<Option<Halt>>,
-    /// The result of the attempt, when no more steps are to run.
+    /// The result of the attempt. `None` means that steps still have to run.
     result: RefCell<Option<AttemptResult>>,
-    /// When the steps that run after a cancel, or after the job's time, must have ended. `None` means that no such step has begun.
+    /// The moment by which the steps that run after a cancel, or after the job's time, must have ended. `None` means that none has
+    /// begun.
     cleanup_end: Cell<Option<Moment>>,
-    /// Whether processes of it could not be killed, and may still use its files.
+    /// Whether processes of the attempt could not be killed. They may still use its files.
     has_survivors: Cell<bool>,
-    /// Why nobody wants its results. `None` means that they are wanted.
+    /// Why nobody wants the attempt's results. `None` means that the master wants them.
     abandoned: RefCell<Option<String>>,
-    /// Whether all its processes have ended.
+    /// Whether all processes of the attempt have ended.
     idle: Cell<bool>,
-    /// The capability of the lease, for as long as the connection lasts that brought it.
+    /// The capability of the lease. It lives no longer than the connection that brought it.
     lease: RefCell<Option<lease::Client>>,
-    /// When the lease ends, whether or not there is a connection.
+    /// The lease itself. It is held until its end, whether or not there is a connection.
     held: Cell<Option<HeldLease>>,
     /// The lines about the checkout with which the log of the next step begins, such as missing submodules.
     notes: RefCell<Vec<String>>,
     /// The workspace, locked for as long as steps may run.
     workspace: RefCell<Option<Rc<Workspace>>>,
-    /// Counts the changes of this attempt, and the changes of all attempts.
+    /// Counters of the changes of this attempt, and of the changes of all attempts.
     changed: (watch::Sender<u64>, watch::Sender<u64>),
 }
 
 /// The facts about a step for the master, with a note of which facts it already has.
 pub(crate) struct Step {
-    /// When the step that runs began.
+    /// The time at which the step began. `None` means that it has not begun.
     pub(crate) started: watch::Sender<Option<Time>>,
-    /// How much output there is.
+    /// The size of the output so far, and whether it is final.
     pub(crate) grown: watch::Sender<Grown>,
-    /// How the step ended, and when.
+    /// How the step ended, and when. `None` means that it has not ended.
     pub(crate) finished: watch::Sender<Option<(StepEnd, Time)>>,
-    /// The content of its test reports. `None` means that it has none, or they were not read.
+    /// The content of the step's test reports. `None` means that it has none, or that they were not read.
     pub(crate) tests: RefCell<Option<Rc<ReadTests>>>,
     /// The summary of the tests for the master, once all reports are stored there.
     pub(crate) stored: RefCell<Option<TestsReported>>,
-    /// Whether no byte of its log was ever sent.
+    /// Whether no byte of the step's log has been sent yet.
     pub(crate) is_unsent: Cell<bool>,
-    /// The log as the master has it, once all of it was sent on this connection.
+    /// The log as the master has it. `None` means that not all of it was sent on this connection.
     pub(crate) shipped: Cell<Option<Shipped>>,
     /// Whether the master has acknowledged the step's end on this connection.
     pub(crate) is_known: Cell<bool>,
@@ -147,7 +148,7 @@ impl Entry {
         &self.steps[usize::from(step)]
     }
 
-    /// Tells of every change in this attempt.
+    /// Returns a receiver that is notified of each change of this attempt.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.0.subscribe()
     }
@@ -172,7 +173,7 @@ impl Entry {
         self.step(step).grown.send_modify(|grown| grown.size = grown.size.max(size));
     }
 
-    /// `tests`: the content of its test reports, if they were read.
+    /// Notes the end of a step. `tests` is the content of its test reports, if they were read.
     pub(crate) fn step_ended(&self, step: u16, journal: &Journal, tests: Option<ReadTests>) {
         if journal.survivors > 0 {
             self.has_survivors.set(true);
@@ -206,14 +207,14 @@ impl Entry {
         self.halt.borrow().clone()
     }
 
-    /// Halts the attempt. The first halt counts, unless a later one ends more.
+    /// Halts the attempt. The first halt counts, unless a later one stops more steps.
     pub(crate) fn set_halt(&self, halt: Halt) {
         let is_news = self.halt.borrow().as_ref().is_none_or(|earlier| halt.overrides(earlier));
         if !is_news || self.result.borrow().is_some() {
             return;
         }
         if let Err(error) = write_whole(&self.dir.join("halt.json"), &halt) {
-            tracing::warn!(attempt = %token_hex(&self.token()), %error, "a restart would forget why an attempt ended");
+            tracing::warn!(attempt = %token_hex(&self.token()), %error, "cannot note why an attempt ended: a restart would forget it");
         }
         *self.halt.borrow_mut() = Some(halt);
         self.tell();
@@ -238,7 +239,7 @@ impl Entry {
         self.tell();
     }
 
-    /// Why the step that runs, or is next, must end, if it must.
+    /// Returns why the present step, or the next one, must end. `None` means that it may run.
     pub(crate) fn stop_reason(&self) -> Option<String> {
         if let Some(why) = self.abandoned() {
             return Some(why);
@@ -260,14 +261,14 @@ impl Entry {
         self.idle.get()
     }
 
-    /// Notes that no process of it is left, which frees its resources and its workspace.
+    /// Notes that no process of the attempt is left, which frees its resources and its workspace.
     pub(crate) fn set_idle(&self) {
         self.idle.set(true);
         self.workspace.borrow_mut().take();
         self.tell();
     }
 
-    /// How long the step that runs, or is next, may take, in milliseconds.
+    /// Returns how long the present step, or the next one, may take, in milliseconds.
     pub(crate) fn time_left(&self, now: Moment) -> u64 {
         let own = match self.assignment.job.timeout_ms {
             0 => u64::MAX,
@@ -276,15 +277,15 @@ impl Entry {
         if let Some(end) = self.cleanup_end(now) {
             return end.since(now);
         }
-        // If the time of the job is nearly over, a step that may run beyond it does not get less time.
+        // A step that may run beyond the time of the job gets its full time, even if the time of the job is nearly over.
         match is_cleanup(&self.assignment.job, &self.ended.borrow()) {
             true => own.max(self.cleanup_ms()),
             false => own,
         }
     }
 
-    /// The end of the time for steps that run after a cancel or after the job's time. All such steps share it, and it begins with
-    /// the first step.
+    /// Returns the moment by which the steps that run after a cancel, or after the job's time, must have ended. All these steps share
+    /// it, and it is set when the first of them is next. `None` means that the next step is not such a step.
     pub(crate) fn cleanup_end(&self, now: Moment) -> Option<Moment> {
         let next = next(&self.assignment.job, &self.ended.borrow(), self.halt.borrow().as_ref());
         if !matches!(next, Next::CleanUp(_)) {
@@ -304,7 +305,7 @@ impl Entry {
         self.assignment.job.cleanup_ms().unwrap_or_default()
     }
 
-    /// Goes on with the time that an earlier process may have begun.
+    /// Restores the moment by which the steps that run after a cancel must have ended, if an earlier process has noted it.
     pub(super) fn resume_cleanup(&self) -> io::Result<()> {
         match atomic_file::read(&self.dir.join(CLEANUP))? {
             Some(noted) => self.note_cleanup(&noted),
@@ -335,28 +336,28 @@ impl Entry {
         drop(before);
     }
 
-    /// The master gave the lease a full term. It began when the master did what we asked for, so not before `asked`.
+    /// Notes that the master gave the lease a full term. The term began when the master handled our request, and so not before `asked`.
     pub(crate) fn renewed(&self, asked: Moment, term_ms: u64) {
         self.held.set(Some(HeldLease { end: asked.plus(term_ms), term_ms }));
         self.tell();
     }
 
-    /// When the lease ends. `None` means that the master has not given it to this process yet.
+    /// Returns the moment at which the lease ends. `None` means that the master has not given it to this process yet.
     pub(crate) fn lease_end(&self) -> Option<Moment> {
         self.held.get().map(|held| held.end)
     }
 
-    /// The length of the lease in milliseconds, if this process holds the lease.
+    /// Returns the length of the lease in milliseconds. `None` means that this process does not hold the lease.
     pub(crate) fn term_ms(&self) -> Option<u64> {
         self.held.get().map(|held| held.term_ms)
     }
 
-    /// How long before the lease's end a step is stopped, in milliseconds.
+    /// Returns how long before the end of the lease a step is stopped, in milliseconds.
     pub(crate) fn margin_ms(&self) -> u64 {
         self.term_ms().map_or(0, |term_ms| MARGIN_MAX_MS.min(term_ms / 4))
     }
 
-    /// Whether a process may start.
+    /// Whether the lease lasts long enough to start a process.
     pub(crate) fn is_leased(&self, now: Moment) -> bool {
         self.lease_end().is_some_and(|end| end.since(now) > self.margin_ms())
     }
@@ -375,7 +376,7 @@ impl Entry {
         self.notes.take()
     }
 
-    /// Notes the workspace, whose tree is now as the job wants it.
+    /// Notes the workspace of the attempt. The tree in it has the content that the job asks for.
     pub(crate) fn set_workspace(&self, workspace: Workspace) -> io::Result<()> {
         let name = workspace.dir().file_name().unwrap_or_default().to_string_lossy();
         let line = format!("\n{}\n", serde_json::Value::from(name));
@@ -399,7 +400,7 @@ impl Step {
         }
     }
 
-    /// Marks all facts to be reported again, because the master may have lost them.
+    /// Marks all facts as unknown to the master, because it may have lost them.
     pub(crate) fn tell_again(&self) {
         self.shipped.set(None);
         self.stored.take();

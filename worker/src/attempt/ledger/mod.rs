@@ -1,15 +1,15 @@
-//! The ledger of this worker: each attempt from its offer until the master knows its end. An attempt is in memory and in a
+//! The ledger of this worker. It has each attempt from its offer until the master knows its end. An attempt is in memory and in a
 //! directory of its own, from which the next worker process takes it up. The ledger starts nothing and calls nobody.
 //!
 //! ```text
 //! STATE/spare/                          see `spares`
-//! STATE/attempts/TOKEN/assignment.json  what was offered, and when; in a line behind it the name of its workspace, once that
-//!                                       is as the job wants it
-//!                      halt.json        what ended it from outside
-//!                      cleanup.json     when what runs after that must have ended
+//! STATE/attempts/TOKEN/assignment.json  the offer and its time; on a second line the name of the workspace, once its tree has
+//!                                       the content that the job asks for
+//!                      halt.json        the event that ended the attempt from outside
+//!                      cleanup.json     the moment by which the steps that run after that must have ended
 //!                      step-N.*         see `supervisor::StepFiles`
 //! ```
-//! The files are few, because each costs time to make and to remove, and a short job has hardly more to do.
+//! The files are few, because making and removing each one takes time, and a short job has hardly more to do.
 
 mod entry;
 
@@ -37,24 +37,24 @@ const ASSIGNMENT: &str = "assignment.json";
 
 pub(crate) type Token = [u8; 16];
 
-/// The attempts of this worker, each under its token.
+/// The attempts of this worker, by their tokens.
 pub(crate) struct Ledger {
     dir: PathBuf,
     spares: Spares,
-    /// The boot id of this start of the machine, with which the clock of leases began.
+    /// The id of the machine's boot, with which the clock of leases began.
     boot: String,
     blocking: BlockingWork,
     entries: RefCell<BTreeMap<Token, Rc<Entry>>>,
-    /// Directories of attempts that are not taken up. They are kept until it is known whose they are.
+    /// The directories of attempts that this worker does not continue. They stay until it knows whether they are its own.
     leftovers: RefCell<Vec<Leftover>>,
-    /// Whether some process of an attempt could not be killed.
+    /// Whether a process of an attempt could not be killed.
     has_survivors: Cell<bool>,
     changed: watch::Sender<u64>,
 }
 
 impl Ledger {
-    /// Opens the ledger with the attempts that an earlier process left. Those that cannot be read are dropped, once it is known
-    /// whose they are. If the directory is a copy, all are dropped, because they belong to another worker.
+    /// Opens the ledger with the attempts that an earlier process left. Attempts that cannot be read are dropped, once their owner is
+    /// known. If the directory is a copy, all are dropped, because they belong to another worker.
     pub(crate) fn open(state: &Path, workspaces: &Path, world: &World, is_copy: bool) -> io::Result<Ledger> {
         let dir = state.join("attempts");
         private_dir(&dir)?;
@@ -73,7 +73,7 @@ impl Ledger {
         for found in std::fs::read_dir(&ledger.dir)? {
             let dir = found?.path();
             if is_copy {
-                tracing::warn!(dir = %dir.display(), "an attempt is not taken up: this directory is a copy of a worker's");
+                tracing::warn!(dir = %dir.display(), "an attempt is not continued: this directory is a copy of a worker's");
                 ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: false });
                 continue;
             }
@@ -82,7 +82,7 @@ impl Ledger {
                     ledger.entries.borrow_mut().insert(entry.token(), Rc::new(entry));
                 }
                 Err(error) => {
-                    tracing::warn!(dir = %dir.display(), %error, "an attempt cannot be taken up");
+                    tracing::warn!(dir = %dir.display(), %error, "an attempt cannot be continued");
                     ledger.leftovers.borrow_mut().push(Leftover { dir, is_own: true });
                 }
             }
@@ -90,16 +90,16 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Drops the attempts from before a restart of the machine, because their clock is not this machine's clock now. None of their
-    /// processes runs any more. After a loss of power, their files may also lack bytes that were not synced.
+    /// Reads an attempt from its directory. Fails for an attempt from before a reboot, because the clock began anew and no process of
+    /// the attempt runs any more. After a loss of power, its files may also lack bytes that were not synced.
     fn load(&self, dir: &Path, workspaces: &Path) -> io::Result<Entry> {
         let (offered, name) = read_offer(&std::fs::read(dir.join(ASSIGNMENT))?)?;
         if !offered.boot.is_empty() && offered.boot != self.boot {
-            return Err(io::Error::other("the machine was started again"));
+            return Err(io::Error::other("the machine was restarted"));
         }
         let halt = atomic_file::read(&dir.join("halt.json"))?;
         let halt = halt.map(|bytes| serde_json::from_slice(&bytes)).transpose()?;
-        // where a worker of 0.1.0 noted it
+        // A worker of 0.1.0 noted the name in a file of its own.
         let name = name.or_else(|| std::fs::read_to_string(dir.join("workspace")).ok());
         let workspace = name.map(|name| workspace::reopen(workspaces, &name)).transpose()?.flatten();
         let entry = Entry::new(dir.to_owned(), offered, self.blocking, halt, workspace, self.changed.clone());
@@ -108,8 +108,8 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Removes the attempts that are not taken up, and ends those of their processes that are this worker's own. Called once it is
-    /// known who owns the directory.
+    /// Removes the attempts that are not taken up, and kills their processes if they are this worker's own. Call it once the owner of
+    /// the state directory is known.
     pub(crate) async fn clear_leftovers(&self, machine: &Arc<dyn Machine>) {
         let (leftovers, machine) = (self.leftovers.take(), machine.clone());
         if leftovers.is_empty() {
@@ -117,18 +117,18 @@ impl Ledger {
         }
         let cleared = self.blocking.run(move || leftovers.iter().for_each(|leftover| leftover.clear(&*machine)));
         if let Err(error) = cleared.await {
-            tracing::warn!(%error, "what is left of attempts was not removed");
+            tracing::warn!(%error, "the directories of earlier attempts were not removed");
         }
     }
 
-    /// Waits until no attempt is left. Answers false if a process could not be killed and so still runs.
+    /// Waits until no attempt is left. Returns false if a process could not be killed and so still runs.
     pub(crate) async fn when_all_ended(&self) -> bool {
         let mut changes = self.changes();
         while !self.is_empty() && changes.changed().await.is_ok() {}
         !self.has_survivors.get()
     }
 
-    /// Begins an entry for an offer.
+    /// Adds an attempt for an offer, in memory and on disk.
     pub(crate) fn enter(&self, assignment: Assignment, now: Moment) -> io::Result<Rc<Entry>> {
         let dir = self.dir.join(token_hex(&assignment.token));
         let offered = Offered { began: now.0, boot: self.boot.clone(), assignment };
@@ -142,13 +142,13 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Writes what was offered, before it is accepted: an offer whose writing is cut short is not an attempt yet.
+    /// Writes the offer to disk before the worker accepts it. If the write is cut short, there is no attempt.
     fn note(&self, dir: &Path, offered: &Offered) -> io::Result<()> {
         self.spares.make(dir)?;
         std::fs::write(dir.join(ASSIGNMENT), serde_json::to_vec(offered)?)
     }
 
-    /// Forgets an attempt, on disk too.
+    /// Removes an attempt, on disk too.
     pub(crate) fn remove(&self, entry: &Entry) {
         self.has_survivors.set(self.has_survivors.get() || entry.has_survivors());
         self.entries.borrow_mut().remove(&entry.token());
@@ -156,12 +156,13 @@ impl Ledger {
         let (dir, spares) = (entry.dir.clone(), self.spares.clone());
         self.blocking.begin(move || {
             if let Err(error) = spares.remove(&dir) {
-                tracing::warn!(dir = %dir.display(), %error, "cannot remove what is left of an attempt");
+                tracing::warn!(dir = %dir.display(), %error, "cannot remove the directory of an attempt");
             }
         });
     }
 
-    /// Waits until the directories of all forgotten attempts are removed, because the process would end before that.
+    /// Removes the directories of all forgotten attempts, and waits for that, because the process might otherwise end before they are
+    /// removed.
     pub(crate) async fn sweep(&self) {
         let kept: Vec<PathBuf> = self.all().iter().map(|entry| entry.dir.clone()).collect();
         let (dir, spares) = (self.dir.clone(), self.spares.clone());
@@ -171,11 +172,11 @@ impl Ledger {
             spares.close();
         });
         if let Err(error) = sweeping.await {
-            tracing::warn!(%error, "what is left of attempts was not removed");
+            tracing::warn!(%error, "the directories of earlier attempts were not removed");
         }
     }
 
-    /// Stops the steps of an attempt whose results nobody wants, and then forgets it.
+    /// Stops the steps of an attempt whose results nobody wants. Then removes it.
     pub(crate) fn abandon(&self, entry: &Entry, why: &str) {
         entry.abandon(why);
         if entry.is_idle() {
@@ -199,14 +200,14 @@ impl Ledger {
         self.entries.borrow().len()
     }
 
-    /// The resources of the attempts that still have something to do.
+    /// Returns the resources that busy attempts use. An attempt without processes uses none, even if its end is not reported yet.
     pub(crate) fn used(&self) -> Resources {
         let entries = self.entries.borrow();
         let busy = entries.values().filter(|entry| !entry.is_idle());
         busy.fold(Resources::default(), |used, entry| used.plus(&entry.assignment.job.room()))
     }
 
-    /// Tells of every change in any attempt.
+    /// Returns a receiver that is notified of each change of any attempt.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -216,10 +217,10 @@ impl Ledger {
     }
 }
 
-/// The directory of an attempt that is not taken up.
+/// The directory of an attempt that an earlier process left and that this worker does not continue.
 struct Leftover {
     dir: PathBuf,
-    /// Whether the attempt is this worker's. It is not if the state directory is a copy of another worker's.
+    /// Whether the attempt is this worker's own. In a copy of another worker's state directory it is not.
     is_own: bool,
 }
 
@@ -230,23 +231,23 @@ impl Leftover {
             machine.kill_marked(&format!("{ATTEMPT}={token}"));
         }
         if let Err(error) = std::fs::remove_dir_all(&self.dir) {
-            tracing::warn!(dir = %self.dir.display(), %error, "cannot remove what is left of an attempt");
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot remove the directory of an attempt");
         }
     }
 }
 
-/// An attempt as it was offered, in the first line of its file.
+/// An attempt as the master offered it, in the first line of its file.
 #[derive(Serialize, Deserialize)]
 struct Offered {
-    /// When it was offered, by the clock of [`Moment`].
+    /// The moment of the offer, by the clock of [`Moment`].
     began: u64,
-    /// The start of the machine in which that clock ran. Empty means that a worker of 0.1.0 wrote this.
+    /// The id of the machine's boot in which that clock ran. Empty means that a worker of 0.1.0 wrote this.
     #[serde(default)]
     boot: String,
     assignment: Assignment,
 }
 
-/// Reads the file of an offer: the offer, and the name of its workspace if that follows.
+/// Reads the file of an offer: the offer, and the name of its workspace if that follows it.
 fn read_offer(noted: &[u8]) -> io::Result<(Offered, Option<String>)> {
     let mut lines = noted.split(|byte| *byte == b'\n');
     let offered: Offered = serde_json::from_slice(lines.next().unwrap_or_default())?;
@@ -256,14 +257,15 @@ fn read_offer(noted: &[u8]) -> io::Result<(Offered, Option<String>)> {
     Ok((offered, name))
 }
 
-/// A door for `tests/fuzz`, which plays the files of an attempt and asks what comes of them.
+/// Plays the files of an attempt and returns what follows from them, for `tests/fuzz`.
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz {
     use super::*;
     use crate::attempt::next::{Next, next};
     use crate::process::supervisor::{Journal, Limits, parts_of_order};
 
-    /// Takes an attempt up from its files, lets its steps end as their journals say, and answers how many steps it went through.
+    /// Takes an attempt up from its files and lets its steps end as their journals say. Returns the number of steps that it went
+    /// through.
     pub(crate) fn take_up(offer: &[u8], halt: &[u8], cleanup: &[u8], orders: &[&[u8]]) -> Option<usize> {
         let (offered, name) = read_offer(offer).ok()?;
         name.iter().for_each(|name| assert!(!workspace::is_name(name) || !name.contains('/'), "{name}"));
@@ -283,7 +285,7 @@ pub(crate) mod fuzz {
                 Next::Run(step) | Next::CleanUp(step) => entry.step_ended(step, &journals.next().flatten()?, None),
             }
         }
-        panic!("{count} steps, and more of them are to run")
+        panic!("more steps than the plan's {count} would run")
     }
 
     fn journal_in(bytes: &[u8]) -> Option<Journal> {
@@ -298,7 +300,7 @@ mod tests {
     use super::*;
     use schema::values::{JobPlan, SourceStamp, Trust};
 
-    /// An assignment under a token that no other test has, because leftovers are looked for on the whole machine.
+    /// Returns an assignment with a token that no other test has, because leftovers are searched on the whole machine.
     fn assignment() -> Assignment {
         Assignment {
             token: system::chance::bytes(),
@@ -315,7 +317,7 @@ mod tests {
         }
     }
 
-    /// An attempt in a state directory, and what opens that again: as a copy of another's, or as its own.
+    /// Returns an attempt in a state directory, and a function that opens the directory again, as a copy or as the worker's own.
     fn entered() -> (tempfile::TempDir, PathBuf, impl Fn(&Path, bool) -> Ledger) {
         let state = tempfile::tempdir().unwrap();
         let open = |state: &Path, is_copy| {
@@ -353,7 +355,7 @@ mod tests {
         assert_eq!(open(state.path(), false).count(), 0);
     }
 
-    /// The mark of the attempt is in the environment of a process that the copy must not end.
+    /// A process with the mark of the attempt in its environment belongs to another worker, so the copy must not end it.
     #[tokio::test]
     async fn a_copy_takes_up_nothing_and_ends_nothing() {
         let (state, dir, open) = entered();

@@ -8,14 +8,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// The longest that a start is held back: too short for a person to notice, long enough for many a short step to end.
+/// The longest time for which a start is held back. It is too short for a person to notice, and long enough for many a short step to
+/// end.
 const HELD_MAX: Duration = Duration::from_millis(20);
 
-/// The reports of one connection that are not answered yet.
+/// The number of reports of one connection that the master has not answered yet.
 #[derive(Clone, Default)]
 pub(crate) struct Unanswered(Rc<watch::Sender<usize>>);
 
-/// A report that is not answered yet. It counts until it is dropped.
+/// A report that the master has not answered yet. It counts until it is dropped.
 pub(super) struct Asked(Unanswered);
 
 impl Unanswered {
@@ -36,8 +37,8 @@ impl Drop for Asked {
     }
 }
 
-/// Holds the start of a step back for as long as one call may report it with the end. `false` means that the start must be reported
-/// now. `true` means that the end reported it.
+/// Holds the start of a step back while one call may still report it with the end. Returns true if the end has reported the start, and
+/// false if the caller must report the start now.
 pub(super) async fn goes_with_end(
     grown: watch::Receiver<Grown>,
     mut is_end_said: watch::Receiver<bool>,
@@ -52,7 +53,7 @@ pub(super) async fn goes_with_end(
     }
 }
 
-/// Waits until a step has printed something, because whoever follows its output wants to know that it runs.
+/// Waits until a step has printed something, because a person who follows its output wants to know that it runs.
 async fn prints(mut grown: watch::Receiver<Grown>) {
     if grown.wait_for(|grown| grown.size > 0).await.is_err() {
         std::future::pending().await
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
     use tokio::time::Instant;
 
-    /// What a start does that is held until `change`, and for how long it was.
+    /// Returns whether a start that is held until `change` goes with the end, and how long it was held.
     async fn held(
         unanswered: &Unanswered,
         change: impl FnOnce(&watch::Sender<Grown>, &watch::Sender<bool>),

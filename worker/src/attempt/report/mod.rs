@@ -1,8 +1,8 @@
-//! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the end of all. What was
-//! acknowledged is not said again on this connection. On the next connection all of it is said again, until the end of all was
-//! acknowledged. That costs little where the master has it, and brings what the master lost.
+//! Tells the master how an attempt goes, over one connection: each step's start, log and end, and then the attempt's end. A report that
+//! the master has acknowledged is not repeated on this connection. The next connection repeats all reports, until the master has
+//! acknowledged the attempt's end. That costs little if the master still has them, and restores what it has lost.
 //!
-//! The end of all is said with the end of the last step, or right behind it, not after its acknowledgement: both share a
+//! The attempt's end goes with the end of the last step, or right behind it, without waiting for an acknowledgement. So both share a
 //! commit.
 
 mod hold;
@@ -27,8 +27,8 @@ use std::time::Duration;
 use system::fail_point::fail_point;
 use tokio::sync::{Mutex, watch};
 
-/// How long a report that the master does not take waits for the next try. It is first this, then twice as long each time, up to
-/// the second value.
+/// The bounds of the pause before the next try to send a report, if the master does not take it now. The pause begins with the first
+/// and doubles up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
@@ -37,16 +37,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(8);
 pub(crate) enum Reported {
     /// The master knows the end of the attempt.
     Whole,
-    /// The master does not want the attempt any more: why.
+    /// The master does not want the attempt any more, for this reason.
     Stale(String),
-    /// The connection is gone, and the next one reports again.
+    /// The connection is lost, and the next one reports again.
     Cut,
 }
 
-/// Reports until the attempt is over and the master knows it.
+/// Reports an attempt until it has ended and the master knows its end, or until reporting cannot go on.
 pub(crate) async fn report(entry: Rc<Entry>, reporter: AttemptReporter, window: Window) -> Reported {
     let count = u16::try_from(entry.assignment.job.steps.len()).unwrap_or(u16::MAX);
-    // A master that was killed has lost the part of an unsealed log that it held in memory.
+    // A master that was killed has lost those parts of unsealed logs that it held in memory.
     (0..count).for_each(|step| entry.step(step).tell_again());
     let connection = ConnectionReport {
         entry: &entry,
@@ -76,7 +76,7 @@ pub(crate) async fn report(entry: Rc<Entry>, reporter: AttemptReporter, window: 
     }
 }
 
-/// Repeats a report until it is taken, the lease is over, or the connection gone.
+/// Repeats a report until the master has taken it, the lease is over, or the connection is lost.
 async fn persist<F: Future<Output = Result<(), Trouble>>>(
     entry: &Entry,
     mut once: impl FnMut() -> F,
@@ -96,28 +96,28 @@ async fn persist<F: Future<Output = Result<(), Trouble>>>(
     }
 }
 
-/// The reports of one attempt over one connection: the facts that were reported on it, and those that are still to be reported.
+/// The reports of one attempt over one connection, with a note of which of them still have to be sent.
 struct ConnectionReport<'a> {
     entry: &'a Entry,
     reporter: AttemptReporter,
     window: Window,
-    /// The steps whose end is not on its way yet.
+    /// The steps whose end is not on its way to the master yet.
     untold: watch::Sender<BTreeSet<u16>>,
     ending: Cell<Ending>,
-    /// Held while files of one step are sent: a master takes few of an attempt at once.
+    /// Held while the files of one step are sent, because a master takes few files of an attempt at once.
     storing: Mutex<()>,
 }
 
-/// Which report tells the end of the attempt.
+/// The report that tells the master the end of the attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Untold,
-    /// The report of this step, with the step's own end.
+    /// The report of this step's end also tells the end of the attempt.
     WithStep(u16),
     Alone,
 }
 
-/// Why a report was not taken.
+/// Why the master did not take a report.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("{0}")]
@@ -178,7 +178,8 @@ impl ConnectionReport<'_> {
         };
         let reporter = self.reporter.step(index);
         let Some(at) = has_begun else {
-            // A master that does not know of a step does not hold back the end of the attempt for it.
+            // The master does not know of this step's start, so it would take the end of the attempt before this step's end. Wait
+            // for it.
             self.say_finished(&reporter, index, None, Shipped::nothing(), None).await?.await?;
             tell();
             return Ok(());
@@ -191,7 +192,7 @@ impl ConnectionReport<'_> {
             }
             let said = reporter.started(at).await;
             is_start_known.set(said.is_ok());
-            // said again with the end, where that is on its way: to give up now would cancel it
+            // The end that is on its way reports the start again. Giving up now would cancel that end.
             if *is_end_said.borrow() && self.reporter.batches() { Ok(()) } else { said }
         };
         let follow = async {
@@ -234,8 +235,8 @@ impl ConnectionReport<'_> {
         Ok(shipped)
     }
 
-    /// Stores what was read of the step's test reports at the master, and answers the summary for the master. An older master,
-    /// which does not know of tests, is told nothing.
+    /// Stores a step's test reports at the master, and returns their summary for the step's report. Returns nothing for an older
+    /// master, because it does not know of tests.
     async fn store(&self, index: u16) -> Result<Option<TestsReported>, Trouble> {
         let step = self.entry.step(index);
         let Some(tests) = step.tests.borrow().clone().filter(|_| self.reporter.batches()) else { return Ok(None) };
@@ -248,7 +249,7 @@ impl ConnectionReport<'_> {
         Ok(Some(stored))
     }
 
-    /// Tells how a step ended, once it has, and answers a future that waits for the answer.
+    /// Waits for the end of a step, and reports it. Returns a future that waits for the master's answer.
     async fn say_finished<'a>(
         &'a self,
         reporter: &StepReporter<'_>,
@@ -283,7 +284,7 @@ impl ConnectionReport<'_> {
         })
     }
 
-    /// The result of the attempt, if this step's end is the last end to be reported. From then on only this step reports it.
+    /// Returns the result of the attempt, if this step's end is the last one to report. From then on only this step reports the result.
     fn result_with(&self, index: u16) -> Option<AttemptResult> {
         match self.ending.get() {
             Ending::WithStep(other) if other == index => self.entry.result(),
@@ -298,7 +299,7 @@ impl ConnectionReport<'_> {
     }
 }
 
-/// Waits until a step has printed something, or will not any more.
+/// Waits until a step has printed something, or has its final size. Returns whether it printed nothing.
 async fn is_silent(step: &Step) -> Result<bool, capnp::Error> {
     let mut grown = step.grown.subscribe();
     let grown = grown.wait_for(|grown| grown.is_final || grown.size > 0).await.map_err(|_| dropped())?;

@@ -1,4 +1,5 @@
-//! The calls by which a master hears of an attempt: since version 2 of the protocol in few calls, before that step by step.
+//! The calls that report an attempt to the master. Version 2 of the protocol has a call for several facts, and earlier versions have
+//! one call for each fact.
 
 use super::{Trouble, Unanswered};
 use crate::attempt::next::AttemptResult;
@@ -9,24 +10,24 @@ use schema::values::{Progress, Refusal, RefusalCode, StepEnd, Time};
 use schema::wire;
 use schema::worker_capnp::{lease, step_report};
 
-/// The first version that knows `Lease.report`.
+/// The first version of the protocol that has `Lease.report`.
 const REPORT_SINCE: u16 = 2;
 
-/// Tells the master of one attempt under its lease, in the calls of the protocol version that both know.
+/// Reports one attempt to the master under its lease, in the calls of a protocol version that both sides know.
 pub(crate) struct AttemptReporter {
     lease: lease::Client,
     version: u16,
     unanswered: Unanswered,
 }
 
-/// Tells the master of one step of an attempt.
+/// Reports one step of an attempt to the master.
 pub(super) enum StepReporter<'a> {
     Lease(&'a AttemptReporter, u16),
     Report(step_report::Client),
 }
 
 impl AttemptReporter {
-    /// `version` is the newest that both sides know; `unanswered` counts the reports of the connection.
+    /// Makes a reporter. `version` is the newest that both sides know, and `unanswered` counts the reports of the connection.
     pub(crate) fn new(lease: lease::Client, version: u16, unanswered: Unanswered) -> AttemptReporter {
         AttemptReporter { lease, version, unanswered }
     }
@@ -39,7 +40,7 @@ impl AttemptReporter {
         &self.lease
     }
 
-    /// Whether one call can tell several things.
+    /// Whether one call can report several facts.
     pub(super) fn batches(&self) -> bool {
         self.version >= REPORT_SINCE
     }
@@ -65,7 +66,7 @@ impl AttemptReporter {
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
     }
 
-    /// Says it now; what is answered says whether it was taken.
+    /// Sends the report now. The returned future says whether the master has taken it.
     fn say(&self, said: &[Progress]) -> impl Future<Output = Result<(), Trouble>> + use<> {
         let mut request = self.lease.report_request();
         wire::write_progress(request.get().init_progress(wire::length(said.len())), said);
@@ -95,8 +96,8 @@ impl StepReporter<'_> {
         judge(wire::refusal(results.has_refusal(), results.get_refusal())?)
     }
 
-    /// Reports now how the step ended. If one call can report several facts, the step's start comes before it, and the end of the
-    /// attempt after it.
+    /// Reports now how the step ended. If one call can report several facts, it also reports the step's start and the attempt's end, if
+    /// they are given.
     pub(super) fn finished(
         &self,
         start: Option<Time>,

@@ -1,5 +1,5 @@
-//! Finds the files of a step's directory that a pattern matches. What stands there was left by strangers. So
-//! nothing is followed that leads out of the checkout, and no file is opened that is not a regular one.
+//! Finds the files of a step's directory that a pattern matches. Programs that are not trusted left the files there. So links that lead
+//! out of the checkout are not followed, and only regular files are opened.
 
 use super::patience::Patience;
 use std::collections::BTreeSet;
@@ -9,11 +9,11 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// How many files the reports of one step match together: those of a large build with a file for each class.
+/// The limit for the files that the reports of one step match together. A large build with one file per class stays below it.
 pub(super) const FILES_MAX: usize = 10_000;
-/// How many entries of directories are looked at for the reports of one step.
+/// The limit for the directory entries that the search for the reports of one step reads. It keeps that search short.
 const LOOKED_MAX: usize = 1_000_000;
-/// How deep directories are looked into.
+/// The limit for the depth of directories. The search skips deeper ones.
 const DEPTH_MAX: usize = 100;
 
 /// A search through a step's directory, for the patterns of all its reports.
@@ -24,7 +24,7 @@ pub(super) struct Search<'a> {
     patience: &'a Patience,
     looked: usize,
     files: usize,
-    /// Whether a directory of the newest pattern lies elsewhere, so that its files were left out.
+    /// Whether a directory of the current pattern is outside of the checkout, so that its files were left out.
     leads_out: bool,
 }
 
@@ -33,7 +33,8 @@ impl Search<'_> {
         Search { tree, root, patience, looked: 0, files: 0, leads_out: false }
     }
 
-    /// The files that match, by their names relative to the root, in the order of these. An error says why there may be more.
+    /// Returns the files that match, by their names relative to the root, in the order of the names. An error says why there may be
+    /// more.
     pub(super) fn find(&mut self, pattern: &str) -> (BTreeSet<String>, io::Result<()>) {
         let pattern = if pattern.ends_with('/') { format!("{pattern}**") } else { pattern.to_owned() };
         let mut parts: Vec<&str> = pattern.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
@@ -76,7 +77,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Goes on with a part that is a plain name, which may be a link within the checkout.
+    /// Follows a part of the pattern that is a plain name. The name may be a link within the checkout.
     fn enter(&mut self, path: &str, rest: &[&str], depth: usize, found: &mut BTreeSet<String>) -> io::Result<()> {
         let Ok(metadata) = std::fs::metadata(self.root.join(path)) else { return Ok(()) };
         match (metadata.is_dir(), rest.is_empty()) {
@@ -88,14 +89,15 @@ impl Search<'_> {
 
     fn add(&mut self, path: String, found: &mut BTreeSet<String>) -> io::Result<()> {
         if self.files == FILES_MAX {
-            return Err(io::Error::other(format!("it matches more than {FILES_MAX} files, and the rest is not read")));
+            let text = format!("the reports of the step match more than {FILES_MAX} files, and the rest is not read");
+            return Err(io::Error::other(text));
         }
         self.files += usize::from(found.insert(path));
         Ok(())
     }
 
-    /// The names in a directory, and whether each name is a directory. A link is left out unless it leads to a file. A directory
-    /// that cannot be read, or lies outside the checkout, has no names.
+    /// Returns the names in a directory, each with whether it is a directory. A link is left out unless it leads to a file. A directory
+    /// that cannot be read, or is outside of the checkout, has no names.
     fn entries(&mut self, dir: &str) -> io::Result<Vec<(String, bool)>> {
         let mut entries = Vec::new();
         let Ok(opened) = open_directory(&self.root.join(dir)) else { return Ok(entries) };
@@ -106,7 +108,7 @@ impl Search<'_> {
         for entry in std::fs::read_dir(path_of(&opened)).into_iter().flatten().flatten() {
             self.looked += 1;
             if self.looked > LOOKED_MAX {
-                return Err(io::Error::other(format!("more than {LOOKED_MAX} files would have to be looked at")));
+                return Err(io::Error::other(format!("the search ended after {LOOKED_MAX} directory entries")));
             }
             self.patience.check()?;
             let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
@@ -124,7 +126,7 @@ fn joined(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
 
-/// Whether a name fits a part of a pattern. In it, `*` stands for any characters and `?` for one character.
+/// Whether a name fits a part of a pattern. In the pattern, `*` stands for any characters and `?` for one character.
 fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut in_name) = (0, 0);
@@ -150,17 +152,17 @@ fn fits(pattern: &str, name: &str) -> bool {
     pattern[at..].iter().all(|char| *char == '*')
 }
 
-/// Opens a directory, wherever it lies. What is opened stays what it is, whatever is put into its place.
+/// Opens a directory, wherever it is. The descriptor stays with that directory, even if another one takes its place.
 fn open_directory(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
-/// The path by which this process has what it opened.
+/// Returns the path through which this process reaches an open file.
 fn path_of(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// Whether what was opened lies in the checkout, by whatever links it was reached.
+/// Whether an open file or directory is in the checkout, whatever links led to it.
 fn lies_below(tree: &Path, file: &File) -> io::Result<bool> {
     Ok(std::fs::read_link(path_of(file))?.starts_with(tree))
 }
@@ -174,7 +176,7 @@ pub(super) fn open(tree: &Path, path: &Path) -> io::Result<File> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    // A file that was put in its place meanwhile must not make the opening wait.
+    // If another kind of file takes the place meanwhile, opening it must not block.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
@@ -248,7 +250,7 @@ mod tests {
         for pattern in ["out/**", "out/*", "out/*.xml", "out/", "out/deep/*", "out/**/s*.xml"] {
             assert_eq!(found(&dir, pattern), "! it leads out of the checkout", "{pattern}");
         }
-        // Other matching files are found all the same.
+        // The other files that match are found nevertheless.
         symlink(other.path(), dir.join("in/out")).unwrap();
         std::fs::create_dir_all(dir.join("more/out")).unwrap();
         std::fs::write(dir.join("more/out/b.xml"), "").unwrap();

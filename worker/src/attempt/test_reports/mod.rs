@@ -1,6 +1,6 @@
-//! The test reports of a step. After its end they are found in its directory and read into one list of tests. The list is noted
-//! in the attempt's directory and then stored at the master. The step's own end waits for neither longer than [`TIME_MAX`] and a
-//! link.
+//! The test reports of a step. After the step's end they are found in its directory and read into one list of tests. The list is noted
+//! in the attempt's directory and then stored at the master. The report of the step's end waits for both, but the reading is limited by
+//! [`TIME_MAX`].
 
 mod find;
 mod originals;
@@ -21,41 +21,41 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::time::Duration;
 
-/// How long the reports of one step are read. The largest that are read whole take some seconds.
+/// How long the reports of one step may be read. Reading reports of the largest allowed size takes some seconds.
 const TIME_MAX: Duration = Duration::from_secs(60);
 
-/// How much longer the reading is waited for. It looks at its time whenever it reads on, so that only a reader or a disk that
-/// hangs takes as long.
+/// How much longer the worker waits for the thread that reads. The thread checks its time with each read, so only a reader or a disk
+/// that hangs takes longer.
 const OVERTIME: Duration = Duration::from_secs(15);
 
-/// The endings of the files in the attempt's directory: what was read in short, the list of the tests, and the reports.
+/// The extensions of the files in the attempt's directory: the summary, the list of the tests, and the reports themselves.
 const NOTE: &str = "tests";
 const LIST: &str = "list";
 const ORIGINALS: &str = "reports";
 
-/// The summary of a step's reports that is noted for the next worker process. The files beside it have the rest.
+/// The summary of a step's reports, which is noted for the next worker process. Files beside it have the list and the reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ReadTests {
     pub(crate) reported: TestsReported,
-    /// Which reports the step did not write, each in words.
+    /// One sentence for each report that the step did not write.
     pub(crate) lacks: Vec<String>,
     /// The list of the tests. `None` means that there is no list.
     list: Option<NotedFile>,
-    /// The reports themselves. None: they are not kept.
+    /// The reports themselves. `None` means that they are not kept.
     originals: Option<NotedFile>,
 }
 
-/// A file that is to be stored, as it was written.
+/// A file that must be stored at the master, as it was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct NotedFile {
     size: u64,
-    /// The BLAKE3 of its bytes.
+    /// The BLAKE3 hash of the file.
     hash: Vec<u8>,
 }
 
-/// Reads the reports of a step that has ended, or the notes that an earlier process made of them. `None` means that the plan names
-/// no reports, or that the step did not end by itself. Dropping the future ends the reading. Existing notes are answered at once.
+/// Reads the reports of a step that has ended, or returns the notes that an earlier process made of them. `None` means that the plan
+/// names no reports, that the step did not start, or that its worker or its master stopped it. Dropping the future stops the reading.
 pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journal: &Journal) -> Option<ReadTests> {
     let plan = &entry.assignment.job.steps[usize::from(step)];
     if plan.reports.is_empty() || !has_run(&journal.cause) {
@@ -66,7 +66,7 @@ pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journ
         return Some(noted);
     }
     let Some(workspace) = entry.workspace() else {
-        return Some(unreadable(&io::Error::other("the step's directory is gone")));
+        return Some(unreadable(&io::Error::other("the step's directory no longer exists")));
     };
     let wanted = Wanted {
         tree: workspace.tree(),
@@ -86,14 +86,14 @@ pub(crate) async fn read(blocking: BlockingWork, entry: &Entry, step: u16, journ
     }))
 }
 
-/// Does work that may block, and waits for it no longer than so long. The thread of work that hangs is lost.
+/// Runs work that may block, and waits at most `time` for it. If the work hangs, its thread is lost.
 async fn run_within<T: Send + 'static>(
     time: Duration,
     blocking: BlockingWork,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let Ok(done) = tokio::time::timeout(time, blocking.run(work)).await else {
-        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it has no end after {} s", time.as_secs())));
+        return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it did not end within {} s", time.as_secs())));
     };
     done.flatten()
 }
@@ -103,7 +103,7 @@ fn unreadable(error: &io::Error) -> ReadTests {
     ReadTests { reported: TestsReported { trouble, ..TestsReported::default() }, ..ReadTests::default() }
 }
 
-/// Whether the step ran, and nobody took it away from here.
+/// Whether the step ran, and ended for a reason of its own rather than of its worker or its master.
 fn has_run(cause: &KillCause) -> bool {
     match cause {
         KillCause::Ended | KillCause::StepTime | KillCause::AttemptTime | KillCause::Idle | KillCause::Excess(_) => {
@@ -117,7 +117,7 @@ fn has_run(cause: &KillCause) -> bool {
     }
 }
 
-/// The notes of an earlier process. If they are not whole, the reports are read again.
+/// Returns the notes of an earlier process. `None` means that there are none or that they are cut short, so the reports are read again.
 fn noted(files: &StepFiles) -> Option<ReadTests> {
     let bytes = atomic_file::read(&files.named(NOTE)).ok()??;
     serde_json::from_slice(&bytes).ok()
@@ -132,7 +132,7 @@ mod tests {
         let (release, hang) = std::sync::mpsc::channel::<()>();
         let work = move || hang.recv_timeout(Duration::from_secs(10)).map_err(io::Error::other);
         let error = run_within(Duration::from_millis(20), BlockingWork::Threads, work).await.unwrap_err();
-        assert_eq!(unreadable(&error).reported.trouble, "the test reports were not read: it has no end after 0 s");
+        assert_eq!(unreadable(&error).reported.trouble, "the test reports were not read: it did not end within 0 s");
         release.send(()).unwrap();
         assert_eq!(run_within(Duration::from_secs(60), BlockingWork::Threads, || Ok(1)).await.unwrap(), 1);
     }

@@ -5,21 +5,21 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
-/// The bytes of all originals of one step before they are compressed. A file that does not fit is left out.
+/// The limit for all originals of one step, in bytes before compression. A file that does not fit is left out.
 const ORIGINALS_MAX: u64 = 64 << 20;
 
 const BLOCK_BYTES: usize = 512;
-/// The bytes that the header has for the name of a file.
+/// The size of the field for a file's name in the header, in bytes.
 const NAME_BYTES: usize = 100;
-/// Reports are XML, of which this leaves a tenth.
+/// The level of compression. At this level, XML reports shrink to about a tenth.
 const LEVEL: i32 = 3;
 
-/// The tar file, as it is written.
+/// The tar file, while it is written.
 pub(super) struct Originals {
     to: zstd::Encoder<'static, BufWriter<File>>,
     left: u64,
     count: usize,
-    /// Whether the archive could not be written, so that nothing after that place can be read.
+    /// Whether a write to the archive failed, so that nothing after that place can be read.
     is_broken: bool,
 }
 
@@ -29,8 +29,8 @@ impl Originals {
         Ok(Originals { to, left: ORIGINALS_MAX, count: 0, is_broken: false })
     }
 
-    /// Adds the first `size` bytes of a file. One that has become shorter or cannot be read to its end is filled up with zeros,
-    /// because its size stands before it.
+    /// Adds the first `size` bytes of a file. If the file has become shorter or cannot be read to its end, zeros fill the rest, because
+    /// the size precedes it.
     pub(super) fn add(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
         let Some(left) = self.left.checked_sub(size).filter(|_| !self.is_broken) else { return Ok(()) };
         self.left = left;
@@ -69,14 +69,14 @@ impl Originals {
         self.to.write_all(&block)
     }
 
-    /// Writes so many bytes, and zeros up to the end of a block.
+    /// Writes the first `size` bytes of a reader, and zeros up to the end of a block.
     fn blocks(&mut self, size: u64, from: impl Read) -> io::Result<()> {
         let whole = size.next_multiple_of(BLOCK_BYTES as u64);
         let written = io::copy(&mut from.take(size), &mut self.to)?;
         io::copy(&mut io::repeat(0).take(whole - written), &mut self.to).map(drop)
     }
 
-    /// Ends the file. False: nothing is in it, or not all of what was added.
+    /// Ends the file. Returns false if the file is empty or lacks something that was added.
     pub(super) fn finish(mut self) -> io::Result<bool> {
         if self.is_broken {
             return Ok(false);
@@ -87,7 +87,7 @@ impl Originals {
     }
 }
 
-/// The readable part of a file. An error ends it, and is kept.
+/// The readable part of a file. A read error ends it and is kept.
 struct Readable<R> {
     from: R,
     error: Option<io::Error>,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// The system's own program reads it.
+    /// The system's own `tar` reads the archive.
     #[test]
     fn tar_reads_what_is_written() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,11 +1,11 @@
-//! How long somebody waits for the reading of reports, which happens on a thread that cannot be ended.
+//! Limits the time for reading reports, because the thread that reads them cannot be ended from outside.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Says whether a reading is to go on.
+/// The limits of a reading: it stops when its time is over, or when nobody waits for it any more.
 #[derive(Clone, Debug)]
 pub(super) struct Patience {
     end: Instant,
@@ -18,7 +18,7 @@ impl Patience {
         Patience { end: Instant::now() + time, time, is_stopped: Arc::default() }
     }
 
-    /// An error says why the reading ends here.
+    /// Fails if the reading must stop. The error says why.
     pub(super) fn check(&self) -> io::Result<()> {
         if self.is_stopped.load(Ordering::Relaxed) {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "nobody waits for the test reports any more"));
@@ -35,7 +35,7 @@ impl Patience {
     }
 }
 
-/// Stops the reading when it is dropped, because nobody waits for the result any more.
+/// Stops the reading when this is dropped, because then nobody waits for the result any more.
 pub(super) struct StopOnDrop(pub(super) Patience);
 
 impl Drop for StopOnDrop {
@@ -44,7 +44,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// A file that is read while there is patience.
+/// A file whose reads fail once the patience has ended.
 pub(super) struct Patient<'a, R> {
     pub(super) from: R,
     pub(super) patience: &'a Patience,
@@ -52,7 +52,7 @@ pub(super) struct Patient<'a, R> {
 
 impl<R: Read> Read for Patient<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        // An `Interrupted` error would be retried by readers that read to the end, so another kind of error is used.
+        // Readers that read to the end would retry after an `Interrupted` error, so another kind of error is used.
         self.patience.check().map_err(|error| io::Error::other(error.to_string()))?;
         self.from.read(into)
     }

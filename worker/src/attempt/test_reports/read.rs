@@ -1,5 +1,5 @@
-//! Reads the reports of a step, on a thread that may take its time. Finds the files, makes the list of tests, keeps what the
-//! tools wrote, and notes all of it in the attempt's directory.
+//! Reads the reports of a step, on a thread that may block. Finds the files, makes the list of tests, keeps the original reports, and
+//! notes all of it in the attempt's directory.
 
 use super::find::{Search, open};
 use super::originals::Originals;
@@ -15,27 +15,27 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How much older than the step's start a file may seem although the step wrote it. The clock of files moves in steps of some
+/// How much older than the step's start a file may seem although the step wrote it. The clock of files advances in intervals of some
 /// milliseconds.
 const CLOCK_STEP: Duration = Duration::from_millis(50);
 
-/// The reports to read, with the places where they and the results are stored.
+/// The test reports to read, with the paths of the reports and of the files for the results.
 pub(super) struct Wanted {
     /// The directory of the checkout.
     pub tree: PathBuf,
-    /// The step's directory in it.
+    /// The step's directory, relative to the checkout.
     pub dir: String,
     pub reports: Vec<ReportPlan>,
     /// The moment when the step began.
     pub started: Time,
     /// The cause that ended the step.
     pub cause: KillCause,
-    /// How many bytes the step printed.
+    /// The number of bytes that the step printed.
     pub printed: u64,
     pub files: StepFiles,
 }
 
-/// A reading of reports, whose results are on their way to the list.
+/// The reading of a step's reports, with its results so far.
 struct ReportReading<'a> {
     wanted: &'a Wanted,
     patience: &'a Patience,
@@ -45,7 +45,8 @@ struct ReportReading<'a> {
     lacks: Vec<String>,
 }
 
-/// An error of the attempt's directory ends it. What is wrong with a report stands in the list.
+/// Reads the reports and notes the results. Fails only if the attempt's directory cannot be written. Errors of a report are noted in
+/// the list.
 pub(super) fn read(wanted: &Wanted, patience: &Patience) -> io::Result<ReadTests> {
     let tree = wanted.tree.canonicalize()?;
     let root = tree.join(&wanted.dir).canonicalize().ok().filter(|root| root.starts_with(&tree));
@@ -70,19 +71,19 @@ pub(super) fn read(wanted: &Wanted, patience: &Patience) -> io::Result<ReadTests
     reading.note()
 }
 
-/// Why a step did not end by itself. Its reports are not whole then, whatever they look like. None: it did.
+/// Returns why a step did not end by itself, so that its reports may be incomplete. `None` means that the step did.
 fn cut_short(cause: &KillCause) -> Option<&'static str> {
     match cause {
         KillCause::Ended => None,
         KillCause::StepTime => Some("its time was over"),
         KillCause::AttemptTime => Some("the time of its job was over"),
         KillCause::Idle => Some("it printed nothing for too long"),
-        KillCause::Excess(_) => Some("it took more than it may"),
+        KillCause::Excess(_) => Some("it exceeded a limit"),
         KillCause::LeaseOver
         | KillCause::Orphaned
         | KillCause::Stopped(_)
         | KillCause::Impossible(_)
-        | KillCause::Broken(_) => Some("its worker could not go on with it"),
+        | KillCause::Broken(_) => Some("its worker could not continue it"),
     }
 }
 
@@ -108,7 +109,7 @@ impl ReportReading<'_> {
         }
     }
 
-    /// Notes that the step did not write a report. `old`: how many files match that it did not write.
+    /// Notes that the step did not write a report. `old` is the number of files that match but are older than the step.
     fn lack(&mut self, pattern: &str, old: usize) {
         let is_pattern = pattern.contains(['*', '?']) || pattern.ends_with('/');
         let why = match (is_pattern, old) {
@@ -132,7 +133,7 @@ impl ReportReading<'_> {
         }
     }
 
-    /// Reads a file, unless it is older than the step. True: the step wrote it, or nobody can say.
+    /// Reads a file, unless it is older than the step. Returns true if the step wrote it, or if that is not known.
     fn file(&mut self, format: ReportFormat, name: &str, tree: &Path) -> bool {
         let opened = open(tree, &self.root.join(name)).and_then(|file| Ok((self.is_own(&file)?, file)));
         match opened {
@@ -147,7 +148,8 @@ impl ReportReading<'_> {
         true
     }
 
-    /// Whether the step wrote the file: when its content, its name or its mode changed last, which no program can set back.
+    /// Whether the step wrote the file, which means that its content, name or mode changed after the step began. No program can set the
+    /// time of that change back.
     fn is_own(&self, file: &File) -> io::Result<bool> {
         let found = file.metadata()?;
         let seconds = u64::try_from(found.ctime()).unwrap_or_default();
@@ -159,7 +161,7 @@ impl ReportReading<'_> {
         self.collection.read(format, name, Patient { from, patience: self.patience });
     }
 
-    /// Keeps what the tool wrote. What cannot be kept costs nothing else.
+    /// Keeps the original report. If that fails, the list of tests is not affected.
     fn keep(&mut self, name: &str, file: &mut File) {
         let kept = file.rewind().and_then(|()| {
             let size = file.metadata()?.len();
@@ -172,12 +174,12 @@ impl ReportReading<'_> {
 
     fn note(mut self) -> io::Result<ReadTests> {
         if !self.lacks.is_empty() {
-            // it is why the step fails, and of the trouble a master keeps the beginning
+            // The sentences about missing reports are why the step fails, and a master keeps only the beginning of the trouble.
             self.collection.put_trouble_first(self.lacks.join("; "));
         }
         let (files, list) = (&self.wanted.files, self.collection.finish());
         let mut reported = list.in_short();
-        // If nothing was read, the trouble says everything.
+        // If no test was read, the text of the trouble says everything.
         let has_list = !list.results.is_empty() || list.trouble.is_empty();
         let list = if has_list { Some(write(&files.named(LIST), &encode(&list)?)?) } else { None };
         reported.list = list.as_ref().map(|list| list.hash.clone()).unwrap_or_default();

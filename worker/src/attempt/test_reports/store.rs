@@ -1,5 +1,5 @@
-//! Stores the list of a step's tests, and the reports themselves, at the master: under `tests/STEP/` of the attempt's files. What
-//! was sent before a lost link or a restart is not sent again.
+//! Stores the list of a step's tests, and the reports themselves, at the master: under `tests/STEP/` of the attempt's files. Bytes that
+//! were sent before a lost connection or a restart are not sent again.
 
 use super::{LIST, NotedFile, ORIGINALS, ReadTests};
 use crate::attempt::window::Window;
@@ -13,27 +13,27 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// The most bytes in one call, which is as many as for a log.
+/// The most bytes in one call. A call for a log has the same limit.
 const CHUNK_BYTES: usize = 128 << 10;
-/// How often the master may refuse a file before it is given up. It says that it has something else than was sent, or that it
-/// failed.
+/// The number of refusals of one file after which the worker still tries again. They say that the master failed, or that it has other
+/// bytes than the worker sent.
 const FAULTS_MAX: u32 = 5;
 
-/// Why the report of a step's end has to wait, or is in vain.
+/// Why the report of a step's end must wait, or is no longer wanted.
 #[derive(Debug)]
 pub(crate) enum StoreError {
     /// The lease of the attempt is over.
     Stale(Refusal),
-    /// The master has no room now, and what was sent stays.
+    /// The master has no room now, but keeps the bytes that were sent.
     NotYet(Refusal),
-    /// The link to the master is gone.
+    /// The connection to the master is lost.
     Call(capnp::Error),
 }
 
 /// Why a file is not stored.
 enum Unstored {
     Wait(StoreError),
-    /// It never will be: why.
+    /// The file will never be stored, for this reason.
     Final(String),
 }
 
@@ -74,8 +74,8 @@ impl From<io::Error> for Unstored {
     }
 }
 
-/// Stores both files, and answers the summary of the tests for the master. A file that cannot be stored does not stop the other
-/// file.
+/// Stores the list and the reports, and returns the summary of the tests for the step's report. A file that cannot be stored does not
+/// stop the other file.
 pub(crate) async fn store(
     lease: &lease::Client,
     files: &StepFiles,
@@ -95,7 +95,7 @@ pub(crate) async fn store(
             }
         }
     }
-    // Without the list, nobody finds the original reports.
+    // Without the list, nobody can find the original reports.
     if let Some(originals) = tests.originals.as_ref().filter(|_| !reported.list.is_empty()) {
         match send(lease, &originals_name(step), &files.named(ORIGINALS), originals, window).await {
             Ok(()) => {}
@@ -157,7 +157,7 @@ async fn sink_of(lease: &lease::Client, name: &str) -> Result<byte_sink::Client,
     }
 }
 
-/// How many bytes the master has, and whether they are all.
+/// Returns the number of bytes that the master has, and whether the file is complete there.
 async fn size(sink: &byte_sink::Client) -> Result<(u64, bool), Unstored> {
     let answer = sink.size_request().send().promise.await?;
     let results = answer.get()?;
@@ -167,7 +167,7 @@ async fn size(sink: &byte_sink::Client) -> Result<(u64, bool), Unstored> {
     }
 }
 
-/// Sends what comes next, and answers how many bytes the master has then.
+/// Sends the next bytes, and returns how many bytes the master has then.
 async fn write(
     sink: &byte_sink::Client,
     file: &File,
@@ -193,7 +193,7 @@ async fn write(
     }
 }
 
-/// Ends the file. A refusal says that the bytes are not those that were sent.
+/// Ends the file at the master. A refusal says that the master has other bytes than the worker sent.
 async fn seal(sink: &byte_sink::Client, noted: &NotedFile) -> Result<Option<Refusal>, Unstored> {
     let mut request = sink.seal_request();
     request.get().set_length(noted.size);

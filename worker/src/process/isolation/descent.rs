@@ -1,12 +1,12 @@
-//! Finds the processes of a step and ends them. Below a subreaper no process gets away, because a process that loses its parent
-//! becomes the subreaper's own child.
+//! Finds the processes of a step and ends them. No process escapes from below a subreaper, because a process that loses its parent
+//! becomes a child of the subreaper.
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-/// How often one round looks at the processes. Each look stops those that it finds, so only the newest children are left to the
-/// next.
+/// The limit for the number of passes over the processes in one round. Each pass stops the processes that it finds, so only their
+/// newest children are left to the next pass.
 const PASSES_MAX: usize = 20;
 
 /// Sends `signal` to all that descend from `ancestor`.
@@ -17,7 +17,7 @@ pub(crate) fn signal_descendants(ancestor: Pid, signal: Signal) {
 }
 
 /// Sends `signal` to the process group that `leader` led, and to the processes that descend from `ancestor` in other groups. Each
-/// gets it once, because many programs give up their clean-up at a second signal.
+/// process gets it once, because many programs give up their clean-up at a second signal.
 pub(crate) fn signal_group_and_others(ancestor: Pid, leader: Pid, signal: Signal) {
     let others: Vec<Pid> = descendants(ancestor).into_iter().filter(|pid| !is_in_group(*pid, leader)).collect();
     let _ = kill_process_group(leader, signal);
@@ -26,17 +26,18 @@ pub(crate) fn signal_group_and_others(ancestor: Pid, leader: Pid, signal: Signal
     }
 }
 
-/// The names, as `ps` shows them, of the processes that descend from `ancestor` and run, roughly in the order of their start.
+/// Returns the names, as `ps` shows them, of the running processes that descend from `ancestor`, roughly in the order of their
+/// start.
 pub(crate) fn names(ancestor: Pid) -> Vec<String> {
     names_of(descendants(ancestor))
 }
 
-/// Like [`names`], of a process group.
+/// Like [`names`], but for a process group.
 pub(crate) fn names_in_group(leader: Pid) -> Vec<String> {
     names_of(in_group(leader))
 }
 
-/// The processes of the group that `leader` led.
+/// Returns the processes of the group that `leader` led.
 pub(crate) fn in_group(leader: Pid) -> HashSet<Pid> {
     processes().filter(|pid| is_in_group(*pid, leader)).collect()
 }
@@ -47,7 +48,8 @@ fn names_of(pids: HashSet<Pid>) -> Vec<String> {
     pids.into_iter().filter_map(name).collect()
 }
 
-/// The name of a process, which may be any bytes. `None` means that the process is gone, and nobody has waited for it yet.
+/// Returns the name of a process, which may be any bytes. `None` means that the process has ended, even if nobody has waited for it
+/// yet.
 fn name(pid: Pid) -> Option<String> {
     let stat = stat(pid)?;
     let (before, after) = stat.rsplit_once(')')?;
@@ -60,14 +62,14 @@ fn is_in_group(pid: Pid, leader: Pid) -> bool {
     Kin::of(pid).is_some_and(|kin| kin.group == leader.as_raw_pid())
 }
 
-/// Runs one round of killing all processes that descend from `ancestor`. First stops them, so that none can fork away from the
-/// kill. Answers how many it saw.
+/// Runs one round of killing the processes that descend from `ancestor`. Stops them first, so that none can fork away from the
+/// kill. Returns how many it found.
 pub(crate) fn kill_descendants(ancestor: Pid) -> usize {
     stop_then_kill(|| descendants(ancestor))
 }
 
-/// Kills every process whose environment holds `entry`, as `NAME=value`; rounds until none is left, bounded.
-/// Says how many it saw last: 0 when none is left.
+/// Kills every process whose environment holds `entry`, which is `NAME=value`. Repeats this until none is left, at most
+/// [`PASSES_MAX`] times. Returns how many are left.
 pub(crate) fn kill_marked(entry: &str) -> usize {
     for _ in 0..PASSES_MAX {
         if stop_then_kill(|| marked(entry)) == 0 {
@@ -78,9 +80,9 @@ pub(crate) fn kill_marked(entry: &str) -> usize {
     marked(entry).len()
 }
 
-/// Kills what became a child of this process because its supervisor was killed, with its descendants, in rounds until none
-/// is left, bounded. Says how many are left. Needs this process to be a subreaper. Spares the programs of ours that outlive
-/// this process: `spared` is their first argument.
+/// Kills the processes that became children of this one because their supervisor was killed, with their descendants. Repeats this
+/// until none is left, at most [`PASSES_MAX`] times, and returns how many are left. This process must be a subreaper. Spares
+/// programs of ours that outlive this process, which have `spared` as their first argument.
 pub(crate) fn kill_adopted(spared: &str) -> usize {
     let mut quiet = 0;
     for _ in 0..PASSES_MAX {
@@ -96,8 +98,8 @@ pub(crate) fn kill_adopted(spared: &str) -> usize {
     adopted(spared).len()
 }
 
-/// Our children that we did not start. A step's processes never come back to our session, and what we start ourselves
-/// stays in it, except for the programs with this first argument.
+/// Returns our children that we did not start. We start each process in our own session, except for programs with this first argument.
+/// A process of a step never comes back to our session.
 fn adopted(spared: &str) -> HashSet<Pid> {
     let own = rustix::process::getpid();
     let Some(session) = Kin::of(own).map(|kin| kin.session) else { return HashSet::new() };
@@ -132,7 +134,7 @@ fn stop_then_kill(find: impl Fn() -> HashSet<Pid>) -> usize {
     seen.len()
 }
 
-/// All that descend from `ancestor`, without itself.
+/// Returns all processes that descend from `ancestor`, without `ancestor` itself.
 pub(crate) fn descendants(ancestor: Pid) -> HashSet<Pid> {
     let mut found = with_descendants(HashSet::from([ancestor]));
     found.remove(&ancestor);
@@ -166,7 +168,7 @@ fn marked(entry: &str) -> HashSet<Pid> {
     processes().filter(|pid| *pid != own && holds(pid)).collect()
 }
 
-/// What the processes of this user have for a name in their environments, as far as it is there.
+/// Returns the values of the variable `name` in the environments of this user's processes, as far as they can be read.
 pub(crate) fn marks(name: &str) -> HashSet<String> {
     let start = format!("{name}=");
     let of = |pid: Pid| {
@@ -178,19 +180,19 @@ pub(crate) fn marks(name: &str) -> HashSet<String> {
     processes().filter_map(of).collect()
 }
 
-/// The state of a process, as the kernel tells it. `None` means that the process is gone, or is another user's.
+/// Returns a file of a process below `/proc`. `None` means that the process no longer exists, or belongs to another user.
 pub(super) fn read(pid: Pid, file: &str) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero())).ok()
 }
 
-/// How many threads a process has. `None` means that it is gone.
+/// Returns the number of threads of a process. `None` means that the process no longer exists.
 pub(super) fn threads(pid: Pid) -> Option<u64> {
     let stat = stat(pid)?;
-    // This is the twentieth field, counted from the name, which is the second.
+    // This is field 20, `num_threads`. The fields after the name begin with field 3.
     stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(17)?.parse().ok()
 }
 
-/// The line of proc_pid_stat(5). The name of the program in it may not be valid text, and is then converted.
+/// Returns the line of proc_pid_stat(5). If the program's name in it is not valid UTF-8, it is converted.
 fn stat(pid: Pid) -> Option<String> {
     Some(String::from_utf8_lossy(&read(pid, "stat")?).into_owned())
 }
@@ -205,12 +207,14 @@ fn processes() -> impl Iterator<Item = Pid> {
 struct Kin {
     parent: Option<Pid>,
     group: i32,
-    /// 0 where whoever leads it is outside of our process namespace, as in a container that was entered from outside.
+    /// The session of the process. 0 means that its leader is outside of our process namespace, as in a container that was entered
+    /// from outside.
     session: i32,
 }
 
 impl Kin {
-    /// Reads the kin of a process, also of what looks like a zombie: the first thread may be gone while others run.
+    /// Reads the kin of a process. A process that looks like a zombie counts too, because its first thread may have ended while
+    /// others run.
     fn of(pid: Pid) -> Option<Kin> {
         Kin::parse(&stat(pid)?)
     }

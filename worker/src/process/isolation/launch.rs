@@ -1,5 +1,6 @@
-//! Starts the process of a step. Until its program begins, the process shares the memory of its supervisor, which waits for that
-//! moment: so does `posix_spawn` of the C library. A fork would copy the supervisor's pages, and cost more than many a step does.
+//! Starts the process of a step. Like `posix_spawn` of the C library, it lets the new process share the supervisor's memory until
+//! its program begins, while the supervisor waits. A fork would copy the supervisor's pages, which costs more than many a step
+//! does.
 #![expect(unsafe_code, reason = "clone, and what must happen between it and exec")]
 
 use super::origin::{blame, forget_origin, take_blame};
@@ -13,16 +14,17 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// The stack of a process that has no program yet, in bytes. It calls the system and no more.
+/// The size of the stack of a process that has no program yet, in bytes. Such a process only makes system calls.
 const STACK_BYTES: usize = 64 << 10;
-/// Where programs are looked for if a step has no `PATH`, as the C library does.
+/// The directories in which programs are searched if a step has no `PATH`. The C library has the same default.
 const USUAL_PATH: &str = "/bin:/usr/bin";
 /// The shell that runs an executable file which names no interpreter, as in the C library.
 const SHELL: &CStr = c"/bin/sh";
 
-/// Starts a step with this whole environment in an absolute directory. Answers its process, and the reading end of the one pipe that
-/// takes both of its outputs. The step leads a process group of its own, and dies with the calling thread. `files`: how many
-/// files each of its processes may have open, where somebody says. This process must have no other thread.
+/// Starts a step in the absolute directory `dir`, with `env` as its whole environment. Returns its process, and the reading end of
+/// the one pipe that takes both of its outputs. The step leads a process group of its own, and dies with the calling thread.
+/// `files` limits how many files each of its processes may have open, if somebody set a limit. This process must have no other
+/// thread.
 pub(crate) fn launch(
     argv: &[String],
     env: &[(String, String)],
@@ -46,9 +48,9 @@ pub(crate) fn launch(
     Ok((pid, reader.into()))
 }
 
-/// Texts for the system, as it takes them: pointers, with a null behind the last.
+/// Texts in the form that system calls take: an array of pointers, with a null pointer at the end.
 struct Texts {
-    /// The texts to which the pointers point.
+    /// The texts that own the memory of the pointers.
     _texts: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
@@ -62,9 +64,9 @@ impl Texts {
 
 /// The program to run. It is looked up as the C library does it, but in the step's own `PATH`.
 struct Program {
-    /// Where the program may be, in the order in which it is tried.
+    /// The paths at which the program may be, in the order in which they are tried.
     places: Vec<CString>,
-    /// The arguments, one list for each place, with which the shell runs a file that is a script without an interpreter.
+    /// One argument list for each place. With it the shell runs a file there that is a script without an interpreter.
     scripts: Vec<Texts>,
     argv: Texts,
     env: Texts,
@@ -89,8 +91,8 @@ impl Program {
         })
     }
 
-    /// Becomes the program. Comes back with the error if it cannot: that of the last place, or of one where the program lies and may
-    /// not be run. Allocates nothing.
+    /// Replaces this process by the program. If that fails, returns the error. It is EACCES if a place has a file that may not be run,
+    /// and otherwise the error of the last place. Allocates nothing.
     fn become_it(&self) -> c_int {
         let mut denied = None;
         for (place, script) in self.places.iter().zip(&self.scripts) {
@@ -112,7 +114,7 @@ impl Program {
     }
 }
 
-/// The places where a program of this name may be.
+/// Returns the paths at which a program of this name may be.
 fn places(name: &str, path: Option<&str>) -> Vec<String> {
     if name.contains('/') || name.is_empty() {
         return vec![name.to_owned()];
@@ -126,11 +128,11 @@ fn c_texts(texts: impl IntoIterator<Item = String>) -> io::Result<Vec<CString>> 
 }
 
 fn errno() -> c_int {
-    // SAFETY: the C library has it for each thread.
+    // SAFETY: the C library gives each thread its own `errno`, so the pointer is valid.
     unsafe { *libc::__errno_location() }
 }
 
-/// The data that the new process needs to become the step. Both processes share its memory until then.
+/// The data that the new process needs to become the step. The supervisor and the new process share it until the program begins.
 struct Child<'a> {
     program: &'a Program,
     dir: CString,
@@ -139,7 +141,7 @@ struct Child<'a> {
     supervisor: Pid,
     files: Option<u64>,
     blame: &'static [u8],
-    /// Why there is no program. 0: there is one.
+    /// The error for which the program could not begin. 0 means that it began.
     error: AtomicI32,
 }
 
@@ -147,9 +149,9 @@ impl Child<'_> {
     fn start(&self) -> io::Result<Pid> {
         let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>());
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        // SAFETY: the kernel lets this thread go on only when the child has its program, or is gone. So until then the child
-        // alone uses this memory, `self` outlives its use of it, and the stack is its own; it grows down from its end. Signals
-        // are blocked, so that no handler runs in the child, which would see the memory of this process.
+        // SAFETY: the kernel lets this thread go on only when the child has its program or has ended. Until then only the child
+        // uses this memory, so `self` and the stack outlive their use; the stack grows down from its end. Signals are blocked, so
+        // that no handler runs in the child, where it would see the memory of this process.
         let pid = unsafe {
             let top = stack.as_mut_ptr().add(stack.capacity());
             let mut all = std::mem::zeroed();
@@ -170,11 +172,11 @@ impl Child<'_> {
         }
     }
 
-    /// In the child: becomes the step. Comes back with the error if it cannot. Allocates nothing.
+    /// Runs in the child, and turns it into the step. If that fails, returns the error. Allocates nothing.
     fn become_step(&self) -> c_int {
         forget_origin(self.files);
         take_blame(self.blame);
-        // SAFETY: calls of the system with numbers, and with a text that ends in a zero.
+        // SAFETY: these are system calls that take numbers, and one text that ends in a zero.
         let is_ready = unsafe {
             libc::dup2(self.input, 0) >= 0
                 && libc::dup2(self.output, 1) >= 0
@@ -193,10 +195,10 @@ impl Child<'_> {
 }
 
 extern "C" fn child_main(child: *mut c_void) -> c_int {
-    // SAFETY: it is what `Child::start` handed on, which lives until this process has its program or is gone.
+    // SAFETY: `child` is the pointer that `Child::start` passed. It is valid until this process has its program or has ended.
     let child = unsafe { &*child.cast::<Child<'_>>() };
     child.error.store(child.become_step(), Ordering::Relaxed);
-    // The clone of the C library ends the process with this code, and runs none of its parent's code.
+    // `clone` of the C library ends the process with this code, and runs none of its parent's code.
     127
 }
 

@@ -1,4 +1,4 @@
-//! The isolation of a step: how its process starts, how its supervisor takes up a tier, and how all of its processes end.
+//! The isolation of a step: how its process starts, how its supervisor sets up a tier, and how all of its processes end.
 
 pub(crate) mod descent;
 pub(crate) mod launch;
@@ -10,8 +10,8 @@ use rustix::process::{getpid, set_child_subreaper};
 use schema::values::Tier;
 use std::io;
 
-/// Makes this process the supervisor of steps of a tier. An error: this system does not let it, and no step of the tier may
-/// begin.
+/// Makes this process the supervisor of steps of a tier. An error means that the system does not allow it, and no step of the tier
+/// may begin.
 pub(crate) fn establish(tier: Tier) -> io::Result<()> {
     match tier {
         Tier::Guard => set_child_subreaper(Some(getpid()))

@@ -1,4 +1,4 @@
-//! How processes of ours are copied, and what of their origin they let go of.
+//! Forks this process, and undoes what a process inherited from its starter.
 #![expect(unsafe_code, reason = "fork, pre_exec, and closing descriptors that this process inherited")]
 
 use super::origin::USUAL_UMASK;
@@ -6,11 +6,11 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// Closes all descriptors beyond the standard three that our starter left open. Call it first in `main`.
+/// Closes all descriptors beyond the standard three that the starter of this process left open. Call it first in `main`.
 pub(crate) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    // The list also contains the descriptor of the listing itself, which is closed by now.
+    // The list also contains the descriptor with which it was read, which is closed by now.
     let is_open = |number: &i32| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_ok();
     for number in numbers.into_iter().filter(|number| *number > 2).filter(is_open) {
         // SAFETY: nothing in this process has opened a descriptor that is still open, so nobody owns this one.
@@ -18,7 +18,7 @@ pub(crate) fn close_inherited() {
     }
 }
 
-/// Has a program make files with the usual modes, for which this process has another umask.
+/// Lets a program make files with the usual modes, because this process has a stricter umask.
 pub(crate) fn with_usual_umask(command: &mut Command) {
     // SAFETY: between fork and exec only a system call is made, and nothing is allocated.
     unsafe {
@@ -29,7 +29,7 @@ pub(crate) fn with_usual_umask(command: &mut Command) {
     }
 }
 
-/// Which of the two processes this is.
+/// The side of a fork on which this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Forked {
     Parent,
@@ -46,18 +46,18 @@ pub(crate) fn fork() -> io::Result<Forked> {
     }
 }
 
-/// Children need not be waited for: they are gone when they end.
+/// Lets the kernel remove each child as soon as it ends, so that nobody needs to wait for it.
 pub(crate) fn forget_children() -> io::Result<()> {
     children(libc::SIG_IGN)
 }
 
-/// Takes [`forget_children`] back, which a fork inherits.
+/// Undoes [`forget_children`], which a fork inherits.
 pub(crate) fn mind_children() -> io::Result<()> {
     children(libc::SIG_DFL)
 }
 
 fn children(action: libc::sighandler_t) -> io::Result<()> {
-    // SAFETY: both actions are the kernel's own; no code of ours runs in a handler.
+    // SAFETY: both actions are the kernel's own, so no code of ours runs in a handler.
     match unsafe { libc::signal(libc::SIGCHLD, action) } {
         libc::SIG_ERR => Err(io::Error::last_os_error()),
         _ => Ok(()),

@@ -1,5 +1,4 @@
-//! Measures the processes of a step: their number and their memory. Reads the files of the kernel below `/proc`, and ends no
-//! process.
+//! Measures the processes of a step: their number and their memory. Reads the kernel's files below `/proc`, and ends no process.
 
 use super::descent;
 use rustix::process::Pid;
@@ -8,20 +7,20 @@ use std::fs;
 /// The resources that all processes of a step take together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// The number of processes, also of those that have ended and that nobody has waited for.
+    /// The number of processes of the step, including those that have ended and that nobody has waited for.
     pub(crate) processes: u64,
-    /// The number of threads of all these processes.
+    /// The number of threads of all processes of the step.
     pub(crate) threads: u64,
-    /// The memory that would be free without them, in bytes: what is shared between them counts once.
+    /// The memory that would be free without the step's processes, in bytes. Memory that they share counts once.
     pub(crate) memory: u64,
 }
 
 impl Usage {
-    /// The largest usage, for processes of which nothing is known.
+    /// The largest usage, which stands for processes whose usage is not known.
     pub(crate) const UNKNOWN: Usage = Usage { processes: u64::MAX, threads: u64::MAX, memory: u64::MAX };
 
-    /// The memory and processes that all processes of the machine use, which no step exceeds. It costs the reading of two short
-    /// files. `None` means that it is not known.
+    /// Returns the threads and the memory that all processes of the machine use, which no step exceeds. Reads only two short files.
+    /// `None` means that the usage is not known.
     pub(crate) fn of_machine() -> Option<Usage> {
         let threads = tasks(&fs::read_to_string("/proc/loadavg").ok()?)?;
         let memory = memory_in_use(&fs::read_to_string("/proc/meminfo").ok()?)?;
@@ -29,26 +28,27 @@ impl Usage {
     }
 }
 
-/// The number of threads of these processes.
+/// Returns the number of threads of these processes.
 pub(crate) fn threads(pids: &[Pid]) -> u64 {
     pids.iter().filter_map(|pid| descent::threads(*pid)).sum()
 }
 
-/// The memory of these processes, in bytes. It is only measured exactly where a first, cheap sum is above `enough`. That sum
-/// counts what a process shares with its children once for each child.
+/// Returns the memory of these processes, in bytes. First adds up a cheap figure, which counts shared memory once for each process.
+/// Measures exactly only if that sum is above `enough`.
 pub(crate) fn memory(pids: &[Pid], enough: u64) -> u64 {
     let at_most: u64 = pids.iter().filter_map(|pid| part(*pid, "status", AT_MOST)).sum();
     if at_most > enough { pids.iter().filter_map(|pid| exact(*pid)).sum() } else { at_most }
 }
 
-/// Lines of proc_pid_status(5). Pages of files that a process has mapped are left out, because the kernel takes those back. What
-/// lies in swap is left out too, because the limit is for memory.
+/// The lines of proc_pid_status(5) that add up to the cheap figure. They leave out pages of mapped files, because the kernel can
+/// take those back. They also leave out swap, because the limit is for memory.
 const AT_MOST: &[&str] = &["RssAnon:", "RssShmem:"];
-/// Lines of `smaps_rollup`. A page that several processes share counts there in part for each process.
+/// The lines of `smaps_rollup` that add up to the exact figure. A page that several processes share counts in part for each of
+/// them.
 const EXACT: &[&str] = &["Pss_Anon:", "Pss_Shmem:"];
 
-/// The memory of a process, without its share in memory of others. If the kernel does not tell it, as for a process of another
-/// user, the cheap figure counts.
+/// Returns the exact memory of a process, in bytes. If the kernel does not tell it, as for a process of another user, the cheap
+/// figure counts.
 fn exact(pid: Pid) -> Option<u64> {
     let found = part(pid, "smaps_rollup", EXACT).filter(|bytes| *bytes > 0);
     found.or_else(|| part(pid, "status", AT_MOST))
@@ -58,7 +58,7 @@ fn part(pid: Pid, file: &str, names: &[&str]) -> Option<u64> {
     Some(sum_of(&String::from_utf8_lossy(&descent::read(pid, file)?), names))
 }
 
-/// The sum of the lines with these names, in bytes. They are in KiB.
+/// Returns the sum of the lines with these names, in bytes. The file has them in KiB.
 fn sum_of(text: &str, names: &[&str]) -> u64 {
     names.iter().filter_map(|name| kib(text, name)).sum::<u64>() * 1024
 }
@@ -67,13 +67,14 @@ fn kib(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
 }
 
-/// The number of threads of the machine, in the fourth field of proc_loadavg(5). `None` means that this kernel does not say.
+/// Returns the number of threads of the machine, in the fourth field of proc_loadavg(5). `None` means that this kernel does not
+/// say.
 fn tasks(loadavg: &str) -> Option<u64> {
     let (_, all) = loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?;
     all.parse().ok().filter(|all| *all > 0)
 }
 
-/// The memory and swap in use, in bytes, as proc_meminfo(5) shows them.
+/// Returns the memory and swap in use, in bytes, from the content of proc_meminfo(5).
 fn memory_in_use(meminfo: &str) -> Option<u64> {
     let used = kib(meminfo, "MemTotal:")?.saturating_sub(kib(meminfo, "MemAvailable:")?);
     let swapped = kib(meminfo, "SwapTotal:").unwrap_or(0).saturating_sub(kib(meminfo, "SwapFree:").unwrap_or(0));

@@ -1,8 +1,8 @@
-//! Checks again and again how many processes a step has and how much memory they take. If the step is beyond a limit, the answer
-//! says so in a sentence, and the caller ends the step.
+//! Checks again and again how many processes a step has and how much memory they take. If the step exceeds a limit, the check
+//! returns a sentence that says so, and the caller ends the step.
 //!
-//! The limits of the kernel do not help here. `RLIMIT_NPROC` counts all that a user runs, other steps and the worker included,
-//! and `RLIMIT_AS` counts what a program only reserves. A control group would help, but most workers may not make one.
+//! The limits of the kernel do not help here. `RLIMIT_NPROC` counts all processes of a user, with other steps and the worker, and
+//! `RLIMIT_AS` counts what a program only reserves. A control group would help, but most workers may not make one.
 
 use super::clock::Moment;
 use super::order::Limits;
@@ -11,21 +11,22 @@ use crate::process::isolation::usage::{self, Usage};
 use rustix::process::{Pid, getpid};
 use schema::values::{Bytes, Exit, Tier};
 
-/// The least time between two looks, in milliseconds. A look costs some 50 µs while the whole machine is below the limits.
+/// The least time between two checks, in milliseconds. A check costs about 50 µs while the whole machine is below the limits.
 const LOOK_EVERY_MS: u64 = 100;
-/// How much longer than a look itself the pause behind it is, so that looking takes at most this part of a core.
+/// The pause after a check, as a multiple of the check's own duration. So checking takes about a twentieth of a core, unless
+/// [`LOOK_LATEST_MS`] shortens the pause.
 const PAUSE_FACTOR: u64 = 20;
-/// The longest pause, in milliseconds. A step that forks all the time makes each look slower than the one before.
+/// The longest pause, in milliseconds. Without it, a step that forks all the time would make the pauses ever longer.
 const LOOK_LATEST_MS: u64 = 500;
-/// How many threads a step may have for each process that it may have: many programs have one for each core.
+/// The number of threads that a step may have for each process that it may have. Many programs have one thread per core.
 const THREADS_PER_PROCESS: u64 = 8;
 
-/// The limits of a running step's processes and memory, and when to look next.
+/// The limits of a running step's processes and memory, and the moment of the next check.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    /// The most processes; 0 means any number.
+    /// The limit for processes; 0 means any number.
     processes: u64,
-    /// The most memory in bytes.
+    /// The limit for memory, in bytes; 0 means any amount.
     memory: u64,
     next: Moment,
 }
@@ -35,13 +36,13 @@ impl Bounds {
         Bounds { processes: limits.processes_max, memory: limits.memory_max, next: now.plus(LOOK_EVERY_MS) }
     }
 
-    /// The moment of the next look. `None` means that nothing is limited.
+    /// Returns the moment of the next check. `None` means that nothing is limited.
     pub(super) fn next(&self) -> Option<Moment> {
         (self.processes > 0 || self.memory > 0).then_some(self.next)
     }
 
-    /// Why the step must be killed now. Looks only when it is time, and only as closely as needed. If the whole machine is below a
-    /// limit, the step is too. Processes are counted before their threads and their memory are looked at one by one.
+    /// Returns why the step must be killed now. Checks only when it is time, and only as closely as needed. If the whole machine is
+    /// below a limit, the step is too. Processes are counted before their threads and their memory are measured one by one.
     pub(super) fn excess(&mut self, tier: Tier, main: Pid, now: Moment) -> Option<String> {
         if self.next()? > now {
             return None;
@@ -108,7 +109,7 @@ fn killed(what: std::fmt::Arguments<'_>) -> String {
 mod tests {
     use super::*;
 
-    /// L12: what is said of a step that takes too much.
+    /// L12: the message about a step that exceeds a limit names the limit.
     #[test]
     fn a_step_beyond_a_limit_is_told_which() {
         let bounds = Bounds { processes: 4, memory: 2 << 30, next: Moment(0) };

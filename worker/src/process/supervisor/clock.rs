@@ -1,10 +1,10 @@
-//! The clock of leases and limits. It goes on while the machine sleeps, and nobody can set it.
+//! The clock of leases and limits. It goes on while the machine sleeps, and nobody can set it to another time.
 
 use rustix::time::{ClockId, clock_gettime};
 use schema::values::Time;
 use std::time::{Duration, SystemTime};
 
-/// Milliseconds since the machine's start (CLOCK_BOOTTIME), the same in every process.
+/// A moment in milliseconds since the machine's start (CLOCK_BOOTTIME), which is the same in every process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
@@ -21,13 +21,13 @@ impl Moment {
         Moment(self.0.saturating_add(ms))
     }
 
-    /// Milliseconds from `earlier` to `self`; 0 if it is not earlier.
+    /// Returns the milliseconds from `earlier` to `self`, or 0 if `earlier` is later.
     pub fn since(self, earlier: Moment) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// The time of the wall clock, for people to read.
+/// Returns the time of the wall clock, which is for people to read.
 pub fn wall() -> Time {
     wall_of(SystemTime::now())
 }

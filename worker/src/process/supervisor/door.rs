@@ -12,32 +12,33 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// The begin of the names at which supervisors of version 0.2.0 listen. The names of the attempt and the step follow.
+/// The prefix of the names at which supervisors of version 0.2.0 listen. The names of the attempt and the step follow it.
 const ADDRESS_BEFORE: &str = "guild-step/";
-/// The directory in which the kernel shows the open directories of a process. Through it the path of a socket stays short,
-/// however deep the state directory is.
+/// The directory in which the kernel shows the open files of this process. A path through it to an open directory stays short, however
+/// deep the state directory is.
 const NEAR: &str = "/proc/self/fd";
-/// The longest path of a socket, in bytes.
+/// The limit for the path of a socket, in bytes. The kernel has 108 bytes for it, and the last one is a zero.
 const SOCKET_PATH_MAX: usize = 107;
-/// How long a step runs, in milliseconds, before its supervisor makes the socket. Most steps that end sooner never need one. To
-/// make and remove it would cost more than all else that their supervisor does on the disk.
+/// How long a step runs, in milliseconds, before its supervisor makes the socket. Most steps that end sooner never need one. Making
+/// and removing it would cost more than everything else that the supervisor does on the disk.
 const DOOR_AFTER_MS: u64 = 100;
-/// How long the next try waits if a socket could not be made, in milliseconds.
+/// How long the supervisor waits, in milliseconds, before it tries again to make a socket that could not be made.
 const DOOR_EVERY_MS: u64 = 1_000;
 
-/// The socket at which a worker that comes back finds a supervisor. It is made once the worker is gone, or once the step has run
-/// for a moment. Whoever comes earlier sees by the order's lock that there is a supervisor, and knocks again.
+/// The socket at which a worker that comes back finds a supervisor. It is made once the worker has gone, or once the step has run
+/// for a moment. A worker that comes earlier sees by the order's lock that there is a supervisor, and tries again.
 #[derive(Debug)]
 pub(super) struct Door {
     files: StepFiles,
-    /// The socket. `None` means that it is not made yet, or could not be made, as on a full disk. The step runs on, and it is tried again.
+    /// The socket. `None` means that it is not made yet, or could not be made, as on a full disk. The step runs on, and the door
+    /// tries again.
     listener: Option<UnixListener>,
     /// The moment at which the socket must be made, if there is no socket yet.
     due: Moment,
 }
 
 impl Door {
-    /// A door that opens by itself in a moment.
+    /// Makes a door that opens by itself after [`DOOR_AFTER_MS`].
     pub(super) fn new(files: StepFiles) -> Door {
         Door { files, listener: None, due: Moment::now().plus(DOOR_AFTER_MS) }
     }
@@ -46,12 +47,12 @@ impl Door {
         self.listener.as_ref()
     }
 
-    /// The moment at which [`Door::next`] must be called even if nobody knocks. `None` means that the socket exists.
+    /// Returns the moment at which [`Door::next`] must be called even if nobody connects. `None` means that the socket exists.
     pub(super) fn due(&self) -> Option<Moment> {
         self.listener.is_none().then_some(self.due)
     }
 
-    /// Makes the socket at once, because the worker is gone.
+    /// Makes the socket at once, because the worker has gone.
     pub(super) fn open(&mut self) {
         if self.listener.is_none() {
             self.listener = self.bind().ok();
@@ -71,7 +72,7 @@ impl Door {
         Ok(listener)
     }
 
-    /// The next worker that came back, if one did.
+    /// Returns the next worker that has connected, if there is one.
     pub(super) fn next(&mut self) -> Option<UnixStream> {
         if self.due().is_some_and(|due| Moment::now() >= due) {
             self.open();
@@ -88,7 +89,7 @@ impl Door {
     }
 }
 
-/// Connects to a step's supervisor, also to one of version 0.2.0, because a worker may be upgraded while a step runs.
+/// Connects to a step's supervisor. It may be of version 0.2.0, because a worker may be upgraded while a step runs.
 pub(super) fn knock(files: &StepFiles) -> io::Result<UnixStream> {
     let found = Socket::of(files).and_then(|socket| UnixStream::connect(&socket.path));
     found.or_else(|_| UnixStream::connect_addr(&address_before(files)?))
@@ -100,7 +101,7 @@ fn address_before(files: &StepFiles) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name([ADDRESS_BEFORE.as_bytes(), attempt, step.as_bytes()].concat())
 }
 
-/// A socket's file under a path that is short, for as long as its directory is held open.
+/// A socket's file under a short path, which is valid while its directory is held open.
 #[derive(Debug)]
 struct Socket {
     path: PathBuf,
@@ -108,8 +109,8 @@ struct Socket {
 }
 
 impl Socket {
-    /// The socket of a step, with the attempt's name in its path where that is short enough, so that it is seen which attempts
-    /// live.
+    /// Returns the socket of a step. Its path has the attempt's name if that is short enough, so that `/proc/net/unix` shows which
+    /// attempts live.
     fn of(files: &StepFiles) -> io::Result<Socket> {
         let socket = files.socket();
         let name = Path::new(socket.file_name().unwrap_or_default());
@@ -129,13 +130,14 @@ impl Socket {
     }
 }
 
-/// Names of the attempts whose supervisors listen on this machine, this user's or another's.
+/// Returns the names of the attempts whose supervisors listen on this machine, whichever user they belong to.
 pub(crate) fn listening() -> BTreeSet<String> {
     let sockets = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     sockets.lines().filter_map(attempt_at).map(str::to_owned).collect()
 }
 
-/// See proc_net_unix(5): a path stands last, as it was when it was bound; an abstract name has `@` for its first byte.
+/// Returns the attempt whose supervisor listens at a socket on this line of proc_net_unix(5). The path comes last, as it was when
+/// the socket was bound. An abstract name begins with `@`.
 fn attempt_at(line: &str) -> Option<&str> {
     if let Some((_, name)) = line.split_once('@') {
         return name.strip_prefix(ADDRESS_BEFORE)?.split('/').next();

@@ -1,10 +1,10 @@
-//! The process that forks supervisors: a process of this program, which forks one if none is at rest. Loading and
-//! relocating the whole program again costs more than many a step does. A fork of a small process shares all of it, and a
-//! supervisor that had a step before has its memory mapped already.
+//! The process that forks supervisors. It runs this program, and forks a supervisor if none is at rest. Loading and relocating the
+//! whole program for each step would cost more than many a step does. A forked small process shares all of it, and a supervisor
+//! that had a step before has its memory mapped already.
 //!
-//! A message is the step's number, as two bytes with the low one first, and the attempt's directory. With it come the
-//! two descriptors that a supervisor has from the start. The forker itself sends one message, when it is ready, and so
-//! does a supervisor to its forker when it is at rest.
+//! A message is the step's number, as two bytes with the low one first, and the attempt's directory. With it come the two
+//! descriptors that a supervisor has from the start. The forker sends its worker one message, when it is ready. A supervisor at
+//! rest sends its forker the same message.
 
 use super::scope::ServiceManager;
 use super::supervise;
@@ -28,30 +28,31 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 use system::systemd;
 
-/// The argument behind [`super::SUPERVISE`] with which this program forks supervisors, and its name in `ps`.
+/// The argument after [`super::SUPERVISE`] that makes this program the forker of supervisors.
 pub(super) const FORKER: &str = "forker";
 
 /// The message of a forker that is ready, and of a supervisor at rest.
 const READY: &[u8] = b"here";
 
-/// The longest path of Linux, in bytes.
+/// The longest path that Linux allows, in bytes.
 const PATH_MAX: usize = 4096;
 
-/// How long a supervisor rests before it ends.
+/// How long a supervisor waits for another step before it ends. After that, an idle worker has no spare processes.
 const REST: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-/// The worker's hold on the process that forks its supervisors. That process ends when this is dropped, or with the worker;
-/// supervisors that have a step do not.
+/// The worker's connection to the process that forks its supervisors. That process ends when this is dropped, or when the worker
+/// ends. Supervisors that have a step go on.
 #[derive(Debug)]
 pub struct SupervisorForker(OwnedFd);
 
 impl SupervisorForker {
-    /// The command that runs the forker. `program` is a binary that answers to [`super::SUPERVISE`].
+    /// Returns the command that runs the forker. `program` is a binary that answers to [`super::SUPERVISE`].
     pub fn command(program: &Path) -> io::Result<(Command, SupervisorForker)> {
         SupervisorForker::run_by(Command::new(program))
     }
 
-    /// Like [`SupervisorForker::command`] in a scope of its own. To be waited for: the scope may not come to be.
+    /// Like [`SupervisorForker::command`], but in a scope of its own. Call [`SupervisorForker::wait`] then, because making the
+    /// scope may fail.
     pub fn command_in(manager: ServiceManager, program: &Path) -> io::Result<(Command, SupervisorForker)> {
         SupervisorForker::run_by(manager.command(program))
     }
@@ -75,15 +76,15 @@ impl SupervisorForker {
         }
     }
 
-    /// Asks for the supervisor of a step whose order is written. An error means that there is no supervisor and will be none.
+    /// Asks for the supervisor of a step whose order is written. An error means that no supervisor was started.
     pub(super) fn ask(&self, dir: &Path, step: u16, line: BorrowedFd<'_>, locked: BorrowedFd<'_>) -> io::Result<()> {
         let message = [&step.to_le_bytes(), dir.as_os_str().as_bytes()].concat();
         hand_on(self.0.as_fd(), &message, [line, locked])
     }
 }
 
-/// Adds the words with which a program of ours becomes a supervisor, or the process that forks them. It takes away what is for
-/// the worker alone, because what outlives the worker must not speak for it to the service manager.
+/// Adds the arguments with which a program of ours becomes a supervisor, or the forker. Also removes the variables of the service
+/// manager, because a process that outlives the worker must not speak for it there.
 pub(super) fn become_supervisor<A: AsRef<OsStr>>(command: &mut Command, arguments: impl IntoIterator<Item = A>) {
     command.arg(super::SUPERVISE).args(arguments);
     for name in systemd::VARIABLES {
@@ -92,7 +93,7 @@ pub(super) fn become_supervisor<A: AsRef<OsStr>>(command: &mut Command, argument
     open_files::tell(command);
 }
 
-/// Sends a message with descriptors, without waiting: who does not keep up counts as gone.
+/// Sends a message with descriptors, without waiting. A receiver that does not keep up counts as gone.
 fn hand_on(to: BorrowedFd<'_>, message: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -101,14 +102,14 @@ fn hand_on(to: BorrowedFd<'_>, message: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::
     Ok(())
 }
 
-/// The things that a supervisor gets: a message, and the descriptors that came with it.
+/// The order for a supervisor: a message, and the descriptors that came with it.
 struct Given {
     message: Vec<u8>,
     line: OwnedFd,
     locked: OwnedFd,
 }
 
-/// Serves the worker at standard input until it is gone. Comes back in each supervisor too, when its time is over.
+/// Serves the worker at standard input until it has gone. Also returns in each supervisor that it forked, when that ends.
 pub(super) fn serve() -> ExitCode {
     // A signal to the worker's terminal must not reach this process.
     let _ = rustix::process::setsid();
@@ -130,7 +131,7 @@ fn serve_all() -> io::Result<()> {
         if is_taken(&mut made, &given) {
             continue;
         }
-        // If there is no room for a process, the connection of the step ends, which tells the worker.
+        // If no socket can be made, the connection of the step ends, which tells the worker.
         let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         else {
             continue;
@@ -148,7 +149,7 @@ fn serve_all() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a supervisor at rest took the step. Supervisors that are gone are forgotten.
+/// Hands the step to a supervisor at rest, and returns whether one took it. Forgets supervisors that have ended.
 fn is_taken(made: &mut Vec<OwnedFd>, given: &Given) -> bool {
     let fds = [given.line.as_fd(), given.locked.as_fd()];
     let mut is_taken = false;
@@ -168,7 +169,7 @@ fn is_taken(made: &mut Vec<OwnedFd>, given: &Given) -> bool {
     is_taken
 }
 
-/// A supervisor's life: one step after another, until none comes, its forker is gone, or a step left something behind.
+/// Runs a supervisor: one step after another, until no step comes, its forker has gone, or a step left processes behind.
 fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
     spawn::mind_children()?;
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
@@ -180,10 +181,10 @@ fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
         drop((given.line, given.locked));
         let (step, dir) = given.message.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
         supervise(Path::new(OsStr::from_bytes(dir)), u16::from_le_bytes(*step))?;
-        // Whoever waits for the end of the connection, or for the lock, gets it now.
+        // The worker now sees the end of the connection, and the next holder gets the lock.
         rustix::stdio::dup2_stdin(&nothing)?;
         rustix::stdio::dup2_stdout(&nothing)?;
-        // Processes that could not be killed would be taken for those of the next step.
+        // If processes could not be killed, no further step begins here, because it would mistake them for its own.
         next = match wait(WaitOptions::NOHANG) {
             Err(Errno::CHILD) => rest(forker)?,
             Ok(_) | Err(_) => None,
@@ -192,7 +193,7 @@ fn live(forker: BorrowedFd<'_>, first: Given) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for another step, but not for ever.
+/// Waits for another step, at most [`REST`]. `None` means that none came.
 fn rest(forker: BorrowedFd<'_>) -> io::Result<Option<Given>> {
     spawn::set_name(c"spare");
     if say_ready(forker).is_err() {
@@ -210,7 +211,7 @@ fn say_ready(to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for a message. `None` means that the other end is gone.
+/// Waits for a message. `None` means that the other end has gone.
 fn receive(from: BorrowedFd<'_>) -> io::Result<Option<Given>> {
     let mut message = [0; 2 + PATH_MAX];
     loop {

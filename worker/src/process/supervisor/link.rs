@@ -1,5 +1,5 @@
-//! The supervisor's line to its worker: a socket pair from the start, and a listening socket for the worker that comes
-//! after it. Lines of text; what neither side knows is passed over.
+//! The supervisor's connection to its worker: a socket pair from the start, and a listening socket for the next worker. Both sides
+//! send lines of text, and ignore a line that they do not know.
 //!
 //! ```text
 //! until MOMENT     when the lease ends
@@ -18,12 +18,12 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// The longest line of a worker, in bytes. Who sends longer ones is cut off.
+/// The limit for a line of a worker, in bytes. The supervisor drops a worker that sends a longer one.
 const LINE_BYTES_MAX: usize = 4096;
-/// The least time between two words on output, in milliseconds. The worker hears of the first output at once.
+/// The least time between two messages about output, in milliseconds. The first output is reported at once.
 const TELL_EVERY_MS: u64 = 2;
 
-/// How long the next try waits if the worker does not read, in milliseconds.
+/// How long the supervisor waits, in milliseconds, before it writes again to a worker that does not read.
 const RETRY_MS: u64 = 100;
 
 /// A message from a worker to a supervisor.
@@ -40,7 +40,7 @@ pub(super) struct Link {
     door: Door,
     peer: Option<UnixStream>,
     received: Vec<u8>,
-    /// Whether the worker says at which moment the lease ends. If so, the length of the lease from now is ignored, because it is
+    /// Whether the worker says at which moment the lease ends. If so, the supervisor ignores `deadline` lines, because they are
     /// less exact.
     is_exact: bool,
     told: u64,
@@ -48,7 +48,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// `inherited`: the socket that the worker left to us, if it did.
+    /// Opens the connection. `inherited` is the socket that the worker passed on, if it did.
     pub(super) fn open(files: StepFiles, inherited: OwnedFd) -> io::Result<Link> {
         let peer = socket_type(&inherited).is_ok().then(|| UnixStream::from(inherited));
         if let Some(peer) = &peer {
@@ -61,7 +61,7 @@ impl Link {
         Ok(Link { door, peer, received: Vec::new(), is_exact: false, told: 0, told_at: Moment(0) })
     }
 
-    /// No worker that comes back finds us from here on: it looks for the journal instead.
+    /// Removes the socket. From here on a worker that comes back does not find this supervisor, and looks for the journal instead.
     pub(super) fn close(&mut self) {
         self.door.close();
     }
@@ -70,7 +70,7 @@ impl Link {
         self.peer.is_some()
     }
 
-    /// The moment at which [`Link::receive`] must be called even if nothing arrived.
+    /// Returns the moment at which [`Link::receive`] must be called even if nothing has arrived.
     pub(super) fn due(&self) -> Option<Moment> {
         self.door.due()
     }
@@ -81,7 +81,7 @@ impl Link {
         [self.door.listener().map(|listener| PollFd::from_borrowed_fd(listener.as_fd(), readable)), peer]
     }
 
-    /// Takes up a worker that came back, in place of an older one, and reads what it says.
+    /// Accepts a worker that connects again, drops the connection of an older worker, and reads what the worker says.
     pub(super) fn receive(&mut self) -> Vec<Word> {
         while let Some(peer) = self.door.next() {
             if is_same_user(&peer) && peer.set_nonblocking(true).is_ok() {
@@ -97,7 +97,7 @@ impl Link {
         self.words()
     }
 
-    /// Says how much is in the spool. When it is too early for that, answers when to call again.
+    /// Tells the worker how many bytes the spool holds. If it is too early for that, returns the moment to call again.
     pub(super) fn tell_output(&mut self, size: u64, now: Moment) -> Option<Moment> {
         if self.peer.is_none() || size == self.told {
             return None;
@@ -107,7 +107,7 @@ impl Link {
             return Some(next);
         }
         self.told_at = now;
-        // The next message says more, so a full socket loses nothing.
+        // The next message tells the whole size again, so a full socket loses nothing.
         if self.send(&format!("output {size}\n")) {
             self.told = size;
             return None;

@@ -1,9 +1,9 @@
-//! The supervisor of a step, of one at a time: a small process between the worker and the step, which outlives the worker. It is
-//! the parent of the step, keeps its output and its limits, and ends it with all that it started. Then it writes down how the
-//! step ended. It knows nothing of the master: the worker tells it how long the lease lasts.
+//! The supervisor of a step: a small process between the worker and the step, which outlives the worker. It serves one step at a time.
+//! It is the parent of the step, keeps its output and its limits, and ends it with all processes that it started. Then it writes down
+//! how the step ended. It knows nothing of the master: the worker tells it how long the lease lasts.
 //!
-//! Everything it needs is in the attempt's directory ([`StepFiles`]); it runs on one thread and without a runtime. Its
-//! standard input is a socket to the worker, its standard output the locked order.
+//! Everything that a supervisor needs is in the attempt's directory ([`StepFiles`]). It runs on one thread and without a runtime. Its
+//! standard input is a socket to the worker, and its standard output is the locked order.
 
 mod bounds;
 mod clock;
@@ -44,8 +44,8 @@ use system::fail_point::fail_point;
 /// The hidden first argument with which a binary becomes a supervisor.
 pub const SUPERVISE: &str = "supervise";
 
-/// Supervises the step that `DIR STEP` name. Call it before anything else in `main`, when the first argument is
-/// [`SUPERVISE`], with what follows.
+/// Runs a supervisor for the step that the arguments `DIR STEP` name. Call it before anything else in `main`, if the first argument is
+/// [`SUPERVISE`], with the arguments after that.
 pub fn supervise_main(arguments: &[String]) -> ExitCode {
     spawn::close_inherited();
     open_files::take_back();
@@ -91,7 +91,7 @@ fn supervise(dir: &Path, step: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// The journal of a step that does not run, because it would run below its tier.
+/// Returns the journal of a step that does not run, because the machine cannot give the step its tier.
 fn below(order: &Order, error: &io::Error) -> Journal {
     let text = shortened(&format!("its supervisor cannot give isolation `{}`: {error}", order.tier));
     Journal::without_process(KillCause::Broken(text.clone()), &text, wall())
@@ -121,19 +121,21 @@ fn run(order: &Order, mut spool: Spool, link: &mut Link) -> Journal {
     }
 }
 
-/// Where a program was looked for that was not found. A `PATH` is taken as it is written, whatever variables it names.
+/// Returns the end of the message about a program that was not found. It says that variables in `PATH` are not expanded, if there are
+/// any.
 fn searched(order: &Order, program: &str, error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::NotFound || program.contains('/') {
         return String::new();
     }
     let path = order.env.iter().find(|(name, _)| name == "PATH").map_or("", |(_, path)| path.as_str());
     match path.contains('$') {
-        true => format!("; it is looked for in PATH, which is `{path}`: no variable is filled in there"),
-        false => format!("; it is looked for in PATH, which is `{path}`"),
+        true => format!("; it was searched in PATH, which is `{path}`: variables in it are not expanded"),
+        false => format!("; it was searched in PATH, which is `{path}`"),
     }
 }
 
-/// Whose fault it is: the pipeline named what is not there, or the machine has no room.
+/// Returns why a step could not start, and a text for people. It is the pipeline's fault if a program or directory does not exist or
+/// cannot be used. Otherwise the machine failed.
 fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
     let program = order.argv.first().map_or("", String::as_str);
     if !order.dir.is_dir() {
@@ -152,7 +154,7 @@ fn not_started(order: &Order, error: &io::Error) -> (KillCause, String) {
     (if is_code { KillCause::Impossible(text.clone()) } else { KillCause::Broken(text.clone()) }, text)
 }
 
-/// A door for `tests/fuzz`: the order and the journal in the bytes of an order's file.
+/// Reads the order and the journal from the bytes of an order's file, for `tests/fuzz`.
 #[cfg(feature = "fuzz")]
 pub(crate) fn parts_of_order(bytes: &[u8]) -> (Option<Order>, Option<Journal>) {
     let found = order::OrderFile::of(bytes.to_owned());

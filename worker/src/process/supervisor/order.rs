@@ -1,5 +1,6 @@
-//! The files by which a worker and the supervisor of a step talk on disk: the order, before the step, and the journal, after it.
-//! Both outlive either process. They are lines of one file, because making and removing a file takes as long as many a step.
+//! The order and the journal of a step, by which its worker and its supervisor talk on disk. The order comes before the step, and the
+//! journal after it. Both outlive either process. They are lines of one file, because making and removing a file takes as long as many
+//! a step.
 
 use super::Moment;
 use crate::disk::atomic_file;
@@ -11,14 +12,14 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The journal's slot, in bytes. It is written with the order, so that a full disk cannot keep a step's end from us.
+/// The size of the journal's slot, in bytes. The slot is written with the order, so that a full disk cannot prevent the journal.
 const SLOT_BYTES: usize = 4096;
 /// The first byte of the slot, once a supervisor has begun.
 const BEGUN: u8 = b'*';
-/// The longest text of a cause or an exit, in bytes.
+/// The limit for the text of a cause or of an exit, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
-/// The longest such text as JSON has it, in bytes, where a control character has six. A journal has at most two of them, and its
-/// numbers and names have some 200 bytes, so that it fits into its slot.
+/// The limit for the text of a cause or of an exit as JSON, in bytes. JSON writes a control character with six bytes. A journal has at
+/// most two such texts, and its numbers and names take about 200 bytes, so that it fits into its slot.
 const REASON_JSON_MAX: usize = 1_900;
 
 /// An order to run one step. It leaves nothing to decide.
@@ -32,7 +33,7 @@ pub struct Order {
     #[serde(default)]
     pub tier: Tier,
     pub limits: Limits,
-    /// The worker's own lines, with which the log begins.
+    /// Lines of the worker's own, with which the log begins.
     #[serde(default)]
     pub notes: Vec<String>,
 }
@@ -44,17 +45,17 @@ pub struct Limits {
     pub step_ms: u64,
     /// How long the step may print nothing. 0 means no limit.
     pub idle_ms: u64,
-    /// How much time is left for the whole attempt.
+    /// How much time is left for the whole attempt. 0 means that no time is left.
     pub attempt_ms: u64,
-    /// How much time was left of the lease when this was written. Supervisors of 0.1.0 count it from their own start.
+    /// How much of the lease was left when the order was written. Supervisors of 0.1.0 count it from their own start.
     pub lease_ms: u64,
-    /// When the lease ends, by the clock of [`super::Moment`]; each `until` message sets it anew. 0 means that a worker of 0.1.0
-    /// wrote this.
+    /// The moment at which the lease ends, by the clock of [`super::Moment`]. Each `until` message replaces it. 0 means that a worker
+    /// of 0.1.0 wrote this.
     #[serde(default)]
     pub lease_end: u64,
-    /// How long before the lease's end the step is stopped.
+    /// How long before the end of the lease the supervisor stops the step.
     pub margin_ms: u64,
-    /// How long the step runs on without a worker.
+    /// How long the step runs on if its worker has gone.
     pub orphan_ms: u64,
     /// How long the step has to end by itself, from TERM to KILL.
     pub grace_ms: u64,
@@ -78,7 +79,7 @@ impl Limits {
     }
 }
 
-/// A supervisor's word of how a step ended, written when no process of it is left.
+/// A supervisor's report of how a step ended. It is written when no process of the step is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journal {
     pub cause: KillCause,
@@ -105,18 +106,18 @@ pub enum KillCause {
     LeaseOver,
     /// No worker came back for the step.
     Orphaned,
-    /// The worker had the step stopped, for this reason.
+    /// The worker ordered the stop, for this reason.
     Stopped(String),
-    /// The step did not start, and would not elsewhere either, as when there is no such program or directory.
+    /// The step could not start, and would not start on another worker either. For example, its program or directory does not exist.
     Impossible(String),
     /// The machine could not start or follow the step.
     Broken(String),
-    /// The step took more than it may, or ended its worker with itself, and would elsewhere too: in words.
+    /// The step took more than it may, or killed its worker, and would do so on another worker too. The text says what happened.
     Excess(String),
 }
 
 impl Journal {
-    /// The journal of a step that never had a process.
+    /// Returns the journal of a step that never had a process.
     pub fn without_process(cause: KillCause, why: &str, at: Time) -> Journal {
         Journal { cause, exit: Exit::Lost(shortened(why)), started: at, ended: at, size: 0, survivors: 0 }
     }
@@ -146,19 +147,18 @@ impl StepFiles {
         self.named("marks")
     }
 
-    /// Where a supervisor of 0.1.0 writes how the step ended.
+    /// Returns the file in which a supervisor of 0.1.0 writes how the step ended.
     fn journal_before(&self) -> PathBuf {
         self.named("exit")
     }
 
-    /// Whether a file of this name in an attempt's directory is one that a step's supervision leaves, if it is not one of
-    /// 0.1.0.
+    /// Whether a supervisor may leave a file of this name in an attempt's directory. Files of supervisors of 0.1.0 do not count.
     pub(crate) fn is_one(name: &str) -> bool {
         let step = name.strip_prefix("step-").and_then(|rest| rest.split_once('.'));
         step.is_some_and(|(step, ending)| step.parse::<u16>().is_ok() && ["order", "log", "marks"].contains(&ending))
     }
 
-    /// The path of a supervisor's socket; see [`super::door`].
+    /// Returns the path of a supervisor's socket; see [`super::door`].
     pub(super) fn socket(&self) -> PathBuf {
         self.named("sock")
     }
@@ -171,13 +171,13 @@ impl StepFiles {
         self.step
     }
 
-    /// The file of the step with this ending.
+    /// Returns the file of the step with this ending.
     pub(crate) fn named(&self, ending: &str) -> PathBuf {
         self.dir.join(format!("step-{}.{ending}", self.step))
     }
 
-    /// Writes the order, and the slot for the journal in the line behind it. The file is locked for as long as it, or a copy of
-    /// its descriptor, is open. The supervisor gets a copy, so that whoever finds it unlocked knows that there is no supervisor.
+    /// Writes the order, and a line with the slot for the journal. The file is locked while it, or a copy of its descriptor, is open.
+    /// The supervisor gets a copy, so an unlocked file means that there is no supervisor.
     pub fn write_order(&self, order: &Order) -> io::Result<File> {
         let mut file = self.open_order()?;
         let mut line = serde_json::to_vec(order)?;
@@ -187,7 +187,7 @@ impl StepFiles {
         Ok(file)
     }
 
-    /// An empty file that nobody else has.
+    /// Opens an empty file for the order, and locks it. Fails if an order is already there.
     fn open_order(&self) -> io::Result<File> {
         let mut options = File::options();
         options.write(true).mode(0o600);
@@ -213,7 +213,7 @@ impl StepFiles {
         std::fs::metadata(self.order()).is_ok_and(|found| found.len() == 0)
     }
 
-    /// The time at which the step was ordered. `None` means that nothing was ordered.
+    /// Returns the time at which the step was ordered. `None` means that no order was written.
     pub fn ordered(&self) -> io::Result<Option<SystemTime>> {
         match std::fs::metadata(self.order()) {
             Ok(found) if found.len() == 0 => Ok(None),
@@ -223,7 +223,7 @@ impl StepFiles {
         }
     }
 
-    /// Reads the order for the supervisor, with the slot for how the step ended.
+    /// Reads the order for the supervisor, with the slot for its journal.
     pub fn take_order(&self) -> io::Result<(Order, OrderSlot)> {
         let mut file = File::options().read(true).write(true).open(self.order())?;
         let mut bytes = Vec::new();
@@ -234,8 +234,8 @@ impl StepFiles {
         Ok((order, OrderSlot { file, at }))
     }
 
-    /// What is left of the lease as it was when the order was written, in milliseconds. A later one is not noted. Of an order
-    /// of 0.1.0, which says no more, it is the length.
+    /// Returns how much is left of the lease that the order has, in milliseconds. Renewals after the order are not in it. An order of
+    /// 0.1.0 has only the length of the lease, and this returns that length.
     pub(crate) fn lease_left(&self, now: Moment) -> io::Result<u64> {
         let found = self.read()?;
         let order: Order = serde_json::from_slice(found.order())?;
@@ -254,17 +254,17 @@ impl StepFiles {
         }
     }
 
-    /// Whether a supervisor came so far that the step may have run.
+    /// Whether the step may have run, because a supervisor has noted that it begins the step.
     pub fn has_begun(&self) -> io::Result<bool> {
         let found = self.read()?;
         Ok(match found.slot {
             Some(slot) => found.bytes.get(slot) == Some(&BEGUN),
-            // An order that was cut short was never taken, whatever files the directory was used again with.
+            // An order that was cut short was never taken, even if an earlier attempt left other files in the directory.
             None => found.is_order() && (self.spool().exists() || self.journal_before().exists()),
         })
     }
 
-    /// Writes the journal in the place of a supervisor that is no more.
+    /// Writes the journal in place of a supervisor that no longer exists.
     pub fn write_journal(&self, journal: &Journal) -> io::Result<()> {
         let found = self.read()?;
         match found.slot {
@@ -275,7 +275,7 @@ impl StepFiles {
         }
     }
 
-    /// Reads how the step ended. `None` means that nobody wrote an end down.
+    /// Reads the journal. `None` means that nobody has written how the step ended.
     pub fn read_journal(&self) -> io::Result<Option<Journal>> {
         let found = self.read()?;
         match found.slot {
@@ -294,7 +294,7 @@ impl StepFiles {
     }
 }
 
-/// The place behind the order, in the order's own file, that was kept for the journal of the step.
+/// The place for the journal in the order's own file, behind the order.
 #[derive(Debug)]
 pub struct OrderSlot {
     file: File,
@@ -318,10 +318,10 @@ impl OrderSlot {
     }
 }
 
-/// An order's file as it was read: the order, and behind it the slot for the journal.
+/// The content of an order's file: the order, and behind it the slot for the journal.
 pub(super) struct OrderFile {
     bytes: Vec<u8>,
-    /// Where the slot for the journal begins, in bytes. `None` means that a worker of 0.1.0 wrote the order, which has none.
+    /// The offset of the slot for the journal, in bytes. `None` means that a worker of 0.1.0 wrote the order, which has no slot.
     pub(super) slot: Option<usize>,
 }
 
@@ -331,7 +331,7 @@ impl OrderFile {
         OrderFile { bytes, slot }
     }
 
-    /// The journal in the slot. `None` means that nobody wrote it whole.
+    /// Returns the journal in the slot. `None` means that no complete journal was written.
     pub(super) fn journal_at(&self, slot: usize) -> Option<Journal> {
         serde_json::from_slice(self.bytes.get(slot + 1..).unwrap_or_default()).ok()
     }
@@ -345,7 +345,8 @@ impl OrderFile {
     }
 }
 
-/// At most 1 KiB of a text, so that it fits into the slot of the journal. It is less of a text that is long as JSON.
+/// Returns the beginning of a text, at most 1 KiB, so that it fits into the slot of the journal. A text that is long as JSON is cut
+/// sooner.
 pub fn shortened(text: &str) -> String {
     let mut room = REASON_JSON_MAX;
     let fits = |letter: &char| room.checked_sub(json_bytes(*letter)).map(|left| room = left).is_some();
@@ -353,7 +354,7 @@ pub fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(bytes.min(REASON_BYTES_MAX))].to_owned()
 }
 
-/// The most bytes of a character in a string of JSON.
+/// Returns the most bytes that a character can have in a string of JSON.
 fn json_bytes(letter: char) -> usize {
     match letter {
         '"' | '\\' => 2,
@@ -409,8 +410,8 @@ mod tests {
         assert_eq!(files.take_order().unwrap().0, order);
     }
 
-    /// Some texts stand twice in a journal, full of characters that JSON writes with six bytes. They took more than the slot, and
-    /// so more than the room that was taken ahead for it.
+    /// A journal may have a text twice, full of characters that JSON writes with six bytes. Such a journal was once longer than its
+    /// slot, and so longer than the room that was reserved for it.
     #[test]
     fn any_journal_fits_into_its_slot() {
         let (_dir, files, order) = ordered();

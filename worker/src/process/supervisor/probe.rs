@@ -1,5 +1,6 @@
-//! Tries a tier of isolation on this machine, so that a worker offers no tier that it cannot give. A process of this program
-//! becomes what a supervisor of the tier becomes. It starts a step that does its worst, and looks whether it can end all of it.
+//! Tries a tier of isolation on this machine, so that a worker offers no tier that it cannot give. A process of this program sets
+//! itself up like a supervisor of the tier. It starts a step that tries to get away, and checks that it can end all of that step's
+//! processes.
 
 use super::SUPERVISE;
 use super::forker::become_supervisor;
@@ -16,30 +17,31 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// The argument behind [`SUPERVISE`] with which this program tries the tier that follows.
+/// The argument after [`SUPERVISE`] with which this program tries a tier. The name of the tier follows it.
 pub(super) const PROBE: &str = "probe";
-/// The argument behind [`SUPERVISE`] with which this program tries to measure a step.
+/// The argument after [`SUPERVISE`] with which this program tries to measure a step.
 pub(super) const BOUNDS: &str = "bounds";
-/// The argument behind [`SUPERVISE`] with which this program is the step of such a try.
+/// The argument after [`SUPERVISE`] with which this program is the step of a try. The name of the tier follows it.
 pub(super) const STRAY: &str = "stray";
 
-/// How long an answer is waited for. A try takes some 20 ms; a machine that needs more than this is not fit for steps.
+/// How long the worker waits for the answer of a try. A try takes about 20 ms; a machine that needs longer than this is not fit for
+/// steps.
 pub(crate) const PROBE_MAX: Duration = Duration::from_secs(10);
-/// How long the step of a try lives if nobody ends it. The time is longer than the try, and bounded.
+/// How long the step of a try lives if nobody ends it. It is longer than [`PROBE_MAX`], so that the step outlives the try.
 const STRAY_MAX: Duration = Duration::from_secs(20);
-/// The longest answer that is read, in bytes: a sentence.
+/// The limit for the answer of a try, in bytes. The answer is one sentence.
 const ANSWER_MAX: u64 = 1024;
 /// The answer of a tier that works.
 const WORKS: &str = "works";
 
-/// Tries a tier in a process of its own, for at most this long. An error says why the tier is not to be offered. `program`: a
+/// Tries a tier in a process of its own, for at most `patience`. An error says why the worker must not offer the tier. `program` is a
 /// binary that answers to [`SUPERVISE`].
 pub(crate) fn probe(program: &Path, tier: Tier, patience: Duration) -> Result<(), String> {
     ask(program, &[PROBE, tier.word()], patience)
 }
 
-/// Tries in the same way whether this machine tells what a step takes. An error says why not, and that no step is held to its
-/// limits.
+/// Tries in a process of its own whether this machine shows how many processes and how much memory a step takes. An error says why not.
+/// Then no step is held to its limits.
 pub(crate) fn probe_bounds(program: &Path, patience: Duration) -> Result<(), String> {
     ask(program, &[BOUNDS], patience)
 }
@@ -48,37 +50,37 @@ fn ask(program: &Path, words: &[&str], patience: Duration) -> Result<(), String>
     let mut command = Command::new(program);
     become_supervisor(&mut command, words);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| format!("the probe of it cannot be started: {error}"))?;
+    let mut child = command.spawn().map_err(|error| format!("the probe cannot be started: {error}"))?;
     let answer = answer(&mut child, patience);
     let _ = child.kill();
     let _ = child.wait();
     match answer?.trim() {
         WORKS => Ok(()),
-        "" => Err("the probe of it ended without an answer".to_owned()),
+        "" => Err("the probe ended without an answer".to_owned()),
         why => Err(why.to_owned()),
     }
 }
 
-/// The text that the process of a try writes until it closes its output.
+/// Reads the text that the process of a try writes, until it closes its output.
 fn answer(child: &mut Child, patience: Duration) -> Result<String, String> {
-    let mut output = child.stdout.take().ok_or("the probe of it has no output")?;
+    let mut output = child.stdout.take().ok_or("the probe has no output")?;
     let until = Instant::now() + patience;
     let mut answer = Vec::new();
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if !is_readable(&output, left).map_err(|error| format!("the probe of it cannot be heard: {error}"))? {
-            return Err(format!("the probe of it did not answer within {} ms", patience.as_millis()));
+        if !is_readable(&output, left).map_err(|error| format!("the answer of the probe cannot be read: {error}"))? {
+            return Err(format!("the probe did not answer within {} ms", patience.as_millis()));
         }
         let mut part = [0; 256];
         match output.read(&mut part) {
             Ok(0) | Err(_) => return Ok(String::from_utf8_lossy(&answer).into_owned()),
             Ok(count) if (answer.len() + count) as u64 <= ANSWER_MAX => answer.extend_from_slice(&part[..count]),
-            Ok(_) => return Err("the probe of it said too much".to_owned()),
+            Ok(_) => return Err("the answer of the probe is too long".to_owned()),
         }
     }
 }
 
-/// Whether there is something to read, or an end, before the time is over.
+/// Whether `from` has something to read, or has ended, before `left` is over.
 fn is_readable(from: &impl AsFd, left: Duration) -> io::Result<bool> {
     let left = Timespec::try_from(left).map_err(io::Error::other)?;
     match poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&left)) {
@@ -88,7 +90,7 @@ fn is_readable(from: &impl AsFd, left: Duration) -> io::Result<bool> {
     }
 }
 
-/// The process of a try: says on its standard output what came of it.
+/// Runs the process of a try, which writes the result to its standard output.
 pub(super) fn serve(word: &str) -> ExitCode {
     let tried = Tier::read(word).ok_or_else(|| format!("there is no tier `{word}`")).and_then(try_out);
     say(tried)
@@ -99,7 +101,7 @@ pub(super) fn serve_bounds() -> ExitCode {
     say(measure_step())
 }
 
-/// Starts a step, and looks whether it is found with its memory.
+/// Starts a step, and checks that this process can see the step and measure its memory.
 fn measure_step() -> Result<(), String> {
     let (main, output) = start(Tier::Plain).map_err(|error| format!("a step cannot be started: {error}"))?;
     let has_begun = matches!(rustix::io::read(&output, &mut [0; 1]), Ok(1));
@@ -109,7 +111,7 @@ fn measure_step() -> Result<(), String> {
     match (has_begun, found) {
         (true, (1, 1.., 1..)) => Ok(()),
         (true, _) => Err("/proc does not show the processes of a step and their memory".to_owned()),
-        (false, _) => Err("a step ends before its time".to_owned()),
+        (false, _) => Err("a step ended too early".to_owned()),
     }
 }
 
@@ -127,7 +129,7 @@ fn try_out(tier: Tier) -> Result<(), String> {
     let (main, output) = start(tier).map_err(|error| format!("a step cannot be started: {error}"))?;
     // From here on the step behaves as badly as it can.
     if !matches!(rustix::io::read(&output, &mut [0; 1]), Ok(1)) {
-        return Err("a step that starts processes ends before its time".to_owned());
+        return Err("a step that starts processes ended too early".to_owned());
     }
     match tier {
         Tier::Plain => end_group(main),
@@ -135,7 +137,7 @@ fn try_out(tier: Tier) -> Result<(), String> {
     }
 }
 
-/// Starts this program as a step, in the way of every step. It has our environment, as a loader may need that.
+/// Starts this program as a step, in the same way as every step. The step gets our environment, because a loader may need it.
 fn start(tier: Tier) -> io::Result<(Pid, OwnedFd)> {
     let argv = ["/proc/self/exe", SUPERVISE, STRAY, tier.word()].map(str::to_owned);
     let texts = std::env::vars_os().map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -143,13 +145,13 @@ fn start(tier: Tier) -> io::Result<(Pid, OwnedFd)> {
     launch(&argv, &env, Path::new("/"), None)
 }
 
-/// The step has stayed in its process group, which ends with one signal.
+/// Ends a step that has stayed in its process group, with one signal to the group.
 fn end_group(main: Pid) -> Result<(), String> {
     let ended = kill_process_group(main, Signal::KILL).and_then(|()| waitpid(Some(main), WaitOptions::empty()));
     ended.map(drop).map_err(|error| format!("the process group of a step cannot be ended: {error}"))
 }
 
-/// The step has left a process behind, in a session of its own: that one must have come back to us.
+/// Ends what a step has left behind: a process in a session of its own, which must have become a child of this process.
 fn catch(main: Pid) -> Result<(), String> {
     waitpid(Some(main), WaitOptions::empty()).map_err(|error| format!("a step cannot be waited for: {error}"))?;
     if descent::kill_descendants(getpid()) == 0 {
@@ -164,7 +166,7 @@ fn catch(main: Pid) -> Result<(), String> {
     }
 }
 
-/// The step of a try. For a tier that catches what gets away, a child of it leaves its parent and its session.
+/// Runs the step of a trial. For the tier `guard`, the step's child gets a session of its own and loses its parent.
 pub(super) fn stray(word: &str) -> ExitCode {
     if Tier::read(word) == Some(Tier::Guard) {
         match spawn::fork() {
@@ -183,7 +185,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
-    /// Probes with a program that is this script.
+    /// Runs [`probe`] with a script as the program.
     fn probe_with(script: &str, patience: Duration) -> Result<(), String> {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("program");
@@ -210,12 +212,12 @@ mod tests {
     #[test]
     fn no_answer_is_no_tier() {
         let silent = probe_with("exit 1", PROBE_MAX).unwrap_err();
-        assert_eq!(silent, "the probe of it ended without an answer");
+        assert_eq!(silent, "the probe ended without an answer");
         let late = probe_with("exec sleep 60", Duration::from_millis(50)).unwrap_err();
-        assert_eq!(late, "the probe of it did not answer within 50 ms");
+        assert_eq!(late, "the probe did not answer within 50 ms");
         let long = probe_with("exec yes", PROBE_MAX).unwrap_err();
-        assert_eq!(long, "the probe of it said too much");
+        assert_eq!(long, "the answer of the probe is too long");
         let none = probe(Path::new("/nowhere/program"), Tier::Guard, PROBE_MAX).unwrap_err();
-        assert!(none.starts_with("the probe of it cannot be started: "), "{none}");
+        assert!(none.starts_with("the probe cannot be started: "), "{none}");
     }
 }

@@ -1,8 +1,8 @@
-//! The scope in which supervisors are kept when systemd runs the worker, beside its unit (systemd.scope(5)). So a stop or an
-//! upgrade of the unit does not end them. Starts nothing itself.
+//! The scope in which supervisors run if systemd runs the worker (systemd.scope(5)). It is beside the worker's unit, so a stop or an
+//! upgrade of the unit does not end supervisors. This file only builds the command, and starts nothing.
 //!
-//! One scope holds the process that forks supervisors, with all that comes from it. To make a scope takes systemd longer than
-//! many a job takes, so it is made ahead of them.
+//! One scope holds the process that forks supervisors, with all its descendants. systemd takes longer to make a scope than many a job
+//! runs, so the worker makes it ahead of the first job.
 
 use rustix::process::{getpid, getppid};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,15 @@ pub enum ServiceManager {
     User,
 }
 
-/// The service manager that started this process. `None` means that no service manager did, and so none ends what the process
-/// leaves.
+/// Returns the service manager that started this process. `None` means that no service manager did, so none ends the processes that
+/// this one leaves.
 pub fn service_manager() -> Option<ServiceManager> {
     let parent = getppid()?.as_raw_pid();
     service_manager_of(parent, |name| std::env::var(name).ok())
 }
 
-/// Programs that a service starts have its variables too: only its main process is the service manager's child.
+/// Returns the service manager for a process with this parent and these variables. Programs that a service starts have its variables
+/// too, but only its main process is the service manager's child.
 fn service_manager_of(parent: i32, variable: impl Fn(&str) -> Option<String>) -> Option<ServiceManager> {
     variable("INVOCATION_ID")?;
     match variable("MANAGERPID").and_then(|pid| pid.parse::<i32>().ok()) {
@@ -33,7 +34,7 @@ fn service_manager_of(parent: i32, variable: impl Fn(&str) -> Option<String>) ->
 }
 
 impl ServiceManager {
-    /// The command that becomes `program` in a scope of its own, as the same process and with the same descriptors.
+    /// Returns the command that becomes `program` in a scope of its own, in the same process and with the same descriptors.
     pub(super) fn command(self, program: &Path) -> Command {
         let mut command = Command::new("systemd-run");
         if self == ServiceManager::User {
@@ -47,14 +48,14 @@ impl ServiceManager {
         command.arg("--description=Steps of a Guild worker");
         // A step that takes too much memory ends alone, because systemd does not touch a scope that is delegated.
         command.arg("--property=Delegate=yes").arg("--");
-        // When systemd looks for the program, this process itself has already become another program.
+        // systemd-run itself is `/proc/self/exe` when it looks for the program, so the path names this process by its id.
         let own = PathBuf::from(format!("/proc/{}/exe", getpid().as_raw_pid()));
         command.arg(if program == Path::new("/proc/self/exe") { &own } else { program });
         command
     }
 }
 
-/// The slice of a process with these cgroups.
+/// Returns the slice of a process whose `/proc/PID/cgroup` is `cgroups`.
 fn slice(cgroups: &str) -> Option<&str> {
     let path = cgroups.lines().find_map(|line| {
         let (hierarchy, path) = line.split_once(':')?.1.split_once(':')?;

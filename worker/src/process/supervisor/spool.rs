@@ -1,5 +1,5 @@
-//! The output of a step on disk. One file has the bytes in the order in which the step wrote them. Another
-//! file has the times at which they came. This module writes both files, and [`crate::attempt::output`] reads them.
+//! The output of a step on disk. One file has the bytes in the order in which the step wrote them, and another has the times at which
+//! they came. This module writes both files, and [`crate::attempt::output`] reads them.
 
 use super::StepFiles;
 use super::clock::{Moment, wall};
@@ -24,13 +24,13 @@ pub(super) struct Spool {
     most: u64,
     /// The end of the output that came beyond the limit. `None` means that nothing did.
     tail: Option<Tail>,
-    /// Whether the last byte ends no line.
+    /// Whether the last line of the output has no end yet.
     is_amid_line: bool,
     marked: Option<Moment>,
 }
 
 impl Spool {
-    /// Makes a spool that keeps at most `most` bytes of the beginning, and the end of what is longer.
+    /// Makes a spool that keeps at most `most` bytes of the beginning, and the end of an output that is longer.
     pub(super) fn new(log: PathBuf, marks: PathBuf, most: u64) -> Spool {
         let lazy = |path| LazyFile { path, file: None };
         Spool { log: lazy(log), marks: lazy(marks), size: 0, most, tail: None, is_amid_line: false, marked: None }
@@ -61,7 +61,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Writes the end of an output that was too long, and before it how much is missing. Nothing comes after it but lines of ours.
+    /// Writes the end of an output that was too long, and before it the number of missing bytes. After it come only the supervisor's
+    /// lines.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         let Some(tail) = self.tail.take() else { return Ok(()) };
         self.most = u64::MAX;
@@ -87,7 +88,7 @@ impl Spool {
         self.write(format!("{start}[guild: {text}]\n").as_bytes())
     }
 
-    /// Writes a mark before the bytes, so that a reader who sees them finds it.
+    /// Writes a mark before the bytes, so that a reader who sees the bytes also finds their mark.
     fn mark(&mut self, now: Moment) -> io::Result<()> {
         if self.marked.is_some_and(|last| now.since(last) < MARK_EVERY_MS) {
             return Ok(());
@@ -104,8 +105,8 @@ impl Spool {
     }
 }
 
-/// Appends lines of the worker's to the spool of a step that has ended, behind its first `size` bytes. Answers the size that the
-/// spool has then. What is appended again comes to the same place.
+/// Appends lines of the worker's own to the spool of a step that has ended, after its first `size` bytes. Returns the new size. If it
+/// is called again, it writes the lines to the same place.
 pub(crate) fn append_notes(files: &StepFiles, size: u64, notes: &[String]) -> io::Result<u64> {
     let open = |path| File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let (log, marks) = (open(files.spool())?, open(files.marks())?);
@@ -129,7 +130,7 @@ pub(crate) fn append_notes(files: &StepFiles, size: u64, notes: &[String]) -> io
     Ok(size + text.len() as u64)
 }
 
-/// The mark of what is written at this offset now.
+/// Returns a mark for bytes that are written at this offset now.
 fn mark_at(offset: u64) -> [u8; MARK_BYTES] {
     let mut mark = [0; MARK_BYTES];
     mark[..8].copy_from_slice(&offset.to_le_bytes());
@@ -137,7 +138,7 @@ fn mark_at(offset: u64) -> [u8; MARK_BYTES] {
     mark
 }
 
-/// A file that is made when it is first written, because many a step prints nothing.
+/// A file that is created with the first write, because many a step prints nothing.
 #[derive(Debug)]
 struct LazyFile {
     path: PathBuf,
@@ -161,7 +162,7 @@ impl LazyFile {
 mod tests {
     use super::*;
 
-    /// C26: the reason of a failure stands at the end.
+    /// C26: both ends of a long output are kept, because the reason of a failure is at the end.
     #[test]
     fn of_an_output_beyond_the_limit_both_ends_are_kept() {
         let dir = tempfile::tempdir().unwrap();

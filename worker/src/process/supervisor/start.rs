@@ -1,4 +1,4 @@
-//! The worker's side of a supervisor: how to start one, and how to reach one that another worker started.
+//! The worker's side of a supervisor: how to start one, and how to connect to one that an earlier worker started.
 
 use super::door::knock;
 use super::forker::{SupervisorForker, become_supervisor};
@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A step whose order is written, with what its supervisor gets from the start.
+/// A step whose order is written, with the descriptors that its supervisor gets at its start.
 pub struct Prepared<'a> {
     dir: &'a Path,
     step: u16,
@@ -20,7 +20,7 @@ pub struct Prepared<'a> {
     locked: File,
 }
 
-/// Writes the order for a step, and makes the line to who will supervise it.
+/// Writes the order for a step, and makes the connection for its supervisor.
 pub fn prepare<'a>(dir: &'a Path, step: u16, order: &Order) -> io::Result<Prepared<'a>> {
     let (ours, theirs) = UnixStream::pair()?;
     let locked = StepFiles::new(dir, step).write_order(order)?;
@@ -28,12 +28,12 @@ pub fn prepare<'a>(dir: &'a Path, step: u16, order: &Order) -> io::Result<Prepar
 }
 
 impl Prepared<'_> {
-    /// Gets a supervisor for the step: a new fork, or one that is at rest. An error means that there is no supervisor.
+    /// Asks the forker for a supervisor of the step: a new fork, or one at rest. An error means that there is no supervisor.
     pub fn ask(&self, forker: &SupervisorForker) -> io::Result<()> {
         forker.ask(self.dir, self.step, self.theirs.as_fd(), self.locked.as_fd())
     }
 
-    /// The command that runs the supervisor as a program of its own. `program` is a binary that answers to
+    /// Returns the command that runs the supervisor as a program of its own. `program` is a binary that answers to
     /// [`super::SUPERVISE`].
     pub fn command(&self, program: &Path) -> io::Result<Command> {
         let mut command = Command::new(program);
@@ -43,13 +43,13 @@ impl Prepared<'_> {
         Ok(command)
     }
 
-    /// The line to the supervisor that was made. From here on only the supervisor holds its end and its lock.
+    /// Returns the connection to the supervisor. From here on only the supervisor holds the other end and the lock of the order.
     pub fn line(self) -> UnixStream {
         self.ours
     }
 }
 
-/// Reaches the supervisor of a step; also one of an earlier version, as a worker may be upgraded while a step runs.
+/// Connects to the supervisor of a step. It may be of an earlier version, because a worker may be upgraded while a step runs.
 pub fn connect(dir: &Path, step: u16) -> io::Result<UnixStream> {
     let found = knock(&StepFiles::new(dir, step));
     found.and_then(|line| if is_same_user(&line) { Ok(line) } else { Err(io::ErrorKind::PermissionDenied.into()) })

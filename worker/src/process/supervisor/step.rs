@@ -1,5 +1,5 @@
-//! A step's life, from its start to the death of the last process that it left. It is what the supervisor does until it can write
-//! the journal.
+//! The life of a step, from its start to the death of the last process that it left. The supervisor follows it until it can write the
+//! journal.
 
 use super::bounds::Bounds;
 use super::clock::{Moment, wall};
@@ -15,27 +15,27 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use schema::values::{Exit, Tier, Time};
 use std::os::fd::{AsFd as _, OwnedFd};
 
-/// How long processes that a step leaves behind get to end by themselves, in milliseconds. One example is a `tee` that writes the
+/// How long processes that a step leaves behind may take to end by themselves, in milliseconds. One example is a `tee` that writes the
 /// last lines.
 const LINGER_MS: u64 = 200;
-/// How long such processes get after that, from TERM to KILL, in milliseconds.
+/// How long processes that a step left behind get from TERM to KILL, in milliseconds.
 const LEAVE_MS: u64 = 300;
-/// The time between two rounds of killing, and between two looks at what lingers, in milliseconds.
+/// The time between two rounds of killing, and between two checks of processes that a step left behind, in milliseconds.
 const ROUND_MS: u64 = 5;
-/// How long processes that cannot be killed are tried, in milliseconds, before they are given up and counted.
+/// How long the supervisor tries to kill processes, in milliseconds. After that it gives up and counts those that are left.
 const KILLING_MS: u64 = 10_000;
 /// The longest time between two looks for ended children that the step orphaned, in milliseconds.
 const REAP_EVERY_MS: u64 = 5_000;
-/// How many names of processes are shown, because more of them tell nobody more.
+/// The limit for the names of processes in a message, because more names would not help a reader.
 const NAMES_SHOWN: usize = 10;
-/// How much output is read at once, in bytes.
+/// The size of one read of output, in bytes.
 const READ_BYTES: usize = 64 << 10;
-/// The size of the pipe that takes the output, in bytes: larger than usual, so that a step that prints much waits seldom.
+/// The size of the pipe for the output, in bytes. It is larger than usual, so that a step that prints much seldom waits.
 const PIPE_BYTES: usize = 256 << 10;
-/// After how many reads the worker is heard, however fast the step writes.
+/// The number of reads after which the supervisor listens to the worker again, however fast the step writes.
 const READS_PER_TURN: usize = 16;
 
-/// A step that runs, as its supervisor sees it.
+/// A running step, as its supervisor sees it.
 pub(super) struct Supervision<'a> {
     link: &'a mut Link,
     spool: Spool,
@@ -47,7 +47,7 @@ pub(super) struct Supervision<'a> {
     /// The reading end of the step's output. `None` means that the output has ended.
     pipe: Option<OwnedFd>,
     status: Option<WaitStatus>,
-    /// Whether no child is left, and so no descendant.
+    /// Whether no child of the supervisor is left, and so no descendant of the step.
     is_childless: bool,
     cause: Option<KillCause>,
     phase: Phase,
@@ -55,15 +55,15 @@ pub(super) struct Supervision<'a> {
     buffer: Vec<u8>,
 }
 
-/// How far the end of a step has come.
+/// The phases through which a step goes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// The step was told to end.
+    /// The supervisor told the step to end.
     Stopping {
         kill_at: Moment,
     },
-    /// The step has ended, and something that it started has not.
+    /// The step has ended, but processes that it started have not.
     Lingering {
         term_at: Moment,
     },
@@ -86,7 +86,7 @@ impl<'a> Supervision<'a> {
             bounds: Bounds::new(&order.limits, Moment::now()),
             tier: order.tier,
             main,
-            // If there is no descriptor (before Linux 5.3), the loop looks at the process often.
+            // Without a descriptor (before Linux 5.3), the loop looks at the process often.
             pidfd: rustix::process::pidfd_open(main, PidfdFlags::empty()).ok(),
             pipe: Some(pipe),
             status: None,
@@ -112,7 +112,7 @@ impl<'a> Supervision<'a> {
             self.hear();
             self.tell_at = self.link.tell_output(self.spool.size(), Moment::now());
         }
-        // The pipe holds no more than it holds now, although a process that is not a descendant may hold its other end.
+        // Only what the pipe holds now is read, although a process that is not a descendant may still hold its other end.
         while self.read_output() {}
         if let Err(error) = self.spool.finish() {
             self.lose_log(&error, Moment::now());
@@ -155,7 +155,7 @@ impl<'a> Supervision<'a> {
             Phase::Killing { .. } => {
                 self.kill_round();
             }
-            // A shell that has ended may have left a process that forks all the time. A shell that is to end may begin to fork.
+            // A shell that has ended may have left a process that forks all the time. A shell that is told to end may begin to fork.
             Phase::Stopping { .. } | Phase::Lingering { .. } | Phase::Leaving { .. } => self.end_excess(now),
         }
     }
@@ -175,8 +175,8 @@ impl<'a> Supervision<'a> {
     /// Kills a step that takes too much, without a grace in which it could take still more.
     fn end_excess(&mut self, now: Moment) {
         let Some(why) = self.bounds.excess(self.tier, self.main, now) else { return };
-        // the whole group at once, before the first look at who else there is: what forks all the time is faster than a look.
-        // The number is still the group's as long as nobody has waited for its leader, or somebody is in the group
+        // The whole group is killed first, because a step that forks all the time is faster than a search for its other processes.
+        // The number is still the group's while nobody has waited for its leader, or while a process is in the group.
         if self.status.is_none() || !descent::names_in_group(self.main).is_empty() {
             let _ = rustix::process::kill_process_group(self.main, Signal::KILL);
         }
@@ -184,12 +184,12 @@ impl<'a> Supervision<'a> {
         if let Err(error) = self.spool.note(&why) {
             self.lose_log(&error, now);
         }
-        // If the step was told to end before, that stays its cause.
+        // If the step was already told to end, its cause stays.
         self.cause.get_or_insert(KillCause::Excess(why));
         self.kill(now);
     }
 
-    /// Says in the log what has to be ended, behind what it wrote so far.
+    /// Notes in the log which processes the supervisor must end, after the output so far.
     fn note_running(&mut self) {
         self.read_output();
         let names = match self.tier {
@@ -215,8 +215,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Whether no process of the step is left. A step of tier `plain` that was told to end has its process group besides its
-    /// children.
+    /// Whether no process of the step is left. If a step of tier `plain` was stopped, its process group must be empty too.
     fn is_over(&self) -> bool {
         let was_stopped = matches!(self.phase, Phase::Stopping { .. } | Phase::Killing { .. });
         let has_group = self.tier == Tier::Plain && was_stopped && !descent::names_in_group(self.main).is_empty();
@@ -259,7 +258,7 @@ impl<'a> Supervision<'a> {
         due.map_or(most, |at| most.min(at.since(now))).min(REAP_EVERY_MS)
     }
 
-    /// Reads output, and answers whether there may be more.
+    /// Reads output, and returns whether there may be more.
     fn read_output(&mut self) -> bool {
         for _ in 0..READS_PER_TURN {
             let Some(pipe) = &self.pipe else { return false };
@@ -284,7 +283,7 @@ impl<'a> Supervision<'a> {
         }
     }
 
-    /// Stops the step, because without its log it is worth nothing, and closes its pipe, because nobody reads it any more.
+    /// Stops the step, because it is worthless without its log. Also closes its pipe, because nobody reads from it any more.
     fn lose_log(&mut self, error: &std::io::Error, now: Moment) {
         self.pipe = None;
         let text = shortened(&format!("its log cannot be written: {error}"));
@@ -324,7 +323,7 @@ impl<'a> Supervision<'a> {
     }
 }
 
-/// The line that names what still runs. `None` means that nothing runs.
+/// Returns the line that names the processes that still run. `None` means that none runs.
 fn still_running(names: &[String]) -> Option<String> {
     let (count, shown) = (names.len(), names.len().min(NAMES_SHOWN));
     let more = if count > shown { format!(" and {} more", count - shown) } else { String::new() };

@@ -1,4 +1,4 @@
-//! Decides when a step must end, from its limits and the time. Pure.
+//! Decides when a step must end, from its limits and the time. Has no effects.
 
 use super::clock::Moment;
 use super::order::{KillCause, Limits};
@@ -38,17 +38,18 @@ impl Watch {
         self.alone_since = None;
     }
 
-    /// The reason why the step must end now. `None` means that it may go on.
+    /// Returns the reason why the step must end now. `None` means that it may go on.
     pub(super) fn over(&self, now: Moment) -> Option<KillCause> {
         self.deadlines().into_iter().flatten().find(|(at, _)| *at <= now).map(|(_, cause)| cause)
     }
 
-    /// The moment at which to look again.
+    /// Returns the next moment at which the step may have to end.
     pub(super) fn next(&self) -> Option<Moment> {
         self.deadlines().into_iter().flatten().map(|(at, _)| at).min()
     }
 
-    /// The time from TERM to KILL. At a lease's end there is only its margin, because the next attempt may begin right after.
+    /// Returns the time from TERM to KILL, in milliseconds. At the end of a lease it fits into the margin, because the next attempt may
+    /// begin right after it.
     pub(super) fn grace_ms(&self, cause: &KillCause) -> u64 {
         let is_late = *cause == KillCause::LeaseOver;
         if is_late { self.limits.grace_ms.min(self.limits.margin_ms / 2) } else { self.limits.grace_ms }
@@ -99,7 +100,7 @@ mod tests {
         assert_eq!(watch.grace_ms(&KillCause::Idle), 3_000);
     }
 
-    /// What lies between the order and its supervisor is not a time to run in, as where both were stopped meanwhile.
+    /// The time between the order and the start of its supervisor counts for the lease, even if the machine stood still meanwhile.
     #[test]
     fn an_order_that_is_taken_late_has_no_longer_lease() {
         let watch = Watch::new(Limits { lease_end: 12_000, ..limits() }, Moment(11_500));

@@ -1,4 +1,5 @@
-//! The list of what is complete in a store: in the store's directory, one line each, oldest first.
+//! The list of the commits and tags that are complete in a store. It is a file in the store's directory, with one line for each, oldest
+//! first.
 
 use std::collections::HashSet;
 use std::io;
@@ -7,26 +8,26 @@ use std::path::Path;
 use super::private::is_id;
 use crate::disk::atomic_file;
 
-/// `c` is a commit, `t` a tag object, `l` a commit that a tag names.
+/// The name of the list's file. In its lines, `c` is a commit, `t` is a tag object, and `l` is a commit that a tag names.
 const HELD_FILE: &str = "guild.held";
-/// More of them make git slow, and the oldest are hardly asked for again.
+/// The limit for listed commits. More of them make git slow, and the oldest are rarely requested again.
 const COMMITS_MAX: usize = 256;
 const TAGS_MAX: usize = 2048;
-/// Ids that the master regards in one request.
+/// The number of ids that the master looks at in one request.
 const HAVE_MAX: usize = 256;
-/// The most tags among these, because the commits are worth more that it has not to send again.
+/// The limit for tags among the ids that the worker sends. The rest is for commits, because each one saves the master more than a tag.
 const HAVE_TAGS_MAX: usize = 192;
 
 /// The commits and tags that are complete in a store, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HeldObjects {
     pub(super) commits: Vec<String>,
-    /// `t` or `l`, and the id.
+    /// Each tag's kind, which is `t` or `l`, and its id.
     pub(super) tags: Vec<(char, String)>,
 }
 
 impl HeldObjects {
-    /// A list that cannot be read is empty: git knows what is there, and the list only saves asking it.
+    /// Reads the list. If it cannot be read, it is empty: git knows what the store has, and the list only saves asking git.
     pub(super) fn read(dir: &Path) -> HeldObjects {
         HeldObjects::from_text(&std::fs::read_to_string(dir.join(HELD_FILE)).unwrap_or_default())
     }
@@ -50,7 +51,7 @@ impl HeldObjects {
         self.commits.iter().chain(self.tags.iter().map(|(_, id)| id)).map(String::as_str).collect()
     }
 
-    /// Forgets all commits but these.
+    /// Forgets all commits and tags except these.
     pub(super) fn keep(&mut self, ids: &HashSet<String>) {
         self.commits.retain(|id| ids.contains(id));
         self.tags.retain(|(_, id)| ids.contains(id));
@@ -80,8 +81,8 @@ impl HeldObjects {
         self.tags.drain(..self.tags.len().saturating_sub(TAGS_MAX));
     }
 
-    /// What the master need not send: the newest commits, and tag objects, since each pack would else bring all of them
-    /// again. `besides`: a commit that is here whole and may not be on the list.
+    /// Returns the ids of objects that the master need not send: the newest commits, and the newest tag objects. Without the tags, each
+    /// pack would bring all of them again. `besides` is a commit that the store has whole and that may not be on the list.
     pub(super) fn have(&self, besides: Option<&str>) -> Vec<String> {
         let tags = self.tags.iter().rev().filter(|(kind, _)| *kind == 't').map(|(_, id)| id.as_str());
         let tags: Vec<&str> = tags.take(HAVE_TAGS_MAX).collect();

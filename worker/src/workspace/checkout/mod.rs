@@ -1,9 +1,9 @@
-//! Brings a workspace to a revision. What is lacking comes as a pack from the master into the repository's store. Then the tree
-//! is made as committed, and gets a `.git` of its own. Chooses no workspace and runs no step.
+//! Brings a workspace to a revision. Missing objects come as a pack from the master into the repository's store. Then the tree is
+//! written as committed, and gets a `.git` of its own. This module chooses no workspace and runs no step.
 //!
 //! Three repositories take part. The *store* is shared by all workspaces and written only here. The workspace's own `guild.git`
-//! remembers what was written to the tree. And `tree/.git` is made anew for each attempt, for the step to do with as it likes,
-//! and is never read again. The latter two borrow the store's objects.
+//! remembers what was written to the tree. `tree/.git` is made anew for each attempt. The step may change it freely, and the worker
+//! never reads it again. The latter two borrow the store's objects.
 
 mod held;
 mod private;
@@ -27,13 +27,13 @@ use private::Private;
 pub use store::Stores;
 use store::{Obtained, Store};
 
-/// The result of a checkout: the objects that it brought, and the tree that it wrote.
+/// The result of a checkout: its cost, and the parts of the revision that the tree lacks.
 #[derive(Clone, Debug)]
 pub struct Checkout {
-    /// Bytes that came from the master.
+    /// The number of bytes that came from the master.
     pub fetched: u64,
     pub took: Duration,
-    /// A line for each kind of thing that the tree lacks, as submodules.
+    /// One line for each kind of content that the tree lacks, such as submodules.
     pub notes: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ pub enum CheckoutError {
 }
 
 impl CheckoutError {
-    /// Whether the earlier state of the disk may be the reason, and not git itself or the new objects.
+    /// Whether the reason may be an earlier damage of the disk, rather than git itself or the new objects.
     fn may_be_damage(&self) -> bool {
         match self {
             CheckoutError::Git(GitError::Failed { .. }) | CheckoutError::Incomplete(_) => true,
@@ -79,7 +79,8 @@ impl CheckoutError {
     }
 }
 
-/// Makes the workspace's tree what `mode` says of `source`. May be dropped at any await, and repeated.
+/// Writes `source` into the workspace's tree; `mode` says what happens to the tree's old content. The future may be dropped at any
+/// await, and the checkout may be repeated.
 pub async fn checkout(
     workspace: &Workspace,
     stores: &Stores,
@@ -97,7 +98,7 @@ pub async fn checkout(
     Ok(Checkout { fetched, took: began.elapsed(), notes })
 }
 
-/// Writes a revision into the tree of one workspace: from which store, and how much of the tree may stay.
+/// Writes a revision into the tree of one workspace, from a store. The mode says how much of the old tree may stay.
 struct TreeWriter<'a> {
     workspace: &'a Workspace,
     store: &'a Store,
@@ -107,7 +108,7 @@ struct TreeWriter<'a> {
 }
 
 impl TreeWriter<'_> {
-    /// Gets the objects that are lacking, and writes the tree.
+    /// Gets the objects that are missing, and writes the tree.
     async fn fill(&self) -> Result<Obtained, CheckoutError> {
         let (obtained, written) = if self.store.has(self.revision).await? {
             // Only new tags can come, so the tree need not wait for them.
@@ -141,14 +142,15 @@ impl TreeWriter<'_> {
         self.store.remake(self.revision, self.pack).await
     }
 
-    /// On a full disk git fails in words of many kinds. What is here is whole, and there would be no room to get it again.
+    /// Whether it is worth while to try again after an error. If the disk is full, it is not. Git then fails with many kinds of
+    /// message, the store is whole, and there is no room to fetch it again.
     fn is_worth_repeating(&self, error: &CheckoutError) -> bool {
         error.may_be_damage() && free_bytes(&self.store.objects()).is_some_and(|free| free >= FULL_BELOW)
     }
 
-    /// Writes the tree once more, by and by without what may have been in the way. First it goes without what a step may have
-    /// closed and without our bookkeeping, which a power cut may have damaged. It makes a new store only where git cannot read
-    /// the old one, or where another attempt made that anew and it lacks the revision. What a step left in the tree goes last.
+    /// Writes the tree once more, each time without more of what may have been in the way. First it undoes missing permissions, and
+    /// drops our bookkeeping, which a power cut may have damaged. It makes a new store only if git cannot read the old one, or if
+    /// another attempt's new store lacks the revision. Last, it removes what a step left in the tree.
     async fn write_again(&self, why: CheckoutError, obtained: &mut Obtained) -> Result<(), CheckoutError> {
         tracing::warn!(error = %why, "the tree cannot be written: writing it again");
         make_all_writable(&self.workspace.tree());
@@ -183,13 +185,13 @@ impl TreeWriter<'_> {
         Ok(())
     }
 
-    /// What `reset --hard` does to the tree, without its log and refs. Where attributes changed, the files that stayed the same
-    /// are written as well. Line ends, for instance, follow the attributes, and git does not look at those again.
+    /// Does what `reset --hard` does to the tree, without its log and refs. If attributes changed, it also writes unchanged files
+    /// again. Line ends, for instance, follow the attributes, and git does not check them again.
     async fn reset(&self) -> Result<(), CheckoutError> {
         let rewrites = self.mode != Mode::Fresh && self.attributes_differ().await?;
         self.read_tree().await?;
         if rewrites {
-            // Git takes a file that its index does not have for a changed file.
+            // Git treats a file that the index lacks as changed.
             remove_file(&self.workspace.git_dir().join("index")).map_err(CheckoutError::io(self.workspace.dir()))?;
             self.git().run("read-tree", [self.revision], Vec::new()).await?;
             self.read_tree().await?;
@@ -198,14 +200,14 @@ impl TreeWriter<'_> {
     }
 
     async fn read_tree(&self) -> Result<(), CheckoutError> {
-        // The option `-v` makes git print counters, which show that it goes on.
+        // The option `-v` makes git print counters, which show that it makes progress.
         match self.git().run("read-tree", ["--reset", "-u", "-v", self.revision], Vec::new()).await {
             Ok(_) => Ok(()),
             Err(error) => Err(error.unusable().map_or(CheckoutError::Git(error), CheckoutError::Unusable)),
         }
     }
 
-    /// Whether a `.gitattributes` of the revision is another than the one by which the tree was written.
+    /// Whether a `.gitattributes` of the revision differs from the one with which the tree was written.
     async fn attributes_differ(&self) -> Result<bool, GitError> {
         if !self.workspace.git_dir().join("index").exists() {
             return Ok(false);
@@ -222,7 +224,7 @@ impl TreeWriter<'_> {
         Git::with_tree(&self.workspace.git_dir(), &self.workspace.tree())
     }
 
-    /// The tree without its `.git`, and bookkeeping that fits it.
+    /// Prepares the tree and the bookkeeping for a write. Removes the tree's `.git`, and in mode `Fresh` everything in the tree.
     fn prepare(&self, mode: Mode) -> io::Result<()> {
         let (tree, git_dir) = (self.workspace.tree(), self.workspace.git_dir());
         if mode == Mode::Fresh {
@@ -233,13 +235,13 @@ impl TreeWriter<'_> {
         } else {
             self.discard_private(&tree.join(".git"))?;
         }
-        // A checkout that was interrupted left this lock. The workspace's lock says that the checkout is over.
+        // An interrupted checkout left this lock. This attempt holds the workspace's lock, so that checkout is over.
         remove_file(&git_dir.join("index.lock"))?;
         private::skeleton(&git_dir, &self.store.objects(), self.store.is_sha256())?;
         atomic_file::write(&git_dir.join("HEAD"), b"ref: refs/heads/guild\n")
     }
 
-    /// Discards a directory. A directory of another user cannot be moved by itself, so then the whole tree is emptied.
+    /// Discards a directory. If it belongs to another user, it cannot be moved away, so the whole tree is emptied instead.
     fn discard_private(&self, dir: &Path) -> io::Result<()> {
         match self.workspace.discard(dir) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.workspace.empty(),

@@ -1,5 +1,5 @@
-//! Small repositories written file by file, without running git: a directory that borrows another's objects, and the
-//! `.git` that a step finds in its tree.
+//! Small repositories that are written file by file, without running git. One kind is a directory that borrows another's objects, and
+//! the other is the `.git` that a step finds in its tree.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 /// The `.git` of one attempt.
 pub(super) struct Private {
     pub(super) dir: PathBuf,
-    /// Says what is in the tree, so that `git status` need not read it.
+    /// The index with the state of the tree, so that `git status` need not read all files.
     pub(super) index: PathBuf,
     pub(super) objects: PathBuf,
     pub(super) is_sha256: bool,
     pub(super) revision: String,
-    /// Anything but a branch means a detached HEAD.
+    /// The full name of the ref. If it is not a branch, HEAD is detached.
     pub(super) ref_name: String,
-    /// Each tag in full, with its object.
+    /// The tags: the full name of each, and the id of its object.
     pub(super) tags: Vec<(String, String)>,
 }
 
@@ -53,7 +53,7 @@ impl Private {
     }
 }
 
-/// All of a repository but its HEAD.
+/// Makes a repository without a HEAD. It borrows the objects of the directory `borrowed`.
 pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Result<()> {
     for part in ["", "objects", "objects/info", "objects/pack", "refs", "refs/heads", "refs/tags"] {
         make_dir(&dir.join(part))?;
@@ -62,7 +62,7 @@ pub(super) fn skeleton(dir: &Path, borrowed: &Path, is_sha256: bool) -> io::Resu
     write(&dir.join("config"), &config(is_sha256, false))
 }
 
-/// Makes a directory with the modes that git gives what it makes for a user, whatever our own umask is.
+/// Makes a directory with the modes that git uses by default, whatever our own umask is.
 fn make_dir(path: &Path) -> io::Result<()> {
     match std::fs::create_dir(path) {
         Ok(()) => open_to_readers(path),
@@ -88,13 +88,12 @@ pub(super) fn config(is_sha256: bool, is_bare: bool) -> String {
     if is_sha256 { format!("{core}[extensions]\n\tobjectformat = sha256\n") } else { core }
 }
 
-/// A complete object id, in the form in which git writes it.
+/// Whether a text is a complete object id, in the form in which git writes it.
 pub(super) fn is_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a name is a safe name of a ref. The master sends good names, but this keeps a line end or a `..` out in any
-/// case.
+/// Whether a name is safe as the name of a ref. The master sends good names, but this check keeps a line end or a `..` out in any case.
 fn is_ref(name: &str) -> bool {
     name.len() <= 512
         && !name.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c))

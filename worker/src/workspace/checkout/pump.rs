@@ -1,5 +1,5 @@
-//! Brings the bytes of a pack from the master to git. How much is asked for at once follows the link. The answer to a `renew`
-//! comes behind what was asked for before it. A lease must not be lost over a slow link because a pack is large.
+//! Brings the bytes of a pack from the master to git. The answer to a `renew` comes after the parts that were requested before it. So a
+//! lease could be lost while a large pack crosses a slow link. Therefore the size of the next part follows the speed of the link.
 
 use super::CheckoutError;
 use crate::workspace::git::Progress;
@@ -12,19 +12,21 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 use tokio::time::Instant;
 
-/// The most bytes that are asked for in one call: as many as a master gives.
+/// The largest part that one call requests, in bytes. A master gives no more at once.
 const PART_MAX: u32 = 256 << 10;
-/// The fewest, so that a call over a slow link is still worth its head.
+/// The smallest part, in bytes. It keeps the overhead of a call small even over a slow link.
 const PART_MIN: u32 = 16 << 10;
 /// The size of the first part, in bytes. Over 64 kbit/s it takes 8 s, and many packs are no larger.
 const PART_FIRST: u32 = 64 << 10;
-/// How many calls are under way at once: first the number for a fast link, so that it is never idle, and then for others.
+/// The number of requests under way at once. The first is for a link that takes the largest parts, so that it is never idle, and the
+/// second for slower links.
 const PARTS_AT_ONCE: (usize, usize) = (4, 2);
-/// A part that came sooner than this makes the next one larger, and one that took longer than the second makes it smaller.
+/// The times that change the size of the next part. A part that came within the first makes it larger, and one that took longer than
+/// the second makes it smaller.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
 
-/// A part of a pack that was asked for.
+/// A part of a pack that was requested.
 pub(super) struct Part {
     count: u32,
     asked: Instant,
@@ -32,7 +34,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The beginning of a pack, which may be shorter.
+    /// Requests the beginning of a pack. The pack may be shorter than that.
     pub(super) fn first(source: &byte_source::Client) -> Part {
         Part::of(source, 0, PART_FIRST)
     }
@@ -47,7 +49,7 @@ impl Part {
     }
 }
 
-/// How much is asked for next, in bytes, after a part that took this long.
+/// Returns the size of the next part, in bytes, given the size and the duration of the last one.
 fn next(part: u32, took: Duration) -> u32 {
     match took {
         _ if took < SOON => part.saturating_mul(2).min(PART_MAX),
@@ -56,7 +58,7 @@ fn next(part: u32, took: Duration) -> u32 {
     }
 }
 
-/// Writes `size` bytes in their order, while the next parts are under way.
+/// Writes the first `size` bytes of the source to git in their order, while the next parts are under way.
 pub(super) async fn pump(
     source: &byte_source::Client,
     size: u64,
@@ -95,7 +97,7 @@ pub(super) async fn pump(
 mod tests {
     use super::*;
 
-    /// F15, the relative: of a pack there is soon no more in flight than a lease can wait for.
+    /// F15, a relative: soon no more of a pack is under way than a lease can wait for.
     #[test]
     fn parts_follow_the_link() {
         let after = |bytes_per_second: f64, parts: u32| {

@@ -1,8 +1,8 @@
-//! Stores: one bare repository per source repository. It has the objects that ever came from the master, and a list of the
-//! commits and tags that are complete in it. Knows nothing of trees.
+//! Stores: one bare repository per source repository. A store has all objects that came from the master, and a list of the commits and
+//! tags that are complete in it. It knows nothing of trees.
 //!
-//! Objects are only added, so a store serves any number of attempts while it grows. One transfer at a time goes into it.
-//! A store is a cache: one that turns out to be damaged is made anew beside the old one, and then takes its place.
+//! Objects are only added, so a store can serve attempts while it grows. Only one transfer at a time goes into it. A store is a cache.
+//! If it turns out to be damaged, a new one is made beside it and then takes its place.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, ErrorKind};
@@ -23,20 +23,20 @@ use crate::disk::atomic_file;
 use crate::disk::removal::{in_background, remove_file, remove_tree};
 use crate::workspace::git::{Git, GitError};
 
-/// How many packs a store may have. With more of them git becomes slow, and they are joined.
+/// The number of packs above which the worker joins packs, because many packs make git slow.
 const PACKS_MAX: usize = 40;
 
-/// The endings of the directory of a store that is being made anew, and of one that was damaged.
+/// The file extensions of a store that is being made anew, and of a damaged store that was set aside.
 const FRESH: &str = "new";
 const OLD: &str = "old";
 
-/// The beginning of the names of packs that git is still joining.
+/// The prefix of the names of packs that git is still joining.
 const UNFINISHED: &[u8] = b".tmp-";
 
-/// The lock of one store: who holds it alone transfers into the store, or makes it anew.
+/// The lock of one store. Its holder is the only one that transfers into the store, or makes it anew.
 type StoreLock = tokio::sync::Mutex<()>;
 
-/// All stores of a worker, each with a lock for as long as somebody uses it.
+/// All stores of a worker. Each has a lock for as long as somebody uses it.
 #[derive(Debug)]
 pub struct Stores {
     root: PathBuf,
@@ -71,7 +71,7 @@ impl Stores {
         self.root.join(format!("{}{}", &hash[..32], if is_sha256(revision) { "-sha256" } else { "" }))
     }
 
-    /// The objects that the `.git` of a checkout of this revision borrows.
+    /// Returns the directory of the objects that the `.git` of a checkout of this revision borrows.
     pub fn objects_of(&self, repository: &str, revision: &str) -> PathBuf {
         objects_in(&self.dir_of(repository, revision))
     }
@@ -96,22 +96,22 @@ fn objects_in(store: &Path) -> PathBuf {
     store.join("objects")
 }
 
-/// The repository that holds everything that came from the master for one source repository.
+/// The repository that holds all objects that came from the master for one source repository.
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
     git: Git,
     lock: Arc<StoreLock>,
     is_sha256: bool,
-    /// Device and inode of the directory when it was opened: another one means that the store was made anew meanwhile.
+    /// The device and inode of the directory when it was opened. If they differ later, the store was made anew meanwhile.
     identity: (u64, u64),
 }
 
-/// The result of a call of `obtain`.
+/// The result of [`Store::obtain`]: the bytes that came, and the tags that a checkout may name.
 pub(super) struct Obtained {
-    /// How much was fetched, in bytes.
+    /// The number of bytes that came from the master.
     pub(super) fetched: u64,
-    /// Each ref in full with its object, where the object is here.
+    /// The tags whose objects the store has: the full name of each, and the id of its object.
     pub(super) tags: Vec<(String, String)>,
 }
 
@@ -138,8 +138,8 @@ impl Store {
         self.is_sha256
     }
 
-    /// Whether `revision` is here with its whole history, however it came. It may be the tip of an earlier build, an ancestor of
-    /// one, or part of a transfer whose end nobody noted. What is listed is believed: damage shows when it is used.
+    /// Whether the store has `revision` with its whole history. It may be the tip of an earlier build, an ancestor of such a tip, or
+    /// part of a transfer whose end nobody noted. This trusts the list, because damage shows when the objects are used.
     pub(super) async fn has(&self, revision: &str) -> Result<bool, CheckoutError> {
         if self.held().has(revision) {
             return Ok(true);
@@ -149,7 +149,7 @@ impl Store {
         passed(self.git.check("rev-list", args, Vec::new()).await)
     }
 
-    /// Afterwards `revision` is here with its history. `is_here`: it is already, and only tags can be new.
+    /// Makes sure that the store has `revision` with its history. `is_here` says that it already has, so that only tags can be new.
     pub(super) async fn obtain(
         &self,
         revision: &str,
@@ -161,14 +161,14 @@ impl Store {
         self.bring(revision, is_here, pack).await
     }
 
-    /// Another attempt did that since this store was opened: what was here need not be here now.
+    /// Whether another attempt made the store anew since this one opened it. Then objects that were here may be missing now.
     fn was_made_anew(&self) -> bool {
         identity(&self.dir).is_ok_and(|now| now != self.identity)
     }
 
-    /// Whether git can read all that the refs reach. Reads the whole store, so it is asked only if something failed. Not by
-    /// `git fsck`, which also complains of what old versions of git wrote into many a history.
-    /// Takes the store's lock, because packs that were listed go while others are joined.
+    /// Whether git can read all that the refs reach. It reads the whole store, so it is called only after a failure. It does not use
+    /// `git fsck`, which also complains of what old versions of git wrote into many histories. It takes the store's lock, because packs
+    /// that git has listed vanish while packs are joined.
     pub(super) async fn is_sound(&self) -> Result<bool, CheckoutError> {
         let _guard = self.lock.lock().await;
         // The check is tried again, because a git process of an ended attempt may still be changing the store.
@@ -187,8 +187,8 @@ impl Store {
         }
     }
 
-    /// Makes the store anew, with `revision` and its history. The old one serves until the new one is whole. Where another
-    /// attempt did that since this store was opened, it is not done again.
+    /// Makes the store anew, with `revision` and its history. The old one serves until the new one is complete. If another attempt has
+    /// made the store anew since this one opened it, uses that store.
     pub(super) async fn remake(&self, revision: &str, pack: &source_pack::Client) -> Result<Obtained, CheckoutError> {
         let _guard = self.lock.lock().await;
         if self.was_made_anew() {
@@ -204,7 +204,7 @@ impl Store {
         Ok(obtained)
     }
 
-    /// Moves the directory away and removes it, which may take long, on a thread of its own.
+    /// Moves the store's directory away and removes it on a thread of its own, because that may take long.
     fn put_aside(&self) -> io::Result<()> {
         let old = self.dir.with_extension(OLD);
         remove_tree(&old)?;
@@ -216,7 +216,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gets the objects that are lacking. The caller holds the store's lock.
+    /// Gets the objects that are missing. The caller holds the store's lock.
     async fn bring(
         &self,
         revision: &str,
@@ -249,8 +249,8 @@ impl Store {
         Ok(Obtained { fetched, tags })
     }
 
-    /// Sees to it that git finds a repository here, whatever befell the files that say so. A full disk may cut them short, and
-    /// git would see no repository here, for ever.
+    /// Restores the files without which git finds no repository here. A full disk may cut them short, and git would then never find one
+    /// again.
     fn make(&self) -> io::Result<()> {
         for part in ["objects/info", "objects/pack", "refs/guild"] {
             std::fs::create_dir_all(self.dir.join(part))?;
@@ -282,8 +282,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes git's locks of an `update-ref` that was ended by force. The caller holds the store's lock, so no other git holds
-    /// them.
+    /// Removes the locks of an `update-ref` that was killed. The caller holds the store's lock, so no other git holds them.
     fn clear_locks(&self) -> io::Result<()> {
         remove_file(&self.dir.join("packed-refs.lock"))?;
         for place in ["refs/guild", "refs/guild-tags"] {
@@ -298,7 +297,7 @@ impl Store {
         Ok(())
     }
 
-    /// The tags whose object is here: more tags may exist than came, and a ref to nothing breaks a repository.
+    /// Returns the tags whose objects the store has. The others are left out, because a ref to a missing object breaks a repository.
     async fn verified(
         &self,
         tags: Vec<(String, String)>,
@@ -315,7 +314,7 @@ impl Store {
         Ok(tags.into_iter().filter(|(_, id)| known.contains(id)).collect())
     }
 
-    /// The ids among these that are a tag, `t`, or a commit, `l`, in this store.
+    /// Returns the ids that the store has, each with its kind: `t` for a tag, and `l` for a commit.
     async fn present(&self, ids: &[&str]) -> Result<Vec<(char, String)>, CheckoutError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -332,7 +331,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Records what came: first the refs, then the list that says so.
+    /// Records the new objects: first in the refs, then in the list.
     async fn record(&self, revision: &str, mut held: HeldObjects) -> Result<(), CheckoutError> {
         let before = self.held();
         held.add(revision);
@@ -355,8 +354,8 @@ impl Store {
         held.write(&self.dir).map_err(CheckoutError::io(&self.dir))
     }
 
-    /// Writes all refs again, since what stands there cannot be changed. What is not here any more is forgotten: git writes no
-    /// ref to it, and the others are not to be lost for that.
+    /// Writes all refs again, because the present ones cannot be changed. Forgets the objects that are missing, because git writes no
+    /// ref to them, and the other refs must not be lost because of them.
     async fn remake_refs(&self, held: &mut HeldObjects) -> Result<(), CheckoutError> {
         tracing::warn!(store = %self.dir.display(), "the refs of a store are damaged: they are written again");
         for place in ["packed-refs", "refs"] {
@@ -374,7 +373,7 @@ impl Store {
         HeldObjects::read(&self.dir)
     }
 
-    /// Files of packs with this ending, without those that are still being written.
+    /// Returns the files of packs with this extension, without packs that are still being written.
     fn packs(&self, ending: &str) -> io::Result<Vec<PathBuf>> {
         let entries = std::fs::read_dir(self.dir.join("objects/pack"))?;
         let paths = entries.map(|entry| entry.map(|entry| entry.path()));
@@ -385,20 +384,20 @@ impl Store {
         paths.filter(|path| path.as_ref().map_or(true, is_one)).collect()
     }
 
-    /// Makes few large packs of many small ones. Loses no object, so attempts may go on meanwhile; a failure of it is not one
-    /// of theirs.
+    /// Joins many small packs into few large ones. It loses no object, so attempts may go on meanwhile. If it fails, the attempts go on
+    /// too.
     async fn join_packs(&self) {
         let packs = self.packs("pack").map_or(0, |packs| packs.len());
         if packs > PACKS_MAX {
             let args = ["--geometric=2", "-d", "-n", "--quiet", "--no-write-bitmap-index"];
             if let Err(error) = self.git.run("repack", args, Vec::new()).await {
-                tracing::warn!(store = %self.dir.display(), %error, "could not join the packs");
+                tracing::warn!(store = %self.dir.display(), %error, "cannot join the packs of a store");
             }
         }
     }
 }
 
-/// Whether git was content. That it was ended from outside says nothing about the store.
+/// Returns whether git succeeded. If git was killed, that says nothing about the store, so it is an error.
 fn passed(checked: Result<(), GitError>) -> Result<bool, CheckoutError> {
     match checked {
         Ok(()) => Ok(true),
@@ -407,7 +406,7 @@ fn passed(checked: Result<(), GitError>) -> Result<bool, CheckoutError> {
     }
 }
 
-/// Whether an error says that a file stands where git looks for a directory, or the other way round.
+/// Whether an error says that there is a file where git needs a directory, or the other way round.
 fn is_in_the_way(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists)
 }
@@ -416,12 +415,12 @@ fn identity(dir: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(dir).map(|found| (found.dev(), found.ino()))
 }
 
-/// Writes a small file unless it says just this.
+/// Writes a small file unless it already has this content.
 fn restore(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if std::fs::read(path).is_ok_and(|found| found == bytes) { Ok(()) } else { atomic_file::write(path, bytes) }
 }
 
-/// The line with which a ref is set to the object that its name ends with.
+/// Returns the line for `update-ref` that sets a ref to the object whose id ends the ref's name.
 fn update(name: &str) -> String {
     format!("update {name} {}\n", name.rsplit('/').next().unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! The parts that a checkout leaves out: submodules, and the contents of files that Git LFS keeps elsewhere. The log of the job
-//! says so. An empty directory or a pointer file would only be noticed later, as an error of something else.
+//! The parts that a checkout leaves out: submodules, and the contents of files that Git LFS keeps elsewhere. The log of the job says
+//! so. Otherwise a user would notice an empty directory or a pointer file only by a later, misleading error.
 
 use crate::workspace::git::{Git, GitError};
 use std::collections::BTreeSet;
@@ -7,35 +7,35 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// The most names in a line.
+/// The limit for the names in one line, so that the line stays readable.
 const NAMES_SHOWN: usize = 3;
-/// The most of `.gitmodules` or `.gitattributes` that is read, in bytes: a file that people write is far smaller.
+/// The limit for how much of `.gitmodules` or `.gitattributes` is read, in bytes. A file that people write is far smaller.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// The begin of a pointer file of Git LFS, by its specification.
+/// The beginning of a pointer file of Git LFS, by its specification.
 const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
-/// How many files are looked at, so that a tree of many costs no more.
+/// The limit for the files that are read in search of pointers, so that a tree of many files costs no more.
 const LOOKED_AT_MAX: usize = 10_000;
 
-/// A line for each kind of thing that is not there.
+/// Returns one line for each kind of content that the tree lacks.
 pub(super) async fn lines(git: &Git, tree: &Path) -> Result<Vec<String>, GitError> {
     let mut lines = Vec::new();
     let submodules = submodules(&start_of(&tree.join(".gitmodules")));
     if !submodules.is_empty() {
         let (count, names) = (counted(submodules.len(), "submodule is", "submodules are"), named(&submodules));
-        lines.push(format!("{count} not fetched: {names}; a step can fetch what it needs, by an address of its own"));
+        lines.push(format!("{count} not fetched: {names}; a step can fetch the public ones by an absolute address"));
     }
     if start_of(&tree.join(".gitattributes")).contains("filter=lfs") {
         let pointers = pointers(git, tree).await?;
         if !pointers.is_empty() {
             let (count, names) =
                 (counted(pointers.len(), "file of Git LFS is", "files of Git LFS are"), named(&pointers));
-            lines.push(format!("{count} not fetched, and a pointer stands in the place of each: {names}"));
+            lines.push(format!("{count} not fetched, so only the pointer of each is there: {names}"));
         }
     }
     Ok(lines)
 }
 
-/// The paths in a `.gitmodules`.
+/// Returns the paths that a `.gitmodules` names.
 fn submodules(text: &str) -> Vec<String> {
     let path = |line: &str| Some(line.trim().strip_prefix("path")?.trim_start().strip_prefix('=')?.trim().to_owned());
     let paths: BTreeSet<String> = text.lines().filter_map(path).filter(|path| !path.is_empty()).collect();
@@ -58,7 +58,7 @@ fn is_pointer(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == POINTER
 }
 
-/// The beginning of a file in the tree, or nothing if there is none.
+/// Returns the beginning of a file in the tree, or nothing if there is no such file.
 fn start_of(path: &Path) -> String {
     let mut bytes = Vec::new();
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
@@ -73,7 +73,7 @@ fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// The names as `a, b, c and 2 more`, on one line whatever they contain.
+/// Returns the names as `a, b, c and 2 more`, on one line whatever characters they have.
 fn named(names: &[String]) -> String {
     let plain = |name: &String| name.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
     let shown: Vec<String> = names.iter().take(NAMES_SHOWN).map(plain).collect();

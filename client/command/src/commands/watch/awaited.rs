@@ -7,27 +7,27 @@ use client::views::BuildView;
 use client::{BuildQuery, Error, Guild};
 use schema::values::ShortCommit;
 
-/// The build that the command waits for: the first one that has everything that is named here.
+/// The build that the command waits for: the first one that has everything in these fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Awaited {
     pub(super) project: String,
-    /// The full name of its ref. An empty text means any ref.
+    /// The full name of the build's ref. An empty text means any ref.
     ref_name: String,
-    /// The full id of its commit. An empty text means any commit.
+    /// The full id of the build's commit. An empty text means any commit.
     revision: String,
-    /// The word that was typed.
+    /// The word that the user typed.
     word: String,
 }
 
 impl Awaited {
-    /// `None` means that git knows nothing of that name, or the directory belongs to no project.
+    /// Finds out what a typed word names. `None` means that git does not know that name, or that the directory belongs to no project.
     pub(super) async fn of(connected: &Connected, typed: Option<&str>) -> Result<Option<Awaited>, Error> {
         let (Some(word), Some(copy)) = (typed, connected.copy()) else { return Ok(None) };
         let Some(view) = connected.project_here().await? else { return Ok(None) };
         let word = word.strip_prefix(&format!("{}/", view.name)).unwrap_or(word);
         let (ref_name, revision) = match git::word(&copy.toplevel, word) {
             Some(GitWord::Commit(id)) => (String::new(), id),
-            // the branch that is checked out is what was just pushed
+            // HEAD means the commit that is checked out, because that is the commit that was just pushed.
             Some(GitWord::Ref(_)) if is_head(word) => (String::new(), copy.head.clone().unwrap_or_default()),
             Some(GitWord::Ref(name)) => (name, String::new()),
             None => return Ok(None),
@@ -43,7 +43,7 @@ impl Awaited {
             && (self.revision.is_empty() || build.revision == self.revision)
     }
 
-    /// The number of the build, if it has begun.
+    /// Returns the number of the build, if it exists.
     pub(super) async fn number(&self, guild: &Guild) -> Result<Option<u32>, Error> {
         let query = BuildQuery {
             project: self.project.clone(),
@@ -55,7 +55,7 @@ impl Awaited {
         Ok(guild.builds(&query).await?.first().map(|build| build.number))
     }
 
-    /// Says which build the command waits for, and when it can come at the earliest.
+    /// Prints which build the command waits for, and when it can begin at the earliest.
     pub(super) async fn say(&self, connected: &Connected) -> Result<(), Error> {
         let what = match self.revision.as_str() {
             "" => format!("the {}", named_ref(&self.ref_name)),

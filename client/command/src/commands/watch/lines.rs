@@ -1,4 +1,4 @@
-//! The output of a watch for a program: a line for each build and job that begins or ends, with the time.
+//! The output of a watch for a program: a line with the time for each build and job that begins or ends.
 
 use crate::output::Shown;
 use crate::printer::Printer;
@@ -9,7 +9,7 @@ use schema::values::{State, Time};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The status of each build and job in its last line.
+/// The last printed status of each build and of its jobs.
 #[derive(Default)]
 pub(super) struct PrintedLines(BTreeMap<(String, u32), BTreeMap<String, &'static str>>);
 
@@ -18,10 +18,10 @@ impl PrintedLines {
         let key = (build.project.clone(), build.number);
         let is_first = !self.0.contains_key(&key);
         let known = self.0.entry(key).or_default();
-        // the build itself stands under the empty name; its end comes after those of its jobs
+        // The build itself has the empty name. Its end comes after the ends of its jobs.
         let of_build = status_word(build.state, build.outcome);
         let changed = known.insert(String::new(), of_build) != Some(of_build);
-        // JSON has each state, and a person wants to know of a build once that it is there
+        // JSON has each state of a build. For a person, one line says that the build exists, and one that it has ended.
         if changed && !build.is_finished() && (is_first || printer.wants_json()) {
             say(printer, build_line(build), &build_row(build))?;
         }
@@ -38,12 +38,12 @@ impl PrintedLines {
     }
 }
 
-/// Whether a job gets a line. Only its begin and its end do, because `guild explain` says why it waits.
+/// Whether a job gets a line. For a person only its beginning and its end do, because `guild explain` says why it waits.
 fn is_told(printer: &Printer, job: &JobView) -> bool {
     printer.wants_json() || matches!(job.state, State::Running | State::Finished)
 }
 
-/// The parts of a line: time, selector, status, duration and a remark.
+/// Returns the parts of a line: time, selector, status, duration and a remark.
 fn build_line(build: &BuildView) -> [String; 5] {
     let time = if build.is_finished() { build.finished } else { build.created };
     let took = words::duration(build.started, build.finished, true, Time::default());

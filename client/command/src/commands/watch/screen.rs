@@ -1,4 +1,4 @@
-//! The output of a watch for a person. Each running build is a tree at the bottom of the terminal. Above it are the final trees of
+//! The output of a watch for a person. Each running build is a tree at the bottom of the terminal. Above them are the final screens of
 //! the builds that have ended.
 
 use crate::connected::Connected;
@@ -15,12 +15,12 @@ type BuildKey = (String, u32);
 pub(super) struct WatchScreen {
     region: LiveRegion,
     usual: BTreeMap<BuildKey, UsualTimes>,
-    /// The usual times of the builds, as far as they are known.
+    /// The builds whose usual times the screen has already asked for.
     begun: BTreeSet<BuildKey>,
-    /// The builds whose final tree is shown, and those that had ended before the watch began.
+    /// The builds whose final screen was printed, and those that had ended before the watch began.
     told: BTreeSet<BuildKey>,
     is_first: bool,
-    /// Whether more builds can come, so that a line says so while nothing runs.
+    /// Whether more builds can come, so that the screen says so while nothing runs.
     waits_for_more: bool,
 }
 
@@ -42,11 +42,11 @@ impl WatchScreen {
         self.redraw(builds)
     }
 
-    /// The builds that have ended since the last picture. Some of them began since then too.
+    /// Returns the builds that have ended since the last picture, including those that also began since then.
     fn ended(&mut self, builds: &[&BuildView]) -> Vec<BuildKey> {
         let key = |build: &&BuildView| (build.project.clone(), build.number);
         let finished: BTreeSet<BuildKey> = builds.iter().filter(|build| build.is_finished()).map(key).collect();
-        // a build that had ended before is shown if it was asked for
+        // A build that had ended before is shown only if the user asked for it.
         let is_old = std::mem::take(&mut self.is_first) && self.waits_for_more;
         let new = if is_old { Vec::new() } else { finished.difference(&self.told).cloned().collect() };
         let is_there: BTreeSet<BuildKey> = builds.iter().map(key).collect();
@@ -60,7 +60,7 @@ impl WatchScreen {
         let key = (build.project.clone(), build.number);
         if self.begun.insert(key.clone()) {
             let guild = connected.guild().await?;
-            // only the names of jobs would be the same on another branch
+            // The branch matters, because jobs of the same name may take another time on another branch.
             let usual = guild.usual_times(&build.project, &build.ref_name, build.number).await;
             self.usual.insert(key, usual.unwrap_or_default());
         }
@@ -78,13 +78,13 @@ impl WatchScreen {
         if open.is_empty() && self.waits_for_more {
             lines.extend(builds.iter().max_by_key(|build| build.created).map(|build| idle(build)));
         }
-        // a line as wide as the terminal would begin the next one
+        // A line as wide as the terminal would wrap into the next one.
         let lines: Vec<PaintedLine> = lines.into_iter().map(|line| line.cut(size.width.saturating_sub(1))).collect();
         self.region.draw(&lines)
     }
 }
 
-/// The line that is shown while nothing runs.
+/// Returns the line that is shown while nothing runs.
 fn idle(newest: &BuildView) -> PaintedLine {
     let paint = Paint::of(newest.state, newest.outcome);
     let ago = newest.finished.map_or_else(String::new, |time| format!(" {}", time.seen_from(now())));

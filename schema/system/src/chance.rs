@@ -12,7 +12,7 @@ pub fn seed(seed: u64) {
     SEEDED.set(Some(seed));
 }
 
-/// Draws `N` random bytes.
+/// Draws `N` random bytes, from the seed if this thread has one.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     match SEEDED.get() {

@@ -5,10 +5,11 @@
 
 use std::fs;
 
-/// How much larger than ever before the process must be for a look at its heap to be worth it, in bytes.
+/// The bytes by which the process must have grown over its smallest known size before it gives memory back. Below that, the
+/// milliseconds that it takes are not worth it.
 const WORTH: u64 = 4 << 20;
 
-/// The most parts into which the allocator cuts its heap.
+/// The most parts into which the allocator cuts its heap. They are few, because a part keeps the memory that its threads freed.
 const ARENAS: i32 = 4;
 
 /// Makes all threads share a few parts of the heap. Otherwise the allocator makes up to eight parts for each processor, and memory that

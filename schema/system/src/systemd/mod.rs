@@ -1,4 +1,4 @@
-//! The messages of a program to the service manager that runs it (sd_notify(3)): that it is ready, that it reloads its files, that it
+//! The messages of a program to the service manager that runs it (sd_notify(3)). It reports that it is ready, reloads its files or
 //! stops, and regularly that it is not stuck. Without a service manager, all functions do nothing. [`mod@unit`] makes the files by
 //! which systemd runs a program.
 

@@ -1,12 +1,12 @@
-//! What is not an error in a plan and yet hardly meant: it is said by `guild check`, and the build goes on.
+//! Finds parts of a plan that are not errors but probably mistakes. `guild check` reports them, and the build goes on.
 
 use schema::values::Plan;
 use std::collections::BTreeSet;
 
-/// Variables that people expect a value of `env` to fill in, as a shell does.
+/// The variables that people expect to be replaced in a value of `env`, as a shell does.
 const EXPECTED: &[&str] = &["PATH", "HOME", "PWD", "USER", "TMPDIR"];
 
-/// Sentences on what is hardly meant, each once.
+/// Returns a sentence about each probable mistake of a plan, each only once.
 pub fn doubts(plan: &Plan) -> Vec<String> {
     let of_jobs = plan.jobs.iter().flat_map(|job| job.env.iter().map(|entry| (job.base.as_str(), entry)));
     let of_steps = plan
@@ -52,7 +52,7 @@ mod tests {
         doubts(&Plan { version: 1, jobs: vec![job.clone(), job], trust: Trust::Trusted })
     }
 
-    /// C47: the value is a text, and `$PATH` in it is one directory that there is not.
+    /// C47: a value is a literal text, so `$PATH` in it names a directory that does not exist.
     #[test]
     fn a_path_with_variables_in_it_is_doubted() {
         let found = doubted("PATH", "$HOME/bin:$PATH");

@@ -18,7 +18,7 @@ struct SourceStamp {
 }
 
 struct Commit {
-  # One commit, as the repository tells it.
+  # One commit, as the repository has it.
   revision @0 :Text;     # The commit's own hash, 40 or 64 hex digits.
   author @1 :Text;       # "Name <mail>", as the commit says. Anybody can write it, so no decision trusts it.
   time @2 :Int64;        # The committer's time, in milliseconds since 1970.

@@ -90,9 +90,11 @@ impl Peer {
     }
 }
 
-/// Makes a message from the number of a question. The next two types make one from steps, and from the number of messages before.
+/// A function that makes a message about the question with this number.
 type Say = fn(u32) -> Vec<u8>;
+/// A function that makes a message with these steps into an answer.
 type SaySteps = dyn Fn(&[u16]) -> Vec<u8>;
+/// A function that makes the next message of a chain, after this many.
 type SayNext = dyn Fn(u32) -> Vec<u8>;
 
 /// A function that lets the results of a call go elsewhere.

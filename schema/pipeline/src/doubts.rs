@@ -31,7 +31,7 @@ fn unfilled(job: &str, name: &str, value: &str) -> Option<String> {
     ))
 }
 
-/// Whether a text has `$NAME` or `${NAME`, and not the beginning of a longer name.
+/// Whether a text has `$NAME` or `${NAME`. A longer name that begins with `NAME` does not count.
 fn names(value: &str, variable: &str) -> bool {
     value.match_indices('$').any(|(at, _)| {
         let rest = &value[at + 1..];

@@ -104,7 +104,7 @@ pub enum IdentityError {
     Unreadable {
         /// The path of the file.
         path: PathBuf,
-        /// Why it cannot be read.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file cannot be written.
@@ -112,7 +112,7 @@ pub enum IdentityError {
     Unwritable {
         /// The path of the file.
         path: PathBuf,
-        /// Why it cannot be written.
+        /// The error of the system for the write.
         source: io::Error,
     },
     /// Other users of the machine can read the file.
@@ -120,7 +120,7 @@ pub enum IdentityError {
     Exposed {
         /// The path of the file.
         path: PathBuf,
-        /// Its permissions, as `chmod` counts them.
+        /// The permission bits of the file, as `chmod` takes them.
         mode: u32,
     },
     /// The file holds no key.

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
-/// How a character is shown.
+/// The way in which a character is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Face {
     /// The character is shown as it is.
@@ -86,7 +86,7 @@ pub fn page(text: &str) -> Cow<'_, str> {
     Cow::Owned(parts.collect())
 }
 
-/// Escapes the characters of a JSON text to which a terminal would react. The text stays the same for a program.
+/// Escapes the characters of a JSON text to which a terminal would react. A program still reads the same text.
 pub fn json(text: &str) -> Cow<'_, str> {
     // JSON itself has already escaped the control characters below a space.
     let must_go = |c: char| c != '\n' && face(c) != Face::Itself;

@@ -218,7 +218,7 @@ pub enum SturdyRefError {
     /// An address does not have the form `host:port`.
     #[error("address `{address}`: {problem}")]
     Address {
-        /// The address as it stands in the text.
+        /// The address as the text has it.
         address: String,
         /// The fault in the address.
         problem: &'static str,
@@ -245,7 +245,7 @@ pub enum CapFileError {
     Unreadable {
         /// The path of the file.
         path: PathBuf,
-        /// Why it cannot be read.
+        /// The error of the system.
         source: io::Error,
     },
     /// Other users of the machine can read the file.
@@ -253,7 +253,7 @@ pub enum CapFileError {
     Exposed {
         /// The path of the file.
         path: PathBuf,
-        /// Its permissions, as `chmod` counts them.
+        /// The permission bits of the file, as `chmod` takes them.
         mode: u32,
     },
     /// The file holds no credential.

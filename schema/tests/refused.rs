@@ -94,7 +94,7 @@ impl Peer {
 type Say = fn(u32) -> Vec<u8>;
 /// A function that makes a message with these steps into an answer.
 type SaySteps = dyn Fn(&[u16]) -> Vec<u8>;
-/// A function that makes the next message of a chain, after this many.
+/// A function that makes the next message of a chain that has this many messages so far.
 type SayNext = dyn Fn(u32) -> Vec<u8>;
 
 /// A function that lets the results of a call go elsewhere.

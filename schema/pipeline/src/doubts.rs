@@ -21,17 +21,13 @@ pub fn doubts(plan: &Plan) -> Vec<String> {
 fn unfilled(job: &str, name: &str, value: &str) -> Option<String> {
     let variable = EXPECTED.iter().find(|variable| names(value, variable))?;
     let way = match name {
-        "PATH" => {
-            "set it in the command, as `PATH=\"$HOME/bin:$PATH\" make`, or pass the worker's own by leaving it out"
-        }
-        _ => "a command is run by a shell, which fills variables in",
+        "PATH" => "set it in the command, as `PATH=\"$HOME/bin:$PATH\" make`, or leave it out to get the worker's own",
+        _ => "set it in the command instead, because the shell replaces variables there",
     };
-    Some(format!(
-        "job {job}: `{name}` of its `env` is taken as it is written, and `${variable}` in it is not filled in; {way}"
-    ))
+    Some(format!("job {job}: `{name}` of its `env` is used as written, so `${variable}` in it is not replaced; {way}"))
 }
 
-/// Whether a text has `$NAME` or `${NAME`. A longer name that begins with `NAME` does not count.
+/// Whether a text refers to a variable as `$NAME` or `${NAME}`. A longer name that begins with `NAME` does not count.
 fn names(value: &str, variable: &str) -> bool {
     value.match_indices('$').any(|(at, _)| {
         let rest = &value[at + 1..];

@@ -27,7 +27,7 @@ pub struct Bound {
     pub most: u64,
     /// The unit that the number `most` counts.
     pub measure: Measure,
-    /// Why the bound has this value.
+    /// The reason why the bound has this value.
     pub why: &'static str,
 }
 
@@ -81,7 +81,7 @@ macro_rules! bounds {
             };
         )+)+
 
-        /// Every row, border by border.
+        /// All rows of the table, border by border.
         pub const BOUNDS: &[Bound] = &[$($($row),+),+];
     };
 }

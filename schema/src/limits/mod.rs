@@ -52,7 +52,7 @@ pub struct Limit {
     pub unit: Unit,
     /// The treatment of a value that is larger.
     pub beyond: Beyond,
-    /// Why the limit has this value.
+    /// The reason why the limit has this value.
     pub why: &'static str,
 }
 

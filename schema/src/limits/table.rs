@@ -51,7 +51,7 @@ mod peers;
 pub use masters::*;
 pub use peers::*;
 
-/// Every row of the table.
+/// Returns every row of the table, first the rows of `peers.rs`.
 pub fn rows() -> impl Iterator<Item = &'static Limit> {
     peers::ROWS.iter().chain(masters::ROWS)
 }

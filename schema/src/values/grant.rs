@@ -130,7 +130,7 @@ impl FromStr for Right {
         Right::ALL
             .into_iter()
             .find(|right| right.word() == word)
-            .ok_or_else(|| format!("no right is called `{word}`; there are {}", Right::ALL.map(Right::word).join(", ")))
+            .ok_or_else(|| format!("`{word}` is not a right: choose from {}", Right::ALL.map(Right::word).join(", ")))
     }
 }
 
@@ -163,7 +163,7 @@ impl FromStr for GrantKind {
 
     fn from_str(word: &str) -> Result<GrantKind, String> {
         GrantKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
-            format!("no kind is called `{word}`; there are {}", GrantKind::ALL.map(GrantKind::word).join(", "))
+            format!("`{word}` is not a kind of grant: choose from {}", GrantKind::ALL.map(GrantKind::word).join(", "))
         })
     }
 }

@@ -92,7 +92,7 @@ pub struct JobPlan {
     pub name: String,
     /// The name without its cell: `test`.
     pub base: String,
-    /// Each axis with its value, in the order of the matrix.
+    /// The axes with their values, in the order of the matrix.
     pub cell: Vec<(String, String)>,
     /// The jobs that must end before this one, as indices into `Plan::jobs`. They are smaller than this job's own index.
     pub needs: Vec<u32>,

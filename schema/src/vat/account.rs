@@ -18,8 +18,8 @@ const SHARED_CALL_BYTES: usize = 2 << 10;
 /// The bytes that a capability of ours counts against a shared budget while the peer holds it: the object, its wrapper and their
 /// table entries. A subscription and an open log are such capabilities.
 const SHARED_EXPORT_BYTES: usize = 1 << 10;
-/// The weight in bytes of a call that is open or whose answer is unread. A call on the answer of another call costs more memory;
-/// the difference is counted with the held answer.
+/// The weight in bytes of a call that is open or whose answer is unread. A call on the answer of another call costs more memory,
+/// which [`HELD_WEIGHT`] counts.
 const CALL_WEIGHT: usize = 1536;
 /// The weight in bytes of an answer that the peer has read and still holds, with the calls that were made on it. It was measured
 /// on the heap of a master.
@@ -28,7 +28,7 @@ const HELD_WEIGHT: usize = 6 << 10;
 /// message that releases it.
 const LIGHT_PART: usize = 16;
 
-/// What to do with a peer's next message.
+/// The decision about a peer's next message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Read,

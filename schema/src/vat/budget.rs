@@ -73,7 +73,7 @@ impl Portion {
         }
     }
 
-    /// Returns the bytes that this connection may cost all the same if the budget is spent, or `None` if it is not spent.
+    /// Returns the bytes that this connection may still cost if the budget is spent, or `None` if it is not spent.
     pub(super) fn shortage(&self) -> Option<usize> {
         self.budget.is_spent().then(|| self.budget.light())
     }

@@ -1,6 +1,6 @@
 //! The framing of Cap'n Proto messages on a byte stream: a table of segment sizes, then the segments
-//! (<https://capnproto.org/encoding.html#serialization-over-a-stream>). Pure; sizes are checked before anything is
-//! allocated for them.
+//! (<https://capnproto.org/encoding.html#serialization-over-a-stream>). Pure: it checks sizes before it allocates anything for
+//! them.
 
 use capnp::serialize::{OwnedSegments, SegmentLengthsBuilder};
 

@@ -1,4 +1,4 @@
-//! What one connection may cost, in sizes and times.
+//! The limits of one connection, in sizes and times.
 
 use crate::limits::borders::{
     KNOWN_CALLS, KNOWN_EXPORTS, KNOWN_MESSAGE, KNOWN_UNFINISHED, KNOWN_WEIGHT, MESSAGE_TIME, SILENCE, STRANGER_CALLS,

@@ -71,7 +71,7 @@ where
     begin(link, Side::Client, pulse.client)
 }
 
-/// A bootstrap object that only answers pings.
+/// Returns a bootstrap object that only answers pings.
 pub fn pulse() -> Client {
     capnp_rpc::new_client::<pulse_capnp::Client, _>(OnlyPulse(None)).client
 }
@@ -83,7 +83,7 @@ pub struct Vat {
 }
 
 impl Vat {
-    /// The peer's bootstrap object. Calls may be made on it at once.
+    /// Returns the peer's bootstrap object. Calls on it may be made at once, before the peer has answered.
     pub fn bootstrap<C: FromClientHook>(&self) -> C {
         let client = self.theirs.clone().unwrap_or_else(|| self.want_bootstrap());
         C::new(client.into_client_hook())
@@ -174,7 +174,7 @@ pub enum CloseReason {
     #[error("the peer closed the connection")]
     Closed,
     /// One side announced that it would close the connection on purpose, and then did. That side expects to be back.
-    #[error("closed on purpose, by a side that expects to be back")]
+    #[error("one side closed the connection on purpose and expects to be back")]
     Leaving,
     /// The peer sent an error that ends the connection.
     #[error("the peer gave up: {0}")]
@@ -189,7 +189,7 @@ pub enum CloseReason {
     #[error("a message took too long to arrive")]
     MessageLate,
     /// The peer sent a message beyond the limit.
-    #[error("a message of {bytes} bytes; at most {limit} are read")]
+    #[error("the peer sent a message of {bytes} bytes, but at most {limit} bytes are read")]
     TooLarge {
         /// The size of the message, in bytes.
         bytes: u64,

@@ -32,7 +32,7 @@ pub(super) enum Entered {
     Answered(Builder<HeapAllocator>),
 }
 
-/// Counts a message of `bytes` bytes from the peer, and decides what becomes of it.
+/// Counts a message of `bytes` bytes from the peer, and decides whether the library gets it.
 pub(super) fn received(
     account: &mut Account,
     envelope: any_pointer::Reader<'_>,

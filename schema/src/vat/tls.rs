@@ -50,7 +50,7 @@ pub enum VatError {
     /// No address of the master answered.
     #[error("cannot reach {}", tried.join("; "))]
     Unreachable {
-        /// Each address with its error.
+        /// The addresses that were tried, each with its error.
         tried: Vec<String>,
     },
     #[error(

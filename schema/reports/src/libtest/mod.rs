@@ -30,7 +30,7 @@ struct Printed<'a> {
     suite: String,
     /// The program that a line names while another one runs. It counts only if its tests follow at once.
     announced: Option<String>,
-    /// The tests of one program, while it runs.
+    /// The tests of the program whose output is being read.
     run: Option<CargoRun>,
     has_any: bool,
     /// The error of the first run that is not complete.

@@ -38,7 +38,7 @@ table! {
     ];
     /// A fingerprint is "sha-256:" and the 43 letters of a SHA-256.
     FINGERPRINT: "fingerprint", 64, Bytes, Cut, ["grant.Grant.holder", "grant.Operator.issue -> fingerprint"];
-    /// A name of DNS has at most 253 letters (RFC 1035), and a port 5 digits.
+    /// A DNS name has at most 253 letters (RFC 1035), and a port has at most 5 digits.
     HOST: "address of the master", 512, Bytes, Cut, ["grant.Operator.issue -> advertise[]"];
     /// All addresses of the master, with commas between them.
     HOSTS: "addresses of the master", 16 * 514, Bytes, Cut, ["perspective.Perspective.whoami -> master"];

@@ -4,7 +4,7 @@ use super::{JOB_BYTES, NAME_MAX};
 use crate::limits::{Beyond, Limit, Unit};
 
 table! {
-    // what strangers and holders of any credential send
+    // values that strangers and holders of any credential send
 
     /// A token has 32 bytes. A longer one is looked up and not found, so the limit only bounds that work.
     TOKEN: "token", 1024, Bytes, Refused, [
@@ -23,7 +23,7 @@ table! {
         "grant.Operator.issue(joinHash)", "perspective.Perspective.browse(joinHash)",
     ];
 
-    // what users and operators send
+    // values that users and operators send
 
     /// The name of a project in the master file has at most this many bytes.
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
@@ -133,7 +133,7 @@ table! {
         "log.LogReader.lastLines -> bytes",
     ];
 
-    // what workers send
+    // values that workers send
 
     /// An instance has exactly 16 bytes, which its reader checks.
     INSTANCE: "instance", 16, Bytes, Refused, ["worker.WorkerDesk.attach(instance)", "worker.Worker.ping -> instance"];
@@ -217,7 +217,7 @@ table! {
         "worker.SourcePack.pack -> refs[].value",
     ];
 
-    // what the pipeline makes
+    // values that the pipeline makes
 
     /// Lists, pages and events show the name on one line. Its length counts after the placeholders are filled in.
     STEP_NAME: "step name", 200, Bytes, Refused, [
@@ -245,7 +245,7 @@ table! {
     /// A list of builds shows this much of a diagnosis. The build itself shows all of it.
     DIAGNOSIS_LISTED: "diagnosis", 1024, Bytes, Cut, ["perspective.Viewer.builds -> builds[].diagnosis"];
 
-    // what events say
+    // values in events
 
     /// A push has a few commits. The event names the newest, and says whether there are more.
     EVENT_COMMITS: "list of an event's commits", 20, Elements, Cut, ["event.Event.changeSubmitted.commits"];

@@ -109,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         })
     }
 
-    /// Appends to `out`, unless the session has failed before.
+    /// Lets `task` append to `out`. Fails if the session has failed or was closed before.
     fn write(
         &mut self,
         task: impl FnOnce(&mut Session, &mut Vec<u8>, &mut Vec<u8>) -> Result<(), rustls::Error>,

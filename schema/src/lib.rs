@@ -3,7 +3,7 @@
 //!
 //! The manual is `schema/guild/*.capnp`. The modules are:
 //! - [`sturdy_ref`]: the textual form of a credential;
-//! - [`identity`]: who a process is;
+//! - [`identity`]: the key and the certificate of a process;
 //! - [`vat`]: one governed way to serve or connect over any byte stream;
 //! - [`gate`]: the revocable membrane through which every object leaves;
 //! - [`limits`]: the bound of everything that crosses a border, and the readers that enforce it;

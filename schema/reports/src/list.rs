@@ -6,7 +6,7 @@ use schema::values::{TestCounts, TestsReported};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
-/// All tests of one step.
+/// The list of all tests of one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestList {
     pub results: Vec<TestResult>,

@@ -19,9 +19,9 @@ use super::carry::{self, Carried, Inner, Wrap};
 /// The direction in which a capability passes, or from which a call to it comes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Direction {
-    /// An object of ours, for the holder.
+    /// The capability is an object of ours and goes to the holder.
     Outward,
-    /// An object of the holder's, for us.
+    /// The capability is an object of the holder and comes to us.
     Inward,
 }
 
@@ -47,7 +47,7 @@ impl Wrap for Way {
     }
 }
 
-/// The key of a wrapped capability: its address, its connection, and the side that it is wrapped for.
+/// The key of a wrapped capability: its address, its connection, and the direction for which it is wrapped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct WrapKey {
     address: usize,

@@ -102,7 +102,7 @@ bounds! {
         HANDSHAKE: "a handshake", 10, Seconds;
         /// No person types the credential: a program sends it at once.
         CREDENTIAL: "the time until a credential", 10, Seconds;
-        /// Under load a silent client must not hold a slot.
+        /// Under load a silent client must give up its slot soon.
         HANDSHAKE_CROWDED: "a handshake while more than half of the connection slots are taken", 3, Seconds;
         /// This is half of the usual time, so that silent clients give up their slots sooner.
         CREDENTIAL_CROWDED: "the time until a credential while more than half of the connection slots are taken", 5, Seconds;
@@ -146,7 +146,7 @@ bounds! {
         LOGINS: "logins of browsers", 10, Count;
         /// This is long enough to change to another window.
         LOGIN_TIME: "the time to use the address of a login", 600, Seconds;
-        /// A person who comes each month stays logged in.
+        /// A person has to log in about once a month.
         LOGIN_LIFETIME: "a login", 30, Days;
         /// A push each minute for a week makes about this many. Beyond it the oldest answers of the same grant are removed.
         ANSWERS_EACH: "answers to requests that are kept", 10_000, Count;

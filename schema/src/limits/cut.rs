@@ -1,4 +1,4 @@
-//! Cutting a text so that it says that it was cut.
+//! Cuts a text, and marks that it was cut and how long it was.
 
 use super::grouped;
 use std::borrow::Cow;

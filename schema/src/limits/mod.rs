@@ -32,7 +32,7 @@ pub enum Unit {
 /// The treatment of a value that is beyond its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
-    /// The call is refused by an exception that names the value and the limit.
+    /// An exception refuses the call. It names the value and the limit.
     Refused,
     /// The value is cut to the limit, because a refusal would lose an honest result. A text says that it was cut.
     Cut,
@@ -46,11 +46,11 @@ pub struct Limit {
     /// The fields of the schema that the row bounds, such as `worker.Description.labels`. An argument of a method is written as
     /// `worker.Lease.complete(reason)`, and a result as `worker.Session.renew -> terms`.
     pub fields: &'static [&'static str],
-    /// The largest count that is taken.
+    /// The largest number of bytes or elements that is accepted.
     pub most: usize,
     /// The unit that the number `most` counts.
     pub unit: Unit,
-    /// The treatment of a value that is larger.
+    /// The treatment of a value that is larger than `most`.
     pub beyond: Beyond,
     /// The reason why the limit has this value.
     pub why: &'static str,

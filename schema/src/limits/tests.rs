@@ -1,4 +1,4 @@
-//! The rules of the table, and each way of reading at its limit and one beyond it.
+//! Tests of the rules of the table, and of each reader at its limit and one beyond it.
 
 use super::*;
 use crate::common_capnp::pair;
@@ -34,7 +34,7 @@ fn a_text_that_is_cut_says_so_and_keeps_to_its_limit() {
 
 #[test]
 fn a_list_of_elements_of_size_zero_is_counted() {
-    // The arguments of a method that has none take no space.
+    // The struct for the parameters of a method without parameters takes no space.
     use crate::worker_capnp::session::drain_params;
     let mut message = Builder::new_default();
     message.initn_root::<capnp::struct_list::Builder<'_, drain_params::Owned>>(1_000_000);

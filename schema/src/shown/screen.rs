@@ -25,7 +25,7 @@ pub struct Screen {
 #[derive(Default)]
 struct Painter {
     shown: String,
-    /// Whether a sequence was recognised.
+    /// Whether the parser has just recognised a character or a sequence.
     has_heard: bool,
     /// Whether the log has changed the terminal's colours and not restored them.
     is_painted: bool,

@@ -207,7 +207,7 @@ facts! {
         /// The reason why the session ended, in a sentence.
         reason: String,
     },
-    /// A grant was made by an operator.
+    /// An operator made a grant.
     "grantIssued" => GrantIssued {
         /// The number of the grant.
         grant: u64,
@@ -223,7 +223,7 @@ facts! {
         /// The name of its holder.
         name: String,
     },
-    /// A grant was taken back, or its time is over.
+    /// A grant was revoked, or has expired.
     "grantRevoked" => GrantRevoked {
         /// The number of the grant.
         grant: u64,

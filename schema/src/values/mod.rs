@@ -1,5 +1,5 @@
 //! Plain structs that two or more crates share. Many are stored as JSON, and read by older and by newer versions. Fields are only
-//! added, each with a default, and a version passes over a field that it does not know. `docs/architecture.md` lists them.
+//! added, each with a default, and a version ignores fields that it does not know. `docs/architecture.md` lists the structs.
 
 mod cause;
 mod commit_id;

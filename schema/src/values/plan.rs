@@ -56,7 +56,7 @@ impl Plan {
     /// Reads a stored plan of any version. Fails if a newer version made it, or if the text is damaged.
     pub fn parse(text: &str) -> Result<Plan, UnreadablePlan> {
         let read: Result<Plan, _> = serde_json::from_str(text);
-        // a newer plan may have another form, so its version is looked for by itself
+        // a newer plan may have another form, so its version is read separately
         let version = match &read {
             Ok(plan) => plan.version,
             Err(_) => serde_json::from_str(text).map_or(0, |only: OnlyVersion| only.version),

@@ -83,7 +83,7 @@ impl Account {
         }
     }
 
-    /// Whether a call has this number, answered or not.
+    /// Whether a call with this number is open, or its answer is held.
     pub(super) fn knows(&self, question: u32) -> bool {
         self.answers.contains_key(&question)
     }

@@ -220,7 +220,7 @@ impl Link {
         }
     }
 
-    /// Tells the peer that no more follows.
+    /// Tells the peer that no more bytes follow.
     pub(super) async fn shutdown(&self) {
         let _ = poll_fn(|cx| self.stream.borrow_mut().as_mut().poll_shutdown(cx)).await;
     }

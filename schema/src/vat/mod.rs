@@ -188,7 +188,7 @@ pub enum CloseReason {
     /// A message began to arrive and was not complete in time.
     #[error("a message took too long to arrive")]
     MessageLate,
-    /// The peer sent a message beyond the limit.
+    /// The peer sent a message that is too large.
     #[error("the peer sent a message of {bytes} bytes, but at most {limit} bytes are read")]
     TooLarge {
         /// The size of the message, in bytes.

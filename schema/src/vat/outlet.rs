@@ -21,7 +21,7 @@ struct OutletState {
     drained: Notify,
 }
 
-/// The right to make one large answer. It is given back when dropped.
+/// The right to make one large answer. Dropping it gives the right back.
 #[derive(Debug)]
 pub struct OutletTurn(#[expect(dead_code, reason = "it lasts until it is dropped")] Option<OwnedSemaphorePermit>);
 

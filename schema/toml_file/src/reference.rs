@@ -65,14 +65,14 @@ pub enum Form {
     Size,
     Array(&'static Form),
     Either(&'static [Form]),
-    /// A table with names of the author's choice.
+    /// A table whose keys the author of the file chooses.
     Map(&'static Form),
     /// The table with this title.
     Table(&'static str),
 }
 
 impl Form {
-    /// A string, or an array of them.
+    /// A string, or an array of strings.
     pub const LIST: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text)]);
 
     /// Returns the form in words for people, in Markdown.

@@ -1,4 +1,4 @@
-//! A table that remembers which keys it was asked for.
+//! A table of a file. It remembers the keys for which readers have asked.
 
 use super::{At, Page, Value, witness};
 use std::cell::RefCell;

@@ -21,7 +21,7 @@ pub struct Inferred {
     pub saw: String,
 }
 
-/// One job, and the reason for it.
+/// A guessed job, and the files that led to it.
 struct Guess {
     /// The name of the job, if there are several.
     name: &'static str,

@@ -97,7 +97,7 @@ impl Printed<'_> {
     }
 }
 
-/// A program of tests that a line names.
+/// A test program that a line of the output names.
 #[derive(Debug, PartialEq, Eq)]
 struct Program {
     suite: String,

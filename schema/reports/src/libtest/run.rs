@@ -11,7 +11,7 @@ use std::rc::Rc;
 /// The most bytes of the outputs of one run, which are held until the run ends.
 const OUTPUTS_MAX: usize = LIST_MAX / 2;
 
-/// The tests of one program.
+/// One run of a test program, as far as its output was read.
 #[derive(Default)]
 pub(super) struct CargoRun {
     suite: String,

@@ -40,14 +40,14 @@ table! {
     FINGERPRINT: "fingerprint", 64, Bytes, Cut, ["grant.Grant.holder", "grant.Operator.issue -> fingerprint"];
     /// A DNS name has at most 253 letters (RFC 1035), and a port has at most 5 digits.
     HOST: "address of the master", 512, Bytes, Cut, ["grant.Operator.issue -> advertise[]"];
-    /// All addresses of the master, with commas between them.
+    /// These are up to 16 addresses of the master, with commas between them.
     HOSTS: "addresses of the master", 16 * 514, Bytes, Cut, ["perspective.Perspective.whoami -> master"];
-    /// The address is as long as `url` of the master file. Browsers take 2,048 letters everywhere.
+    /// These are web addresses, and all browsers accept addresses of 2,048 letters.
     PAGES: "address of the pages", 2048, Bytes, Cut, [
         "perspective.Perspective.whoami -> pages", "perspective.Perspective.browse -> address",
         "grant.Operator.addProject -> hookAddress", "perspective.BuildView.commitUrl",
     ];
-    /// The master makes it of 32 bytes.
+    /// The master makes the secret from 32 bytes.
     HOOK_SECRET: "secret of the hook", 256, Bytes, Cut, ["grant.Operator.addProject -> hookSecret"];
     /// These are the name, the expression and the zone of an entry of `[trigger.cron]`. `guild.toml` allows as many bytes.
     CRON_TEXT: "text of the cron", 255, Bytes, Cut, [

@@ -157,7 +157,7 @@ table! {
         "perspective.RemedyStep.platform", "perspective.AttemptView.isolation", "perspective.JobView.isolation",
          "worker.Assignment.isolation",
     ];
-    /// There are 5 tiers, and there may be more.
+    /// This version has 2 tiers, and later versions will have some more.
     TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation", "worker.Description.probes"];
     /// A person reads no more about one machine. The list is cut, because the worker sends it so that people can help.
     TROUBLES: "list of troubles", 16, Elements, Cut, ["worker.Session.troubles(what)"];
@@ -184,9 +184,9 @@ table! {
     LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
     /// A job has at most 100 steps, so one report needs far fewer entries.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
-    /// The hash is a BLAKE3.
+    /// A BLAKE3 hash has 32 bytes.
     LOG_HASH: "hash of the log", 32, Bytes, Refused, ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
-    /// The hash is a BLAKE3.
+    /// A BLAKE3 hash has 32 bytes.
     TEST_LIST: "hash of the list of tests", 32, Bytes, Refused, ["worker.TestsReported.list"];
     /// A mail or a terminal has room for this many tests. The list of tests has all of them.
     FAILING: "list of failing tests", 20, Elements, Cut, ["worker.TestsReported.failing"];
@@ -198,7 +198,7 @@ table! {
     LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
     /// A part of a log has the same limit, because both go to a file in one write.
     SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
-    /// A BLAKE3 has exactly 32 bytes, which its reader checks.
+    /// A BLAKE3 hash has exactly 32 bytes, which its reader checks.
     BLAKE3: "BLAKE3", 32, Bytes, Refused, [
         "common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)", "log.LogReader.size -> hash",
     ];

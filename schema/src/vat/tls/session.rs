@@ -28,7 +28,7 @@ pub(super) enum Session {
 pub(super) enum Stage {
     Handshake,
     Open,
-    /// The peer has said that no more follows.
+    /// The peer has said that no more bytes follow.
     Ended,
     /// The session has failed and must not be used again.
     Broken,

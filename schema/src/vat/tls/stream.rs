@@ -22,7 +22,7 @@ const FLOWING_BYTES: usize = 64 << 10;
 /// the stream takes shows that a slow peer is alive.
 const STALLED_BYTES: usize = 16 << 10;
 
-/// A secured stream. Reading and writing belong to one task.
+/// A secured stream. One task must do both the reading and the writing.
 pub struct TlsStream<S> {
     below: S,
     session: Session,

@@ -15,7 +15,7 @@ const WAITS_FOR_RELOAD: u32 = 253;
 pub enum Instance {
     /// The service manager of the machine.
     System,
-    /// The service manager of the user whose directories these are.
+    /// The service manager of the user in whose home directory the unit is.
     User,
 }
 
@@ -78,7 +78,7 @@ impl Instance {
     }
 }
 
-/// A unit that is to be written.
+/// A unit file to write, with its path and its content.
 #[derive(Debug)]
 pub struct UnitFile {
     instance: Instance,

@@ -40,7 +40,7 @@ struct Change {
 interface ChangeSink {
   # Authority: to say that a project's repository changed. This is what a commit hook needs, and no more.
   # Holder: the holder of a grant with the right "changes", from `Perspective.changes`.
-  # Drop: nothing happens. Changes that were told stay told.
+  # Drop: nothing happens. Reported changes stay.
   # Disconnect: it dies. Restore the credential and say it again.
   # Repeat: a call may be repeated. The master then looks again, and finds nothing new.
   # Cost: a call waits for a fetch of the repository, and for the commit of the builds that it makes.

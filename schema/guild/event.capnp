@@ -19,7 +19,7 @@ struct Event {
   version @2 :UInt16;            # The version of this event's shape: 1.
   project @3 :Text;
   # The project of the event; empty means none. Events without a project are for operators. Every operator sees those of
-  # workers, whoever may list a grant sees its events, and only an operator of everything sees alarms. Logins of browsers make
+  # workers, those who may list a grant see its events, and only an operator of everything sees alarms. Logins of browsers make
   # no events.
   build @4 :UInt32;              # The number of the build of the event; 0 means none.
   origin @46 :Data;
@@ -125,8 +125,8 @@ interface Observer {
   # exception as the answer ends the subscription.
 
   observe @0 (events :List(Event), cursor :Cursor);
-  # Tells at most 256 events and 512 KiB, in their order; a larger event comes alone. `cursor` stands after all events up to here,
-  # also after those that the filter dropped. Store it together with your results from the events, and you see each event
+  # Tells at most 256 events and 512 KiB, in their order; a larger event comes alone. `cursor` is the position after all events up
+  # to here, also after those that the filter dropped. Store it together with your results from the events, and you see each event
   # exactly once. A call without events says that the subscriber has now seen everything from before its subscription.
   gap @1 (first :UInt64, last :UInt64, cursor :Cursor);
   # Says that the events `first` to `last` are no longer kept, or were of another incarnation. Take a snapshot again.

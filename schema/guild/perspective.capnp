@@ -189,7 +189,7 @@ struct Candidate {
   # A worker, and why it does not have the job.
   name @0 :Text;                 # The name of the worker.
   standing @1 :Text;
-  # How the worker stands to the job, in a word for programs: "free", "busy", "offered", "silent", "ending", "drained", "held",
+  # Why the worker does not have the job, in a word for programs: "free", "busy", "offered", "silent", "ending", "drained", "held",
   # "away", "small" or "lacking". "offered": it has an offer that it has not answered. "ending": it drains by itself. More words
   # may be added.
   text @2 :Text;                 # The same in a sentence.
@@ -209,7 +209,7 @@ struct RemedyStep {
   act @0 :Act;                   # What to do.
   object @1 :Text;               # The name of the worker, or the job as a selector.
   command @2 :Text;              # The command to type; empty means that there is none.
-  pool @3 :Text;                 # Only of `join`, as the next three: the pool of the worker that would take the job.
+  pool @3 :Text;                 # Only for `join`, like the next three: the pool of the worker that would take the job.
   labels @4 :List(Common.Pair);  # The labels of that worker.
   platform @5 :Text;             # The platform of that worker; empty means any.
   room @6 :Worker.Resources;     # The room that it needs for the job and for those that go first.
@@ -332,7 +332,7 @@ interface Viewer {
   # not see.
   branch @6 (project :Text, ref :Text) -> (branch :BranchView, refusal :Common.Refusal);
   # The state of a branch or tag. `ref`: a full name, or the short name of a branch with builds, else of a tag; empty means the
-  # project's main branch. Refused as `notFound` if nothing of it was built.
+  # project's main branch. Refused as `notFound` if it has no build.
   crons @7 (project :Text) -> (crons :List(CronView), more :Bool, refusal :Common.Refusal);
   # The entries of `[trigger.cron]`, in the order of their branches and names. `more`: some of them did not fit into the
   # message. Refused as `notFound` if there is no such project. Older masters do not know this method, and have no crons.

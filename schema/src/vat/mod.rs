@@ -189,7 +189,7 @@ pub enum CloseReason {
     #[error("a message took too long to arrive")]
     MessageLate,
     /// The peer sent a message that is too large.
-    #[error("the peer sent a message of {bytes} bytes, but at most {limit} bytes are read")]
+    #[error("a message of {bytes} bytes; at most {limit} are read")]
     TooLarge {
         /// The size of the message, in bytes.
         bytes: u64,

@@ -196,7 +196,7 @@ bounds! {
     "git" {
         /// Each run keeps a processor or a disk busy, or waits for a remote.
         GIT_RUNS: "runs at once", 12, Count;
-        /// Each process saves its mirror 3 ms for the next question, and takes 2 MiB and three descriptors.
+        /// A kept process answers the next question 3 ms sooner, and takes 2 MiB and three descriptors.
         GIT_KEPT: "processes that wait to be asked again", 32, Count;
     }
     "web" {

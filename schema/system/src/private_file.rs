@@ -1,5 +1,5 @@
 //! Files that hold a secret. They are written as a whole or not at all, only their owner can read them, and they are refused if
-//! others can. It also closes our directories to other users, whoever made them. It knows nothing of their content.
+//! others can. This module also closes our directories to other users, and knows nothing of their content.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// The most characters of a source line that are shown, so that the line fits on a screen.
 const EXCERPT_MAX: usize = 120;
-/// The number of characters that are shown before the mark if the line is cut.
+/// The number of characters that are shown before the mark if the beginning of the line is left out.
 const BEFORE_MARK: usize = 40;
 /// The most characters of a message, a label or a help text. Longer ones are cut, because names from a file may be long.
 const MESSAGE_MAX: usize = 400;

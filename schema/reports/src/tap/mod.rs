@@ -10,7 +10,7 @@ use line::{Line, Point};
 use point::{Held, Level, TapTest, Yaml, bytes_of};
 use std::io::Read;
 
-/// The most levels of subtests within each other. Deeper subtests count as subtests of the last level.
+/// The most levels of subtests within each other. Deeper subtests count as tests of the deepest level.
 const DEPTH_MAX: usize = 50;
 
 /// Reads a report. `file` is the name of its file without the extension. It becomes the suite of the tests, because tests of several

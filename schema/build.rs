@@ -3,7 +3,7 @@
 
 fn main() {
     let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    // The second is for the tests of this crate only; nothing of it is in the library.
+    // Only the tests of this crate use the second request. The library does not contain its bindings.
     for request in ["guild.cgr", "tests/echo.cgr"] {
         println!("cargo:rerun-if-changed={request}");
         let request = std::fs::File::open(request).expect("the request is committed");

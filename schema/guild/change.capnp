@@ -18,7 +18,7 @@ struct SourceStamp {
 }
 
 struct Commit {
-  # One commit, as the repository tells it.
+  # One commit, as the repository has it.
   revision @0 :Text;     # The commit's own hash, 40 or 64 hex digits.
   author @1 :Text;       # "Name <mail>", as the commit says. Anybody can write it, so no decision trusts it.
   time @2 :Int64;        # The committer's time, in milliseconds since 1970.
@@ -40,7 +40,7 @@ struct Change {
 interface ChangeSink {
   # Authority: to say that a project's repository changed. This is what a commit hook needs, and no more.
   # Holder: the holder of a grant with the right "changes", from `Perspective.changes`.
-  # Drop: nothing happens. Changes that were told stay told.
+  # Drop: nothing happens. Reported changes stay.
   # Disconnect: it dies. Restore the credential and say it again.
   # Repeat: a call may be repeated. The master then looks again, and finds nothing new.
   # Cost: a call waits for a fetch of the repository, and for the commit of the builds that it makes.

@@ -12,10 +12,10 @@
 # - An answer that a caller must expect comes in the results. If a method can refuse a call, its results have a field
 #   `refusal`, which is null when the call was done.
 # - An exception means a lost link, overload, version skew or a bug. Its text begins with a word if the caller can do
-# something about it. "revoked: ": the capability was taken back, with its grant or its lease. "invalid: ": an argument is
-# beyond its limit, as in "invalid: the name of the project has 200 bytes; at most 100 are taken". "stale: ": the attempt has
-# ended. "conflict: ": the state forbids the call. "notFound: ": retention removed the thing. "damaged: ": the disk of the
-# master changed it.
+#   something about it. "revoked: ": the capability was taken back, with its grant or its lease. "invalid: ": an argument is
+#   beyond its limit, as in "invalid: the name of the project has 200 bytes; at most 100 are taken". "stale: ": the attempt has
+#   ended. "conflict: ": the state forbids the call. "notFound: ": retention removed the build, the log or the file.
+#   "damaged: ": the disk of the master changed the log or the file.
 # - A call that records something is refused as `unavailable` while the disk of the master is full or the master stops. A call
 #   that only reads what was recorded fails then with an exception of the kind "overloaded". The methods do not repeat this.
 # - A mutating call takes a `request`: 16 bytes that the caller chooses at random. A call that is repeated with the same id
@@ -32,7 +32,7 @@
 # - Ordinals are never reused, and fields are only added. A field that the other side does not know reads as 0, false or empty.
 
 struct Refusal {
-  # Why an expected call was not done.
+  # The reason why a call was not done. Callers must expect it.
   code @0 :Code;         # The kind of refusal, for programs.
   text @1 :Text;         # What was refused and where, for a person. Lowercase, without a final stop, at most 64 KiB.
   help @2 :Text;         # The way out, for a person; empty means that there is none to name.
@@ -40,17 +40,17 @@ struct Refusal {
   enum Code {
     # The kinds of refusals.
     internal @0;         # The master has a bug; its log has the details.
-    notPermitted @1;     # The grant does not name this. `text` says what would be needed.
-    notFound @2;         # The thing does not exist, or this grant may not see it.
-    conflict @3;         # The request id was used for something else, or the state forbids the call.
+    notPermitted @1;     # The grant does not allow the call. `text` says what would be needed.
+    notFound @2;         # The named object does not exist, or this grant may not see it.
+    conflict @3;         # The request id was used for another request, or the state of the object forbids the call.
     invalid @4;          # The arguments are wrong. `text` names them.
     revoked @5;          # The credential was taken back. This is final: do not try again.
     expired @6;          # The credential has expired. This is final: do not try again.
     unknown @7;          # This master does not know the credential. It may be another master's.
     stale @8;            # The lease is over, because its job was placed again or ended. Stop the attempt.
-    unavailable @9;      # The call cannot be done now, as when the disk is full. Try again later.
+    unavailable @9;      # The call cannot be done now, for example because the disk is full. Try again later.
     version @10;         # The two sides have no protocol version in common. `text` names both ranges.
-    offset @11;          # The write begins beyond what was received. Ask `size`, and resume there.
+    offset @11;          # The write begins after the end of the received bytes. Ask `size`, and resume there.
   }
 }
 
@@ -81,8 +81,8 @@ enum Outcome {
   none @0;               # It has not finished.
   succeeded @1;          # All went well.
   warned @2;             # Something failed that is allowed to fail.
-  failed @3;             # The code is at fault: a command ended badly, or the pipeline is wrong.
-  errored @4;            # The infrastructure is at fault, as when a worker was lost.
+  failed @3;             # The code is at fault: a command failed, or the pipeline is wrong.
+  errored @4;            # The infrastructure is at fault, for example because a worker was lost.
   cancelled @5;          # Somebody ended it.
   skipped @6;            # It did not run, because its condition was not met or a job that it needs failed.
 }
@@ -136,10 +136,10 @@ interface ByteSink {
   # `received` is the offset of the next write, in bytes. Refused as `offset` if it would leave a gap.
   # Refused as `conflict` beyond a quota, after the seal, and if too many files are sent at once.
   size @1 () -> (received :UInt64, sealed :Bool, refusal :Refusal);
-  # Says where to resume, because `received` bytes have come. `sealed`: no more bytes are accepted.
+  # Says where to resume, because `received` bytes have come. `sealed` means that no more bytes are accepted.
   seal @2 (length :UInt64, blake3 :Data) -> (refusal :Refusal);
   # Ends the bytes. `length` is how many there are, and `blake3` their hash of 32 bytes. When this answers, the bytes survive a
-  # power cut and can be read by this hash. To seal again with the same length and hash changes nothing. Refused as `offset`
+  # power cut and can be read by this hash. Sealing again with the same length and hash changes nothing. Refused as `offset`
   # while bytes are missing, and as `conflict` if they are sealed with another length or hash. If the length is too small
   # or the hash differs, it is refused as `invalid`: then send all bytes again.
 }

@@ -19,12 +19,12 @@ struct Event {
   version @2 :UInt16;            # The version of this event's shape: 1.
   project @3 :Text;
   # The project of the event; empty means none. Events without a project are for operators. Every operator sees those of
-  # workers, whoever may list a grant sees its events, and only an operator of everything sees alarms. Logins of browsers make
+  # workers, those who may list a grant see its events, and only an operator of everything sees alarms. Logins of browsers make
   # no events.
   build @4 :UInt32;              # The number of the build of the event; 0 means none.
   origin @46 :Data;
-  # The master where it happened, by the SHA-256 of its public key, 32 bytes. Empty means that it is the master that tells the
-  # event, and its version is 0.2 or older.
+  # The master where it happened, by the SHA-256 of its public key, 32 bytes. Empty means the master that sends the event, whose
+  # version is then 0.2 or older.
   kind @47 :Text;
   # The name of the union's member, so that a reader can name a kind that it does not know. Masters up to version 0.2 send none.
   # Show an event of such a kind as unknown, and go on, because it does not change the meaning of the other kinds.
@@ -32,7 +32,7 @@ struct Event {
   union {
     # What happened. A job is named with its cell, attempts and steps are counted from 1, and a ref is in full.
     unknown @5 :Void;
-    # A kind that is newer than this document, or newer than the master, which then tells no more than `kind`.
+    # A kind that is newer than this document, or newer than the master, which then sends only `kind`.
     changeSubmitted :group {
       # A ref has a new tip.
       ref @6 :Text;              # The ref.
@@ -68,10 +68,10 @@ struct Event {
       step @28 :UInt16;          # The number of the step, from 1.
       outcome @29 :Common.Outcome;   # How the step ended.
       reason @55 :Text;
-      # Why the step is not good, at most 4 KiB: how its process ended, or which report of its tests was not written. Empty: it is
-      # good, it did not run, or the master is older.
+      # Why the step is not good, at most 4 KiB: how its process ended, or which report of its tests was not written. Empty means
+      # that it is good, did not run, or the master is older.
       tests @56 :TestCounts;
-      # How the tests of its reports ended. Null: it reported none, or the master is older.
+      # The numbers of its tests by their result. Null means that it reported none, or the master is older.
     }
     jobFinished :group { job @30 :Text; outcome @31 :Common.Outcome; reason @32 :Text; }
     # A job has its outcome. `reason` has at most 4 KiB; empty means that the outcome says all.
@@ -88,7 +88,7 @@ struct Event {
     grantRevoked :group { grant @42 :UInt64; name @43 :Text; reason @44 :Text; }
     # A grant was revoked, or has expired. `reason` has at most 1,000 bytes.
     alarm :group { text @45 :Text; }
-    # Something happened that an operator should look at, as when a credential was shown by another key.
+    # Something happened that an operator should look at, for example because another key showed a credential.
     cronSkipped :group {
       # An entry of `[trigger.cron]` fired, and made no build. A build that is made has a `buildCreated`, whose cause is "cron
       # NAME".
@@ -100,10 +100,10 @@ struct Event {
 }
 
 struct TestCounts {
-  # How many tests of a step ended in which way.
+  # The numbers of tests of a step by their result.
   passed @0 :UInt32;             # How many tests passed.
   failed @1 :UInt32;             # How many tests failed.
-  errored @2 :UInt32;            # How many tests could not run as they should, as where their set-up failed.
+  errored @2 :UInt32;            # How many tests could not run properly, for example because their set-up failed.
   skipped @3 :UInt32;            # How many tests were left out.
 }
 
@@ -118,15 +118,15 @@ struct Filter {
 interface Observer {
   # Authority: to tell a subscriber events.
   # Holder: the master gets it from a subscriber, by `EventSource.subscribe` or `Viewer.watch`.
-  # Drop: the master drops it when the subscription ends. Nothing else tells the end.
+  # Drop: the master drops it when the subscription ends. The subscriber gets no other sign of the end.
   # Disconnect: it dies, and the subscription with it.
   # Repeat: a call is never repeated on one subscription. After a new one from an older cursor, events come again.
   # Cost: the master makes one call at a time, and the next one after the answer. So a slow observer delays only itself. An
   # exception as the answer ends the subscription.
 
   observe @0 (events :List(Event), cursor :Cursor);
-  # Tells at most 256 events and 512 KiB, in their order; a larger event comes alone. `cursor` stands after all events up to here,
-  # also after those that the filter dropped. Store it together with your results from the events, and you see each event
+  # Tells at most 256 events and 512 KiB, in their order; a larger event comes alone. `cursor` is the position after all events up
+  # to here, also after those that the filter dropped. Store it together with your results from the events, and you see each event
   # exactly once. A call without events says that the subscriber has now seen everything from before its subscription.
   gap @1 (first :UInt64, last :UInt64, cursor :Cursor);
   # Says that the events `first` to `last` are no longer kept, or were of another incarnation. Take a snapshot again.

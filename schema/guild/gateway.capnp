@@ -21,13 +21,13 @@ interface Gateway extends (Common.Pulse) {
   #
   # These rules hold on every connection, also after a credential was accepted. The results of a call go to its caller: a call
   # whose `sendResultsTo` is not `caller` is answered with an exception, and is not made. An answer to a call of the master's that
-  # has no results in it, as `takeFromOtherQuestion`, fails that call. Libraries send these only if an object that the master
+  # has no results in it, such as `takeFromOtherQuestion`, fails that call. Libraries send these only if an object that the master
   # calls turns out to be the master's own. That happens in a proxy that passes the master's objects back to it. Such a proxy must
   # make the call as its own. (capnproto C++ forwards it with `yourself`, and ends the connection when an exception answers it.)
   #
   # Each of these ends a connection:
   # - a promised answer with more than 16 operations in its transform;
-  # - more than 32 calls that wait for each other: each is made on the answer of the one before, or takes it along;
+  # - more than 32 calls of which each is made on the answer of the one before, or has that answer as a parameter;
   # - more than 64 promises of the peer's that resolve to promises again;
   # - a message in which several pointers lead to the same words, so that it refers to more than it holds.
 

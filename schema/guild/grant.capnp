@@ -9,7 +9,7 @@ enum Kind {
   operator @0;                   # Somebody who runs the guild: workers, grants, projects.
   user @1;                       # Somebody who looks at builds and asks for them.
   worker @2;                     # A worker, which gets a WorkerDesk.
-  changes @3;                    # A commit hook or a bridge, which tells of changes.
+  changes @3;                    # A commit hook or a bridge, which reports changes.
   events @4;                     # A program that follows events.
   unknown @5;
   # A kind that the master does not know, because a newer one issued the grant. The grant allows nothing, and it can be revoked. A
@@ -66,8 +66,8 @@ struct WorkerView {
   held @7 :Text;                 # Why an operator holds it; empty means that nobody does.
   grant @8 :UInt64;              # The number of its grant.
   labels @10 :List(Common.Pair);
-  # The labels that count: those of its grant, those that its grant lets it claim, and its platform. `description` has its
-  # other claims, and no job is placed because of those.
+  # The labels in force: the labels of its grant, the claimed labels that its grant allows, and its platform. `description` has
+  # its other claims, and no job is placed because of those.
   revoked @11 :Text;             # Why its grant was revoked; empty means that it was not, or the master is older.
   waits @9 :Text;
   # Why its jobs are placed again only when their leases end; empty means that it holds no lease.
@@ -136,7 +136,7 @@ interface Operator {
   # revoked or have expired, of which the newest 10,000 are kept. Logins of browsers go when they end.
   revoke @2 (request :Data, grant :UInt64, reason :Text) -> (revoked :List(UInt64), refusal :Common.Refusal);
   # Takes a grant and its whole subtree back. When this answers, no call of their holders is dispatched any more and calls in
-  # flight have failed. The workers that can be reached are told. `reason` has at most 1,000 bytes. `revoked` are the numbers
+  # flight have failed. The master tells the workers that it can reach. `reason` has at most 1,000 bytes. `revoked` are the numbers
   # of the grants that ended. Refused as `notFound` if the grant is not below the caller's, and as `conflict` if it is
   # revoked already.
   workers @3 (after :Text) -> (workers :List(WorkerView), more :Bool);
@@ -151,7 +151,8 @@ interface Operator {
   # its machine is off, so that nothing of its jobs runs there any more. They are then placed again at once; otherwise their
   # leases decide. Refused as `drain`, and as `conflict` while the worker is connected.
   roles @7 () -> (roles :List(Role));
-  # The roles of the master file of which the caller has all, at most 1,000. A grant keeps what its role meant when it was issued.
+  # The roles of the master file whose whole authority the caller has, at most 1,000. A grant keeps the authority that its role had
+  # when the grant was issued.
   differences @8 () -> (differences :List(Difference), refusal :Common.Refusal);
   # Reads the master file, with what it includes, and compares it with what the master runs with. It changes nothing. A file
   # with errors is refused with all of them (`invalid`), and one that cannot be read as `unavailable`. This, `reload` and
@@ -161,7 +162,7 @@ interface Operator {
   # configuration. Builds that run keep their plans.
   addProject @10 (request :Data, project :NewProject) -> (hookAddress :Text, hookSecret :Text, refusal :Common.Refusal);
   # Tries to fetch, writes the project's own file and reloads. `hookAddress` is where the forge sends its webhooks, and
-  # `hookSecret` signs them: it is made here, and told only to this request. Both are empty without a `hookKind`. A call that
+  # `hookSecret` signs them. The master makes it, and only this answer has it. Both are empty without a `hookKind`. A call that
   # is refused leaves nothing behind. Refused as `conflict` if the name is taken. Refused as `invalid` if the repository
   # cannot be read, a key is wrong, or the master file includes no such file. Refused as `unavailable` if the master runs
   # without a file.

@@ -32,7 +32,7 @@ interface LogSink {
 
 interface LogReader {
   # Authority: to read one step's log, while it grows or when it is sealed.
-  # Holder: whoever looks at a build, from `Build.log`.
+  # Holder: a viewer or a submitter, from `Build.log`.
   # Drop: frees the file of a log that retention removed while it was read. Drop a call that waits, and its wait ends.
   # Disconnect: it dies. Ask for it again, and go on from the same offset: nothing is lost and nothing comes twice.
   # Repeat: every call may be repeated.

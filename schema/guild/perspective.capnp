@@ -26,17 +26,17 @@ interface Perspective {
   submitter @2 () -> (submitter :Submitter);
   # The authority to steer builds. It needs one of the rights "run", "retry" and "cancel".
   changes @3 () -> (sink :Change.ChangeSink);
-  # The authority to tell of changes. It needs the right "changes".
+  # The authority to report changes. It needs the right "changes".
   events @4 () -> (source :Event.EventSource);
   # The authority to follow events. It needs the right "events" or "view".
   operator @5 () -> (operator :Grant.Operator);
   # The authority to run the guild. It needs the right "operate".
   browse @6 (request :Data, joinHash :Data) -> (address :Text, grant :UInt64, refusal :Common.Refusal);
-  # Makes a login of the holder's browser to the master's pages. It is a grant below the caller's own that only looks, at the same
-  # projects, for 30 days. A grant has at most 10 of them: an address that nobody used goes first, and then the oldest login.
-  # The caller makes the join, 32 random bytes, and sends only its SHA-256. `address` + "/login/" + the join, as in a sturdy ref,
-  # shows a page with a button. Its use within 10 minutes redeems the join, once; Gateway.redeem refuses it. To repeat the
-  # call with the same join answers the same until then. `grant` is the number of the login's grant. Refused as `notPermitted`
+  # Makes a login of the holder's browser to the master's pages. It is a grant below the caller's own that can only look at the
+  # same projects, for 30 days. A grant has at most 10 of them: an address that nobody used is dropped first, and then the oldest
+  # login. The caller makes the join, 32 random bytes, and sends only its SHA-256. `address` + "/login/" + the join, as in a
+  # sturdy ref, shows a page with a button. Its use within 10 minutes redeems the join, once; Gateway.redeem refuses it. A
+  # repeated call with the same join gets the same answer until then. `grant` is the login's number. Refused as `notPermitted`
   # without the right "view", and as `unavailable` if the master serves no pages.
 }
 
@@ -189,7 +189,7 @@ struct Candidate {
   # A worker, and why it does not have the job.
   name @0 :Text;                 # The name of the worker.
   standing @1 :Text;
-  # How the worker stands to the job, in a word for programs: "free", "busy", "offered", "silent", "ending", "drained", "held",
+  # Why the worker does not have the job, in a word for programs: "free", "busy", "offered", "silent", "ending", "drained", "held",
   # "away", "small" or "lacking". "offered": it has an offer that it has not answered. "ending": it drains by itself. More words
   # may be added.
   text @2 :Text;                 # The same in a sentence.
@@ -209,7 +209,7 @@ struct RemedyStep {
   act @0 :Act;                   # What to do.
   object @1 :Text;               # The name of the worker, or the job as a selector.
   command @2 :Text;              # The command to type; empty means that there is none.
-  pool @3 :Text;                 # Only of `join`, as the next three: the pool of the worker that would take the job.
+  pool @3 :Text;                 # Only for `join`, like the next three: the pool of the worker that would take the job.
   labels @4 :List(Common.Pair);  # The labels of that worker.
   platform @5 :Text;             # The platform of that worker; empty means any.
   room @6 :Worker.Resources;     # The room that it needs for the job and for those that go first.
@@ -233,7 +233,7 @@ struct AttemptView {
   reason @5 :Text;               # Why the attempt ended; empty means that the outcome says all.
   isolation @6 :Text;            # The tier in force: "plain", "guard"; empty means that its worker is older and did not say.
   placed @7 :Text;               # Why that worker got it, in a sentence; empty means not recorded (an attempt of version 0.1).
-  because @8 :Text;              # The same in a word: "only", "asked", "only-free", "connected-longest"; empty as `placed`.
+  because @8 :Text;              # The same in a word: "only", "asked", "only-free", "connected-longest"; empty if `placed` is.
   able @9 :UInt32;               # How many connected workers could take it.
   free @10 :UInt32;              # How many of these had room and asked; at most 8 are counted.
   waited @11 :UInt64;            # How long it was queued, in milliseconds.
@@ -284,7 +284,7 @@ interface Build {
 }
 
 struct FailedTest {
-  # A test that failed, as its tool told it.
+  # A test that failed, as its tool reported it.
   suite @0 :Text;                # The suite of the test, with "/" between its parts; may be empty.
   name @1 :Text;                 # The test's own name.
   parameters @2 :Text;           # Its parameters, without brackets; empty means that it has none.
@@ -332,22 +332,22 @@ interface Viewer {
   # not see.
   branch @6 (project :Text, ref :Text) -> (branch :BranchView, refusal :Common.Refusal);
   # The state of a branch or tag. `ref`: a full name, or the short name of a branch with builds, else of a tag; empty means the
-  # project's main branch. Refused as `notFound` if nothing of it was built.
+  # project's main branch. Refused as `notFound` if it has no build.
   crons @7 (project :Text) -> (crons :List(CronView), more :Bool, refusal :Common.Refusal);
   # The entries of `[trigger.cron]`, in the order of their branches and names. `more`: some of them did not fit into the
   # message. Refused as `notFound` if there is no such project. Older masters do not know this method, and have no crons.
   tests @8 (project :Text, ref :Text, shown :Text, search :Text, job :Text, skip :UInt32)
       -> (tests :List(TestView), count :UInt32, refusal :Common.Refusal);
   # The tests of the lanes of a branch or tag, the failing ones first. At most 100 are answered, from the `skip`-th on. `count`:
-  # how many there are in all. `ref`: as of `branch`. `job`: only those of this job, with its cell; empty means the tests of all
+  # how many there are in all. `ref`: as in `branch`. `job`: only those of this job, with its cell; empty means the tests of all
   # jobs. `shown`: "" (all), "failing", "newly-failing", "flaky" (the flakiest first) or "slow" (the slowest first). `search`: a
   # part of a suite, a name or parameters, whatever the case of its letters. A list that a job left is read within seconds of
   # its end. Waits for nothing. Costs a byte for each test and each run that is kept, in the caller's turn. Refused as
   # `notFound` if the project or the ref does not exist. Older masters do not know this method.
   test @9 (project :Text, number :UInt32) -> (test :TestView, lanes :List(TestLane), refusal :Common.Refusal);
   # One test in the lanes that ran last, at most 40, with the newest 100 results of each. If there are more lanes, those whose
-  # newest runs have the test come before the others. `test` has its names only. Refused as `notFound` if the project has no such
-  # test. Otherwise as `tests`.
+  # newest runs have the test come before the others. `test` has only its names. Refused as `notFound` if the project has no such
+  # test. The cost and the other refusals are as in `tests`.
 }
 
 struct TestView {
@@ -384,7 +384,7 @@ struct TestLane {
 }
 
 struct TestPoint {
-  # What one run says of a test.
+  # The result of a test in one run.
   build @0 :UInt32;              # The number of the build that ran it.
   outcome @1 :TestOutcome;       # How it ended there.
   duration @2 :UInt64;
@@ -394,8 +394,8 @@ struct TestPoint {
     # How a test ended in one run.
     absent @0;                   # The run has no such test.
     passed @1;                   # It passed.
-    failed @2;                   # What it asserts does not hold.
-    errored @3;                  # It could not run as it should.
+    failed @2;                   # An assertion of it does not hold.
+    errored @3;                  # It could not run properly.
     skipped @4;                  # It was not run.
     mixed @5;                    # It failed, and passed when its tool ran it again.
   }

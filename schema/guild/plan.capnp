@@ -6,10 +6,10 @@ using Common = import "common.capnp";
 struct Plan {
   # All jobs of one build.
   version @0 :UInt16;
-  # The version of the plan's form: 1. Whoever does not know the version refuses the plan. A new field raises it, unless an older
-  # reader may pass the field over.
+  # The version of the plan's form: 1. A reader that does not know the version refuses the plan. A new field raises it, unless an
+  # older reader may ignore the field.
   jobs @1 :List(Job);            # The jobs, at most 1,000. A job comes after the jobs that it needs.
-  trust @2 :Trust;               # How far the master trusts what it builds.
+  trust @2 :Trust;               # How far the master trusts the build.
 
   enum Trust {
     # The master decides it from what triggered the build. The repository never does.

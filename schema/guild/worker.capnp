@@ -8,15 +8,15 @@ using Log = import "log.capnp";
 
 struct Resources {
   # The room for jobs.
-  slots @0 :UInt16;              # How many jobs at once.
-  cpusMilli @1 :UInt32;          # Thousandths of a core.
+  slots @0 :UInt16;              # The number of jobs that may run at once.
+  cpusMilli @1 :UInt32;          # The processors, in thousandths of a core.
   memory @2 :UInt64;             # Memory in bytes.
 }
 
 struct Description {
   # The description that a worker gives of itself. More than 100 labels, or a label whose name or value has more than 256 bytes,
   # are refused. Other texts are cut after 256 bytes.
-  platform @0 :Text;             # "linux-x86_64"
+  platform @0 :Text;             # The platform, such as "linux-x86_64".
   labels @1 :List(Common.Pair);  # The labels that it claims. The master drops those that its grant does not allow.
   total @2 :Resources;           # All its room, whether it is in use or not.
   host @3 :Text;                 # The machine's name. It is shown, and no decision trusts it.
@@ -76,11 +76,11 @@ interface WorkerDesk {
   # tokens of all attempts with a living supervisor or step on this machine, of this worker or another one. Older workers tell
   # neither `home` nor `alive`.
   #
-  # `keepsTerms`: this worker lives by the term of each lease, which is told with the assignment, here, and by `renew`.
-  # Older workers live by `term`, in milliseconds, and the master waits for them at least that long.
+  # `keepsTerms` says that this worker obeys the term of each lease, which the assignment, this answer and `renew` state.
+  # Older workers obey `term`, in milliseconds, and the master waits for them at least that long.
   #
   # `clock` is the worker's wall clock at the call, in milliseconds since 1970. If it is wrong, the master corrects the times
-  # of its steps, and the doctor tells it. Older workers send a `clock` of 0, which counts as right.
+  # of its steps, and the doctor reports it. Older workers send a `clock` of 0, which counts as right.
   #
   # Refused as `conflict` if an earlier process with the same key still answers, or a newer session has taken over. Refused as
   # `revoked` or `expired` if the grant ended meanwhile.
@@ -126,7 +126,7 @@ interface Session {
 
   take @0 (free :Resources, most :UInt16) -> (lease :Lease, assignment :Assignment, more :List(Offer));
   # Waits until there is a job for the room `free`. The answer is an offer: call `Lease.accept` within 10 s (`limits.offer` of the
-  # master file), or it goes back and costs nothing. To drop the call gives an offer back as well. A second `take` at the same
+  # master file), or it goes back and costs nothing. Dropping the call also gives an offer back. A second `take` at the same
   # time fails.
   #
   # `most` is how many offers the answer may hold; 0, which older workers send, means 1. `more` holds the offers beyond the first.
@@ -142,10 +142,9 @@ interface Session {
   # Says why this worker does not call `take` for now although it has room, for example because its disk is nearly full. `what`
   # has at most 1 KiB, and more is cut. `guild explain` shows it until the next `take`. Older masters do not know this method.
   troubles @4 (what :List(Text));
-  # Tells the troubles of this worker's machine that somebody should mend although it takes jobs, such as files that it cannot
-  # remove. `what` has at
-  # most 16 sentences of at most 1 KiB each, and more is cut. `guild doctor` shows them. Each call replaces what the call before
-  # said. Older masters do not know this method.
+  # Reports the troubles of this worker's machine that somebody should mend although it takes jobs, such as files that it cannot
+  # remove. `what` has at most 16 sentences of at most 1 KiB each, and more is cut. `guild doctor` shows them. Each call replaces
+  # the troubles of the call before. Older masters do not know this method.
 }
 
 struct Offer {
@@ -156,14 +155,14 @@ struct Offer {
 
 struct Assignment {
   # All facts about one attempt that are known when it is offered.
-  token @0 :Data;                # Names the lease: 16 bytes that nobody can guess.
+  token @0 :Data;                # The token of the lease: 16 bytes that nobody can guess.
   project @1 :Text;              # The name of the project.
   build @2 :UInt32;              # The number of the build in its project.
   attempt @3 :UInt16;            # The number of the attempt, from 1.
   job @4 :Plan.Job;              # What to run.
   stamp @5 :Change.SourceStamp;  # What to check out.
-  lane @6 :Text;                 # Names the workspace to use again: it is the same for the same job of the same branch.
-  trust @7 :Plan.Plan.Trust;     # How far the master trusts what it builds.
+  lane @6 :Text;                 # The name of the workspace to reuse, which is the same for the same job of the same branch.
+  trust @7 :Plan.Plan.Trust;     # How far the master trusts the build.
   term @8 :UInt64;               # The lease's length in milliseconds, from `accept` on; 0 means the length that `attach` said.
   planVersion @9 :UInt16;
   # The version of the plan that the job comes from; 0, as masters up to version 0.2 send, means 1. A worker that does not know
@@ -196,16 +195,16 @@ interface Lease {
   # The report of the step with this index, from 0. Fails with "invalid: " if the plan has no such step. From protocol version
   # 2 on, `report` and `log` replace it.
   complete @3 (outcome :Common.Outcome, reason :Text) -> (refusal :Common.Refusal);
-  # Ends the attempt, after every step's `finished`, whose answer need not be waited for. The job takes this outcome, or, for
+  # Ends the attempt, after every step's `finished`, but without waiting for their answers. The job takes this outcome, or, for
   # `errored`, is placed again if its plan allows that. A reason above 4 KiB is cut, with a mark. Refused as `conflict` while a
   # step that started has not finished, and as `invalid` for the outcomes `none` and `skipped`.
 
   # From protocol version 2 on (`Gateway.restore` says which is spoken):
   report @4 (progress :List(Progress)) -> (refusal :Common.Refusal);
   # Reports the progress of the attempt in its order, like `step` and `complete` but in fewer calls. `progress` has at
-  # most 4,096 entries, and none after `ended`. They are accepted in order up to the first that is refused, for the same
-  # reasons as there. The answer comes when all accepted ones are durable. A repeated call may hold entries that were accepted
-  # before.
+  # most 4,096 entries, and none after `ended`. They are accepted in order up to the first that is refused, for the reasons
+  # of `step` and `complete`. The answer comes when all accepted ones are durable. A repeated call may hold entries that were
+  # accepted before.
   log @5 (step :UInt16) -> (sink :Log.LogSink);
   # The log of the step with this index, from 0. Fails with "invalid: " if the plan has no such step. If a step is never
   # reported as ended, its log is thrown away at the end of the attempt.
@@ -250,7 +249,7 @@ struct TestsReported {
   list @0 :Data;                 # The BLAKE3 of that blob, 32 bytes. Empty means that there is none, and `trouble` says why.
   passed @1 :UInt32;             # How many tests passed.
   failed @2 :UInt32;             # How many tests failed.
-  errored @3 :UInt32;            # How many tests could not run as they should, such as when their set-up failed.
+  errored @3 :UInt32;            # How many tests could not run properly, for example because their set-up failed.
   skipped @4 :UInt32;            # How many tests were left out.
   duration @5 :UInt64;           # The time of all tests together, in microseconds.
   failing @6 :List(Text);        # The names of the first 20 that failed or errored, each at most 512 bytes; more is cut.
@@ -266,7 +265,7 @@ struct AttemptEnd {
 }
 
 interface SourcePack {
-  # Authority: to read one repository at one revision, and nothing else of it. So no repository credential comes to a worker.
+  # Authority: to read one repository at one revision, and nothing else of it. So no worker needs a repository credential.
   # Holder: the worker that holds the lease, from `Lease.source`.
   # Drop: nothing happens. Packs that it gave out stay until they are dropped.
   # Disconnect: it dies with its lease. Attach again, and ask the new lease for it.

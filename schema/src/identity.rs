@@ -1,5 +1,5 @@
-//! Who this process is: an Ed25519 key, made here and never sent, and the self-signed certificate that carries
-//! its public half through TLS. Its names and dates mean nothing: peers compare the key.
+//! The identity of this process: an Ed25519 key, which is made here and never sent. A self-signed certificate carries its public
+//! half through TLS. The certificate's names and dates mean nothing, because peers compare the key.
 
 use std::fmt;
 use std::io;
@@ -18,18 +18,18 @@ pub struct Identity {
     key: KeyPair,
     certificate: CertificateDer<'static>,
     fingerprint: Fingerprint,
-    /// Made once: hundreds of connections share it.
+    /// The TLS configuration as a server. It is made once, because hundreds of connections share it.
     server: OnceLock<Arc<ServerConfig>>,
 }
 
 impl Identity {
-    /// A new key with its certificate.
+    /// Makes a new key with its certificate.
     pub fn generate() -> Self {
         let key = KeyPair::generate_for(&PKCS_ED25519).expect("the system gives random bytes");
         Self::from_key(key).expect("a fresh key signs its certificate")
     }
 
-    /// Reads the key's file. Refuses one that others can read.
+    /// Reads the key from a file. Refuses a file that other users can read.
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
         let unreadable = |source| IdentityError::Unreadable { path: path.to_owned(), source };
         if let Some(mode) = private_file::exposed_mode(path).map_err(unreadable)? {
@@ -42,8 +42,8 @@ impl Identity {
             .map_err(|source| IdentityError::Malformed { path: path.to_owned(), reason: source.to_string() })
     }
 
-    /// Like [`Identity::load`], or makes the key if there is no file. Of two processes that start at once, both
-    /// end with the same key.
+    /// Reads the key like [`Identity::load`], or makes the key and its file if there is none. If two processes start at once, both
+    /// get the same key.
     pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
         if path.exists() {
             return Self::load(path);
@@ -56,7 +56,7 @@ impl Identity {
         }
     }
 
-    /// The fingerprint of the public key.
+    /// Returns the fingerprint of the public key.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -96,7 +96,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Why a key's file cannot be used. Never repeats what is in it.
+/// The reason why the file of a key cannot be used. It never repeats the content of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The file cannot be read.
@@ -104,7 +104,7 @@ pub enum IdentityError {
     Unreadable {
         /// The path of the file.
         path: PathBuf,
-        /// Why it cannot be read.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file cannot be written.
@@ -112,7 +112,7 @@ pub enum IdentityError {
     Unwritable {
         /// The path of the file.
         path: PathBuf,
-        /// Why it cannot be written.
+        /// The error of the system for the write.
         source: io::Error,
     },
     /// Other users of the machine can read the file.
@@ -120,7 +120,7 @@ pub enum IdentityError {
     Exposed {
         /// The path of the file.
         path: PathBuf,
-        /// Its permissions, as `chmod` counts them.
+        /// The permission bits of the file, as `chmod` takes them.
         mode: u32,
     },
     /// The file holds no key.

@@ -1,19 +1,19 @@
-//! Guild's public API: the Cap'n Proto interfaces with their bindings, and what every program that speaks it
-//! shares. Depends on nothing else of ours, save `system` for the files of credentials.
+//! Guild's public API: the Cap'n Proto interfaces with their bindings, and the code that every program which speaks them
+//! shares. The only other crate of ours that it depends on is `system`, for the files of credentials.
 //!
-//! The manual is `schema/guild/*.capnp`. Here:
+//! The manual is `schema/guild/*.capnp`. The modules are:
 //! - [`sturdy_ref`]: the textual form of a credential;
-//! - [`identity`]: who a process is;
+//! - [`identity`]: the key and the certificate of a process;
 //! - [`vat`]: one governed way to serve or connect over any byte stream;
 //! - [`gate`]: the revocable membrane through which every object leaves;
-//! - [`limits`]: the bound of everything that crosses a border, and the readers that keep it;
+//! - [`limits`]: the bound of everything that crosses a border, and the readers that enforce it;
 //! - [`values`]: plain structs that two or more crates share, and [`wire`]: their translation;
-//! - [`shown`]: what people are shown of texts that others wrote;
+//! - [`shown`]: how texts that others wrote are made safe to show to people;
 //! - [`manual`]: completions and manual pages of a program.
 //!
-//! The crates beside it are not part of it: `system` (what a process needs of its host) and `toml_file` (a file that
-//! people write). The others are `pipeline` (`guild.toml` to a plan or diagnostics), `reports` (the list of a step's tests) and
-//! `snapshot` (a checkout as a commit).
+//! The crates in the same folder are not part of the API. They are `system` (what a process needs of its host) and `toml_file` (a
+//! file that people write). The others are `pipeline` (`guild.toml` to a plan or diagnostics), `reports` (the list of a step's
+//! tests) and `snapshot` (a checkout as a commit).
 
 #![warn(missing_docs)]
 
@@ -31,7 +31,7 @@ pub mod wire;
 macro_rules! bindings {
     ($($name:ident)*) => {$(
         #[doc = concat!("The bindings of one file of the schema, generated for the module `", stringify!($name), "`.")]
-        // `allow`, not `expect`: which lints the generated code meets differs from file to file
+        // `allow`, not `expect`: the lints that the generated code breaks differ from file to file
         #[allow(
             missing_docs,
             clippy::all,

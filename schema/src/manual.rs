@@ -1,5 +1,5 @@
-//! What a program tells a person, a shell and `man` of itself, made from its arguments as they are declared. It also prints to
-//! standard output, whose reader may go away.
+//! The help, the shell completions and the manual pages of a program, made from the declaration of its arguments. This module also
+//! prints to standard output, whose reader may close it early.
 
 use crate::shown;
 use clap::{Command, Parser, Subcommand};
@@ -9,11 +9,13 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The exit statuses of arguments that make no sense, and of help that cannot be written.
+/// The exit status for arguments that make no sense.
 const USAGE: u8 = 2;
+/// The exit status if help cannot be written.
 const FAULT: u8 = 4;
 
-/// The arguments of a program. Where they ask for help or make no sense, that is printed, and the exit status answered.
+/// Reads the arguments of a program. If they ask for help or make no sense, it prints the help or the error, and returns the exit
+/// status.
 pub fn arguments<T: Parser>(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<T, u8> {
     T::try_parse_from(words).map_err(|error| {
         if error.use_stderr() {
@@ -30,13 +32,13 @@ pub fn arguments<T: Parser>(words: impl IntoIterator<Item = impl Into<OsString> 
     })
 }
 
-/// Writes lines to standard output, now: with their tabs, and with nothing that a terminal would take up.
+/// Writes lines to standard output and flushes it. Tabs stay, and characters to which a terminal would react are replaced.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     seen(out.write_all(shown::page(text).as_bytes()).and_then(|()| out.flush()))
 }
 
-/// A reader that went away has seen enough.
+/// Ignores the error that the reader has closed the output, because the reader has seen enough.
 fn seen(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -44,7 +46,7 @@ fn seen(written: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Commands of a program that tell of itself; to be flattened into its own.
+/// Commands with which a program describes itself. A program flattens them into its own commands.
 #[derive(Subcommand)]
 pub enum OfItself {
     /// Print a shell completion script
@@ -64,7 +66,7 @@ pub enum OfItself {
 }
 
 impl OfItself {
-    /// What to print; or why the directory cannot be written.
+    /// Returns the text to print, or the reason why a page or the directory cannot be written.
     pub fn tell(&self, program: Command) -> Result<String, String> {
         match self {
             OfItself::Completions { shell } => Ok(completions(program, *shell)),
@@ -77,7 +79,7 @@ impl OfItself {
     }
 }
 
-/// The script that completes this program in a shell.
+/// Returns the script that completes this program in a shell.
 pub fn completions(mut program: Command, shell: Shell) -> String {
     let name = program.get_name().to_owned();
     let mut script = Vec::new();
@@ -85,15 +87,14 @@ pub fn completions(mut program: Command, shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The page of a program, as roff. `section`: "1", or one that begins with it, as "1guild": so `guild worker` and the program
-/// `guild-worker` have pages beside each other.
+/// Returns the manual page of a program, as roff. `section` is "1" or begins with it, such as "1guild". So the command `guild worker`
+/// and the program `guild-worker` can both have a page.
 pub fn page(mut program: Command, section: &str) -> io::Result<String> {
     program.build();
     render(&program, section)
 }
 
-/// Writes the pages of a program and of all its commands that are not hidden into a directory, which is made; answers how
-/// many.
+/// Writes the pages of a program and of its visible commands into a directory, which it makes. Returns the number of pages.
 pub fn write_all(mut program: Command, section: &str, dir: &Path) -> io::Result<usize> {
     program.build();
     std::fs::create_dir_all(dir)?;
@@ -110,7 +111,7 @@ fn write_below(command: &Command, section: &str, dir: &Path) -> io::Result<usize
     Ok(count)
 }
 
-/// The commands below this one that get pages. Hidden ones and `help` get none.
+/// Returns the commands below `command` that get pages. Hidden ones and `help` get none.
 fn shown(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help")
 }

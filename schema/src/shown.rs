@@ -1,5 +1,5 @@
-//! What people are shown of texts that others wrote: a repository, a worker, another user. One function, [`face`], decides
-//! it for each character; terminals, pages and mails all ask it. Does not know what a text means.
+//! Makes texts that others wrote (a repository, a worker, another user) safe to show to people. One function, [`face`], decides about
+//! each character for terminals, pages and mails. This module does not know what a text means.
 //!
 //! [`line()`], [`lines`], [`page`] and [`json`] are for texts, [`Screen`] is for the bytes of a log.
 
@@ -13,18 +13,18 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
-/// How a character is shown.
+/// The way in which a character is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Face {
     /// The character is shown as it is.
     Itself,
-    /// A control moves the cursor, ends a line or a column, or speaks to the terminal: in a text it becomes a space.
+    /// The character is a control: it moves the cursor, ends a line or a column, or commands the terminal. A space replaces it.
     Space,
-    /// The character turns or hides text, or is a control that nobody expects: its number is shown.
+    /// The character turns, hides or breaks text. Its number is shown in its place.
     Name,
 }
 
-/// Decides how a character is shown, whoever shows it (Unicode TR 36 and TR 39).
+/// Decides how a character is shown (Unicode TR 36 and TR 39).
 pub fn face(c: char) -> Face {
     match c {
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => Face::Space,
@@ -33,10 +33,10 @@ pub fn face(c: char) -> Face {
     }
 }
 
-/// Whether the character turns, hides or breaks text, by which one command could look like another.
+/// Whether the character turns, hides or breaks text, so that one command could look like another.
 pub fn is_deceptive(c: char) -> bool {
     matches!(c,
-        // a hyphen, joiners and spaces that are not seen
+        // invisible hyphens, joiners and spaces
         '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200d}'
         | '\u{2060}'..='\u{2065}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
         // directions: marks, embeddings, overrides, isolates, and their old forms
@@ -47,12 +47,12 @@ pub fn is_deceptive(c: char) -> bool {
         | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// How a named character reads: `⟨U+202E⟩`.
+/// Returns the text that replaces a deceptive character, such as `⟨U+202E⟩`.
 pub fn name(c: char) -> String {
     format!("⟨U+{:04X}⟩", u32::from(c))
 }
 
-/// The text on one line, which ends no column and says nothing to a terminal.
+/// Returns the text on one line, without line ends, tabs and characters to which a terminal would react.
 pub fn line(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| face(c) == Face::Itself) {
         return Cow::Borrowed(text);
@@ -68,12 +68,12 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Several lines as [`line()`] makes one harmless, without empty ones at the end.
+/// Makes several lines harmless, each like [`line()`]. Empty lines at the end are left out.
 pub fn lines(text: &str) -> String {
     text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Like [`line()`], for the markup of a page, or another text whose line ends and tabs are our own.
+/// Works like [`line()`], but keeps line ends and tabs. It is for pages and other texts whose line ends and tabs are our own.
 pub fn page(text: &str) -> Cow<'_, str> {
     let is_fine = |c: char| matches!(c, '\n' | '\t') || face(c) == Face::Itself;
     if text.chars().all(is_fine) {
@@ -86,7 +86,7 @@ pub fn page(text: &str) -> Cow<'_, str> {
     Cow::Owned(parts.collect())
 }
 
-/// A JSON text that is the same to a program, and has no character that a terminal would take up.
+/// Escapes the characters of a JSON text to which a terminal would react. A program still reads the same text.
 pub fn json(text: &str) -> Cow<'_, str> {
     // JSON itself has already escaped the control characters below a space.
     let must_go = |c: char| c != '\n' && face(c) != Face::Itself;
@@ -103,13 +103,13 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Writes lines to standard error, for the programs that only tell. A terminal that went away is no reason to stop.
+/// Writes lines to standard error. It ignores errors, because a closed terminal is no reason to stop.
 pub fn tell(text: &str) {
     use io::Write as _;
     drop(writeln!(io::stderr(), "{}", lines(text)));
 }
 
-/// Like [`tell`], for a text with colours, which are kept.
+/// Works like [`tell`], but keeps the colours of the text.
 pub fn tell_coloured(text: &str) {
     use io::Write as _;
     let mut screen = Screen::new();

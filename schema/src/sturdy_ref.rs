@@ -1,5 +1,5 @@
-//! The textual form of a credential, `capnp://sha-256:FPR@host:port[,host:port...]/TOKEN`, and the file that
-//! holds one. Opens no connection: that is [`crate::vat::dial`].
+//! The textual form of a credential, `capnp://sha-256:FPR@host:port[,host:port...]/TOKEN`, and the file that holds one. This module
+//! opens no connection; [`crate::vat::dial`] does.
 
 use std::fmt;
 use std::io;
@@ -16,17 +16,18 @@ use system::private_file;
 
 const SCHEME: &str = "capnp://";
 const ALGORITHM: &str = "sha-256:";
+/// The most addresses of a credential. A master has one for each network from which it can be reached.
 const ADDRESSES_MAX: usize = 16;
-/// A host name has at most 253 characters (RFC 1035), a port 5.
+/// The most characters of an address. A host name has at most 253 (RFC 1035), and the colon and the port have at most 6.
 const ADDRESS_CHARS_MAX: usize = 260;
 
-/// Who a peer is: the SHA-256 of its public key, as SubjectPublicKeyInfo in DER (RFC 5280).
+/// The identity of a peer: the SHA-256 of its public key as SubjectPublicKeyInfo in DER (RFC 5280).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a SubjectPublicKeyInfo in DER.
+    /// Computes the fingerprint of a SubjectPublicKeyInfo in DER.
     pub fn of_key(subject_public_key_info: &[u8]) -> Self {
         Self(Sha256::digest(subject_public_key_info).into())
     }
@@ -67,15 +68,15 @@ impl TryFrom<String> for Fingerprint {
     }
 }
 
-/// The secret part of a sturdy ref. Compares in constant time, and neither `Debug` nor an error shows it.
+/// The secret part of a sturdy ref. It is compared in constant time, and neither `Debug` nor an error shows it.
 #[derive(Clone)]
 pub struct Token([u8; 32]);
 
 impl Token {
-    /// A new one from the system's source of randomness.
+    /// Makes a new token from the system's source of randomness.
     ///
     /// # Panics
-    /// When the system has no randomness to give: nothing that follows could be trusted.
+    /// Panics if the system gives no random bytes, because no token could then be trusted.
     pub fn random() -> Self {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the system gives random bytes");
@@ -87,17 +88,17 @@ impl Token {
         bytes.try_into().map(Self).map_err(|_| SturdyRefError::Token)
     }
 
-    /// The 32 bytes of the token.
+    /// Returns the 32 bytes of the token.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Its text, as it stands in a sturdy ref: for its holder's file or browser, never for a log.
+    /// Returns the text of the token as a sturdy ref contains it. It belongs in its holder's file or browser, never in a log.
     pub fn reveal(&self) -> String {
         BASE64URL_NOPAD.encode(&self.0)
     }
 
-    /// The digest under which a store keeps and finds the token, so that it never holds the token itself.
+    /// Returns the digest by which a store finds the token, so that the store never holds the token itself.
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.0).into()
     }
@@ -125,21 +126,21 @@ impl FromStr for Token {
     }
 }
 
-/// Where a capability is, who must be there, and the secret that stands for it.
+/// A credential: the addresses of a master, the key that the master must prove, and the secret that stands for a capability.
 ///
-/// `Display` writes the whole credential, token included: for its file, never for a log. `Debug` hides it.
+/// `Display` writes the whole credential with its token, so its text belongs in a file and never in a log. `Debug` hides the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SturdyRef {
     /// The fingerprint of the key that the other side must prove to have.
     pub fingerprint: Fingerprint,
-    /// Where to connect, each `host:port` with an IPv6 host in brackets. They are tried in this order.
+    /// The addresses to connect to, each `host:port` with an IPv6 host in brackets. They are tried in this order.
     pub addresses: Vec<String>,
     /// The secret that stands for the capability.
     pub token: Token,
 }
 
 impl SturdyRef {
-    /// Reads the file that `guild grant issue -o FILE` writes. Refuses one that others can read.
+    /// Reads the file that `guild grant issue -o FILE` writes. Refuses a file that other users can read.
     pub fn load(path: &Path) -> Result<Self, CapFileError> {
         let unreadable = |source| CapFileError::Unreadable { path: path.to_owned(), source };
         if let Some(mode) = private_file::exposed_mode(path).map_err(unreadable)? {
@@ -150,7 +151,7 @@ impl SturdyRef {
         Self::from_text(&text).map_err(|source| CapFileError::Malformed { path: path.to_owned(), source })
     }
 
-    /// The one sturdy ref in the text of a file; empty lines and those that begin with `#` are ignored.
+    /// Reads the one sturdy ref in the text of a file. Empty lines and lines that begin with `#` are ignored.
     pub fn from_text(text: &str) -> Result<Self, SturdyRefError> {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let line = lines.next().ok_or(SturdyRefError::Empty)?;
@@ -160,12 +161,12 @@ impl SturdyRef {
         }
     }
 
-    /// Writes the file with mode 0600, whole or not at all, over what is there.
+    /// Writes the file with mode 0600, as a whole or not at all. It replaces an existing file.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         private_file::replace(path, self.to_file_text().as_bytes())
     }
 
-    /// Like [`SturdyRef::save`], but fails with `AlreadyExists` rather than replace a credential.
+    /// Writes the file like [`SturdyRef::save`], but fails with `AlreadyExists` if there already is a file.
     pub fn save_new(&self, path: &Path) -> io::Result<()> {
         private_file::create(path, self.to_file_text().as_bytes())
     }
@@ -193,7 +194,7 @@ impl FromStr for SturdyRef {
     }
 }
 
-/// Why a text is not a sturdy ref. Never repeats the token.
+/// The reason why a text is not a sturdy ref. It never repeats the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SturdyRefError {
     /// The text has no line with a credential.
@@ -202,41 +203,41 @@ pub enum SturdyRefError {
     /// The text has more than one credential.
     #[error("more than one credential in it: keep each in a file of its own")]
     Several,
-    /// The text begins with something else.
+    /// The text does not begin with `capnp://`.
     #[error("a credential begins with `{SCHEME}`")]
     Scheme,
-    /// The fingerprint is of another kind.
+    /// The fingerprint does not begin with `sha-256:`.
     #[error("the fingerprint must begin with `{ALGORITHM}`")]
     Algorithm,
-    /// The fingerprint is cut off, or is not a base64url.
+    /// The fingerprint is cut off, or is not base64url.
     #[error("the fingerprint must be 43 characters of base64url after `{ALGORITHM}`: is a part of it missing?")]
     Fingerprint,
     /// The text ends before the addresses.
     #[error("no `@host:port` after the fingerprint")]
     NoAddress,
-    /// An address cannot be right.
+    /// An address does not have the form `host:port`.
     #[error("address `{address}`: {problem}")]
     Address {
-        /// The address as it stands in the text.
+        /// The address as the text has it.
         address: String,
         /// The fault in the address.
         problem: &'static str,
     },
-    /// The text has more addresses than are tried.
+    /// The text has more addresses than a credential may have.
     #[error("{count} addresses; at most {ADDRESSES_MAX} are accepted")]
     TooManyAddresses {
-        /// How many the text has.
+        /// The number of addresses in the text.
         count: usize,
     },
     /// The text ends before the token.
     #[error("no `/TOKEN` after the addresses: was the line cut off?")]
     NoToken,
-    /// The token is cut off, or is not a base64url.
+    /// The token is cut off, or is not base64url.
     #[error("the token must be 32 bytes, 43 characters of base64url: was the line cut off?")]
     Token,
 }
 
-/// Why a credential's file cannot be used.
+/// The reason why the file of a credential cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CapFileError {
     /// The file cannot be read.
@@ -244,7 +245,7 @@ pub enum CapFileError {
     Unreadable {
         /// The path of the file.
         path: PathBuf,
-        /// Why it cannot be read.
+        /// The error of the system.
         source: io::Error,
     },
     /// Other users of the machine can read the file.
@@ -252,7 +253,7 @@ pub enum CapFileError {
     Exposed {
         /// The path of the file.
         path: PathBuf,
-        /// Its permissions, as `chmod` counts them.
+        /// The permission bits of the file, as `chmod` takes them.
         mode: u32,
     },
     /// The file holds no credential.

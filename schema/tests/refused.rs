@@ -1,5 +1,5 @@
-//! Messages that cost more than they look: results that shall go elsewhere, steps into answers without end, references to
-//! more than is there. On pipes in this process, by a peer that writes its messages by hand.
+//! Tests with messages that cost more than they seem to: results that shall go elsewhere, too many steps into answers, and references
+//! to more than the message holds. A peer that writes its messages by hand sends them over pipes within this process.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
@@ -33,7 +33,7 @@ const KEEP: u16 = 5;
 const NOTE: u16 = 7;
 const BYTES: u16 = 9;
 
-/// A peer written by hand, and the server that it talks to.
+/// A peer that writes its messages by hand, and the server to which it is connected.
 struct Peer {
     stream: DuplexStream,
     heard: Vec<u8>,
@@ -55,7 +55,7 @@ impl Peer {
         self.stream.write_all(message).await.unwrap();
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// Returns the next message of the server, or `None` at the end of the stream.
     async fn hear(&mut self) -> Option<Heard> {
         loop {
             if let Some(length) = raw::first_length(&self.heard) {
@@ -74,7 +74,7 @@ impl Peer {
         assert!(matches!(self.hear().await, Some(Heard::Results(0, _))));
     }
 
-    /// The connection goes on.
+    /// Asserts that the connection still works: a call with the number `question` gets its results.
     async fn goes_on(&mut self, question: u32) {
         self.say(&raw::call(question, ECHO, NAME)).await;
         assert_eq!(self.hear().await, Some(Heard::Results(question, vec![])));
@@ -83,19 +83,21 @@ impl Peer {
         assert_eq!(self.server.calls_in_flight(), 0);
     }
 
-    /// Why the connection ended.
+    /// Returns the reason why the connection ended.
     async fn ended(&mut self) -> CloseReason {
         while self.hear().await.is_some() {}
         self.server.closed().await
     }
 }
 
-/// A message about a question, about steps, or that follows others.
+/// A function that makes a message about the question with this number.
 type Say = fn(u32) -> Vec<u8>;
+/// A function that makes a message with these steps into an answer.
 type SaySteps = dyn Fn(&[u16]) -> Vec<u8>;
+/// A function that makes the next message of a chain that has this many messages so far.
 type SayNext = dyn Fn(u32) -> Vec<u8>;
 
-/// A way in which results shall go elsewhere.
+/// A function that lets the results of a call go elsewhere.
 type Elsewhere = fn(call::Builder<'_>);
 
 fn elsewhere() -> [(&'static str, Elsewhere); 2] {
@@ -107,7 +109,7 @@ fn elsewhere() -> [(&'static str, Elsewhere); 2] {
     ]
 }
 
-/// A call whose `sendResultsTo` is of a kind that nobody knows yet.
+/// Makes a call whose `sendResultsTo` has a kind that nobody knows yet.
 fn unheard_of(question: u32) -> Vec<u8> {
     let caller = raw::call(question, ECHO, NAME);
     let [yourself, third] = elsewhere().map(|(_, to)| raw::call_on(Target::Answer(0), question, ECHO, NAME, to));
@@ -139,10 +141,10 @@ fn results_go_to_their_caller_only() {
             peer.bootstrap().await;
             peer.say(&call).await;
             is_refused(peer.hear().await, 7);
-            // what is called on the answer that there is not
+            // a call on the answer that does not exist fails
             peer.say(&raw::call_on(Target::First(7), 8, ECHO, NAME, |_| ())).await;
             assert!(matches!(peer.hear().await, Some(Heard::Exception(8, _))), "{name}");
-            // a peer that does not know that it need not let go of the answer does so, and uses the number again
+            // a peer may release the answer although it need not, and then use the number again
             peer.say(&raw::finish(7)).await;
             peer.say(&raw::finish(8)).await;
             peer.goes_on(7).await;
@@ -209,7 +211,7 @@ fn refused_calls_of_a_peer_that_reads_nothing_are_bounded() {
     });
 }
 
-/// An object of the peer's, called by the server, whose answer is one of these.
+/// The server calls an object of the peer, which answers with each of these messages in turn.
 #[test]
 fn answers_without_results_fail_the_call_and_nothing_else() {
     let rows: [(&str, Say); 5] = [
@@ -229,7 +231,7 @@ fn answers_without_results_fail_the_call_and_nothing_else() {
         run(false, async {
             let mut peer = Peer::new(Limits::stranger());
             peer.bootstrap().await;
-            // callBack: the server calls what stands in the parameters, and answers when that has answered
+            // `callBack`: the server calls the capability in the parameters, and answers once it has its answer
             peer.say(&raw::call_on(Target::Answer(0), 7, ECHO, 4, |call| {
                 let mut params = call.init_params();
                 params.reborrow().init_cap_table(1).get(0).set_sender_hosted(0);
@@ -252,7 +254,7 @@ fn answers_without_results_fail_the_call_and_nothing_else() {
     }
 }
 
-/// Parameters of one field, which is the first capability of the message.
+/// Fills in parameters with one field, which is the first capability of the message.
 fn lend_first(mut content: capnp::any_pointer::Builder<'_>) {
     use capnp::traits::ImbueMut as _;
     let mut table = Vec::new();
@@ -354,7 +356,7 @@ fn calls_wait_one_for_the_other_in_short_chains() {
     }
 }
 
-/// Found by the fuzz target `server`: the objects of such a connection were kept after its end, for ever.
+/// The fuzz target `server` found this: the objects of such a connection were kept for ever after its end.
 #[test]
 fn a_promise_that_becomes_itself_ends_its_connection() {
     let becomes_itself = raw::bytes(|root| {

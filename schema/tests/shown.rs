@@ -1,10 +1,10 @@
-//! Whatever bytes come, a terminal is told colours, tabs and line ends, and nothing else.
+//! Tests that, of all controls in any bytes, only colours, tabs and line ends reach a terminal.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schema::shown::{self, Face, Screen, face};
 
-/// Whether a text has only what may be shown of a log.
+/// Whether a text has only characters and sequences that may be shown of a log.
 fn is_harmless(text: &str) -> bool {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -26,7 +26,7 @@ fn is_harmless(text: &str) -> bool {
     true
 }
 
-/// Bytes among which there are many beginnings and ends of sequences.
+/// Generates pieces of bytes with many beginnings and ends of escape sequences.
 fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
     const PARTS: [&[u8]; 24] = [
         b"\x1b",

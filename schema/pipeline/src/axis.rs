@@ -1,4 +1,4 @@
-//! `[axis.NAME]`: values to build a matrix from, each with what it brings.
+//! Reads `[axis.NAME]`: the values of an axis, each with the keys that it gives to its jobs.
 
 use super::axis_value::AxisValue;
 use super::{entry, keys};
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use toml_file::{At, NAME_MAX, Page, Table, Value, is_name};
 
-/// The axes by name, each with its values in the order of the file. Shared: each cell refers to its values.
+/// The axes by name, each with its values in the order of the file. Each cell shares its values with the axes.
 pub(super) type Axes = BTreeMap<String, Vec<Rc<AxisValue>>>;
 
 pub(super) fn read(root: &Table<'_>) -> Axes {
@@ -37,7 +37,7 @@ fn axis_value(axis: &str, key: At<&str>, value: &Value<'_>) -> Option<Rc<AxisVal
     Some(Rc::new(read))
 }
 
-/// Names are parts of selectors, and never need quoting there.
+/// Reports a name that is not valid, and returns whether it is valid. Names are parts of selectors, in which they need no quotes.
 pub(super) fn check_name(page: &Page<'_>, name: &At<&str>, what: &str) -> bool {
     let good = is_name(name.value);
     if !good {

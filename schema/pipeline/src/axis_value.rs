@@ -1,9 +1,9 @@
-//! What one value of an axis brings to the cells that have it.
+//! One value of an axis, with the keys that it gives to the cells that have it.
 
 use super::settings::Env;
 use toml_file::At;
 
-/// One value of an axis.
+/// One value of an axis, as the table `[axis.NAME.VALUE]` describes it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AxisValue {
     pub name: String,

@@ -1,7 +1,7 @@
-//! `[trigger.cron.NAME]`: builds that the clock asks for. [`CronTimes`] says when one fires; the time is its argument.
+//! The entries `[trigger.cron.NAME]`, by which the clock asks for builds. [`CronTimes`] computes when an entry fires. It is pure, so
+//! the current time is an argument.
 //!
-//! The time zones are part of the program, and do not come from the machine that it runs on. So `guild check` says the same as
-//! the master, whatever is installed where.
+//! The time zones are part of the program and do not come from the machine. So `guild check` and the master always agree.
 
 use crate::limits::CRON_TEXT_MAX;
 use croner::errors::CronError;
@@ -14,37 +14,37 @@ use schema::values::Time;
 use std::cmp::Ordering;
 use toml_file::{Value, nearest};
 
-/// The zone of an entry that names none.
+/// The time zone of an entry that names none.
 pub(super) const UTC: &str = "UTC";
 
-/// An entry of `[trigger.cron]`. Its expression and its zone were tried when the file was read.
+/// An entry of `[trigger.cron]`. Its expression and its zone were checked when the file was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CronEntry {
     pub name: String,
-    /// Five fields, as in a crontab.
+    /// The expression with five fields, as in a crontab.
     pub at: String,
-    /// A name of the IANA database.
+    /// The time zone, as a name of the IANA database.
     pub tz: String,
     /// The short name of the branch that is built. `None` means the default branch of the repository.
     pub branch: Option<String>,
-    /// Whether it builds only where the branch moved since its last build.
+    /// Whether the entry builds only if the branch has moved since the last build that the entry made.
     pub if_changed: bool,
 }
 
-/// The moments that an expression names in a zone.
+/// The moments that an expression names in a time zone.
 ///
-/// The expression is of the clock on the wall. A time that the wall does not show, because the clock is put forward over it, means
-/// the first moment after the gap. A time that it shows twice, because the clock is put back, means the first of the two.
+/// The expression is about the local time of the zone. A time that does not exist, because the clock is put forward, means the first
+/// moment after the gap. A time that exists twice, because the clock is put back, means the first of the two.
 #[derive(Clone, Debug)]
 pub struct CronTimes {
     expression: croner::Cron,
     zone: TimeZone,
 }
 
-/// Why a text is not a cron expression or a time zone.
+/// The reason why a text is not a cron expression or a time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CronMistake {
-    /// The expression is wrong, in croner's words.
+    /// The expression is wrong. The text is the error of the library croner.
     Expression(String),
     Never,
     Zone,
@@ -59,13 +59,13 @@ impl CronTimes {
         times.next(Time(0)).map(|_| times.clone()).ok_or(CronMistake::Never)
     }
 
-    /// The first moment after `after`. `None` means that there is none in the years that the calendar has.
+    /// Returns the first moment after `after`. `None` means that there is none within the years of the calendar.
     pub fn next(&self, after: Time) -> Option<Time> {
         let after = Timestamp::from_millisecond(i64::try_from(after.0).ok()?).ok()?;
         let mut wall = Wall(self.zone.to_datetime(after));
         loop {
             wall = self.expression.find_next_occurrence(&wall, false).ok()?;
-            // where the clock was put back, the wall shows times again that were before
+            // after the clock was put back, a later local time can be an earlier moment
             let moment = self.moment(wall.0)?;
             if moment > after {
                 return Some(Time(u64::try_from(moment.as_millisecond()).ok()?));
@@ -73,7 +73,7 @@ impl CronTimes {
         }
     }
 
-    /// A moment as the wall of the zone shows it, to the minute, with the name of the zone.
+    /// Returns a moment in the local time of the zone, to the minute, with the name of the zone.
     pub fn shown(&self, time: Time) -> String {
         let time = Timestamp::from_millisecond(i64::try_from(time.0).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX);
         let wall = self.zone.to_datetime(time).strftime("%Y-%m-%d %H:%M");
@@ -83,13 +83,13 @@ impl CronTimes {
     fn moment(&self, wall: DateTime) -> Option<Timestamp> {
         let moment = self.zone.to_ambiguous_timestamp(wall);
         let AmbiguousOffset::Gap { .. } = moment.offset() else { return moment.earlier().ok() };
-        // this lies behind the gap by as much as `wall` lies behind its begin, which may be nothing
+        // `later` is as far after the gap as `wall` is after the beginning of the gap, which may be not at all
         let behind = moment.later().ok()?.checked_add(jiff::SignedDuration::from_secs(1)).ok()?;
         self.zone.preceding(behind).next().map(|change| change.timestamp())
     }
 }
 
-/// What croner says of an expression, as the middle of a sentence.
+/// Returns croner's error about an expression, in a form that fits into a sentence.
 fn words(error: CronError) -> String {
     let text = match error {
         CronError::InvalidPattern(text) | CronError::IllegalCharacters(text) | CronError::ComponentError(text) => text,
@@ -102,7 +102,7 @@ fn words(error: CronError) -> String {
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// What a clock on the wall shows: each time once, in any zone.
+/// A local time without a zone. So croner sees each time exactly once.
 #[derive(Clone, Copy)]
 struct Wall(DateTime);
 
@@ -138,7 +138,7 @@ impl CronDateTime for Wall {
     }
 }
 
-/// An expression. Whether its time ever comes is another question.
+/// Reads an expression. It does not check whether a time of the expression ever comes.
 pub(super) fn at(value: &Value<'_>) -> Option<String> {
     let text = short(value)?;
     if let Err(CronMistake::Expression(why)) = CronTimes::new(&text, UTC) {
@@ -162,7 +162,7 @@ pub(super) fn tz(value: &Value<'_>) -> Option<String> {
     None
 }
 
-/// The name of one branch.
+/// Reads the short name of one branch.
 pub(super) fn branch(value: &Value<'_>) -> Option<String> {
     let text = short(value)?;
     if text.contains(['*', '?', '[', '{']) {

@@ -1,10 +1,10 @@
-//! Names of entries of `[trigger.cron]` in the `when` of jobs.
+//! Checks the names of entries of `[trigger.cron]` in the `when` of jobs.
 
 use super::cron::CronEntry;
 use super::job::Job;
 use toml_file::Page;
 
-/// A job that waits for an entry which the file does not have would never run.
+/// Reports each name of an entry that the file does not have, because a job that waits for it would never run.
 pub(super) fn check(page: &Page<'_>, entries: &[CronEntry], jobs: &[Job]) {
     let known = || entries.iter().map(|entry| entry.name.as_str());
     for job in jobs {

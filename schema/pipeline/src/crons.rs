@@ -1,11 +1,11 @@
-//! The table `[trigger.cron]`, whose entries are read by [`super::cron`].
+//! Reads the table `[trigger.cron]`. The values of its entries are read by [`super::cron`].
 
 use super::cron::{CronEntry, CronMistake, CronTimes, UTC};
 use super::limits::CRONS_MAX;
 use super::{axis, entry, keys};
 use toml_file::{At, Table, Value};
 
-/// The entries of `[trigger.cron]`, in the order of the file.
+/// Returns the entries of `[trigger.cron]`, in the order of the file.
 pub(super) fn read(trigger: &Table<'_>) -> Vec<CronEntry> {
     let Some(table) = trigger.get("cron").and_then(|value| value.table("[trigger.cron]")) else { return Vec::new() };
     let named = table.named();

@@ -1,12 +1,12 @@
-//! What is not an error in a plan and yet hardly meant: it is said by `guild check`, and the build goes on.
+//! Finds parts of a plan that are not errors but probably mistakes. `guild check` reports them, and the build goes on.
 
 use schema::values::Plan;
 use std::collections::BTreeSet;
 
-/// Variables that people expect a value of `env` to fill in, as a shell does.
+/// The variables that people expect to be replaced in a value of `env`, as a shell does.
 const EXPECTED: &[&str] = &["PATH", "HOME", "PWD", "USER", "TMPDIR"];
 
-/// Sentences on what is hardly meant, each once.
+/// Returns a sentence about each probable mistake of a plan, each only once.
 pub fn doubts(plan: &Plan) -> Vec<String> {
     let of_jobs = plan.jobs.iter().flat_map(|job| job.env.iter().map(|entry| (job.base.as_str(), entry)));
     let of_steps = plan
@@ -21,17 +21,13 @@ pub fn doubts(plan: &Plan) -> Vec<String> {
 fn unfilled(job: &str, name: &str, value: &str) -> Option<String> {
     let variable = EXPECTED.iter().find(|variable| names(value, variable))?;
     let way = match name {
-        "PATH" => {
-            "set it in the command, as `PATH=\"$HOME/bin:$PATH\" make`, or pass the worker's own by leaving it out"
-        }
-        _ => "a command is run by a shell, which fills variables in",
+        "PATH" => "set it in the command, as `PATH=\"$HOME/bin:$PATH\" make`, or leave it out to get the worker's own",
+        _ => "set it in the command instead, because the shell replaces variables there",
     };
-    Some(format!(
-        "job {job}: `{name}` of its `env` is taken as it is written, and `${variable}` in it is not filled in; {way}"
-    ))
+    Some(format!("job {job}: `{name}` of its `env` is used as written, so `${variable}` in it is not replaced; {way}"))
 }
 
-/// Whether a text has `$NAME` or `${NAME`, and not the beginning of a longer name.
+/// Whether a text refers to a variable as `$NAME` or `${NAME}`. A longer name that begins with `NAME` does not count.
 fn names(value: &str, variable: &str) -> bool {
     value.match_indices('$').any(|(at, _)| {
         let rest = &value[at + 1..];
@@ -52,7 +48,7 @@ mod tests {
         doubts(&Plan { version: 1, jobs: vec![job.clone(), job], trust: Trust::Trusted })
     }
 
-    /// C47: the value is a text, and `$PATH` in it is one directory that there is not.
+    /// C47: a value is a literal text, so `$PATH` in it names a directory that does not exist.
     #[test]
     fn a_path_with_variables_in_it_is_doubted() {
         let found = doubted("PATH", "$HOME/bin:$PATH");

@@ -1,5 +1,5 @@
-//! A job and a cell to a [`JobPlan`]. Everything but `when` is decided here, when the file is loaded, so that all of
-//! its errors are told at once.
+//! Expands a job and a cell to a [`JobPlan`]. Everything except `when` is decided here, when the file is loaded, so that all its
+//! errors are reported at once.
 
 use super::Branching;
 use super::job::Job;
@@ -16,12 +16,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml_file::{At, Page, nearest};
 
-/// After which silence a step ends that says nothing of it, in milliseconds: 20 minutes, since linkers and downloads are
+/// The longest silence of a step without the key `idle`, in milliseconds. It is 20 minutes, because linkers and downloads may be
 /// silent for some minutes.
 const IDLE_MS: u64 = 20 * 60_000;
 const RETRY_INFRA: u16 = 2;
 
-/// The jobs of all cells, in `order`, each with what decides whether it is skipped.
+/// Returns the jobs of all cells, in `order`, each with its `when`. `None` means that there were errors.
 pub(super) fn expand(page: &Page<'_>, defaults: &Settings, jobs: Vec<Job>, order: &[usize]) -> Option<Vec<Branching>> {
     let mut expansion =
         Expansion { page, defaults, done: Vec::new(), cells: BTreeMap::new(), bytes: 0, view: 0, needs: 0 };
@@ -36,22 +36,22 @@ struct Expansion<'p> {
     page: &'p Page<'p>,
     defaults: &'p Settings,
     done: Vec<Branching>,
-    /// The cells of a job, with their index in `done`.
+    /// The cells of each job by its name, with their indices in `done`.
     cells: BTreeMap<String, Vec<(u32, Cell)>>,
-    /// The bytes of all jobs so far, in memory.
+    /// The bytes of all jobs so far in memory.
     bytes: usize,
-    /// The bytes of all jobs so far, as a build shows them.
+    /// The bytes of all jobs so far in the form in which a build shows them.
     view: usize,
     needs: usize,
 }
 
 impl Expansion<'_> {
-    /// `None` means that a limit is reached, nothing more is expanded.
+    /// Adds the cells of a job. `None` means that a limit is exceeded, so nothing more is expanded.
     fn add(&mut self, job: Job) -> Option<()> {
         let when = Arc::new(job.when.clone());
         let mut placed = Vec::new();
         for cell in &job.cells {
-            // what is wrong in one cell is mostly wrong in all: once is enough
+            // an error in one cell is mostly an error in all of them, so it is reported once
             let Some(mut plan) = Draft { page: self.page, defaults: self.defaults, job: &job, cell }.plan() else {
                 break;
             };
@@ -68,7 +68,7 @@ impl Expansion<'_> {
         Some(())
     }
 
-    /// The cells of the needed jobs which agree on the axes that both have.
+    /// Returns the indices of the needed jobs' cells that have the same values on the axes that both jobs have.
     fn aligned(&self, job: &Job, cell: &Cell) -> Vec<u32> {
         let cells = job.needs.iter().filter_map(|need| self.cells.get(&need.value)).flatten();
         let mut needs: Vec<u32> = cells.filter(|(_, other)| cell.agrees(other)).map(|(index, _)| *index).collect();
@@ -76,7 +76,7 @@ impl Expansion<'_> {
         needs
     }
 
-    /// A job goes to its worker in one message.
+    /// Refuses a job that is too large, because it must go to its worker in one message.
     fn check_job(&self, job: &Job, plan: &JobPlan) -> Option<()> {
         let size = plan.size();
         if size <= JOB_BYTES {
@@ -112,7 +112,7 @@ impl Expansion<'_> {
     }
 }
 
-/// One job in one cell, being put together.
+/// One job in one cell whose plan is being made.
 struct Draft<'a> {
     page: &'a Page<'a>,
     defaults: &'a Settings,
@@ -139,7 +139,7 @@ impl Draft<'_> {
         Some(plan)
     }
 
-    /// The name of the cell's job, as `test@linux-x86_64,3.14`.
+    /// Returns the name of the job with its cell, such as `test@linux-x86_64,3.14`.
     fn name(&self) -> String {
         let base = &self.job.name.value;
         if self.cell.0.is_empty() { base.clone() } else { format!("{base}@{}", self.cell.label()) }
@@ -181,7 +181,7 @@ impl Draft<'_> {
         self.job.settings.retry_infra.or(self.defaults.retry_infra).unwrap_or(RETRY_INFRA)
     }
 
-    /// The nearer wins: defaults, then axes in the order of the matrix, then the job.
+    /// Merges the variables of the defaults, then of the axes in the order of the matrix, then of the job. Later ones win.
     fn env(&self) -> Option<Vec<(String, String)>> {
         let of_cell = self.cell.0.iter().map(|it| (variable(&it.axis), it.value.name.clone()));
         let mut env: Vec<(String, String)> = of_cell.collect();
@@ -230,7 +230,7 @@ impl Draft<'_> {
         }
     }
 
-    /// A name as it is shown everywhere, with its placeholders filled in.
+    /// Refuses the name of a step that is too long once its placeholders are filled in.
     fn short_name(&self, name: &At<String>, filled: String) -> Option<String> {
         if filled.len() <= STEP_NAME.most {
             return Some(filled);
@@ -297,7 +297,7 @@ impl Draft<'_> {
         }
     }
 
-    /// A script is a shell's last argument as it stands: what looks like a placeholder in it was meant to be one.
+    /// Refuses a script with a placeholder, because a script goes to the shell unchanged and its author expected a value there.
     fn check_script(&self, on: &str, span: &Range<usize>, script: &str) -> Option<()> {
         if !self.fits(script.len(), span.clone(), "a script") {
             return None;
@@ -339,7 +339,7 @@ impl Draft<'_> {
         given.or(self.defaults.shell.as_ref()).cloned().unwrap_or_else(usual)
     }
 
-    /// The text with the cell's values.
+    /// Returns the text with its placeholders replaced by the cell's values.
     fn fill(&self, text: &At<String>) -> Option<String> {
         let name = match fill(&text.value, self.cell) {
             Ok(filled) => return Some(filled),

@@ -1,7 +1,7 @@
-//! Words of other systems (GitHub Actions, GitLab CI, BuildBot), and what says the same here. Where Guild lacks it until a later
-//! version, it says what to do.
+//! Advice for words of other systems (GitHub Actions, GitLab CI, BuildBot). It names the words of Guild that mean the same. If only a
+//! later version will have the feature, it says what to do until then.
 
-/// What to write instead of this key. The names of the keys here are left to the nearest-name rule.
+/// Returns advice on what to write instead of this key. `None` for other words: for them the nearest known key is suggested.
 pub(super) fn advice(key: &str) -> Option<&'static str> {
     let found = WORDS.iter().find(|(keys, _)| keys.contains(&key));
     found.map(|(_, advice)| *advice)

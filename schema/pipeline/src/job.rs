@@ -1,4 +1,4 @@
-//! `[job.NAME]` as the file says it, with its cells.
+//! Reads the tables `[job.NAME]`, with the cells of each job.
 
 use super::axis::{Axes, check_name};
 use super::matrix::{self, Cell};
@@ -65,7 +65,7 @@ fn read(name: At<&str>, table: &Table<'_>, defaults: &Settings, axes: &Axes, roo
     job
 }
 
-/// What the job says goes before the defaults.
+/// Reads the settings of a job on top of the plan of the defaults, so that the job's own keys win.
 fn settings(table: &Table<'_>, defaults: &Settings) -> Settings {
     let mut settings = Settings::beginning_with(defaults.plan.clone());
     entry::read(table, keys::SETTINGS, &mut settings);

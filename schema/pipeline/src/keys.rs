@@ -1,6 +1,6 @@
-//! The keys of `guild.toml`: what they mean, as its reference lists them, and how they are read. Keys that are left to a later
-//! version are here too. A new key of a job or a step is an entry in `keys/job.rs` and a field of the plan. A test compares the
-//! keys with what the readers ask for and take.
+//! The keys of `guild.toml`: their meaning, as the reference shows it, and their readers. The names of keys of later versions are here
+//! too. A new key of a job or a step is an entry in `keys/job.rs` and a field of the plan. A test compares the keys with those that
+//! the readers ask for.
 
 mod job;
 
@@ -111,7 +111,7 @@ pub(super) const WHEN_LATER: &[&str] = &["parameter", "changed"];
 const LIST: Form = Form::LIST;
 const ENV: Form = Form::Map(&Form::Text);
 const SHELL: Form = Form::Either(&[Form::OneOf(&["sh", "bash", "pwsh"]), Form::Array(&Form::Text)]);
-/// Not a list: a string is given to the shell.
+/// The form of a command. It is not [`LIST`], because a string is a script for the shell and not an array of one word.
 const WORDS: Form = Form::Either(&[Form::Array(&Form::Text), Form::Text]);
 const CAUSE: Form = Form::OneOf(&BuildCause::KINDS);
 
@@ -292,7 +292,7 @@ pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
     ),
 ];
 
-// The words above say these limits.
+// The texts above name these limits.
 const _: () = {
     assert!(JOBS_MAX == 1_000 && CELLS_MAX == 1_000 && STEPS_MAX == 100 && AXES_MAX == 16 && RULES_MAX == 100);
     assert!(WANTS_MAX == 100 && ENV_MAX == 500 && NEEDS_MAX == 100_000);

@@ -1,8 +1,8 @@
-//! `guild.toml` to a plan, or to all that is wrong with it. Pure: a text comes in, values or diagnostics go out. The
-//! master, `guild check` and `guild local` share it. Does not decide where a job runs, nor what a needed job's outcome
-//! means.
+//! Turns a `guild.toml` into a plan, or into a list of all its errors. This crate is pure: it takes a text and returns values or
+//! diagnostics. The master and `guild check` share it. It decides neither where a job runs, nor how the outcome of a job affects
+//! the jobs that need it.
 //!
-//! [`load`] reads the file and expands its matrices; [`Pipeline::expand`] adds what depends on the build.
+//! [`load`] reads the file and expands its matrices. [`Pipeline::expand`] adds the parts of the plan that depend on the build.
 
 mod axis;
 mod axis_value;
@@ -39,53 +39,53 @@ use std::sync::Arc;
 use toml_file::{Page, Table};
 use when::{Matching, Room, Trigger, When};
 
-/// The variable of a step that names the entry of `[trigger.cron]` which made the build.
+/// The environment variable of a step that names the entry of `[trigger.cron]` which made the build.
 const CRON_VARIABLE: &str = "GUILD_CRON";
-/// The version of the file that this reads.
+/// The version of `guild.toml` that this crate reads, and of the plans that it makes.
 const VERSION: u16 = 1;
 
 /// The pipeline of a `guild.toml` without errors.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     trigger: Trigger,
-    /// Each after those that it needs.
+    /// The jobs. Each comes after the jobs that it needs.
     jobs: Vec<Branching>,
 }
 
-/// A job that runs or not, as its `when` says; the cells of a job share it.
+/// A job with the `when` that decides whether it runs. The cells of a job share their `when`.
 #[derive(Clone, Debug)]
 struct Branching {
     plan: JobPlan,
     when: Arc<When>,
 }
 
-/// What changed for each job, since the good run of its lane that it is compared with.
+/// The changed paths of each job, since the good run of its lane with which it is compared.
 #[derive(Clone, Debug, Default)]
 pub struct Changed(BTreeMap<String, Arc<Vec<String>>>);
 
 impl Changed {
-    /// Notes the paths of a job, which is named with its cell.
+    /// Sets the changed paths of a job, which is named with its cell.
     pub fn insert(&mut self, job: String, paths: Arc<Vec<String>>) {
         self.0.insert(job, paths);
     }
 
-    /// `None` means that it is unknown, which matches every pattern.
+    /// Returns the changed paths of a job. `None` means that they are not known, which counts as a match of every pattern.
     pub fn paths(&self, job: &str) -> Option<&Arc<Vec<String>>> {
         self.0.get(job)
     }
 }
 
-/// What a plan depends on besides the file.
+/// Everything about a build on which its plan depends, besides the file.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The ref in full, `refs/heads/main`; empty where a commit was named directly.
+    /// The full name of the ref, such as `refs/heads/main`. It is empty if a commit was named directly.
     pub ref_name: String,
     pub cause: BuildCause,
     pub changed: Changed,
     pub trust: Trust,
 }
 
-/// Reads a pipeline. Bounded in time and memory whatever the text is.
+/// Reads a pipeline. The time and the memory that it takes are bounded, whatever the text is.
 pub fn load(file_name: &str, text: &[u8]) -> Result<Pipeline, Diagnostics> {
     let page = Page::open(file_name, text)?.with_advice(foreign::advice);
     let tree = page.parse()?;
@@ -94,37 +94,37 @@ pub fn load(file_name: &str, text: &[u8]) -> Result<Pipeline, Diagnostics> {
 }
 
 impl Pipeline {
-    /// Whether a push to this ref makes a build. Without `[trigger]`: each branch, no tag.
+    /// Whether a push to this ref makes a build. Without `[trigger]`, a push to a branch does, and a push of a tag does not.
     pub fn triggers(&self, ref_name: &str, paths: Option<&[String]>) -> bool {
         self.not_triggered(ref_name, paths).is_none()
     }
 
-    /// Why a push to this ref makes no build; `None` means that it makes one.
+    /// Returns the reason why a push to this ref makes no build. `None` means that it makes one.
     pub fn not_triggered(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
         self.trigger.reason(ref_name, paths)
     }
 
-    /// The entries of `[trigger.cron]`, in the order of the file.
+    /// Returns the entries of `[trigger.cron]`, in the order of the file.
     pub fn crons(&self) -> &[CronEntry] {
         &self.trigger.crons
     }
 
-    /// Whether `[trigger]` or a `when` asks what changed.
+    /// Whether `[trigger]` or a `when` has `paths`, so that the changed paths must be known.
     pub fn asks_for_paths(&self) -> bool {
         self.triggers_by_paths() || self.jobs_by_paths().next().is_some()
     }
 
-    /// Whether `[trigger]` asks what changed.
+    /// Whether `[trigger]` has `paths`, so that a push must be compared with an earlier commit.
     pub fn triggers_by_paths(&self) -> bool {
         self.trigger.asks_for_paths()
     }
 
-    /// The jobs, with their cells, that `when` leaves out if nothing that they name changed.
+    /// Returns the names, with their cells, of the jobs whose `when` has `paths`.
     pub fn jobs_by_paths(&self) -> impl Iterator<Item = &str> {
         self.jobs.iter().filter(|job| job.when.asks_for_paths()).map(|job| job.plan.name.as_str())
     }
 
-    /// The plan of one build. Whatever the file alone can break was told by [`load`].
+    /// Returns the plan of one build. [`load`] has already reported the errors of the file itself.
     pub fn expand(&self, context: &Context) -> Result<Plan, Diagnostics> {
         let mut matching = Matching::default();
         let jobs = self.jobs.iter().map(|Branching { plan, when }| {
@@ -132,14 +132,14 @@ impl Pipeline {
             let mut skipped_by = |kind: &str| {
                 let why =
                     when.reason(&context.ref_name, kind, &context.cause, paths, &mut matching).unwrap_or_default();
-                // it is a part of the plan that travels, and names patterns, which may be long
+                // the reason is sent with the plan and names patterns, which may be long
                 SKIPPED.cut(&why).into_owned()
             };
             let (skipped, in_retry) = (skipped_by(context.cause.kind()), skipped_by(BuildCause::RETRY));
             let skipped_in_retry = (in_retry != skipped).then_some(in_retry);
             let mut plan = JobPlan { skipped, skipped_in_retry, ..plan.clone() };
             if let BuildCause::Cron { name } = &context.cause {
-                // a pipeline sets no variable with GUILD_, so this stands alone
+                // a pipeline cannot set variables that begin with GUILD_, so this name is not there yet
                 plan.env.push((CRON_VARIABLE.to_owned(), name.clone()));
             }
             plan
@@ -159,7 +159,7 @@ fn read(root: &Table<'_>) -> Option<Pipeline> {
     cron_names::check(page, &trigger.crons, &jobs);
     root.close(keys::TOP_LATER);
     let order = order::order(page, &jobs)?;
-    // a half-read job would be expanded to errors that are not real
+    // expanding a job that was read only in part would report errors that do not exist
     if !page.is_clean() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! `matrix`, `skip` and `only`: the cells of a job.
+//! Computes the cells of a job from its keys `matrix`, `skip` and `only`.
 
 use super::axis::{Axes, check_name};
 use super::axis_value::AxisValue;
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use toml_file::{At, Page, Table, Value};
 
-/// A value of each axis of the matrix, in its order. Empty means that the job has no matrix.
+/// A cell: one value of each axis of the matrix, in the order of the axes. It is empty if the job has no matrix.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cell(pub Vec<Coordinate>);
 
@@ -22,7 +22,7 @@ impl Cell {
         self.0.iter().find(|it| &*it.axis == axis).map(|it| it.value.name.as_str())
     }
 
-    /// Whether both have the same value wherever they have the same axis.
+    /// Whether both cells have the same value on each axis that both have.
     pub(super) fn agrees(&self, other: &Cell) -> bool {
         self.0.iter().all(|it| other.get(&it.axis).is_none_or(|value| value == it.value.name))
     }
@@ -38,7 +38,7 @@ struct Axis {
     values: Vec<Rc<AxisValue>>,
 }
 
-/// The cells of a job, from the table of that job.
+/// Returns the cells of a job, whose table is `job`.
 pub(super) fn cells(job: &Table<'_>, axes: &Axes) -> Vec<Cell> {
     let (skip, only) = (job.get("skip"), job.get("only"));
     let Some(value) = job.get("matrix") else {
@@ -80,7 +80,7 @@ fn read(job: &Table<'_>, value: &Value<'_>, axes: &Axes) -> Option<Vec<Axis>> {
     check_variables(job.page(), value, &matrix).then_some(matrix)
 }
 
-/// Two axes must not set the same environment variable, nor both say the platform.
+/// Reports two axes that set the same environment variable, or that both name the platform. Returns whether there were none.
 fn check_variables(page: &Page<'_>, value: &Value<'_>, matrix: &[Axis]) -> bool {
     let before = page.diagnostics().0.len();
     for (index, axis) in matrix.iter().enumerate() {
@@ -99,7 +99,7 @@ fn check_variables(page: &Page<'_>, value: &Value<'_>, matrix: &[Axis]) -> bool 
     page.diagnostics().0.len() == before
 }
 
-/// The variable in which a script finds its cell's value.
+/// Returns the name of the environment variable that holds the cell's value of this axis.
 pub(super) fn variable(axis: &str) -> String {
     format!("GUILD_AXIS_{}", axis.to_ascii_uppercase().replace(['.', '-'], "_"))
 }
@@ -117,7 +117,7 @@ fn axis(page: &Page<'_>, name: At<&str>, value: &Value<'_>, axes: &Axes) -> Opti
     Some(Axis { name: name.value.into(), values })
 }
 
-/// The value `"*"`: every value of the axis.
+/// Reads the value `"*"`, which means every value of the axis.
 fn every(page: &Page<'_>, name: &At<&str>, value: &Value<'_>, axes: &Axes) -> Option<Vec<Rc<AxisValue>>> {
     if value.string()?.value != "*" {
         value.refuse("must be \"*\" or an array", "", format!("\"*\" means all of [axis.{}]", name.value));
@@ -158,7 +158,7 @@ fn listed(page: &Page<'_>, value: &Value<'_>, defined: Option<&Vec<Rc<AxisValue>
     Some(values)
 }
 
-/// The value of this name, or an error.
+/// Returns the value with this name. If there is none, it reports that.
 fn known(page: &Page<'_>, what: &str, name: &At<String>, values: &[Rc<AxisValue>]) -> Option<Rc<AxisValue>> {
     let found = values.iter().find(|it| it.name == name.value);
     if found.is_none() {
@@ -179,7 +179,7 @@ fn product(matrix: &[Axis]) -> Vec<Cell> {
     })
 }
 
-/// One table of `skip` or `only`: each axis that it names has one of its values.
+/// One table of `skip` or `only`. It matches a cell that has one of the listed values on each axis that the table names.
 struct Rule(Vec<(Rc<str>, BTreeSet<String>)>);
 
 impl Rule {

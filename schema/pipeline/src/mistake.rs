@@ -1,16 +1,16 @@
-//! Patterns that can never match, since they are written as in another tool, and what was probably meant by them.
+//! Finds patterns that can never match, for example because they are written as in another tool, and suggests better ones.
 
 use schema::values::ShortRef;
 
-/// What is wrong with a pattern.
+/// The reason why a pattern can never match, with a suggestion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Why a pattern matches nothing, as the end of that sentence.
+    /// The reason why the pattern matches nothing, as the end of a sentence.
     pub why: String,
     pub help: String,
 }
 
-/// A mistake in a glob of paths, as in `paths` of `guild.toml`.
+/// Finds a mistake in a glob of paths, such as those of `paths` in `guild.toml`.
 pub fn in_path(text: &str) -> Option<Mistake> {
     of_any(text).or_else(|| {
         if text.starts_with('/') {
@@ -27,12 +27,12 @@ pub fn in_path(text: &str) -> Option<Mistake> {
     })
 }
 
-/// In a glob of short names of branches or tags, as in `push`, `tag` and `branch` of `guild.toml`.
+/// Finds a mistake in a glob of short names of branches or tags, such as those of `push`, `tag` and `branch` in `guild.toml`.
 pub fn in_glob_of_refs(text: &str) -> Option<Mistake> {
     of_any(text).or_else(|| of_ref(text)).or_else(|| of_backslash(text))
 }
 
-/// In a pattern of short names where only `*` is special, as in `branches` and `tags` of `master.toml`.
+/// Finds a mistake in a pattern of short names in which only `*` is special, such as those of `branches` and `tags` in `master.toml`.
 pub fn in_names(text: &str) -> Option<Mistake> {
     of_any(text).or_else(|| of_ref(text)).or_else(|| {
         if let Some(start) = text.strip_suffix('/') {
@@ -91,7 +91,7 @@ fn of_ref(text: &str) -> Option<Mistake> {
     if text.starts_with('/') {
         return meant("no branch or tag begins with `/`", text.trim_matches('/'));
     }
-    // of git-check-ref-format(1), as far as none of them is special in a glob
+    // the rules of git-check-ref-format(1) about characters that are not special in a glob
     let odd = text.chars().find(|c| c.is_control() || " ~^:".contains(*c)).map(String::from);
     let odd = odd.or_else(|| ["..", "@{", "/."].into_iter().find(|odd| text.contains(odd)).map(str::to_owned));
     let odd = odd.or_else(|| [".lock", "."].into_iter().find(|odd| text.ends_with(odd)).map(str::to_owned));
@@ -102,8 +102,8 @@ fn of_ref(text: &str) -> Option<Mistake> {
     )
 }
 
-/// A `\` before a character that is special in a glob takes that character as it is. The writer of any other `\` meant a
-/// separator.
+/// Finds a `\` that was meant as a separator. A `\` before a character that is special in a glob is not one, because it escapes that
+/// character.
 fn of_backslash(text: &str) -> Option<Mistake> {
     let mut rest = text;
     while let Some((_, behind)) = rest.split_once('\\') {

@@ -1,10 +1,11 @@
-//! What needs what: unknown names, cycles, and an order in which a job comes after those that it needs.
+//! Checks the `needs` of all jobs for unknown names and cycles, and finds an order in which a job comes after those that it needs.
 
 use super::job::Job;
 use std::collections::{BTreeMap, BTreeSet};
 use toml_file::{Page, nearest};
 
-/// Indices of the jobs, each after what it needs; otherwise in the order of the file. `None` means that an error is on the page.
+/// Returns the indices of the jobs so that each comes after those that it needs, and otherwise in the order of the file. `None` means
+/// that it reported an error.
 pub(super) fn order(page: &Page<'_>, jobs: &[Job]) -> Option<Vec<usize>> {
     let by_name: BTreeMap<&str, usize> =
         jobs.iter().enumerate().map(|(at, job)| (job.name.value.as_str(), at)).collect();
@@ -33,7 +34,7 @@ fn way_out(need: &str, by_name: &BTreeMap<&str, usize>) -> String {
     nearest(need, by_name.keys().copied()).map(|near| format!("did you mean `{near}`?")).unwrap_or_default()
 }
 
-/// The order, and those that have none: on a cycle, or after one.
+/// Returns the order, and the jobs that cannot be ordered because they are on a cycle or need a job on one.
 fn sorted(needs: &[BTreeSet<usize>]) -> (Vec<usize>, BTreeSet<usize>) {
     let mut needed_by = vec![Vec::new(); needs.len()];
     let mut missing: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
@@ -55,13 +56,13 @@ fn sorted(needs: &[BTreeSet<usize>]) -> (Vec<usize>, BTreeSet<usize>) {
     (order, stuck)
 }
 
-/// Each cycle is told once, at the job of it that comes first in the file.
+/// Reports each cycle once, at the job of the cycle that comes first in the file.
 fn report_cycles(page: &Page<'_>, jobs: &[Job], needs: &[BTreeSet<usize>], mut stuck: BTreeSet<usize>) {
     while let Some(start) = stuck.pop_first() {
         let mut path = vec![start];
         let cycle = loop {
             let last = path[path.len() - 1];
-            // whoever is stuck needs someone who is: a walk comes back to itself, or to one that was told before
+            // a stuck job needs another stuck job, so the walk returns to a job on its path, or to a cycle that was reported before
             let Some(next) = needs[last].iter().copied().find(|need| path.contains(need) || stuck.contains(need))
             else {
                 break None;

@@ -1,11 +1,11 @@
-//! `{axis}` in a string. Not in scripts: a value must never become code there.
+//! Replaces `{axis}` in strings. It is not used for scripts, because a value must never become code.
 
 use super::matrix::Cell;
 
-/// The text with `{axis}` replaced by the cell's value, or the name that is not an axis.
+/// Replaces each `{axis}` of a text by the cell's value. Fails with the name in the braces if it is not an axis.
 ///
-/// A brace itself is written twice: `{{name}}` is `{name}`. Left alone: `${name}`, which is a shell's, and braces
-/// around anything that is not a name, like `{}` or `{"a": 1}`.
+/// `{{name}}` becomes `{name}`. `${name}`, which belongs to a shell, stays, and so do braces around anything that is not a name, such
+/// as `{}` or `{"a": 1}`.
 pub(super) fn fill(text: &str, cell: &Cell) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -27,7 +27,7 @@ pub(super) fn fill(text: &str, cell: &Cell) -> Result<String, String> {
     Ok(filled)
 }
 
-/// The first axis of the cell that stands in braces in a script, as it would be replaced elsewhere.
+/// Returns the first axis of the cell that a script has in braces, where another string would have its value.
 pub(super) fn axis_in<'c>(script: &str, cell: &'c Cell) -> Option<&'c str> {
     let axes = || cell.0.iter().map(|it| &*it.axis);
     script.match_indices('{').find_map(|(at, _)| {
@@ -41,7 +41,7 @@ fn doubled(open: &str, name: &str) -> bool {
     open[name.len() + 2..].starts_with("}}")
 }
 
-/// The name at the start of a text, before its `}`.
+/// Returns the name at the beginning of a text that a `}` follows.
 fn braced(text: &str) -> Option<&str> {
     let name = &text[..text.find('}')?];
     let starts = name.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');

@@ -1,19 +1,19 @@
-//! The reports of tests that a step writes: `junit`, `tap`, `subunit` and `libtest`.
+//! Reads the keys `junit`, `tap`, `subunit` and `libtest`, which name the test reports of a step.
 
 use super::mistake;
 use crate::limits::{PATTERN_MAX, REPORTS_MAX};
 use schema::values::ReportFormat;
 use toml_file::{At, Value};
 
-/// One report as the file says it.
+/// One report that a key of the file names.
 #[derive(Clone, Debug)]
 pub(super) struct ReportKey {
     pub format: ReportFormat,
-    /// `None` means that it is what the step prints.
+    /// The pattern of the report's files. `None` means that the report is the output of the step.
     pub pattern: Option<At<String>>,
 }
 
-/// Adds what the key of one form says.
+/// Reads the key of one form of report, and adds its reports to `to`.
 pub(super) fn read(value: &Value<'_>, format: ReportFormat, to: &mut Vec<ReportKey>) {
     let may_print = matches!(format, ReportFormat::Tap | ReportFormat::Libtest);
     let patterns = match (value.is_boolean() && may_print, value.is_string() || value.is_array()) {
@@ -41,7 +41,7 @@ pub(super) fn read(value: &Value<'_>, format: ReportFormat, to: &mut Vec<ReportK
     to.extend(patterns.into_iter().map(|pattern| ReportKey { format, pattern: Some(pattern) }));
 }
 
-/// Why a pattern matches no file, and what was probably meant. A worker knows `*`, `?` and `**`, and no more.
+/// Returns the reason why a pattern matches no file, with a suggestion. A worker knows only `*`, `?` and `**`.
 pub(super) fn mistake(pattern: &str) -> Option<(String, String)> {
     let of_report = |why: String, help: &str| Some((why, help.to_owned()));
     if pattern.chars().count() > PATTERN_MAX {

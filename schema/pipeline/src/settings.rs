@@ -1,21 +1,21 @@
-//! What `[defaults]` and a job say, and the readers of the values that steps and axes have as well.
+//! The settings of `[defaults]` and of a job, and the readers of values that steps and axes have too.
 
 use crate::limits::{CPUS_MAX, ENV_MAX, PRIORITY_MAX, RETRY_INFRA_MAX, WANTS_MAX};
 use schema::values::{ALWAYS_TIMEOUT_MS, JobPlan, Workspace};
 use std::time::Duration;
 use toml_file::{At, Value};
 
-/// The time of a job that says none, in milliseconds: an hour, which is longer than most test suites take.
+/// The time of a job without the key `timeout`, in milliseconds. It is an hour, which is longer than most test suites take.
 const TIMEOUT_MS: u64 = 3_600_000;
 
-/// Names and values of the environment, in the order of the file.
+/// The names and values of environment variables, in the order of the file.
 pub(super) type Env = Vec<(At<String>, At<String>)>;
 
-/// What a table says of a job. What is optional here depends on the cell or the step, and is put together when the job is
-/// expanded.
+/// The settings of a job that one table holds. The fields beside `plan` also depend on the cell or the step, and are merged when the
+/// job is expanded.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// The keys whose values go into the plan as they are. What the table does not say is as in what it began with.
+    /// The plan with the values that the table sets directly. A key that the table does not have keeps the value of the plan before.
     pub plan: JobPlan,
     pub on: Option<At<String>>,
     pub want: Vec<At<String>>,
@@ -27,7 +27,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// What is so of a job of which no table says anything.
+    /// Returns the settings of a job for which no table has a key.
     pub(super) fn usual() -> Settings {
         Settings::beginning_with(JobPlan {
             timeout_ms: TIMEOUT_MS,
@@ -37,7 +37,7 @@ impl Settings {
         })
     }
 
-    /// The settings of a table that is read on top of this plan.
+    /// Returns the settings with which reading a table on top of this plan begins.
     pub(super) fn beginning_with(plan: JobPlan) -> Settings {
         Settings {
             plan,
@@ -55,7 +55,7 @@ impl Settings {
 pub(super) const WORKSPACES: [(&str, Workspace); 3] =
     [("fresh", Workspace::Fresh), ("clean", Workspace::Clean), ("kept", Workspace::Kept)];
 
-/// A platform. A worker says its own, so that it is not checked against a list.
+/// Reads a platform. It is not checked against a list, because each worker names its own platform.
 pub(super) fn on(value: &Value<'_>) -> Option<At<String>> {
     if value.is_array() {
         value.refuse("must be one platform", "", "for several platforms, use an axis: matrix = { platform = \"*\" }");
@@ -73,7 +73,7 @@ pub(super) fn want(value: &Value<'_>) -> Vec<At<String>> {
     wants
 }
 
-/// Reads cores, which must be above zero, so that a job which asks for some reserves some.
+/// Reads a number of cores in thousandths. It is at least 1, so that a job which asks for a part of a core always reserves some.
 pub(super) fn cpus_milli(value: &Value<'_>) -> Option<u32> {
     let cpus = value.number(CPUS_MAX)?;
     Some(((cpus * 1000.0).round() as u32).max(1))
@@ -108,7 +108,7 @@ fn is_variable(name: &str) -> bool {
         && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
 }
 
-/// A directory of the checkout.
+/// Reads the path of a directory within the checkout.
 pub(super) fn dir(value: &Value<'_>) -> Option<At<String>> {
     let dir = value.text()?;
     if !is_inside(&dir.value) {
@@ -118,12 +118,12 @@ pub(super) fn dir(value: &Value<'_>) -> Option<At<String>> {
     Some(dir)
 }
 
-/// Whether a path stays in the directory that it is relative to, on every platform.
+/// Whether a path stays within the directory to which it is relative, on every platform.
 pub(super) fn is_inside(path: &str) -> bool {
     !path.contains(['\\', ':']) && !path.starts_with('/') && path.split('/').all(|part| part != "..")
 }
 
-/// The command that a script is given to as its last argument.
+/// Reads a shell: the command that gets a script as its last argument.
 pub(super) fn shell(value: &Value<'_>) -> Option<Vec<String>> {
     let strings = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     if value.is_array() {
@@ -141,7 +141,7 @@ pub(super) const SH: &[&str] = &["sh", "-eu", "-c"];
 const BASH: &[&str] = &["bash", "-eu", "-o", "pipefail", "-c"];
 pub(super) const PWSH: &[&str] = &["pwsh", "-NoProfile", "-Command"];
 
-/// A duration in milliseconds that is not zero: zero means "not given" in the plan.
+/// Reads a duration in milliseconds. It must not be zero, because zero means "not given" in the plan.
 pub(super) fn limit_ms(value: &Value<'_>) -> Option<u64> {
     let duration = value.duration()?;
     if duration.is_zero() {

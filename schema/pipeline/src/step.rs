@@ -1,4 +1,4 @@
-//! A step, and the commands that `run` may hold.
+//! Reads the steps of a job, and the commands that `run` may hold.
 
 use super::reports::ReportKey;
 use super::settings::Env;
@@ -7,15 +7,15 @@ use schema::values::StepPlan;
 use std::ops::Range;
 use toml_file::{At, Table, Value};
 
-/// What a table says of a step. What is optional here depends on the job and the cell.
+/// A step as a table describes it. The fields beside `plan` also depend on the job and the cell.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Step {
-    /// Whether the step stands in the job's own table.
+    /// Whether the step is described by the job's own table.
     pub of_job: bool,
-    /// The keys whose values go into the plan as they are.
+    /// The plan with the values that the table sets directly.
     pub plan: StepPlan,
     pub name: Option<At<String>>,
-    /// `None` means that it is missing or wrong, which was reported.
+    /// The command. `None` means that it is missing or wrong, which was reported.
     pub run: Option<Run>,
     pub env: Env,
     pub dir: Option<At<String>>,
@@ -36,7 +36,7 @@ impl Step {
         step.run.is_some().then_some(step)
     }
 
-    /// The only step of a job that has `run` itself: what both have is the job's.
+    /// Reads the only step of a job that has `run` itself. Keys that both a job and a step can have belong to the job.
     pub(super) fn of_job(table: &Table<'_>) -> Option<Step> {
         let mut step = Step { of_job: true, ..Step::default() };
         entry::read(table, keys::ONLY_STEP, &mut step);
@@ -44,7 +44,7 @@ impl Step {
     }
 }
 
-/// `run`, for each system that it names.
+/// The commands of `run`: one for each system that it names, and a default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Run {
     pub span: Range<usize>,
@@ -73,7 +73,7 @@ impl Run {
         Some(Run { span, default, systems })
     }
 
-    /// The command on a platform like "linux-x86_64"; an empty one is any.
+    /// Returns the command on a platform such as "linux-x86_64". An empty platform means any.
     pub(super) fn on(&self, platform: &str) -> Option<&Words> {
         let system = platform.split('-').next().unwrap_or_default();
         let own = self.systems.iter().find(|(name, _)| *name == system);
@@ -81,7 +81,7 @@ impl Run {
     }
 }
 
-/// A program's name may have blanks in its path, and then no words that look like arguments.
+/// Whether the name of a program looks like a whole command line. A path may have blanks, but then no word of it looks like an option.
 fn is_command_line(program: &str) -> bool {
     let Some((name, rest)) = program.trim().split_once(char::is_whitespace) else { return false };
     !name.contains(['/', '\\']) || rest.split_whitespace().any(|word| word.starts_with('-'))

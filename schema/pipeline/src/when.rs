@@ -1,5 +1,5 @@
-//! `[trigger]` and `when`: whether a ref, the paths that changed and the cause ask for something. Closed tables of
-//! patterns; no expression language.
+//! Reads `[trigger]` and `when`, and decides by the ref, the changed paths and the cause whether a build is made or a job runs. Both
+//! are tables of patterns with fixed keys. There is no expression language.
 
 use super::cron::CronEntry;
 use super::{crons, keys, mistake};
@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml_file::{At, Table, Value};
 
-/// The most work that one plan does for `paths`, in characters of patterns times paths: about two seconds of it.
+/// The most work that one plan does for `paths`, in characters of patterns times paths. It takes about two seconds.
 const WORK_MAX: usize = 500_000_000;
 
-/// The key whose patterns are of paths; the patterns of all other keys are of names of branches and tags.
+/// The key whose patterns match paths. The patterns of all other keys match names of branches and tags.
 const PATHS: &str = "paths";
 
-/// Globs of which one must match; `*` stays between two `/`, `**` does not.
+/// A list of globs of which one must match. `*` does not match a `/`, and `**` does.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Patterns {
     texts: Vec<String>,
@@ -72,7 +72,7 @@ impl Patterns {
     }
 }
 
-/// What is left for the patterns of one file.
+/// The number of characters that are left for the patterns of one file.
 pub(super) struct Room(Cell<usize>);
 
 impl Room {
@@ -80,7 +80,7 @@ impl Room {
         Room(Cell::new(PATTERNS_TEXT_MAX))
     }
 
-    /// `false` means that there is no room for these.
+    /// Takes the room of these patterns. Returns `false` if there is too little.
     fn take(&self, texts: &[At<String>]) -> bool {
         let wanted = texts.iter().map(|text| text.value.len()).sum();
         let left = self.0.get().checked_sub(wanted);
@@ -89,8 +89,8 @@ impl Room {
     }
 }
 
-/// Judges the paths of one plan. The cells of a job share their patterns, and most jobs what changed, so that each is matched with
-/// each once.
+/// The results of matching patterns with paths in one plan. Cells share their patterns, and most jobs share their changed paths, so
+/// each pair is matched only once.
 #[derive(Default)]
 pub(super) struct Matching {
     known: BTreeMap<(usize, usize), bool>,
@@ -98,8 +98,8 @@ pub(super) struct Matching {
 }
 
 impl Matching {
-    /// Whether one of the patterns matches one of the paths. Where that is too much work it counts as a match, as all does that
-    /// is not known.
+    /// Whether one of the patterns matches one of the paths. If that is too much work, it counts as a match, because everything unknown
+    /// does.
     fn any(&mut self, patterns: &Patterns, paths: &Arc<Vec<String>>) -> bool {
         let pair = (std::ptr::from_ref(patterns).addr(), Arc::as_ptr(paths).addr());
         if let Some(known) = self.known.get(&pair) {
@@ -117,7 +117,7 @@ fn globs(text: &str, is_of_paths: bool) -> Result<Vec<GlobMatcher>, String> {
         return Err(format!("{} characters, but only {PATTERN_MAX} are allowed", text.len()));
     }
     let Some(folder) = text.strip_suffix('/') else { return Ok(vec![glob(text)?]) };
-    // `docs/` is everything below it, and `docs` itself where that is a submodule or a link
+    // `docs/` matches everything below it, and as a path also `docs` itself, which may be a submodule or a link
     let below = glob(&format!("{text}**"))?;
     Ok(if is_of_paths { vec![glob(folder)?, below] } else { vec![below] })
 }
@@ -127,12 +127,12 @@ fn glob(text: &str) -> Result<GlobMatcher, String> {
     glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
 }
 
-/// Which pushes make a build.
+/// The table `[trigger]`, which says which pushes make a build.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trigger {
-    /// The branches whose pushes it takes. `None` means every branch.
+    /// The branches whose pushes make a build. `None` means every branch.
     push: Option<Patterns>,
-    /// The tags that it takes. `None` means no tag.
+    /// The tags whose pushes make a build. `None` means no tag.
     tag: Option<Patterns>,
     paths: Option<Patterns>,
     pub(super) crons: Vec<CronEntry>,
@@ -157,11 +157,11 @@ impl Trigger {
         self.paths.is_some()
     }
 
-    /// Why a push makes no build; `None` means that it makes one.
+    /// Returns the reason why a push makes no build. `None` means that it makes one.
     pub(super) fn reason(&self, ref_name: &str, paths: Option<&[String]>) -> Option<String> {
         let (is_wanted, is_branch) = match ShortRef::of(ref_name) {
             ShortRef::Branch(name) => (self.push.as_ref().is_none_or(|push| push.matches(name)), true),
-            // a tag is compared with nothing: its paths always match
+            // a tag is not compared with another commit, so its paths always match
             ShortRef::Tag(name) => (self.tag.as_ref().is_some_and(|tag| tag.matches(name)), false),
             ShortRef::Other(_) => (false, false),
         };
@@ -178,14 +178,14 @@ fn any(patterns: &Patterns, paths: &[String]) -> bool {
     paths.iter().any(|path| patterns.matches(path))
 }
 
-/// A job's `when`: all its keys must match, where `branch` and `tag` together mean one of them.
+/// The `when` of a job. All its keys must match, except that `branch` and `tag` together mean either of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct When {
     branch: Option<Patterns>,
     tag: Option<Patterns>,
     paths: Option<Patterns>,
     causes: Option<Vec<&'static str>>,
-    /// Names of entries of `[trigger.cron]`.
+    /// The names of entries of `[trigger.cron]` in whose builds the job runs.
     pub(super) crons: Option<Vec<At<String>>>,
 }
 
@@ -209,8 +209,8 @@ impl When {
         self.paths.is_some()
     }
 
-    /// Why the job is skipped in a build whose cause is of this kind; `None` means that it is not. A retry, which is a kind of
-    /// its own, has the `cause` of the build that it repeats. So what a cron asked for is repeated too.
+    /// Returns the reason why the job is skipped in a build. `None` means that it is not skipped. A retry has a `kind` of its own, but
+    /// the `cause` of the build that it repeats. So a retry of a cron's build runs the same jobs.
     pub(super) fn reason(
         &self,
         ref_name: &str,
@@ -270,7 +270,7 @@ impl When {
     }
 }
 
-/// The first few, for people.
+/// Lists the first five names, with `…` if there are more.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let more = if names.len() > SHOWN { ", …" } else { "" };
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
     use crate::load;
 
-    /// A pipeline with `count` patterns of 1,000 characters, and one more pattern in another job.
+    /// Returns a pipeline with `count` patterns of 1,000 characters, and the patterns `more` in another job.
     fn pipeline(count: usize, more: &str) -> String {
         let patterns: Vec<String> = (0..count).map(|at| format!("\"{at:0>PATTERN_MAX$}\"")).collect();
         let job = |name, paths: &str| format!("[job.{name}]\nrun = \"true\"\nwhen = {{ paths = [{paths}] }}\n");

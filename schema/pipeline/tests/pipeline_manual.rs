@@ -1,4 +1,4 @@
-//! The error that the manual of the pipeline file shows is the one that is told.
+//! Tests that the error which docs/pipeline.md shows is the one that is reported.
 
 use pipeline::load;
 

@@ -1,38 +1,38 @@
-//! The tests of one step, as its reports are read one after the other.
+//! Collects the tests of one step while its reports are read one after the other.
 
 use crate::cut::{cut, cut_name};
 use crate::{LIST_MAX, MESSAGE_MAX, NAME_MAX, OUTPUT_MAX, RESULTS_MAX, TestList, TestOutcome, TestResult};
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// The bytes of all that is wrong with the reports of a step. Its master keeps fewer.
+/// The most bytes of the text that says what is wrong with the reports of a step. The master keeps fewer.
 const TROUBLE_MAX: usize = 4 << 10;
 
-/// From so many bytes on a list takes results without their outputs, so that later failures still have their names.
+/// The size of a list, in bytes, from which it takes results without their outputs. So the names of later failures still fit.
 const OUTPUTS_MAX: usize = LIST_MAX / 2;
 
-/// What of [`LIST_MAX`] the results may take: the first line needs the rest.
+/// The most bytes of [`LIST_MAX`] that the results may take. The first line, which holds the trouble, needs the rest.
 const LINES_MAX: usize = LIST_MAX - 2 * TROUBLE_MAX;
 
 /// The tests of one step, within the bounds of a list.
 #[derive(Debug, Default)]
 pub struct Collection {
     list: TestList,
-    /// The bytes that the results take as they are stored.
+    /// The bytes of the results in their stored form.
     size: usize,
-    /// The directory to which the files of tests are relative, with `/` at its end; empty: it is not known.
+    /// The directory to which the files of tests are relative, with `/` at its end. Empty means that it is not known.
     root: String,
-    /// The directory below it in which the tool ran, with `/` at its end; empty: the root itself.
+    /// The directory below `root` in which the tool ran, with `/` at its end. Empty means `root` itself.
     dir: String,
-    /// Whether the list takes no more.
+    /// Whether the list takes no more results.
     is_full: bool,
     has_left_out_outputs: bool,
 }
 
-/// What is wrong with a report, and where.
+/// An error in a report, with its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
-    /// From 1; 0: no line can be named.
+    /// The number of the line, from 1. 0 means that no line can be named.
     pub line: usize,
     pub why: String,
 }
@@ -44,8 +44,8 @@ impl Flaw {
 }
 
 impl Collection {
-    /// An empty collection of tests whose files lie below the directory `root`. Their tools ran in `dir`, which is relative
-    /// to it.
+    /// Makes an empty collection of tests whose files are below the directory `root`. Their tools ran in `dir`, which is relative
+    /// to `root`.
     pub fn below(root: &str, dir: &str) -> Collection {
         let with_slash = |path: &str| match path.trim_start_matches("./").trim_end_matches('/') {
             "" | "." => String::new(),
@@ -54,7 +54,7 @@ impl Collection {
         Collection { root: with_slash(root), dir: with_slash(dir), ..Collection::default() }
     }
 
-    /// Notes why the list is not whole.
+    /// Adds a reason why the list is not complete.
     pub fn add_trouble(&mut self, why: impl Display) {
         let trouble = &mut self.list.trouble;
         if trouble.len() < TROUBLE_MAX {
@@ -64,7 +64,7 @@ impl Collection {
         }
     }
 
-    /// Notes why the list is not whole, before what was noted so far.
+    /// Adds a reason why the list is not complete, before the reasons so far.
     pub fn put_trouble_first(&mut self, why: impl Display) {
         let later = std::mem::take(&mut self.list.trouble);
         self.add_trouble(why);
@@ -73,7 +73,7 @@ impl Collection {
         }
     }
 
-    /// How many results were read so far.
+    /// Returns the number of results so far.
     pub fn len(&self) -> usize {
         self.list.results.len()
     }
@@ -82,7 +82,7 @@ impl Collection {
         self.list.results.is_empty()
     }
 
-    /// Whether the list takes no more.
+    /// Whether the list takes no more results.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
@@ -91,7 +91,7 @@ impl Collection {
         self.list
     }
 
-    /// Takes a result. An error says that the list is full.
+    /// Adds a result. Fails with a text for people if the list is full.
     pub(crate) fn push(&mut self, mut result: TestResult) -> Result<(), String> {
         self.shorten(&mut result);
         if self.size > OUTPUTS_MAX && !result.output.is_empty() {
@@ -125,10 +125,10 @@ impl Collection {
             cut_name(name, NAME_MAX);
         }
         if matches!(result.outcome, TestOutcome::Passed | TestOutcome::Skipped) {
-            // nobody looks for it, and the report itself has it
+            // nobody needs the output of such a test, and the report itself has it
             result.output.clear();
         }
-        // most forms know of no attempts
+        // most forms have no attempts and leave the number 0
         result.attempt = result.attempt.max(1);
         cut(&mut result.message, MESSAGE_MAX);
         cut(&mut result.output, OUTPUT_MAX);
@@ -138,7 +138,7 @@ impl Collection {
         }
     }
 
-    /// A file relative to the root; empty: it lies elsewhere.
+    /// Returns the path of a file relative to the root. It is empty if the file is not below the root.
     fn within(&self, file: &str) -> String {
         let below_root = file.strip_prefix(&self.root).filter(|_| !self.root.is_empty());
         let mut file = match below_root {
@@ -154,15 +154,15 @@ impl Collection {
     }
 }
 
-/// How many bytes a result takes as it is stored.
+/// Returns the number of bytes of a result in its stored form.
 fn size_of(result: &TestResult) -> usize {
     let mut counted = Counted(0);
-    // nothing that it writes to can fail
+    // writing to a counter cannot fail
     let _ = serde_json::to_writer(&mut counted, result);
     counted.0 + 1
 }
 
-/// Counts the bytes that are written to it.
+/// A writer that only counts the bytes that are written to it.
 struct Counted(usize);
 
 impl Write for Counted {

@@ -1,9 +1,9 @@
-//! Texts within their bounds: cut between two characters, with a mark.
+//! Cuts texts to their bounds, between two characters and with a mark.
 
-/// What a text ends with that was cut.
+/// The mark at the end of a text that was cut.
 const MARK: &str = " […]";
 
-/// Shortens a text to at most this many bytes.
+/// Shortens a text to at most `most` bytes.
 pub(crate) fn cut(text: &mut String, most: usize) {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most.saturating_sub(MARK.len())));
@@ -11,7 +11,7 @@ pub(crate) fn cut(text: &mut String, most: usize) {
     }
 }
 
-/// Shortens a name. Its end is replaced by a number that is made of all of it, so that two long names stay two names.
+/// Shortens a name to at most `most` bytes. A hash of the whole name replaces its end, so that two different long names stay different.
 pub(crate) fn cut_name(name: &mut String, most: usize) {
     if name.len() > most {
         let number = number_of(name);
@@ -20,12 +20,12 @@ pub(crate) fn cut_name(name: &mut String, most: usize) {
     }
 }
 
-/// FNV-1a, which is the same in each version and on each platform.
+/// Hashes a name by FNV-1a, which gives the same number in each version and on each platform.
 fn number_of(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A text that takes what is appended up to a bound, and drops the rest.
+/// A text that keeps appended text up to a bound and drops the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Capped {
     text: String,
@@ -33,7 +33,7 @@ pub(crate) struct Capped {
 }
 
 impl Capped {
-    /// Appends as much as fits below `most` bytes.
+    /// Appends as much of `more` as fits into `most` bytes in all.
     pub(crate) fn push(&mut self, more: &str, most: usize) {
         let room = most.saturating_sub(self.text.len());
         let end = more.floor_char_boundary(room.min(more.len()));
@@ -41,7 +41,7 @@ impl Capped {
         self.is_cut |= end < more.len();
     }
 
-    /// Appends a line, with the end of a line before it where something stands there.
+    /// Appends a line. If the text is not empty, a line end comes before it.
     pub(crate) fn push_line(&mut self, line: &str, most: usize) {
         if !self.text.is_empty() {
             self.push("\n", most);
@@ -53,7 +53,7 @@ impl Capped {
         self.text.len()
     }
 
-    /// The text without the blank lines around it, with a mark where something is lacking.
+    /// Takes the text without the blank lines around it. If text was dropped, it ends with a mark.
     pub(crate) fn take(&mut self) -> String {
         let mut text = self.text.trim_matches(['\n', '\r']).trim_end().to_owned();
         if self.is_cut {
@@ -64,12 +64,12 @@ impl Capped {
     }
 }
 
-/// The first line of a text that says something.
+/// Returns the first line of a text that is not blank.
 pub(crate) fn first_line(text: &str) -> &str {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
-/// The last line of a text that says something.
+/// Returns the last line of a text that is not blank.
 pub(crate) fn last_line(text: &str) -> &str {
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }

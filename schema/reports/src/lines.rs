@@ -1,18 +1,18 @@
-//! The lines of a report that is text, one after the other, in bounded memory.
+//! Reads the lines of a text report one after the other, in bounded memory.
 
 use crate::collection::Flaw;
 use std::io::{BufRead, BufReader, Read};
 
-/// The bytes of a line that are read. What tools write to be read has some hundred.
+/// The most bytes that are kept of a line. The lines that tools write for a reader have some hundred.
 const LINE_MAX: usize = 64 << 10;
 
-/// Lines without what colours them, and without their ends.
+/// The lines of a report, without colour sequences and line ends.
 pub(crate) struct Lines<R> {
     from: BufReader<R>,
     bytes: Vec<u8>,
-    /// The number of the line that was read last, from 1.
+    /// The number of the last line that was read, from 1.
     pub number: usize,
-    /// Whether the line that was read last had an end.
+    /// Whether the last line that was read had a line end.
     pub is_whole: bool,
 }
 
@@ -21,7 +21,7 @@ impl<R: Read> Lines<R> {
         Lines { from: BufReader::with_capacity(LINE_MAX, from), bytes: Vec::new(), number: 0, is_whole: true }
     }
 
-    /// The next line. None: there is none.
+    /// Returns the next line, or `None` at the end of the report.
     pub(crate) fn next(&mut self) -> Result<Option<String>, Flaw> {
         self.bytes.clear();
         let mut has_any = false;
@@ -46,7 +46,8 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// The text without the sequences that set the colours of a terminal. Text before a carriage return is dropped, as a terminal overwrites it.
+/// Returns the text without the escape sequences for a terminal. Text before a carriage return is dropped, because a terminal
+/// overwrites it.
 fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches('\r');
@@ -60,7 +61,7 @@ fn plain(bytes: &[u8]) -> String {
     plain
 }
 
-/// What stands behind a sequence of which the first character was an escape.
+/// Returns the text after an escape sequence. `part` begins after the escape character.
 fn after_sequence(part: &str) -> &str {
     let Some(rest) = part.strip_prefix('[') else { return part };
     let end = rest.find(|char: char| ('\u{40}'..='\u{7e}').contains(&char));

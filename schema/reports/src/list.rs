@@ -1,22 +1,22 @@
-//! The list of a step's tests as it is stored: JSON lines, compressed with zstd. The first line says what the list is, each other
-//! line is a [`TestResult`]. A field that a version does not know is passed over.
+//! The list of a step's tests in its stored form: JSON lines, compressed with zstd. The first line holds the version and the trouble of
+//! the list, and each other line is a [`TestResult`]. A version ignores fields that it does not know.
 
 use crate::{LIST_MAX, RESULTS_MAX, TestOutcome, TestResult};
 use schema::values::{TestCounts, TestsReported};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
-/// All tests of one step.
+/// The list of all tests of one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestList {
     pub results: Vec<TestResult>,
-    /// Why it is not whole, with the place; empty: it is whole.
+    /// The reason why the list is not complete, with its place. Empty means that the list is complete.
     pub trouble: String,
 }
 
 impl TestList {
-    /// How many tests ended in which way. A test that was tried again counts once, by its last attempt: the attempts of a test
-    /// stand one after the other.
+    /// Returns the numbers of tests by their outcome. A test with several attempts, which follow each other in the list, counts once, by
+    /// its last attempt.
     pub fn counts(&self) -> TestCounts {
         let mut counts = TestCounts::default();
         for result in self.last_attempts() {
@@ -31,7 +31,7 @@ impl TestList {
         counts
     }
 
-    /// The attempts that count: of each test the last one.
+    /// Returns the last attempt of each test, which is the one that counts.
     fn last_attempts(&self) -> impl Iterator<Item = &TestResult> {
         self.results.iter().enumerate().filter_map(|(index, result)| {
             let next = self.results.get(index + 1);
@@ -40,7 +40,7 @@ impl TestList {
         })
     }
 
-    /// The list in short, without the hash by which it is found.
+    /// Returns the summary of the list. The caller adds the hash under which the list is stored.
     pub fn in_short(&self) -> TestsReported {
         let bad = |result: &&TestResult| matches!(result.outcome, TestOutcome::Failed | TestOutcome::Errored);
         let failing = self.last_attempts().filter(bad).map(|result| result.id.to_string());
@@ -55,7 +55,7 @@ impl TestList {
     }
 }
 
-/// Why the bytes of a blob are no list of tests: its text is for a person.
+/// The reason why the bytes of a blob are not a list of tests. Its text is for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableList {
     #[error("the list of tests is damaged: {0}")]
@@ -78,10 +78,10 @@ struct Head {
 
 /// The newest version of the form that this program knows, and the one that it writes.
 const VERSION: u16 = 1;
-/// The level of compression: it is as fast as a disk, and the names of a suite take a tenth of their size.
+/// The level of zstd. It is as fast as a disk and reduces the names of a suite to a tenth of their size.
 const LEVEL: i32 = 3;
 
-/// The list as it is stored.
+/// Returns the bytes of a list in its stored form.
 pub fn encode(list: &TestList) -> std::io::Result<Vec<u8>> {
     let mut to = zstd::Encoder::new(Vec::new(), LEVEL)?;
     serde_json::to_writer(&mut to, &Head { version: VERSION, trouble: list.trouble.clone() })?;
@@ -93,10 +93,10 @@ pub fn encode(list: &TestList) -> std::io::Result<Vec<u8>> {
     to.finish()
 }
 
-/// Reads what [`encode`] made, also of another version. The bytes come from a worker, so their size after decompression is
+/// Reads the bytes that [`encode`] made, also in another version of Guild. They come from a worker, so their decompressed size is
 /// bounded.
 pub fn decode(bytes: &[u8]) -> Result<TestList, UnreadableList> {
-    // one byte more than a list may have tells that it has more
+    // one byte more than allowed is read, to find lists that are too large
     let bounded = zstd::Decoder::new(bytes)?.take(LIST_MAX as u64 + 1);
     let mut lines = BufReader::new(bounded);
     let mut text = String::new();

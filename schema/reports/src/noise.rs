@@ -1,31 +1,32 @@
-//! What differs from run to run in the names of tests, and so does not make another test. It is addresses of objects, temporary
-//! directories, and ports that the system chose. Only forms that are known to be such noise are taken out.
+//! Removes noise from the names of tests, which differs from run to run but does not make another test. Noise is the addresses of
+//! objects, temporary directories, and ports that the system chose. Only known forms of noise are removed.
 
 use crate::cut::cut_name;
 use crate::{NAME_MAX, TestId};
 
-/// Ports from this one on are chosen by the system: it is where the range of Linux begins.
+/// The first port that Linux chooses by itself. Ports from this one on are noise.
 const EPHEMERAL: u32 = 32_768;
 
-/// Directories whose next part is made up for each run, with what that part begins with.
+/// Directories in which a tool makes a new directory for each run, each with the beginning of the new directory's name.
 const TEMPORARY: [(&str, &str); 5] =
     [("/tmp/", "pytest-of-"), ("/tmp/", "tmp"), ("/tmp/", ".tmp"), ("/tmp/", "go-build"), ("/var/folders/", "")];
 
-/// The identity of a test from its suite and its name, which may have parameters in brackets at its end. Each part is within
-/// its bound, because readers hold and repeat it.
+/// Makes the identity of a test from its suite and its name, which may end with parameters in brackets. Each part is cut to its bound,
+/// because readers hold and repeat it.
 pub(crate) fn identity(suite: &str, name: &str) -> TestId {
     let (name, parameters) = split(name);
     TestId { suite: part(suite), name: part(name), parameters: part(parameters) }
 }
 
-/// A part of an identity without what differs from run to run, within its bound.
+/// Removes the noise from a part of an identity, and cuts the part to its bound.
 pub(crate) fn part(text: &str) -> String {
     let mut part = normal(text);
     cut_name(&mut part, NAME_MAX);
     part
 }
 
-/// `test_x[1-a[0]]` is `test_x` with `1-a[0]`. A blank before the bracket is one of a sentence.
+/// Splits a name such as `test_x[1-a[0]]` into `test_x` and its parameters `1-a[0]`. If a blank is before the bracket, the name is a
+/// sentence and has no parameters.
 fn split(name: &str) -> (&str, &str) {
     let inner = name.strip_suffix(']').and_then(|inner| inner.split_once('['));
     match inner {
@@ -34,7 +35,7 @@ fn split(name: &str) -> (&str, &str) {
     }
 }
 
-/// The text without what differs from run to run.
+/// Replaces each piece of noise in a text by `…`.
 fn normal(text: &str) -> String {
     let text = text.trim();
     let mut normal = String::with_capacity(text.len());
@@ -50,7 +51,7 @@ fn normal(text: &str) -> String {
     normal
 }
 
-/// How many bytes of the rest stay before the noise with which it begins, and how many bytes the noise has.
+/// Finds noise at the beginning of `rest`. Returns how many bytes before the noise stay, and how many bytes the noise has.
 fn noise(before: &str, rest: &str) -> Option<(usize, usize)> {
     match rest.as_bytes()[0] {
         b'0' => address(before, rest),
@@ -60,19 +61,19 @@ fn noise(before: &str, rest: &str) -> Option<(usize, usize)> {
     }
 }
 
-/// `<object at 0x7f12ab34cd56>`, as Python shows what has no other text.
+/// Finds an address such as `<object at 0x7f12ab34cd56>`, with which Python shows an object that has no other text.
 fn address(before: &str, rest: &str) -> Option<(usize, usize)> {
     let digits = length(rest.strip_prefix("0x")?, |char| char.is_ascii_hexdigit());
     (before.ends_with(" at ") && digits >= 6).then_some((2, digits))
 }
 
-/// `/tmp/tmpab12cd34`, and as much of `/tmp/pytest-of-me/pytest-12` as there is.
+/// Finds a temporary directory such as `/tmp/tmpab12cd34` or `/tmp/pytest-of-me/pytest-12`.
 fn temporary(rest: &str) -> Option<(usize, usize)> {
     let is_name = |char: char| char.is_alphanumeric() || matches!(char, '-' | '_' | '.' | '+');
     let (root, start) = TEMPORARY.into_iter().find(|(root, start)| {
         rest.strip_prefix(root).is_some_and(|part| part.starts_with(start) && part.starts_with(is_name))
     })?;
-    // the parts below are made up as well
+    // tools make some of the directories below new for each run as well
     let parts = if start == "pytest-of-" {
         2
     } else if root == "/tmp/" {
@@ -91,7 +92,7 @@ fn temporary(rest: &str) -> Option<(usize, usize)> {
     Some((root.len(), end - root.len()))
 }
 
-/// `127.0.0.1:49213`, where the system chose the port.
+/// Finds a port that the system chose, as in `127.0.0.1:49213`.
 fn port(before: &str, rest: &str) -> Option<(usize, usize)> {
     let is_host = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0"].iter().any(|host| before.ends_with(host));
     let digits = length(&rest[1..], |char| char.is_ascii_digit());
@@ -123,7 +124,7 @@ mod tests {
         }
     }
 
-    /// Its number is made of what stays the same from run to run.
+    /// The hash in a long part is made without the noise, so it is the same in each run.
     #[test]
     fn a_long_part_is_cut_behind_the_noise() {
         let long = |address: &str| identity("", &format!("{}[<A at {address}>]", "x".repeat(60_000)));

@@ -1,12 +1,12 @@
-//! Hands a report to the reader of its form, within the bound of what is read of one.
+//! Hands a report to the reader of its form, within the bound of its size.
 
 use crate::{Collection, REPORT_MAX, junit, libtest, subunit, tap};
 use schema::values::ReportFormat;
 use std::io::{self, Read};
 
 impl Collection {
-    /// Reads a report, as far as it can be read. `name`: its path as people know it; empty: it is what the step printed.
-    /// Reading ends with the first error of `from`, and the error is told.
+    /// Reads a report as far as it can be read. `name` is its path as people know it, and empty for the output of the step. An error of
+    /// the report or of `from` ends the reading, and is added to the trouble of the list.
     pub fn read(&mut self, format: ReportFormat, name: &str, from: impl Read) {
         if self.is_full() {
             return;
@@ -26,13 +26,13 @@ impl Collection {
     }
 }
 
-/// The name of a file without its directories and its ending.
+/// Returns the name of a file without its directories and its extension.
 fn stem(name: &str) -> &str {
     let name = name.rsplit('/').next().unwrap_or_default();
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-/// The beginning of a report; its end is an error.
+/// A report that is read only up to a bound. Reading further is an error.
 struct Bounded<R> {
     from: R,
     left: u64,

@@ -1,16 +1,16 @@
-//! One test, and how it ended.
+//! One test, and the result of one run of it.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What makes a test the same test, whichever shard, worker or platform ran it.
+/// The identity of a test. It is the same whichever shard, worker or platform ran the test.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TestId {
-    /// Where it belongs, as the tool says: a class, a module, a binary, or several of them, with `/` between them. May be empty.
+    /// The suite as the tool names it: a class, a module, a program, or several of them with `/` between. It may be empty.
     pub suite: String,
     pub name: String,
-    /// The parameters as the tool writes them, without brackets around them. Empty: it has none.
+    /// The parameters as the tool writes them, without brackets around them. Empty means that the test has none.
     pub parameters: String,
 }
 
@@ -29,9 +29,9 @@ impl fmt::Display for TestId {
 pub enum TestOutcome {
     #[default]
     Passed,
-    /// What it asserts does not hold.
+    /// An assertion of the test does not hold.
     Failed,
-    /// It could not run as it should, as where its set-up failed.
+    /// The test could not run properly, for example because its set-up failed.
     Errored,
     Skipped,
 }
@@ -43,22 +43,22 @@ pub struct TestResult {
     #[serde(flatten)]
     pub id: TestId,
     pub outcome: TestOutcome,
-    /// The time of the test in microseconds. None: the tool does not say.
+    /// The time of the test in microseconds. `None` means that the tool does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<u64>,
-    /// Relative to the checkout where the tool says so; empty: it does not say.
+    /// The file of the test, relative to the checkout. Empty means that the tool does not say, or that the file is elsewhere.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file: String,
-    /// The number of the line, from 1; 0: the tool does not say.
+    /// The number of the line in the file, from 1. 0 means that the tool does not say.
     #[serde(skip_serializing_if = "is_zero")]
     pub line: u32,
-    /// Why it did not pass, on a line or two.
+    /// The reason why the test did not pass, usually on a line or two.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// What it printed, and where it failed, as far as the tool says it.
+    /// The output of the test and the place of its failure, as far as the tool reports them.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub output: String,
-    /// The number of the run, from 1: a test that the tool ran again within the same run has several, and the last one counts.
+    /// The number of the attempt, from 1. If the tool repeated the test within one run, it has several attempts, and the last counts.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub attempt: u16,
 }

@@ -1,4 +1,4 @@
-//! The repository beside the checkout that takes what a snapshot writes: a copy of the index, and the new objects.
+//! The repository beside the checkout, to which a snapshot writes its copy of the index and its new objects.
 
 use super::git::Git;
 use super::{REF, SnapshotError};
@@ -11,7 +11,7 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Makes it, in the place of whatever is there.
+    /// Makes the repository in `dir`. It replaces anything that is there.
     pub(super) fn make(checkout: &Git, dir: &Path) -> Result<Beside, SnapshotError> {
         let git_dir = checkout.line(&["rev-parse", "--absolute-git-dir"])?;
         let common = checkout.line(&["rev-parse", "--path-format=absolute", "--git-common-dir"])?;
@@ -29,7 +29,7 @@ impl Beside {
         for part in ["objects/info", "objects/pack", "refs/heads"] {
             fs::create_dir_all(self.dir.join(part))?;
         }
-        // one path a line; a quoted one would be read as C's strings are
+        // one path for each line; git would read a quoted path like a string of C
         fs::write(self.dir.join("objects/info/alternates"), format!("{}\n", common.join("objects").display()))?;
         let version = u8::from(is_sha256);
         let core = format!("[core]\n\trepositoryformatversion = {version}\n\tbare = true\n");
@@ -39,21 +39,21 @@ impl Beside {
         copy_index(&git_dir.join("index"), &self.dir.join("index"))
     }
 
-    /// git on the checkout, which writes here instead.
+    /// Returns a git that reads the checkout but writes its index and its objects here.
     pub(super) fn git(&self, top: &Path) -> Git {
         let places = [("GIT_INDEX_FILE", self.dir.join("index")), ("GIT_OBJECT_DIRECTORY", self.dir.join("objects"))];
         Git::of(top).with(places.map(|(name, path)| (name.to_owned(), path)))
     }
 
-    /// Gives the commit its ref; the index has done its work.
+    /// Writes the ref of the commit, and removes the index, which is no longer needed.
     pub(super) fn keep(&self, commit: &str) -> Result<(), SnapshotError> {
         let written = fs::write(self.dir.join(REF), format!("{commit}\n"));
         written.and_then(|()| fs::remove_file(self.dir.join("index"))).map_err(failed(&self.dir))
     }
 }
 
-/// Copies the index with the time of its last change. Git compares it with the times of the files, and looks into a file that
-/// changed since.
+/// Copies the index with the time of its last change. Git compares this time with the times of the files, and reads a file again if
+/// it may have changed since.
 fn copy_index(from: &Path, to: &Path) -> io::Result<()> {
     match fs::copy(from, to) {
         Ok(_) => {

@@ -1,12 +1,12 @@
-//! The user's git, on the user's checkout: with the settings that decide what a file is, and none that would write or start
-//! something.
+//! Runs the user's git on the user's checkout. Settings that decide about the content of files apply, but settings by which git would
+//! write or start something are switched off.
 
 use super::SnapshotError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Settings under which git writes nothing but what it is asked for, and starts nothing in the background.
+/// The settings under which git writes only the requested objects, and starts nothing in the background.
 const QUIET: [&str; 6] = [
     "core.splitIndex=false",
     "core.fsmonitor=false",
@@ -32,7 +32,7 @@ impl Git {
         self
     }
 
-    /// What it prints; that it fails is an error.
+    /// Runs git and returns its output. Fails if git fails.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<Vec<u8>, SnapshotError> {
         let output = self.output(arguments)?;
         if output.status.success() {
@@ -43,12 +43,12 @@ impl Git {
         Err(SnapshotError::Git { verb: verb.unwrap_or_default().to_owned(), text })
     }
 
-    /// The line that it prints.
+    /// Runs git and returns the one line that it prints, trimmed.
     pub(super) fn line(&self, arguments: &[&str]) -> Result<String, SnapshotError> {
         Ok(text_of(&self.run(arguments)?).trim().to_owned())
     }
 
-    /// What it prints, trimmed; `None` where it fails, as it does to say no.
+    /// Runs git and returns its trimmed output. `None` means that git failed, which is how it answers no.
     pub(super) fn optional(&self, arguments: &[&str]) -> Result<Option<String>, SnapshotError> {
         let output = self.output(arguments)?;
         Ok(output.status.success().then(|| text_of(&output.stdout).trim().to_owned()))
@@ -57,7 +57,7 @@ impl Git {
     fn output(&self, arguments: &[&str]) -> Result<Output, SnapshotError> {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.top).args(QUIET.iter().flat_map(|setting| ["-c", setting])).args(arguments);
-        // without optional locks git does not refresh the user's index on the way
+        // without optional locks, git does not refresh the user's index as a side effect
         command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").stdin(Stdio::null());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.output().map_err(SnapshotError::Start)

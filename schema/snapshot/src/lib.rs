@@ -1,6 +1,5 @@
-//! The files of a git checkout as they are now, as a commit: staged, unstaged and untracked ones, without what is ignored. The
-//! checkout stays as it is, byte for byte. Its index, its refs and its objects are read, and what is new is written to a
-//! repository beside it, which borrows the checkout's objects.
+//! Makes a commit of the files of a git checkout as they are now: staged, unstaged and untracked ones, but not ignored ones. The
+//! checkout stays as it is, byte for byte. New objects are written to a repository beside it, which borrows the checkout's objects.
 //!
 //! Sources: git-add(1), git-write-tree(1), git-commit-tree(1); `GIT_INDEX_FILE` and `GIT_OBJECT_DIRECTORY` in git(1).
 
@@ -35,33 +34,33 @@ pub enum SnapshotError {
     TooLarge { path: String, bytes: u64, limit: u64 },
 }
 
-/// A commit of the files as they are now.
+/// A commit of the files of a checkout, as they were when it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The repository that has the commit, under [`REF`], and borrows the rest from the checkout.
+    /// The path of the repository that has the commit under [`REF`]. It borrows the older objects from the checkout.
     pub repository: PathBuf,
     pub commit: String,
     pub tree: String,
-    /// The parent: what HEAD names.
+    /// The parent of the commit, which is the commit of HEAD.
     pub base: String,
-    /// Files that differ from HEAD, untracked ones included.
+    /// The number of files that differ from HEAD, including untracked ones.
     pub changed: usize,
-    /// Submodules with changes of their own, which no commit here can hold.
+    /// The paths of submodules with changes of their own, which a commit of this repository cannot hold.
     pub left_out: Vec<String>,
 }
 
 /// The ref of the commit in the snapshot's repository.
 pub const REF: &str = "refs/heads/snapshot";
 
-/// Takes a snapshot of the checkout whose top is `top`. Whatever is at `place` makes room for the snapshot's repository.
+/// Takes a snapshot of the checkout whose top directory is `top`. The snapshot's repository replaces anything that is at `place`.
 ///
-/// `untracked_max`: how many bytes the untracked files may have together. They are taken along without being asked for, and
-/// a forgotten disk image should not be.
+/// `untracked_max` is the most bytes that the untracked files may have together. They are included automatically, and the limit
+/// keeps a forgotten disk image out.
 ///
-/// The same files on the same commit become the same commit: it is dated as its parent is.
+/// The same files on the same commit always become the same commit, because its date is the date of its parent.
 ///
 /// # Errors
-/// See [`SnapshotError`]; the checkout is as it was then, too.
+/// See [`SnapshotError`]. The checkout stays as it is also if this fails.
 pub fn take(top: &Path, place: &Path, untracked_max: u64) -> Result<Snapshot, SnapshotError> {
     let plain = Git::of(top);
     let base =
@@ -85,7 +84,7 @@ pub fn take(top: &Path, place: &Path, untracked_max: u64) -> Result<Snapshot, Sn
     })
 }
 
-/// Makes a commit by the person that git knows, at the time of the parent.
+/// Makes a commit with the user that git knows as its author, and with the date of its parent.
 fn commit(git: &Git, tree: &str, base: &str) -> Result<String, SnapshotError> {
     let setting = |key: &str| Ok::<String, SnapshotError>(git.optional(&["config", key])?.unwrap_or_default());
     let named = |value: String, other: &str| if value.is_empty() { other.to_owned() } else { value };
@@ -101,7 +100,7 @@ fn commit(git: &Git, tree: &str, base: &str) -> Result<String, SnapshotError> {
     git.line(&["-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", base, "-m", &message])
 }
 
-/// git takes a repository within for a submodule without a name: of its files nothing would be left.
+/// Refuses a repository within the checkout that is not a submodule, because git would leave out its files.
 fn refuse_embedded(git: &Git, base: &str) -> Result<(), SnapshotError> {
     let links = |output: Vec<u8>, separator: &str| -> Vec<String> {
         let entries = output.split(|byte| *byte == 0).filter(|entry| entry.starts_with(b"160000 "));

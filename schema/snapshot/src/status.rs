@@ -1,4 +1,4 @@
-//! What differs from HEAD, as `git status` tells it: format `--porcelain=v2` of git-status(1).
+//! The files that differ from HEAD, read from the output of `git status` in the format `--porcelain=v2` (git-status(1)).
 
 use super::SnapshotError;
 use super::git::{Git, text_of};
@@ -23,14 +23,14 @@ impl Status {
         Ok(status)
     }
 
-    /// An entry is a kind, and fields between blanks: a submodule's state is the second one, the path the last.
+    /// Notes one entry. It is a kind and fields between blanks. The second field is the state of a submodule, and the last the path.
     fn note(&mut self, entry: &str) {
         let (kind, rest) = entry.split_once(' ').unwrap_or((entry, ""));
         let field = |count: usize| rest.splitn(count, ' ').last().unwrap_or_default().to_owned();
         match kind {
             "1" => {
                 let state = rest.split(' ').nth(1).unwrap_or_default();
-                // `S<c><m><u>`: another commit, modified files, untracked files
+                // the letters of `S<c><m><u>` say whether the submodule has another commit, modified files and untracked files
                 if state.starts_with('S') && (state.contains('M') || state.contains('U')) {
                     self.submodules.push(field(8));
                 }

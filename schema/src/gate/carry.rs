@@ -1,5 +1,5 @@
-//! Carries parameters and answers through a gate. It copies the message where capabilities are in it, and wraps those as its
-//! caller says. Decides nothing, and knows no gate.
+//! Carries parameters and answers through a gate. If a message contains capabilities, this module copies the message and wraps them
+//! as the caller says. It decides nothing and knows no gate.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,9 +12,10 @@ use capnp::private::capability::{ClientHook, ParamsHook, PipelineHook, RequestHo
 use capnp::traits::{Imbue as _, ImbueMut as _};
 use futures::channel::oneshot;
 
+/// The size of the first segment of a message whose size is not known yet, in words. Most messages fit into it.
 const FIRST_SEGMENT_WORDS: u32 = 64;
 
-/// A capability as the library has it.
+/// A capability in the form in which the RPC library holds it.
 pub(super) type Inner = Box<dyn ClientHook>;
 type Capabilities = Vec<Option<Inner>>;
 pub(super) type Outer = Rc<RefCell<Option<Box<dyn ResultsHook>>>>;
@@ -24,7 +25,7 @@ pub(super) trait Wrap: 'static {
     fn wrap(&self, hook: Inner) -> Inner;
 }
 
-/// The parameters as they are where no capability is in them; else a copy with wrapped ones.
+/// Returns the parameters unchanged if they hold no capability, and otherwise a copy with wrapped capabilities.
 pub(super) fn params(hook: Box<dyn ParamsHook>, way: &impl Wrap) -> Result<Box<dyn ParamsHook>, Error> {
     let reader = hook.get()?;
     let size = reader.target_size()?;
@@ -38,7 +39,7 @@ pub(super) fn params(hook: Box<dyn ParamsHook>, way: &impl Wrap) -> Result<Box<d
     Ok(Box::new(copy))
 }
 
-/// A message of our own with its capabilities.
+/// A copy of a message, with its capabilities.
 struct Copy {
     message: Builder<HeapAllocator>,
     capabilities: Capabilities,
@@ -70,7 +71,7 @@ impl ParamsHook for Copy {
     }
 }
 
-/// The results that the object fills in, on their way to the results of the caller.
+/// The results that the called object fills in. Dropping them hands them to the [`Answer`].
 pub(super) struct Carried<W> {
     copy: Option<Copy>,
     done: Option<oneshot::Sender<Copy>>,
@@ -78,7 +79,7 @@ pub(super) struct Carried<W> {
     way: W,
 }
 
-/// The caller's end of [`Carried`].
+/// The end of [`Carried`] that gives the results to the caller.
 pub(super) struct Answer<W> {
     filled: oneshot::Receiver<Copy>,
     outer: Outer,
@@ -111,7 +112,7 @@ impl<W: Wrap> Answer<W> {
         self.outer.clone()
     }
 
-    /// Gives the caller what the object has filled in.
+    /// Gives the caller the results that the object has filled in.
     pub(super) async fn deliver(self) -> Result<(), Error> {
         let lost = |_| Error::failed("the object gave no results".into());
         let mut copy = self.filled.await.map_err(lost)?;

@@ -1,5 +1,5 @@
-//! One wrapped capability, and how calls pass it. An untyped server, not a `ClientHook` of our own: request
-//! building, queueing and pipelining are then the library's.
+//! One wrapped capability, and how calls pass it. The wrapper is an untyped server and not a `ClientHook` of our own. So the library
+//! builds requests, queues them and pipelines them.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -19,9 +19,9 @@ use super::carry::{self, Carried, Inner, Wrap};
 /// The direction in which a capability passes, or from which a call to it comes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Direction {
-    /// An object of ours, for the holder.
+    /// The capability is an object of ours and goes to the holder.
     Outward,
-    /// An object of the holder's, for us.
+    /// The capability is an object of the holder and comes to us.
     Inward,
 }
 
@@ -34,7 +34,7 @@ impl Direction {
     }
 }
 
-/// How capabilities pass a gate that are carried in one direction.
+/// A gate and the direction in which it passes the capabilities of a message.
 #[derive(Clone)]
 struct Way {
     gate: Gate,
@@ -47,7 +47,7 @@ impl Wrap for Way {
     }
 }
 
-/// The key of a wrapped capability: its address, its connection, and the side that it is wrapped for.
+/// The key of a wrapped capability: its address, its connection, and the direction for which it is wrapped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct WrapKey {
     address: usize,
@@ -58,12 +58,12 @@ pub(super) struct WrapKey {
 /// A wrapper around one capability that is behind a gate.
 pub(super) struct Wrapper {
     gate: Gate,
-    /// None once the gate is closed: the object is released although the holder keeps the wrapper.
+    /// The wrapped object. `None` once the gate is closed, so that the object is released even if the holder keeps the wrapper.
     inner: RefCell<Option<Inner>>,
     key: WrapKey,
 }
 
-/// Wraps `hook`, or unwraps it if it comes back to the side where it came from.
+/// Wraps `hook`, or unwraps it if it returns to the side from which it came.
 pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     let hook = resolved(hook);
     if let Some(error) = gate.refusal() {
@@ -72,7 +72,8 @@ pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     if hook.when_more_resolved().is_none() {
         return wrap_settled(gate, hook, direction);
     }
-    // Whether the capability comes home is only known once it has settled. Calls wait in order until then.
+    // A promise may resolve to a capability that returns to its own side. So it is wrapped once it has settled, and calls wait in
+    // order until then.
     let gate = gate.clone();
     let settled = async move {
         tokio::select! {
@@ -87,7 +88,7 @@ pub(super) fn wrap(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     capnp_rpc::new_future_client::<Untyped>(settled).0
 }
 
-/// The capability inside a wrapper of this gate that faces inward.
+/// Returns the holder's capability inside an inward wrapper of this gate. `None` if `hook` is anything else.
 pub(super) fn behind(gate: &Gate, hook: &dyn ClientHook) -> Option<Inner> {
     let wrapper = known(gate, &*resolved(hook.add_ref()))?;
     match wrapper.key.direction {
@@ -113,7 +114,7 @@ fn wrap_settled(gate: &Gate, hook: Inner, direction: Direction) -> Inner {
     capnp_rpc::new_client_from_rc::<Untyped, Wrapper>(wrapper).0
 }
 
-/// The wrapper of this gate, or of one of its kin, that `hook` is a client of.
+/// Returns the wrapper whose client `hook` is, if a gate of the same tree of gates made it.
 fn known(gate: &Gate, hook: &dyn ClientHook) -> Option<Rc<Wrapper>> {
     // A brand belongs to a connection, so a capability with a brand is not in this process.
     if hook.get_brand() != 0 {
@@ -213,7 +214,7 @@ impl Drop for Wrapper {
     }
 }
 
-/// A call counts from its dispatch until it is answered or given up.
+/// A call that a gate counts, from its dispatch until it is answered or given up.
 struct Flight(Gate);
 
 impl Flight {
@@ -247,7 +248,7 @@ fn panicked(gate: &Gate, interface: u64, method: u16, panic: &(dyn Any + Send)) 
     Error::failed("internal error: a bug on this side; its log has the details".into())
 }
 
-/// The client type of a [`Wrapper`], which is of any interface.
+/// The client type of a [`Wrapper`], which can have any interface.
 struct Untyped(Inner);
 
 impl FromClientHook for Untyped {

@@ -1,12 +1,12 @@
-//! The revocable membrane through which every object leaves: it stands between one grant's holder and the objects,
-//! and takes all of it back at once. Knows nothing of stores and tokens: whoever reads them makes the gate.
+//! The revocable membrane through which every object leaves. A gate is between the holder of one grant and the objects, and it can
+//! take all of them back at once. It knows nothing of stores and tokens: the code that reads those makes the gate.
 //!
-//! Whatever passes, in parameters and in answers, is wrapped on the way, in the direction in which it goes. What comes home
-//! through the same gate is unwrapped, so that an object is recognised by who made it. What belongs to another gate stays in it
-//! and is wrapped once more: both must be open. What belongs to a gate below is as it is: that one closes with this one, and
+//! Every capability that passes, in parameters and in answers, is wrapped for the direction in which it goes. A capability that
+//! returns through the same gate is unwrapped, so its maker recognises it. A capability of another gate is wrapped once more, and
+//! calls pass only if both gates are open. A capability of a child gate stays as it is, because the child closes with this gate and
 //! allows no more.
 //!
-//! Objects need not ask who calls: they are made for one grant.
+//! Objects need not ask who calls, because each is made for one grant.
 
 mod carry;
 mod membrane;
@@ -26,10 +26,10 @@ use membrane::{Direction, Wrapper};
 const REVOKED: &str = "revoked: ";
 const EXPIRED: &str = "expired: ";
 
-/// Says whether the holder may call this method of this interface (by the schema's numbers).
+/// Decides whether the holder may call a method. The arguments are the id of the interface and the number of the method.
 pub type Policy = dyn Fn(u64, u16) -> Result<(), Error>;
 
-/// All that one grant's holder can reach. Clones are the same gate.
+/// The gate through which one grant's holder reaches all its objects. Clones are the same gate.
 #[derive(Clone)]
 pub struct Gate(Rc<GateState>);
 
@@ -45,19 +45,19 @@ struct GateState {
     closed: RefCell<Option<Error>>,
     closing: Notify,
     calls_in_flight: Cell<usize>,
-    /// The wrappers of this gate and all its kin by their own address, which is what their clients report.
+    /// The wrappers of all gates of the tree to which this gate belongs, by their own address. Their clients report that address.
     by_outer: Rc<RefCell<HashMap<usize, Weak<Wrapper>>>>,
-    /// The wrappers by what they wrap, so that one object has one wrapper.
+    /// The wrappers of this gate by the object that they wrap, so that an object has only one.
     by_inner: RefCell<HashMap<membrane::WrapKey, Weak<Wrapper>>>,
 }
 
 impl Gate {
-    /// An open gate for `holder` of this grant; both are only for messages.
+    /// Makes an open gate for the holder of a grant. Both `grant` and `holder` are only used in messages.
     pub fn new(grant: u64, holder: impl Into<String>) -> Self {
         Self(Rc::new(GateState::new(grant, holder.into(), None, 0)))
     }
 
-    /// A gate that closes when this one does, and allows no more than it.
+    /// Makes a child gate, which closes with this gate and allows no more than it.
     pub fn child(&self, grant: u64, holder: impl Into<String>) -> Self {
         let number = self.0.children_made.get();
         self.0.children_made.set(number + 1);
@@ -69,25 +69,25 @@ impl Gate {
         child
     }
 
-    /// From this moment on nothing passes, and what is in flight fails.
+    /// Lets the gate expire at `moment`: later calls are refused, and calls in flight fail.
     pub fn expires_at(self, moment: Instant) -> Self {
         self.0.expires.set(Some(moment));
         self
     }
 
-    /// Lets the holder's calls pass only where `policy` says so. Calls to the holder's own objects always pass.
+    /// Lets the holder's calls pass only if `policy` allows them. Our calls to the holder's objects always pass.
     pub fn with_policy(self, policy: impl Fn(u64, u16) -> Result<(), Error> + 'static) -> Self {
         *self.0.policy.borrow_mut() = Some(Rc::new(policy));
         self
     }
 
-    /// The capability as the holder gets it.
+    /// Returns the capability in the wrapped form that the holder gets.
     pub fn wrap<C: FromClientHook>(&self, capability: C) -> C {
         C::new(membrane::wrap(self, capability.into_client_hook(), Direction::Outward))
     }
 
-    /// The holder's own capability behind one that came in through this gate: to say a last word after
-    /// [`Gate::revoke`], when the wrapped one refuses. Must be taken before.
+    /// Returns the holder's own capability behind one that came in through this gate. Calls on it still work after [`Gate::revoke`],
+    /// when the wrapped one refuses, but it must be taken before.
     pub fn behind<C: FromClientHook>(&self, capability: &C) -> Option<C> {
         membrane::behind(self, capability.as_client_hook()).map(C::new)
     }
@@ -98,12 +98,12 @@ impl Gate {
         self.close(&format!("{REVOKED}{reason}"));
     }
 
-    /// Whether nothing passes any more, revoked or expired, here or at an ancestor.
+    /// Whether this gate or an ancestor is revoked or has expired, so that nothing passes any more.
     pub fn is_revoked(&self) -> bool {
         self.refusal().is_some()
     }
 
-    /// Waits until the gate closes; says with which text.
+    /// Waits until the gate closes, and returns the error with which it refuses calls.
     pub async fn closed(&self) -> Error {
         loop {
             let mut closing = std::pin::pin!(self.0.closing.notified());
@@ -120,27 +120,27 @@ impl Gate {
         }
     }
 
-    /// Calls through this gate itself, in either direction, that have not ended.
+    /// Returns the number of unfinished calls through this gate, in both directions. Calls through its children do not count.
     pub fn calls_in_flight(&self) -> usize {
         self.0.calls_in_flight.get()
     }
 
-    /// Capabilities wrapped by this gate that someone holds.
+    /// Returns the number of capabilities that this gate has wrapped and that somebody holds.
     pub fn capabilities(&self) -> usize {
         self.0.by_inner.borrow().len()
     }
 
-    /// The number of the grant whose gate it is.
+    /// Returns the number of the grant to which this gate belongs.
     pub fn grant(&self) -> u64 {
         self.0.grant
     }
 
-    /// The name of the holder of that grant.
+    /// Returns the name of the grant's holder.
     pub fn holder(&self) -> &str {
         &self.0.holder
     }
 
-    /// Why nothing passes; `None` while the gate is open.
+    /// Returns the error with which the gate refuses calls, or `None` while it is open.
     fn refusal(&self) -> Option<Error> {
         if let Some(error) = self.0.closed.borrow().clone() {
             return Some(error);
@@ -172,7 +172,7 @@ impl Gate {
         policy.map_or(Ok(()), |policy| policy(interface, method))
     }
 
-    /// The nearest expiry of this gate and its ancestors.
+    /// Returns the earliest expiry of this gate and its ancestors.
     fn deadline(&self) -> Option<Instant> {
         let above = self.0.parent.as_ref().and_then(Gate::deadline);
         [self.0.expires.get(), above].into_iter().flatten().min()
@@ -236,8 +236,8 @@ impl Drop for GateState {
     }
 }
 
-/// A refusal of the credential, as the text of an exception tells it. The exception may have come through several vats, each of
-/// which puts a word before it.
+/// The refusal of a credential, read from the text of an exception. The exception may have come through several vats, and each of
+/// them puts "remote exception: " before the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The credential was taken back.

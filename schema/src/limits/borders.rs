@@ -1,5 +1,5 @@
 //! The bounds that are not fields of the schema: messages, calls, connections, times, and what one holder may make others keep.
-//! `docs/reference/limits.md` is written from this table and from the table of fields, and `SECURITY.md` says nothing else.
+//! `docs/reference/limits.md` is generated from this table and the table of fields, and a table of `SECURITY.md` from this one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Measure {
     /// Bytes of memory, of a message or of a file.
     Bytes,
-    /// How many there are of what the bound names.
+    /// The number of the things that the bound names.
     Count,
     /// Seconds of time that may pass.
     Seconds,
@@ -16,28 +16,28 @@ pub enum Measure {
     Days,
 }
 
-/// One row: how much of something one side may have or take.
+/// A row of the table: how much of something one side may have or take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// The border that it stands at, as SECURITY.md calls it.
+    /// The name of the border to which the bound belongs, as SECURITY.md calls it.
     pub border: &'static str,
-    /// What it bounds, as a person says it: "messages of a stranger".
+    /// The name of the bounded thing as a person says it, for example "calls at once".
     pub name: &'static str,
     /// The largest count or time that is allowed.
     pub most: u64,
     /// The unit that the number `most` counts.
     pub measure: Measure,
-    /// Why the bound has this value.
+    /// The reason why the bound has this value.
     pub why: &'static str,
 }
 
 impl Bound {
-    /// The most of it, as sizes are counted.
+    /// Returns the largest count as a `usize`.
     pub const fn count(&self) -> usize {
         self.most as usize
     }
 
-    /// The longest time. Of a bound that is not a time it is nothing.
+    /// Returns the longest time, or zero for a bound that is not a time.
     pub const fn time(&self) -> Duration {
         match self.measure {
             Measure::Seconds => Duration::from_secs(self.most),
@@ -46,7 +46,7 @@ impl Bound {
         }
     }
 
-    /// The bound as a person reads it: "512 KiB", "4,096", "10 s", "7 days".
+    /// Returns the bound as a person reads it, such as "512 KiB", "4,096", "10 s" or "7 days".
     pub fn text(&self) -> String {
         match self.measure {
             Measure::Bytes => size(self.most),
@@ -58,7 +58,7 @@ impl Bound {
     }
 }
 
-/// Bytes in the largest unit that divides them.
+/// Formats a number of bytes in the largest unit that divides it.
 pub fn size(bytes: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let whole = units.into_iter().find(|(_, shift)| bytes >= 1 << shift && bytes.trailing_zeros() >= *shift);
@@ -81,134 +81,134 @@ macro_rules! bounds {
             };
         )+)+
 
-        /// Every row, border by border.
+        /// All rows of the table, border by border.
         pub const BOUNDS: &[Bound] = &[$($($row),+),+];
     };
 }
 
 bounds! {
     "before a credential" {
-        /// A credential has 32 bytes; half of the MiB that a stranger may cost.
+        /// A credential has 32 bytes. The limit is half of the 1 MiB that a stranger may cost.
         STRANGER_MESSAGE: "a message", 512 << 10, Bytes;
-        /// The other half of it.
+        /// This is the other half of the 1 MiB that a stranger may cost.
         STRANGER_UNFINISHED: "calls and answers that are not done", 512 << 10, Bytes;
         /// A stranger needs only one call.
         STRANGER_CALLS: "calls at once", 128, Count;
-        /// Each may cost 1 MiB.
+        /// Each stranger may cost 1 MiB, so all of them together cost at most 64 MiB.
         STRANGERS: "strangers at once", 64, Count;
-        /// An office behind one address comes back after a restart; an IPv6 /64 counts as one address.
+        /// After a restart, a whole office behind one address may come back at once. An IPv6 /64 counts as one address.
         STRANGERS_EACH: "strangers of one address", 8, Count;
-        /// A handshake to the other end of the world takes one second.
+        /// A handshake with the other end of the world takes about one second.
         HANDSHAKE: "a handshake", 10, Seconds;
-        /// A person does not type it: a program sends it at once.
+        /// No person types the credential: a program sends it at once.
         CREDENTIAL: "the time until a credential", 10, Seconds;
-        /// Under load a silent client must not hold a slot.
+        /// Under load a silent client must give up its slot soon.
         HANDSHAKE_CROWDED: "a handshake while more than half of the connection slots are taken", 3, Seconds;
-        /// Half of the usual time.
+        /// This is half of the usual time, so that silent clients give up their slots sooner.
         CREDENTIAL_CROWDED: "the time until a credential while more than half of the connection slots are taken", 5, Seconds;
     }
     "a connection with a credential" {
-        /// The largest answer is a list of 3 MiB with what stands beside it.
+        /// The largest answer is a list of 3 MiB with up to 1 MiB of other fields.
         KNOWN_MESSAGE: "a message", 4 << 20, Bytes;
-        /// Two messages of the largest size.
+        /// This is two messages of the largest size.
         KNOWN_UNFINISHED: "calls and answers that are not done", 8 << 20, Bytes;
-        /// A worker with hundreds of attempts has some thousand.
+        /// A worker with hundreds of attempts has some thousand calls at once.
         KNOWN_CALLS: "calls at once", 4096, Count;
-        /// The memory that all calls at once need, if no answer is held. Beyond it nothing is read while one in 16 of them is under way.
+        /// All allowed calls at once need this much if no answer is held. Beyond it, calls are read only while few are under way.
         KNOWN_WEIGHT: "memory for its calls, answers and capabilities", 9 << 20, Bytes;
-        /// Each call may bring one.
+        /// Each call may bring one capability.
         KNOWN_EXPORTS: "capabilities that it holds", 4096, Count;
-        /// One for each kind of work for which a holder has turns. Further long answers are begun later.
+        /// There is one for each kind of work in which a holder has turns. Further long answers begin later.
         OUTLET_ANSWERS: "long answers that are made at once", 4, Count;
-        /// Two parts of a log. No long answer is begun while more bytes wait.
+        /// This is two parts of a log. No long answer begins while more bytes wait.
         OUTLET_WAITING: "bytes that wait to be read before a long answer begins", 512 << 10, Bytes;
-        /// Guild's own peers need at most 3; a list of them is kept as long as its call.
+        /// Guild's own peers need at most 3. A list of operations is kept as long as its call.
         OPERATIONS: "operations in a transform", 16, Count;
-        /// Guild's own peers need 6; the library lets go of them in one recursion.
+        /// Guild's own peers need 6. The limit bounds the recursion in which the RPC library releases such calls.
         CALL_DEPTH: "calls that wait one for the other", 32, Count;
-        /// The library does so only with what comes home to its maker.
+        /// The RPC library of an honest peer does this only with capabilities that come home to their maker.
         POSTPONED: "promises that became promises again", 64, Count;
-        /// A slow link is given a second more for each 4 KiB.
+        /// A slow link gets one more second for each 4 KiB that has come.
         MESSAGE_TIME: "a message once begun", 30, Seconds;
-        /// Three pings of 15 s.
+        /// A client pings after 25 s without a byte, so a living peer has 20 s to answer.
         SILENCE: "silence", 45, Seconds;
     }
     "a grant, with its browsers" {
-        /// What `limits.connections` is unless the master file says another number.
+        /// This is the default of the key `limits.connections` in the master file.
         CONNECTIONS: "connections", 64, Count;
-        /// Calls, answers, capabilities and events on their way, of all its connections together: as much as one may cost alone.
+        /// All connections of the grant together may keep as much as one alone: calls, answers, capabilities and events on their way.
         GRANT_BUDGET: "what all its connections keep", 16 << 20, Bytes;
-        /// Each connection may cost this much while the budget is spent, or its part of one half of it where there are many.
+        /// Each connection may cost this much even if the budget is spent. If there are many, they share half of the budget instead.
         GRANT_LIGHT: "what one connection may always keep", 256 << 10, Bytes;
-        /// Turns go round between grants.
+        /// Grants take turns at the store, so that none of them holds up the others.
         READS_EACH: "reads of the store at once", 1, Count;
-        /// A person has some browsers; each login costs a row of 500 bytes.
+        /// A person has a few browsers, and each login costs a row of 500 bytes.
         LOGINS: "logins of browsers", 10, Count;
-        /// Long enough to change to another window.
+        /// This is long enough to change to another window.
         LOGIN_TIME: "the time to use the address of a login", 600, Seconds;
-        /// A person who comes each month stays logged in.
+        /// A person has to log in about once a month.
         LOGIN_LIFETIME: "a login", 30, Days;
-        /// A push each minute for a week. Beyond it the oldest answers of the same grant go.
+        /// A push each minute for a week makes about this many. Beyond it the oldest answers of the same grant are removed.
         ANSWERS_EACH: "answers to requests that are kept", 10_000, Count;
-        /// Whoever was cut off for a week asks anew.
+        /// A client that was cut off for a week must send its request again.
         ANSWERS_KEPT: "the time for which an answer is kept", 7, Days;
     }
     "an operator" {
-        /// Each costs 1 KiB of memory, and a farm of 1,000 workers and as many people stays far below.
+        /// Each grant costs 1 KiB of memory, and a farm of 1,000 workers and as many people needs far fewer.
         ISSUED: "grants in force below it", 10_000, Count;
-        /// Each use of a grant looks at all that are above it.
+        /// Each use of a grant checks all grants above it.
         GENERATIONS: "grants above a grant", 16, Count;
     }
     "an attempt" {
-        /// 16 logs of the largest kind, or some hundred of a few lines. What is beyond it goes to files.
+        /// This is 16 logs of the largest kind, or some hundred logs of a few lines. Further bytes go to files.
         LOGS_IN_MEMORY: "logs in memory", 1 << 20, Bytes;
-        /// A large bundle with its symbols has some GiB.
+        /// A large bundle with its symbols takes some GiB.
         BLOBS_ATTEMPT: "files that it stores, together", 8 << 30, Bytes;
-        /// The default of all logs is the same, because both are on one disk.
+        /// The default limit of all logs is the same, because both are on one disk.
         BLOBS_PROJECT: "files of all attempts of its project", 100 << 30, Bytes;
         /// Each of these files is a row of the store and a file.
         BLOBS_SEALED: "files that it stores", 1000, Count;
-        /// More at once are not faster.
+        /// More uploads at once are not faster.
         UPLOADS: "uploads at once", 16, Count;
-        /// Exit codes end with it (exit(3)).
+        /// This is the largest exit code (exit(3)).
         EXIT_CODE: "an exit code", 255, Count;
-        /// The last signal of Linux (signal(7)).
+        /// This is the last signal of Linux (signal(7)).
         SIGNAL: "the number of a signal", 64, Count;
-        /// Each is a run of git.
+        /// Each pack that is made takes one run of git.
         PACKS_ALL: "packs that are made for workers at once", 4, Count;
-        /// One of the two is made while the other waits for its turn.
+        /// One pack is made while the other waits for its turn.
         PACKS_EACH: "packs of one worker at once", 2, Count;
-        /// A stamp has few sources.
+        /// A lease needs one pack for each source, and a source stamp has few sources.
         PACKS_HELD: "packs that a lease holds", 16, Count;
     }
     "`guild.toml`" {
-        /// The largest file of a known project has a tenth of it.
+        /// This is ten times the size of the largest `guild.toml` of a known project.
         PIPELINE_FILE: "the file", super::FILE_MAX as u64, Bytes;
-        /// What one page and one answer can show.
+        /// One page and one answer can show this many jobs.
         PIPELINE_JOBS: "jobs", 1000, Count;
-        /// A quarter of the message that a worker reads.
+        /// This is a quarter of the largest message that a worker reads.
         PIPELINE_JOB: "a job as it travels", super::JOB_BYTES as u64, Bytes;
-        /// Half of a message; the other half is for the reasons.
+        /// This is half of the largest message. The other half is for the reasons.
         PIPELINE_VIEW: "jobs and steps as they are shown", super::VIEW_BYTES as u64, Bytes;
-        /// Matching this many with 1,000 paths takes half a second.
+        /// Matching this many characters with 1,000 paths takes half a second.
         PATTERN_LETTERS: "characters of its patterns", 200_000, Count;
     }
     "git" {
-        /// Each is busy with a processor or a disk, or waits for a remote.
+        /// Each run keeps a processor or a disk busy, or waits for a remote.
         GIT_RUNS: "runs at once", 12, Count;
-        /// Each saves its mirror 3 ms for the next question, and takes 2 MiB and three descriptors.
+        /// A kept process answers the next question 3 ms sooner, and takes 2 MiB and three descriptors.
         GIT_KEPT: "processes that wait to be asked again", 32, Count;
     }
     "web" {
-        /// More than this at once are not people.
+        /// More connections at once do not come from people.
         WEB_CONNECTIONS: "connections", 512, Count;
-        /// Browsers send some KiB of it.
+        /// Browsers send a head of some KiB.
         WEB_HEAD: "the head of a request", 64 << 10, Bytes;
-        /// What GitHub sends at most.
+        /// GitHub sends at most this much.
         HOOK_BODY: "the body of a hook", 25 << 20, Bytes;
-        /// Forges name the ref within the first few bytes.
+        /// Forges name the ref at the beginning of the body.
         HOOK_KEPT: "what is kept of it", 1 << 20, Bytes;
-        /// Together they hold at most 8 MiB whose signature has not been checked yet.
+        /// Together these bodies hold at most 8 MiB whose signature has not been checked yet.
         HOOK_BODIES: "bodies of hooks at once", 8, Count;
     }
 }

@@ -1,16 +1,16 @@
-//! Cutting a text so that it says that it was cut.
+//! Cuts a text, and marks that it was cut and how long it was.
 
 use super::grouped;
 use std::borrow::Cow;
 
-/// How the mark begins and ends; between them stands how many bytes there were.
+/// The beginning of the mark of a cut text. The number of bytes before the cut follows, and then [`END`].
 const BEGIN: &str = "… [cut: ";
 const END: &str = " bytes in all]";
-/// The longest mark: of a number of 20 digits, with its commas.
+/// The bytes of the longest mark, which has a number of 20 digits and 6 commas.
 const MARK_MAX: usize = BEGIN.len() + 26 + END.len();
 
-/// The text with at most `most` bytes. A longer one keeps its beginning, and ends with a mark that says how long it was. Where
-/// not even the mark has room, there is no mark. One that was cut before says how long it was at first.
+/// Cuts a text to at most `most` bytes. A longer text keeps its beginning and gets a mark that says how long it was, if the mark has
+/// room. If the text was cut before, the mark still says its first length.
 pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);

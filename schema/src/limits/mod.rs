@@ -1,8 +1,8 @@
 //! The limits of everything that crosses a border. There is one table, `table.rs`. The only ways to read a text, bytes or a list
-//! from the wire are in `read.rs`, and each of them asks for its row. What is not a field of the schema stands in `borders.rs`. A
-//! reader without a row cannot be written by accident, because `tests/tidy` forbids the plain getters elsewhere.
+//! from the wire are in `read.rs`, and each of them takes its row. Bounds that are not fields of the schema are in `borders.rs`.
+//! Nobody reads without a row by accident, because `tests/tidy` forbids the plain getters elsewhere.
 //!
-//! What a connection may cost in all (messages, calls, capabilities) is [`crate::vat::Limits`].
+//! The bounds of a connection as a whole (messages, calls, capabilities) are [`crate::vat::Limits`].
 
 pub mod borders;
 mod cut;
@@ -17,7 +17,7 @@ pub use table::*;
 
 use std::borrow::Cow;
 
-/// How the text of an exception begins that refuses an argument beyond its limit (`common.capnp`).
+/// The beginning of the text of an exception that refuses an argument beyond its limit (`common.capnp`).
 pub const INVALID: &str = "invalid: ";
 
 /// The unit that the number of a limit counts.
@@ -32,7 +32,7 @@ pub enum Unit {
 /// The treatment of a value that is beyond its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
-    /// The call is refused by an exception that names the value and the limit.
+    /// An exception refuses the call. It names the value and the limit.
     Refused,
     /// The value is cut to the limit, because a refusal would lose an honest result. A text says that it was cut.
     Cut,
@@ -41,23 +41,23 @@ pub enum Beyond {
 /// One row of the table of limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The value as a person calls it: "step name".
+    /// The name of the value as a person says it, for example "step name".
     pub name: &'static str,
-    /// The fields of the schema that it bounds: `worker.Description.labels`, for an argument of a method
-    /// `worker.Lease.complete(reason)`, and for its answer `worker.Session.renew -> terms`. `event.Event.*` is every text below it.
+    /// The fields of the schema that the row bounds, such as `worker.Description.labels`. An argument of a method is written as
+    /// `worker.Lease.complete(reason)`, and a result as `worker.Session.renew -> terms`.
     pub fields: &'static [&'static str],
-    /// The largest count that is taken.
+    /// The largest number of bytes or elements that is accepted.
     pub most: usize,
     /// The unit that the number `most` counts.
     pub unit: Unit,
-    /// The treatment of a value that is larger.
+    /// The treatment of a value that is larger than `most`.
     pub beyond: Beyond,
-    /// Why the limit has this value.
+    /// The reason why the limit has this value.
     pub why: &'static str,
 }
 
 impl Limit {
-    /// The part of `count` that is accepted. It is an error if the limit refuses larger values and `count` is larger.
+    /// Returns how many of `count` bytes or elements are accepted. Fails if `count` is too large and the limit refuses such values.
     pub fn admit(&self, count: usize) -> capnp::Result<usize> {
         match self.beyond {
             Beyond::Refused if count > self.most => Err(self.refusal(count)),
@@ -65,12 +65,12 @@ impl Limit {
         }
     }
 
-    /// The text, cut where it is longer than the limit, whatever the row says of peers: for texts of our own.
+    /// Cuts a text of our own to the limit, even if the row refuses longer texts of peers.
     pub fn cut<'a>(&self, text: &'a str) -> Cow<'a, str> {
         cut(text, self.most)
     }
 
-    /// The same limit for whoever reads the value from a master. That may be older and have no limits, so the value is cut there.
+    /// Returns the same limit for a reader of a master's values. It cuts them, because an older master may have no limits.
     pub const fn told(&self) -> Limit {
         Limit { beyond: Beyond::Cut, ..*self }
     }
@@ -85,7 +85,7 @@ impl Limit {
     }
 }
 
-/// A number with its thousands apart, as `1,048,576`.
+/// Formats a number with commas between its thousands, such as `1,048,576`.
 pub fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);

@@ -1,12 +1,12 @@
-//! The readers of the wire. Each takes what a getter answered and the row of the table. So nothing is copied, counted through or
-//! allocated before its size was compared with its limit.
+//! The readers of the wire. Each takes the result of a getter and the row of the table. So no value is copied, iterated or allocated
+//! before its size is compared with its limit.
 
 use super::{INVALID, Limit, cut};
 use crate::common_capnp::pair;
 use capnp::traits::OwnedStruct;
 use capnp::{data_list, primitive_list, struct_list, text_list};
 
-/// A text; longer than its limit it is refused by name, or cut.
+/// Reads a text. If it is longer than its limit, the row decides whether it is refused by name or cut.
 pub fn text(from: capnp::Result<capnp::text::Reader<'_>>, limit: &Limit) -> capnp::Result<String> {
     let from = from?;
     if limit.admit(from.len())? == from.len() {
@@ -15,7 +15,7 @@ pub fn text(from: capnp::Result<capnp::text::Reader<'_>>, limit: &Limit) -> capn
     Ok(cut(from.to_str()?, limit.most).into_owned())
 }
 
-/// Bytes; more than the limit are refused, because half of them would be other bytes.
+/// Reads bytes. More than the limit are always refused, because a part of them would be other data.
 pub fn data<'a>(from: capnp::Result<capnp::data::Reader<'a>>, limit: &Limit) -> capnp::Result<&'a [u8]> {
     let from = from?;
     match from.len() > limit.most {
@@ -24,7 +24,7 @@ pub fn data<'a>(from: capnp::Result<capnp::data::Reader<'a>>, limit: &Limit) -> 
     }
 }
 
-/// The 16 bytes that name a lease, a request or a process.
+/// Reads the 16 bytes that name a lease, a request or a process.
 pub fn key(from: capnp::Result<capnp::data::Reader<'_>>, limit: &Limit) -> capnp::Result<[u8; 16]> {
     let from = from?;
     from.try_into().map_err(|_| {
@@ -33,7 +33,7 @@ pub fn key(from: capnp::Result<capnp::data::Reader<'_>>, limit: &Limit) -> capnp
     })
 }
 
-/// A list of such names.
+/// Reads a list of 16-byte names, each like [`key`].
 pub fn keys(from: capnp::Result<data_list::Reader<'_>>, count: &Limit, each: &Limit) -> capnp::Result<Vec<[u8; 16]>> {
     let from = from?;
     let taken = count.admit(from.len() as usize)?;
@@ -47,7 +47,7 @@ pub fn texts(from: capnp::Result<text_list::Reader<'_>>, count: &Limit, each: &L
     from.iter().take(taken).map(|one| text(one, each)).collect()
 }
 
-/// A list of names with values; one limit bounds both.
+/// Reads a list of names with values. The limit `each` bounds both the name and the value.
 pub fn pairs(
     from: capnp::Result<struct_list::Reader<'_, pair::Owned>>,
     count: &Limit,
@@ -57,7 +57,7 @@ pub fn pairs(
     structs(from, count)?.map(one).collect()
 }
 
-/// The elements of a list of structs. Elements of size zero cost nothing on the wire, so their count is all that bounds them.
+/// Returns the elements of a list of structs. Only their number is bounded, because elements of size zero take no bytes on the wire.
 pub fn structs<'a, T: OwnedStruct + 'a>(
     from: capnp::Result<struct_list::Reader<'a, T>>,
     count: &Limit,

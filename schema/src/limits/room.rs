@@ -1,30 +1,30 @@
-//! How large values are as they travel, and how many of a list fit into one answer. A size is never less than what Cap'n
-//! Proto writes, and little more.
+//! Computes how many bytes values take on the wire, and how many elements of a list fit into one answer. A size is never less than
+//! the bytes that Cap'n Proto writes, and only a little more.
 
 use super::{ABOUT, ANSWER_BYTES, PAGE};
 use crate::values::{Commit, Event, FactField, JobPlan, StepPlan};
 
-/// A word of a message, in bytes.
+/// The bytes of a word, the unit in which Cap'n Proto measures messages.
 pub const WORD: usize = 8;
 
-/// The struct `JobView` with its pointers as the schema has it, in bytes.
+/// The bytes of the struct `JobView` of the schema with its pointers.
 pub const JOB_VIEW: usize = 13 * WORD;
-/// The struct `StepView` with its `Exit` and their pointers as the schema has them, in bytes.
+/// The bytes of the struct `StepView` of the schema with its `Exit` and their pointers.
 pub const STEP_VIEW: usize = 10 * WORD;
-/// The struct `TestsReported` with its hash and without its texts.
+/// The bytes of the struct `TestsReported` with its hash and without its texts.
 pub const TESTS_VIEW: usize = 11 * WORD;
 
-/// A text with its pointer and its final zero, in whole words.
+/// Returns the bytes of a text with its pointer and its final zero, rounded up to whole words.
 pub const fn text_bytes(text: &str) -> usize {
     WORD + (text.len() / WORD + 1) * WORD
 }
 
-/// A list of texts with its pointer.
+/// Returns the bytes of a list of texts with its pointer.
 pub fn listed<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
     WORD + texts.into_iter().map(|text| text_bytes(text)).sum::<usize>()
 }
 
-/// How many elements of these sizes, the first ones, fit into one answer beside `beside` bytes.
+/// Returns how many of the first elements fit into one answer beside `beside` other bytes. `sizes` are the elements' bytes.
 pub fn fitting(beside: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
     let mut left = ANSWER_BYTES.saturating_sub(beside);
     let fits = |size: &usize| match left.checked_sub(*size) {
@@ -37,28 +37,29 @@ pub fn fitting(beside: usize, sizes: impl IntoIterator<Item = usize>) -> usize {
     sizes.into_iter().take_while(fits).count()
 }
 
-/// Like [`fitting`], for a list that goes on in further answers. It has at least one element if there is one, since an answer
-/// without any would end the list. Whoever asks cuts the lists of each element, so that one has room.
+/// Works like [`fitting`] for a list that continues in further answers. The result is at least 1 if there is an element, because an
+/// empty answer would end the list. The caller cuts the lists within each element, so that one element always fits.
 pub fn page(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     let least = sizes.len().min(1);
     fitting(0, sizes).clamp(least, PAGE.most)
 }
 
-/// A job and its steps, as a build shows them, without the reason of its outcome.
+/// Returns the bytes of a job and its steps as a build shows them, without the reason of the job's outcome.
 pub fn view_bytes(job: &JobPlan) -> usize {
-    // The worker that will take the job is not known yet, nor is its platform; the name of the tier has only a few words.
+    // The worker that will take the job is not known yet, so its name and its platform count with their largest sizes. The name of
+    // the tier takes two words.
     let worker = 2 * (ABOUT.most + WORD) + 2 * WORD;
     let tests = |step: &StepPlan| if step.reports.is_empty() { 0 } else { TESTS_VIEW };
     let steps: usize = job.steps.iter().map(|step| STEP_VIEW + text_bytes(&step.name) + tests(step)).sum();
     JOB_VIEW + text_bytes(&job.name) + worker + WORD + size_of_val(job.needs.as_slice()) + steps
 }
 
-/// The struct `Event` as `schema/guild` has it, with its tag in a list, its numbers and its pointers.
+/// The bytes of the struct `Event` of the schema, with its tag in a list, its numbers and its pointers.
 const EVENT: usize = 18 * WORD;
-/// The data `origin`, 32 bytes, with its pointer.
+/// The bytes of the field `origin`, 32 bytes of data with their pointer.
 const ORIGIN: usize = 5 * WORD;
 
-/// The size of an event as it travels.
+/// Returns the bytes of an event on the wire.
 pub fn event_bytes(event: &Event) -> usize {
     let mut fields = 0;
     event.fact.each_field(|field| fields += field_bytes(field));
@@ -79,7 +80,7 @@ fn field_bytes(field: FactField<'_>) -> usize {
 /// The bytes of the struct `TestCounts`: four numbers of 4 bytes.
 const TEST_COUNTS: usize = 2 * WORD;
 
-/// A commit with its time.
+/// Returns the bytes of a commit with its time.
 fn commit_bytes(commit: &Commit) -> usize {
     WORD + text_bytes(&commit.revision) + text_bytes(&commit.author) + text_bytes(&commit.subject)
 }

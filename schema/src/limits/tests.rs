@@ -1,4 +1,4 @@
-//! The rules of the table, and each way of reading at its limit and one beyond it.
+//! Tests of the rules of the table, and of each reader at its limit and one beyond it.
 
 use super::*;
 use crate::common_capnp::pair;
@@ -34,7 +34,7 @@ fn a_text_that_is_cut_says_so_and_keeps_to_its_limit() {
 
 #[test]
 fn a_list_of_elements_of_size_zero_is_counted() {
-    // The arguments of a method that has none take no space.
+    // The struct for the parameters of a method without parameters takes no space.
     use crate::worker_capnp::session::drain_params;
     let mut message = Builder::new_default();
     message.initn_root::<capnp::struct_list::Builder<'_, drain_params::Owned>>(1_000_000);
@@ -104,8 +104,8 @@ fn a_page_has_a_row_where_there_is_one() {
     assert_eq!((page(&[ANSWER_BYTES + 1, 1]), page(&[1, ANSWER_BYTES]), page(&[1, 2, 3])), (1, 1, 3));
 }
 
-/// Where each field stands that carries a text, data or a list: `worker.Description.labels`, `worker.Lease.complete(reason)`. The
-/// elements of a list of texts are `worker.Description.isolation[]`, and those of pairs `worker.Description.labels[].name`.
+/// Returns the place of each field that carries a text, data or a list, such as `worker.Lease.complete(reason)`. The elements of a
+/// list of texts are `worker.Description.isolation[]`, and the names of a list of pairs are `worker.Description.labels[].name`.
 fn fields_of_the_schema() -> BTreeSet<String> {
     use capnp::schema_capnp::{code_generator_request, field, node};
     let bytes: &[u8] = include_bytes!("../../guild.cgr");
@@ -135,7 +135,7 @@ fn fields_of_the_schema() -> BTreeSet<String> {
     found
 }
 
-/// The parts of a field of this type whose size a sender chooses.
+/// Returns the parts of a field of this type whose size the sender chooses.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other types have a size of their own")]
 fn bounded_parts(place: String, of: capnp::schema_capnp::type_::Reader<'_>) -> Vec<String> {
     use capnp::schema_capnp::type_;
@@ -155,8 +155,8 @@ fn bounded_parts(place: String, of: capnp::schema_capnp::type_::Reader<'_>) -> V
     parts
 }
 
-/// Case: point 1 of the hostile peers. A new text, data or list of the schema has no limit until it is in a row, and then this
-/// fails.
+/// Case: point 1 of the hostile peers. A new text, data or list of the schema has no limit until a row names it. This test fails
+/// until then.
 #[test]
 fn each_text_and_list_of_the_schema_has_a_row() {
     let known = fields_of_the_schema();

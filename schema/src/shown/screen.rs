@@ -1,23 +1,23 @@
-//! The bytes of a log on a terminal: colours, tabs and line ends pass, and nothing else that a terminal would take up. What
-//! a sequence needs to be known by its end may come in the next piece; the state is bounded whatever comes.
+//! Makes the bytes of a log safe for a terminal: of the controls, only colours, tabs and line ends pass. A sequence may begin in one
+//! piece of the log and end in the next. The state between pieces is bounded whatever arrives.
 
 use super::{Face, face, name};
 use anstyle_parse::{DefaultCharAccumulator, Params, Parser, Perform};
 
-/// The most bytes of one escape sequence. Colours are far shorter, and the parser would keep an endless title whole.
+/// The most bytes of one escape sequence. Colours are far shorter, and without a limit the parser would keep an endless title.
 const SEQUENCE_BYTES_MAX: usize = 1_024;
-/// Puts the terminal's own colours back.
+/// The sequence that restores the terminal's own colours.
 const PLAIN: &str = "\x1b[0m";
 
-/// Makes pieces of a log harmless, one after the other.
+/// A filter that makes the pieces of a log harmless, one after the other.
 #[derive(Default)]
 pub struct Screen {
     parser: Parser<DefaultCharAccumulator>,
     /// The beginning of a character whose end is in the next piece: at most 3 bytes.
     begun: Vec<u8>,
-    /// Bytes since something was last recognised.
+    /// The number of bytes since the parser last recognised a character or a sequence.
     in_sequence: usize,
-    /// Whether a sequence was too long, so that it is passed over up to its end.
+    /// Whether a sequence was too long, so that its bytes are dropped up to its end.
     is_passing_over: bool,
     painter: Painter,
 }
@@ -25,19 +25,19 @@ pub struct Screen {
 #[derive(Default)]
 struct Painter {
     shown: String,
-    /// Whether a sequence was recognised.
+    /// Whether the parser has just recognised a character or a sequence.
     has_heard: bool,
-    /// The terminal's own colours are not in force.
+    /// Whether the log has changed the terminal's colours and not restored them.
     is_painted: bool,
 }
 
 impl Screen {
-    /// A screen that has shown nothing yet.
+    /// Makes a screen that has shown nothing yet.
     pub fn new() -> Screen {
         Screen::default()
     }
 
-    /// The text that can be shown after `bytes` arrived.
+    /// Takes the next bytes of the log and returns the text that can be shown now.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.begun.extend_from_slice(bytes);
         let all = std::mem::take(&mut self.begun);
@@ -47,7 +47,7 @@ impl Screen {
         std::mem::take(&mut self.painter.shown)
     }
 
-    /// The text that is left at the end, followed by the terminal's own colours.
+    /// Returns the rest of the text at the end of the log, and restores the terminal's own colours.
     pub fn finish(&mut self) -> String {
         let begun = std::mem::take(&mut self.begun);
         self.take(&begun);
@@ -89,7 +89,7 @@ impl Screen {
     }
 }
 
-/// How many bytes at the end are the beginning of a character.
+/// Returns how many bytes at the end are the beginning of a character that is not complete.
 fn unfinished(bytes: &[u8]) -> usize {
     let tail = &bytes[bytes.len().saturating_sub(3)..];
     let begins = |at: &usize| matches!(tail[*at], 0xc2..=0xf4);
@@ -102,7 +102,7 @@ fn unfinished(bytes: &[u8]) -> usize {
     }
 }
 
-/// The groups without 8, which hides what follows.
+/// Removes the number 8 from the groups of a colour sequence, because it hides the text that follows.
 fn without_concealment(groups: Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut groups = groups.into_iter();
@@ -178,7 +178,7 @@ mod tests {
         screen.push(bytes) + &screen.finish()
     }
 
-    /// Byte by byte: every border that there can be.
+    /// Pushes the bytes one by one, so that every possible border between pieces is tested.
     fn split(bytes: &[u8]) -> String {
         let mut screen = Screen::new();
         let text: String = bytes.chunks(1).map(|byte| screen.push(byte)).collect();

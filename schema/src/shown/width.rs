@@ -1,7 +1,7 @@
-//! How many columns of a terminal a text takes.
+//! Counts the columns that a text takes on a terminal.
 
-/// Characters that take two columns: those of East Asian scripts, and pictures (Unicode TR 11, "wide" and "full width"). First and
-/// last of each range, in order.
+/// The characters that take two columns, as ranges from the first to the last, in order. They are East Asian characters and pictures
+/// (Unicode TR 11, "wide" and "full width").
 const WIDE: [(char, char); 46] = [
     ('\u{1100}', '\u{115f}'),
     ('\u{231a}', '\u{231b}'),
@@ -51,8 +51,8 @@ const WIDE: [(char, char); 46] = [
     ('\u{20000}', '\u{3fffd}'),
 ];
 
-/// Characters that are written over the one before them, and take no column. Rarer ones count as one, so that a text is at most
-/// thought too wide.
+/// The characters that are drawn over the one before them and take no column, as ranges. Rarer ones count as one column, so that a
+/// text may seem too wide but never too narrow.
 const OVER: [(char, char); 5] = [
     ('\u{300}', '\u{36f}'),
     ('\u{1ab0}', '\u{1aff}'),
@@ -61,12 +61,12 @@ const OVER: [(char, char); 5] = [
     ('\u{fe20}', '\u{fe2f}'),
 ];
 
-/// How many columns of a terminal this text takes, which has no controls. It may be less, and is never more.
+/// Returns the number of columns that a text without controls takes on a terminal. The text may take fewer columns, but not more.
 pub fn columns(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().map(columns_of).sum() }
 }
 
-/// The number of columns that this character takes, from 0 to 2.
+/// Returns the number of columns that a character takes, from 0 to 2.
 pub fn columns_of(c: char) -> usize {
     match (is_in(&WIDE, c), is_in(&OVER, c)) {
         (true, _) => 2,
@@ -75,7 +75,7 @@ pub fn columns_of(c: char) -> usize {
     }
 }
 
-/// The beginning of a text that takes at most this many columns.
+/// Returns the longest beginning of a text that takes at most `most` columns.
 pub fn of_columns(text: &str, most: usize) -> &str {
     let mut taken = 0;
     let end = text.char_indices().find(|(_, c)| {

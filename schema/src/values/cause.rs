@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What made a build, and who asked for it.
+/// The reason why a build exists, with the person who asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BuildCause {
@@ -11,14 +11,14 @@ pub enum BuildCause {
     Change,
     /// Somebody asked for the build.
     Run {
-        /// The name of whoever asked.
+        /// The name of the holder who asked.
         by: String,
     },
-    /// Somebody asked for another build again.
+    /// Somebody asked to repeat another build.
     Retry {
-        /// The number of that build in the same project.
+        /// The number of the repeated build, which is in the same project.
         number: u32,
-        /// The name of whoever asked.
+        /// The name of the holder who asked.
         by: String,
     },
     /// The clock asked for the build.
@@ -29,7 +29,7 @@ pub enum BuildCause {
 }
 
 impl BuildCause {
-    /// The entry of `[trigger.cron]` that made the build; empty means that none did.
+    /// Returns the name of the entry of `[trigger.cron]` that made the build. Empty means that none did.
     pub fn cron(&self) -> &str {
         match self {
             BuildCause::Cron { name } => name,
@@ -37,12 +37,12 @@ impl BuildCause {
         }
     }
 
-    /// The kinds, as `cause` of a job's `when` names them.
+    /// The words for the kinds, as `cause` in the `when` of a job names them.
     pub const KINDS: [&str; 4] = ["change", "run", BuildCause::RETRY, "cron"];
-    /// The kind of a build that repeats another one.
+    /// The word for the kind of a build that repeats another one.
     pub const RETRY: &str = "retry";
 
-    /// The one of [`BuildCause::KINDS`] that it is.
+    /// Returns the word for the kind, which is one of [`BuildCause::KINDS`].
     pub fn kind(&self) -> &'static str {
         match self {
             BuildCause::Change => BuildCause::KINDS[0],

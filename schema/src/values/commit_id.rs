@@ -1,22 +1,22 @@
-//! The beginning of a commit's id, as people are shown it.
+//! The beginning of a commit's id, which people see in place of the whole id.
 
 use std::fmt;
 
-/// How many digits of a commit people see. Git picks 10 itself for a repository of a million objects, where 7 digits
-/// nearly always name several of them. Whoever pastes the digits into git or into guild means one commit.
+/// The number of digits of a commit that people see. They must name one commit when somebody pastes them into git or guild. Git itself
+/// picks 10 for a repository of a million objects, in which 7 digits nearly always name several.
 const DIGITS: usize = 10;
 
-/// The first digits of a commit's id.
+/// The first digits of a commit's id, as people see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShortCommit<'a>(&'a str);
 
 impl<'a> ShortCommit<'a> {
-    /// The first digits of an id. A text that is shorter stays as it is.
+    /// Takes the first digits of an id. A shorter text stays as it is.
     pub fn of(id: &'a str) -> ShortCommit<'a> {
         ShortCommit(id.get(..DIGITS).unwrap_or(id))
     }
 
-    /// The digits that are shown.
+    /// Returns the digits as a text.
     pub fn as_str(self) -> &'a str {
         self.0
     }

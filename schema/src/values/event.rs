@@ -1,7 +1,7 @@
-//! Events: numbered committed facts.
+//! Events, which are numbered committed facts.
 //!
-//! A kind of event is one entry of `facts!` below: its name, its variant and its fields. What its fields are called on the wire
-//! stands in `event.capnp` and [`crate::wire`]. Nothing else has to know each kind.
+//! A kind of event is one entry of `facts!` below: its name, its variant and its fields. `event.capnp` and [`crate::wire`] say how
+//! its fields are called on the wire. Nothing else has to know each kind.
 
 use super::{Commit, Outcome, TestCounts, Time};
 use crate::sturdy_ref::Fingerprint;
@@ -10,27 +10,27 @@ use serde::{Deserialize, Serialize};
 /// A position in the events of one incarnation of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Which life of the store the position belongs to.
+    /// The incarnation of the store to which the position belongs.
     pub incarnation: u64,
-    /// The number of the last event seen; 0 begins with the first.
+    /// The number of the last event that was read. 0 means that the first event is next.
     pub after: u64,
 }
 
 /// One numbered fact of a master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its number: from 1, without gaps.
+    /// The number of the event. Numbers begin with 1 and have no gaps.
     pub sequence: u64,
-    /// When the fact was committed.
+    /// The time at which the fact was committed.
     pub time: Time,
-    /// The key of the master where it happened. `None` means that it happened at the master that stores it, or that tells it.
+    /// The key of the master at which the event happened. `None` means the master that stores or sends the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Fingerprint>,
-    /// The project that it concerns; empty means none.
+    /// The project that the event concerns; empty means none.
     pub project: String,
-    /// The number of the build that it concerns; 0 means none.
+    /// The number of the build that the event concerns; 0 means none.
     pub build: u32,
-    /// What happened, with its details.
+    /// The fact itself, with its details.
     pub fact: Fact,
 }
 
@@ -43,7 +43,7 @@ pub struct Event {
 /// ```
 macro_rules! facts {
     ($($(#[$about:meta])* $kind:literal => $name:ident { $($(#[$of:meta])* $field:ident: $type:ty),* $(,)? },)+) => {
-        /// What happened. The name of its kind is the name of the union's member in `event.capnp`.
+        /// A fact that a master committed. The name of its kind is the name of the union's member in `event.capnp`.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         pub enum Fact {
@@ -52,7 +52,7 @@ macro_rules! facts {
             /// and the store keeps the whole fact.
             #[serde(untagged)]
             Unknown {
-                /// The name of the kind; empty where a master of version 0.2 tells it.
+                /// The name of the kind. It is empty if the event comes from a master of version 0.2.
                 kind: String,
             },
         }
@@ -61,7 +61,7 @@ macro_rules! facts {
             /// The kinds that this version knows.
             pub const KINDS: &[&str] = &[$($kind),+];
 
-            /// The name of the kind, as filters spell it.
+            /// Returns the name of the kind, as filters spell it.
             pub fn kind(&self) -> &str {
                 match self {
                     $(Fact::$name { .. } => $kind,)+
@@ -69,7 +69,7 @@ macro_rules! facts {
                 }
             }
 
-            /// Shows the fields of the fact, by which its size is known.
+            /// Calls `see` with each field of the fact, so that its size can be computed.
             pub fn each_field<'a>(&'a self, mut see: impl FnMut(FactField<'a>)) {
                 match self {
                     $(Fact::$name { $($field),* } => {
@@ -83,7 +83,7 @@ macro_rules! facts {
 }
 
 facts! {
-    /// A ref moved, or is seen for the first time.
+    /// A ref has a new tip, or a master has seen the ref for the first time.
     "changeSubmitted" => ChangeSubmitted {
         /// The name of the ref in full.
         #[serde(rename = "ref")]
@@ -92,13 +92,14 @@ facts! {
         revision: String,
         /// Whether the tip before is not an ancestor of the new one.
         forced: bool,
-        /// What the ref gained, the newest first, at most [`crate::limits::EVENT_COMMITS`]. Up to version 0.2 there are none.
+        /// The commits that the ref gained, the newest first, at most [`crate::limits::EVENT_COMMITS`]. Masters up to version 0.2
+        /// store none.
         #[serde(default)]
         commits: Vec<Commit>,
         /// Whether the ref gained more commits than these.
         #[serde(default)]
         more_commits: bool,
-        /// Paths that differ from where the ref stood before, at most [`crate::limits::EVENT_PATHS`].
+        /// The paths that differ from the tip before, at most [`crate::limits::EVENT_PATHS`].
         #[serde(default)]
         paths: Vec<String>,
         /// Whether more paths differ than these.
@@ -113,7 +114,7 @@ facts! {
     },
     /// A build of a commit was made.
     "buildCreated" => BuildCreated {
-        /// What made it, as "run by NAME".
+        /// The cause of the build in words, such as "run by NAME".
         cause: String,
         /// The name of the ref in full.
         #[serde(rename = "ref")]
@@ -121,7 +122,7 @@ facts! {
         /// The commit that it builds.
         revision: String,
     },
-    /// The pipeline of a build was read. It is told again, with all jobs, when jobs are added.
+    /// The pipeline of a build was read. If jobs are added later, this event comes again with all jobs.
     "buildPlanned" => BuildPlanned {
         /// The jobs of the build, in the order of its plan.
         jobs: Vec<String>,
@@ -148,7 +149,7 @@ facts! {
         attempt: u16,
         /// The name of the worker.
         worker: String,
-        /// Why it was lost, in a sentence.
+        /// The reason why the attempt was lost, in a sentence.
         reason: String,
     },
     /// A step of an attempt began.
@@ -172,10 +173,11 @@ facts! {
         step: u16,
         /// The outcome of the finished step.
         outcome: Outcome,
-        /// Why it is not good; empty: it is good, it did not run, or the master was older.
+        /// The reason for an outcome that is not good. It is empty if the outcome is good, the step did not run, or the master was
+        /// older.
         #[serde(default)]
         reason: String,
-        /// How the tests of its reports ended. None: it reported none, or the master was older.
+        /// The numbers of tests in the step's reports, by their result. `None` if it reported none, or the master was older.
         #[serde(default)]
         tests: Option<TestCounts>,
     },
@@ -185,7 +187,7 @@ facts! {
         job: String,
         /// The outcome of the finished job.
         outcome: Outcome,
-        /// Why it ended so; empty means that the outcome says all.
+        /// The reason for the outcome; empty means that the outcome says everything.
         reason: String,
     },
     /// A build has its outcome.
@@ -202,10 +204,10 @@ facts! {
     "workerLost" => WorkerLost {
         /// The name of the worker.
         worker: String,
-        /// Why it ended, in a sentence.
+        /// The reason why the session ended, in a sentence.
         reason: String,
     },
-    /// A grant was made by an operator.
+    /// An operator made a grant.
     "grantIssued" => GrantIssued {
         /// The number of the grant.
         grant: u64,
@@ -221,36 +223,36 @@ facts! {
         /// The name of its holder.
         name: String,
     },
-    /// A grant was taken back, or its time is over.
+    /// A grant was revoked, or has expired.
     "grantRevoked" => GrantRevoked {
         /// The number of the grant.
         grant: u64,
         /// The name of its holder.
         name: String,
-        /// Why it ended, in a sentence.
+        /// The reason why the grant ended, in a sentence.
         reason: String,
     },
     /// Something happened that an operator should look at.
     "alarm" => Alarm {
-        /// What happened, in a sentence.
+        /// A sentence that says what happened.
         text: String,
     },
     /// The clock asked for a build of a branch, and none was made.
     "cronSkipped" => CronSkipped {
         /// The name of the entry in the pipeline.
         name: String,
-        /// The branch that it builds, in full.
+        /// The full name of the branch that the entry builds.
         #[serde(rename = "ref")]
         ref_name: String,
-        /// Why no build was made, in a sentence.
+        /// The reason why no build was made, in a sentence.
         reason: String,
     },
 }
 
-/// One field of a fact, as far as its size depends on what it holds.
+/// One field of a fact, reduced to the values on which its size depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FactField<'a> {
-    /// A number, a flag or a word: its size is that of its kind.
+    /// A number, a flag or an outcome, whose size does not depend on its value.
     Fixed,
     /// A text of any length.
     Text(&'a str),
@@ -258,7 +260,7 @@ pub enum FactField<'a> {
     Texts(&'a [String]),
     /// A list of commits with their texts.
     Commits(&'a [Commit]),
-    /// The numbers of tests, where there are some.
+    /// The numbers of tests by their result, if the step reported tests.
     Tests(Option<TestCounts>),
 }
 
@@ -298,7 +300,7 @@ macro_rules! fixed {
 
 fixed!(bool, u16, u64, Outcome);
 
-/// Which events a subscriber wants: all that is set must match.
+/// The conditions for the events that a subscriber wants. An event must match every condition that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Names of projects; empty means all projects.

@@ -1,25 +1,25 @@
-//! What an examination of an installation found: one thing that was looked at, and what to do about it.
+//! A finding of the doctor, which examines an installation: one thing that it looked at, and what to do about it.
 
 use serde::{Deserialize, Serialize};
 
-/// How something that was looked at is; the worst is the greatest.
+/// The state of something that the doctor looked at. The worst state is the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// There is nothing to do.
     #[default]
     Good,
-    /// It works now, and will not for long.
+    /// It works now, but will soon stop working.
     Warned,
     /// It does not work now.
     Bad,
 }
 
 impl Health {
-    /// The three of them, the best first.
+    /// All three states, the best first.
     pub const ALL: [Health; 3] = [Health::Good, Health::Warned, Health::Bad];
 
-    /// The word for it in files and on pages.
+    /// Returns the word for the state in files and on pages.
     pub fn word(self) -> &'static str {
         match self {
             Health::Good => "good",
@@ -29,31 +29,31 @@ impl Health {
     }
 }
 
-/// Something of an installation that was looked at.
+/// A finding about one part of an installation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was looked at, as "repository of pyfoo".
+    /// The part that was looked at, such as "repository of pyfoo".
     pub subject: String,
-    /// How well the subject is.
+    /// The state of the subject.
     pub verdict: Health,
-    /// What was found, in a sentence.
+    /// A sentence that says what was found.
     pub seen: String,
-    /// What to do about it. It names a command, or a key of a file; empty where all is good.
+    /// A sentence that says what to do, with a command or a key of a file. It is empty if there is nothing to do.
     pub remedy: String,
 }
 
 impl Finding {
-    /// A finding about which there is nothing to do.
+    /// Makes a finding about which there is nothing to do.
     pub fn good(subject: impl Into<String>, seen: impl Into<String>) -> Finding {
         Finding { subject: subject.into(), verdict: Health::Good, seen: seen.into(), remedy: String::new() }
     }
 
-    /// A finding about what works now, and will not for long.
+    /// Makes a finding about a part that works now, but will soon stop working.
     pub fn warned(subject: impl Into<String>, seen: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding { verdict: Health::Warned, remedy: remedy.into(), ..Finding::good(subject, seen) }
     }
 
-    /// A finding about what does not work.
+    /// Makes a finding about a part that does not work.
     pub fn bad(subject: impl Into<String>, seen: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding { verdict: Health::Bad, remedy: remedy.into(), ..Finding::good(subject, seen) }
     }

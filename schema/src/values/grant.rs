@@ -1,4 +1,4 @@
-//! What a grant allows, and whom it is for.
+//! The authority that a grant gives, and the kinds of holders.
 
 use super::{Scope, Time};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -7,17 +7,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Who a grant is for. Its holder gets the authority of this kind, as far as the grant's rights go.
+/// The kind of holder that a grant is for. The holder gets the authority of this kind, limited by the grant's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantKind {
     /// Somebody who runs the guild: workers, grants, projects.
     Operator,
-    /// Somebody who looks at builds and asks for them.
+    /// A person who looks at builds and asks for them.
     User,
     /// A worker, which takes jobs.
     Worker,
-    /// A commit hook or a bridge, which tells of changes.
+    /// A commit hook or a bridge, which reports changes.
     Changes,
     /// A program that follows events.
     Events,
@@ -26,7 +26,7 @@ pub enum GrantKind {
     Unknown,
 }
 
-/// One thing that a grant may name.
+/// A right: one kind of action that a grant may allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Right {
@@ -38,7 +38,7 @@ pub enum Right {
     Retry,
     /// The right to cancel a build, or one of its jobs.
     Cancel,
-    /// The right to say that a repository changed.
+    /// The right to report that a repository has changed.
     Changes,
     /// The right to follow events, without looking at builds.
     Events,
@@ -46,25 +46,26 @@ pub enum Right {
     Operate,
 }
 
-/// Whether a grant's holder should hear that its end is near: it ends within a week, and was meant to last longer.
+/// Whether the holder should be warned that a grant ends soon. That is so in its last week, if less than half of its time is left and
+/// it was made for more than a day.
 pub fn ends_soon(created: Time, expires: Time, now: Time) -> bool {
     const DAY: Duration = Duration::from_secs(86_400);
     let (left, whole) = (expires.since(now), expires.since(created));
     left < 7 * DAY && left < whole / 2 && whole > DAY
 }
 
-/// What a grant allows. A child never has more than its parent.
+/// The authority that a grant gives. A child never has more than its parent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct What {
     /// The rights that this version knows. The store keeps the others, which allow nothing here.
     #[serde(deserialize_with = "known_rights")]
     pub may: BTreeSet<Right>,
-    /// The projects that it reaches.
+    /// The projects for which the rights hold.
     pub projects: Scope,
-    /// The pools. A worker serves them; an operator steers only workers that serve no others.
+    /// The pools that a worker serves. For an operator, the pools of the workers that it may steer.
     #[serde(default)]
     pub pools: Scope,
-    /// The labels. The labels of a worker are trusted; an operator steers only workers that have no others.
+    /// The labels of a worker, which are trusted. For an operator, the only labels that a worker which it steers may have.
     #[serde(default)]
     pub labels: Vec<(String, String)>,
 }
@@ -75,12 +76,12 @@ fn known_rights<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<Right>, D
 }
 
 impl What {
-    /// Every right, on every project and every pool.
+    /// Returns the authority of every right on every project and every pool.
     pub fn everything() -> What {
         What { may: Right::ALL.into_iter().collect(), projects: Scope::all(), pools: Scope::all(), labels: Vec::new() }
     }
 
-    /// Whether it reaches this project.
+    /// Whether the grant names this project or all projects.
     pub fn sees(&self, project: &str) -> bool {
         self.projects.covers(project)
     }
@@ -91,7 +92,7 @@ impl Right {
     pub const ALL: [Right; 7] =
         [Right::View, Right::Run, Right::Retry, Right::Cancel, Right::Changes, Right::Events, Right::Operate];
 
-    /// The rights of this version, as they are written.
+    /// The words for the rights of this version, in the same order.
     pub const WORDS: [&str; Right::ALL.len()] = {
         let mut words = [""; Right::ALL.len()];
         let mut at = 0;
@@ -102,7 +103,7 @@ impl Right {
         words
     };
 
-    /// The word for the right in files and on the wire.
+    /// Returns the word for the right in files and on the wire.
     pub const fn word(self) -> &'static str {
         match self {
             Right::View => "view",
@@ -129,7 +130,7 @@ impl FromStr for Right {
         Right::ALL
             .into_iter()
             .find(|right| right.word() == word)
-            .ok_or_else(|| format!("no right is called `{word}`; there are {}", Right::ALL.map(Right::word).join(", ")))
+            .ok_or_else(|| format!("`{word}` is not a right: choose from {}", Right::ALL.map(Right::word).join(", ")))
     }
 }
 
@@ -138,7 +139,7 @@ impl GrantKind {
     pub const ALL: [GrantKind; 5] =
         [GrantKind::Operator, GrantKind::User, GrantKind::Worker, GrantKind::Changes, GrantKind::Events];
 
-    /// The word for the kind in files and on the wire.
+    /// Returns the word for the kind in files and on the wire.
     pub fn word(self) -> &'static str {
         match self {
             GrantKind::Operator => "operator",
@@ -162,7 +163,7 @@ impl FromStr for GrantKind {
 
     fn from_str(word: &str) -> Result<GrantKind, String> {
         GrantKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
-            format!("no kind is called `{word}`; there are {}", GrantKind::ALL.map(GrantKind::word).join(", "))
+            format!("`{word}` is not a kind of grant: choose from {}", GrantKind::ALL.map(GrantKind::word).join(", "))
         })
     }
 }

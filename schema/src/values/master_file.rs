@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A key of the master file that says something else than what the master runs with.
+/// A key of the master file whose value differs from the one that the master runs with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// The key with its tables, as `project.pyfoo.poll`.
+    /// The key with its tables, such as `project.pyfoo.poll`.
     pub key: String,
-    /// What the master runs with, as it would be written; empty means nothing.
+    /// The value that the master runs with, as the file would write it; empty means none.
     pub before: String,
-    /// What the file says now; empty means nothing.
+    /// The value that the file has now; empty means none.
     pub after: String,
-    /// Whether only the next start takes it up.
+    /// Whether the change takes effect only after a restart of the master.
     pub needs_restart: bool,
 }
 
-/// A project to follow. The defaults of the master file hold for what is empty. Its secrets are not a part of its JSON.
+/// A project to add to the master file. An empty field means the default of the master file. The JSON leaves out the secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NewProject {
     /// The name of the project.
@@ -29,11 +29,11 @@ pub struct NewProject {
     pub branches: Vec<String>,
     /// Patterns of the tags to build.
     pub tags: Vec<String>,
-    /// How often to look for changes, as `30s`.
+    /// The interval at which the master looks for changes, such as `30s`.
     pub poll: String,
     /// The pools whose workers may run its jobs.
     pub pools: Vec<String>,
-    /// Whether everybody may look at it on the pages, without a login.
+    /// Whether everybody may see the project on the pages without a login.
     pub public: bool,
     /// An SSH key for the repository.
     #[serde(skip)]
@@ -44,6 +44,6 @@ pub struct NewProject {
     /// A token for the repository over HTTPS.
     #[serde(skip)]
     pub token: Vec<u8>,
-    /// Whose webhooks are taken: `github`, `gitea`, `gitlab` or `generic`; empty means nobody's.
+    /// The kind of forge whose webhooks are accepted: `github`, `gitea`, `gitlab` or `generic`. Empty means none.
     pub hook_kind: String,
 }

@@ -1,5 +1,5 @@
 //! Plain structs that two or more crates share. Many are stored as JSON, and read by older and by newer versions. Fields are only
-//! added, each with a default, and a version passes over a field that it does not know. `docs/architecture.md` lists them.
+//! added, each with a default, and a version ignores fields that it does not know. `docs/architecture.md` lists the structs.
 
 mod cause;
 mod commit_id;
@@ -50,12 +50,12 @@ use serde::{Deserialize, Serialize};
 pub struct Time(pub u64);
 
 impl Time {
-    /// The time that is `duration` later.
+    /// Returns the time that is `duration` later.
     pub fn after(self, duration: std::time::Duration) -> Time {
         Time(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The time from `earlier` to `self`; zero if it is not earlier.
+    /// Returns the duration from `earlier` to this time. It is zero if `earlier` is not before this time.
     pub fn since(self, earlier: Time) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -64,42 +64,42 @@ impl Time {
 /// One repository at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceRevision {
-    /// The name under which the master mirrors it.
+    /// The name under which the master mirrors the repository.
     pub repository: String,
-    /// The full ref, or empty where the revision was named directly.
+    /// The full name of the ref. It is empty if the revision was named directly.
     #[serde(rename = "ref")]
     pub ref_name: String,
-    /// A commit, 40 or 64 hex digits.
+    /// The commit to build, as 40 or 64 hex digits.
     pub revision: String,
-    /// The commit that this is compared with, or empty.
+    /// The commit with which the revision is compared; empty means none.
     #[serde(default)]
     pub base: String,
 }
 
-/// Exactly what to build. The first source holds the pipeline.
+/// A source stamp, which says exactly what to build. The first source holds the pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceStamp {
     /// The repositories with their revisions. This version has one.
     pub sources: Vec<SourceRevision>,
 }
 
-/// What a commit says of itself; never trusted for a decision.
+/// The description of a commit by its author. Nothing is decided by it, because anybody can write anything there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
-    /// The commit, 40 or 64 hex digits.
+    /// The id of the commit, as 40 or 64 hex digits.
     pub revision: String,
-    /// The author as the commit says, `Name <mail>`.
+    /// The author that the commit names, as `Name <mail>`.
     pub author: String,
-    /// When the committer made it.
+    /// The time at which the committer made the commit.
     pub time: Time,
-    /// The first line of its message.
+    /// The first line of the commit's message.
     pub subject: String,
 }
 
 /// One update of one ref.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The project whose repository it is.
+    /// The project whose repository has the ref.
     pub project: String,
     /// The name of the ref in full.
     #[serde(rename = "ref")]
@@ -110,18 +110,18 @@ pub struct Change {
     pub before: String,
     /// Whether `before` is not an ancestor of `revision`.
     pub forced: bool,
-    /// The commits that the ref gained, the newest first, at most 100. If the master sees the ref for the first time, only its tip.
+    /// The commits that the ref gained, the newest first, at most 100. If the master sees the ref for the first time, this is its tip.
     pub commits: Vec<Commit>,
     /// The paths that differ from `before`, at most 1,000. Empty if the master sees the ref for the first time.
     pub paths: Vec<String>,
 }
 
-/// Room for jobs on a worker.
+/// The room for jobs on a worker, or the part of it that a job takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Resources {
-    /// How many jobs at once.
+    /// The number of jobs that may run at once.
     pub slots: u16,
-    /// Processor time, in thousandths of a core.
+    /// The processors, in thousandths of a core.
     pub cpus_milli: u32,
     /// The size of the memory, in bytes.
     pub memory: u64,
@@ -133,7 +133,7 @@ impl Resources {
         self.slots >= need.slots && self.cpus_milli >= need.cpus_milli && self.memory >= need.memory
     }
 
-    /// Both together, up to the largest numbers.
+    /// Returns the sum of both. Each number stops at its largest value.
     pub fn plus(&self, more: &Resources) -> Resources {
         Resources {
             slots: self.slots.saturating_add(more.slots),
@@ -142,7 +142,7 @@ impl Resources {
         }
     }
 
-    /// What is left of it, and nothing where more is used than there is.
+    /// Returns the room that is left once `used` is taken. Each number stops at 0.
     pub fn minus(&self, used: &Resources) -> Resources {
         Resources {
             slots: self.slots.saturating_sub(used.slots),
@@ -152,34 +152,34 @@ impl Resources {
     }
 }
 
-/// What a worker says of itself.
+/// The description that a worker gives of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// The platform of the worker, as "linux-x86_64".
+    /// The platform of the worker, such as "linux-x86_64".
     pub platform: String,
     /// The labels that the worker claims, each with its value.
     pub labels: Vec<(String, String)>,
-    /// All its room, whether it is in use or not.
+    /// The whole room of the worker, whether it is in use or not.
     pub total: Resources,
-    /// The machine's name. It is shown, and no decision trusts it.
+    /// The name of the machine. It is only shown, and nothing is decided by it.
     pub host: String,
     /// The version of the worker's program.
     pub version: String,
     /// The tiers of isolation that the worker offers.
     pub isolation: Vec<TierName>,
-    /// The result of the worker's probe of each tier. Empty means a worker of an earlier version, which offers what its file says
-    /// and has tried nothing.
+    /// The result of the worker's probe of each tier. It is empty for a worker of an earlier version, which offers the tiers in its
+    /// file and tries none.
     #[serde(default)]
     pub probes: Vec<TierProbe>,
-    /// What one step may take of the machine. `None` means a worker of an earlier version, which holds a step to nothing.
+    /// The limits for one step on this machine. `None` means a worker of an earlier version, which limits no step.
     #[serde(default)]
     pub bounds: Option<StepBounds>,
 }
 
-/// Everything about one attempt that is known when it is offered.
+/// An assignment: everything about one attempt that the master sends with its offer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// The name of the lease, which nobody can guess.
+    /// The token of the lease, which nobody can guess.
     pub token: [u8; 16],
     /// The name of the project.
     pub project: String,
@@ -191,24 +191,25 @@ pub struct Assignment {
     pub job: JobPlan,
     /// The revisions to check out.
     pub stamp: SourceStamp,
-    /// The name of the workspace to use again: it is the same for the same job of the same branch.
+    /// The name of the workspace to reuse. It is the same for the same job of the same branch.
     pub lane: String,
-    /// How far the master trusts what it builds.
+    /// The trust of the build, as the master decides it.
     pub trust: Trust,
-    /// The lease's length in milliseconds. 0 means that a master of version 0.1 offered it, and said the length at `attach`.
+    /// The length of the lease in milliseconds. A master of version 0.1 sends 0, because it states the length in its answer to
+    /// `attach`.
     #[serde(default)]
     pub term_ms: u64,
-    /// The version of the plan that the job is of, as in [`Plan`]. A master up to version 0.2 sends 0, whose plans are
-    /// of version 1.
+    /// The version of the plan to which the job belongs, as in [`Plan`]. A master up to version 0.2 sends 0, and its plans have
+    /// version 1.
     #[serde(default)]
     pub plan_version: u16,
-    /// The tier of isolation in which the steps run. `None` means that an older master offered the job, and the worker takes the
-    /// strongest that it has.
+    /// The tier of isolation in which the steps run. `None` means that an older master offered the job. The worker then uses its
+    /// strongest tier.
     #[serde(default)]
     pub isolation: Option<TierName>,
 }
 
-/// Where a worker's state lies and its processes run. A copy of a worker's directory has another home.
+/// The home of a worker: the place of its state directory and of its processes. A copy of the directory has another home.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
     /// The boot id that the kernel gives.

@@ -1,13 +1,13 @@
-//! The plan: a pipeline expanded for one source stamp.
+//! The plan, which is a pipeline expanded for one source stamp.
 
 use super::{Outcome, ReportPlan, Resources, TierName};
 use serde::{Deserialize, Serialize};
 
-/// The newest version of a plan that this program knows, and the one that it makes. A field that may be passed over leaves the
-/// version as it is. A field whose passing over would do harm, as one that keeps a step from the network, raises it.
+/// The newest version of a plan that this program can read, and the version that it makes. A new field raises the version only if
+/// ignoring the field would do harm, for example a field that keeps a step from the network.
 pub const PLAN_VERSION: u16 = 1;
 
-/// Why a plan cannot be read: its text is for a person.
+/// The reason why a plan cannot be read. Its text is for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadablePlan {
     /// A newer version made the plan.
@@ -18,45 +18,45 @@ pub enum UnreadablePlan {
     Strange(String),
 }
 
-/// An error for a plan of a version that this program does not know. Versions up to 0.2 send 0, and their plans are of version 1.
+/// Fails for a plan of a version that this program does not know. Masters up to version 0.2 send 0 for plans of version 1.
 pub fn known_plan_version(version: u16) -> Result<(), UnreadablePlan> {
     if version <= PLAN_VERSION { Ok(()) } else { Err(UnreadablePlan::Newer(version)) }
 }
 
-/// How far a build is trusted. The master decides it from what triggered the build, and the repository never does.
+/// The trust of a build. The master derives it from the trigger of the build; the repository never decides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trust {
-    /// The build comes from whoever may write to the repository.
+    /// The build comes from somebody who may write to the repository.
     Trusted,
-    /// The build comes from somebody else.
+    /// The build comes from anybody else.
     #[default]
     Untrusted,
 }
 
-/// A pipeline expanded for one source stamp: typed, no variables left. What was stored is read by [`Plan::parse`], which
-/// passes over fields that only a newer version knows.
+/// A plan: a pipeline expanded for one source stamp, with types and without variables. [`Plan::parse`] reads a stored plan and ignores
+/// fields that only a newer version knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The version of the plan's form, from 1 to [`PLAN_VERSION`].
     pub version: u16,
-    /// A job comes after those that it needs.
+    /// The jobs. Each comes after the jobs that it needs.
     pub jobs: Vec<JobPlan>,
-    /// How far the master trusts what it builds.
+    /// The trust of the build, as the master decides it.
     pub trust: Trust,
 }
 
-/// All that is read of a plan that cannot be read as a whole.
+/// The version of a plan that cannot be read as a whole.
 #[derive(Deserialize)]
 struct OnlyVersion {
     version: u16,
 }
 
 impl Plan {
-    /// Reads a plan as it was stored, by whichever version.
+    /// Reads a stored plan of any version. Fails if a newer version made it, or if the text is damaged.
     pub fn parse(text: &str) -> Result<Plan, UnreadablePlan> {
         let read: Result<Plan, _> = serde_json::from_str(text);
-        // a newer plan may have another form, so its version is looked for by itself
+        // a newer plan may have another form, so its version is read separately
         let version = match &read {
             Ok(plan) => plan.version,
             Err(_) => serde_json::from_str(text).map_or(0, |only: OnlyVersion| only.version),
@@ -65,14 +65,14 @@ impl Plan {
         read.map_err(|error| UnreadablePlan::Strange(error.to_string()))
     }
 
-    /// A plan of jobs that can only end: of each nothing is known but its name.
+    /// Makes a plan of jobs that cannot run, because only their names are known.
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Plan {
         let jobs = names.into_iter().map(|name| JobPlan { name: name.to_owned(), ..JobPlan::default() });
         Plan { version: PLAN_VERSION, jobs: jobs.collect(), trust: Trust::default() }
     }
 }
 
-/// What a job's directory holds when it starts.
+/// The content of a job's directory when the job starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workspace {
@@ -85,78 +85,78 @@ pub enum Workspace {
     Kept,
 }
 
-/// One cell of the plan, the unit of placement.
+/// A job of the plan: one cell, the unit of placement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobPlan {
     /// The name with its cell: `test@linux-x86_64,3.14`.
     pub name: String,
     /// The name without its cell: `test`.
     pub base: String,
-    /// Each axis with its value, in the order of the matrix.
+    /// The axes with their values, in the order of the matrix.
     pub cell: Vec<(String, String)>,
-    /// The jobs that must end before it: indices into `Plan::jobs`, all smaller than this job's own.
+    /// The jobs that must end before this one, as indices into `Plan::jobs`. They are smaller than this job's own index.
     pub needs: Vec<u32>,
-    /// The platform; empty means any worker.
+    /// The platform of the worker; empty means any platform.
     pub on: String,
-    /// What its worker must have, each `name`, `name=value`, or `memory>=4GiB`.
+    /// The demands on the worker, each as `name`, `name=value`, or `memory>=4GiB`.
     pub want: Vec<String>,
-    /// Reserved while it runs, in thousandths of a core; 0 means a slot only.
+    /// The processors that are reserved while the job runs, in thousandths of a core. 0 means that it takes only a slot.
     pub cpus_milli: u32,
-    /// Reserved while it runs, in bytes; 0 means not reserved.
+    /// The memory that is reserved while the job runs, in bytes. 0 means none.
     pub memory: u64,
-    /// The most time of one attempt, in milliseconds.
+    /// The longest time of one attempt, in milliseconds.
     pub timeout_ms: u64,
-    /// The priority. A job of a higher one goes first.
+    /// The priority. A job of a higher priority goes first.
     pub priority: i32,
-    /// How many further attempts it has after one that was lost.
+    /// The number of further attempts after lost ones.
     pub retry_infra: u16,
-    /// What its directory holds when it starts.
+    /// The content of the job's directory when the job starts.
     pub workspace: Workspace,
-    /// Whether it has a checkout.
+    /// Whether the job has a checkout.
     pub sources: bool,
-    /// Whether it never runs a second time by itself.
+    /// Whether the job has effects outside, so that Guild never runs it a second time by itself.
     pub side_effects: bool,
-    /// Variables of the environment of all its steps.
+    /// The variables in the environment of all its steps.
     pub env: Vec<(String, String)>,
-    /// Its steps in their order.
+    /// The steps, in their order.
     pub steps: Vec<StepPlan>,
-    /// Why this job is skipped; empty means that it is not.
+    /// The reason why the job is skipped; empty means that it is not skipped.
     pub skipped: String,
-    /// The most time of all `always` steps together that run after a cancel or after the job's time, in milliseconds. The value
-    /// 0, as in the plans of version 0.1, means [`ALWAYS_TIMEOUT_MS`].
+    /// The time, in milliseconds, that all `always` steps have together after a cancel or after the job's time is over. 0, as in
+    /// the plans of version 0.1, means [`ALWAYS_TIMEOUT_MS`].
     #[serde(default)]
     pub always_timeout_ms: u64,
-    /// Whether its failure is only a warning for the build and for the jobs that need it.
+    /// Whether a failure of the job is only a warning for the build and for the jobs that need it.
     #[serde(default)]
     pub may_fail: bool,
-    /// The weakest tier of isolation in which the job may run, where the pipeline names one. `None` means the usual one, which the
-    /// master knows.
+    /// The weakest tier of isolation in which the job may run, if the pipeline names one. `None` means the master's default.
     #[serde(default)]
     pub isolation: Option<TierName>,
-    /// Why a retry of the build skips this job, or empty if it does not skip it. `None` means that it is as with the build
-    /// itself, and so it is in the plans of versions up to 0.2. Only the master reads it, so it does not travel.
+    /// The reason why a retry of the build skips this job; empty means that it does not. `None`, as in plans up to version 0.2, means
+    /// the same as for the build itself. Only the master reads this field, so it is not sent to workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_in_retry: Option<String>,
 }
 
-/// The time of the `always` steps of a job that was cancelled or whose time was over, where its plan says none. It is long enough
-/// to take down what tests put up, and short enough to wait for.
+/// The time, in milliseconds, for the `always` steps of a job that was cancelled or whose time is over, if its plan names none. It is
+/// long enough to clean up after tests, and short enough to wait for.
 pub const ALWAYS_TIMEOUT_MS: u64 = 30_000;
 
 impl JobPlan {
-    /// What it takes of a worker while it runs.
+    /// Returns the room that the job takes on a worker while it runs.
     pub fn room(&self) -> Resources {
         Resources { slots: 1, cpus_milli: self.cpus_milli, memory: self.memory }
     }
 
-    /// What the outcome of this job counts for in its build and for the jobs that need it.
+    /// Returns the outcome that counts for the build and for the jobs that need this one. If the job may fail, a failure counts as a
+    /// warning.
     pub fn counted(&self, outcome: Outcome) -> Outcome {
         let is_allowed = self.may_fail && matches!(outcome, Outcome::Failed | Outcome::Errored);
         if is_allowed { Outcome::Warned } else { outcome }
     }
 
-    /// The time of the `always` steps that run after a cancel or after the job's time, in milliseconds. `None` means that it has
-    /// none that would. The first step runs because of nothing that came before it.
+    /// Returns the time, in milliseconds, for the `always` steps that run after a cancel or after the job's time is over. `None` means
+    /// that no step would. The first step does not count, because no step comes before it.
     pub fn cleanup_ms(&self) -> Option<u64> {
         let has_one = self.steps.iter().skip(1).any(|step| step.always);
         has_one.then_some(match self.always_timeout_ms {
@@ -165,8 +165,8 @@ impl JobPlan {
         })
     }
 
-    /// The bytes that it takes in memory, or as it travels to a worker: about, and never less than as it travels. Many empty
-    /// strings count too.
+    /// Estimates the bytes that the job takes in memory and on the wire. The estimate is never less than the bytes on the wire, so
+    /// empty strings count too.
     pub fn size(&self) -> usize {
         let isolation = self.isolation.as_ref().map_or("", TierName::word);
         let in_retry = self.skipped_in_retry.as_deref().unwrap_or_default();
@@ -194,7 +194,7 @@ pub enum Command {
 }
 
 impl Default for Command {
-    /// A program without a name, which runs nowhere: it stands until the command is known.
+    /// Returns a program without a name, which cannot run. It is the placeholder until the command is known.
     fn default() -> Command {
         Command::Exec(Vec::new())
     }
@@ -207,25 +207,25 @@ pub struct StepPlan {
     pub name: String,
     /// The command that the step runs.
     pub command: Command,
-    /// Variables of its environment, added to those of the job.
+    /// The variables of its environment, in addition to those of the job.
     pub env: Vec<(String, String)>,
-    /// Where it runs, relative to the checkout; empty means the checkout itself.
+    /// The directory in which the step runs, relative to the checkout. Empty means the checkout itself.
     pub dir: String,
-    /// The most time, in milliseconds; 0 means what the job has.
+    /// The longest time of the step, in milliseconds. 0 means the job's time.
     pub timeout_ms: u64,
-    /// The most time without a byte of output, in milliseconds; 0 means any.
+    /// The longest time without a byte of output, in milliseconds. 0 means no limit.
     pub idle_ms: u64,
-    /// Whether it runs also after an earlier step failed, was cancelled, or used up the job's time.
+    /// Whether the step also runs if an earlier step failed, was cancelled, or used up the job's time.
     pub always: bool,
-    /// Whether its failure makes the job `warned`, so that the next step runs.
+    /// Whether a failure of the step only makes the job `warned`, so that the next step runs.
     pub continue_on_failure: bool,
-    /// What its command writes about the tests that it ran.
+    /// The reports that its command writes about the tests that it ran.
     #[serde(default)]
     pub reports: Vec<ReportPlan>,
 }
 
 impl StepPlan {
-    /// What it runs, on one line: of a script of several lines the first one that says something.
+    /// Returns the command on one line. If a script has several lines, this is the first that is neither empty nor a comment, with `…`.
     pub fn first_line(&self) -> String {
         match &self.command {
             Command::Exec(words) => words.join(" "),

@@ -1,15 +1,15 @@
-//! How an attempt goes, as its worker tells it.
+//! The progress of an attempt, as its worker reports it.
 
 use super::{Exit, Outcome, TestsReported, Time};
 
-/// What happened to an attempt.
+/// One piece of progress of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// A step of the attempt started.
     Started {
         /// The index of the step, from 0.
         step: u16,
-        /// When it started, by the worker's clock until the master corrects it.
+        /// The time of the start. It is the worker's clock until the master corrects it.
         time: Time,
     },
     /// A step of the attempt finished.
@@ -23,7 +23,7 @@ pub enum Progress {
     Ended {
         /// The outcome of the attempt as a whole.
         outcome: Outcome,
-        /// Why it ended so; empty means that the outcome says all.
+        /// The reason for the outcome; empty means that the outcome says everything.
         reason: String,
     },
 }
@@ -33,14 +33,14 @@ pub enum Progress {
 pub struct StepEnd {
     /// The outcome of the step.
     pub outcome: Outcome,
-    /// How the process of the step ended.
+    /// The way in which the step's process ended.
     pub exit: Exit,
-    /// When it ended, by the worker's clock until the master corrects it.
+    /// The time of the end. It is the worker's clock until the master corrects it.
     pub time: Time,
-    /// How many bytes it wrote.
+    /// The number of bytes that the step wrote to its log.
     pub log_size: u64,
-    /// The BLAKE3 of these bytes, 32 bytes; empty means not known.
+    /// The BLAKE3 hash of these bytes, which has 32 bytes. Empty means that it is not known.
     pub log_hash: Vec<u8>,
-    /// `None` means that the plan names no reports, or the worker does not read them.
+    /// The tests in the step's reports. `None` means that the plan names no reports, or that the worker does not read them.
     pub tests: Option<TestsReported>,
 }

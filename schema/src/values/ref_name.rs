@@ -1,4 +1,4 @@
-//! Names of refs: how a full name reads for people, and which full names a short one can mean.
+//! Names of refs: the short name that people read, and the full names that a short one can mean.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ pub enum ShortRef<'a> {
     Branch(&'a str),
     /// A tag, by its short name.
     Tag(&'a str),
-    /// A ref of another kind has no short name, so this is its full one. It is empty where a commit was named alone.
+    /// A ref of another kind, by its full name, because it has no short one. The name is empty if only a commit was named.
     Other(&'a str),
 }
 
 impl<'a> ShortRef<'a> {
-    /// Reads a name in full.
+    /// Reads the full name of a ref.
     pub fn of(full: &'a str) -> ShortRef<'a> {
         match (full.strip_prefix(BRANCHES), full.strip_prefix(TAGS)) {
             (Some(branch), _) => ShortRef::Branch(branch),
@@ -28,14 +28,14 @@ impl<'a> ShortRef<'a> {
         }
     }
 
-    /// The name as people write it.
+    /// Returns the name as people write it.
     pub fn name(self) -> &'a str {
         match self {
             ShortRef::Branch(name) | ShortRef::Tag(name) | ShortRef::Other(name) => name,
         }
     }
 
-    /// The name of the branch. `None` means that it is not a branch.
+    /// Returns the name of the branch. `None` means that the ref is not a branch.
     pub fn branch(self) -> Option<&'a str> {
         match self {
             ShortRef::Branch(name) => Some(name),
@@ -43,7 +43,7 @@ impl<'a> ShortRef<'a> {
         }
     }
 
-    /// The name of the tag. `None` means that it is not a tag.
+    /// Returns the name of the tag. `None` means that the ref is not a tag.
     pub fn tag(self) -> Option<&'a str> {
         match self {
             ShortRef::Tag(name) => Some(name),
@@ -58,13 +58,13 @@ impl fmt::Display for ShortRef<'_> {
     }
 }
 
-/// The full name of a branch.
+/// Returns the full name of a branch.
 pub fn branch_ref(name: &str) -> String {
     format!("{BRANCHES}{name}")
 }
 
-/// The full names that a word can mean, in the order in which they are tried. A full name means itself. Any other word means a
-/// branch, and then a tag.
+/// Returns the full names that a word can mean, in the order in which they are tried. A full name means only itself. Any other word
+/// can mean a branch, and then a tag.
 pub fn full_refs(word: &str) -> Vec<String> {
     match word.starts_with("refs/") {
         true => vec![word.to_owned()],
@@ -72,7 +72,7 @@ pub fn full_refs(word: &str) -> Vec<String> {
     }
 }
 
-/// The branch and the tag of this name, whatever the name looks like.
+/// Returns the full names of the branch and of the tag with this short name, even if it begins with `refs/`.
 pub fn branch_or_tag(name: &str) -> [String; 2] {
     [BRANCHES, TAGS].map(|space| format!("{space}{name}"))
 }

@@ -1,4 +1,4 @@
-//! Names that a grant may use: some of them, or all.
+//! The names that a grant covers: some names, or all.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, btree_set};
@@ -7,14 +7,13 @@ use std::ops::Deref;
 /// The name that stands for all names.
 const ALL: &str = "*";
 
-/// The projects, or the pools, that something is for: by their names, or all of them. It reads and writes as a list of
-/// names, in which `*` stands for all.
+/// A set of projects or pools, given by their names, or all of them. It is stored as a list of names, in which `*` means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Scope(BTreeSet<String>);
 
 impl Scope {
-    /// The scope that covers every name.
+    /// Returns the scope that covers every name.
     pub fn all() -> Scope {
         Scope::from([ALL])
     }
@@ -29,12 +28,12 @@ impl Scope {
         self.is_all() || self.0.contains(name)
     }
 
-    /// The names. `None` means that it covers every name.
+    /// Returns the names. `None` means that the scope covers every name.
     pub fn named(&self) -> Option<&BTreeSet<String>> {
         (!self.is_all()).then_some(&self.0)
     }
 
-    /// The scope as a person reads it: `all projects`, where `noun` says what the names stand for, or the names.
+    /// Returns the scope as a person reads it: the names, or for example `all projects` if `noun` is "projects".
     pub fn words(&self, noun: &str) -> String {
         match self.0.len() {
             0 => "nothing".to_owned(),
@@ -44,7 +43,7 @@ impl Scope {
     }
 }
 
-/// The list of names as it is written.
+/// A scope can be used as the set of names in which it is written.
 impl Deref for Scope {
     type Target = BTreeSet<String>;
 

@@ -1,8 +1,8 @@
-//! How a build, and what is below it, is called: the name that every command takes.
+//! The selector of a build, a job or a step, which is the name that every command takes.
 
 use std::fmt;
 
-/// The name of a build, of a job or of a step: `pyfoo/412`, `pyfoo/412/test@linux,3.14`, `pyfoo/412/test/2`.
+/// The selector of a build, a job or a step, such as `pyfoo/412`, `pyfoo/412/test@linux,3.14` or `pyfoo/412/test/2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selector<'a> {
     project: &'a str,
@@ -12,18 +12,18 @@ pub struct Selector<'a> {
 }
 
 impl<'a> Selector<'a> {
-    /// The name of a build of a project.
+    /// Makes the selector of a build.
     pub fn build(project: &'a str, build: u32) -> Selector<'a> {
         Selector { project, build, job: None, step: None }
     }
 
-    /// The name of a job of the build. `job` is its name with its cell.
+    /// Makes the selector of a job of this build. `job` is its name with its cell.
     #[must_use]
     pub fn job(self, job: &'a str) -> Selector<'a> {
         Selector { job: Some(job), ..self }
     }
 
-    /// The name of a step of the job. Steps are counted from 1.
+    /// Makes the selector of a step of this job. Steps are counted from 1.
     #[must_use]
     pub fn step(self, step: u16) -> Selector<'a> {
         Selector { step: Some(step), ..self }

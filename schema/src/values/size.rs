@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Bytes(pub u64);
 
 impl Bytes {
-    /// `4GiB`: a whole number with a unit `B KiB MiB GiB TiB`.
+    /// Reads a text such as `4GiB`: a whole number with one of the units `B`, `KiB`, `MiB`, `GiB` and `TiB`.
     pub fn parse(text: &str) -> Option<Bytes> {
         let (number, unit) = text.split_at(text.find(|char: char| !char.is_ascii_digit())?);
         let shift = match unit.trim_start() {
@@ -23,7 +23,7 @@ impl Bytes {
 }
 
 impl fmt::Display for Bytes {
-    /// `12.3 MiB`, in the largest unit that makes it one or more.
+    /// Writes a text such as `12.3 MiB`, in the largest unit up to GiB of which there is at least one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0 as f64;
         match self.0 {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How far a build, a job or a step has come.
+/// The state of a build, a job or a step, in the order in which it advances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -16,32 +16,32 @@ pub enum State {
     Queued,
     /// The job was offered to a worker that has not accepted it yet.
     Offered,
-    /// At least a part of it has begun.
+    /// At least a part of the build, job or step has begun.
     Running,
-    /// It has an outcome, which does not change any more.
+    /// The build, job or step has an outcome, which no longer changes.
     Finished,
 }
 
-/// How a step, a job or a build ended.
+/// The outcome with which a step, a job or a build ended. The worst outcome of several is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It did not run, because its condition was not met or a job that it needs failed.
+    /// The step or job did not run, because its condition was not met or something before it failed.
     Skipped,
     /// Everything went well, without a warning.
     Succeeded,
     /// Something failed that is allowed to fail.
     Warned,
-    /// The code is at fault: a command ended badly, or the pipeline is wrong.
+    /// The code is at fault: a command failed, or the pipeline is wrong.
     Failed,
-    /// The infrastructure is at fault, as when a worker was lost.
+    /// The infrastructure is at fault, for example because a worker was lost.
     Errored,
-    /// Somebody or something cancelled it.
+    /// A person or the master cancelled the step, job or build.
     Cancelled,
 }
 
 impl Outcome {
-    /// The process exit status that tells this outcome.
+    /// Returns the exit status with which a command reports this outcome.
     pub fn exit_code(self) -> i32 {
         match self {
             Outcome::Succeeded | Outcome::Warned | Outcome::Skipped => 0,
@@ -51,7 +51,7 @@ impl Outcome {
         }
     }
 
-    /// The word for the outcome in files, on the wire and on pages.
+    /// Returns the word for the outcome in files, on the wire and on pages.
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Skipped => "skipped",
@@ -65,7 +65,7 @@ impl Outcome {
 }
 
 impl State {
-    /// The word for the state in files, on the wire and on pages.
+    /// Returns the word for the state in files, on the wire and on pages.
     pub fn word(self) -> &'static str {
         match self {
             State::Planning => "planning",
@@ -90,32 +90,32 @@ impl fmt::Display for State {
     }
 }
 
-/// How a step's process ended.
+/// The way in which a step's process ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exit {
     /// The step did not run.
     #[default]
     None,
-    /// It exited with this code, 0 to 255.
+    /// The process exited with this code, from 0 to 255.
     Code(i32),
-    /// It was ended by the signal of this number, 1 to 64.
+    /// The signal with this number, from 1 to 64, ended the process.
     Signal(i32),
-    /// It was killed, because its timeout passed.
+    /// The worker killed the process, because its timeout passed.
     Timeout,
-    /// It was killed, because it wrote nothing for as long as `idle` allows.
+    /// The worker killed the process, because it wrote nothing for as long as `idle` allows.
     Idle,
-    /// It could not be started or followed, or it was killed for what it took. The text says why.
+    /// The process could not be started or followed, or the worker killed it for exceeding a limit. The text says why.
     Lost(String),
 }
 
 impl Exit {
-    /// What the reason in [`Exit::Lost`] begins with where the step was followed, and was killed for what it took. It does not
-    /// have a case of its own, because older versions refuse a case that they do not know.
+    /// The beginning of the text of [`Exit::Lost`] if the worker killed the process for exceeding a limit. This has no variant of its
+    /// own, because older versions refuse a variant that they do not know.
     pub const KILLED: &str = "killed: ";
 
-    /// Why the step of this process ended as it did, in words. A step fails though its command exits with 0 where a report of its
-    /// tests was not written. So `trouble`, which says what is wrong with the reports, then says why; it may be empty.
+    /// Returns the reason for a step's outcome in words. A step whose command exits with 0 fails if a report of its tests is missing.
+    /// Then the reason is `trouble`, which says what is wrong with the reports, unless it is empty.
     pub fn reason(&self, outcome: Option<Outcome>, trouble: &str) -> String {
         let lacks_report = *self == Exit::Code(0) && matches!(outcome, Some(Outcome::Failed | Outcome::Warned));
         if lacks_report && !trouble.is_empty() { trouble.to_owned() } else { self.to_string() }
@@ -159,11 +159,11 @@ mod tests {
 pub enum RefusalCode {
     /// The master has a bug; its log has the details.
     Internal,
-    /// The grant does not name this.
+    /// The grant does not allow the call.
     NotPermitted,
-    /// There is no such thing, or none that the grant may see.
+    /// The named object does not exist, or the grant may not see it.
     NotFound,
-    /// The request id was used for something else, or the state forbids the call.
+    /// The request id was used for another request, or the state of the object forbids the call.
     Conflict,
     /// The arguments make no sense.
     Invalid,
@@ -175,33 +175,33 @@ pub enum RefusalCode {
     Unknown,
     /// The lease is over, because its job was placed again or ended.
     Stale,
-    /// It cannot be done for now, as when the disk is full.
+    /// The call cannot be done at the moment, for example because the disk is full.
     Unavailable,
     /// The two sides have no protocol version in common.
     Version,
-    /// A write begins beyond what was received.
+    /// A write begins after the end of the received bytes.
     Offset,
 }
 
-/// Why an expected call was not done.
+/// A refusal, which says why a call was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {
     /// The kind of refusal, for programs.
     pub code: RefusalCode,
-    /// What was refused and where, for a person. Lowercase, without a final stop.
+    /// The text for a person, which says what was refused and where. It is lowercase and has no final stop.
     pub text: String,
-    /// The way out, for a person; empty means that there is none to name.
+    /// The way out, for a person. Empty means that the refusal names none.
     pub help: String,
 }
 
 impl Refusal {
-    /// A refusal that names no way out.
+    /// Makes a refusal that names no way out.
     pub fn new(code: RefusalCode, text: impl Into<String>) -> Refusal {
         Refusal { code, text: text.into(), help: String::new() }
     }
 
-    /// The same refusal with a way out.
+    /// Returns the same refusal with a way out.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Refusal {
         self.help = help.into();

@@ -1,11 +1,11 @@
-//! What one step may take of the machine that runs it.
+//! The limits for one step on the machine that runs it.
 
 use super::Bytes;
 use crate::limits::grouped;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a worker lets one step take of its machine.
+/// The limits that a worker sets for each step on its machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepBounds {
     /// The most processes that a step may have at a time. 0 means no limit.
@@ -14,7 +14,7 @@ pub struct StepBounds {
     pub memory: u64,
     /// The most files that each process of a step may have open.
     pub files: u64,
-    /// Why the worker cannot hold a step to them, in a sentence. `None` means that it tried, and it can.
+    /// The reason why the worker cannot enforce these limits, in a sentence. `None` means that it tried and can.
     #[serde(default)]
     pub lack: Option<String>,
 }

@@ -1,16 +1,16 @@
-//! Tiers of isolation: how far a step is kept apart from the machine that runs it, and from other steps.
+//! Tiers of isolation, which say how far a step is kept apart from its machine and from other steps.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A tier of isolation. The weaker tier is the lesser one, and a job that needs a tier also runs in each that is greater.
+/// A tier of isolation. A weaker tier is less than a stronger one, and a job that needs a tier may also run in any stronger one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// A step has a process group of its own. A process that leaves this group gets away.
+    /// A step has a process group of its own. A process that leaves this group may outlive the step.
     Plain,
-    /// A step has a supervisor to which all of its processes come back, so none outlives it. It stops neither a process that
-    /// changes to another user nor reading or writing the worker's own files.
+    /// A step has a supervisor that adopts all its orphaned processes, so none outlives the step. The supervisor stops neither a
+    /// process that changes to another user, nor access to the worker's own files.
     #[default]
     Guard,
 }
@@ -18,10 +18,10 @@ pub enum Tier {
 impl Tier {
     /// The tiers of this version, the weakest first.
     pub const ALL: [Tier; 2] = [Tier::Plain, Tier::Guard];
-    /// The tiers that a later version has, the weakest first. This version says so where somebody asks for one.
+    /// The tiers of later versions, the weakest first. If somebody asks for one, this version says that a later one has it.
     pub const LATER: [&str; 3] = ["sandbox", "container", "ephemeral"];
 
-    /// The word for the tier in files, on the wire and on pages.
+    /// Returns the word for the tier in files, on the wire and on pages.
     pub const fn word(self) -> &'static str {
         match self {
             Tier::Plain => "plain",
@@ -29,7 +29,7 @@ impl Tier {
         }
     }
 
-    /// The tier of this version that has this word.
+    /// Returns the tier of this version that has this word.
     pub fn read(word: &str) -> Option<Tier> {
         Tier::ALL.into_iter().find(|tier| tier.word() == word)
     }
@@ -41,8 +41,8 @@ impl fmt::Display for Tier {
     }
 }
 
-/// A tier as a file, a store or a peer names it. A newer peer may name one that this version does not know: it is kept and
-/// shown, but it suits nothing.
+/// A tier as a file, a store or a peer names it. A newer peer may name a tier that this version does not know. Such a name is kept
+/// and shown, but it covers no tier and no tier covers it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum TierName {
@@ -53,12 +53,12 @@ pub enum TierName {
 }
 
 impl TierName {
-    /// Reads a word of the wire or of the store, where an empty one names no tier.
+    /// Reads a word from the wire or the store. An empty word names no tier.
     pub fn read(word: String) -> Option<TierName> {
         (!word.is_empty()).then(|| word.into())
     }
 
-    /// The word for the tier in files, on the wire and on pages.
+    /// Returns the word for the tier in files, on the wire and on pages.
     pub fn word(&self) -> &str {
         match self {
             TierName::Known(tier) => tier.word(),
@@ -66,7 +66,7 @@ impl TierName {
         }
     }
 
-    /// The tier, where this version knows it.
+    /// Returns the tier if this version knows it.
     pub fn known(&self) -> Option<Tier> {
         match self {
             TierName::Known(tier) => Some(*tier),
@@ -74,7 +74,7 @@ impl TierName {
         }
     }
 
-    /// Whether a job that needs the other tier may run in this one. An unknown tier has no place in the order.
+    /// Whether a job that needs the tier `needed` may run in this one. The answer is no if one of them is unknown.
     pub fn covers(&self, needed: &TierName) -> bool {
         match (self, needed) {
             (TierName::Known(tier), TierName::Known(needed)) => tier >= needed,
@@ -110,12 +110,12 @@ impl fmt::Display for TierName {
     }
 }
 
-/// The result of a worker's try of one tier on its machine.
+/// The result of a worker's probe of one tier on its machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TierProbe {
-    /// The tier that was tried.
+    /// The tier that the worker tried.
     pub tier: TierName,
-    /// Why the worker does not offer the tier, in a sentence. `None` means that the tier works, and the worker offers it.
+    /// The reason why the worker does not offer the tier, in a sentence. `None` means that the tier works and is offered.
     pub lack: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Lengths of time as people write them and read them.
+//! Lengths of time, as people write and read them.
 
 use super::Time;
 use std::time::Duration;
@@ -9,7 +9,7 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// The longest time that can be written: a century, which is more than anything waits for.
+/// The longest time that is read: a century, which is more than anything waits for.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// A length of time, with the ways in which it is read and written.
@@ -17,7 +17,8 @@ const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 pub struct TimeSpan(pub Duration);
 
 impl TimeSpan {
-    /// `90s`, `1h30m`: numbers with units `y d h m s ms`, each at most once, the largest first. A year has 365 days.
+    /// Reads a text such as `90s` or `1h30m`: numbers with the units `y d h m s ms`, each at most once, the largest first. A year has
+    /// 365 days.
     pub fn parse(text: &str) -> Option<TimeSpan> {
         const UNITS: [(&str, u64); 6] =
             [("y", 365 * DAY_MS), ("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", SECOND_MS), ("ms", 1)];
@@ -36,7 +37,7 @@ impl TimeSpan {
         (!text.is_empty() && total <= LONGEST).then_some(TimeSpan(total))
     }
 
-    /// The span as a file has it, `90s`: in the largest unit that divides it.
+    /// Writes the span for a file, such as `90s`, in the largest unit that divides it.
     pub fn written(self) -> String {
         const UNITS: [(u64, &str); 4] = [(DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"), (SECOND_MS, "s")];
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
@@ -44,7 +45,7 @@ impl TimeSpan {
         format!("{}{unit}", ms / size)
     }
 
-    /// How long something took: `0.1s`, `41.4s`, and from a minute on to the second, `3:05`, `1:02:07`.
+    /// Writes how long something took. Below a minute it shows tenths of a second, as `41.4s`, and otherwise seconds, as `1:02:07`.
     pub fn clock(self) -> String {
         let tenths = self.0.saturating_add(Duration::from_millis(TENTH_MS / 2)).as_millis() / u128::from(TENTH_MS);
         if tenths < u128::from(MINUTE_MS / TENTH_MS) {
@@ -57,7 +58,7 @@ impl TimeSpan {
         }
     }
 
-    /// About how long it is, for a person who needs no more: `12m`.
+    /// Writes the approximate length in one unit, such as `12m`.
     pub fn rough(self) -> String {
         let seconds = self.0.as_secs();
         match seconds {
@@ -70,7 +71,7 @@ impl TimeSpan {
 }
 
 impl Time {
-    /// How far this time is from `now`: `12m ago`, `in 3d`.
+    /// Writes the distance of this time from `now`, such as `12m ago` or `in 3d`.
     pub fn seen_from(self, now: Time) -> String {
         match now >= self {
             true => format!("{} ago", TimeSpan(now.since(self)).rough()),
@@ -104,7 +105,7 @@ mod tests {
         }
     }
 
-    /// T3.1: five jobs that took 0.07 to 0.2 s do not all read as nothing.
+    /// Five jobs that took 0.07 to 0.2 s are not all shown as `0s`.
     #[test]
     fn lengths_read_as_a_clock() {
         let clock = |ms| TimeSpan(Duration::from_millis(ms)).clock();

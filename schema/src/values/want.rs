@@ -1,33 +1,33 @@
-//! The language of `want` and of a pool's `match`: `gpu`, `python=3.14`, `memory>=4GiB`, `cpus>=2`.
+//! The language of a job's `want` and a pool's `match`, such as `gpu`, `python=3.14`, `memory>=4GiB` and `cpus>=2`.
 
 use super::{Bytes, Resources};
 
-/// One thing that is asked of a worker: the text as somebody wrote it, and what that means. Wants are ordered by their text.
+/// One demand on a worker: its text as somebody wrote it, and its meaning. Wants are ordered by their text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Want {
     text: String,
     asks: Asks,
 }
 
-/// What a want asks of a worker.
+/// The meaning of a want.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asks {
-    /// The worker has a label of this name, and where a value is asked for, with exactly this value.
+    /// The worker must have a label with this name. If the want names a value, the label must have exactly this value.
     Label {
         /// The name of the label.
         name: String,
-        /// The value that it must have. `None` means any value.
+        /// The value that the label must have. `None` means any value.
         value: Option<String>,
     },
-    /// The worker as a whole is at least as large as this.
+    /// The whole room of the worker must be at least this large.
     Room(Resources),
-    /// Nothing that a worker can have, because `>=` compares only memory and cpus. No pipeline is taken that asks for it, but a
-    /// plan that an earlier version stored may.
+    /// The want makes no sense, so no worker matches it. Pipelines with such a want are refused, but a plan that an earlier version
+    /// stored may have one.
     Unknown,
 }
 
 impl Want {
-    /// Reads a text as the author of a pipeline may write it. `None` means that it is neither a label nor a size.
+    /// Reads the text of a want in a pipeline. `None` means that the text is neither a label nor a size, and must be refused.
     pub fn parse(text: &str) -> Option<Want> {
         let is_label = |name: &str| !name.is_empty() && !name.contains(['<', '>', ' ', '\t', '\n']);
         let is_good = match (text.split_once(">="), text.split_once('=')) {
@@ -40,7 +40,7 @@ impl Want {
         is_good.then(|| Want::read(text))
     }
 
-    /// Reads a text that was taken before, by whichever version: nothing is refused.
+    /// Reads the text of a stored want. It refuses nothing, because an earlier version may have accepted the text.
     pub fn read(text: &str) -> Want {
         let label = |name: &str, value: Option<&str>| Asks::Label {
             name: name.trim().to_owned(),
@@ -54,17 +54,17 @@ impl Want {
         Want { text: text.to_owned(), asks }
     }
 
-    /// The text as it was written.
+    /// Returns the text as somebody wrote it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What the text asks of a worker.
+    /// Returns the meaning of the want.
     pub fn asks(&self) -> &Asks {
         &self.asks
     }
 
-    /// Whether a worker of this size and with these labels has what is asked for.
+    /// Whether a worker of this size and with these labels meets the want.
     pub fn matches(&self, total: &Resources, labels: &[(String, String)]) -> bool {
         match &self.asks {
             Asks::Label { .. } => self.label_in(labels).is_some(),
@@ -73,20 +73,20 @@ impl Want {
         }
     }
 
-    /// The first of these labels that is the one which is asked for.
+    /// Returns the first of `labels` that meets the want. `None` if there is none, or if the want is not about a label.
     pub fn label_in<'l>(&self, labels: &'l [(String, String)]) -> Option<&'l (String, String)> {
         let Asks::Label { name, value } = &self.asks else { return None };
         labels.iter().find(|(label, has)| label == name && value.as_ref().is_none_or(|value| has == value))
     }
 }
 
-/// The room that `memory>=4GiB` or `cpus>=2` asks for; nothing else can be compared.
+/// Returns the room that `memory>=4GiB` or `cpus>=2` demands. `None` for any other name, because only these two can be compared.
 fn least_room(name: &str, least: &str) -> Option<Resources> {
     match name {
         "memory" => Some(Resources { memory: bytes(least)?, ..Resources::default() }),
         "cpus" => {
             let cores = least.parse::<f64>().ok().filter(|cores| *cores >= 0.0)?;
-            // a worker's cores are whole thousandths: what lies between two of them is the upper one
+            // a worker's cores are counted in whole thousandths, so a fraction of one is rounded up
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
             Some(Resources { cpus_milli: (cores * 1000.0).ceil() as u32, ..Resources::default() })
         }
@@ -94,7 +94,7 @@ fn least_room(name: &str, least: &str) -> Option<Resources> {
     }
 }
 
-/// "4GiB", "512MiB"; a bare number is one of bytes.
+/// Reads a size such as "4GiB". A number without a unit counts bytes.
 fn bytes(text: &str) -> Option<u64> {
     Bytes::parse(text).map(|bytes| bytes.0).or_else(|| text.parse::<u64>().ok())
 }

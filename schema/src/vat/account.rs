@@ -1,36 +1,38 @@
-//! What a peer has asked of us and not yet let go of. It is counted from the messages that pass, since the RPC library has no
-//! limit of its own. Pure: decides when to read no more, and when it is too much.
+//! Counts the calls, answers and capabilities that a peer has asked for and not yet released. It counts the messages that pass,
+//! because the RPC library has no limit of its own. Pure: it decides when to stop reading and when to disconnect the peer.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::{CloseReason, Limits};
 
-/// What a call costs besides its bytes: the library's tables and futures, and an import per capability. They were measured at
-/// some 2.4 KB each, of which this much is counted.
+/// The bytes that a call counts beyond its message, for the library's tables and futures. Measured were some 2.4 KB, of which
+/// this part is counted.
 const CALL_BYTES: usize = 512;
+/// The bytes that each capability in a call's parameters counts, for the import that the library makes of it.
 const CAPABILITY_BYTES: usize = 512;
-/// Answers that were read but not let go of may be this many times the calls under way. A client that sends many calls before it
-/// looks at the answers lets go of them late.
+/// A peer may hold this many times [`Limits::calls`] answers before it is disconnected. The factor is above 1 because a client
+/// that sends many calls before it looks at the answers releases them late.
 const HELD_FACTOR: usize = 4;
-/// What a call costs of a budget that several connections share: what was measured, as thousands of them may be open.
+/// The bytes that a call counts against a budget that connections share. It is the measured cost, because thousands may be open.
 const SHARED_CALL_BYTES: usize = 2 << 10;
-/// What a capability of ours costs of such a budget while the peer holds it: the object with its wrapper and its tables. An
-/// object that waits, as a subscription or an open log, is one of these.
+/// The bytes that a capability of ours counts against a shared budget while the peer holds it: the object, its wrapper and their
+/// table entries. A subscription and an open log are such capabilities.
 const SHARED_EXPORT_BYTES: usize = 1 << 10;
-/// What a call weighs that waits for nothing but its answer. Calls on the answers of other calls weigh more by what is held of those.
+/// The weight in bytes of a call that is open or whose answer is unread. A call on the answer of another call costs more memory,
+/// which [`HELD_WEIGHT`] counts.
 const CALL_WEIGHT: usize = 1536;
-/// The weight of an answer that its peer has read and still holds, with the calls that were made on it. It was measured by the heap of
-/// a master.
+/// The weight in bytes of an answer that the peer has read and still holds, with the calls that were made on it. It was measured
+/// on the heap of a master.
 const HELD_WEIGHT: usize = 6 << 10;
-/// A part of the calls that may be under way, one in so many, is read whatever they cost. So a peer that holds much is never kept
-/// from letting go of it.
+/// One in this many of [`Limits::calls`] is read whatever the peer's calls weigh. So a peer that holds much can still send the
+/// message that releases it.
 const LIGHT_PART: usize = 16;
 
-/// What to do with a peer's next message.
+/// The decision about a peer's next message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Read,
-    /// Read no more until some call was answered and its answer was read.
+    /// Read nothing more until a call is answered and its answer is read, or until a shared budget has room again.
     Pause,
     Drop(CloseReason),
 }
@@ -38,40 +40,42 @@ pub(super) enum Admission {
 #[derive(Default)]
 pub(super) struct Account {
     answers: HashMap<u32, AnswerEntry>,
-    /// Answers that the peer has not read yet: where they end in the output, and their bytes.
+    /// The answers that the peer has not read yet: the position in the output at which each ends, and its size in bytes.
     unread: VecDeque<(u64, usize)>,
     calls_open: usize,
     bytes_open: usize,
     bytes_unread: usize,
     bytes_held: usize,
-    /// References that the peer holds, by the export's number.
+    /// The number of references that the peer holds, by the export's number.
     exports: HashMap<u32, u64>,
-    /// How many promises of the peer's became promises again.
+    /// The number of promises of the peer that resolved to another promise.
     postponed: usize,
-    /// Those of them that we hold, by their numbers: which one became which. Few, because [`Account::postponed`] is bounded.
+    /// The promises that resolved to another promise and that we still hold, each with the number of the other. The list is short,
+    /// because [`Account::postponed`] is bounded.
     followers: Vec<(u32, u32)>,
 }
 
 struct AnswerEntry {
     bytes: usize,
-    /// How many calls wait one for the other, with this one.
+    /// The length of the chain of calls that wait one for the other and that ends with this call.
     depth: usize,
     state: AnswerState,
 }
 
 enum AnswerState {
-    /// The call runs. `let_go`: the peer does not want the answer any more.
+    /// The call runs. `let_go` is true once the peer does not want the answer any more.
     Open { let_go: bool },
-    /// Answered, and the library keeps the answer for pipelined calls.
+    /// The call is answered, and the library keeps the answer for pipelined calls.
     Held { exports: Vec<u32> },
 }
 
 impl Account {
-    /// The peer called, or asked for the bootstrap object. `depth`: of the calls that must be answered first.
+    /// Counts a call of the peer, or its request for the bootstrap object. `depth` is the length of the chain of calls that must
+    /// be answered first.
     pub(super) fn called(&mut self, question: u32, message_bytes: usize, capabilities: usize, depth: usize) {
         let bytes = message_bytes + CALL_BYTES + capabilities * CAPABILITY_BYTES;
         let state = AnswerState::Open { let_go: false };
-        // A number in use is the library's to refuse; the first call goes on.
+        // The library refuses a number that is in use, and the first call goes on.
         if let std::collections::hash_map::Entry::Vacant(entry) = self.answers.entry(question) {
             entry.insert(AnswerEntry { bytes, depth: depth + 1, state });
             self.calls_open += 1;
@@ -79,24 +83,24 @@ impl Account {
         }
     }
 
-    /// Whether a call has this number, answered or not.
+    /// Whether a call with this number is open, or its answer is held.
     pub(super) fn knows(&self, question: u32) -> bool {
         self.answers.contains_key(&question)
     }
 
-    /// How many calls wait one for the other, up to the one with this number; 0 means that it is answered.
+    /// Returns the length of the chain of calls that ends with call `question`. 0 means that this call is answered or unknown.
     pub(super) fn depth(&self, question: u32) -> usize {
         self.answers.get(&question).map_or(0, |answer| answer.depth)
     }
 
-    /// A promise of the peer's became another one; answers how many did so far.
+    /// Counts a promise of the peer that resolved to another promise, and returns how many did so far.
     pub(super) fn postponed(&mut self) -> usize {
         self.postponed += 1;
         self.postponed
     }
 
-    /// A promise of the peer's became another one of its promises. `false` means that one leads back to it, so neither would ever
-    /// end.
+    /// Notes that the peer's `promise` resolved to its promise `other`. Returns `false` if `other` leads back to `promise`, because
+    /// neither would ever be settled.
     pub(super) fn becomes(&mut self, promise: u32, other: u32) -> bool {
         let mut last = other;
         for _ in 0..=self.followers.len() {
@@ -112,12 +116,13 @@ impl Account {
         true
     }
 
-    /// We let go of an object of the peer's, so that its number may mean another one.
+    /// Forgets the peer's object `number`, because we released it and the peer may use the number for another object.
     pub(super) fn let_go(&mut self, number: u32) {
         self.followers.retain(|(from, to)| *from != number && *to != number);
     }
 
-    /// We answer; `ends_at` is the position in the output at which the answer was read.
+    /// Counts our answer to call `question` as unread until the output is taken up to `ends_at`. `keeps` says that the library
+    /// holds the answer until the peer releases it.
     pub(super) fn returned(&mut self, question: u32, bytes: usize, exports: Vec<u32>, keeps: bool, ends_at: u64) {
         let Some(answer) = self.answers.remove(&question) else {
             return;
@@ -136,7 +141,8 @@ impl Account {
         }
     }
 
-    /// The peer lets go of an answer, given or not.
+    /// Notes that the peer releases the answer to call `question`, which may still run. `release` says that it releases the answer's
+    /// capabilities too.
     pub(super) fn finished(&mut self, question: u32, release: bool) {
         let Some(mut answer) = self.answers.remove(&question) else {
             return;
@@ -155,7 +161,7 @@ impl Account {
         }
     }
 
-    /// We hand out a reference to an object of ours.
+    /// Counts a reference to an object of ours that we send to the peer.
     pub(super) fn exported(&mut self, export: u32) {
         *self.exports.entry(export).or_default() += 1;
     }
@@ -169,7 +175,7 @@ impl Account {
         }
     }
 
-    /// The output was taken from us up to `position`.
+    /// Notes that the stream has taken the output up to `position`, so the answers before it count as read.
     pub(super) fn written(&mut self, position: u64) {
         while let Some(&(ends_at, bytes)) = self.unread.front()
             && ends_at <= position
@@ -182,34 +188,35 @@ impl Account {
         }
     }
 
-    /// What this connection costs of a budget that it shares.
+    /// Returns the bytes that this connection costs of a budget that it shares.
     pub(super) fn cost(&self) -> usize {
         self.passing() + self.kept()
     }
 
-    /// What this connection takes of the memory, for its own bound.
+    /// Returns the bytes of memory that this connection takes, as [`Limits::weight`] bounds them.
     fn weight(&self) -> usize {
         let held = self.answers.len() - self.calls_open;
         let calls = self.calls_open + self.unread.len();
         self.bytes_open + self.bytes_unread + self.kept() + calls * CALL_WEIGHT + held * HELD_WEIGHT
     }
 
-    /// What stays until the peer lets go of it.
+    /// Returns the bytes of answers and capabilities that stay until the peer releases them.
     fn kept(&self) -> usize {
         self.bytes_held + self.exports.len() * SHARED_EXPORT_BYTES
     }
 
-    /// The bytes of answers that the peer has not read.
+    /// Returns the bytes of answers that the peer has not read.
     pub(super) fn unread(&self) -> usize {
         self.bytes_unread
     }
 
-    /// What ends without a word of the peer's.
+    /// Returns the bytes of open calls and unread answers, which end even if the peer sends nothing more.
     fn passing(&self) -> usize {
         self.bytes_open + self.bytes_unread + (self.calls_open + self.unread.len()) * SHARED_CALL_BYTES
     }
 
-    /// `shortage`: all connections that share a budget cost more than that, and each may still cost this many bytes.
+    /// Decides about the peer's next message. `shortage` is set if the shared budget is spent: the bytes that this connection may
+    /// still cost.
     pub(super) fn verdict(&self, limits: &Limits, shortage: Option<usize>) -> Admission {
         if let Some(light) = shortage.filter(|light| self.kept() > *light) {
             return over("bytes of answers and capabilities held, of a budget that is spent", self.kept(), light);
@@ -247,7 +254,7 @@ impl Account {
         self.answers.is_empty() && self.unread.is_empty() && self.exports.is_empty() && bytes == [0; 4]
     }
 
-    /// Calls that are not answered.
+    /// Returns the number of calls that are not answered.
     pub(super) fn calls_open(&self) -> usize {
         self.calls_open
     }
@@ -344,7 +351,7 @@ mod tests {
         assert!(account.is_empty());
     }
 
-    /// However many of its calls are answered: a peer that lets go of nothing has no more than it may.
+    /// A peer that releases nothing never takes more than its weight, however many of its calls are answered.
     #[test]
     fn calls_wait_while_those_before_them_weigh_too_much() {
         let known = Limits::known();
@@ -387,7 +394,7 @@ mod tests {
         assert!(!account.becomes(5, 5));
         assert!(account.becomes(5, 6) && account.becomes(6, 7));
         assert!(!account.becomes(7, 5));
-        // once its number means another one, it may
+        // 6 was released, so the chain from 7 to 5 no longer exists
         account.let_go(6);
         assert!(account.becomes(7, 5));
     }

@@ -1,7 +1,8 @@
-//! What the connections of one grant may cost together. Counts, and wakes whoever waits for less.
+//! The memory that all connections of one grant may cost together. The budget counts it, and wakes paused connections once the
+//! connections cost less again.
 //!
-//! Each connection has a light share that it may always use, so that one that costs much does not stop the others. These shares
-//! are part of the budget and never more than half of it. The others are held up before what is left is spent on them.
+//! Each connection has a light share that it may always use, so that a costly connection does not stop the others. Together the
+//! light shares are at most half of the budget. Once the rest is spent, a connection that costs more than its share is paused.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::task::Waker;
 
 use crate::limits::borders::GRANT_LIGHT;
 
-/// Shared by connections; clones are the same budget.
+/// A number of bytes that several connections share. Clones are the same budget.
 #[derive(Clone)]
 pub struct Budget(Rc<Shared>);
 
@@ -18,13 +19,13 @@ struct Shared {
     most: usize,
     used: Cell<usize>,
     portions: Cell<u64>,
-    /// How many connections share it now.
+    /// The number of connections that share the budget now.
     sharers: Cell<usize>,
-    /// Who is held up, by the number of the portion.
+    /// The wakers of paused connections, by the number of their portion.
     waiting: RefCell<BTreeMap<u64, Waker>>,
 }
 
-/// What one connection costs of a budget; given back when dropped.
+/// The bytes of a budget that one connection costs. Dropping the portion gives them back.
 pub(super) struct Portion {
     budget: Budget,
     number: u64,
@@ -32,23 +33,23 @@ pub(super) struct Portion {
 }
 
 impl Budget {
-    /// A budget of this many bytes.
+    /// Makes a budget of `most` bytes.
     pub fn new(most: usize) -> Self {
         let (used, portions, sharers) = (Cell::new(0), Cell::new(0), Cell::new(0));
         Self(Rc::new(Shared { most, used, portions, sharers, waiting: RefCell::default() }))
     }
 
-    /// What is spent at the moment, in bytes.
+    /// Returns the bytes that are spent at the moment.
     pub fn used(&self) -> usize {
         self.0.used.get()
     }
 
-    /// Whether what is left belongs to the light shares.
+    /// Whether only the light shares are left of the budget.
     fn is_spent(&self) -> bool {
         self.used() > self.0.most - self.light() * self.0.sharers.get()
     }
 
-    /// The bytes that one connection may always cost.
+    /// Returns the bytes that each connection may always cost.
     fn light(&self) -> usize {
         GRANT_LIGHT.count().min(self.0.most / 2 / self.0.sharers.get().max(1))
     }
@@ -62,7 +63,7 @@ impl Portion {
         Self { budget: budget.clone(), number, used: Cell::new(0) }
     }
 
-    /// From now on this connection costs this much.
+    /// Records that this connection costs `bytes` from now on.
     pub(super) fn set(&self, bytes: usize) {
         let shared = &self.budget.0;
         let was_spent = self.budget.is_spent();
@@ -72,7 +73,7 @@ impl Portion {
         }
     }
 
-    /// Where all connections together cost more than they may: the bytes that this one may have all the same.
+    /// Returns the bytes that this connection may still cost if the budget is spent, or `None` if it is not spent.
     pub(super) fn shortage(&self) -> Option<usize> {
         self.budget.is_spent().then(|| self.budget.light())
     }
@@ -82,7 +83,7 @@ impl Portion {
         waiting.into_values().for_each(Waker::wake);
     }
 
-    /// Wakes when there is something left again.
+    /// Calls `waker` once the budget is no longer spent.
     pub(super) fn wait(&self, waker: &Waker) {
         let before = self.budget.0.waiting.borrow_mut().insert(self.number, waker.clone());
         drop(before);
@@ -124,8 +125,7 @@ mod tests {
         assert_eq!((budget.used(), budget.0.sharers.get()), (0, 0));
     }
 
-    /// Point 3 of the hostile peers: 64 connections of one grant, each of which takes whatever it is let, in any order, cost what
-    /// one may.
+    /// However many connections a grant has, together they cost no more than its budget, even if each takes all that it can get.
     #[test]
     fn many_connections_cost_no_more_than_one() {
         let most = GRANT_BUDGET.count();

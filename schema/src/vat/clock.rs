@@ -1,4 +1,4 @@
-//! What time asks of a connection. Pure: times by argument.
+//! Decides when a connection must ping its peer or end because time has passed. Pure: the times are arguments.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) fn due(now: Instant, limits: &Limits, pulse: &Pulse, pinged: Instant)
     Due::At(waits.into_iter().flatten().min().unwrap_or(ping))
 }
 
-/// A message that keeps coming earns time: a slow link is not an attack.
+/// Returns how long a message may take of which `bytes` have come. Arriving bytes earn time, so that a slow link is not cut off.
 fn allowed(limits: &Limits, bytes: usize) -> Duration {
     let earned = bytes.checked_div(limits.pace_bytes).unwrap_or(0);
     limits.message + Duration::from_secs(earned as u64)

@@ -1,5 +1,5 @@
-//! The task of one connection. It lets the RPC system do all it can, writes once what came of it, and looks at the clock. At the
-//! end it fails what is pending on our side, tells the peer and closes.
+//! The task of one connection. It polls the RPC system, writes all new messages at once, and checks the clock. At the end it fails
+//! the pending calls of our side, tells the peer and closes.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -24,18 +24,19 @@ use super::link::Link;
 use super::network::other;
 use crate::common_capnp::pulse;
 
-/// So often the RPC system is polled before others get their turn: each poll handles one message.
+/// The most polls of the RPC system in one turn, before other connections get theirs. Most polls handle one message.
 const POLLS_PER_TURN: usize = 256;
-/// Others get their turn after this time too: one message may cost as much as a hundred others, and one poll may handle many.
+/// The longest time of a turn. It is needed beside [`POLLS_PER_TURN`], because one message may cost as much as a hundred others,
+/// and one poll may handle many.
 const TURN: Duration = Duration::from_millis(1);
 
-/// How much too early an alarm may ring, because moving it with each message costs more than that. An idle connection is not
-/// woken by one that a ping has put off.
+/// The longest time by which an alarm may ring too early. Moving the alarm with each message would cost more than waking too
+/// early. It is moved after a ping, so that an idle connection is not woken in vain.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the connection until it ends.
 pub(super) async fn drive(system: RpcSystem<Side>, side: Side, link: Rc<Link>) {
-    // Declared first, dropped last: whoever waits for the end sees everything else gone.
+    // It is declared first and so dropped last: a task that waits for the end then sees that everything else is dropped.
     let _end = End(link.clone());
     let mut driven = Driven::new(system, side, link.clone());
     // A panic in an object that has no gate ends its connection and no other.
@@ -59,7 +60,7 @@ impl Drop for End {
     }
 }
 
-/// The RPC system, and the guard without which dropping it leaves calls waiting for ever.
+/// The RPC system of one connection. Dropping it disconnects the system first, because otherwise open calls would wait for ever.
 struct Driven {
     system: RpcSystem<Side>,
     disconnector: Disconnector<Side>,
@@ -127,7 +128,8 @@ impl Driven {
                 return;
             }
         }
-        // Not woken at once: the runtime would take dozens of such turns before it looks at the sockets of the others again.
+        // This yields instead of waking itself at once, because the runtime would then take dozens of such turns before it polls
+        // the sockets of other connections again.
         let _ = pin!(tokio::task::yield_now()).poll(cx);
     }
 
@@ -142,7 +144,7 @@ impl Driven {
         if let Some(ping) = &mut self.ping
             && pin!(ping).poll(cx).is_ready()
         {
-            // An exception is an answer too: a foreign peer may export nothing.
+            // An exception counts as an answer too, because a peer that is not Guild may export no pulse.
             self.ping = None;
         }
         loop {
@@ -163,7 +165,7 @@ impl Driven {
         }
     }
 
-    /// A server asks a little later than a client: of two that have nothing to say one ping is enough.
+    /// Returns the limits of the link. A server pings later than a client, because one ping is enough for two silent sides.
     fn limits(&self) -> Limits {
         let mut limits = self.link.limits.get();
         if self.side == Side::Server {
@@ -183,7 +185,7 @@ impl Driven {
         self.again.wake_by_ref();
     }
 
-    /// Fails what is pending on our side and queues the word for the peer.
+    /// Fails the pending calls of our side and queues the message that tells the peer.
     fn disconnect(&mut self) {
         self.ping = None;
         self.peer = None;
@@ -203,7 +205,7 @@ impl Drop for Driven {
     }
 }
 
-/// Remembers that the RPC system is ready again, and passes the word on.
+/// A waker of the RPC system. It remembers that the system is ready again, and wakes the task of the connection.
 #[derive(Default)]
 struct Again {
     called: AtomicBool,

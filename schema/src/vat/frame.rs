@@ -1,24 +1,24 @@
 //! The framing of Cap'n Proto messages on a byte stream: a table of segment sizes, then the segments
-//! (<https://capnproto.org/encoding.html#serialization-over-a-stream>). Pure; sizes are checked before anything is
-//! allocated for them.
+//! (<https://capnproto.org/encoding.html#serialization-over-a-stream>). Pure: it checks sizes before it allocates anything for
+//! them.
 
 use capnp::serialize::{OwnedSegments, SegmentLengthsBuilder};
 
 use super::CloseReason;
 
 pub(super) const WORD_BYTES: usize = 8;
-/// The most segments of a message, as in the reference implementation.
+/// The most segments of a message. The reference implementation has the same limit.
 const SEGMENTS_MAX: usize = 512;
-/// The longest table: what a buffer must be able to hold.
+/// The size of the longest table of segment sizes, in bytes. A read buffer must be able to hold it.
 pub(super) const TABLE_BYTES_MAX: usize = 4 + SEGMENTS_MAX * 4 + 4;
 
-/// A table that was read: room for its segments, and how many bytes it took itself.
+/// A table that was read: the allocated room for its segments, and the number of bytes of the table itself.
 pub(super) struct SegmentTable {
     pub(super) segments: OwnedSegments,
     pub(super) table_bytes: usize,
 }
 
-/// Reads the table at the start of `bytes`; `None` when there is not enough yet.
+/// Reads the table at the start of `bytes`. Returns `None` if `bytes` does not hold the whole table yet.
 pub(super) fn parse_table(bytes: &[u8], message_bytes_max: usize) -> Result<Option<SegmentTable>, CloseReason> {
     let Some(count) = number(bytes, 0) else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The reading half: bytes into messages, within limits. Holds no buffer while nothing is on its way.
+//! The reading half of a connection: it makes messages of bytes, within limits. It holds no buffer while no message is arriving.
 
 use std::cell::Cell;
 use std::io;
@@ -14,39 +14,41 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::frame::{self, TABLE_BYTES_MAX, WORD_BYTES};
 use super::{CloseReason, Limits};
 
+/// The bytes of the read buffer. A whole table of segments must fit in it; larger bodies are read straight to their place.
 const BUFFER_BYTES: usize = 8 << 10;
 const _: () = assert!(BUFFER_BYTES >= 2 * TABLE_BYTES_MAX);
 
-/// The traversal limit counts an object each time it is looked at: by the account, the library, a getter, a gate.
+/// The traversal limit of a message, as a multiple of its words. It is above 1 because the library counts an object each time
+/// that the account, the library, a getter or a gate looks at it.
 const TRAVERSAL_FACTOR: usize = 8;
-/// In words, for the smallest messages: a handful of small objects, each looked at some twenty times. It also bounds a list
-/// whose elements have no size, each of which counts as a word.
+/// The least traversal limit of a message, in words. It lets the smallest messages pass, which hold a few small objects that are
+/// each looked at some twenty times. It also bounds a list of elements without a size, each of which counts as a word.
 const TRAVERSAL_WORDS_MIN: usize = 512;
 
 pub(super) type Message = Reader<OwnedSegments>;
 
 thread_local! {
-    /// The buffer of who read last, for who reads next: of many connections few read at the same moment.
+    /// A spare buffer that the connections of this thread share, because few of them read at the same moment.
     static SPARE: Cell<Box<[u8]>> = Cell::default();
 }
 
 #[derive(Default)]
 pub(super) struct Input {
-    /// Empty, or of `BUFFER_BYTES`; what is in it stands at `start..end`.
+    /// The read buffer: empty, or of [`BUFFER_BYTES`]. The unread bytes are at `start..end`.
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
     body: Option<Body>,
 }
 
-/// A message of which the table of segments was read.
+/// A message whose table of segments is read and whose segments are arriving.
 struct Body {
     segments: OwnedSegments,
     filled: usize,
 }
 
 impl Input {
-    /// The next message, with its size in bytes, if all of it is here.
+    /// Returns the next message and its size in bytes, or `None` if it is not complete yet.
     pub(super) fn next(&mut self, limits: &Limits) -> Result<Option<(Message, usize)>, CloseReason> {
         if self.body.is_none() {
             let here = &self.buffer[self.start..self.end];
@@ -70,7 +72,7 @@ impl Input {
         }
     }
 
-    /// Whether a message has begun, and how many bytes of it came.
+    /// Returns how many bytes of the current message have come, or `None` if no message has begun.
     pub(super) fn begun(&self) -> Option<usize> {
         let here = self.end - self.start;
         match &self.body {
@@ -79,14 +81,14 @@ impl Input {
         }
     }
 
-    /// Reads once. 0 is the end of the stream.
+    /// Reads once and returns the number of bytes. 0 is the end of the stream.
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         stream: Pin<&mut (impl AsyncRead + ?Sized)>,
     ) -> Poll<io::Result<usize>> {
         let target = match &mut self.body {
-            // What is large goes straight to its place.
+            // A large body is read straight to its place, without the buffer.
             Some(body) if body.segments.len() - body.filled >= BUFFER_BYTES => {
                 let mut target = ReadBuf::new(&mut body.segments[body.filled..]);
                 ready!(stream.poll_read(cx, &mut target))?;
@@ -130,8 +132,8 @@ impl Input {
     }
 }
 
-/// Refuses a message that refers to more than it holds, as one does that names an object twice. A copy of it, which gates make,
-/// would be many times what was sent.
+/// Refuses a message that refers to more than it holds, for example one that points to the same object twice. Gates copy messages,
+/// and the copy of such a message would be many times as large as the message.
 pub(super) fn weigh(root: &any_pointer::Reader<'_>, bytes: usize) -> capnp::Result<()> {
     match root.target_size()?.word_count <= (bytes / WORD_BYTES) as u64 {
         true => Ok(()),
@@ -139,7 +141,7 @@ pub(super) fn weigh(root: &any_pointer::Reader<'_>, bytes: usize) -> capnp::Resu
     }
 }
 
-/// Why a message that cannot be read ends the connection.
+/// Returns the reason with which a message that cannot be read ends the connection.
 pub(super) fn told(error: capnp::Error) -> CloseReason {
     if error.kind == ErrorKind::ReadLimitExceeded {
         return CloseReason::Overload("a message refers to more than it holds".to_owned());

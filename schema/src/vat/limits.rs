@@ -1,4 +1,4 @@
-//! What one connection may cost, in sizes and times.
+//! The limits of one connection, in sizes and times.
 
 use crate::limits::borders::{
     KNOWN_CALLS, KNOWN_EXPORTS, KNOWN_MESSAGE, KNOWN_UNFINISHED, KNOWN_WEIGHT, MESSAGE_TIME, SILENCE, STRANGER_CALLS,
@@ -6,41 +6,41 @@ use crate::limits::borders::{
 };
 use std::time::Duration;
 
-/// The bounds of a connection. Sizes differ before and after a credential was accepted; times do not.
+/// The bounds of a connection. The sizes grow once a credential is accepted; the times stay the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest message that is read.
+    /// The size of the largest message that is read, in bytes.
     pub message_bytes: usize,
-    /// How deep pointers may nest in a message.
+    /// The greatest depth to which pointers may nest in a message.
     pub nesting: i32,
-    /// Requests and answers that are not done: beyond it nothing more is read.
+    /// The most bytes of open requests and of unread answers. While the peer has this many, nothing more is read from it.
     pub unfinished_bytes: usize,
-    /// Calls that are not answered, or whose answer was not read: beyond it nothing more is read.
+    /// The most calls that are not answered, or whose answer is not read. While the peer has this many, nothing more is read from it.
     pub calls: usize,
-    /// What calls, answers and capabilities take of the memory: beyond it nothing more is read while many calls are under way.
+    /// The most memory for calls, answers and capabilities, in bytes. Beyond it nothing is read while many calls are under way.
     pub weight: usize,
-    /// Capabilities of ours that the peer holds at once.
+    /// The most capabilities of ours that the peer may hold at once. A peer that holds more is disconnected.
     pub exports: usize,
     /// The most capabilities in one message.
     pub message_exports: usize,
-    /// Bytes that wait for a peer which does not read.
+    /// The most bytes that may wait for a peer which does not read them. Beyond it the peer is disconnected.
     pub output_bytes: usize,
-    /// How long a message may take once it has begun.
+    /// The longest time that a message may take to arrive once it has begun.
     pub message: Duration,
-    /// A slow link is given more: this many bytes earn one more second. 0 means no more.
+    /// The number of arrived bytes that earn a message one more second, so that slow links work. 0 means no extra time.
     pub pace_bytes: usize,
-    /// How long a client waits without a byte before it pings its server; a server waits for a third longer.
+    /// The time without a byte after which a client pings its server. A server waits for a third longer.
     pub heartbeat: Duration,
-    /// How long the connection may be without a byte in either direction before it ends.
+    /// The time after which the connection ends if the peer neither sends nor reads a byte.
     pub silence: Duration,
-    /// How long a peer that is over its budget may take to get below it.
+    /// The longest time for which nothing may be read from a peer because it is over its limits. Then it is disconnected.
     pub patience: Duration,
-    /// How long the last messages may take to leave when the connection closes.
+    /// The longest time that the last messages may take to leave when the connection closes.
     pub linger: Duration,
 }
 
 impl Limits {
-    /// Before a credential was accepted: at most 1 MiB in all.
+    /// Returns the limits for a peer that has not shown a credential yet. They let it take at most 1 MiB in all.
     pub fn stranger() -> Self {
         Self {
             message_bytes: STRANGER_MESSAGE.count(),
@@ -60,7 +60,7 @@ impl Limits {
         }
     }
 
-    /// The limits for a peer that has shown a credential, and for the one that was dialled: at most 16 MiB in all.
+    /// Returns the limits for a peer that has shown a credential, or that this side dialled. They let it take at most 16 MiB in all.
     pub fn known() -> Self {
         Self {
             message_bytes: KNOWN_MESSAGE.count(),
@@ -75,7 +75,7 @@ impl Limits {
         }
     }
 
-    /// The sizes of [`Limits::known`] with the times of these.
+    /// Returns the sizes of [`Limits::known`] with the times of `self`.
     pub(super) fn admitted(self) -> Self {
         Self {
             message: self.message,

@@ -1,5 +1,5 @@
-//! What the parts of one connection share: the stream, its two halves, the account, and why it ended. Single
-//! threaded; no borrow outlives a call, and no waker is called under one.
+//! The state that the parts of one connection share: the stream, its two halves, the account, and the reason of its end. It is
+//! single-threaded. No borrow outlives a call, and no waker is called during a borrow.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
@@ -30,43 +30,43 @@ pub(super) struct Link {
     input: RefCell<Input>,
     output: RefCell<Output>,
     account: RefCell<Account>,
-    /// What it costs of a budget that it shares with others.
+    /// The cost of this connection in the budget that it shares with others.
     portion: OnceCell<Portion>,
-    /// Where those wait who would send much.
+    /// The outlet in which large answers wait for their turn.
     pub(super) outlet: Outlet,
     pub(super) limits: Cell<Limits>,
     pub(super) pulse: Cell<Pulse>,
     reader: RefCell<Option<Waker>>,
-    /// When the driver's turn ends; none: there was no turn yet.
+    /// The moment at which the driver's turn ends. `None` means that no turn has begun yet.
     turn_end: Cell<Option<Instant>>,
-    /// The reader has stopped because the turn is over.
+    /// Whether the reader has stopped because the turn is over.
     held_up: Cell<bool>,
     driver: RefCell<Option<Waker>>,
-    /// Asked for by `Vat::bootstrap`, answered by the driver, who owns the RPC system.
+    /// Requests of `Vat::bootstrap` for the peer's object. The driver answers them, because it owns the RPC system.
     pub(super) wanted: RefCell<Vec<oneshot::Sender<Client>>>,
     reason: RefCell<Option<CloseReason>>,
-    /// Either side said that it will close the connection on purpose.
+    /// Whether either side has said that it will close the connection on purpose.
     pub(super) is_leaving: Cell<bool>,
-    /// The library takes and gives no more messages.
+    /// Whether the library takes and gives no more messages.
     pub(super) shut: Cell<bool>,
-    /// The driver is gone, and with it the stream's last byte.
+    /// Whether the driver has ended, so that no further byte leaves.
     ended: Cell<bool>,
-    /// What else shall happen then.
+    /// The closure that runs when the driver ends.
     last: RefCell<Option<Box<dyn FnOnce()>>>,
     changed: Notify,
 }
 
-/// Signs of life, and waits that end badly.
+/// The peer's signs of life, and the beginnings of the waits that may end the connection.
 #[derive(Clone, Copy)]
 pub(super) struct Pulse {
-    /// When the last byte came.
+    /// The moment at which the last byte came.
     pub(super) heard: Instant,
-    /// A full stream took something: the peer reads. A write into an empty one proves nothing, since the
-    /// system's buffers swallow it even when the link is dead.
+    /// The last moment at which a full stream took bytes, which proves that the peer reads. A write into a stream that is not full
+    /// proves nothing, because the system's buffers take it even if the link is dead.
     pub(super) drained: Instant,
-    /// A message that is not whole, and how much of it came.
+    /// The beginning of a message that is not complete, and the number of its bytes that came.
     pub(super) begun: Option<(Instant, usize)>,
-    /// Over the budget, and not read from.
+    /// The moment since which nothing is read from the peer because it is over its limits.
     pub(super) paused: Option<Instant>,
 }
 
@@ -96,12 +96,12 @@ impl Link {
         }
     }
 
-    /// The next message; `None` when the connection is over, for whatever reason.
+    /// Returns the next message for the library, or the reason why the connection is over.
     pub(super) async fn receive(&self) -> Result<Option<Message>, CloseReason> {
         poll_fn(|cx| self.poll_receive(cx)).await
     }
 
-    /// Queues a message. One that belongs to a closed connection is dropped.
+    /// Queues a message for the peer. It drops the message if the connection is closed.
     pub(super) fn send(&self, message: &Builder<HeapAllocator>) {
         if self.shut.get() {
             return;
@@ -115,7 +115,7 @@ impl Link {
         };
         self.outlet.set(waiting);
         if let Ok(envelope) = message.get_root_as_reader() {
-            // What we wrote ourselves is well formed, or the library would not have sent it.
+            // Messages of the library are well formed, so looking at one cannot fail.
             let _ = peek::sent(&mut self.account.borrow_mut(), envelope, bytes, ends_at);
             self.reckon();
         }
@@ -133,7 +133,7 @@ impl Link {
         self.wake_driver();
     }
 
-    /// Ends the connection, if nothing else did before.
+    /// Ends the connection. The reason counts only if no other was given before.
     pub(super) fn fail(&self, reason: CloseReason) {
         self.note_reason(reason);
         self.wake_reader();
@@ -160,13 +160,13 @@ impl Link {
         self.wake_reader();
     }
 
-    /// What this connection costs counts against a budget from now on, if it did not against another.
+    /// Counts the cost of this connection against `budget` from now on, unless the connection already has a budget.
     pub(super) fn share(&self, budget: &Budget) {
         self.portion.get_or_init(|| Portion::of(budget));
         self.reckon();
     }
 
-    /// Nothing of a connection that is over is counted.
+    /// Updates the cost of this connection in its budget. A connection that is over costs nothing.
     fn reckon(&self) {
         if let Some(portion) = self.portion.get() {
             let cost = || self.account.borrow().cost() + self.calls_unread();
@@ -174,12 +174,12 @@ impl Link {
         }
     }
 
-    /// The bytes of our own calls, as those that tell of events, that the peer has not read.
+    /// Returns the bytes of our own calls that the peer has not read, such as the calls that deliver events.
     fn calls_unread(&self) -> usize {
         self.output.borrow().waiting().saturating_sub(self.account.borrow().unread())
     }
 
-    /// Where the budget that it shares is spent: what it may cost all the same.
+    /// Returns the bytes that this connection may still cost if its budget is spent, or `None` if the budget is not spent.
     fn shortage(&self) -> Option<usize> {
         self.portion.get().and_then(Portion::shortage)
     }
@@ -198,7 +198,7 @@ impl Link {
         self.account.borrow_mut().written(position);
         self.outlet.set(self.output.borrow().waiting());
         self.reckon();
-        // Only on progress: the reader would wake us in turn, for ever.
+        // The reader is woken only on progress: otherwise reader and driver would wake each other for ever.
         if position > before && self.pulse.get().paused.is_some() {
             self.wake_reader();
         }
@@ -220,7 +220,7 @@ impl Link {
         }
     }
 
-    /// Tells the peer that no more follows.
+    /// Tells the peer that no more bytes follow.
     pub(super) async fn shutdown(&self) {
         let _ = poll_fn(|cx| self.stream.borrow_mut().as_mut().poll_shutdown(cx)).await;
     }
@@ -229,7 +229,7 @@ impl Link {
         keep(&self.driver, waker);
     }
 
-    /// The driver's last act. The stream goes even where someone still holds the `Vat`.
+    /// Ends the link as the last act of the driver. It drops the stream even if a `Vat` still holds the link.
     pub(super) fn end(&self) {
         self.shut.set(true);
         self.reckon();
@@ -243,7 +243,7 @@ impl Link {
         }
     }
 
-    /// Runs `last` when the driver is gone; at once where it is.
+    /// Runs `last` when the driver ends, or at once if it has ended.
     pub(super) fn at_the_end(&self, last: impl FnOnce() + 'static) {
         match self.ended.get() {
             true => last(),
@@ -275,7 +275,7 @@ impl Link {
         }
     }
 
-    /// From now on messages are read again, until the end of this turn.
+    /// Begins a turn: until `end`, messages are read again.
     pub(super) fn begin_turn(&self, end: Instant) {
         self.turn_end.set(Some(end));
         if self.held_up.take() {
@@ -283,12 +283,12 @@ impl Link {
         }
     }
 
-    /// Whether more is to be read in the next turn.
+    /// Whether the reader waits for the next turn.
     pub(super) fn is_held_up(&self) -> bool {
         self.held_up.get()
     }
 
-    /// Stops the reader once the turn is over: the library would read on within one poll.
+    /// Stops the reader once the turn is over, because the library would otherwise read on within one poll.
     fn poll_turn(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.turn_end.get().is_none_or(|end| Instant::now() < end) {
             return Poll::Ready(());
@@ -319,7 +319,7 @@ impl Link {
         }
     }
 
-    /// Waits while the peer is over its budget. A message once begun is read to its end.
+    /// Waits while the peer is over its limits.
     fn poll_allowed(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         let verdict = self.account.borrow().verdict(&self.limits.get(), self.shortage());
         match verdict {
@@ -341,7 +341,7 @@ impl Link {
     }
 
     fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
-        // Remembered in any case: a failure seen by the driver must reach the reader.
+        // The waker is kept in any case, because a failure that the driver sees must reach the reader.
         keep(&self.reader, cx.waker());
         let mut input = self.input.borrow_mut();
         let filled = input.poll_fill(cx, self.stream.borrow_mut().as_mut());
@@ -356,13 +356,13 @@ impl Link {
         Poll::Ready(Ok(count))
     }
 
-    /// What of a message the library sees; `None` means that nothing.
+    /// Returns the message that the library sees for a message of the peer. `None` means that the library sees none.
     fn enter(&self, message: Message, bytes: usize) -> Result<Option<Message>, CloseReason> {
         match self.look_at(&message, bytes) {
             Ok(Entered::Goes) => Ok(Some(message)),
             Ok(Entered::Instead(instead)) => Ok(Some(instead)),
             Ok(Entered::GivesUp(text)) => {
-                // The library ends the connection on it; only the reason is kept.
+                // The library ends the connection when it reads this message, so only the reason is kept here.
                 self.note_reason(CloseReason::Aborted(text));
                 Ok(Some(message))
             }
@@ -401,10 +401,11 @@ impl Link {
     }
 }
 
-/// The reason for a person. A killed process ends its stream without TLS's last message, which does not mean that TLS failed.
+/// Returns the reason of a lost stream as a person reads it. A killed process ends its stream without TLS's last message, which
+/// does not mean that TLS failed.
 fn told(error: &std::io::Error) -> String {
     match error.kind() == std::io::ErrorKind::UnexpectedEof {
-        true => "it ended without a last word".to_owned(),
+        true => "the peer ended it without notice".to_owned(),
         false => error.to_string(),
     }
 }

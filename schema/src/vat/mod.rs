@@ -1,5 +1,5 @@
-//! One governed way to serve or to connect over any byte stream. It says who is at the other end, what that may cost us, and what
-//! happens when it falls silent. What may be called is not decided here: see [`crate::gate`].
+//! One governed way to serve or to connect over any byte stream. It says who is at the other end, bounds what the peer may cost
+//! us, and closes the connection if the peer falls silent. Which methods the peer may call is decided in [`crate::gate`].
 //!
 //! [`dial`] and [`accept`] make a stream between two keys. [`start`] speaks RPC over it, or over any other stream, until the
 //! [`Vat`] is dropped, or the peer leaves, falls silent, or breaks a limit. Dropping a [`Vat`] fails the calls of both sides.
@@ -50,7 +50,8 @@ where
 fn begin(link: Rc<Link>, side: Side, mine: Client) -> Vat {
     let network = Box::new(Network::new(link.clone(), side));
     let mut system = RpcSystem::new(network, Some(mine));
-    // A client wants it first of all, in the same packet as its first call; a server seldom.
+    // A client asks for the peer's bootstrap object at once, so that the request leaves in the same packet as its first call. A
+    // server seldom needs the object.
     let theirs = match side {
         Side::Client => Some(system.bootstrap::<Client>(other(side))),
         Side::Server => None,
@@ -59,7 +60,7 @@ fn begin(link: Rc<Link>, side: Side, mine: Client) -> Vat {
     Vat { link, theirs }
 }
 
-/// Joins as a client, which exports nothing but a pulse. A server that said that it is leaving ends the connection as
+/// Joins as a client, which exports nothing but a pulse. If the server says that it is leaving, the connection ends with
 /// [`CloseReason::Leaving`].
 pub fn connect<S>(stream: S, limits: Limits) -> Vat
 where
@@ -70,7 +71,7 @@ where
     begin(link, Side::Client, pulse.client)
 }
 
-/// A bootstrap object that only answers pings.
+/// Returns a bootstrap object that only answers pings.
 pub fn pulse() -> Client {
     capnp_rpc::new_client::<pulse_capnp::Client, _>(OnlyPulse(None)).client
 }
@@ -82,56 +83,56 @@ pub struct Vat {
 }
 
 impl Vat {
-    /// The peer's bootstrap object. Calls may be made on it at once.
+    /// Returns the peer's bootstrap object. Calls on it may be made at once, before the peer has answered.
     pub fn bootstrap<C: FromClientHook>(&self) -> C {
         let client = self.theirs.clone().unwrap_or_else(|| self.want_bootstrap());
         C::new(client.into_client_hook())
     }
 
-    /// A credential was accepted: from now on the sizes of [`Limits::known`] hold.
+    /// Raises the limits to the sizes of [`Limits::known`], because the peer's credential was accepted.
     pub fn admit(&self) {
         self.link.admit();
     }
 
-    /// From now on what this connection costs counts against `budget` too. The first budget stays.
+    /// Counts the cost of this connection against `budget` from now on. A connection has one budget: a second call changes nothing.
     pub fn share(&self, budget: &Budget) {
         self.link.share(budget);
     }
 
-    /// The way out for answers to the peer that may be large.
+    /// Returns the outlet of this connection, in which large answers to the peer wait for their turn.
     pub fn outlet(&self) -> Outlet {
         self.link.outlet.clone()
     }
 
-    /// Waits until the connection is over, and says why. Outlives the `Vat` that it was asked of.
+    /// Waits until the connection is over, and returns the reason. The future outlives this `Vat`.
     pub fn closed(&self) -> impl Future<Output = CloseReason> + use<> {
         let link = self.link.clone();
         async move { link.ended().await }
     }
 
-    /// Why the connection ends or has ended; none while it lives. Known before the calls that are open fail.
+    /// Returns the reason why the connection ends or has ended, or `None` while it lives. The reason is set before open calls fail.
     pub fn why_closed(&self) -> Option<CloseReason> {
         self.link.reason()
     }
 
-    /// Runs `last` once the connection is over, in place of what was to run before. Where nobody has to wait for it, this saves a
-    /// task for each of many connections.
+    /// Runs `last` once the connection is over; it replaces the closure of an earlier call. Unlike a task that awaits
+    /// [`Vat::closed`], this costs no task for each connection.
     pub fn when_closed(&self, last: impl FnOnce() + 'static) {
         self.link.at_the_end(last);
     }
 
-    /// Closes the connection as dropping it does: what is queued still leaves, for as long as `Limits::linger`.
+    /// Closes the connection as dropping it does. Queued messages may still leave for up to [`Limits::linger`].
     pub fn close(&self) {
         self.link.fail(CloseReason::Asked);
     }
 
-    /// Waits until all that was sent so far has left this process, or the connection has ended.
+    /// Waits until every message sent so far has left this process, or until the connection has ended.
     pub async fn flush(&self) {
         self.link.flushed().await;
     }
 
-    /// Tells the peer that this side closes the connection on purpose and expects to be back; waits until it knows. An error
-    /// says that it cannot be told, as when it is older than this.
+    /// Tells the peer that this side closes the connection on purpose and expects to be back, and waits for its answer. Fails if
+    /// the peer cannot be told, for example because its version does not know this message.
     pub async fn leave(&self) -> Result<(), capnp::Error> {
         let peer: pulse_capnp::Client = self.bootstrap();
         let told = peer.leaving_request().send().promise.await.map(drop);
@@ -139,12 +140,12 @@ impl Vat {
         told
     }
 
-    /// When the last byte came.
+    /// Returns the moment at which the last byte came from the peer.
     pub fn last_heard(&self) -> Instant {
         self.link.pulse.get().heard
     }
 
-    /// The peer's calls that are not answered.
+    /// Returns the number of the peer's calls that are not answered yet.
     pub fn calls_in_flight(&self) -> usize {
         self.link.calls_open()
     }
@@ -169,45 +170,45 @@ pub enum CloseReason {
     /// This side closed it on purpose.
     #[error("this side closed the connection")]
     Asked,
-    /// The peer closed it without a word.
+    /// The peer closed the connection and gave no reason.
     #[error("the peer closed the connection")]
     Closed,
-    /// One side closed it on purpose, and had said so before. It expects to be back.
-    #[error("closed on purpose, by a side that expects to be back")]
+    /// One side announced that it would close the connection on purpose, and then did. That side expects to be back.
+    #[error("one side closed the connection on purpose and expects to be back")]
     Leaving,
     /// The peer sent an error that ends the connection.
     #[error("the peer gave up: {0}")]
     Aborted(String),
-    /// The link failed below the protocol.
+    /// The byte stream below the protocol failed.
     #[error("the connection was lost: {0}")]
     Lost(String),
-    /// No byte came from the peer for this long.
+    /// The peer sent no byte, and read nothing, for this long.
     #[error("the peer was silent for {} s", .0.as_secs())]
     Silent(Duration),
-    /// A message that had begun did not end in time.
+    /// A message began to arrive and was not complete in time.
     #[error("a message took too long to arrive")]
     MessageLate,
-    /// The peer sent a message beyond the limit.
+    /// The peer sent a message that is too large.
     #[error("a message of {bytes} bytes; at most {limit} are read")]
     TooLarge {
         /// The size of the message, in bytes.
         bytes: u64,
-        /// The most bytes that are read.
+        /// The size of the largest message that this side reads, in bytes.
         limit: usize,
     },
     /// The peer asked for more than its limits allow.
     #[error("the peer asked for too much: {0}")]
     Overload(String),
-    /// The peer sent what the protocol does not allow.
+    /// The peer sent something that the protocol does not allow.
     #[error("the peer broke the protocol: {0}")]
     Protocol(String),
-    /// A panic on this side ended it.
+    /// A panic on this side ended the connection.
     #[error("a bug on this side; its log has the details")]
     Panicked,
 }
 
 impl CloseReason {
-    /// What calls in flight fail with, and what the peer is told.
+    /// Returns the error with which calls in flight fail, and which the peer gets.
     fn to_error(&self) -> capnp::Error {
         match self {
             Self::Overload(_) | Self::TooLarge { .. } => capnp::Error::overloaded(self.to_string()),
@@ -224,7 +225,7 @@ impl CloseReason {
     }
 }
 
-/// Answers pings, and remembers on the link that the peer is leaving.
+/// A bootstrap object that answers pings, and that notes on its link, if it has one, that the peer is leaving.
 struct OnlyPulse(Option<Rc<Link>>);
 
 impl pulse_capnp::Server for OnlyPulse {

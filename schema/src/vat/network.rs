@@ -1,4 +1,4 @@
-//! The link as the RPC library wants to see it: a network of two vats. Translates, decides nothing.
+//! Shows the link to the RPC library in the form that it expects: a network of two vats. It translates and decides nothing.
 
 use std::rc::Rc;
 
@@ -12,7 +12,8 @@ use super::CloseReason;
 use super::input::Message;
 use super::link::Link;
 
-/// The library asks for 8 KiB per request; most messages are far smaller, and a segment grows.
+/// The largest first segment of a message, in words. The library asks for 8 KiB per request, but most messages are far smaller, and
+/// a message that needs more gets further segments.
 const FIRST_SEGMENT_WORDS_MAX: u32 = 128;
 
 pub(super) struct Network {
@@ -43,7 +44,7 @@ impl capnp_rpc::VatNetwork<Side> for Network {
         Promise::ok(self.connection())
     }
 
-    /// Never: the driver decides when it is over.
+    /// Returns a promise that never resolves, because the driver decides when the connection is over.
     fn drive_until_shutdown(&mut self) -> Promise<(), Error> {
         Promise::from_future(std::future::pending())
     }
@@ -82,11 +83,11 @@ impl capnp_rpc::Connection<Side> for Connection {
         })
     }
 
-    /// Answers at once and never with an error, which the library would print on the standard output.
+    /// Answers at once and without an error, because the library would print an error on the standard output.
     fn shutdown(&mut self, result: capnp::Result<()>) -> Promise<(), Error> {
         self.link.shut.set(true);
         let reason = match result {
-            // Ours carry their reason already; this is what the library found wrong itself.
+            // An error of ours has set the reason before, which stays. So this reason is kept only if the library found the error.
             Err(error) if error.kind != capnp::ErrorKind::Disconnected => CloseReason::Protocol(error.to_string()),
             Ok(()) | Err(_) => CloseReason::Closed,
         };

@@ -1,5 +1,5 @@
-//! The way out for answers that may be large. A peer may ask for thousands of them and read slowly, and what is ready for it waits
-//! in memory. So a large answer is not even begun before the peer has read most of those before it. Knows no connection.
+//! The queue of answers that may be large. A peer may ask for thousands of them and read slowly, and finished answers wait in
+//! memory. So a large answer is begun only once the peer has read most of the earlier ones. This module knows no connection.
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,7 +21,7 @@ struct OutletState {
     drained: Notify,
 }
 
-/// The right to make one large answer. It is given back when dropped.
+/// The right to make one large answer. Dropping it gives the right back.
 #[derive(Debug)]
 pub struct OutletTurn(#[expect(dead_code, reason = "it lasts until it is dropped")] Option<OwnedSemaphorePermit>);
 
@@ -31,8 +31,8 @@ impl Outlet {
         Self(Some(Rc::new(OutletState { turns, waiting, drained: Notify::new() })))
     }
 
-    /// Waits until a large answer may be begun, in the order in which it was asked for. Once the connection is over, it resolves
-    /// at once.
+    /// Waits until a large answer may be begun. Callers get their turns in the order in which they asked. Once the connection is
+    /// over, it returns at once.
     pub async fn turn(&self) -> OutletTurn {
         let Some(state) = &self.0 else { return OutletTurn(None) };
         let permit = state.turns.clone().acquire_owned().await.ok();
@@ -46,7 +46,7 @@ impl Outlet {
         }
     }
 
-    /// So many bytes wait for the peer now.
+    /// Records how many bytes wait for the peer to read them.
     pub(super) fn set(&self, waiting: usize) {
         let Some(state) = &self.0 else { return };
         let had_room = state.has_room();
@@ -56,7 +56,7 @@ impl Outlet {
         }
     }
 
-    /// Lets everybody go who waits, and who comes later.
+    /// Gives a turn to every caller that waits or comes later, because the connection is over.
     pub(super) fn close(&self) {
         self.set(0);
         if let Some(state) = &self.0 {

@@ -1,4 +1,4 @@
-//! The writing half: all messages of one turn leave in one write. Holds no buffer while nothing waits.
+//! The writing half of a connection: all messages of one turn leave in one write. It holds no large buffer while no message waits.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,8 @@ use tokio::io::AsyncWrite;
 
 use super::frame;
 
-/// A buffer of this size is kept from one turn to the next; a larger one is given back.
+/// The largest empty buffer, in bytes, that is kept from one turn to the next. A larger one is freed, so that idle connections stay
+/// small.
 const KEPT_BYTES: usize = 512;
 
 #[derive(Default)]
@@ -18,22 +19,22 @@ pub(super) struct Output {
     sent: usize,
     /// Bytes that the stream has taken since the beginning.
     position: u64,
-    /// The stream has taken bytes that it was not asked to flush yet.
+    /// Whether the stream has taken bytes since the last flush.
     dirty: bool,
-    /// The stream takes no more at the moment: the next progress proves that the peer reads.
+    /// Whether the stream takes no more at the moment. If so, the next progress proves that the peer reads.
     blocked: bool,
 }
 
-/// How far the writing of a message came.
+/// The result of one [`Output::poll_write`].
 pub(super) struct WriteProgress {
-    /// All is written and flushed.
+    /// Whether everything is written and flushed.
     pub(super) idle: bool,
-    /// The stream was full and has taken something since: the other end is alive.
+    /// Whether the stream was full and has taken bytes since, which proves that the peer is alive.
     pub(super) unblocked: bool,
 }
 
 impl Output {
-    /// Queues a message and says at which position it ends.
+    /// Queues a message and returns the position in the output at which it ends.
     pub(super) fn push(&mut self, segments: &[&[u8]]) -> u64 {
         frame::append(&mut self.queue, segments);
         self.position + self.waiting() as u64
@@ -77,7 +78,7 @@ impl Output {
         }
     }
 
-    /// Whether there is something to write.
+    /// Whether bytes are left to write. If all sent bytes are taken, the queue becomes the next batch.
     fn next_batch(&mut self) -> bool {
         if self.sent == self.sending.len() {
             self.sending.clear();

@@ -1,5 +1,5 @@
-//! What passing messages mean for the account, and which of them the library never sees. Looks at the envelope, never
-//! at what is in it.
+//! Reads the envelope of each passing message, never its content. It updates the account and decides which messages the library
+//! does not get to see.
 
 use capnp::Result;
 use capnp::any_pointer;
@@ -11,33 +11,35 @@ use super::input::Message;
 use super::refuse;
 use crate::limits::borders::{CALL_DEPTH, OPERATIONS, POSTPONED};
 
-/// How many steps into an answer a message may name.
+/// The most steps into an answer that a message may name.
 const OPERATIONS_MAX: u32 = OPERATIONS.most as u32;
-/// How many calls of a peer may wait one for the other. Each is made on the answer of the one before, or takes it along.
+/// The longest chain of a peer's calls that wait one for the other. A call waits for another if it is made on its answer, or if it
+/// has that answer among its parameters.
 const DEPTH_MAX: usize = CALL_DEPTH.count();
-/// How many promises of a peer may become promises again, in all the time of a connection: each holds the next one.
+/// The most promises of a peer that may resolve to another promise during a connection. They are bounded because each keeps the
+/// next one in memory.
 const POSTPONED_MAX: usize = POSTPONED.count();
 
-/// What becomes of a message from the peer.
+/// The decision about a message from the peer.
 pub(super) enum Entered {
     /// The message goes on to the library.
     Goes,
-    /// The library's; with it the peer gives up, for this reason.
+    /// The message goes on to the library. It ends the connection, and the text is the peer's reason.
     GivesUp(String),
-    /// The library reads this in its place.
+    /// The library reads this message in place of the peer's.
     Instead(Message),
-    /// The message is answered with this, and the library never sees it.
+    /// This message answers the peer's at once, and the library never sees the peer's.
     Answered(Builder<HeapAllocator>),
 }
 
-/// A message from the peer, of `bytes`.
+/// Counts a message of `bytes` bytes from the peer, and decides whether the library gets it.
 pub(super) fn received(
     account: &mut Account,
     envelope: any_pointer::Reader<'_>,
     bytes: usize,
     capabilities_max: usize,
 ) -> Result<Entered> {
-    // Unknown kinds are the library's to answer; the others do not matter here.
+    // The library answers messages of an unknown kind.
     let Ok(kind) = envelope.get_as::<message::Reader<'_>>()?.which() else {
         return Ok(Entered::Goes);
     };
@@ -83,7 +85,7 @@ fn called(account: &mut Account, call: call::Reader<'_>, bytes: usize, capabilit
         account.called(question, bytes, capabilities, depth);
         return Ok(Entered::Goes);
     }
-    // An answer of ours would end the account of the call that has this number already.
+    // Answering here would end the entry of the open call that already has this number.
     if account.knows(question) {
         return Err(capnp::Error::failed(format!("the number of call {question} is in use")));
     }
@@ -91,7 +93,7 @@ fn called(account: &mut Account, call: call::Reader<'_>, bytes: usize, capabilit
     Ok(Entered::Answered(refuse::redirected(question)))
 }
 
-/// How many calls wait one for the other before this one.
+/// Returns the length of the chain of calls that must be answered before this one. Fails if the chain is too long.
 fn depth(account: &Account, call: call::Reader<'_>) -> Result<usize> {
     let target = match call.get_target()?.which() {
         Ok(message_target::PromisedAnswer(answer)) => account.depth(answer?.get_question_id()),
@@ -115,14 +117,14 @@ fn depth_of(account: &Account, descriptor: cap_descriptor::Reader<'_>) -> Result
     }
 }
 
-/// A promise of the peer's is settled, or is another one now.
+/// Checks the resolution of a promise of the peer, and counts it if the promise resolved to another promise.
 fn resolved(account: &mut Account, promise: u32, descriptor: cap_descriptor::Reader<'_>) -> Result<()> {
     check_descriptor(descriptor)?;
     let other = match descriptor.which() {
         Ok(cap_descriptor::SenderPromise(other)) => Some(other),
         Ok(_) | Err(_) => None,
     };
-    // the library would hold them, and with them all that the connection has, for ever
+    // the library would keep such promises, and with them everything that the connection has, for ever
     if other.is_some_and(|other| !account.becomes(promise, other)) {
         return Err(capnp::Error::failed(format!("the promise {promise} became itself")));
     }
@@ -140,12 +142,12 @@ fn answered(answer: return_::Reader<'_>, capabilities_max: usize) -> Result<Ente
             Ok(Entered::Goes)
         }
         Ok(return_::Exception(_)) => Ok(Entered::Goes),
-        // The library would wait for ever, or end the connection.
+        // Given any other answer, the library would wait for ever or end the connection.
         Ok(_) | Err(_) => Ok(Entered::Instead(refuse::without_results(answer)?)),
     }
 }
 
-/// A message of ours, of `bytes`, that ends at `ends_at` in the output.
+/// Counts a message of ours, which has `bytes` bytes and ends at position `ends_at` of the output.
 pub(super) fn sent(account: &mut Account, envelope: any_pointer::Reader<'_>, bytes: usize, ends_at: u64) -> Result<()> {
     let kind = envelope.get_as::<message::Reader<'_>>()?.which();
     if let Ok(message::Call(call)) = kind {
@@ -193,7 +195,8 @@ fn check_descriptor(descriptor: cap_descriptor::Reader<'_>) -> Result<()> {
     }
 }
 
-/// The list's length is what it says: elements without a size count.
+/// Refuses more than [`OPERATIONS_MAX`] steps into an answer. The length that the list states counts, because its elements may take
+/// no bytes.
 fn check_operations(answer: promised_answer::Reader<'_>) -> Result<()> {
     let count = answer.get_transform()?.len();
     if count > OPERATIONS_MAX {
@@ -214,7 +217,7 @@ fn exports(account: &mut Account, payload: payload::Reader<'_>) -> Result<Vec<u3
     Ok(numbers)
 }
 
-/// The number of the object of ours that is handed out.
+/// Returns the number of the object of ours that `descriptor` sends to the peer, if it sends one.
 fn export(descriptor: cap_descriptor::Reader<'_>) -> Option<u32> {
     use cap_descriptor::{SenderHosted, SenderPromise};
     match descriptor.which() {
@@ -229,7 +232,7 @@ mod tests {
 
     type Fill = fn(call::Builder<'_>);
 
-    /// What became of a call, with one capability in its parameters, of this question.
+    /// Receives a call with this question number and one capability in its parameters, and returns the decision about it.
     fn entered(account: &mut Account, question: u32, fill: Fill) -> Result<Entered> {
         let mut built = Builder::new_default();
         let mut call = built.init_root::<message::Builder<'_>>().init_call();

@@ -1,5 +1,5 @@
-//! What we say in place of the library, which keeps for ever what it holds for a third. Results go to their caller and to nobody
-//! else. Builds messages, decides nothing.
+//! Builds the messages that replace those of the RPC library where results shall not go to their caller. The library would keep
+//! such results for ever. It decides nothing.
 
 use capnp::Result;
 use capnp::message::{Builder, HeapAllocator, ReaderOptions};
@@ -10,8 +10,8 @@ use super::input::Message;
 const REDIRECTED: &str = "the results of a call go to its caller: `sendResultsTo` must be `caller`";
 const NOT_HERE: &str = "the peer answered without results: only results that stand in the answer itself are read";
 
-/// Answers a call whose results shall go elsewhere. Nothing of it is kept, so that its number is free at once; what
-/// its parameters lent is given back.
+/// Builds the refusal of a call whose results shall not go to its caller. The refusal releases the capabilities in the call's
+/// parameters, and the number of the call is free at once.
 pub(super) fn redirected(question: u32) -> Builder<HeapAllocator> {
     let mut built = Builder::new_default();
     let mut answer = built.init_root::<message::Builder<'_>>().init_return();
@@ -24,7 +24,7 @@ pub(super) fn redirected(question: u32) -> Builder<HeapAllocator> {
     built
 }
 
-/// What the library reads in place of an answer to a call of ours that has neither results nor an exception in it.
+/// Builds the exception that the library reads in place of `answer`, which holds neither results nor an exception.
 pub(super) fn without_results(answer: return_::Reader<'_>) -> Result<Message> {
     let mut built = Builder::new_default();
     let mut instead = built.init_root::<message::Builder<'_>>().init_return();

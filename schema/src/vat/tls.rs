@@ -1,5 +1,5 @@
-//! TLS 1.3 between keys: who is at the other end. No CA, no names, no expiry: a verifier compares the SHA-256
-//! of the peer's public key and checks the handshake's signature. What a key may do is the store's affair.
+//! TLS 1.3 between keys, which proves who is at the other end. There are no CAs, names or expiry dates: a verifier compares the
+//! SHA-256 of the peer's public key and checks the handshake's signature. The store decides what a key may do.
 
 mod session;
 mod stream;
@@ -31,10 +31,10 @@ use crate::sturdy_ref::{Fingerprint, SturdyRef};
 use session::Session;
 pub use stream::TlsStream;
 
-/// For a TCP connection and its TLS handshake together, per address.
+/// The longest time that a TCP connection and its TLS handshake may take together, for each address.
 pub const HANDSHAKE_MAX: Duration = HANDSHAKE.time();
 
-/// A stream whose other end has proved its key, if it showed one.
+/// An encrypted stream, with the key that its other end has proved to have.
 #[derive(Debug)]
 pub struct Secured<S> {
     /// The encrypted stream of the connection.
@@ -44,13 +44,13 @@ pub struct Secured<S> {
     pub peer: Option<Fingerprint>,
 }
 
-/// Why no secured connection came about.
+/// The reason why there is no secured connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VatError {
     /// No address of the master answered.
     #[error("cannot reach {}", tried.join("; "))]
     Unreachable {
-        /// Each address with its error.
+        /// The addresses that were tried, each with its error.
         tried: Vec<String>,
     },
     #[error(
@@ -66,12 +66,12 @@ pub enum VatError {
         /// The fingerprint of the key that answered.
         found: Fingerprint,
     },
-    /// What answered speaks no TLS 1.3, or not as Guild does.
+    /// The program at the address does not speak TLS 1.3, or does not speak it as Guild does.
     #[error("{address} does not speak TLS 1.3 as Guild does: {reason}")]
     Protocol {
         /// The address that answered, `host:port`.
         address: String,
-        /// What was wrong, in the words of the TLS library.
+        /// The error text of the TLS library.
         reason: String,
     },
     /// The handshake of an incoming connection failed.
@@ -81,13 +81,13 @@ pub enum VatError {
     #[error("the peer's handshake took longer than {} s", HANDSHAKE_MAX.as_secs())]
     HandshakeLate,
     /// The key of this side cannot be used.
-    #[error("the own key cannot be used: {0}")]
+    #[error("this side's own key cannot be used: {0}")]
     Identity(String),
 }
 
 /// Connects to the first address that answers with the key that `reference` names.
 ///
-/// With `identity`, the connection also proves the caller's key; without, only unbound tokens work on it.
+/// With `identity`, the connection also proves the caller's key. Without it, only unbound tokens work on the connection.
 pub async fn dial(reference: &SturdyRef, identity: Option<&Identity>) -> Result<Secured<TcpStream>, VatError> {
     let mut tried = Vec::new();
     let mut worse = None;
@@ -96,7 +96,7 @@ pub async fn dial(reference: &SturdyRef, identity: Option<&Identity>) -> Result<
         match timeout(HANDSHAKE_MAX, attempt).await {
             Ok(Ok(secured)) => return Ok(secured),
             Ok(Err(Failure::Refused(error))) => tried.push(format!("{address}: {error}")),
-            // A wrong key says more than an unreachable address: the first is what the user must hear of.
+            // A wrong key says more than an unreachable address, so the user gets the first such error.
             Ok(Err(Failure::Answered(error))) => worse = worse.or(Some(error)),
             Err(_) => tried.push(format!("{address}: no answer within {} s", HANDSHAKE_MAX.as_secs())),
         }
@@ -104,9 +104,9 @@ pub async fn dial(reference: &SturdyRef, identity: Option<&Identity>) -> Result<
     Err(worse.unwrap_or(VatError::Unreachable { tried }))
 }
 
-/// Answers a TLS handshake. A client certificate is optional; one that is shown must be proved.
+/// Answers a TLS handshake. A client certificate is optional, but a client that shows one must prove its key.
 ///
-/// The stream is not touched otherwise: set `TCP_NODELAY` before.
+/// This function sets no options on the stream, so set `TCP_NODELAY` before.
 pub async fn accept<S>(stream: S, identity: &Identity) -> Result<Secured<S>, VatError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -122,8 +122,9 @@ where
 }
 
 enum Failure {
-    /// Nobody there, or nobody who stays: the next address may do.
+    /// Nobody answered, or the peer hung up during the handshake. The next address may still work.
     Refused(io::Error),
+    /// The peer answered with a wrong key or another protocol, or the key of this side cannot be used.
     Answered(VatError),
 }
 
@@ -183,7 +184,7 @@ fn key_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
     Ok(Fingerprint::of_key(&parsed.subject_public_key_info()))
 }
 
-/// Accepts the one server key that the credential names, and remembers another for the error's text.
+/// Accepts the one server key that the credential names. It remembers a wrong key for the text of the error.
 struct PinnedKey {
     expected: Fingerprint,
     found: OnceLock<Fingerprint>,
@@ -199,7 +200,7 @@ impl PinnedKey {
         let address = address.to_owned();
         match self.found.get() {
             Some(&found) => Failure::Answered(VatError::WrongKey { address, expected: self.expected, found }),
-            // whoever hangs up says nothing of what it speaks: a master that stops, a proxy with none behind it
+            // a peer that hangs up may still speak TLS as Guild does: it may be a master that stops, or a proxy without one
             None if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) => {
                 Failure::Refused(error)
             }
@@ -254,7 +255,7 @@ impl ServerCertVerifier for PinnedKey {
     }
 }
 
-/// Accepts every client key, once its signature over the handshake is right: the store knows what it may do.
+/// Accepts every client key whose signature over the handshake is right. The store decides what the key may do.
 #[derive(Debug)]
 struct AnyKey;
 

@@ -1,4 +1,4 @@
-//! Changes, events, filters and cursors.
+//! Changes, events, filters and cursors in their form on the wire.
 
 use super::state::{outcome_from_wire, outcome_to_wire};
 use super::{length, read_time, time, write_texts};
@@ -14,7 +14,7 @@ use crate::sturdy_ref::Fingerprint;
 use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome, TestCounts};
 use capnp::struct_list;
 
-/// The version of an event's shape.
+/// The version of the form of an event, which each written event carries.
 const VERSION: u16 = 1;
 
 /// Writes a cursor in its form on the wire.
@@ -94,7 +94,8 @@ fn read_commits(
     limits::structs(from, most)?.map(one).collect()
 }
 
-/// `teller`: the key of the master that writes this, where the event happened unless it says otherwise.
+/// Writes an event in its form on the wire. `teller` is the key of the master that writes it, which is the origin if the event names
+/// none.
 pub fn write_event(mut to: event::Builder<'_>, event: &Event, teller: &Fingerprint) {
     to.set_sequence(event.sequence);
     to.set_time(time(event.time));
@@ -106,7 +107,7 @@ pub fn write_event(mut to: event::Builder<'_>, event: &Event, teller: &Fingerpri
     write_fact(to, &event.fact);
 }
 
-/// An event of a kind that this version does not know is an unknown one.
+/// Reads an event from its form on the wire. An event of a kind that this version does not know becomes [`Fact::Unknown`].
 pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Event> {
     Ok(Event {
         sequence: from.get_sequence(),
@@ -118,7 +119,7 @@ pub fn read_event(from: event::Reader<'_>) -> capnp::Result<Event> {
     })
 }
 
-/// `None` means that a master of version 0.2 or older tells its own.
+/// Reads the key of the master at which an event happened. `None` means that a master up to version 0.2 sent its own event.
 fn read_origin(bytes: &[u8]) -> Option<Fingerprint> {
     bytes.try_into().ok().map(Fingerprint)
 }

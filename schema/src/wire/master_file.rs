@@ -1,4 +1,4 @@
-//! The master file: differences, and a project to add.
+//! The differences of a master file, and a project to add to it, in their form on the wire.
 
 use super::{length, write_texts};
 use crate::grant_capnp::{difference, new_project};

@@ -1,5 +1,5 @@
-//! Translation between [`crate::values`] and the wire. One place for both directions; no policy but the [`crate::limits`] of what
-//! is read.
+//! Translates between [`crate::values`] and the wire, in both directions. It has no policy except for the [`crate::limits`] of the
+//! values that it reads.
 
 mod event;
 mod finding;
@@ -46,17 +46,17 @@ pub fn write_pairs(mut list: capnp::struct_list::Builder<'_, pair::Owned>, pairs
     }
 }
 
-/// The length of a list on the wire.
+/// Converts the length of a list to the type that the wire uses.
 pub fn length(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Milliseconds as the wire has them.
+/// Converts a time to the milliseconds that the wire uses.
 pub fn time(time: crate::values::Time) -> i64 {
     i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
-/// Milliseconds from the wire; what lies before 1970 counts as 1970.
+/// Converts milliseconds from the wire to a time. A time before 1970 becomes the beginning of 1970.
 pub fn read_time(time: i64) -> crate::values::Time {
     crate::values::Time(u64::try_from(time).unwrap_or(0))
 }

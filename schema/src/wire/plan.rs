@@ -35,12 +35,13 @@ pub fn read_stamp(from: source_stamp::Reader<'_>) -> capnp::Result<SourceStamp> 
     Ok(SourceStamp { sources: sources.collect::<capnp::Result<_>>()? })
 }
 
-/// The size of a job's plan, in bytes, below which a rough count is near enough.
+/// The estimated size of a job's plan, in bytes, from which it is measured exactly. It is a quarter of the largest allowed size, so a
+/// rough estimate is enough below it.
 const JOB_MEASURED: usize = 256 << 10;
-/// The most bytes that a step takes on the wire besides its texts.
+/// The bytes that the estimate adds for each step and each axis of a cell. A step takes fewer besides its texts.
 const STEP_BYTES: usize = 256;
 
-/// The bytes that a job's plan takes on the wire. A small plan is counted roughly, and a large one exactly.
+/// Returns the bytes that a job's plan takes on the wire. It estimates the size of a small plan, and measures a large one exactly.
 pub fn job_bytes(job: &JobPlan) -> usize {
     let cells: usize = job.cell.iter().map(|(name, value)| name.len() + value.len() + STEP_BYTES).sum();
     let rest = cells + job.base.len() + job.skipped.len() + job.needs.len() * size_of::<u32>();

@@ -1,4 +1,4 @@
-//! How an attempt goes, as its worker tells it.
+//! The progress of an attempt in its form on the wire.
 
 use super::{length, outcome_from_wire, outcome_to_wire, read_exit, read_time, time, write_exit, write_texts};
 use crate::limits::{self, FAILING, FAILING_TEST, LOG_HASH, PROGRESS, REASON, REPORT_TROUBLE, TEST_LIST};
@@ -6,7 +6,7 @@ use crate::values::{Progress, StepEnd, TestCounts, TestsReported};
 use crate::worker_capnp::{progress, step_end, tests_reported};
 use capnp::struct_list;
 
-/// Writes how an attempt goes in its form on the wire.
+/// Writes the progress of an attempt in its form on the wire.
 pub fn write_progress(mut to: struct_list::Builder<'_, progress::Owned>, said: &[Progress]) {
     for (index, said) in (0..).zip(said) {
         let to = to.reborrow().get(index);
@@ -20,7 +20,7 @@ pub fn write_progress(mut to: struct_list::Builder<'_, progress::Owned>, said: &
             Progress::Ended { outcome, reason } => {
                 let mut to = to.init_ended();
                 to.set_outcome(outcome_to_wire(Some(*outcome)));
-                // The text is cut, because an honest result must not be lost for a long reason.
+                // The text is cut, because a long reason must not lose an honest result.
                 to.set_reason(REASON.cut(reason));
             }
         }
@@ -39,7 +39,7 @@ fn write_step_end(mut to: step_end::Builder<'_>, step: u16, end: &StepEnd) {
     }
 }
 
-/// Writes what the reports of a step say, cut to the limits of the wire.
+/// Writes the summary of a step's reports, cut to the limits of the wire.
 pub fn write_tests(mut to: tests_reported::Builder<'_>, tests: &TestsReported) {
     to.set_list(&tests.list);
     to.set_passed(tests.counts.passed);
@@ -48,13 +48,13 @@ pub fn write_tests(mut to: tests_reported::Builder<'_>, tests: &TestsReported) {
     to.set_skipped(tests.counts.skipped);
     to.set_duration(tests.duration_us);
     let failing = &tests.failing[..tests.failing.len().min(FAILING.most)];
-    // The names are cut, because an honest result must not be lost for long names.
+    // The names are cut, because long names must not lose an honest result.
     let cut = failing.iter().map(|name| FAILING_TEST.cut(name));
     write_texts(to.reborrow().init_failing(length(failing.len())), cut);
     to.set_trouble(REPORT_TROUBLE.cut(&tests.trouble));
 }
 
-/// Reads how an attempt goes from its form on the wire, within the limits of its fields.
+/// Reads the progress of an attempt from its form on the wire, within the limits of its fields.
 pub fn read_progress(from: capnp::Result<struct_list::Reader<'_, progress::Owned>>) -> capnp::Result<Vec<Progress>> {
     limits::structs(from, &PROGRESS)?.map(read_one).collect()
 }
@@ -88,7 +88,7 @@ fn read_step_end(from: step_end::Reader<'_>) -> capnp::Result<StepEnd> {
     })
 }
 
-/// Reads what the reports of a step say. What is beyond a limit is cut, or refused by name.
+/// Reads the summary of a step's reports. A value beyond its limit is cut, or refused by name.
 pub fn read_tests(from: tests_reported::Reader<'_>) -> capnp::Result<TestsReported> {
     Ok(TestsReported {
         list: limits::data(from.get_list(), &TEST_LIST)?.to_vec(),

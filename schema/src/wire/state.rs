@@ -1,4 +1,4 @@
-//! Outcomes, states, exits and refusals.
+//! Outcomes, states, exits and refusals in their form on the wire.
 
 use crate::common_capnp as wire;
 use crate::grant_capnp::Kind;
@@ -32,7 +32,7 @@ pub fn outcome_from_wire(outcome: wire::Outcome) -> Option<Outcome> {
     }
 }
 
-/// A state as it travels.
+/// Writes a state in its form on the wire.
 pub fn state_to_wire(state: State) -> wire::State {
     match state {
         State::Planning => wire::State::Planning,
@@ -44,7 +44,7 @@ pub fn state_to_wire(state: State) -> wire::State {
     }
 }
 
-/// A state as it came over the wire.
+/// Reads a state from its form on the wire.
 pub fn state_from_wire(state: wire::State) -> State {
     match state {
         wire::State::Planning => State::Planning,
@@ -56,7 +56,7 @@ pub fn state_from_wire(state: wire::State) -> State {
     }
 }
 
-/// A kind of grant as it travels.
+/// Writes a kind of grant in its form on the wire.
 pub fn kind_to_enum(kind: GrantKind) -> Kind {
     match kind {
         GrantKind::Operator => Kind::Operator,
@@ -68,7 +68,7 @@ pub fn kind_to_enum(kind: GrantKind) -> Kind {
     }
 }
 
-/// The kind of a grant as it came, also one that stands in no schema that this version knows.
+/// Reads a kind of grant from its form on the wire. A kind that this version's schema does not have becomes `Unknown`.
 pub fn enum_to_kind(kind: Result<Kind, capnp::NotInSchema>) -> GrantKind {
     match kind {
         Ok(Kind::Operator) => GrantKind::Operator,
@@ -80,7 +80,7 @@ pub fn enum_to_kind(kind: Result<Kind, capnp::NotInSchema>) -> GrantKind {
     }
 }
 
-/// Writes how a process ended in its form on the wire.
+/// Writes the way in which a process ended in its form on the wire.
 pub fn write_exit(mut to: exit::Builder<'_>, exit: &Exit) {
     match exit {
         Exit::None => to.set_none(()),
@@ -92,7 +92,7 @@ pub fn write_exit(mut to: exit::Builder<'_>, exit: &Exit) {
     }
 }
 
-/// Reads how a process ended from its form on the wire, within the limits of its fields.
+/// Reads the way in which a process ended from its form on the wire, within the limits of its fields.
 pub fn read_exit(from: exit::Reader<'_>) -> capnp::Result<Exit> {
     Ok(match from.which()? {
         exit::None(()) => Exit::None,
@@ -111,8 +111,8 @@ pub fn write_refusal(mut to: wire::refusal::Builder<'_>, refusal: &Refusal) {
     to.set_help(DIAGNOSIS.cut(&refusal.help));
 }
 
-/// The refusal in an answer's field `refusal`, or none when the call was done.
-/// Use as `wire::refusal(answer.has_refusal(), answer.get_refusal())?`.
+/// Reads the field `refusal` of an answer. `None` means that the call was done. Use it as
+/// `wire::refusal(answer.has_refusal(), answer.get_refusal())?`.
 pub fn refusal(present: bool, from: capnp::Result<wire::refusal::Reader<'_>>) -> capnp::Result<Option<Refusal>> {
     if !present {
         return Ok(None);

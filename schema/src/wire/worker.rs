@@ -1,4 +1,4 @@
-//! What master and worker say of each other, and what a grant allows.
+//! Descriptions of workers, assignments, homes and the authority of grants in their form on the wire.
 
 use super::plan::{trust_from_wire, trust_to_wire};
 use super::{length, read_job, read_stamp, write_job, write_pairs, write_stamp, write_texts};
@@ -20,12 +20,12 @@ pub fn write_resources(mut to: resources::Builder<'_>, resources: &Resources) {
     to.set_memory(resources.memory);
 }
 
-/// Reads room for jobs from its form on the wire, within the limits of its fields.
+/// Reads room for jobs from its form on the wire.
 pub fn read_resources(from: resources::Reader<'_>) -> Resources {
     Resources { slots: from.get_slots(), cpus_milli: from.get_cpus_milli(), memory: from.get_memory() }
 }
 
-/// Writes what a worker says of itself in its form on the wire.
+/// Writes the description of a worker in its form on the wire.
 pub fn write_description(mut to: description::Builder<'_>, description: &Description) {
     to.set_platform(ABOUT.cut(&description.platform));
     write_pairs(to.reborrow().init_labels(length(description.labels.len())), &description.labels);
@@ -45,12 +45,12 @@ pub fn write_description(mut to: description::Builder<'_>, description: &Descrip
     }
 }
 
-/// Reads what a worker says of itself from its form on the wire, within the limits of its fields.
+/// Reads the description that a worker sends from its form on the wire, within the limits of its fields.
 pub fn read_description(from: description::Reader<'_>) -> capnp::Result<Description> {
     description(from, &LABELS, &LABEL)
 }
 
-/// Reads a description as a master shows it: an older one has no limits.
+/// Reads the description of a worker that a master shows. Long values are cut, because an older master has no limits.
 pub fn told_description(from: description::Reader<'_>) -> capnp::Result<Description> {
     description(from, &LABELS.told(), &LABEL.told())
 }
@@ -105,7 +105,7 @@ pub fn write_assignment(mut to: assignment::Builder<'_>, assignment: &Assignment
     to.set_isolation(assignment.isolation.as_ref().map_or("", TierName::word));
 }
 
-/// Reads an assignment. Of a job whose plan is of a version that this program does not know, only the name is read.
+/// Reads an assignment from its form on the wire. If this program does not know the version of the plan, it reads only the job's name.
 pub fn read_assignment(from: assignment::Reader<'_>) -> capnp::Result<Assignment> {
     let job = from.get_job()?;
     Ok(Assignment {
@@ -144,7 +144,7 @@ pub fn read_home(from: home::Reader<'_>) -> capnp::Result<Home> {
     })
 }
 
-/// Writes what a grant allows in its form on the wire.
+/// Writes the authority of a grant in its form on the wire.
 pub fn write_what(mut to: what::Builder<'_>, what: &What) {
     write_texts(to.reborrow().init_may(length(what.may.len())), what.may.iter().map(|right| right.word()));
     write_texts(to.reborrow().init_projects(length(what.projects.len())), &what.projects);
@@ -152,7 +152,8 @@ pub fn write_what(mut to: what::Builder<'_>, what: &What) {
     write_pairs(to.init_labels(length(what.labels.len())), &what.labels);
 }
 
-/// A right that this build does not know is an error: granting less than was asked for would surprise.
+/// Reads the authority of a requested grant. Fails for a right that this version does not know, because a grant with less than the
+/// caller asked for would be a surprise.
 pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
     let may = limits::texts(from.get_may(), &RIGHTS, &RIGHT)?;
     let may = may.iter().map(|word| word.parse().map_err(capnp::Error::failed));

@@ -1,5 +1,5 @@
-//! Chance that no secret hangs on: how long to wait before the next try, how requests and processes are named. The system's
-//! as a rule; a simulation's from a seed, so that it can be played again.
+//! Random numbers on which no secret depends, such as pauses before the next try and the names of requests and processes. They come
+//! from the system. A simulation draws them from a seed, so that it can be repeated.
 
 use std::cell::Cell;
 
@@ -7,12 +7,12 @@ thread_local! {
     static SEEDED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// From here on, this thread's chance follows from `seed`.
+/// Makes all later random numbers of this thread follow from `seed`.
 pub fn seed(seed: u64) {
     SEEDED.set(Some(seed));
 }
 
-/// Draws `N` bytes of chance.
+/// Draws `N` random bytes, from the seed if this thread has one.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     match SEEDED.get() {

@@ -1,10 +1,10 @@
-//! Places where a process dies when a test says so, to see that what comes after a crash there is as promised. Only with the
-//! feature `fail-points`; without it there is nothing of this in a program.
+//! Places at which a test can crash a process, to check that everything after the crash is as promised. They exist only with the
+//! feature `fail-points`.
 //!
-//! `GUILD_FAIL=NAME:COUNT` ends a process at once, as `kill -9` does, when it comes to NAME for the COUNTth time (from 1).
-//! Nothing is flushed, and nothing is said. Before that it makes the file `GUILD_FAIL_LOG`; where that is there already it lives.
+//! `GUILD_FAIL=NAME:COUNT` ends a process at once, like `kill -9`, when it passes NAME for the COUNTth time, counted from 1.
+//! Nothing is flushed. If `GUILD_FAIL_LOG` names a file, the process first creates it, and lives on if the file already exists.
 
-/// Every place there is, in the order in which a step's life passes them.
+/// The names of all fail points, in the order in which a step passes them.
 pub const FAIL_POINTS: &[&str] = &[
     "master-before-commit",
     "master-after-commit",
@@ -27,7 +27,7 @@ pub const FAIL_POINTS: &[&str] = &[
     "supervisor-journalled",
 ];
 
-/// Dies here, if that is asked for.
+/// Does nothing, because this program is built without the feature `fail-points`.
 #[cfg(not(feature = "fail-points"))]
 #[inline(always)]
 pub fn fail_point(_: &'static str) {}
@@ -51,7 +51,7 @@ pub fn fail_point(name: &'static str) {
     }
 }
 
-/// Whether this process is the first: of several processes that are told the same, one dies.
+/// Whether this process is the first one here. If several processes have the same orders, only one of them dies.
 #[cfg(feature = "fail-points")]
 fn is_first(name: &str) -> bool {
     use std::io::Write as _;

@@ -1,31 +1,32 @@
-//! Memory that this process let go of, given back to the machine. An allocator keeps what was freed, in pieces between what is in
-//! use. So after a peer that had much done, a process would stay as large as it was at that moment.
+//! Gives the memory that this process has freed back to the machine. An allocator keeps freed memory, in pieces between the used
+//! ones. So after a peer that needed much, the process would stay as large as it was then.
 
 #![expect(unsafe_code, reason = "the allocator of glibc is asked by a function of C")]
 
 use std::fs;
 
-/// How much larger than ever before the process must be for a look at its heap to be worth it, in bytes.
+/// The bytes by which the process must have grown over its smallest known size before it gives memory back. Below that, the
+/// milliseconds that it takes are not worth it.
 const WORTH: u64 = 4 << 20;
 
-/// The most parts into which the allocator cuts its heap.
+/// The most parts into which the allocator cuts its heap. They are few, because a part keeps the memory that its threads freed.
 const ARENAS: i32 = 4;
 
-/// Has all threads share few parts of the heap. By itself the allocator makes a part of its own for each of the first threads, up to
-/// eight for each processor. Memory that a thread freed stays in its part. To be called before there are other threads.
+/// Makes all threads share a few parts of the heap. Otherwise the allocator makes up to eight parts for each processor, and memory that
+/// a thread frees stays in its part. Call this before there are other threads.
 pub fn share() {
     few_arenas();
 }
 
-/// When to give back, from how large the process was.
+/// The decision when to give memory back, which depends on the earlier sizes of the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Heap {
-    /// The least that the process had after memory was given back, in bytes. `None` means that that was never tried.
+    /// The smallest size of the process after it gave memory back, in bytes. `None` means that it has not done so yet.
     least: Option<u64>,
 }
 
 impl Heap {
-    /// Gives back what is free, where the process is large. Takes some milliseconds, and other threads go on meanwhile.
+    /// Gives free memory back if the process has grown. This takes some milliseconds, during which other threads go on.
     pub fn tidy(&mut self) {
         let Some(size) = resident() else { return };
         if self.is_due(size) {
@@ -43,7 +44,7 @@ impl Heap {
     }
 }
 
-/// The memory that this process has, in bytes: see proc_pid_status(5).
+/// Returns the resident memory of this process in bytes (proc_pid_status(5)).
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -62,11 +63,11 @@ fn few_arenas() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, ARENAS) };
 }
 
-/// Other allocators have no such parts.
+/// Does nothing, because other allocators have no such parts.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn few_arenas() {}
 
-/// Other allocators give back by themselves, or have no way to be asked.
+/// Does nothing, because other allocators give memory back by themselves, or cannot be asked to.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}
 

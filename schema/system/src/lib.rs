@@ -1,13 +1,13 @@
-//! What a process of Guild needs of its host. Depends on nothing else of ours, and knows nothing of the API.
+//! The things that a process of Guild needs from its host. This crate depends on no other crate of ours and knows nothing of the API.
 //!
-//! - [`boot`]: which start of the machine this is;
-//! - [`chance`]: what is left to chance, and no secret;
-//! - [`fail_point`]: where tests let a process die;
-//! - [`heap`]: memory that was let go of;
-//! - [`private_file`]: files that only their owner reads;
-//! - [`program`]: where a program lies;
-//! - [`systemd`]: what a program and who runs it tell each other;
-//! - [`tail`]: the end of an output that is too long to be kept.
+//! - [`boot`]: the id of the current start of the machine;
+//! - [`chance`]: random numbers on which no secret depends;
+//! - [`fail_point`]: places at which tests let a process die;
+//! - [`heap`]: giving freed memory back to the machine;
+//! - [`private_file`]: files that only their owner can read;
+//! - [`program`]: the path of a program;
+//! - [`systemd`]: messages to the service manager, and unit files;
+//! - [`tail`]: the last bytes of an output that is too long to be kept.
 
 pub mod boot;
 pub mod chance;

@@ -1,31 +1,31 @@
-//! Files that hold a secret: written whole or not at all, readable by their owner only, and refused when
-//! others can read them. Directories of ours, which are closed to others whoever made them. Knows nothing of what is in them.
+//! Files that hold a secret. They are written as a whole or not at all, only their owner can read them, and they are refused if
+//! others can. This module also closes our directories to other users, and knows nothing of their content.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes `bytes` with mode 0600, so that a reader or a power cut finds the old file or the new one.
+/// Writes `bytes` to a file with mode 0600. A reader, also after a power cut, finds either the old file or the new one.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = DraftFile::write(path, bytes)?;
     fs::rename(&draft.0, path)?;
     sync_folder(path)
 }
 
-/// Like [`replace`], but fails with `AlreadyExists` where there is a file, without a window for two writers.
+/// Writes a file like [`replace`], but fails with `AlreadyExists` if there is one. If two writers race, only one of them succeeds.
 pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     create_by(path, bytes, |draft, path| fs::hard_link(draft, path))
 }
 
-/// Like [`create`], where `link` may find that the file system has no links, as vfat and many a network's. There the file is made
-/// in place, also without a window for two writers; a power cut may then leave it cut short.
+/// Does the work of [`create`]. If `link` finds that the file system has no hard links, like vfat, the file is written in place. Also
+/// then only one of two writers succeeds, but a power cut may leave a part of the file.
 fn create_by(path: &Path, bytes: &[u8], link: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
     let draft = DraftFile::write(path, bytes)?;
     match link(&draft.0, path) {
         Err(error) if has_no_links(&error) => {
             let made = write_new(path, bytes);
-            // what was cut short by us would be taken for a file
+            // a file of which we wrote only a part must not stay
             if made.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
                 let _ = fs::remove_file(path);
             }
@@ -37,14 +37,14 @@ fn create_by(path: &Path, bytes: &[u8], link: impl Fn(&Path, &Path) -> io::Resul
     sync_folder(path)
 }
 
-/// Whether this is how a file system says that it has no hard links. A directory that is not ours to write would have refused the
-/// draft before.
+/// Whether a file system reports with this error that it has no hard links. It is not a missing permission for the directory, because
+/// that would have refused the draft before.
 fn has_no_links(error: &io::Error) -> bool {
     let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported, io::ErrorKind::TooManyLinks];
     kinds.contains(&error.kind())
 }
 
-/// Makes a file of its owner's, which must not be there.
+/// Makes a file that only its owner can read. Fails if the file exists.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -55,9 +55,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The permission bits when group or others may do anything with the file. Always `None` where a system has no such bits. A file
-/// of root's that our group may only read is not exposed. Whoever runs containers hands a secret to a process of another user in
-/// this way.
+/// Returns the permission bits of a file if its group or other users may do anything with it. It is always `None` on a system without
+/// such bits. A file of root that a group of ours may only read is not exposed, because container platforms pass secrets in this way.
 pub fn exposed_mode(path: &Path) -> io::Result<Option<u32>> {
     #[cfg(unix)]
     {
@@ -75,7 +74,7 @@ pub fn exposed_mode(path: &Path) -> io::Result<Option<u32>> {
     }
 }
 
-/// Whether root hands a file to us by a group of ours. Only members of that group read it, and only root changes it.
+/// Whether root passes this file to us by a group of ours. Then only members of the group can read it, and only root can change it.
 #[cfg(unix)]
 fn is_handed(mode: u32, owner: u32, own: u32, is_our_group: bool) -> bool {
     owner == 0 && own != 0 && mode & 0o037 == 0 && is_our_group
@@ -87,15 +86,15 @@ fn is_our_group(group: u32) -> bool {
     further.iter().chain([&rustix::process::getegid()]).any(|own| own.as_raw() == group)
 }
 
-/// Whatever this process makes from here on is its owner's alone, if nothing else is said of it. For the start of a program: a step
-/// gets the usual umask back where it is started.
+/// Sets the umask so that only their owner can use the files that this process makes from now on. A program calls this when it starts.
+/// A step gets the usual umask back when it is started.
 pub fn keep_to_owner() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
 }
 
-/// Takes from group and others what they may do with a file or a directory of ours, and answers the mode that it had. `None`
-/// means it was closed, or is not there. What belongs to another user is an error, because it is not ours to change.
+/// Removes all permissions of the group and of others from a file or a directory of ours, and returns the mode that it had. `None`
+/// means that it was closed before or does not exist. Fails if it belongs to another user, because then we must not change it.
 pub fn close(path: &Path) -> io::Result<Option<u32>> {
     let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -118,7 +117,7 @@ pub fn close(path: &Path) -> io::Result<Option<u32>> {
     Ok(None.filter(|_: &u32| found.is_dir()))
 }
 
-/// Like [`close`], but says in the log which rights were open, or why they stay open.
+/// Closes a path like [`close`], and logs the mode that it had, or the reason why it stays open.
 pub fn close_and_tell(path: &Path) {
     match close(path) {
         Ok(None) => {}
@@ -134,7 +133,7 @@ pub fn close_and_tell(path: &Path) {
     }
 }
 
-/// A finished file beside its destination; removed unless it was renamed away.
+/// A finished file beside its destination. Dropping it removes the file, unless it was renamed to its destination.
 struct DraftFile(PathBuf);
 
 impl DraftFile {
@@ -160,7 +159,7 @@ fn draft_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(draft))
 }
 
-/// A rename is durable only when its folder is.
+/// Syncs the folder of `path`, because a rename is durable only once its folder is.
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
-    /// C51: a key on a file system without hard links, as vfat says it and as a network's does.
+    /// C51: a key is made on a file system without hard links, whichever error reports that.
     #[test]
     fn a_secret_is_made_also_where_there_are_no_links() {
         let dir = tempfile::tempdir().unwrap();
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "no draft is left");
     }
 
-    /// C51: a secret volume has files of root's with the mode 0440 and a group of ours.
+    /// C51: a secret volume of a container has files of root with the mode 0440 and a group of ours.
     #[test]
     fn a_secret_may_be_handed_by_a_group() {
         assert!(is_handed(0o440, 0, 1_000, true) && is_handed(0o640, 0, 1_000, true));

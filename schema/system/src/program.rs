@@ -1,13 +1,14 @@
-//! Where a program of this machine lies.
+//! The path of a program of this machine.
 //!
-//! The standard library copies this whole process if it has to look up a program in a `PATH` that it was given. A program that is
-//! named by its place is started without a copy, which is several times faster.
+//! If the standard library must look up a program in a given `PATH`, it copies this whole process first. It starts a program that is
+//! named by its path without a copy, which is several times faster.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Git, as it was first found in this process's `PATH`. Its name alone if there is none, so that whoever starts it says so.
+/// Returns the path of git, as it was first found in this process's `PATH`. If there is none, it returns the bare name, so that
+/// starting git then reports the error.
 pub fn git() -> &'static Path {
     static GIT: OnceLock<PathBuf> = OnceLock::new();
     if let Some(found) = GIT.get() {
@@ -20,7 +21,7 @@ pub fn git() -> &'static Path {
     }
 }
 
-/// The first file of this name in the directories of a `PATH` that somebody may run.
+/// Returns the first executable file of this name in the directories of `path`, which has the form of `PATH`.
 fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
     let mut places = std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name));
     places.find(|place| is_program(place))

@@ -1,18 +1,18 @@
-//! The end of bytes that are too many to be kept. An error stands at the end of an output. So whoever stops to keep it at a limit
-//! still keeps its last bytes, and says how many are missing before them.
+//! The last bytes of an output that is too long to be kept. An error is usually at the end of an output. So a reader that has
+//! reached its limit still keeps the last bytes, and the number of bytes that are missing before them.
 
 use std::collections::VecDeque;
 
-/// Bytes of the end that are kept beyond a limit: some hundred lines, in which the reason of a failure stands. A log that is not
-/// too long has none in memory.
+/// The bytes that are kept after a limit is reached. They are some hundred lines, which usually contain the reason of a failure. They
+/// are in memory only for a log that is too long.
 pub const TAIL_BYTES: usize = 64 << 10;
 
-/// The last bytes of all that came after a limit, at most a bound of them.
+/// The last bytes of those that came after a limit was reached. Their number is bounded.
 #[derive(Clone, Debug)]
 pub struct Tail {
     max: usize,
     bytes: VecDeque<u8>,
-    /// How many bytes came in all.
+    /// The number of all bytes that came.
     came: u64,
 }
 
@@ -23,12 +23,12 @@ impl Default for Tail {
 }
 
 impl Tail {
-    /// An empty tail that keeps at most `max` bytes.
+    /// Makes an empty tail that keeps at most `max` bytes.
     pub fn of(max: usize) -> Tail {
         Tail { max, bytes: VecDeque::new(), came: 0 }
     }
 
-    /// Takes the bytes that follow. Of these and the earlier ones the last stay.
+    /// Takes the next bytes. Only the last bytes of these and the earlier ones stay.
     pub fn push(&mut self, bytes: &[u8]) {
         self.came += bytes.len() as u64;
         let kept = &bytes[bytes.len().saturating_sub(self.max)..];
@@ -37,23 +37,23 @@ impl Tail {
         self.bytes.extend(kept);
     }
 
-    /// How many bytes came and are not kept.
+    /// Returns the number of bytes that came and were not kept.
     pub fn missing(&self) -> u64 {
         self.came - self.bytes.len() as u64
     }
 
-    /// How many bytes are kept.
+    /// Returns the number of kept bytes.
     pub fn kept(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether nothing came at all.
+    /// Whether no byte has come yet.
     pub fn is_empty(&self) -> bool {
         self.came == 0
     }
 
-    /// The bytes that are kept. Where some bytes are missing before them, they begin with a line, if there is an end of one. The
-    /// number says how many are missing in all.
+    /// Returns the number of missing bytes and the kept ones. If bytes are missing, the kept ones begin with a new line if they can.
+    /// The rest of the line before it then counts as missing too.
     pub fn take(self) -> (u64, Vec<u8>) {
         let mut missing = self.missing();
         let mut bytes = Vec::from(self.bytes);
@@ -71,7 +71,7 @@ impl Tail {
 mod tests {
     use super::*;
 
-    /// C26.
+    /// C26: the number of missing bytes and the kept bytes are exact, however the output is cut into pieces.
     #[test]
     fn the_last_bytes_stay_and_the_others_are_counted() {
         for size in [0, 1, 4, 5, 6, 11, 40] {

@@ -1,4 +1,5 @@
-//! The threads of a process share few parts of its heap. This is alone in its process, because the number holds for all of it.
+//! Tests that the threads of a process share few parts of its heap. The test has a process of its own, because the number of parts
+//! is a setting of the whole process.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -6,10 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// The addresses of one part of the heap differ in these low bits at most: it has 64 MiB.
+/// The number of low bits in which addresses of one part of the heap may differ, because a part has 64 MiB.
 const PART_BITS: u32 = 26;
 
-/// Says in which part of the heap a thread has what it takes, while all the others have something too.
+/// Allocates memory in this thread, and returns the number of its part of the heap. All threads hold memory at the same time.
 fn part(together: &Barrier) -> usize {
     let piece = vec![1_u8; 4_000];
     together.wait();
@@ -28,6 +29,6 @@ fn many_threads_share_few_parts_of_the_heap() {
         })
         .collect();
     let parts: BTreeSet<usize> = started.into_iter().map(|thread| thread.join().unwrap()).collect();
-    // one more, because that of the first thread may lie across a border
+    // one more than 4, because the part of the first thread may lie across a border
     assert!(parts.len() <= 5, "{} parts", parts.len());
 }

@@ -1,8 +1,8 @@
-//! The core of a master that a test plays: it listens on loopback with TLS, gives each link its first object, cuts links, and
-//! wakes whoever waits for a change.
+//! The core of a fake master for tests. It listens on loopback with TLS, gives each link its first object, cuts links, and wakes the
+//! tasks that wait for a change.
 //!
-//! There are two vocabularies on top of it, because they have no object in common: the tests of the worker play a desk, sessions
-//! and leases, and hear what a worker reports; those of the client play a perspective, builds and logs, and set what it sees.
+//! Two sets of fake objects build on it and share none. The tests of the worker have a desk, sessions and leases, and check the reports
+//! of a worker. The tests of the client have a perspective, builds and logs, whose content they set.
 
 use capnp::capability::Client;
 use schema::identity::Identity;
@@ -13,13 +13,13 @@ use std::rc::Rc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Where a played master listens, until it serves.
+/// The listener of a fake master that does not serve yet.
 pub(crate) struct Entrance {
     listener: TcpListener,
     identity: Identity,
 }
 
-/// The links of a played master, and the count of changes of what it plays. Clones are the same.
+/// The links of a fake master, and the number of changes of its fake objects. Clones are the same core.
 #[derive(Clone)]
 pub(crate) struct Core {
     links: Rc<RefCell<Vec<Vat>>>,
@@ -32,13 +32,14 @@ impl Entrance {
         Entrance { listener, identity: Identity::generate() }
     }
 
-    /// What leads here, with this token.
+    /// Returns a credential for this master with this token.
     pub(crate) fn credential(&self, token: Token) -> SturdyRef {
         let addresses = vec![self.listener.local_addr().unwrap().to_string()];
         SturdyRef { fingerprint: self.identity.fingerprint(), addresses, token }
     }
 
-    /// Gives each link what `first` answers; `None` means that it hangs up. Must be called within a `LocalSet`, and lives as long.
+    /// Serves the object that `first` returns on each link, or hangs up for `None`. It must be called within a `LocalSet`, and serves as
+    /// long as the `LocalSet` lives.
     pub(crate) fn serve(self, core: &Core, first: impl Fn() -> Option<Client> + 'static) {
         let links = core.links.clone();
         tokio::task::spawn_local(async move {
@@ -58,18 +59,18 @@ impl Core {
         Core { links: Rc::default(), changes: Rc::new(watch::Sender::new(0)) }
     }
 
-    /// Every peer loses its link.
+    /// Cuts the links of all peers.
     pub(crate) fn cut(&self) {
         let links = std::mem::take(&mut *self.links.borrow_mut());
         drop(links);
     }
 
-    /// Wakes those that wait for a change.
+    /// Wakes the tasks that wait for a change.
     pub(crate) fn note_change(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Changes from now on.
+    /// Returns a receiver of the changes from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -1,12 +1,12 @@
-//! A peer that speaks the protocol by hand, and so can misbehave. Shared by the tests of this crate and the hostile
-//! peers of the package `tests`.
+//! A peer that writes the messages of the protocol by hand, and so can misbehave. The tests of this crate and the hostile peers of the
+//! package `tests` share it.
 
 use capnp::message::{Builder, HeapAllocator, ReaderOptions};
 use capnp_rpc::rpc_capnp::{call, message, promised_answer, return_};
 
 type Message = Builder<HeapAllocator>;
 
-/// A message as bytes.
+/// Returns the bytes of a message that `fill` fills in.
 pub fn bytes(fill: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
     let mut message = Message::new_default();
     fill(message.init_root());
@@ -17,24 +17,24 @@ pub fn bootstrap(question: u32) -> Vec<u8> {
     bytes(|root| root.init_bootstrap().set_question_id(question))
 }
 
-/// A call without parameters on the answer to question 0.
+/// Makes a call without parameters on the answer to question 0.
 pub fn call(question: u32, interface: u64, method: u16) -> Vec<u8> {
     call_on(Target::Answer(0), question, interface, method, |_| ())
 }
 
-/// What a call is made on.
+/// The target of a call.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
-    /// An object that the answer to this question is.
+    /// The object that is the whole answer to this question.
     Answer(u32),
     /// The first pointer of the answer to this question.
     First(u32),
-    /// The pointer of this number in the answer to a question.
+    /// The pointer with the second number in the answer to the first number's question.
     Field(u32, u16),
     Object(u32),
 }
 
-/// A call on any target, with anything in it.
+/// Makes a call on any target. `fill` fills in the rest of it.
 pub fn call_on(
     target: Target,
     question: u32,
@@ -58,7 +58,7 @@ pub fn call_on(
     })
 }
 
-/// Names what these steps lead to in an answer.
+/// Fills in a reference to the place in an answer to which these steps lead.
 pub fn point(mut answer: promised_answer::Builder<'_>, question: u32, steps: &[u16]) {
     answer.set_question_id(question);
     let mut transform = answer.init_transform(steps.len() as u32);
@@ -73,7 +73,7 @@ pub fn finish(question: u32) -> Vec<u8> {
     })
 }
 
-/// An answer of the peer to a call of ours.
+/// Makes an answer of the peer to a call of the server.
 pub fn answer(question: u32, fill: impl FnOnce(return_::Builder<'_>)) -> Vec<u8> {
     bytes(|root| {
         let mut answer = root.init_return();
@@ -82,21 +82,21 @@ pub fn answer(question: u32, fill: impl FnOnce(return_::Builder<'_>)) -> Vec<u8>
     })
 }
 
-/// What came back.
+/// A message that came back from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// An answer: its question, and the objects that came with it.
+    /// Results, with their question and the numbers of the objects that came with them.
     Results(u32, Vec<u32>),
     Exception(u32, String),
-    /// Another answer.
+    /// An answer of another kind, with its question.
     Elsewhere(u32),
-    /// A call: its question.
+    /// A call, with its question.
     Called(u32),
     GaveUp(String),
     Other,
 }
 
-/// Reads a message of the other side.
+/// Reads a message of the server.
 pub fn read(bytes: &[u8]) -> Heard {
     let message = capnp::serialize::read_message(bytes, ReaderOptions::new()).unwrap();
     let root: message::Reader<'_> = message.get_root().unwrap();
@@ -126,7 +126,7 @@ fn objects(payload: capnp_rpc::rpc_capnp::payload::Reader<'_>) -> Vec<u32> {
     payload.get_cap_table().unwrap().iter().filter_map(hosted).collect()
 }
 
-/// A tiny generator of numbers, so that a failing run is replayed from its seed.
+/// A small generator of random numbers, so that a failing run can be replayed from its seed.
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -151,7 +151,7 @@ pub fn split(mut stream: &[u8]) -> Vec<Vec<u8>> {
     messages
 }
 
-/// The length of the message at the start; `None` means that all of it is not there.
+/// Returns the length in bytes of the first message. `None` means that the message is not complete.
 pub fn first_length(stream: &[u8]) -> Option<usize> {
     let number = |at: usize| {
         let four = stream.get(at * 4..at * 4 + 4)?;
@@ -163,7 +163,7 @@ pub fn first_length(stream: &[u8]) -> Option<usize> {
     (stream.len() >= length).then_some(length)
 }
 
-/// Rewrites the only list of structs of `data` words in a message as one of `count` structs without a size.
+/// Rewrites the only list of structs with `data` words in a message as a list of `count` structs without a size.
 pub fn emptied(message: Vec<u8>, data: u64, count: u64) -> Vec<u8> {
     let mut words = to_words(&message);
     let list = |word: u64| word & 3 == 1 && word >> 32 & 7 == 7;

@@ -1,15 +1,15 @@
-//! One error in a file, and how it looks as text. The command, the push and the page show the same.
+//! One error in a file, and its text for people. The command, the answer to a push and the page show the same text.
 
 use schema::shown::{Face, face};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 
-/// The most characters of a source line that are shown.
+/// The most characters of a source line that are shown, so that the line fits on a screen.
 const EXCERPT_MAX: usize = 120;
-/// How many of these characters stand before the mark.
+/// The number of characters that are shown before the mark if the beginning of the line is left out.
 const BEFORE_MARK: usize = 40;
-/// The most characters of a message.
+/// The most characters of a message, a label or a help text. Longer ones are cut, because names from a file may be long.
 const MESSAGE_MAX: usize = 400;
 
 /// One error and its place.
@@ -23,17 +23,17 @@ pub struct Diagnostic {
     /// The place of the mistake, in bytes of the file.
     pub span: Range<usize>,
     pub message: String,
-    /// Stands at the marked text; may be empty.
+    /// The text beside the mark; may be empty.
     pub label: String,
-    /// The way out; may be empty.
+    /// The way out of the error; may be empty.
     pub help: String,
     /// The source line, or the part of it around the mark.
     excerpt: String,
-    /// What is marked, in characters of the excerpt.
+    /// The marked part of the excerpt, in characters.
     mark: Range<usize>,
 }
 
-/// All errors of one file or of several, each file's in its order.
+/// All errors of one file or of several. The errors of each file are in the order of their places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
@@ -43,7 +43,7 @@ impl Diagnostics {
         Diagnostics(found)
     }
 
-    /// The good of these; the errors of the others are added.
+    /// Returns the values that were read well, and adds the errors of the others to this list.
     pub fn sift<T>(&mut self, found: impl Iterator<Item = Result<T, Diagnostics>>) -> Vec<T> {
         let good = found.filter_map(|one| one.map_err(|errors| self.0.extend(errors.0)).ok());
         good.collect()
@@ -116,14 +116,15 @@ fn underline(width: usize, label: &str) -> String {
     format!("{}┬{} {label}", "─".repeat(left), "─".repeat(right)).trim_end().to_owned()
 }
 
-/// The span, moved to character boundaries inside the text.
+/// Returns the span with its ends moved to boundaries of characters within the text.
 fn within(text: &str, span: Range<usize>) -> Range<usize> {
     let start = text.floor_char_boundary(span.start.min(text.len()));
     let end = text.ceil_char_boundary(span.end.clamp(start, text.len()));
     start..end
 }
 
-/// A file's text is hostile. Each character stays one character, because the mark below counts them.
+/// Replaces characters that are unsafe to show, because the text of a file may be hostile. Each stays one character, because the mark
+/// below the line counts characters.
 fn printable(chars: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
     chars.map(|char| match face(char) {
         Face::Itself => char,

@@ -1,10 +1,11 @@
-//! A file's reference as a [JSON Schema](https://json-schema.org/draft/2020-12), by which an editor completes and checks what is
-//! written. It never refuses what the reader takes; what only the reader can know, as whether a needed job is there, it lets pass.
+//! Makes a [JSON Schema](https://json-schema.org/draft/2020-12) from the reference of a file, so that an editor can complete and check
+//! the file. The schema accepts everything that the reader accepts. It also accepts some errors that only the reader can find, such
+//! as the name of a job that does not exist.
 
 use super::reference::{Absent, Form, Key, Reference, Section};
 use serde_json::{Map, Value, json};
 
-/// The schema of a file.
+/// Returns the JSON Schema of a file.
 pub fn json_schema(file: &Reference) -> Value {
     let mut tables = file.sections.iter().map(|section| (name(section.title), table(section)));
     let mut schema = tables.next().map_or_else(|| json!({}), |(_, top)| top);
@@ -16,7 +17,7 @@ pub fn json_schema(file: &Reference) -> Value {
     schema
 }
 
-/// What stands for a section in an address, where brackets would have to be escaped.
+/// Returns the name of a section in a reference of the schema. It has no brackets, because they would have to be escaped there.
 fn name(title: &str) -> String {
     title.trim_matches(['[', ']']).to_owned()
 }
@@ -68,13 +69,13 @@ fn form(of: &Form) -> Value {
     }
 }
 
-/// A value of a reference; tests see that each is TOML.
+/// Converts a TOML value of a reference to JSON. Tests check that each such value is TOML.
 fn to_json(text: &str) -> Value {
     let table = toml::from_str::<toml::Table>(&format!("value = {text}")).unwrap_or_default();
     table.get("value").and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
 }
 
-/// The text without the links, which lead nowhere from an editor.
+/// Replaces each link of a text by its words, because links lead nowhere from an editor.
 fn plain(markdown: &str) -> String {
     let mut text = String::new();
     let mut rest = markdown;
@@ -87,7 +88,7 @@ fn plain(markdown: &str) -> String {
     text + rest
 }
 
-/// Where the bracket opens that closes behind this text, which may have pairs of its own.
+/// Returns the position of the bracket that a `]` after this text would close. The text may have pairs of brackets itself.
 fn opening(before: &str) -> Option<usize> {
     let mut closed = 0;
     before.char_indices().rev().find_map(|(at, char)| {

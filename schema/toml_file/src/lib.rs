@@ -1,8 +1,8 @@
-//! Reading a TOML file that people write: all its errors at once, each with its place and a way out. Owns no key of
-//! any file: `guild.toml` is `pipeline`'s, `master.toml` the master's.
+//! Reads TOML files that people write, and finds all their errors at once, each with its place and a way out. This crate knows the
+//! keys of no file: `pipeline` knows those of `guild.toml`, and the master those of `master.toml`.
 //!
-//! serde stops at the first unknown key; so the owner of a file walks [`Table`]s and [`Value`]s instead. What it asks
-//! for by name is known, the rest is reported by [`Table::close`], and every wrong value lands on the [`Page`].
+//! serde stops at the first unknown key, so the owner of a file walks [`Table`]s and [`Value`]s instead. Keys that it asks for are
+//! known, [`Table::close`] reports all others, and the [`Page`] collects every error.
 
 mod diagnostic;
 mod json_schema;
@@ -26,14 +26,14 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// The most errors that are shown for one file.
+/// The most errors that are reported for one file. Nobody mends more at once.
 const ERRORS_MAX: usize = 100;
-/// The most syntax errors that are told: they tend to follow from each other.
+/// The most syntax errors that are reported. They are few, because one syntax error often causes others.
 const SYNTAX_ERRORS_MAX: usize = 20;
-/// The largest text, in bytes, of which more than one syntax error is told.
+/// The largest text, in bytes, for which more than one syntax error is reported. Each error costs memory before it can be counted.
 const SYNTAX_ERRORS_TEXT_MAX: usize = 64 << 10;
 
-/// A value and where it stands.
+/// A value and its place in the file.
 #[derive(Clone, Debug)]
 pub struct At<T> {
     pub value: T,
@@ -51,13 +51,13 @@ pub struct Page<'t> {
     advice: Advice,
 }
 
-/// What to write instead of a key that is not known, or not yet; `None` means that nothing better than the nearest name. The key
-/// is its argument.
+/// A function that gets an unknown or future key and returns advice on what to write instead. `None` means that the nearest name is
+/// suggested.
 pub type Advice = fn(&str) -> Option<&'static str>;
 
 impl<'t> Page<'t> {
-    /// Refuses what is too large or not UTF-8. A line end `\r\n` is read as `\n`, so that a file means the same wherever
-    /// it was saved.
+    /// Opens a file. Refuses one that is too large or is not UTF-8. A line end `\r\n` is read as `\n`, so that a file means the same
+    /// wherever it was saved.
     pub fn open(file: &'t str, bytes: &'t [u8]) -> Result<Page<'t>, Diagnostics> {
         let page = |written| Page {
             file,
@@ -82,14 +82,14 @@ impl<'t> Page<'t> {
         Err(page.into_diagnostics())
     }
 
-    /// The same page with advice for keys that people bring along from elsewhere.
+    /// Returns the same page with advice for keys that people know from other programs.
     #[must_use]
     pub fn with_advice(mut self, advice: Advice) -> Page<'t> {
         self.advice = advice;
         self
     }
 
-    /// The tree behind [`Page::root`]; syntax errors leave nothing more to look at.
+    /// Parses the file. Its tree is the argument of [`Page::root`]. If there are syntax errors, it reports only them.
     pub fn parse(&self) -> Result<Spanned<DeTable<'_>>, Diagnostics> {
         if let Some(at) = self.text.find('\r') {
             self.error(at..at, "a carriage return has no line feed after it", "no line ends here", line_ends::WAY_OUT);
@@ -99,7 +99,7 @@ impl<'t> Page<'t> {
             Ok(tree) => return Ok(tree),
             Err(first) => first,
         };
-        // each error costs memory before it can be counted: a large text may have a million of them
+        // a large text may have a million errors, and each costs memory before it can be counted
         let errors = match self.text.len() {
             0..=SYNTAX_ERRORS_TEXT_MAX => DeTable::parse_recoverable(&self.text).1,
             _ => vec![first],
@@ -114,7 +114,7 @@ impl<'t> Page<'t> {
         Table::new(self, "the top level".to_owned(), tree.span(), tree.get_ref())
     }
 
-    /// Notes an error. `label` stands at the marked text, `help` below; both may be empty.
+    /// Notes an error. `label` is the text beside the mark, and `help` the text below. Both may be empty.
     pub fn error(&self, span: Range<usize>, message: impl Into<String>, label: &str, help: impl Into<String>) {
         let mut found = self.found.borrow_mut();
         if found.len() < ERRORS_MAX {
@@ -126,7 +126,7 @@ impl<'t> Page<'t> {
         }
     }
 
-    /// Says that `name` is not among `known`, with the nearest of them.
+    /// Notes the error that `name` is not among `known`, and suggests the nearest known name.
     pub fn unknown<'k>(
         &self,
         span: Range<usize>,
@@ -143,7 +143,7 @@ impl<'t> Page<'t> {
         self.found.borrow().is_empty()
     }
 
-    /// `value`, unless there were errors.
+    /// Returns `value`, or the errors if there were any.
     pub fn judge<T>(self, value: Option<T>) -> Result<T, Diagnostics> {
         match value {
             Some(value) if self.is_clean() => Ok(value),
@@ -160,7 +160,7 @@ impl<'t> Page<'t> {
     }
 }
 
-/// The candidate that `name` was probably meant to be.
+/// Returns the known name that `name` was probably meant to be. `None` if none is near enough.
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let name: Vec<char> = name.chars().take(NAME_MAX + 1).collect();
     let allowed = 1 + name.len() / 4;
@@ -168,13 +168,13 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     near.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
-/// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long; `.` and `..` are directories.
+/// Whether `name` matches `[A-Za-z0-9._-]+` and is not too long. `.` and `..` are not names, because they are directories.
 pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(allowed) && !matches!(name, "." | "..")
 }
 
-/// Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours.
+/// Returns the optimal string alignment distance: the number of insertions, deletions, substitutions and swaps of neighbours.
 fn distance(a: &[char], b: &str) -> usize {
     let b: Vec<char> = b.chars().take(NAME_MAX + 1).collect();
     let mut before: Vec<usize> = Vec::new();

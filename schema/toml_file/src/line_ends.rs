@@ -1,13 +1,13 @@
-//! Line ends of a file that people write: an editor may save `\r\n`, and the file's strings must not change by that. TOML
-//! leaves this to the reader, and a shell takes the `\r` for a part of a command.
+//! The line ends of a file that people write. An editor may save `\r\n`, but the strings of the file must stay the same. A shell
+//! would read the `\r` as a part of a command. TOML leaves this to the reader.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What to do about a carriage return that ends no line. TOML forbids it everywhere.
+/// The help for a carriage return that does not belong to a line end. TOML forbids it everywhere.
 pub(super) const WAY_OUT: &str = "save the file with line ends \\n or \\r\\n; in a string, write \\r";
 
-/// The text with `\n` in place of each `\r\n`. An escaped `\r` in a string is not a line end and stays.
+/// Replaces each `\r\n` of the text by `\n`. An escaped `\r` in a string is not a line end and stays.
 pub fn with_plain_line_ends(written: &str) -> Cow<'_, str> {
     match written.contains("\r\n") {
         true => Cow::Owned(written.replace("\r\n", "\n")),
@@ -15,13 +15,13 @@ pub fn with_plain_line_ends(written: &str) -> Cow<'_, str> {
     }
 }
 
-/// A span of the text with plain line ends, as a span of the file itself.
+/// Converts a span of the text with plain line ends to a span of the file itself.
 pub(super) fn as_written(written: &str, span: Range<usize>) -> Range<usize> {
     let start = offset_as_written(written, span.start);
     start..start + (offset_as_written(written, span.end) - start)
 }
 
-/// Each `\r\n` before the offset makes the file longer by one byte than the text is there.
+/// Converts an offset in the text with plain line ends to an offset in the file. Each `\r\n` before it adds one byte.
 fn offset_as_written(written: &str, offset: usize) -> usize {
     let mut plain = 0;
     let mut skipped = 0;

@@ -1,28 +1,28 @@
-//! What can be said about the keys of a file: the types in which its owner lists them, once. The pages of the reference, the
-//! schema for editors and the tests of the readers are made from these lists; knows no file's keys itself.
+//! The types in which the owner of a file lists its keys once. The pages of the reference, the schema for editors and the tests of
+//! the readers are made from these lists. This module knows the keys of no file.
 
 /// All keys of one file.
 #[derive(Debug)]
 pub struct Reference {
     pub file: &'static str,
-    /// What the file is, in Markdown.
+    /// The description of the file, in Markdown.
     pub about: &'static str,
-    /// The first one is the top level.
+    /// The sections of the file. The first one is the top level.
     pub sections: &'static [Section],
 }
 
 /// A table, or all tables whose names the file's author chooses.
 #[derive(Debug)]
 pub struct Section {
-    /// The title of the section as it stands in the file, `[project.NAME]`; empty means the top level.
+    /// The title of the section as the file writes it, such as `[project.NAME]`. Empty means the top level.
     pub title: &'static str,
-    /// What [`super::Table::place`] is of it, where every chosen name is `NAME`.
+    /// The values of [`super::Table::place`] for such a table, with `NAME` in place of every chosen name.
     pub places: &'static [&'static str],
-    /// What the section is about, in Markdown; may be empty.
+    /// The description of the section, in Markdown; may be empty.
     pub about: &'static str,
-    /// The keys in groups, of which other sections may have the same.
+    /// The keys, in groups that several sections may share.
     pub keys: &'static [&'static [Key]],
-    /// Known, and read by a later version.
+    /// The keys that a later version will read, in groups.
     pub later: &'static [&'static [&'static str]],
 }
 
@@ -32,30 +32,30 @@ pub struct Key {
     pub name: &'static str,
     pub form: Form,
     pub absent: Absent,
-    /// A value in TOML that says something else than the absent key.
+    /// A value in TOML that differs from the meaning of the absent key.
     pub example: &'static str,
-    /// What the key means, in Markdown.
+    /// The meaning of the key, in Markdown.
     pub meaning: &'static str,
 }
 
-/// What a file without the key means.
+/// The meaning of a file without the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
     /// A file without the key is wrong.
     Required,
-    /// The same as this value, in TOML.
+    /// A file without the key means the same as with this value, which is in TOML.
     Is(&'static str),
-    /// The meaning in words: no value says it, or it depends.
+    /// These words say the meaning, because no value does, or because it depends on something else.
     Means(&'static str),
 }
 
-/// Which values a key takes.
+/// The form of the values that a key takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
     Flag,
-    /// A whole number, from the first to the second.
+    /// A whole number from the first number to the second.
     Whole(i64, i64),
-    /// A number above zero, and the most that it may be.
+    /// A number above 0 and at most this one.
     Number(f64),
     Text,
     OneOf(&'static [&'static str]),
@@ -65,17 +65,17 @@ pub enum Form {
     Size,
     Array(&'static Form),
     Either(&'static [Form]),
-    /// A table with names of the author's choice.
+    /// A table whose keys the author of the file chooses.
     Map(&'static Form),
     /// The table with this title.
     Table(&'static str),
 }
 
 impl Form {
-    /// A string, or an array of them.
+    /// A string, or an array of strings.
     pub const LIST: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text)]);
 
-    /// The form in words for people, in Markdown.
+    /// Returns the form in words for people, in Markdown.
     pub fn words(&self) -> String {
         match self {
             Form::Flag => "`true` or `false`".to_owned(),
@@ -103,7 +103,7 @@ impl Form {
     }
 }
 
-/// A number with its thousands apart, as `10,000,000`.
+/// Formats a number with commas between its thousands, such as `10,000,000`.
 fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = if number < 0 { "-".to_owned() } else { String::new() };
@@ -117,7 +117,7 @@ fn grouped(number: i64) -> String {
 }
 
 impl Reference {
-    /// The section with this title.
+    /// Returns the section with this title.
     pub fn section(&self, title: &str) -> Option<&'static Section> {
         self.sections.iter().find(|section| section.title == title)
     }
@@ -144,7 +144,8 @@ impl Section {
         self.keys().find(|key| key.name == name)
     }
 
-    /// The keys of a later version. A group may stand in several sections, and name what one of them has already.
+    /// Returns the names of keys that a later version will read. Sections share groups of names, so names that this section has
+    /// already are left out.
     pub fn later(&self) -> impl Iterator<Item = &'static str> + use<'_> {
         self.later.iter().flat_map(|group| group.iter().copied()).filter(|name| self.key(name).is_none())
     }

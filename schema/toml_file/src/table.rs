@@ -1,4 +1,4 @@
-//! A table that remembers which keys it was asked for.
+//! A table of a file. It remembers the keys for which readers have asked.
 
 use super::{At, Page, Value, witness};
 use std::cell::RefCell;
@@ -22,7 +22,7 @@ impl<'t> Table<'t> {
         self.page
     }
 
-    /// How messages name it: "job `test`".
+    /// Returns the name of the table in messages, such as "job `test`".
     pub fn place(&self) -> &str {
         &self.place
     }
@@ -31,19 +31,19 @@ impl<'t> Table<'t> {
         self.span.clone()
     }
 
-    /// The value of a key, which is known from now on.
+    /// Returns the value of a key. From now on [`Table::close`] knows the key.
     pub fn get(&self, key: &'static str) -> Option<Value<'t>> {
         self.asked.borrow_mut().push(key);
         let (key, value) = self.entries.get_key_value(key)?;
         Some(Value::new(self.page, format!("`{}` of {}", key.get_ref(), self.place), value))
     }
 
-    /// The span in which the key stands.
+    /// Returns the place of the key itself.
     pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
         self.entries.get_key_value(key).map(|(key, _)| key.span())
     }
 
-    /// Names that the file's author chose, in the order of the file.
+    /// Returns all entries in the order of the file, for a table whose names the author of the file chooses.
     pub fn named(&self) -> Vec<(At<&'t str>, Value<'t>)> {
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -55,7 +55,7 @@ impl<'t> Table<'t> {
         named.collect()
     }
 
-    /// Reports what nobody asked for: `later` is known, but not to this version.
+    /// Reports the keys for which nobody has asked. `later` are the keys that a later version will know.
     pub fn close(&self, later: &[&str]) {
         let asked = self.asked.borrow();
         witness::note(&self.place, &asked, later);

@@ -1,4 +1,4 @@
-//! A value of which a kind is asked; the wrong kind is reported and gives nothing.
+//! A value of a file. Its methods read it as a certain kind. If it is of another kind, they report that and return `None`.
 
 use super::{At, Page, Table};
 use schema::values::{Bytes, Tier, TimeSpan};
@@ -10,7 +10,7 @@ use toml::de::DeValue;
 #[derive(Clone)]
 pub struct Value<'t> {
     page: &'t Page<'t>,
-    /// How messages name it: "`timeout` of job `test`".
+    /// The name of the value in messages, such as "`timeout` of job `test`".
     what: String,
     span: Range<usize>,
     value: &'t DeValue<'t>,
@@ -63,7 +63,7 @@ impl<'t> Value<'t> {
         Some(At { value: text.clone().into_owned(), span: self.span() })
     }
 
-    /// A string that must not be empty.
+    /// Reads a string that must not be empty.
     pub fn text(&self) -> Option<At<String>> {
         let text = self.string()?;
         if text.value.trim().is_empty() {
@@ -88,7 +88,7 @@ impl<'t> Value<'t> {
         value
     }
 
-    /// A whole number or a fraction, above zero and at most `most`.
+    /// Reads a whole number or a fraction that must be above 0 and at most `most`.
     pub fn number(&self, most: f64) -> Option<f64> {
         let value = if let DeValue::Float(number) = self.value {
             number.as_str().parse::<f64>().ok()
@@ -115,7 +115,7 @@ impl<'t> Value<'t> {
         self.measure("is not a size", "write it like \"512MiB\" or \"4GiB\"", Bytes::parse).map(|size| size.0)
     }
 
-    /// A tier of isolation. For one that a later version has, the error says so.
+    /// Reads a tier of isolation. If a later version has the tier, the error says so.
     pub fn tier(&self) -> Option<Tier> {
         let word = self.string()?.value;
         if Tier::LATER.contains(&word.as_str()) {
@@ -130,7 +130,7 @@ impl<'t> Value<'t> {
         self.choice(&Tier::ALL.map(|tier| (tier.word(), tier)))
     }
 
-    /// A number with its unit, in a string. A bare number needs more than quotes.
+    /// Reads a string that holds a number with its unit. `help` says how to write one, because a bare number lacks quotes and a unit.
     fn measure<T>(&self, wrong: &str, help: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         if !self.is_string() {
             return self.wrong_with("a string", help);
@@ -148,12 +148,12 @@ impl<'t> Value<'t> {
         Some(elements.iter().map(|element| Value::new(self.page, what.clone(), element)).collect())
     }
 
-    /// An array of strings, without those elements that are wrong.
+    /// Reads an array of strings. Elements that are not strings are reported and left out.
     pub fn strings(&self) -> Option<Vec<At<String>>> {
         Some(self.array()?.iter().filter_map(Value::string).collect())
     }
 
-    /// A string, or an array of strings.
+    /// Reads a string or an array of strings.
     pub fn one_or_more(&self) -> Option<Vec<At<String>>> {
         match (self.is_string(), self.is_array()) {
             (true, _) => self.string().map(|one| vec![one]),
@@ -162,7 +162,7 @@ impl<'t> Value<'t> {
         }
     }
 
-    /// The one of `choices` that the string names.
+    /// Reads a string that must name one of `choices`, and returns the value of that choice.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.string()?;
         let found = choices.iter().find(|(name, _)| *name == text.value);
@@ -173,7 +173,7 @@ impl<'t> Value<'t> {
         found.map(|(_, value)| *value)
     }
 
-    /// A table, which messages name `place`.
+    /// Reads a table. Messages call it `place`.
     pub fn table(&self, place: impl Into<String>) -> Option<Table<'t>> {
         let DeValue::Table(entries) = self.value else { return self.wrong("a table") };
         Some(Table::new(self.page, place.into(), self.span(), entries))

@@ -1,5 +1,5 @@
-//! Which keys the readers of this thread's files ask for, noted for whoever compares that with a [`super::reference`]. What a
-//! reader answers does not depend on it.
+//! Notes the keys for which the readers of files ask on this thread. Tests compare the keys with a [`super::reference`]. The results
+//! of a reader do not depend on this.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,18 +8,18 @@ thread_local! {
     static SEEN: RefCell<Option<Asked>> = const { RefCell::new(None) };
 }
 
-/// What was asked for, by the place of a table.
+/// The keys for which readers asked, by the place of their table.
 pub type Asked = BTreeMap<String, AskedOf>;
 
-/// The keys of one place.
+/// The keys of the tables at one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AskedOf {
     pub known: BTreeSet<&'static str>,
-    /// Keys that a later version will have.
+    /// The keys that a later version will have.
     pub later: BTreeSet<String>,
 }
 
-/// Runs `read` and answers what it asked of the tables that it closed.
+/// Runs `read` and returns the keys for which it asked in the tables that it closed.
 pub fn watch(read: impl FnOnce()) -> Asked {
     SEEN.with(|seen| seen.replace(Some(Asked::new())));
     read();

@@ -27,7 +27,7 @@ impl Share {
         self.budget.0.load(Ordering::Relaxed).saturating_add(bytes) <= most
     }
 
-    /// Takes bytes if all writers together then hold at most `most`. Returns `false` if they do not fit; nothing is taken then.
+    /// Takes `bytes` if all writers together then have at most `most`. Otherwise it takes nothing and returns `false`.
     pub(in crate::keep) fn take(&self, bytes: usize, most: usize) -> bool {
         let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
         let is_taken = self.budget.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();

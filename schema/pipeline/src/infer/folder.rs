@@ -1,12 +1,12 @@
-//! What the guesses may see of a directory: names, and the beginnings of texts.
+//! A directory as the guesses see it: the names of its entries, and the beginnings of its files.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of one file that are looked at: what tells how to build stands near the top.
+/// The most bytes of one file that are read. The lines that tell how to build are near its beginning.
 const TEXT_MAX: u64 = 1 << 20;
-/// The most entries of one directory that are looked at.
+/// The most entries of one directory that are looked at, so that a huge directory costs little.
 const ENTRIES_MAX: usize = 10_000;
 
 pub(super) struct Folder {
@@ -30,15 +30,15 @@ impl Folder {
         self.path.join(name).is_dir()
     }
 
-    /// The first of these files that exists.
+    /// Returns the first of these files that exists.
     pub(super) fn first(&self, files: &[&'static str]) -> Option<&'static str> {
         files.iter().copied().find(|file| self.has(file))
     }
 
-    /// The beginning of a file; empty if there is none.
+    /// Returns the beginning of a file, or an empty text if there is no such file.
     pub(super) fn text(&self, file: &str) -> String {
         let mut bytes = Vec::new();
-        // a pipe or a device would never end
+        // `has` excludes pipes and devices, whose bytes would never end
         if self.has(file) {
             let _ = File::open(self.path.join(file)).and_then(|file| file.take(TEXT_MAX).read_to_end(&mut bytes));
         }
@@ -49,12 +49,12 @@ impl Folder {
         self.text(file).parse().unwrap_or_default()
     }
 
-    /// The names of the files here, in order.
+    /// Returns the names of the files in the directory, in order.
     pub(super) fn files(&self) -> Vec<String> {
         self.names(|path| path.is_file())
     }
 
-    /// The names of the folders here, in order, without hidden folders and folders of tools.
+    /// Returns the names of at most `most` folders, in order, without hidden folders and folders that tools make.
     pub(super) fn folders(&self, most: usize) -> Vec<String> {
         let mut names = self.names(|path| path.is_dir() && !path.is_symlink());
         names.retain(|name| {

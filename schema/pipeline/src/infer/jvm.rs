@@ -1,4 +1,4 @@
-//! Java and its relatives, built by Maven or Gradle: by the wrapper, where the repository brings one.
+//! Java and its relatives, built by Maven or Gradle. If the repository has a wrapper, the wrapper is used.
 
 use super::Guess;
 use super::folder::Folder;

@@ -1,5 +1,5 @@
-//! A pipeline to begin with, guessed from the files of a directory. Owns no rule of one kind of project: each has a file of its
-//! own here, which sees a [`Folder`] and answers a [`Guess`]. Nothing is run and nothing is written.
+//! Guesses a first pipeline from the files of a directory. Each kind of project has a file of its own here, which looks at a
+//! [`Folder`] and returns a [`Guess`]. Nothing is run and nothing is written.
 
 mod folder;
 mod go;
@@ -13,21 +13,21 @@ mod text;
 use folder::Folder;
 use std::path::Path;
 
-/// A starter `guild.toml` that was inferred.
+/// A first `guild.toml` that was guessed from files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inferred {
     pub text: String,
-    /// The files that it is made from: "Cargo.toml", "package.json and pyproject.toml".
+    /// The files from which it was guessed, such as "Cargo.toml" or "package.json and pyproject.toml".
     pub saw: String,
 }
 
-/// One job, and the reason for it.
+/// A guessed job, and the files that led to it.
 struct Guess {
-    /// The name of the job where there are several.
+    /// The name of the job, if there are several.
     name: &'static str,
-    /// The files that led to it, the most important one first.
+    /// The files that led to the guess, the most important one first.
     saw: Vec<String>,
-    /// Keys of the job, each a line of TOML.
+    /// The further keys of the job, each as a line of TOML.
     keys: Vec<&'static str>,
     steps: Vec<GuessedStep>,
 }
@@ -58,12 +58,12 @@ impl Guess {
     }
 }
 
-/// The most folders below `dir` that are looked into, where `dir` itself tells nothing.
+/// The most folders that are looked into if the directory itself gives no guess.
 const FOLDERS_MAX: usize = 64;
-/// The most jobs of a starter: whoever has more projects in one repository writes the file by hand.
+/// The most jobs of a guess. With more projects in one repository, a person should write the file by hand.
 const JOBS_MAX: usize = 8;
 
-/// What is most likely meant by the files in `dir`, or else by those in the folders of `dir`. `None` if nothing is known.
+/// Guesses a pipeline from the files in `dir`, or else from those in the folders of `dir`. `None` means that it has no guess.
 pub fn infer(dir: &Path) -> Option<Inferred> {
     let top = Folder::open(dir);
     let mut jobs: Vec<(String, Guess)> = guesses(&top).into_iter().map(|guess| (String::new(), guess)).collect();
@@ -76,7 +76,8 @@ pub fn infer(dir: &Path) -> Option<Inferred> {
     (!jobs.is_empty()).then(|| text::compose(&jobs))
 }
 
-/// The jobs of one folder. A makefile beside anything else is a shortcut for people, not a project.
+/// Returns the guessed jobs of one folder. A makefile counts only if nothing else does, because beside another project it is a
+/// shortcut for people.
 fn guesses(folder: &Folder) -> Vec<Guess> {
     let kinds: [fn(&Folder) -> Option<Guess>; 6] =
         [rust::guess, python::guess, node::guess, go::guess, jvm::guess, native::guess];

@@ -1,5 +1,5 @@
-//! C, C++ and whatever else is built by configure, Meson, CMake or make. One of them is taken where there are several: the one
-//! that needs the fewest tools.
+//! C, C++ and other languages that are built by configure, Meson, CMake or make. If a repository has several of these, the one that
+//! needs the fewest tools is used.
 
 use super::Guess;
 use super::folder::Folder;
@@ -27,24 +27,24 @@ fn meson(folder: &Folder) -> Option<Guess> {
 
 fn cmake(folder: &Folder) -> Option<Guess> {
     let text = folder.text("CMakeLists.txt");
-    // a list without a project is part of another's
+    // a `CMakeLists.txt` without `project` is a part of another project
     if !says(&text, "project(") {
         return None;
     }
     let guess = Guess::new("native", "CMakeLists.txt")
         .step("build", "cmake -S . -B build -DCMAKE_BUILD_TYPE=Release && cmake --build build --parallel");
     let has_tests = says(&text, "enable_testing(") || says(&text, "include(ctest");
-    // since CMake 3.20 ctest knows `--test-dir`; this way older ones do as well
+    // `ctest --test-dir` exists since CMake 3.20, and `cd` also works with older versions
     Some(if has_tests { guess.step("test", "cd build && ctest --output-on-failure") } else { guess })
 }
 
-/// Whether a line of CMake begins with this call; CMake does not mind case, or a blank before the parenthesis.
+/// Whether a line of the text begins with this call. CMake ignores case, and blanks before the parenthesis.
 fn says(text: &str, call: &str) -> bool {
     let plain = |line: &str| line.split_whitespace().collect::<String>().to_lowercase();
     text.lines().any(|line| plain(line).starts_with(call))
 }
 
-/// A repository that leaves `configure` to be made.
+/// Guesses for a repository whose `configure` must be generated first.
 fn autotools(folder: &Folder) -> Option<Guess> {
     let file = folder.first(&["configure.ac", "configure.in"])?;
     let guess = Guess::new("native", file);
@@ -55,17 +55,17 @@ fn autotools(folder: &Folder) -> Option<Guess> {
     Some(made(folder, guess.step("build", "make")))
 }
 
-/// A makefile that stands alone.
+/// Guesses for a folder with only a makefile.
 pub(super) fn makefile(folder: &Folder) -> Option<Guess> {
     let file = folder.first(&MAKEFILES)?;
     Some(tested(Guess::new("native", file).step("build", "make"), &folder.text(file), false))
 }
 
-/// The guess with the tests that the template of the makefile has.
+/// Adds the tests to a guess, as the template of the makefile has them.
 fn made(folder: &Folder, guess: Guess) -> Guess {
     let template = folder.first(&["Makefile.in", "Makefile.am"]).or_else(|| folder.first(&MAKEFILES));
     let Some(template) = template else { return guess };
-    // automake gives every makefile a `check`
+    // automake adds the target `check` to every makefile
     tested(guess, &folder.text(template), template.ends_with(".am"))
 }
 
@@ -77,7 +77,7 @@ fn tested(guess: Guess, makefile: &str, is_automake: bool) -> Guess {
     }
 }
 
-/// Whether a line is a rule for this target: `test check: all`, not `test := x`.
+/// Whether a line is a rule for this target, such as `test check: all`, and not an assignment, such as `test := x`.
 fn names(line: &str, target: &str) -> bool {
     line.split_once(':').is_some_and(|(targets, rest)| {
         !line.starts_with(['\t', '#', '.'])

@@ -1,10 +1,10 @@
-//! JavaScript and TypeScript: npm, pnpm or yarn, as the lock file or `packageManager` says.
+//! JavaScript and TypeScript, with npm, pnpm or yarn, as `packageManager` or the lock file says.
 
 use super::Guess;
 use super::folder::Folder;
 use serde_json::Value;
 
-/// What `npm init` writes where nobody wrote a test.
+/// The text in the script `test` that `npm init` writes if there are no tests.
 const NO_TEST: &str = "no test specified";
 
 pub(super) fn guess(folder: &Folder) -> Option<Guess> {
@@ -32,7 +32,7 @@ pub(super) fn guess(folder: &Folder) -> Option<Guess> {
 struct Manager {
     program: &'static str,
     lock: Option<&'static str>,
-    /// yarn since its version 2 has other words.
+    /// Whether yarn is of version 2 or later, which has other options.
     is_berry: bool,
 }
 
@@ -49,7 +49,7 @@ impl Manager {
         Manager { program, lock, is_berry }
     }
 
-    /// How the dependencies come; `None` if there are none to come.
+    /// Returns the command that installs the dependencies. `None` means that there are none.
     fn install(&self, package: &Value) -> Option<&'static str> {
         let needs = ["dependencies", "devDependencies", "optionalDependencies", "workspaces"];
         if self.lock.is_none() && needs.iter().all(|key| package[key].is_null()) {

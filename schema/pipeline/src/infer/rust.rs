@@ -8,7 +8,7 @@ pub(super) fn guess(folder: &Folder) -> Option<Guess> {
         return None;
     }
     let manifest = folder.toml("Cargo.toml");
-    // beside a package of its own, `cargo test` leaves the other members out
+    // if the top of a workspace is a package too, `cargo test` leaves the other members out
     let all = manifest.contains_key("workspace") && manifest.contains_key("package");
     let guess = Guess::new("rust", "Cargo.toml")
         .key("workspace = \"clean\" # ignored files stay: only what changed is compiled again");

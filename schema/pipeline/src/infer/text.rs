@@ -1,9 +1,9 @@
-//! The text of a starter: what was seen, then the jobs.
+//! Writes the text of a guessed `guild.toml`, with a comment above each job that names the files which led to it.
 
 use super::{Guess, GuessedStep, Inferred};
 use std::collections::BTreeMap;
 
-/// `jobs`: each with its folder below the top; empty means the top itself.
+/// Writes the file for `jobs`. Each job comes with its folder below the top, which is empty for the top itself.
 pub(super) fn compose(jobs: &[(String, Guess)]) -> Inferred {
     let names = names(jobs);
     let mut text = "# Guessed from what the repository holds: change it as you like.\nversion = 1\n".to_owned();
@@ -15,7 +15,8 @@ pub(super) fn compose(jobs: &[(String, Guess)]) -> Inferred {
     Inferred { text, saw: listed(&main.collect::<Vec<_>>()) }
 }
 
-/// One job is `test`; several are called by what they are, and by their folder where that is not enough.
+/// Returns the names of the jobs. A single job is called `test`. Several are named after their kinds, and also after their folders if
+/// two have the same kind.
 fn names(jobs: &[(String, Guess)]) -> Vec<String> {
     if let [_] = jobs {
         return vec!["test".to_owned()];
@@ -47,7 +48,7 @@ fn table(job: &str, step: &GuessedStep) -> String {
     format!("\n[[job.{job}.step]]\nname = {}\nrun = {}\n", quoted(step.name), quoted(&step.run))
 }
 
-/// A text as a string of TOML.
+/// Returns a text as a string of TOML.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
@@ -56,7 +57,7 @@ fn within(folder: &str, file: &str) -> String {
     if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
 }
 
-/// Names as a person lists them: "a, b and c".
+/// Lists names as a person does: "a, b and c".
 fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),

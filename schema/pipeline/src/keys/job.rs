@@ -1,4 +1,4 @@
-//! The keys of a job, of `[defaults]` and of a step, with the keys that are left to a later version.
+//! The keys of a job, of `[defaults]` and of a step, with the names of keys that a later version will have.
 
 use super::super::entry::{Entry, set};
 use super::super::reports;
@@ -11,7 +11,7 @@ use toml_file::reference::Absent::{Is, Means, Required};
 use toml_file::reference::{Form, Key};
 
 pub(crate) const DEFAULTS_LATER: &[&str] = &["image", "cache", "secrets", "keep", "lock"];
-/// Keys of a job that are left to a later version, besides [`STEP_LATER`].
+/// The keys of a job that a later version will have, besides [`STEP_LATER`].
 pub(crate) const JOB_LATER: &[&str] = &["services", "keep", "use", "lock", "group", "approve", "max", "secrets"];
 pub(crate) const STEP_LATER: &[&str] =
     &["secrets", "retry", "warnings", "size", "metric", "artifact", "isolation", "image", "generates", "cache"];
@@ -20,10 +20,10 @@ const RUN_FORM: Form = Form::Either(&[Form::Text, Form::Array(&Form::Text), Form
 const RULES: Form = Form::Either(&[Form::Map(&LIST), Form::Array(&Form::Map(&LIST))]);
 const EVERY: Form = Form::Either(&[Form::OneOf(&["*"]), Form::Array(&Form::Text)]);
 
-/// Files, or what the step prints.
+/// The form of a report that can be in files or in the output of the step: patterns of files, or `true` for the output.
 const PRINTED: Form = Form::Either(&[Form::Flag, Form::Text, Form::Array(&Form::Text)]);
 
-/// What a job and `[defaults]` have.
+/// The keys that both a job and `[defaults]` can have.
 pub(crate) const SETTINGS: &[Entry<Settings>] = &[
     Entry::new("on", Form::Text, Means("any worker"), "\"linux-x86_64\"", "the platform of the worker", |value, to| {
         to.on = settings::on(value)
@@ -203,7 +203,7 @@ pub(crate) const JOB: &[Entry<Settings>] = &[
     )),
 ];
 
-/// What a job has of the step that it is.
+/// The keys of a step that a job with `run` has itself, because it is its own only step.
 pub(crate) const ONLY_STEP: &[Entry<Step>] = &[
     Entry::new("run", RUN_FORM, Means("`step`"), "\"make\"", "the command of its only step", |value, to| {
         to.run = Run::read(value)

@@ -1,4 +1,4 @@
-//! One `testcase`: what its attributes and the elements in it say of the test.
+//! Reads one `testcase`: its attributes and the elements in it.
 
 use super::attribute;
 use crate::collection::Collection;
@@ -7,25 +7,25 @@ use crate::noise::identity;
 use crate::{MESSAGE_MAX, OUTPUT_MAX, TestId, TestOutcome, TestResult};
 use quick_xml::events::BytesStart;
 
-/// How often one test can have been run again. Tools try some times.
+/// The most further attempts that are kept of one test. Tools repeat a test a few times.
 const ATTEMPTS_MAX: usize = 1_000;
 
-/// The bytes of the path of a file, which no system takes a longer one for.
+/// The most bytes of the path of a file. No system accepts a longer path.
 const PATH_MAX: usize = 4 << 10;
 
-/// An element within a test case that says something.
+/// The kind of an element within a test case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Failure,
     Error,
     Skipped,
-    /// An attempt before or after the one that the test case itself is about, which failed.
+    /// A failed attempt before or after the attempt of the test case itself.
     Rerun,
-    /// An attempt that could not run as it should.
+    /// A further attempt that could not run properly.
     RerunError,
     /// The place where an attempt failed.
     Trace,
-    /// What was printed by it.
+    /// The output of an attempt.
     Output,
     Other,
 }
@@ -44,7 +44,7 @@ impl Part {
         }
     }
 
-    /// How an attempt ended in which the element stands. None: the element does not say.
+    /// Returns the outcome of an attempt that has this element. `None` means that the element says nothing about it.
     fn outcome(self) -> Option<TestOutcome> {
         match self {
             Part::Failure | Part::Rerun => Some(TestOutcome::Failed),
@@ -55,12 +55,12 @@ impl Part {
     }
 }
 
-/// How one attempt of a test went.
+/// The result of one attempt of a test.
 #[derive(Default)]
 struct Attempt {
     outcome: TestOutcome,
     message: String,
-    /// What the element about the outcome says.
+    /// The text of the elements about the outcome.
     detail: Capped,
     output: Capped,
     duration_us: Option<u64>,
@@ -72,18 +72,18 @@ pub(super) struct Case {
     file: String,
     line: u32,
     own: Attempt,
-    /// Attempts beside its own, in their order.
+    /// The further attempts, in their order.
     others: Vec<Attempt>,
-    /// The elements that are open within it.
+    /// The elements that are open within the test case.
     open: Vec<Part>,
 }
 
 impl Case {
-    /// `suites`: the names of the suites around it. `file`: that of the suite.
+    /// Begins a test case. `suites` is the path of the suites around it, and `file` the file of the innermost suite.
     pub(super) fn new(start: &BytesStart<'_>, suites: &str, file: &str) -> Case {
         let attribute = |name| attribute(start, name).unwrap_or_default();
         let (name, class, status) = (attribute("name"), attribute("classname"), attribute("status"));
-        // ctest says the name twice, and its suite is the platform; Jest and Node say nothing of a class
+        // ctest writes the name also as the class, and its suite is the platform; Jest and Node name no class
         let is_of_ctest = class == name && ["run", "fail", "notrun", "disabled"].contains(&status.as_str());
         let says_nothing = class.is_empty() || class == name || ["test", "suite"].contains(&class.as_str());
         let suite = match () {
@@ -146,7 +146,7 @@ impl Case {
         }
     }
 
-    /// Gives the results, one for each attempt. One that passed did so last; one that failed did so first.
+    /// Adds one result for each attempt. If the test case itself passed, it was the last attempt, and otherwise the first.
     pub(super) fn finish(self, to: &mut Collection) -> Result<(), String> {
         let Case { id, file, line, own, others, .. } = self;
         let passed_at_last = own.outcome == TestOutcome::Passed;
@@ -166,7 +166,7 @@ impl Attempt {
         let attribute = |name| attribute(start, name).filter(|text| !text.trim().is_empty());
         let mut message = attribute("message").unwrap_or_default().trim().to_owned();
         cut(&mut message, MESSAGE_MAX);
-        // a test whose program is missing did not run, though nobody wanted to leave it out
+        // nobody wanted to skip a test whose program is missing, so it counts as errored
         let cannot_run = outcome == TestOutcome::Skipped && message.starts_with("Unable to find executable");
         let outcome = if cannot_run { TestOutcome::Errored } else { outcome };
         if message == "true" {
@@ -201,12 +201,12 @@ impl Attempt {
     }
 }
 
-/// The path of a file. What is longer than any path is none.
+/// Returns the path of a file, or an empty text if it is longer than any path.
 pub(super) fn bounded(path: String) -> String {
     if path.len() > PATH_MAX { String::new() } else { path }
 }
 
-/// The heavier outcome is that of a test that says several.
+/// Returns the weight of an outcome. If a test case has elements for several outcomes, the heaviest counts.
 fn weight(outcome: TestOutcome) -> u8 {
     match outcome {
         TestOutcome::Passed => 0,
@@ -216,7 +216,8 @@ fn weight(outcome: TestOutcome) -> u8 {
     }
 }
 
-/// Seconds as tools write them, in microseconds: also `1,234.5`, and `0,5` of those that follow the user's language.
+/// Reads seconds as tools write them, and returns microseconds. It also reads `1,234.5`, and `0,5` of tools that follow the user's
+/// language.
 fn micros(time: &str) -> Option<u64> {
     let time = time.trim();
     let is_grouped = |(whole, rest): (&str, &str)| rest.contains('.') || (rest.len() == 3 && whole != "0");
@@ -226,7 +227,7 @@ fn micros(time: &str) -> Option<u64> {
         None => time.to_owned(),
     };
     let seconds = plain.parse::<f64>().ok().filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
-    // more is taken for the most that there is
+    // a larger number becomes the largest `u64`
     Some((seconds * 1e6).round() as u64)
 }
 

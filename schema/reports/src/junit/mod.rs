@@ -1,5 +1,5 @@
-//! JUnit XML, as the tools write it: there is no one form of it. The root is `testsuites` or `testsuite`, suites stand in suites,
-//! and any attribute may be missing. Files that are cut keep what was whole.
+//! Reads JUnit XML, for which each tool has its own form. The root is `testsuites` or `testsuite`, suites may contain suites, and any
+//! attribute may be missing. If a file is cut, its complete test cases are kept.
 
 mod case;
 mod source;
@@ -12,10 +12,10 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use source::Source;
 use std::io::Read;
 
-/// The bytes of the name of an entity: a number of a character has the longest, as `#x10FFFF` is.
+/// The most bytes of the name of an entity. The longest known name is the number of a character, such as `#x10FFFF`.
 const REFERENCE_MAX: usize = 8;
 
-/// How deep elements may stand in each other. Real reports have some ten levels.
+/// The most levels of elements within each other. Real reports have about ten.
 const DEPTH_MAX: usize = 1_000;
 
 pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
@@ -42,9 +42,9 @@ pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
     document.end().map_err(|why| Flaw::at(reader.get_ref().line(), why))
 }
 
-/// A report as far as it was read.
+/// The state of reading a report.
 struct JunitReport<'a> {
-    /// The names of the suites that are open.
+    /// The suites that are open, the innermost last.
     suites: Vec<Suite>,
     case: Option<Case>,
     depth: usize,
@@ -55,7 +55,7 @@ struct JunitReport<'a> {
 /// A suite that is open.
 struct Suite {
     name: String,
-    /// Its name behind those of the suites around it. Each is made and cut once, because a suite can have many cases.
+    /// The names of the suites around it and its own, with `/` between. It is made and cut once, because a suite can have many cases.
     path: String,
     file: String,
 }
@@ -68,7 +68,7 @@ impl JunitReport<'_> {
             Event::Text(text) => self.text(text),
             Event::CData(text) => self.text(text),
             Event::GeneralRef(reference) => self.text(&resolved(reference)),
-            // an entity that the file itself declares is never expanded
+            // entities that the file itself declares are never expanded
             Event::DocType(_) | Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) | Event::Eof => {
                 Ok(())
             }
@@ -150,30 +150,30 @@ impl JunitReport<'_> {
     }
 }
 
-/// Whether a suite's name is one that the tool gives to all suites, and so says nothing.
+/// Whether a tool gives this name to all its suites, so that the name says nothing.
 fn is_of_tool(name: &str) -> bool {
     ["", "pytest", "(empty)", "Root Suite", "undefined"].contains(&name)
 }
 
-/// A name within a message.
+/// Shortens a name for a message.
 fn shown(name: &str) -> &str {
     &name[..name.floor_char_boundary(name.len().min(100))]
 }
 
-/// The value of an attribute, with its entities put in. A broken list of attributes has those before the fault.
+/// Returns the value of an attribute with its entities resolved. If the list of attributes is broken, it has those before the fault.
 fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
     let mut attributes = start.attributes();
     let found = attributes.with_checks(false).flatten().find(|found| found.key.local_name().as_ref() == name)?;
     Some(with_entities(&found.value))
 }
 
-/// Puts in what entities stand for. Those that XML itself does not know stay as they are.
+/// Resolves the entities of a text. Entities that XML itself does not define stay as they are.
 fn with_entities(text: &str) -> String {
     let mut whole = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         whole.push_str(before);
-        // no further, because the text may have a million of them and no end of one
+        // the end is not looked for further on, because the text may have a million `&` without one
         let end = after.bytes().take(REFERENCE_MAX + 1).position(|byte| byte == b';');
         let (put, left) = match end {
             Some(end) => (resolved(&BytesRef::new(&after[..end])), &after[end + 1..]),

@@ -1,20 +1,20 @@
-//! The bytes of a report as the XML reader gets them: UTF-8 whatever they were, and counted in lines. Each element and each text
-//! has a bound, because the XML reader holds one whole.
+//! Gives the bytes of a report to the XML reader. It turns them into valid UTF-8, counts lines, and bounds each tag and each text,
+//! because the XML reader holds a whole one in memory.
 
 use std::io::{self, BufRead, Read};
 
-/// The bytes of one tag or text that are read. An output of a test within its report can have many MiB.
+/// The most bytes of one tag or text. The output of a test can have many MiB, so it is large.
 const EVENT_MAX: usize = 64 << 20;
 
-/// How much is read at once, in bytes.
+/// The number of bytes that are read at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
 pub(super) struct Source<R> {
     from: R,
-    /// What was read, as UTF-8, and how much of it was taken.
+    /// The bytes that were read, as UTF-8. The first `taken` of them are used.
     text: Vec<u8>,
     taken: usize,
-    /// The beginning of a character whose end was not read yet.
+    /// The beginning of a character whose end is not read yet.
     begun: Vec<u8>,
     lines: usize,
     event: usize,
@@ -25,12 +25,12 @@ impl<R: Read> Source<R> {
         Source { from, text: Vec::new(), taken: 0, begun: Vec::new(), lines: 0, event: 0 }
     }
 
-    /// The next tag or text has the whole bound again.
+    /// Begins the next tag or text, for which the bound counts anew.
     pub(super) fn begin_event(&mut self) {
         self.event = 0;
     }
 
-    /// The line to which it was read, from 1.
+    /// Returns the number of the line up to which the report was read, from 1.
     pub(super) fn line(&self) -> usize {
         self.lines + 1
     }
@@ -44,14 +44,14 @@ impl<R: Read> Source<R> {
         if count > 0 {
             self.begun = chunk.split_off(whole(&chunk));
         }
-        // control characters are not allowed in XML, and stand in outputs all the same
+        // invalid bytes are replaced, and control characters stay, although XML forbids them, because outputs contain them
         self.text = String::from_utf8_lossy(&chunk).into_owned().into_bytes();
         self.taken = 0;
         Ok(())
     }
 }
 
-/// How many bytes come before a character at the end of which only the beginning is there.
+/// Returns the number of bytes without a character at the end of which only the beginning is there.
 fn whole(bytes: &[u8]) -> usize {
     for back in 1..=bytes.len().min(3) {
         let at = bytes.len() - back;
@@ -103,7 +103,7 @@ impl<R: Read> BufRead for Source<R> {
 mod tests {
     use super::*;
 
-    /// Gives one byte at a time.
+    /// A source that gives one byte at a time.
     struct Slow<'a>(&'a [u8]);
 
     impl Read for Slow<'_> {

@@ -1,25 +1,25 @@
-//! How a test program ends what it prints: the names of the tests that failed, and a line with the counts of all outcomes.
+//! The end of the output of a test program: the names of the tests that failed, and a line with the counts of all outcomes.
 
 use super::plain_name;
 use crate::{LIST_MAX, RESULTS_MAX};
 
-/// What stands before each name of a list.
+/// The indentation of each name of a list.
 const INDENT: &str = "    ";
 
-/// A line `failures:` or `successes:`, and what follows it while that can be a list of names. A test can print all of it.
+/// A line `failures:` or `successes:`, and the lines after it while they can be a list of names. A test can also print such lines.
 pub(super) struct NameSection {
-    /// All lines, with the first.
+    /// All lines, including the first one.
     pub lines: Vec<String>,
     bytes: usize,
 }
 
 impl NameSection {
-    /// Begins a list. None: the line does not begin one.
+    /// Begins a list. Returns `None` if the line does not begin one.
     pub(super) fn begin(line: &str) -> Option<NameSection> {
         matches!(line, "failures:" | "successes:").then(|| NameSection { lines: vec![line.to_owned()], bytes: 0 })
     }
 
-    /// Takes the next line. Answers false if it is not a part of a list.
+    /// Takes the next line. Returns `false` if the line cannot belong to the list.
     pub(super) fn take(&mut self, line: &str) -> bool {
         let has_ended = self.lines.last().is_some_and(String::is_empty);
         let is_name = line.strip_prefix(INDENT).is_some_and(|name| !name.trim().is_empty()) && !has_ended;
@@ -32,7 +32,7 @@ impl NameSection {
         true
     }
 
-    /// The names of the tests that failed. A list of those that passed has none.
+    /// Returns the names of the tests that failed. A list of successes gives none.
     pub(super) fn failures(&self) -> impl Iterator<Item = &str> {
         let is_of_failures = self.lines.first().is_some_and(|first| first == "failures:");
         let lines = self.lines.iter().skip(1).filter(move |_| is_of_failures);
@@ -43,13 +43,13 @@ impl NameSection {
 /// The line `test result:` with its counts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// How many tests ended in any way. None: the line has no counts.
+    /// The number of tests that ended, with any outcome. `None` means that the line has no counts.
     pub ran: Option<usize>,
     pub failed: Option<usize>,
 }
 
 impl Summary {
-    /// Reads such a line, of which only the counts matter. None: it is another line.
+    /// Reads the counts of such a line. Returns `None` for any other line.
     pub(super) fn parse(line: &str) -> Option<Summary> {
         let mut summary = Summary::default();
         for part in line.strip_prefix("test result: ")?.split(['.', ';']) {

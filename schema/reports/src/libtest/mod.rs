@@ -1,5 +1,5 @@
-//! What `cargo test` prints, which is the only form of the standard test program that stable Rust has. Lines that are none of it
-//! are passed over.
+//! Reads the output of `cargo test`, which is the only form of report that the standard test program of stable Rust has. All other
+//! lines are skipped.
 
 mod ending;
 mod run;
@@ -12,7 +12,7 @@ use ending::Summary;
 use run::CargoRun;
 use std::io::Read;
 
-/// What the names of tests end with that says how the test is run, and not which it is.
+/// The endings of test names that say how a test is run. They do not belong to the identity of the test.
 const KINDS: [&str; 3] = [" - should panic", " - compile fail", " - compile"];
 
 pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
@@ -24,16 +24,16 @@ pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
     printed.end(lines.number)
 }
 
-/// What was printed, as far as it was read.
+/// The state of reading the output of `cargo test`.
 struct Printed<'a> {
-    /// The program of the tests that come next.
+    /// The suite of the tests that come next, which is their program.
     suite: String,
-    /// The program that a line names while another one runs. It counts if its tests follow at once.
+    /// The program that a line names while another one runs. It counts only if its tests follow at once.
     announced: Option<String>,
-    /// The tests of one program, while it runs.
+    /// The tests of the program whose output is being read.
     run: Option<CargoRun>,
     has_any: bool,
-    /// The first run of which not all was told.
+    /// The error of the first run that is not complete.
     first: Option<Flaw>,
     to: &'a mut Collection,
 }
@@ -73,7 +73,7 @@ impl Printed<'_> {
         Ok(())
     }
 
-    /// Ends the run that is open, and notes the first that is not whole. `summary`: its own last line.
+    /// Ends the run that is open, and notes the first one that is not complete. `summary` is the last line of the run, if it has one.
     fn close(&mut self, summary: Option<&Summary>, number: usize) -> Result<(), String> {
         let Some(mut run) = self.run.take() else { return Ok(()) };
         run.end(summary);
@@ -97,15 +97,16 @@ impl Printed<'_> {
     }
 }
 
-/// A program of tests that a line names.
+/// A test program that a line of the output names.
 #[derive(Debug, PartialEq, Eq)]
 struct Program {
     suite: String,
-    /// Whether the file of the program has the number that cargo gives it. A test hardly prints one.
+    /// Whether the file of the program has the hash that cargo appends to it. A test hardly prints such a line.
     has_number: bool,
 }
 
-/// The program that cargo says it runs. Its name has a number at its end that differs between machines.
+/// Reads the line in which cargo names the program that it runs. The hash at the end of the program's name is removed, because it
+/// differs between machines.
 fn program(line: &str) -> Option<Program> {
     if let Some(krate) = line.strip_prefix("Doc-tests ") {
         return Some(Program { suite: part(&format!("{}/doc", krate.trim())), has_number: false });
@@ -120,18 +121,18 @@ fn program(line: &str) -> Option<Program> {
     Some(Program { suite: part(&suite), has_number: numbered.is_some() })
 }
 
-/// A line like `running 3 tests`.
+/// Reads the number of tests in a line like `running 3 tests`.
 fn count(line: &str) -> Option<usize> {
     let (count, word) = line.strip_prefix("running ")?.split_once(' ')?;
     matches!(word, "test" | "tests").then(|| count.parse().ok())?
 }
 
-/// The name of a test without what says how it is run.
+/// Returns the name of a test without the ending that says how the test is run.
 fn plain_name(name: &str) -> &str {
     KINDS.iter().find_map(|kind| name.strip_suffix(kind)).unwrap_or(name)
 }
 
-/// How a test ended, with the reason where it was left out, and how long it took. None: the text is no such end.
+/// Reads the outcome of a test, the reason why it was ignored, and its time in microseconds. Returns `None` for any other text.
 fn verdict(text: &str) -> Option<(TestOutcome, &str, Option<u64>)> {
     let (text, duration_us) = match text.strip_suffix("s>").and_then(|rest| rest.rsplit_once(" <")) {
         Some((before, seconds)) => (before, seconds.parse::<f64>().ok().map(|seconds| (seconds * 1e6).round() as u64)),

@@ -1,5 +1,5 @@
-//! One run of one test program: its tests, and what those that failed printed, which comes after all of them. A test can print
-//! anything, so a line counts only where the program itself can have written it.
+//! One run of one test program: its tests, and the outputs of the failed ones, which come after all tests. A test can print any
+//! line, so a line counts only where the program itself can have written it.
 
 use super::ending::{NameSection, Summary};
 use super::{plain_name, verdict};
@@ -8,46 +8,46 @@ use crate::{LIST_MAX, MESSAGE_MAX, NAME_MAX, OUTPUT_MAX, RESULTS_MAX, TestOutcom
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// The bytes of all outputs of one run that are held until it ends.
+/// The most bytes of the outputs of one run, which are held until the run ends.
 const OUTPUTS_MAX: usize = LIST_MAX / 2;
 
-/// The tests of one program.
+/// One run of a test program, as far as its output was read.
 #[derive(Default)]
 pub(super) struct CargoRun {
     suite: String,
-    /// How many there are, as the program says.
+    /// The number of tests that the program announced.
     count: usize,
     told: Vec<CargoTest>,
     told_bytes: usize,
     /// The names of the tests whose results were printed.
     names: BTreeSet<Rc<str>>,
-    /// The test that is named and may not have ended yet, because it prints.
+    /// The last named test, whose result may still follow because the test prints.
     pending: Option<Pending>,
-    /// What each test printed, by its name as it is printed.
+    /// The output of each test, by the printed name of the test.
     outputs: BTreeMap<Rc<str>, Capped>,
-    /// The test whose output is read.
+    /// The test whose output is being read.
     printing: Option<Rc<str>>,
-    /// The list of names that is read, which may be a part of an output.
+    /// The list of names that is being read. It may be a part of an output.
     section: Option<NameSection>,
     has_section: bool,
-    /// The tests that failed, as the newest list says.
+    /// The tests that failed according to the newest list.
     failures: Vec<Rc<str>>,
     held: usize,
 }
 
-/// A test of which the end was told.
+/// A test whose result was read.
 struct CargoTest {
-    /// The name as it is printed, without the words that say how the test is run.
+    /// The printed name, without the words that say how the test is run.
     name: Rc<str>,
     outcome: TestOutcome,
     why: String,
     duration_us: Option<u64>,
 }
 
-/// A test that was named.
+/// A test whose name was read.
 struct Pending {
     name: Rc<str>,
-    /// The place in `told` of its end, where a line looked like it.
+    /// The index in `told` of its result, if a line has looked like one.
     guess: Option<usize>,
 }
 
@@ -56,12 +56,12 @@ impl CargoRun {
         CargoRun { suite: suite.to_owned(), count, ..CargoRun::default() }
     }
 
-    /// Whether the next line belongs to what a test printed, whatever it says: the failures are not listed yet.
+    /// Whether the next line belongs to the output of a test, whatever it says, because the failures are not listed yet.
     pub(super) fn is_within_output(&self) -> bool {
         self.printing.is_some() && self.section.is_none() && self.failures.is_empty()
     }
 
-    /// Whether the counts can be those of this run, and not those of another run that a test prints.
+    /// Whether the counts can belong to this run, and not to another run whose output a test prints.
     pub(super) fn ends_with(&self, summary: &Summary) -> bool {
         let failures: Vec<Rc<str>> = self.section.iter().flat_map(NameSection::failures).map(bounded).collect();
         let is_right = summary.failed.is_none_or(|failed| failed == failures.len());
@@ -87,14 +87,15 @@ impl CargoRun {
         } else if let Some((name, rest)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) {
             self.pending = Some(Pending { name: bounded(name), guess: None });
             self.resolve(rest);
-            // a test that prints does so before the word
+            // if the line has a result, nothing more is pending: a test that prints does so before its result
             self.pending = self.pending.take().filter(|_| verdict(rest).is_none());
         } else {
             self.resolve(line);
         }
     }
 
-    /// The test whose output follows. Within an output only a test of this run has such a line.
+    /// Reads the heading before the output of a test, and returns the name of the test. Within an output, it counts only if it names a
+    /// test of this run.
     fn heading(&self, line: &str) -> Option<Rc<str>> {
         let name = line.strip_prefix("---- ")?.strip_suffix(" ----")?;
         let name = bounded(name.trim_end_matches(" stdout"));
@@ -108,8 +109,8 @@ impl CargoRun {
         self.outputs.entry(Rc::clone(name)).or_default().push_line(line, room);
     }
 
-    /// Ends the pending test, if that is what the text says. What a test printed may stand before the word, without a blank. A
-    /// later text has precedence, because a test can print such a text itself.
+    /// Ends the pending test if `text` is a result. The test's output may come before the result, without a blank. A later result
+    /// replaces an earlier one, because a test can print such a text itself.
     fn resolve(&mut self, text: &str) {
         let Some(pending) = &mut self.pending else { return };
         let glued = || ["ok", "FAILED"].into_iter().find(|word| text.ends_with(word)).and_then(verdict);
@@ -132,7 +133,7 @@ impl CargoRun {
         }
     }
 
-    /// Ends a list behind which something else stands, and which so may be a part of an output.
+    /// Ends a list of names that other lines follow, so that it may be a part of an output.
     fn end_section(&mut self) {
         let Some(section) = self.section.take() else { return };
         let failures: Vec<Rc<str>> = section.failures().map(bounded).collect();
@@ -142,7 +143,7 @@ impl CargoRun {
         section.lines.iter().for_each(|line| self.print(line));
     }
 
-    /// Ends the run with the counts that its last line has. None: there is no such line.
+    /// Ends the run. `summary` has the counts of its last line, or is `None` if there is no such line.
     pub(super) fn end(&mut self, summary: Option<&Summary>) {
         let Some(summary) = summary else { return self.end_section() };
         if let Some(section) = self.section.take() {
@@ -153,7 +154,7 @@ impl CargoRun {
         }
     }
 
-    /// Takes the list of the failures for true, because a test can print what looks like its end.
+    /// Corrects the outcomes by the list of failures, because a test can print a text that looks like its result.
     fn decide(&mut self) {
         let failures: BTreeSet<Rc<str>> = self.failures.drain(..).collect();
         let is_known = failures.is_subset(&self.names);
@@ -171,7 +172,7 @@ impl CargoRun {
         }
     }
 
-    /// The sentence that says which results are missing. `None` means that none is.
+    /// Returns a sentence that says how many results are missing, or `None` if none is.
     pub(super) fn lacks(&self) -> Option<String> {
         let (told, count) = (self.told.len(), self.count);
         let suite = if self.suite.is_empty() { "the test program" } else { &self.suite };
@@ -209,20 +210,20 @@ impl CargoRun {
     }
 }
 
-/// A name as it is held, without what says how the test is run.
+/// Returns a name within its bound, without the ending that says how the test is run.
 fn bounded(name: &str) -> Rc<str> {
     let mut name = plain_name(name).to_owned();
     cut_name(&mut name, NAME_MAX);
     name.into()
 }
 
-/// `src/lib.rs - f (line 5)` without its line, which is not a part of its identity.
+/// Splits a name such as `src/lib.rs - f (line 5)` into the name without its line, which is not a part of the identity, and the line.
 fn without_line(name: &str) -> (&str, u32) {
     let found = name.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (line "));
     found.and_then(|(name, line)| Some((name, line.parse().ok()?))).unwrap_or((name, 0))
 }
 
-/// Several documentation tests of one item are told apart by their order in the file.
+/// Numbers the documentation tests of the same item by their order in the file, so that they have different identities.
 fn number_twins(results: &mut [TestResult]) {
     let mut twins: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for (at, result) in results.iter().enumerate().filter(|(_, result)| result.line > 0 && !result.file.is_empty()) {
@@ -238,7 +239,7 @@ fn number_twins(results: &mut [TestResult]) {
     }
 }
 
-/// Where a test panicked, and what it said.
+/// The place and the message of a test's panic.
 #[derive(Default)]
 struct Panic<'a> {
     file: &'a str,
@@ -253,7 +254,7 @@ impl Panic<'_> {
         let Some(place) = found else {
             return Panic { message: first_line(output).to_owned(), ..Panic::default() };
         };
-        // up to Rust 1.72 the message stood before the place
+        // up to Rust 1.72 the message came before the place
         if let Some((message, place)) = place.strip_prefix('\'').and_then(|rest| rest.rsplit_once("', ")) {
             let (file, line) = file_and_line(place);
             return Panic { file, line, message: message.to_owned() };
@@ -266,7 +267,7 @@ impl Panic<'_> {
     }
 }
 
-/// The file and the line of a place like `src/lib.rs:11:39`.
+/// Reads the file and the line of a place like `src/lib.rs:11:39`.
 fn file_and_line(place: &str) -> (&str, u32) {
     let found = place.rsplit_once(':').and_then(|(rest, _)| rest.rsplit_once(':'));
     found.and_then(|(file, line)| Some((file, line.parse().ok()?))).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! The binary stream of subunit, version 2: packets that say how tests go, amid which anything else may stand.
-//! Its form: <https://github.com/testing-cabal/subunit>, "Version 2".
+//! Reads the binary stream of subunit, version 2. Its packets report the progress of tests, and any other bytes may be between them.
+//! The form is described in <https://github.com/testing-cabal/subunit>, "Version 2".
 
 mod packet;
 mod stream;
@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use stream::Packets;
 
-/// The bytes of all that is held of tests that have not ended. With so many, their outputs are left out; if they take twice as
-/// many all the same, by their names, the reading ends.
+/// The bytes of held tests, which have not ended, from which further output is dropped. If they take twice as many by their names
+/// alone, the reading ends.
 const HELD_MAX: usize = LIST_MAX / 2;
 
 pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
@@ -36,15 +36,15 @@ pub(crate) fn read(from: impl Read, to: &mut Collection) -> Result<(), Flaw> {
 /// The tests that have begun and have not ended.
 struct OpenTests<'a> {
     open: BTreeMap<(String, String), OpenTest>,
-    /// Those that the stream lists and that have not ended.
+    /// The names of the tests that the stream lists and that have not ended.
     listed: BTreeSet<String>,
-    /// The bytes of all that is known of them.
+    /// The bytes that the open and the listed tests take.
     held: usize,
     has_any: bool,
     to: &'a mut Collection,
 }
 
-/// What is known of a test that has not ended.
+/// A test that has not ended, as far as the packets describe it.
 #[derive(Default)]
 struct OpenTest {
     began: Option<u64>,
@@ -88,7 +88,7 @@ impl OpenTests<'_> {
         }
     }
 
-    /// Changes what is known of a test that goes on.
+    /// Changes the entry of a test that has not ended. Makes the entry if there is none.
     fn open(&mut self, key: &(String, String), change: impl FnOnce(&mut OpenTest)) {
         let before = self.open.get(key).map_or(0, |open| open.bytes(key));
         let open = self.open.entry(key.clone()).or_default();
@@ -134,7 +134,7 @@ fn bytes_of_listed(test: &str) -> usize {
     size_of::<String>() + test.len()
 }
 
-/// The result of a test whose last status is this; 0: it has none.
+/// Returns the result of a test with this last status. The status 0 means that the test did not end.
 fn result(test: &str, status: u16, mut open: OpenTest) -> TestResult {
     let (outcome, usual) = match status {
         3 => (TestOutcome::Passed, ""),
@@ -151,7 +151,8 @@ fn result(test: &str, status: u16, mut open: OpenTest) -> TestResult {
     TestResult { id: id_of(test), outcome, message, output, ..TestResult::default() }
 }
 
-/// `a.b.C.test_d(scenario)`: the suite is what stands before the last dot, and scenarios are parameters.
+/// Makes the identity of a test such as `a.b.C.test_d(scenario)`. The suite is the text before the last dot, and the scenario becomes
+/// the parameters.
 fn id_of(test: &str) -> TestId {
     let (path, scenario) = match test.strip_suffix(')').and_then(|inner| inner.split_once('(')) {
         Some((path, scenario)) if !path.is_empty() => (path, scenario),
@@ -171,7 +172,7 @@ mod tests {
         OpenTests { open: BTreeMap::new(), listed: BTreeSet::new(), held: 0, has_any: false, to }
     }
 
-    /// Gives packets until one is refused, and answers how many that took.
+    /// Takes packets until one is refused, and returns how many were accepted.
     fn taken(status: u16, name_bytes: usize, tests: &mut OpenTests<'_>) -> usize {
         let name = "n".repeat(name_bytes);
         let packet = |number: usize| Packet { status, test: Some(format!("{name}{number}")), ..Packet::default() };

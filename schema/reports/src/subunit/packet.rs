@@ -1,15 +1,15 @@
-//! What one packet of subunit says of a test, and the fields that it has.
+//! Reads one packet of subunit, with its fields.
 
-/// What one packet says of a test.
+/// The content of one packet.
 #[derive(Default)]
 pub(super) struct Packet {
     pub status: u16,
-    /// The moment that it is of, in microseconds since 1970.
+    /// The time of the packet, in microseconds since 1970.
     pub time: Option<u64>,
     pub test: Option<String>,
     pub is_text: bool,
     pub file: Option<(String, Vec<u8>)>,
-    /// Which of several processes says it.
+    /// The route code, which tells apart several processes that write to one stream.
     pub route: String,
 }
 
@@ -42,7 +42,7 @@ impl Packet {
     }
 }
 
-/// What is left of a packet.
+/// The fields of a packet that are not read yet.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A number whose first two bits say how many bytes follow the first, and how many bytes it has.
+/// Reads a number whose first two bits say how many bytes follow the first byte. Returns the number and its length in bytes.
 pub(super) fn number(bytes: &[u8]) -> Option<(usize, usize)> {
     let length = usize::from(*bytes.first()? >> 6) + 1;
     let all = bytes.get(..length)?;

@@ -1,5 +1,5 @@
-//! The packets of a stream, amid which any other bytes may stand, because programs print to it. Some letters have the byte with
-//! which a packet begins.
+//! Finds the packets of a stream. Any other bytes may be between them, because programs also print to the stream. Some letters
+//! contain the byte with which a packet begins.
 
 use super::packet::number;
 use crate::REPORT_MAX;
@@ -8,35 +8,36 @@ use std::io::{self, Read};
 const SIGNATURE: u8 = 0xb3;
 /// The least bytes of a packet: signature, flags, length and sum.
 const PACKET_MIN: usize = 8;
-/// The most bytes of a packet, as the protocol has it.
+/// The most bytes of a packet, as the protocol defines it.
 const PACKET_MAX: usize = 4 << 20;
-/// The bytes up to the end of the longest length.
+/// The bytes from the signature to the end of the length, if the length has its longest form.
 const HEAD_BYTES: usize = 7;
-/// The bytes of the sum with which a packet ends.
+/// The bytes of the checksum with which a packet ends.
 const SUM_BYTES: usize = 4;
-/// How much is read at once, in bytes.
+/// The number of bytes that are read at once.
 const CHUNK_BYTES: usize = 64 << 10;
-/// The bytes whose sums are made in vain before what looks like a packet is passed over whole: those of the largest report.
+/// The most bytes of damaged packets whose checksums are computed in vain. Later damaged packets are skipped as a whole, so that the
+/// time is bounded. It is the size of the largest report.
 const VAIN_MAX: u64 = REPORT_MAX;
 
-/// The stream, as far as it was read.
+/// A stream that is being read.
 pub(super) struct Packets<R> {
     from: R,
     has_ended: bool,
-    /// What was read. What stands before `start` was passed.
+    /// The bytes that were read. Those before `start` are done with.
     bytes: Vec<u8>,
     start: usize,
-    /// How many bytes of the stream were passed.
+    /// The number of bytes of the stream that are done with.
     passed: u64,
-    /// The bytes whose sum was another one.
+    /// The number of bytes in packets whose checksum was wrong.
     vain: u64,
 }
 
-/// What begins with a signature.
+/// The bytes that begin with a signature.
 enum Candidate {
-    /// A packet of so many bytes.
+    /// A packet with this number of bytes.
     Packet(usize),
-    /// Why it is none though it looks like one, and how many bytes it has.
+    /// A damaged packet, with the fault and the number of its bytes.
     Damaged(&'static str, usize),
     Text,
 }
@@ -46,7 +47,7 @@ impl<R: Read> Packets<R> {
         Packets { from, has_ended: false, bytes: Vec::new(), start: 0, passed: 0, vain: 0 }
     }
 
-    /// The next packet without its sum, or where something looks like a packet and what is wrong with it. None: there is none.
+    /// Returns the next packet without its checksum, or a text that says where a packet is damaged. `None` is the end of the stream.
     pub(super) fn next(&mut self) -> Result<Option<Result<Vec<u8>, String>>, String> {
         while self.find()? {
             match self.look()? {
@@ -58,7 +59,7 @@ impl<R: Read> Packets<R> {
                 }
                 Candidate::Damaged(why, length) => {
                     let why = format!("the packet at byte {} {why}", self.passed);
-                    // within it a packet may begin, since text can look like the head of one
+                    // a packet may begin within it, because text can look like the head of a packet
                     self.pass(if self.vain < VAIN_MAX { 1 } else { length });
                     return Ok(Some(Err(why)));
                 }
@@ -92,7 +93,7 @@ impl<R: Read> Packets<R> {
         Ok(Candidate::Damaged("is damaged", length))
     }
 
-    /// Goes on to the next signature. False: there is none.
+    /// Skips to the next signature. Returns `false` if there is none.
     fn find(&mut self) -> Result<bool, String> {
         loop {
             let left = &self.bytes[self.start..];
@@ -112,19 +113,19 @@ impl<R: Read> Packets<R> {
         self.passed += count as u64;
     }
 
-    /// The next bytes, at most this many, or all that are left.
+    /// Returns the next `count` bytes, or fewer if the stream ends before.
     fn ahead(&mut self, count: usize) -> Result<&[u8], String> {
         while self.bytes.len() - self.start < count && self.fill()? {}
         let left = &self.bytes[self.start..];
         Ok(&left[..left.len().min(count)])
     }
 
-    /// Reads on. False: the stream has ended.
+    /// Reads more bytes. Returns `false` if the stream has ended.
     fn fill(&mut self) -> Result<bool, String> {
         if self.has_ended {
             return Ok(false);
         }
-        // what is left is moved, so this is done only where that is the smaller part
+        // the unread bytes are moved, so this is done only if they are the smaller part
         if self.start * 2 >= self.bytes.len() {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -178,7 +179,7 @@ mod tests {
         packet
     }
 
-    /// The contents of the packets, and what is wrong with the others.
+    /// Returns the contents of the packets, and the texts about the damaged ones, in the order of the stream.
     fn read(bytes: &[u8]) -> Vec<String> {
         let mut stream = Packets::new(bytes);
         let mut found = Vec::new();
@@ -189,7 +190,7 @@ mod tests {
         found
     }
 
-    /// `³` and `γ` end with the byte of the signature.
+    /// The letters `³` and `γ` end with the byte of the signature, and text after them is not a packet.
     #[test]
     fn a_signature_in_a_text_is_no_packet() {
         for text in ["3 m³ of it\n", "αβγδ", "³"] {
@@ -209,7 +210,7 @@ mod tests {
         assert_eq!(read(&[SIGNATURE]), ["the packet at byte 0 is cut"]);
     }
 
-    /// Each signature would have its four MiB summed up, a million times.
+    /// Without a bound, the checksum of four MiB would be computed for each of a million signatures.
     #[test]
     fn what_only_looks_like_packets_is_passed_over_at_last() {
         let start = [SIGNATURE, 0x20, 3, 0xc0, 0x10, 0, 0];

@@ -1,14 +1,14 @@
-//! One line of a report in TAP.
+//! Reads one line of a report in TAP.
 
-/// What one line of TAP says.
+/// One line of a report, by its kind.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     Version,
-    /// How many tests there are.
+    /// The plan, with the number of tests.
     Plan(u64),
     Point(Point<'a>),
     BailOut(&'a str),
-    /// The begin of a block about the test before it.
+    /// The beginning of a block of YAML about the test before it.
     Yaml,
     Comment(&'a str),
 }
@@ -23,7 +23,7 @@ pub(super) struct Point<'a> {
     pub duration_us: Option<u64>,
 }
 
-/// What a test says of itself behind its description.
+/// The directive after the description of a test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Directive<'a> {
     #[default]
@@ -32,7 +32,7 @@ pub(super) enum Directive<'a> {
     Todo(&'a str),
 }
 
-/// The line without its indentation. `None` means that it is not a line of TAP.
+/// Reads a line that has no indentation. `None` means that it is not a line of TAP.
 pub(super) fn parse(text: &str) -> Option<Line<'_>> {
     if let Some(said) = text.strip_prefix('#') {
         return Some(Line::Comment(said.trim()));
@@ -67,14 +67,14 @@ fn point(text: &str) -> Option<Line<'_>> {
     }
     let rest = rest.trim_start();
     let unnumbered = rest.trim_start_matches(|char: char| char.is_ascii_digit());
-    // a number stands by itself
+    // digits are the number of the test only if a blank or nothing follows them
     let rest = if unnumbered.is_empty() || unnumbered.starts_with(' ') { unnumbered.trim_start() } else { rest };
     let rest = rest.strip_prefix("- ").or(rest.strip_prefix('-').filter(|rest| rest.is_empty())).unwrap_or(rest);
     let (description, directive, duration_us) = directive(rest);
     Some(Line::Point(Point { ok, description: unescaped(description), directive, duration_us }))
 }
 
-/// Splits the description from what stands behind its `#`, where that is a directive or a time.
+/// Splits off the directive or the time after the `#` of a description. Any other `#` belongs to the description.
 fn directive(text: &str) -> (&str, Directive<'_>, Option<u64>) {
     for (at, _) in text.match_indices('#') {
         let is_escaped = text[..at].ends_with('\\') && !text[..at].ends_with("\\\\");
@@ -97,7 +97,7 @@ fn directive(text: &str) -> (&str, Directive<'_>, Option<u64>) {
     (text.trim(), Directive::None, None)
 }
 
-/// `12.5ms` or `3s`, in microseconds.
+/// Reads a time such as `12.5ms` or `3s`, and returns microseconds.
 fn micros(time: &str) -> Option<u64> {
     let time = time.split_whitespace().next()?;
     let (number, unit) = match time.strip_suffix("ms") {

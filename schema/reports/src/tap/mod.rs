@@ -1,5 +1,5 @@
-//! The Test Anything Protocol, of the versions 12 to 14. Lines that are none of it are passed over, because a report may stand
-//! amid what else a step prints.
+//! Reads the Test Anything Protocol, in the versions 12 to 14. Other lines are skipped, because a report may be a part of the output
+//! of a step.
 
 mod line;
 mod point;
@@ -10,11 +10,11 @@ use line::{Line, Point};
 use point::{Held, Level, TapTest, Yaml, bytes_of};
 use std::io::Read;
 
-/// How deep subtests may stand in each other. What is deeper counts as what is around it.
+/// The most levels of subtests within each other. Deeper subtests count as tests of the deepest level.
 const DEPTH_MAX: usize = 50;
 
-/// `file`: the name of the file without its ending. It is the suite of the file's tests, because tests of several files have
-/// equal names. Empty: the report is what the step printed.
+/// Reads a report. `file` is the name of its file without the extension. It becomes the suite of the tests, because tests of several
+/// files may have equal names. It is empty for the output of a step.
 pub(crate) fn read(from: impl Read, file: &str, to: &mut Collection) -> Result<(), Flaw> {
     let mut lines = Lines::new(from);
     let mut document = TapReport {
@@ -34,16 +34,16 @@ pub(crate) fn read(from: impl Read, file: &str, to: &mut Collection) -> Result<(
     document.end().map_err(|why| Flaw::at(lines.number, why))
 }
 
-/// A report as far as it was read.
+/// The state of reading a report.
 struct TapReport<'a> {
     file: &'a str,
     /// The plan and the results of the report itself, and of each subtest that is open.
     levels: Vec<Level>,
-    /// The block behind the newest test that is being read.
+    /// The block of YAML that is being read, which belongs to the newest test.
     yaml: Option<Yaml>,
     held: Held,
     has_any: bool,
-    /// Whether the last line may lack its end.
+    /// Whether the last line has no line end, so that it may be cut.
     is_cut: bool,
     /// Whether the last line is a test.
     ends_with_test: bool,
@@ -83,7 +83,7 @@ impl TapReport<'_> {
         }
     }
 
-    /// Adds to the test whose result was read last, unless its subtests count in its place.
+    /// Changes the test whose result was read last, unless its subtests count in its place.
     fn tell_newest(&mut self, tell: impl FnOnce(&mut TapTest)) -> Result<(), String> {
         let level = self.levels.last_mut().filter(|level| level.has_own);
         let Some(newest) = level.and_then(|level| level.told.last_mut()) else { return Ok(()) };
@@ -99,7 +99,7 @@ impl TapReport<'_> {
         }
     }
 
-    /// A test, and what was deeper before it was its subtest.
+    /// Takes the result of a test. The deeper tests before it are its subtests.
     fn point(&mut self, depth: usize, point: Point<'_>) -> Result<(), String> {
         self.open(depth);
         self.has_any = true;
@@ -119,11 +119,11 @@ impl TapReport<'_> {
         let now = bytes_of(&told);
         level.told.extend(told);
         self.held.change(before, now)?;
-        // nothing comes any more that belongs to what stands before the newest test
+        // later lines can only change the newest test, so the results before it are complete
         if depth == 0 { self.hand_on(1) } else { Ok(()) }
     }
 
-    /// Gives the results of the report itself on, save the newest ones.
+    /// Adds the results of the top level to the collection, except for the newest `kept`.
     fn hand_on(&mut self, kept: usize) -> Result<(), String> {
         let told = &mut self.levels[0].told;
         let count = told.len().saturating_sub(kept);
@@ -134,7 +134,7 @@ impl TapReport<'_> {
         Ok(())
     }
 
-    /// Another report begins in the same file.
+    /// Ends the report so far, because another one begins in the same file.
     fn next_report(&mut self) -> Result<(), String> {
         if self.has_any { self.end_report() } else { Ok(()) }
     }

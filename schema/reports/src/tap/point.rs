@@ -1,4 +1,4 @@
-//! A test of TAP with what is said of it, which comes before it where it has subtests, and behind it where it failed.
+//! A test of TAP with its details. Its subtests come before its line, and comments and YAML about its failure come after it.
 
 use super::line::{Directive, Point};
 use crate::cut::{Capped, cut};
@@ -11,13 +11,13 @@ use std::rc::Rc;
 pub(super) struct Level {
     pub planned: Option<u64>,
     pub seen: u64,
-    /// Whether the newest test counts itself, and so is the last one of `told`.
+    /// Whether the newest test itself counts, and not only its subtests. It is then the last one of `told`.
     pub has_own: bool,
     pub told: Vec<TapTest>,
 }
 
 impl Level {
-    /// What the plan says that did not come, or that came and is not planned.
+    /// Returns a sentence if the number of tests differs from the plan.
     pub(super) fn lacks(&self) -> Option<String> {
         let planned = self.planned.filter(|planned| *planned != self.seen)?;
         Some(format!("the plan announces {planned} tests, but the report has {}", self.seen))
@@ -27,9 +27,9 @@ impl Level {
 /// A test whose result was read.
 #[derive(Default)]
 pub(super) struct TapTest {
-    /// The descriptions of the tests of which it is a subtest, the outermost last. All subtests of one test share its description.
+    /// The descriptions of the tests around this subtest, the outermost last. All subtests of one test share its description.
     suites: Vec<Rc<str>>,
-    /// Its identity without a suite.
+    /// The identity of the test, without a suite.
     id: TestId,
     outcome: TestOutcome,
     duration_us: Option<u64>,
@@ -42,7 +42,7 @@ impl TapTest {
         self.outcome == TestOutcome::Failed
     }
 
-    /// What a comment behind the test says, which tools write to say why it failed.
+    /// Takes a comment after the test. Tools write such comments to say why a test failed.
     pub(super) fn comment(&mut self, said: &str) {
         if self.is_bad() && !said.starts_with("Subtest") {
             if self.message.is_empty() {
@@ -71,20 +71,20 @@ impl TapTest {
     }
 }
 
-/// The bytes of tests, without the descriptions that they share.
+/// Returns the bytes of tests in memory, without the descriptions that they share.
 pub(super) fn bytes_of(told: &[TapTest]) -> usize {
     told.iter().map(TapTest::bytes).sum()
 }
 
-/// A message within its bound.
+/// Returns a message that is cut to its bound.
 fn message_of(said: &str) -> String {
     let mut message = said.to_owned();
     cut(&mut message, MESSAGE_MAX);
     message
 }
 
-/// The results of a test with its subtests, which then count in its place. It counts itself where it failed and they did not,
-/// and is the last one then, which the second answer says.
+/// Returns the results of a test. Its subtests count in its place, except if the test failed and no subtest did. Then the test
+/// itself is added as the last result. The returned flag says whether the test itself counts.
 pub(super) fn told(point: &Point<'_>, number: u64, below: Vec<TapTest>) -> (Vec<TapTest>, bool) {
     let name = if point.description.is_empty() { format!("test {number}") } else { point.description.clone() };
     let (outcome, message) = match point.directive {
@@ -104,7 +104,7 @@ pub(super) fn told(point: &Point<'_>, number: u64, below: Vec<TapTest>) -> (Vec<
     (all, counts)
 }
 
-/// The bytes of tests that wait for the test of which they are subtests.
+/// The bytes of held tests, which may be subtests of a test whose line has not come yet.
 #[derive(Default)]
 pub(super) struct Held(usize);
 
@@ -113,7 +113,7 @@ impl Held {
         Held(bytes_of(told))
     }
 
-    /// Notes that tests take so many bytes now, in place of those before.
+    /// Replaces `before` bytes of the held tests by `now` bytes. Fails if the tests then have more than [`LIST_MAX`].
     pub(super) fn change(&mut self, before: usize, now: usize) -> Result<(), String> {
         self.0 = (self.0 + now).saturating_sub(before);
         if self.0 > LIST_MAX {
@@ -123,7 +123,7 @@ impl Held {
     }
 }
 
-/// A block of YAML behind a test.
+/// A block of YAML after the line of a test.
 #[derive(Default)]
 pub(super) struct Yaml {
     indent: usize,
@@ -137,7 +137,7 @@ impl Yaml {
         Yaml { indent, ..Yaml::default() }
     }
 
-    /// True: this line ended the block.
+    /// Takes a line of the block. Returns `true` if the line ends the block.
     pub(super) fn take(&mut self, line: &str) -> bool {
         if line.trim() == "..." {
             return true;
@@ -169,7 +169,7 @@ fn millis(value: &str) -> Option<u64> {
     Some((ms * 1e3).round() as u64)
 }
 
-/// A text on one line, as YAML quotes it. One of several lines has only its sign there.
+/// Reads a text of YAML on one line, which may be quoted. It is empty if the text has several lines, which follow this one.
 fn scalar(value: &str) -> String {
     let value = value.trim();
     if value.starts_with(['|', '>']) {
@@ -192,7 +192,7 @@ mod tests {
         Point { ok: true, description: description.to_owned(), ..Point::default() }
     }
 
-    /// A report of 256 MiB can have a million subtests, and fifty tests around them with names of 64 KiB.
+    /// A report of 256 MiB can have a million subtests within fifty tests, each with a name of 64 KiB.
     #[test]
     fn subtests_share_the_name_of_their_test_and_count_its_place() {
         let mut below: Vec<TapTest> = (0..100).flat_map(|number| told(&point("s"), number, Vec::new()).0).collect();

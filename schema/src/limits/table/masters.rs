@@ -1,5 +1,5 @@
-//! What only masters send, in answers, events and calls to workers. Whoever reads it cuts it ([`Limit::told`]), because an
-//! older master knows no limits.
+//! The limits of values that only masters send, in answers, events and calls to workers. Readers cut these values
+//! ([`Limit::told`]), because an older master has no limits.
 
 use super::{ANSWER_BYTES, BATCH_EVENTS};
 use crate::limits::{Beyond, Limit, Unit};
@@ -7,13 +7,13 @@ use crate::limits::{Beyond, Limit, Unit};
 table! {
     // texts
 
-    /// A word of the schema for programs, or the kind of a grant. The longest that there is has 17 letters.
+    /// These are words of the schema for programs, or kinds of grants. The longest one has 17 letters.
     WORD_TOLD: "word", 64, Bytes, Cut, [
         "gateway.Gateway.redeem -> kind", "event.Event.grantIssued.kind", "perspective.QueueItem.kind",
         "perspective.Explanation.kind", "perspective.Candidate.standing", "perspective.AttemptView.because",
         "perspective.TestView.state", "perspective.TestLane.state",
     ];
-    /// A few sentences. More than 4 KiB is read by nobody, and an answer has room for hundreds of them.
+    /// This is room for a few sentences. Nobody reads more than 4 KiB, and an answer has room for hundreds of such texts.
     SENTENCE: "sentence", 4096, Bytes, Cut, [
         "event.Event.alarm.text", "event.Event.cronSkipped.reason", "perspective.CronView.skipped", "grant.WorkerView.held", "grant.WorkerView.waits", "perspective.QueueItem.reason",
         "perspective.QueueItem.remedy", "perspective.Explanation.text", "perspective.Explanation.hints[]",
@@ -21,125 +21,125 @@ table! {
         "perspective.AttemptView.waitedFor", "grant.Finding.seen", "grant.Finding.remedy", "grant.Difference.before",
         "grant.Difference.after", "worker.Worker.cancel(reason)", "worker.Worker.revoked(reason)",
     ];
-    /// It names what was looked at: a project, a worker, a folder, or a key of the master file.
+    /// The subject names a project, a worker, a folder, or a key of the master file.
     SUBJECT: "subject", 1024, Bytes, Cut, ["grant.Finding.subject", "grant.Difference.key"];
-    /// A project, a number, and a job with its cell.
+    /// A selector consists of a project, a number, and a job with its cell.
     SELECTOR: "selector", 2304, Bytes, Cut, [
         "grant.WorkerView.running[]", "perspective.Candidate.jobs[]", "perspective.RemedyStep.object",
     ];
-    /// What to type: a selector, or 100 labels, with the words of a command around it. More than this is not typed by hand.
+    /// A command to type has a selector or up to 100 labels. Nobody types more than this by hand.
     COMMAND: "command", 4096, Bytes, Cut, ["perspective.RemedyStep.command"];
-    /// "run by NAME", "retry of 411 by NAME". A name has at most 256 bytes.
+    /// The cause reads like "retry of 411 by NAME", where the name has at most 256 bytes.
     CAUSE: "cause of the build", 512, Bytes, Cut, ["event.Event.buildCreated.cause", "perspective.BuildView.cause"];
-    /// The master cuts an author and a subject after 300 characters, of which each has at most 4 bytes.
+    /// The master cuts an author and a subject after 300 characters, and a character has at most 4 bytes.
     COMMIT_LINE: "line of the commit", 1204, Bytes, Cut, [
         "change.Commit.author", "change.Commit.subject", "perspective.BuildView.subject",
         "perspective.BuildView.author",
     ];
-    /// "sha-256:" and the 43 letters of a SHA-256.
+    /// A fingerprint is "sha-256:" and the 43 letters of a SHA-256.
     FINGERPRINT: "fingerprint", 64, Bytes, Cut, ["grant.Grant.holder", "grant.Operator.issue -> fingerprint"];
-    /// A name of DNS has at most 253 letters (RFC 1035), and a port 5 digits.
+    /// A DNS name has at most 253 letters (RFC 1035), and a port has at most 5 digits.
     HOST: "address of the master", 512, Bytes, Cut, ["grant.Operator.issue -> advertise[]"];
-    /// All addresses of the master, with commas between them.
+    /// These are up to 16 addresses of the master, with commas between them.
     HOSTS: "addresses of the master", 16 * 514, Bytes, Cut, ["perspective.Perspective.whoami -> master"];
-    /// The address is as long as `url` of the master file. Browsers take 2,048 letters everywhere.
+    /// These are web addresses, and all browsers accept addresses of 2,048 letters.
     PAGES: "address of the pages", 2048, Bytes, Cut, [
         "perspective.Perspective.whoami -> pages", "perspective.Perspective.browse -> address",
         "grant.Operator.addProject -> hookAddress", "perspective.BuildView.commitUrl",
     ];
-    /// The master makes it of 32 bytes.
+    /// The master makes the secret from 32 bytes.
     HOOK_SECRET: "secret of the hook", 256, Bytes, Cut, ["grant.Operator.addProject -> hookSecret"];
-    /// The name, the expression and the zone of an entry of `[trigger.cron]`: a branch has at most this many bytes on the usual
-    /// file systems.
+    /// These are the name, the expression and the zone of an entry of `[trigger.cron]`. `guild.toml` allows as many bytes.
     CRON_TEXT: "text of the cron", 255, Bytes, Cut, [
         "event.Event.cronSkipped.name", "perspective.CronView.name", "perspective.CronView.at", "perspective.CronView.tz",
     ];
-    /// A date, a time, and the name of a zone.
+    /// This is room for a date, a time and the name of a zone.
     CRON_TIME: "time of the cron", 320, Bytes, Cut, ["perspective.CronView.shown"];
-    /// The name is as long as the master file allows.
+    /// The master file allows 100 bytes for the name of a role, so this is enough.
     ROLE: "name of the role", 256, Bytes, Cut, ["grant.Role.name"];
-    /// A project, a branch and a job with its cell: it names a folder of the worker.
+    /// A lane consists of a project, a branch and a job with its cell. It names a folder of the worker.
     LANE: "lane", 4096, Bytes, Cut, ["worker.Assignment.lane"];
-    /// Reserved, and empty in this version: it only must not be what fills a message.
+    /// The field is reserved and empty in this version. The limit only keeps it from filling a message.
     PATCH: "patch", 1 << 20, Bytes, Refused, ["change.Source.patch"];
 
-    /// A few lines on a page. Longer ones are cut when the list of tests is read.
+    /// This is room for a few lines on a page. Longer texts are cut when the list of tests is read.
     TEST_TEXT: "text of the test", 1024, Bytes, Cut, [
         "perspective.TestView.suite", "perspective.TestView.name", "perspective.TestView.parameters",
         "perspective.TestView.file", "perspective.FailedTest.suite", "perspective.FailedTest.name",
         "perspective.FailedTest.parameters", "perspective.FailedTest.file",
     ];
-    /// Why a test failed, on a line or two.
+    /// The reason why a test failed usually takes a line or two.
     TEST_MESSAGE: "message of the test", 4096, Bytes, Cut, ["perspective.FailedTest.message"];
-    /// The end of a test's own log. A page of failed tests with such outputs fills a third of an answer.
+    /// This is the end of a test's own log. 50 failed tests with such outputs take a third of an answer.
     TEST_OUTPUT: "output of the test", 16 << 10, Bytes, Cut, ["perspective.FailedTest.output"];
 
     // lists
 
-    /// A person looks through this many at once. One has at most 6 KiB.
+    /// A person looks through at most this many tests at once. Each takes at most 6 KiB.
     TESTS_TOLD: "list of tests", 100, Elements, Cut, ["perspective.Viewer.tests -> tests"];
-    /// One has at most 26 KiB, so that all of them fit into an answer.
+    /// Each failed test takes at most 26 KiB, so this many fit into an answer.
     FAILED_TESTS: "list of failed tests", 50, Elements, Cut, ["perspective.Build.tests -> tests"];
-    /// The lanes that ran the test last.
+    /// These are the lanes that ran the test last. Nobody compares more of them.
     TEST_LANES: "list of lanes of the test", 40, Elements, Cut, ["perspective.Viewer.test -> lanes"];
-    /// A lane keeps this many.
+    /// A lane keeps this many results of each test.
     TEST_POINTS: "list of results", 100, Elements, Cut, ["perspective.TestView.results", "perspective.TestLane.results"];
 
-    /// A list in pages ends with its bytes, [`ANSWER_BYTES`]: the smallest row has 320 of them. This is the next round number.
+    /// A page ends when its rows have 3 MiB, and the smallest row has 320 bytes. This is the next round number of rows.
     PAGE: "page of a list", 10_000, Elements, Cut, [
         "perspective.Viewer.projects -> projects", "perspective.Viewer.crons -> crons", "perspective.Viewer.workers -> workers",
         "perspective.Viewer.watch -> builds", "grant.Operator.workers -> workers", "grant.Operator.grants -> grants",
     ];
-    /// A person looks through this many. If there are more, the answer says so.
+    /// A person looks through at most this many rows. If there are more, the answer says so.
     ROWS_TOLD: "list of rows", 1000, Elements, Cut, [
         "perspective.Viewer.builds -> builds", "perspective.Viewer.queue -> items",
     ];
-    /// Enough to say that there are several of one name.
+    /// This is enough to show that several grants have the same name.
     FOUND: "list of grants", 10, Elements, Cut, ["grant.Operator.findGrants -> grants"];
     /// An operator has at most 10,000 grants in force below it, each of which has up to 10 logins of browsers.
     REVOKED: "list of revoked grants", 131_072, Elements, Cut, ["grant.Operator.revoke -> revoked"];
-    /// A team has a handful.
+    /// A team has a few roles, so this is far more than anybody needs.
     ROLES: "list of roles", 1000, Elements, Cut, ["grant.Operator.roles -> roles"];
-    /// A master has one for each network that it is reached from.
+    /// A master has one address for each network from which it can be reached.
     ADVERTISED: "list of addresses", 16, Elements, Cut, ["grant.Operator.issue -> advertise"];
-    /// A file of a thousand projects differs in fewer keys. The others are left out.
+    /// Even a file of a thousand projects differs in fewer keys. If there are more, the rest is left out.
     DIFFERENCES: "list of differences", 10_000, Elements, Cut, [
         "grant.Operator.differences -> differences", "grant.Operator.reload -> differences",
     ];
-    /// A few of each project, of which there are at most thousands. The worst come first, and good ones are left out.
+    /// A master has at most some thousand projects, each with a few findings. The worst come first, and good ones are left out.
     FINDINGS: "list of findings", 10_000, Elements, Cut, ["grant.Operator.examine -> findings"];
-    /// Enough to see what a worker does, so that one with many slots stays one row of a list.
+    /// This many show what a worker does, and a worker with many slots still fits into one row of a list.
     RUNNING: "list of running jobs", 500, Elements, Cut, ["grant.WorkerView.running"];
-    /// The labels of its grant, the labels that it claims, and its platform.
+    /// A worker's grant may have 100 labels, the worker may claim 100 more, and its platform is one more.
     LABELS_IN_FORCE: "list of labels in force", 256, Elements, Cut, ["grant.WorkerView.labels"];
     /// A pipeline has at most 100 steps in a job.
     STEPS: "list of steps", 100, Elements, Cut, ["perspective.JobView.steps"];
-    /// The nearest ones: nobody looks at more.
+    /// These are the workers that come nearest to taking the job. Nobody looks at more.
     CANDIDATES: "list of candidates", 20, Elements, Cut, ["perspective.Explanation.workers"];
-    /// The most jobs that are named of one of these.
+    /// An answer names at most this many jobs of one candidate, the oldest first.
     CANDIDATE_JOBS: "list of jobs of a candidate", 50, Elements, Cut, ["perspective.Candidate.jobs"];
-    /// There are up to 4 besides a new worker.
+    /// A job has up to 4 remedies besides a new worker.
     REMEDIES: "list of remedies", 8, Elements, Cut, ["perspective.Explanation.remedies"];
-    /// Nobody does more of them by hand.
+    /// Nobody does more steps than this by hand.
     REMEDY_STEPS: "list of steps of a remedy", 50, Elements, Cut, ["perspective.Remedy.steps"];
-    /// Some labels of a job have one each, and few states have two.
+    /// Each label that a job wants has at most one hint, and some states of a job add one or two.
     HINTS: "list of hints", 200, Elements, Cut, ["perspective.Explanation.hints"];
-    /// A job has at most 11 by itself; one whose offers came to nothing may have more. The newest are told.
+    /// A job has at most 11 attempts by itself, and more if its offers failed. The answer has the newest ones.
     ATTEMPTS: "list of attempts", 1000, Elements, Cut, ["perspective.Explanation.attempts"];
-    /// A build is of one repository in this version.
+    /// A build has one repository in this version, and later ones may have a few.
     SOURCES: "list of sources", 16, Elements, Cut, ["change.SourceStamp.sources"];
-    /// What `git log` is asked for.
+    /// The master asks `git log` for at most this many commits.
     COMMITS: "list of commits", 100, Elements, Cut, ["change.Change.commits"];
-    /// What `git diff` is read for: with as many, more may differ.
+    /// The master reads at most this many paths of `git diff`. If a list has this many, more paths may differ.
     PATHS: "list of paths", 1000, Elements, Cut, ["change.Change.paths"];
-    /// The branch, and the newest tags.
+    /// These are one branch and the 1,000 newest tags.
     REFS: "list of refs", 1001, Elements, Cut, ["worker.SourcePack.pack -> refs"];
-    /// Further offers of one answer: all of them are to be accepted in time, also over a slow link.
+    /// A worker must accept all offers of one answer in time, also over a slow link, so they are few.
     OFFERS: "list of further offers", 64, Elements, Cut, ["worker.Session.take -> more"];
-    /// A batch of them. More are refused, because a list that was cut would lose events without a word.
+    /// This is one batch of events. A longer list is refused, because cutting it would silently lose events.
     EVENTS: "list of events", BATCH_EVENTS, Elements, Refused, ["event.Observer.observe(events)"];
 }
 
-/// The smallest row of a page, in bytes: a page ends with its bytes before it has as many rows.
+/// The size of the smallest row of a page, in bytes. It is so large that a page reaches [`ANSWER_BYTES`] before it has as many
+/// rows as [`PAGE`] allows.
 const ROW_BYTES_MIN: usize = 320;
 const _: () = assert!(ANSWER_BYTES / ROW_BYTES_MIN <= PAGE.most);

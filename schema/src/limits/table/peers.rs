@@ -1,12 +1,12 @@
-//! What peers send to a master, and what a pipeline makes.
+//! The limits of values that peers send to a master, and of values that a pipeline makes.
 
 use super::{JOB_BYTES, NAME_MAX};
 use crate::limits::{Beyond, Limit, Unit};
 
 table! {
-    // what strangers and holders of any credential send
+    // values that strangers and holders of any credential send
 
-    /// It has 32 bytes. A longer one is compared as it is, and found nowhere; this only bounds the work.
+    /// A token has 32 bytes. A longer one is looked up and not found, so the limit only bounds that work.
     TOKEN: "token", 1024, Bytes, Refused, [
         "gateway.Gateway.restore(token)", "gateway.Gateway.redeem(join)", "gateway.Gateway.redeem(token)",
     ];
@@ -23,7 +23,7 @@ table! {
         "grant.Operator.issue(joinHash)", "perspective.Perspective.browse(joinHash)",
     ];
 
-    // what users and operators send
+    // values that users and operators send
 
     /// The name of a project in the master file has at most this many bytes.
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
@@ -36,7 +36,7 @@ table! {
         "perspective.BuildView.project", "perspective.QueueItem.project", "change.Change.project",
         "worker.Assignment.project",
     ];
-    /// Git on the usual file systems has no longer ones than 255 bytes a part; the mirror takes 512 in all.
+    /// A part of a ref has at most 255 bytes on the usual file systems, and the mirror takes refs of 512 bytes.
     REF: "name of the ref", 1024, Bytes, Refused, [
         "change.ChangeSink.submit(ref)", "perspective.Viewer.builds(ref)", "perspective.Viewer.branch(ref)", "perspective.Viewer.tests(ref)", "perspective.TestLane.ref",
         "perspective.Submitter.run(ref)", "event.Event.changeSubmitted.ref", "event.Event.refDeleted.ref",
@@ -44,11 +44,11 @@ table! {
         "perspective.BuildView.ref", "change.Source.ref", "event.Event.cronSkipped.ref",
         "perspective.CronView.ref", "change.Change.ref", "worker.SourcePack.pack -> refs[].name",
     ];
-    /// A commit has 40 or 64 digits; a person may name it by a branch or a tag instead.
+    /// A commit has 40 or 64 digits, but a person may also name it by a branch or a tag.
     REVISION: "revision", 1024, Bytes, Refused, [
         "perspective.Viewer.builds(revision)", "perspective.Submitter.run(revision)",
     ];
-    /// The name of a job and its cell: 17 names of 100 bytes and what separates them.
+    /// The name of a job with its cell consists of up to 17 names of 100 bytes and their separators.
     JOB: "name of the job", 2048, Bytes, Refused, [
         "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Build.tests(job)", "perspective.Build.reports(job)", "perspective.Viewer.tests(job)",
         "perspective.TestView.job", "perspective.TestLane.job", "perspective.Submitter.retry(jobs)[]",
@@ -57,40 +57,40 @@ table! {
         "event.Event.stepFinished.job", "event.Event.jobFinished.job", "perspective.LaneView.job",
         "perspective.JobView.name", "perspective.QueueItem.job",
     ];
-    /// A pipeline has at most this many.
+    /// A pipeline has at most this many jobs.
     JOBS: "list of jobs", 1000, Elements, Refused, [
         "perspective.Submitter.retry(jobs)", "event.Event.buildPlanned.jobs", "perspective.BuildView.jobs",
         "perspective.JobView.needs", "perspective.BranchView.lanes",
     ];
-    /// A few sentences. It is shown with the build, the worker or the grant, and a person can say it shorter.
+    /// This is room for a few sentences. A longer reason is refused, because a person can write a shorter one.
     WHY: "reason", 4096, Bytes, Refused, ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
-    /// A sentence: it is stored with each grant below the one that is revoked, and each subscriber is told.
+    /// This is room for a few sentences. The reason is stored with each grant below the revoked one, and each subscriber gets it.
     REVOCATION: "reason of the revocation", 1000, Bytes, Refused, [
         "grant.Operator.revoke(reason)", "event.Event.grantRevoked.reason", "grant.Grant.reason", "grant.WorkerView.revoked",
     ];
-    /// A farm has some dozens. A grant with more is a list that nobody reads, and one of all projects names `*`.
+    /// A farm has some dozen projects. Nobody reads a longer list, and a grant for all projects names `*` instead.
     PROJECTS: "list of projects", 1000, Elements, Refused, ["grant.What.projects"];
-    /// Each event is compared with each of them.
+    /// Each event is compared with each of these projects, so their number bounds that work.
     FOLLOWED: "list of projects to follow", 1000, Elements, Refused, ["event.Filter.projects"];
-    /// A word of five: the longest has 13 letters.
+    /// This is one of five words, and the longest has 13 letters.
     TESTS_SHOWN: "word for the tests to show", 64, Bytes, Refused, ["perspective.Viewer.tests(shown)"];
-    /// A part of a name that somebody types.
+    /// A person types a part of a test's name, which is rarely longer.
     TEST_SEARCH: "text to look for", 512, Bytes, Refused, ["perspective.Viewer.tests(search)"];
     /// The longest kind of event has 15 letters.
     KIND: "kind of event", 64, Bytes, Refused, ["event.Filter.kinds[]", "event.Event.kind"];
     /// There are fewer than 20 kinds.
     KINDS: "list of kinds", 100, Elements, Refused, ["event.Filter.kinds"];
-    /// There are 7 rights, the longest of 7 letters.
+    /// There are 7 rights, and the longest has 7 letters.
     RIGHT: "right", 64, Bytes, Refused, ["grant.What.may[]"];
     /// There are 7 rights, and there may be more.
     RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may"];
-    /// The holder's name is as in the master file, with room for what a person is called.
+    /// This is more than the name of a person or a machine needs.
     HOLDER: "name of the holder", 256, Bytes, Refused, [
         "grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)", "event.Event.grantIssued.name",
         "event.Event.grantRedeemed.name", "event.Event.grantRevoked.name", "grant.Grant.name",
         "gateway.Gateway.redeem -> name",
     ];
-    /// The name is as long as the master file allows.
+    /// The master file allows as many bytes for the name of a pool.
     POOL: "name of the pool", NAME_MAX, Bytes, Refused, [
         "grant.What.pools[]", "grant.NewProject.pools[]", "grant.WorkerView.pools[]", "perspective.RemedyStep.pool",
     ];
@@ -98,7 +98,7 @@ table! {
     POOLS: "list of pools", 1000, Elements, Refused, [
         "grant.What.pools", "grant.NewProject.pools", "grant.WorkerView.pools",
     ];
-    /// The name of a worker is that of its grant's holder.
+    /// The name of a worker is the name of its grant's holder, which has the same limit.
     WORKER: "name of the worker", 256, Bytes, Refused, [
         "grant.Operator.drain(worker)", "grant.Operator.hold(worker)", "grant.Operator.forget(worker)",
         "grant.Operator.workers(after)", "perspective.Viewer.workers(after)", "event.Event.jobStarted.worker",
@@ -106,38 +106,38 @@ table! {
         "grant.WorkerView.name", "perspective.JobView.worker", "perspective.Candidate.name",
         "perspective.AttemptView.worker",
     ];
-    /// A path has at most 4,096 bytes, and an address rarely has 200.
+    /// A path on Linux has at most 4,096 bytes, and an address rarely has 200.
     ADDRESS: "address of the repository", 4096, Bytes, Refused, [
         "grant.NewProject.repository", "grant.NewProject.aliases[]", "perspective.ProjectView.repository",
         "perspective.ProjectView.aliases[]", "change.Source.repository",
     ];
     /// A pattern of `guild.toml` has at most this many characters.
     PATTERN: "pattern", 1000, Bytes, Refused, ["grant.NewProject.branches[]", "grant.NewProject.tags[]"];
-    /// A key of `guild.toml` has at most as many patterns.
+    /// A key of `guild.toml` also has at most this many patterns.
     PATTERNS: "list of patterns", 1000, Elements, Refused, [
         "grant.NewProject.branches", "grant.NewProject.tags", "grant.NewProject.aliases",
         "perspective.ProjectView.aliases",
     ];
-    /// A number and a unit, or a word.
+    /// A setting is a number with a unit, or a word.
     SETTING: "setting", 64, Bytes, Refused, ["grant.NewProject.poll", "grant.NewProject.hookKind"];
-    /// The largest RSA key as a file has 13 KiB; a file of known hosts is often longer.
+    /// The file of the largest RSA key has 13 KiB, and a file of known hosts is often longer.
     SECRET: "credential", 64 << 10, Bytes, Refused, [
         "grant.NewProject.credential", "grant.NewProject.knownHosts", "grant.NewProject.token",
     ];
 
-    // bytes in parts, from whoever keeps them
+    // parts of logs, blobs and packs
 
-    /// What one call reads of a log, a blob or a pack. Several of them are under way at once, and each is held on both sides.
+    /// One call reads at most this much of a log, a blob or a pack. Several calls run at once, and both sides hold each part.
     PART: "part", 256 << 10, Bytes, Refused, [
         "common.ByteSource.read -> bytes", "log.LogReader.read -> bytes", "log.LogReader.lines -> bytes",
         "log.LogReader.lastLines -> bytes",
     ];
 
-    // what workers send
+    // values that workers send
 
     /// An instance has exactly 16 bytes, which its reader checks.
     INSTANCE: "instance", 16, Bytes, Refused, ["worker.WorkerDesk.attach(instance)", "worker.Worker.ping -> instance"];
-    /// The leases that one worker can hold: far more than the cores of any machine.
+    /// One worker can hold this many leases, which is far more than any machine has cores.
     LEASES: "list of leases", 4096, Elements, Refused, [
         "worker.WorkerDesk.attach(running)", "worker.WorkerDesk.attach(alive)", "worker.Session.renew(tokens)",
         "worker.Session.renew -> stale", "worker.Session.renew -> terms", "worker.WorkerDesk.attach -> standing",
@@ -149,64 +149,64 @@ table! {
         "worker.Assignment.token", "worker.Worker.cancel(token)", "worker.Worker.stale(token)",
         "worker.Session.renew -> stale[]",
     ];
-    /// The names of a platform, a machine, a version and a tier are short. A long one is cut, because a worker cannot do
-    /// without attaching.
+    /// The names of a platform, a machine, a version and a tier are short. A long one is cut, because a refusal would keep the
+    /// worker from attaching.
     ABOUT: "description of the worker", 256, Bytes, Cut, [
         "worker.Description.platform", "worker.Description.host", "worker.Description.version",
         "worker.Description.isolation[]", "worker.TierProbe.tier", "worker.Home.boot", "perspective.JobView.platform",
         "perspective.RemedyStep.platform", "perspective.AttemptView.isolation", "perspective.JobView.isolation",
          "worker.Assignment.isolation",
     ];
-    /// There are 5 tiers, and there may be more.
+    /// This version has 2 tiers, and later versions will have some more.
     TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation", "worker.Description.probes"];
-    /// More than a person reads of one machine. They are cut, because the worker says them so that people can help.
+    /// A person reads no more about one machine. The list is cut, because the worker sends it so that people can help.
     TROUBLES: "list of troubles", 16, Elements, Cut, ["worker.Session.troubles(what)"];
-    /// A sentence about a machine. It is cut, because the worker says it so that people can help.
+    /// This is a sentence about a machine. It is cut, because the worker sends it so that people can help.
     TIER_LACK: "lack of a tier", 1024, Bytes, Cut, ["worker.TierProbe.lack", "worker.StepBounds.lack"];
-    /// Its name and its value. A cut label would be another label, so that a longer one is refused, and its worker with it.
+    /// A label has a name and a value. A cut label would be another label, so a longer one is refused, and its worker with it.
     LABEL: "label", 256, Bytes, Refused, [
         "worker.Description.labels[].name", "worker.Description.labels[].value", "grant.What.labels[].name",
         "grant.What.labels[].value", "grant.WorkerView.labels[].name", "grant.WorkerView.labels[].value",
         "perspective.RemedyStep.labels[].name", "perspective.RemedyStep.labels[].value",
     ];
-    /// A job can want 100 labels, so that more serve nobody.
+    /// A job can want 100 labels, so more would be of no use.
     LABELS: "list of labels", 100, Elements, Refused, [
         "worker.Description.labels", "grant.What.labels", "perspective.RemedyStep.labels",
     ];
-    /// A few sentences. A longer one is cut, because a refusal would lose how the attempt ended.
+    /// This is room for a few sentences. A longer reason is cut, because a refusal would lose how the attempt ended.
     REASON: "reason", 4096, Bytes, Cut, [
         "worker.Lease.complete(reason)", "worker.AttemptEnd.reason", "event.Event.attemptLost.reason",
         "event.Event.stepFinished.reason", "event.Event.jobFinished.reason", "event.Event.workerLost.reason", "perspective.AttemptView.reason",
     ];
-    /// The text is as long as the reason of an attempt.
+    /// The text may be as long as the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
-    /// A sentence about a disk. It is cut, because the worker says it so that people can help.
+    /// This is a sentence about a disk or a machine. It is cut, because the worker sends it so that people can help.
     LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
-    /// What one report says at once.
+    /// A job has at most 100 steps, so one report needs far fewer entries.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];
-    /// The hash is a BLAKE3.
+    /// A BLAKE3 hash has 32 bytes.
     LOG_HASH: "hash of the log", 32, Bytes, Refused, ["worker.StepEnd.logHash", "worker.StepReport.finished(logHash)"];
-    /// The hash is a BLAKE3.
+    /// A BLAKE3 hash has 32 bytes.
     TEST_LIST: "hash of the list of tests", 32, Bytes, Refused, ["worker.TestsReported.list"];
-    /// A mail or a terminal has room for this many; the list of tests has the rest.
+    /// A mail or a terminal has room for this many tests. The list of tests has all of them.
     FAILING: "list of failing tests", 20, Elements, Cut, ["worker.TestsReported.failing"];
-    /// A suite, a name and its parameters, on a line or two.
+    /// This is a suite, a name and its parameters, on a line or two.
     FAILING_TEST: "name of the test", 512, Bytes, Cut, ["worker.TestsReported.failing[]"];
-    /// A sentence with a place in a file.
+    /// This is a sentence that names a place in a file.
     REPORT_TROUBLE: "trouble with the report", 1024, Bytes, Cut, ["worker.TestsReported.trouble"];
-    /// What the manual promised from the start. A worker sends 128 KiB at once.
+    /// The manual has always promised this much. A worker sends 128 KiB at once.
     LOG_WRITE: "part of the log", 1 << 20, Bytes, Refused, ["log.LogSink.write(bytes)"];
     /// A part of a log has the same limit, because both go to a file in one write.
     SINK_WRITE: "part of the bytes", 1 << 20, Bytes, Refused, ["common.ByteSink.write(bytes)"];
-    /// A BLAKE3 has exactly 32 bytes, which its reader checks.
+    /// A BLAKE3 hash has exactly 32 bytes, which its reader checks.
     BLAKE3: "BLAKE3", 32, Bytes, Refused, [
         "common.ByteSink.seal(blake3)", "perspective.Build.blob(blake3)", "log.LogReader.size -> hash",
     ];
     /// A path within a workspace is rarely longer, and the name of an artifact is shown on one line.
     ARTIFACT: "path of the artifact", 1024, Bytes, Refused, ["worker.Lease.artifact(path)"];
-    /// A worker marks each read, which has at least a byte, and sends 128 KiB at once.
+    /// A worker sends at most 128 KiB at once and marks each read, and a read has at least one byte.
     MARKS: "list of marks", 131_072, Elements, Refused, ["log.LogSink.write(marks)"];
-    /// What a worker says that it has. It names the newest only.
+    /// A worker names only the newest commits that it has.
     HAVE: "list of commits", 256, Elements, Refused, ["worker.SourcePack.pack(have)"];
     /// A commit has 40 or 64 digits.
     COMMIT: "commit", 64, Bytes, Refused, [
@@ -217,13 +217,13 @@ table! {
         "worker.SourcePack.pack -> refs[].value",
     ];
 
-    // what the pipeline makes
+    // values that the pipeline makes
 
-    /// Shown on one line, in lists, pages and events. It counts after the placeholders were filled in.
+    /// Lists, pages and events show the name on one line. Its length counts after the placeholders are filled in.
     STEP_NAME: "step name", 200, Bytes, Refused, [
         "plan.Step.name", "event.Event.stepStarted.name", "perspective.StepView.name",
     ];
-    /// The texts of a job. All of them together have at most as many bytes as a job may travel with.
+    /// All texts of a job together have at most as many bytes as a job on its way to a worker.
     PLAN_TEXT: "text of the plan", JOB_BYTES, Bytes, Refused, [
         "plan.Job.name", "plan.Job.base", "plan.Job.cell[].name", "plan.Job.cell[].value", "plan.Job.on",
         "plan.Job.want[]", "plan.Job.env[].name", "plan.Job.env[].value", "plan.Job.skipped", "plan.Job.isolation",
@@ -231,27 +231,27 @@ table! {
         "plan.Step.env[].name", "plan.Step.env[].value", "plan.Step.dir", "plan.Step.Report.format",
         "plan.Step.Report.path",
     ];
-    /// The lists of a job. A job of 1 MiB holds fewer elements than this.
+    /// A job has at most 1 MiB, so its lists have fewer elements than this.
     PLAN_LIST: "list of the plan", 131_072, Elements, Refused, [
         "plan.Plan.jobs", "plan.Job.cell", "plan.Job.needs", "plan.Job.want", "plan.Job.env", "plan.Job.steps",
         "plan.Step.command.shell.shell", "plan.Step.command.exec", "plan.Step.env", "plan.Step.reports",
     ];
-    /// Why a job is left out: it names up to 5 patterns of each key, which may be long.
+    /// The reason why a job is left out names up to 5 patterns of each key, which may be long.
     SKIPPED: "reason", 4096, Bytes, Cut, ["perspective.JobView.reason"];
-    /// It names up to 100 errors of a file, each with its line. More help nobody.
+    /// A diagnosis names up to 100 errors of a file, each with its line. More would help nobody.
     DIAGNOSIS: "diagnosis", 64 << 10, Bytes, Cut, [
         "perspective.BuildView.diagnosis", "common.Refusal.text", "common.Refusal.help",
     ];
-    /// What a list shows of a diagnosis; the build itself shows all of it.
+    /// A list of builds shows this much of a diagnosis. The build itself shows all of it.
     DIAGNOSIS_LISTED: "diagnosis", 1024, Bytes, Cut, ["perspective.Viewer.builds -> builds[].diagnosis"];
 
-    // what events say
+    // values in events
 
-    /// A push has a few. The event names the newest and says where there are more; the repository has all of them.
+    /// A push has a few commits. The event names the newest, and says whether there are more.
     EVENT_COMMITS: "list of an event's commits", 20, Elements, Cut, ["event.Event.changeSubmitted.commits"];
-    /// A person looks through this many. With its commits and the longest texts, an event then stays below 100 KiB.
+    /// A person looks through at most this many paths. Even with the longest texts, an event then stays below 100 KiB.
     EVENT_PATHS: "list of an event's paths", 100, Elements, Cut, ["event.Event.changeSubmitted.paths"];
-    /// A line, as of a subject or a path. It is cut by the master that notes it, because anybody can commit anything.
+    /// This is a path or another line of a commit. The master cuts it, because anybody can commit anything.
     EVENT_TEXT: "text of an event's commit", 512, Bytes, Cut, [
         "event.Event.changeSubmitted.paths[]", "change.Change.paths[]",
     ];

@@ -1,7 +1,8 @@
-//! One end of a TLS connection, pure: records in, plain bytes out, and back. Holds no bytes itself, so that a connection
-//! which rests needs no buffer: a session of the library that buffers keeps 4 KiB for ever.
+//! One end of a TLS connection. Pure: it turns records into plain bytes and back. It holds no bytes itself, so an idle connection
+//! needs no buffer. The library's buffering session would keep 4 KiB for ever.
 //!
-//! The library remembers places in what came and was not done with: each call must be shown just that, writing too.
+//! The library remembers positions in the incoming bytes that it has not processed. So each call, also one that writes, must get
+//! exactly those bytes again.
 
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus};
 use rustls::{ClientConfig, Error, ServerConfig};
 
-/// What a record adds to its plain bytes (<https://www.rfc-editor.org/rfc/rfc8446#section-5.2>), with room for a change
+/// The bytes that a record adds to its plain bytes (<https://www.rfc-editor.org/rfc/rfc8446#section-5.2>), with room for a change
 /// of keys before it.
 const RECORD_EXTRA: usize = 64;
+/// The most plain bytes of one record, as the same section of the RFC bounds them.
 const RECORD_BYTES: usize = 16 << 10;
 
 pub(super) enum Session {
@@ -21,18 +23,18 @@ pub(super) enum Session {
     Server(Box<UnbufferedServerConnection>),
 }
 
-/// How a session stands once it has looked at all that came.
+/// The state of a session after it has processed all incoming bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Handshake,
     Open,
-    /// The peer has said that no more follows.
+    /// The peer has said that no more bytes follow.
     Ended,
-    /// The session has failed, and is not to be asked again.
+    /// The session has failed and must not be used again.
     Broken,
 }
 
-/// What a session is to do once it may write.
+/// The work that a session does once it may write.
 #[derive(Clone, Copy)]
 enum Task<'a> {
     Nothing,
@@ -49,8 +51,8 @@ impl Session {
         Ok(Session::Server(Box::new(UnbufferedServerConnection::new(config)?)))
     }
 
-    /// Takes records in: hands on what was in them, and appends to `out` what is to be sent. Answers how many bytes of
-    /// `incoming` it is done with, also where it fails; the rest is shown again with what comes next.
+    /// Reads the records in `incoming`. It passes their plain bytes to `plain` and appends the bytes to send to `out`. It returns how
+    /// many bytes of `incoming` are processed, even if it fails. The caller passes the rest again, together with the next bytes.
     pub(super) fn take_in(
         &mut self,
         incoming: &mut [u8],
@@ -60,19 +62,19 @@ impl Session {
         self.work(incoming, Task::Nothing, out, plain)
     }
 
-    /// Appends `plain` to `out` in records of their own. `left` is what the last call left.
+    /// Appends `plain` to `out` as records. `left` holds the incoming bytes that the last call has not processed.
     pub(super) fn seal(&mut self, plain: &[u8], left: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Error> {
         self.write(Task::Seal(plain), left, out)
     }
 
-    /// Appends the word that no more follows.
+    /// Appends the message that tells the peer that no more bytes follow.
     pub(super) fn close(&mut self, left: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Error> {
         self.write(Task::Close, left, out)
     }
 
-    /// After a failure, appends what tells the peer of it.
+    /// Appends the alert that tells the peer why the session has failed.
     pub(super) fn last_words(&mut self, out: &mut Vec<u8>) {
-        // what waits is handed out before anything that came is looked at
+        // the library hands out waiting bytes before it looks at incoming ones, so none are passed
         while self.wants_write() {
             let _ = self.turn(&mut [], Task::Nothing, out, &mut |_| {});
         }
@@ -119,7 +121,7 @@ impl Session {
         }
     }
 
-    /// One state of the library's session. No stage: there is more to look at.
+    /// Handles one state of the library's session. The stage is `None` if the session has more to process.
     fn turn(
         &mut self,
         incoming: &mut [u8],
@@ -153,7 +155,7 @@ fn one_state<S>(
         ConnectionState::EncodeTlsData(mut record) => {
             append(out, RECORD_EXTRA, |room| record.encode(room)).map(|()| None)
         }
-        // `out` is sent in its order: this need not wait for it
+        // `out` is sent in order, so the session need not wait until it is sent
         ConnectionState::TransmitTlsData(sent) => {
             sent.done();
             Ok(None)
@@ -171,7 +173,7 @@ fn one_state<S>(
             Ok(Some(Stage::Open))
         }
         ConnectionState::PeerClosed if matches!(task, Task::Nothing) => Ok(Some(Stage::Ended)),
-        // told once, and writing may go on
+        // the library reports this state once, and writing may go on
         ConnectionState::PeerClosed => Ok(None),
         ConnectionState::Closed => Ok(Some(Stage::Ended)),
         ConnectionState::ReadEarlyData(_) => Err(Error::General("early traffic is not spoken".into())),
@@ -180,7 +182,7 @@ fn one_state<S>(
     (discard, stage)
 }
 
-/// Lets `write` fill the end of `out`, with as much room as it asks for.
+/// Lets `write` append to `out`. If `least` bytes are too few, it gets as much room as its error asks for.
 fn append<E: Into<Trouble>>(
     out: &mut Vec<u8>,
     least: usize,

@@ -1,5 +1,5 @@
-//! A byte stream under TLS. Holds no buffer while nothing is on its way. What comes is read into a buffer that all connections of
-//! a thread share, many records at once. What goes is dropped once the stream below has taken it.
+//! A byte stream under TLS. It holds no buffer while it is idle. Incoming records are read, many at once, into a buffer that all
+//! connections of a thread share. Outgoing bytes are freed once the stream below has taken them.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,33 +14,34 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::session::{Session, Stage};
 
-/// What is read at once, with what was left over. More than the longest record.
+/// The most bytes that are read at once, together with those left over from the last read. The longest record must fit.
 const SCRATCH_BYTES: usize = 64 << 10;
-/// What is sealed at once, and so may wait for the stream below. It is much while that takes all, and little once it did not,
-/// since what the stream takes shows that a slow peer lives.
+/// The most plain bytes that one write encrypts while the stream below takes everything.
 const FLOWING_BYTES: usize = 64 << 10;
+/// The most plain bytes that one write encrypts once the stream below did not take everything. They are few, because each write that
+/// the stream takes shows that a slow peer is alive.
 const STALLED_BYTES: usize = 16 << 10;
 
-/// A secured stream. Reading and writing belong to one task.
+/// A secured stream. One task must do both the reading and the writing.
 pub struct TlsStream<S> {
     below: S,
     session: Session,
     stage: Stage,
-    /// What came and is not done with: the beginning of a record, or of what consists of several.
+    /// Incoming bytes that the session has not processed: the beginning of a record, or of a message of several records.
     sealed: Vec<u8>,
-    /// Read, and not asked for yet.
+    /// Decrypted bytes that nobody has read yet.
     plain: Rest,
-    /// What is to be sent.
+    /// Encrypted bytes that are not sent yet.
     out: Rest,
-    /// The stream below took all of the last write at once.
+    /// Whether the stream below took all of the last write at once.
     is_flowing: bool,
     is_closed: bool,
-    /// The error of a session that failed behind something that could still be read.
+    /// The error of a session that failed after bytes that could still be read. It is returned after those bytes.
     failure: Option<io::Error>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// Shakes hands as the session wants it.
+    /// Does the handshake of `session` over the stream `below`.
     pub(super) async fn open(below: S, mut session: Session) -> io::Result<TlsStream<S>> {
         let mut out = Rest::default();
         let stage = session.take_in(&mut [], &mut out.bytes, &mut |_| {}).1.map_err(broken)?;
@@ -56,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            // both ends may have something to say at once: who waits for room reads on
+            // both ends may write at once, so an end that waits for room must still read
             let drained = match self.poll_drain(cx)? {
                 Poll::Ready(()) => Pin::new(&mut self.below).poll_flush(cx)?,
                 Poll::Pending => Poll::Pending,
@@ -68,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
-    /// Reads once; what comes out goes to `target`, and beyond it to `plain`.
+    /// Reads once. The decrypted bytes go to `target`, and those for which it has no room go to `plain`.
     fn poll_take_in(&mut self, cx: &mut Context<'_>, target: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut scratch = Scratch::take();
         let held = self.sealed.len();
@@ -108,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         })
     }
 
-    /// Appends to `out`, unless the session has failed before.
+    /// Lets `task` append to `out`. Fails if the session has failed or was closed before.
     fn write(
         &mut self,
         task: impl FnOnce(&mut Session, &mut Vec<u8>, &mut Vec<u8>) -> Result<(), rustls::Error>,
@@ -140,7 +141,7 @@ impl<S> TlsStream<S> {
         self.session.peer_certificate()
     }
 
-    /// Bytes of memory for what is on its way.
+    /// Returns the bytes of memory that the buffers of this stream take.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.sealed.capacity() + self.plain.bytes.capacity() + self.out.bytes.capacity()
@@ -180,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         let most = if this.is_flowing { FLOWING_BYTES } else { STALLED_BYTES };
         let plain = &plain[..plain.len().min(most)];
         this.write(|session, left, out| session.seal(plain, left, out))?;
-        // what the stream below does not take now is drained before the next, or by a flush
+        // bytes that the stream below does not take now are sent before the next write, or by a flush
         this.is_flowing = this.poll_drain(cx)?.is_ready();
         Poll::Ready(Ok(plain.len()))
     }
@@ -212,7 +213,7 @@ fn broken(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Bytes of which the first were taken. Holds no memory once all of them were.
+/// A buffer whose first bytes may have been taken. It frees its memory once all bytes are taken.
 #[derive(Default)]
 struct Rest {
     bytes: Vec<u8>,
@@ -236,11 +237,11 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// The thread's buffer, for as long as one look lasts.
+/// The thread's shared buffer while one read uses it. Dropping it gives the buffer back.
 struct Scratch(Box<[u8]>);
 
 impl Scratch {
-    /// A stream within a stream gets one of its own.
+    /// Takes the thread's buffer. A stream within another stream finds it taken and gets a new one.
     fn take() -> Scratch {
         Scratch(SCRATCH.take().unwrap_or_else(|| vec![0; SCRATCH_BYTES].into_boxed_slice()))
     }

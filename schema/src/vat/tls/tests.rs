@@ -1,4 +1,4 @@
-//! Our end of TLS beside the library's own, which buffers: they must understand each other, however the bytes are cut.
+//! Tests our end of TLS against the library's own, which buffers. They must understand each other however the bytes are cut.
 
 use std::io::ErrorKind;
 
@@ -45,7 +45,7 @@ impl Keys {
         TlsAcceptor::from(config).accept(below).await.unwrap()
     }
 
-    /// Client, server: `pairing` says which of them is ours.
+    /// Returns a connected client and server. `pairing` is 0 if both are ours, 1 if only the client is, and else only the server is.
     async fn pair(&self, pairing: u8, room: usize) -> (Box<dyn Stream>, Box<dyn Stream>) {
         let (near, far) = duplex(room);
         match pairing {
@@ -73,7 +73,7 @@ fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Writes in pieces of these sizes, and ends.
+/// Writes `bytes` in pieces of these sizes, which it repeats, and then ends the stream.
 async fn write(mut to: impl AsyncWrite + Unpin, bytes: &[u8], pieces: &[usize]) {
     let mut rest = bytes;
     for size in pieces.iter().cycle() {
@@ -87,7 +87,7 @@ async fn write(mut to: impl AsyncWrite + Unpin, bytes: &[u8], pieces: &[usize]) 
     to.shutdown().await.unwrap();
 }
 
-/// Reads with buffers of these sizes, to the end.
+/// Reads to the end of the stream, with buffers of these sizes, which it repeats.
 async fn read(mut from: impl AsyncRead + Unpin, pieces: &[usize]) -> Vec<u8> {
     let mut seen = Vec::new();
     for size in pieces.iter().cycle() {
@@ -115,7 +115,7 @@ proptest! {
         (up, down) in (0usize..200_000, 0usize..200_000),
         (writes, reads) in (pieces(), pieces()),
     ) {
-        // through a narrow stream only little, or it takes for ever
+        // a narrow stream carries only a little, because more would take too long
         let most = room * 2_000;
         let upward: Vec<u8> = (0..up.min(most)).map(|index| (index % 251) as u8).collect();
         let downward: Vec<u8> = (0..down.min(most)).map(|index| (index % 241) as u8).collect();
@@ -138,7 +138,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// A greeting with some bytes changed, cut into records of other sizes: refused or not, it ends and harms nobody.
+    /// A greeting with some bytes changed and cut into records of other sizes makes the handshake fail and never hangs it.
     #[test]
     fn a_mangled_greeting_harms_nobody(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
@@ -202,7 +202,7 @@ fn new_keys_are_taken_over() {
             theirs.flush().await.unwrap();
             ours.read_exact(&mut four).await.unwrap();
             assert_eq!(&four, b"down");
-            // with it goes our change of keys
+            // this write also carries our change of keys
             ours.write_all(b"up..").await.unwrap();
             ours.flush().await.unwrap();
             theirs.read_exact(&mut four).await.unwrap();
@@ -227,7 +227,7 @@ fn a_changed_byte_ends_the_stream_and_the_peer_hears_why() {
     run(async {
         let keys = Keys::new();
         let ((near, mut near_wire), (far, mut far_wire)) = (duplex(100_000), duplex(100_000));
-        // passes all on, but for one bit of what the client sends once `wrong` is set
+        // passes all bytes on, and once `wrong` is set it flips one bit in each piece that the client sends
         let wrong = std::cell::Cell::new(false);
         let wire = async {
             let (mut up, mut down) = ([0; 9_000], [0; 9_000]);
@@ -274,7 +274,7 @@ fn who_does_not_speak_tls_is_told_so() {
         };
         let (answer, accepted) = tokio::join!(asks, accept(far, &keys.server));
         assert!(matches!(accepted, Err(VatError::Handshake(_))));
-        // a record that holds an alert: what that is all about stands in its first byte
+        // the first byte of a record says its type, and 21 is an alert
         assert_eq!(answer.first(), Some(&21));
     });
 }

@@ -1,6 +1,6 @@
-//! What a program tells the service manager that runs it (sd_notify(3)). It tells that it serves, that it reads its files anew,
-//! that it ends, and again and again that it is not stuck. Where nobody listens all of it does nothing. It knows nothing of what
-//! the program does; [`mod@unit`] holds the files by which systemd runs one.
+//! The messages of a program to the service manager that runs it (sd_notify(3)). It reports that it is ready, reloads its files or
+//! stops, and regularly that it is not stuck. Without a service manager, all functions do nothing. [`mod@unit`] makes the files by
+//! which systemd runs a program.
 
 pub mod unit;
 
@@ -8,20 +8,20 @@ use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
-/// The variables for a program itself, and for nothing that it starts.
+/// The variables that a program must not pass on to the processes that it starts.
 pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
-/// Whether there is anybody to tell.
+/// Whether a service manager listens to this program.
 pub fn is_listening() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// Says that the program serves; also the end of what [`reloading`] began.
+/// Reports that the program is ready. It also ends a reload that [`reloading`] began.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Says that the program reads its files anew. [`ready`] must follow, also where they were refused.
+/// Reports that the program reloads its files. [`ready`] must follow, even if the program refuses the files.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -29,18 +29,18 @@ pub fn reloading() {
     }
 }
 
-/// What `systemctl status` shows: few words on one line.
+/// Sets the few words that `systemctl status` shows on one line.
 pub fn status(words: &str) {
     tell(&[NotifyState::Status(words)]);
 }
 
-/// Says that the program is about to end.
+/// Reports that the program is about to stop.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Says that the thread is not stuck, twice in the time after which a watchdog would end the process. To be run on the
-/// thread whose being stuck matters. Ends at once if there is no watchdog.
+/// Reports that the thread is not stuck, twice in the time after which the watchdog would end the process. Run it on the thread that
+/// must not be stuck. It returns at once if there is no watchdog.
 pub async fn stay_awake() {
     let Some(most) = sd_notify::watchdog_enabled() else { return };
     let mut beat = tokio::time::interval((most / 2).max(Duration::from_millis(1)));
@@ -53,7 +53,7 @@ pub async fn stay_awake() {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager does not listen");
+        tracing::warn!(%error, "the service manager cannot be reached");
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::process::Command;
 
-    /// Set where this program is the one that tells.
+    /// The variable that is set in the process which sends the messages.
     const TELLS: &str = "GUILD_TEST_TELLS";
 
     /// Runs this test again in a process of its own, whose environment nobody else reads.
@@ -96,7 +96,7 @@ mod tests {
         reloading();
         stopping();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        // at the start, and then each 10 ms
+        // it reports at the start, and then every 10 ms
         let awake = async { tokio::time::timeout(Duration::from_millis(25), stay_awake()).await };
         assert!(runtime.block_on(awake).is_err());
     }

@@ -1,5 +1,5 @@
-//! The files in which systemd finds how to run a program (systemd.unit(5)). They say where these files are and how a path is
-//! written in them. A file with another content is not written over. What stands in one is its program's own.
+//! Unit files, which tell systemd how to run a program (systemd.unit(5)). This module knows where they are and how a path is written
+//! in them. It never overwrites a file with other content. The program itself makes the content of its file.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
@@ -7,15 +7,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// From this version on, systemd waits for the word of [`super::ready`] after it asked for a reload.
+/// The first version of systemd that waits for [`super::ready`] after it has asked for a reload.
 const WAITS_FOR_RELOAD: u32 = 253;
 
-/// Which service manager runs a unit.
+/// The service manager that runs a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instance {
     /// The service manager of the machine.
     System,
-    /// The service manager of the user whose directories these are.
+    /// The service manager of the user in whose home directory the unit is.
     User,
 }
 
@@ -23,16 +23,16 @@ pub enum Instance {
 pub enum UnitError {
     #[error("there is no home directory in which a unit could be")]
     NoHome,
-    #[error("`{}` cannot stand in a unit: systemd takes no such path there", .0.display())]
+    #[error("systemd cannot read the path `{}` in a unit: use a path of plain characters", .0.display())]
     Unwritable(PathBuf),
-    #[error("{} exists and says something else: it stays as it is; remove it to have a new one", .0.display())]
+    #[error("{} already exists with other content: remove it to have it written anew", .0.display())]
     Differs(PathBuf),
     #[error("{}: {cause}", path.display())]
     File { path: PathBuf, cause: io::Error },
 }
 
 impl UnitError {
-    /// Whether it was asked for what cannot be.
+    /// Whether the error is a mistake in the command, and not a fault of the file system.
     pub fn is_usage(&self) -> bool {
         !matches!(self, UnitError::File { .. })
     }
@@ -51,7 +51,7 @@ impl FromStr for Instance {
 }
 
 impl Instance {
-    /// What is started with the machine, or with the user's instance.
+    /// Returns the target that is started with the machine, or with the user's service manager.
     pub fn target(self) -> &'static str {
         match self {
             Instance::System => "multi-user.target",
@@ -78,7 +78,7 @@ impl Instance {
     }
 }
 
-/// A unit that is to be written.
+/// A unit file to write, with its path and its content.
 #[derive(Debug)]
 pub struct UnitFile {
     instance: Instance,
@@ -88,7 +88,7 @@ pub struct UnitFile {
 }
 
 impl UnitFile {
-    /// `name`: without its `.service`. An error also if there is one that says something else.
+    /// Makes a unit with this name, which is without `.service`. Fails if a file with other content exists.
     pub fn new(instance: Instance, name: &str, text: String) -> Result<UnitFile, UnitError> {
         let path = instance.dir()?.join(format!("{name}.service"));
         let unit = UnitFile { instance, name: name.to_owned(), path, text };
@@ -100,7 +100,7 @@ impl UnitFile {
         &self.path
     }
 
-    /// Writes it if it is not there already.
+    /// Writes the unit file if it does not exist yet.
     pub fn write(&self) -> Result<(), UnitError> {
         if self.is_there()? {
             return Ok(());
@@ -108,12 +108,12 @@ impl UnitFile {
         let wrong = |cause| UnitError::File { path: self.path.clone(), cause };
         std::fs::create_dir_all(self.path.parent().unwrap_or(Path::new("/"))).map_err(wrong)?;
         let mut file = File::create_new(&self.path).map_err(wrong)?;
-        // it has no secret, and `systemctl cat` is everybody's
+        // the file holds no secret, and everybody may use `systemctl cat`
         file.set_permissions(Permissions::from_mode(0o644)).map_err(wrong)?;
         file.write_all(self.text.as_bytes()).map_err(wrong)
     }
 
-    /// The commands that make it run.
+    /// Returns the commands that start the unit.
     pub fn next(&self) -> String {
         let (systemctl, name) = (self.instance.systemctl(), &self.name);
         format!("{systemctl} daemon-reload && {systemctl} enable --now {name}")
@@ -129,13 +129,13 @@ impl UnitFile {
     }
 }
 
-/// What `systemctl --version` prints; nothing if there is none.
+/// Returns the output of `systemctl --version`, or an empty text if it cannot be run.
 pub fn systemctl_version() -> String {
     let output = std::process::Command::new("systemctl").arg("--version").output();
     output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The lines of a program that tells of its reloads, which SIGHUP asks for. `version`: as `systemctl --version` prints it.
+/// Returns the lines of a unit for a program that reloads on SIGHUP and reports it. `version` is the output of `systemctl --version`.
 pub fn told_of_reloads(version: &str) -> &'static str {
     let number = version.split_whitespace().nth(1).and_then(|word| {
         let digits = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
@@ -147,14 +147,14 @@ pub fn told_of_reloads(version: &str) -> &'static str {
     }
 }
 
-/// A path where a setting takes the rest of its line as it stands.
+/// Writes a path for a setting that takes the rest of its line literally.
 pub fn line(path: &Path) -> Result<String, UnitError> {
     let text = path.to_str().filter(|text| !text.contains(char::is_control) && !text.ends_with(['\\', ' ']));
     let text = text.ok_or_else(|| UnitError::Unwritable(path.to_owned()))?;
     Ok(text.replace('%', "%%"))
 }
 
-/// A path where a setting takes words.
+/// Writes a path for a setting that splits its value into words.
 pub fn word(path: &Path) -> Result<String, UnitError> {
     let text = line(path)?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@%".contains(c);
@@ -164,16 +164,16 @@ pub fn word(path: &Path) -> Result<String, UnitError> {
     }
 }
 
-/// The program of a command.
+/// Writes the path of the program in a command line of a unit.
 pub fn program(path: &Path) -> Result<String, UnitError> {
     match path.to_string_lossy().contains(['"', '\'', '\\']) {
         true => Err(UnitError::Unwritable(path.to_owned())),
-        // of variables it knows nothing
+        // systemd expands no variables in the path of the program
         false => word(path),
     }
 }
 
-/// A path as an argument of a command.
+/// Writes a path as an argument in a command line of a unit.
 pub fn argument(path: &Path) -> Result<String, UnitError> {
     Ok(word(path)?.replace('$', "$$"))
 }

@@ -1,4 +1,4 @@
-//! Python, in an environment of its own: by tox, nox, uv or poetry where the project has chosen one, else by pip.
+//! Python, in an environment of its own. If the project uses tox, nox, uv or poetry, that tool makes it, and otherwise pip.
 
 mod needs;
 mod tests;
@@ -9,7 +9,7 @@ use needs::Needs;
 use tests::Runner;
 
 const MARKS: [&str; 6] = ["pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "noxfile.py", "requirements.txt"];
-/// Makes the environment. It is ignored by nobody's rules, so it has the name that most people ignore.
+/// The command that makes the environment. The directory `.venv` has the name that most projects ignore in git.
 const ENVIRONMENT: &str = "python3 -m venv .venv";
 
 pub(super) fn guess(folder: &Folder) -> Option<Guess> {
@@ -25,7 +25,7 @@ pub(super) fn guess(folder: &Folder) -> Option<Guess> {
     })
 }
 
-/// Many repositories of other languages keep the settings of a linter in a `pyproject.toml`.
+/// Whether a `pyproject.toml` holds only settings of tools, such as a linter. Many repositories of other languages have one.
 fn is_settings_of_tools(folder: &Folder, project: &toml::Table) -> bool {
     let poetry = project.get("tool").and_then(|tools| tools.get("poetry"));
     !project.contains_key("project")
@@ -34,7 +34,7 @@ fn is_settings_of_tools(folder: &Folder, project: &toml::Table) -> bool {
         && folder.first(&MARKS[1..]).is_none()
 }
 
-/// What runs the tests by the project's own choice, and the file that says so.
+/// Returns the tool with which the project runs its tests, and the file that names the tool.
 fn chosen(folder: &Folder, project: &toml::Table) -> Option<(&'static str, &'static str)> {
     let tool = |name: &str| project.get("tool").is_some_and(|tools| tools.get(name).is_some());
     if folder.has("tox.ini") {
@@ -55,7 +55,7 @@ fn by_tool(guess: Guess, file: &str, program: &str) -> Guess {
         "uv" => guess.step("test", "uv run --frozen python -m pytest"),
         "poetry" => guess.step("install", "poetry install").step("test", "poetry run python -m pytest"),
         program => {
-            // tox's `py` is whatever Python the environment has, so no other version need be there
+            // the environment `py` of tox uses the Python at hand, so no other version must be installed
             let run = if program == "tox" { "tox run -e py" } else { program };
             guess
                 .step("environment", format!("{ENVIRONMENT} && .venv/bin/python -m pip install {program}"))
@@ -69,7 +69,7 @@ fn by_hand(folder: &Folder, project: &toml::Table, mut guess: Guess) -> Guess {
     let needs = Needs::find(folder, project);
     guess.saw.extend(needs.files.iter().filter(|file| !guess.saw.contains(file)).cloned().collect::<Vec<_>>());
     if needs.is_empty() && runner != Runner::Pytest {
-        // nothing has to be installed, so nothing has to be fetched
+        // nothing has to be installed, so the step needs no network
         return match folder.has_folder("src") {
             true => guess.key("env = { PYTHONPATH = \"src\" } # nothing needs to be installed"),
             false => guess,
@@ -77,7 +77,7 @@ fn by_hand(folder: &Folder, project: &toml::Table, mut guess: Guess) -> Guess {
         .step("test", format!("python3 {}", runner.arguments()));
     }
     let tool = if runner == Runner::Pytest { " pytest" } else { "" };
-    // where pytest alone is wanted, that of the machine will do, and nothing has to be fetched
+    // if only pytest is needed, the one of the machine is enough, so the step needs no network if the machine has it
     let shared = if needs.is_empty() { " --system-site-packages" } else { "" };
     guess
         .step("environment", format!("{ENVIRONMENT}{shared}"))

@@ -1,10 +1,10 @@
-//! What a Python project wants installed before its tests: itself, with its extras for tests, and lists of requirements.
+//! The packages that a Python project needs for its tests: the project itself, with its extra for tests, and lists of requirements.
 
 use super::super::folder::Folder;
 
-/// The extras and groups that people give the needs of their tests, in this order of preference.
+/// The usual names of the extra that tests need, in the order of preference.
 const EXTRAS: [&str; 5] = ["test", "tests", "testing", "dev", "develop"];
-/// Lists of requirements: lists for tests stand before the general ones.
+/// The usual names of lists of requirements for tests, in the order of preference.
 const LISTS: [&str; 8] = [
     "requirements-test.txt",
     "requirements-dev.txt",
@@ -18,10 +18,10 @@ const LISTS: [&str; 8] = [
 
 #[derive(Debug, Default)]
 pub(super) struct Needs {
-    /// The project itself is to be installed, as it depends on other packages or is built.
+    /// Whether the project itself must be installed, because it depends on other packages or must be built.
     is_package: bool,
     extra: Option<&'static str>,
-    /// Lists that `pip install -r` reads.
+    /// The lists of requirements, which `pip install -r` reads.
     pub(super) files: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Needs {
         !self.is_package && self.files.is_empty()
     }
 
-    /// The arguments that follow `pip install`.
+    /// Returns the arguments after `pip install`.
     pub(super) fn arguments(&self) -> String {
         let itself = match (self.is_package, self.extra) {
             (true, Some(extra)) => format!(" -e '.[{extra}]'"),
@@ -84,7 +84,7 @@ fn in_setup_cfg(text: &str, extra: &str) -> bool {
         .any(|line| line.split_once(['=', ':']).is_some_and(|(key, _)| key.trim() == extra))
 }
 
-/// A key of the `extras_require` that a `setup.py` hands over, as most people write it.
+/// Whether `extras_require` in a `setup.py` has this key, in the form in which most people write it.
 fn in_setup_py(text: &str, extra: &str) -> bool {
     let Some((_, after)) = text.split_once("extras_require") else { return false };
     let after = &after[..after.find('}').unwrap_or(after.len())];

@@ -1,24 +1,24 @@
-//! What runs the tests of a Python project: pytest where anything asks for it, else what Python brings.
+//! Finds the program that runs the tests of a Python project: pytest if anything asks for it, and otherwise a module of Python.
 
 use super::super::folder::Folder;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Runner {
     Pytest,
-    /// The tests import `unittest` and nothing wants more.
+    /// The tests use only `unittest`.
     Unittest {
         folder: &'static str,
         is_package: bool,
     },
-    /// There are no tests: at least every file can be compiled.
+    /// There are no tests, so the step at least compiles every file.
     Compile,
 }
 
-/// Where people keep their tests; the empty name is the top.
+/// The folders in which people keep their tests. The empty name is the top.
 const FOLDERS: [&str; 3] = ["tests", "test", ""];
-/// The most test files that are read to find out what they need.
+/// The most test files that are read to find out whether they use only `unittest`.
 const FILES_MAX: usize = 200;
-/// The most folders that are looked at for a package with tests within.
+/// The most folders in which a package with tests within it is looked for.
 const PACKAGES_MAX: usize = 50;
 
 impl Runner {
@@ -33,12 +33,12 @@ impl Runner {
         if plain { Runner::Unittest { folder: name, is_package: here.has("__init__.py") } } else { Runner::Pytest }
     }
 
-    /// The arguments that follow `python3`.
+    /// Returns the arguments after `python3`.
     pub(super) fn arguments(self) -> String {
         match self {
             Runner::Pytest => "-m pytest".to_owned(),
             Runner::Unittest { folder: "", .. } => "-m unittest".to_owned(),
-            // a folder that is a package may import its own modules by its name
+            // tests in a package may import its modules by the name of the package
             Runner::Unittest { folder, is_package: true } => format!("-m unittest discover -s {folder} -t ."),
             Runner::Unittest { folder, is_package: false } => format!("-m unittest discover -s {folder}"),
             Runner::Compile => "-m compileall -q .".to_owned(),
@@ -52,7 +52,7 @@ fn tests(folder: &Folder, name: &str) -> Vec<String> {
     files
 }
 
-/// Whether a package has its tests within, as `calc/tests/test_it.py` and `src/calc/tests/test_it.py`.
+/// Whether a package contains its tests, as in `calc/tests/test_it.py` or `src/calc/tests/test_it.py`.
 fn has_tests_within(folder: &Folder) -> bool {
     let packages = |place: Folder| {
         let names = place.folders(PACKAGES_MAX).into_iter();

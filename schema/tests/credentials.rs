@@ -1,4 +1,4 @@
-//! Credentials as text and as files, and the keys of processes.
+//! Tests of credentials as text and as files, and of the keys of processes.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 

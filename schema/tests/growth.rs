@@ -1,4 +1,4 @@
-//! What is stored and sent is read by older and by newer versions: events of every kind travel whole, and what only a newer version
+//! Older and newer versions read what this version stores and sends. Events of every kind travel whole. What only a newer version
 //! knows is passed over, shown as unknown, or refused with a text that says so.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -24,7 +24,7 @@ fn commit(text: &str) -> Commit {
     Commit { revision: text.to_owned(), author: text.to_owned(), time: Time(9), subject: text.to_owned() }
 }
 
-/// One fact of each kind that this version knows, and one that it does not.
+/// Returns one fact of each kind that this version knows, and one of an unknown kind.
 fn facts(text: &str, number: u16, count: usize) -> Vec<Fact> {
     let word = || text.to_owned();
     let (job, worker, reason, name, ref_name, revision) = (word(), word(), word(), word(), word(), word());
@@ -108,7 +108,7 @@ proptest! {
 
 #[test]
 fn a_kind_that_is_not_known_is_told_by_its_name() {
-    // both say nothing but their kind, so that they differ in the union's tag alone
+    // both have only their kind, so that they differ only in the tag of the union
     let [mut sent, other] = [false, true].map(|is_known| {
         let mut message = Builder::new_default();
         let mut event = message.init_root::<event::Builder<'_>>();
@@ -154,7 +154,8 @@ fn plan() -> Plan {
     Plan { version: PLAN_VERSION, jobs: vec![job.clone(), job], trust: Trust::Trusted }
 }
 
-/// The same with a field that nobody knows in every object that is a struct. An object of one member may be a variant.
+/// Returns the value with an unknown field in every object that is a struct. An object with one member may be a variant of an enum,
+/// so it gets none.
 fn with_unknown_fields(value: Value) -> Value {
     match value {
         Value::Object(fields) => {

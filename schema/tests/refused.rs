@@ -1,5 +1,5 @@
-//! Messages that cost more than they look: results that shall go elsewhere, steps into answers without end, references to
-//! more than is there. On pipes in this process, by a peer that writes its messages by hand.
+//! Messages that cost more than their size: results that shall go elsewhere, endless steps into answers, and references to more than
+//! the message has. A peer that writes its messages by hand sends them over pipes in this process.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
@@ -33,7 +33,7 @@ const KEEP: u16 = 5;
 const NOTE: u16 = 7;
 const BYTES: u16 = 9;
 
-/// A peer written by hand, and the server that it talks to.
+/// `Peer` is a peer that writes its messages by hand, with the server that it talks to.
 struct Peer {
     stream: DuplexStream,
     heard: Vec<u8>,
@@ -55,7 +55,7 @@ impl Peer {
         self.stream.write_all(message).await.unwrap();
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// Waits for the next message and returns it. `None` means that the stream has ended.
     async fn hear(&mut self) -> Option<Heard> {
         loop {
             if let Some(length) = raw::first_length(&self.heard) {
@@ -74,7 +74,7 @@ impl Peer {
         assert!(matches!(self.hear().await, Some(Heard::Results(0, _))));
     }
 
-    /// The connection goes on.
+    /// Checks that the connection still answers a call.
     async fn goes_on(&mut self, question: u32) {
         self.say(&raw::call(question, ECHO, NAME)).await;
         assert_eq!(self.hear().await, Some(Heard::Results(question, vec![])));
@@ -83,19 +83,19 @@ impl Peer {
         assert_eq!(self.server.calls_in_flight(), 0);
     }
 
-    /// Why the connection ended.
+    /// Waits for the end of the connection, and returns the reason.
     async fn ended(&mut self) -> CloseReason {
         while self.hear().await.is_some() {}
         self.server.closed().await
     }
 }
 
-/// A message about a question, about steps, or that follows others.
+/// `Say` makes a message for a question; `SaySteps` makes one with these steps, and `SayNext` one that follows others.
 type Say = fn(u32) -> Vec<u8>;
 type SaySteps = dyn Fn(&[u16]) -> Vec<u8>;
 type SayNext = dyn Fn(u32) -> Vec<u8>;
 
-/// A way in which results shall go elsewhere.
+/// `Elsewhere` sets where the results of a call shall go.
 type Elsewhere = fn(call::Builder<'_>);
 
 fn elsewhere() -> [(&'static str, Elsewhere); 2] {
@@ -107,7 +107,7 @@ fn elsewhere() -> [(&'static str, Elsewhere); 2] {
     ]
 }
 
-/// A call whose `sendResultsTo` is of a kind that nobody knows yet.
+/// Returns a call whose `sendResultsTo` has an unknown kind.
 fn unheard_of(question: u32) -> Vec<u8> {
     let caller = raw::call(question, ECHO, NAME);
     let [yourself, third] = elsewhere().map(|(_, to)| raw::call_on(Target::Answer(0), question, ECHO, NAME, to));
@@ -139,10 +139,10 @@ fn results_go_to_their_caller_only() {
             peer.bootstrap().await;
             peer.say(&call).await;
             is_refused(peer.hear().await, 7);
-            // what is called on the answer that there is not
+            // this call is on the answer that was refused
             peer.say(&raw::call_on(Target::First(7), 8, ECHO, NAME, |_| ())).await;
             assert!(matches!(peer.hear().await, Some(Heard::Exception(8, _))), "{name}");
-            // a peer that does not know that it need not let go of the answer does so, and uses the number again
+            // a peer may finish the refused question, although it need not, and use its number again
             peer.say(&raw::finish(7)).await;
             peer.say(&raw::finish(8)).await;
             peer.goes_on(7).await;
@@ -209,7 +209,7 @@ fn refused_calls_of_a_peer_that_reads_nothing_are_bounded() {
     });
 }
 
-/// An object of the peer's, called by the server, whose answer is one of these.
+/// The server calls an object of the peer, which answers in an unusual way. Only that call fails, and the connection goes on.
 #[test]
 fn answers_without_results_fail_the_call_and_nothing_else() {
     let rows: [(&str, Say); 5] = [
@@ -229,7 +229,7 @@ fn answers_without_results_fail_the_call_and_nothing_else() {
         run(false, async {
             let mut peer = Peer::new(Limits::stranger());
             peer.bootstrap().await;
-            // callBack: the server calls what stands in the parameters, and answers when that has answered
+            // the method `callBack` calls the object in its parameters, and answers when that has answered
             peer.say(&raw::call_on(Target::Answer(0), 7, ECHO, 4, |call| {
                 let mut params = call.init_params();
                 params.reborrow().init_cap_table(1).get(0).set_sender_hosted(0);
@@ -252,7 +252,7 @@ fn answers_without_results_fail_the_call_and_nothing_else() {
     }
 }
 
-/// Parameters of one field, which is the first capability of the message.
+/// Writes parameters with one field, which is the first capability of the message.
 fn lend_first(mut content: capnp::any_pointer::Builder<'_>) {
     use capnp::traits::ImbueMut as _;
     let mut table = Vec::new();
@@ -354,7 +354,8 @@ fn calls_wait_one_for_the_other_in_short_chains() {
     }
 }
 
-/// Found by the fuzz target `server`: the objects of such a connection were kept after its end, for ever.
+/// A promise that resolves to itself ends its connection. Before, the objects of such a connection were kept for ever, as the fuzz
+/// target `server` has found.
 #[test]
 fn a_promise_that_becomes_itself_ends_its_connection() {
     let becomes_itself = raw::bytes(|root| {

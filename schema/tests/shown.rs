@@ -1,10 +1,10 @@
-//! Whatever bytes come, a terminal is told colours, tabs and line ends, and nothing else.
+//! A terminal gets only colours, tabs, line ends and harmless characters, whatever the bytes of a log are.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schema::shown::{self, Face, Screen, face};
 
-/// Whether a text has only what may be shown of a log.
+/// Whether a text has only what a terminal may get of a log.
 fn is_harmless(text: &str) -> bool {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -26,7 +26,7 @@ fn is_harmless(text: &str) -> bool {
     true
 }
 
-/// Bytes among which there are many beginnings and ends of sequences.
+/// Returns bytes with many beginnings and ends of escape sequences.
 fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
     const PARTS: [&[u8]; 24] = [
         b"\x1b",

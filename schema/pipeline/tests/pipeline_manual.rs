@@ -1,4 +1,4 @@
-//! The error that the manual of the pipeline file shows is the one that is told.
+//! The error that the manual of the pipeline file shows is the one that the product prints.
 
 use pipeline::load;
 

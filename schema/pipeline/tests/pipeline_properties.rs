@@ -1,4 +1,4 @@
-//! Whatever the text is, loading ends, does not panic, and says where in the text it is wrong.
+//! Loading any text ends without a panic, and errors name places within the text.
 
 use pipeline::{Changed, Context, load};
 use proptest::collection::vec;
@@ -26,7 +26,7 @@ run = "z"
 idle = "1h30m"
 "#;
 
-/// Words that mean something, so that a mutation reaches behind the parser.
+/// The words that have a meaning in a pipeline, so that a mutated text gets past the parser of TOML.
 const WORDS: [&str; 24] = [
     "\"*\"",
     "needs",
@@ -58,7 +58,7 @@ const WORDS: [&str; 24] = [
 enum Edit {
     Cut(prop::sample::Index, usize),
     Put(prop::sample::Index, &'static str),
-    /// A line, moved elsewhere.
+    /// Copies a line to another place.
     Copy(prop::sample::Index, prop::sample::Index),
     Byte(prop::sample::Index, u8),
 }
@@ -154,7 +154,7 @@ proptest! {
     }
 }
 
-/// What is deep, wide or repetitive must not cost more than its size.
+/// Loading a deep, wide or repetitive text must not take more time than its size justifies.
 #[test]
 fn texts_of_full_size() {
     const SIZE: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! What is guessed for a repository without a pipeline: each situation of `starters.txt`, as the plan that comes of it.
+//! The guess for a repository without a pipeline: each situation of `starters.txt` becomes the plan that is written there.
 
 use pipeline::{Changed, Context, Inferred, infer, load};
 use schema::values::{BuildCause, Command, JobPlan, StepPlan, Trust};
@@ -50,7 +50,7 @@ fn write(dir: &Path, file: &str) {
     std::fs::write(path, text.replace("\\n", "\n").replace("\\t", "\t")).expect("a file is written");
 }
 
-/// The lines of a situation, from the plan that the starter becomes.
+/// Returns the lines of `starters.txt` for a guess, from the plan that is made from it.
 fn told(inferred: Option<&Inferred>) -> Vec<String> {
     let Some(inferred) = inferred else { return vec!["nothing".to_owned()] };
     let pipeline = load("guild.toml", inferred.text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));

@@ -1,4 +1,5 @@
-//! The threads of a process share few parts of its heap. This is alone in its process, because the number holds for all of it.
+//! The threads of a process share few parts of its heap. This test is alone in its process, because it counts the parts of all
+//! threads.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -6,10 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// The addresses of one part of the heap differ in these low bits at most: it has 64 MiB.
+/// The number of low bits in which addresses of one part of the heap can differ, because a part has 64 MiB.
 const PART_BITS: u32 = 26;
 
-/// Says in which part of the heap a thread has what it takes, while all the others have something too.
+/// Returns the part of the heap from which this thread gets memory while all other threads have some too.
 fn part(together: &Barrier) -> usize {
     let piece = vec![1_u8; 4_000];
     together.wait();
@@ -28,6 +29,6 @@ fn many_threads_share_few_parts_of_the_heap() {
         })
         .collect();
     let parts: BTreeSet<usize> = started.into_iter().map(|thread| thread.join().unwrap()).collect();
-    // one more, because that of the first thread may lie across a border
+    // there may be one more, because the part of the first thread may cross a border of 64 MiB
     assert!(parts.len() <= 5, "{} parts", parts.len());
 }

@@ -1,8 +1,8 @@
-//! The core of a master that a test plays: it listens on loopback with TLS, gives each link its first object, cuts links, and
-//! wakes whoever waits for a change.
+//! The core of a master that a test plays: it listens on loopback with TLS, gives each link its first object, cuts links, and wakes
+//! tasks that wait for a change.
 //!
-//! There are two vocabularies on top of it, because they have no object in common: the tests of the worker play a desk, sessions
-//! and leases, and hear what a worker reports; those of the client play a perspective, builds and logs, and set what it sees.
+//! Two played masters use it, because they have no object in common. Tests of the worker play a desk, sessions and leases, and
+//! record what a worker reports. Tests of the client play a perspective, builds and logs, and set what a client sees.
 
 use capnp::capability::Client;
 use schema::identity::Identity;
@@ -13,13 +13,13 @@ use std::rc::Rc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Where a played master listens, until it serves.
+/// `Entrance` is the socket and the key of a played master that does not serve yet.
 pub(crate) struct Entrance {
     listener: TcpListener,
     identity: Identity,
 }
 
-/// The links of a played master, and the count of changes of what it plays. Clones are the same.
+/// `Core` has the links of a played master, and counts its changes. All clones share them.
 #[derive(Clone)]
 pub(crate) struct Core {
     links: Rc<RefCell<Vec<Vat>>>,
@@ -32,13 +32,14 @@ impl Entrance {
         Entrance { listener, identity: Identity::generate() }
     }
 
-    /// What leads here, with this token.
+    /// Returns a credential for this master with this token.
     pub(crate) fn credential(&self, token: Token) -> SturdyRef {
         let addresses = vec![self.listener.local_addr().unwrap().to_string()];
         SturdyRef { fingerprint: self.identity.fingerprint(), addresses, token }
     }
 
-    /// Gives each link what `first` answers; `None` means that it hangs up. Must be called within a `LocalSet`, and lives as long.
+    /// Serves each link with the object that `first` returns; `None` means that it closes the link. Call it within a `LocalSet`,
+    /// which ends it.
     pub(crate) fn serve(self, core: &Core, first: impl Fn() -> Option<Client> + 'static) {
         let links = core.links.clone();
         tokio::task::spawn_local(async move {
@@ -58,18 +59,18 @@ impl Core {
         Core { links: Rc::default(), changes: Rc::new(watch::Sender::new(0)) }
     }
 
-    /// Every peer loses its link.
+    /// Cuts the link of every peer.
     pub(crate) fn cut(&self) {
         let links = std::mem::take(&mut *self.links.borrow_mut());
         drop(links);
     }
 
-    /// Wakes those that wait for a change.
+    /// Wakes the tasks that wait for a change.
     pub(crate) fn note_change(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Changes from now on.
+    /// Returns a receiver of all changes from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -1,4 +1,4 @@
-//! What the tests of gates and connections share: an object that counts, and ways to run and to connect.
+//! The helpers that tests of gates and connections share: an object that counts, and functions to run tests and to connect.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use schema::vat::{self, Limits, Side, Vat};
 
 use crate::echo_capnp::echo;
 
-/// What happened to the objects of one test.
+/// `Counts` has the number of living objects of one test, and of their waiting calls.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) alive: Cell<usize>,
@@ -142,13 +142,13 @@ impl echo::Server for Echo {
     }
 }
 
-/// Runs on one thread. `paused`: time jumps to the next timer when nothing else is to be done.
+/// Runs a future on one thread. If `paused`, the time jumps to the next timer when no task is ready.
 pub(crate) fn run<F: Future>(paused: bool, future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, future)
 }
 
-/// Both ends of a connection in this process: the client's, the server's.
+/// Makes a connection within this process. Returns the ends of the client and of the server.
 pub(crate) fn pair(mine: Client, limits: Limits) -> (Vat, Vat) {
     let (near, far) = tokio::io::duplex(64 << 10);
     let client = vat::connect(near, Limits::known());
@@ -167,7 +167,7 @@ pub(crate) fn child(of: &echo::Client, name: &str) -> echo::Client {
     request.send().pipeline.get_child()
 }
 
-/// Lets everything that is ready go on.
+/// Lets all tasks that are ready run.
 pub(crate) async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;

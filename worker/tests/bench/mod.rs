@@ -1,4 +1,4 @@
-//! A worker's process beside the master that a test plays, and ways to look at it.
+//! The process of a worker with the master that a test plays, and functions to look at it.
 
 use crate::fake::{Master, PATIENCE};
 use rustix::fd::OwnedFd;
@@ -16,15 +16,15 @@ use tokio::time::{sleep, timeout};
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     pub(crate) master: Rc<Master>,
-    /// Processes of steps that wrote themselves down, by descriptors, which name no other process later.
+    /// The processes of steps that noted their pids. They are kept as descriptors, which never name another process later.
     started: RefCell<Vec<OwnedFd>>,
 }
 
-/// A test that fails leaves nothing running.
+/// A test that fails must leave no process running.
 impl Drop for Bench {
     fn drop(&mut self) {
         for process in self.started.get_mut() {
-            // one that has ended is what the test wanted
+            // the process may have ended, as the test wanted
             let _ = pidfd_send_signal(process, Signal::KILL);
         }
     }
@@ -58,7 +58,7 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// A shell's way to a file of the test.
+    /// Returns the path of a file of the test, for a shell.
     pub(crate) fn file(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
@@ -71,7 +71,7 @@ impl Bench {
         pid
     }
 
-    /// Nothing is kept of what the master knows.
+    /// Waits until the worker keeps no files of any attempt, because the master knows the results.
     pub(crate) async fn is_tidy(&self) {
         let empty = |name: &str| std::fs::read_dir(self.path(name)).map_or(true, |mut all| all.next().is_none());
         eventually(|| empty("attempts") && empty("tmp")).await;

@@ -1,4 +1,4 @@
-//! The files of attempts, as the played master keeps them.
+//! The files of attempts that the played master stores.
 
 use super::Master;
 use schema::common_capnp::byte_sink;
@@ -6,16 +6,16 @@ use schema::values::{Refusal, RefusalCode};
 use schema::wire;
 use std::rc::Rc;
 
-/// What the master makes of files.
+/// `Keeping` is how the master treats files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Keeping {
     #[default]
     All,
-    /// It is older, and does not know of them.
+    /// The master is older and does not know files.
     Unknown,
-    /// They are beyond a quota.
+    /// The master refuses files, because a quota is used up.
     Refused,
-    /// It takes the beginning of each, and then has no room.
+    /// The master takes the beginning of each file, and then has no room.
     Full,
 }
 
@@ -29,12 +29,12 @@ impl Keeping {
     }
 }
 
-/// A file as far as it came.
+/// `StoredFile` is the part of a file that has arrived.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StoredFile {
     pub(crate) bytes: Vec<u8>,
     pub(crate) is_sealed: bool,
-    /// How many calls brought bytes that were there already.
+    /// The number of calls with bytes that had already arrived.
     pub(crate) repeated: usize,
 }
 

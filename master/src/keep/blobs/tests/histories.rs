@@ -1,4 +1,4 @@
-//! Random histories of uploads, with a crash between any two steps, against a plain model. A seed replays its history.
+//! Random histories of uploads with crashes between any two steps, compared with a plain model. A seed repeats its history.
 
 use super::*;
 use crate::keep::store::tests::rows::Dice;
@@ -6,14 +6,14 @@ use crate::keep::store::tests::rows::Dice;
 const HISTORIES: u64 = 150;
 const STEPS: u64 = 60;
 
-/// What a history must come to.
+/// `Model` plays a history, and knows its right result.
 struct Model {
     disk: Disk,
     blobs: Blobs,
     dice: Dice,
-    /// By upload, what its worker sends: several send the same.
+    /// The uploads, each with the bytes that its worker sends. Several send the same bytes.
     uploads: Vec<(UploadKey, Vec<u8>)>,
-    /// By upload, how many bytes were received.
+    /// The number of bytes that were received, by the upload.
     received: BTreeMap<UploadKey, usize>,
     crashes: u32,
 }
@@ -85,7 +85,7 @@ impl Model {
         assert_eq!(received as usize, has.max(end));
     }
 
-    /// The master may crash when the file has its name, and before the reference is committed.
+    /// Seals an upload. The master may crash after the file got its name, and before the reference is committed.
     async fn seal(&mut self, key: &UploadKey, bytes: &[u8]) {
         let is_whole = self.has(key) == bytes.len();
         if !is_whole && !self.is_sealed(key) {
@@ -96,7 +96,7 @@ impl Model {
         }
         let placed = self.blobs.place(key, seal_of(bytes)).await.unwrap();
         if !placed.is_recorded {
-            // the bytes have another name now: they are sent again, or they were sealed
+            // the partial file has its final name now, so the worker sends the bytes again unless the upload was sealed
             self.received.insert(key.clone(), 0);
         }
         drop(placed);
@@ -118,7 +118,7 @@ impl Model {
         self.received.retain(|key, _| key.attempt != attempt || sealed.contains(key));
     }
 
-    /// The build of an upload is gone: retention took its reference.
+    /// Plays retention that removes the build of an upload and its reference.
     async fn forget(&mut self, key: &UploadKey) {
         if self.is_sealed(key) {
             self.disk.committed.seals.borrow_mut().remove(key);
@@ -138,7 +138,7 @@ impl Model {
         }
     }
 
-    /// Whatever crashed before: after one look through the folders, there is a file for each hash that is referred to.
+    /// Ends the history. After one look through all folders, there is a file for each hash with a reference, and no other file.
     async fn end(&mut self, seed: u64) {
         for attempt in [1, 2] {
             self.end_attempt(attempt).await;

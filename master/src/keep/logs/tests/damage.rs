@@ -1,10 +1,10 @@
-//! What a disk does to logs: sealed ones that were changed, cut or lost are told apart (F16), and so is a disk that takes no more
-//! of those that grow (F12).
+//! Logs on a bad disk. Sealed logs that were changed, cut or lost are reported as damaged, and a disk that takes no more bytes is
+//! reported as trouble (F16 and F12 in `tests/cases.tsv`).
 
 use super::*;
 use std::io::ErrorKind;
 
-/// A large log, sealed and committed; answers its file.
+/// Writes a large log, and seals and commits it. Returns its file.
 async fn sealed(disk: &Disk, logs: &Logs) -> PathBuf {
     let sent = vec![b'x'; SMALL_MAX + 10];
     write(logs, 0, &sent).await;
@@ -39,7 +39,7 @@ fn a_sealed_log_that_is_cut_or_lost_is_damaged_and_not_removed() {
     });
 }
 
-/// A relative: a small log lies in the store, where nothing of the disk's files would show it.
+/// A small log, which is in the store and not in a file, is damaged if its bytes do not fit its hash.
 #[test]
 fn a_small_log_that_was_changed_in_the_store_is_damaged() {
     run(async {
@@ -54,7 +54,8 @@ fn a_small_log_that_was_changed_in_the_store_is_damaged() {
     });
 }
 
-/// F12. The folder of the logs takes nothing, also from root: a file stands in its place.
+/// A disk that cannot be written is reported until it can. Here a file is in the place of the folder, so that even root cannot write
+/// logs (F12 in `tests/cases.tsv`).
 #[test]
 fn a_disk_that_takes_no_more_of_a_log_is_told_until_it_does() {
     run(async {
@@ -72,14 +73,14 @@ fn a_disk_that_takes_no_more_of_a_log_is_told_until_it_does() {
         let trouble = health.trouble().expect("it is told");
         assert_eq!(trouble.logs, 2);
         assert!(trouble.text.contains("the log cannot be written"), "{}", trouble.text);
-        // what fits into memory goes well, and says nothing of the disk
+        // a log that fits into memory can be written, and does not tell whether the disk works
         logs.write(StepKey { step: 5, ..KEY }, 0, b"small".to_vec(), Vec::new()).await.unwrap();
         assert_eq!(health.trouble().map(|it| it.logs), Some(2));
         std::fs::remove_file(&folder).unwrap();
         std::fs::create_dir(&folder).unwrap();
         write(&logs, 0, &sent).await;
         assert_eq!(health.trouble().map(|it| it.logs), Some(1));
-        // an attempt that is over has no logs to write
+        // when an attempt has ended, its logs no longer count as trouble
         logs.forget_attempt(KEY.job, KEY.attempt);
         assert_eq!(health.trouble(), None);
     });

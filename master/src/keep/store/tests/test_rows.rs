@@ -1,4 +1,4 @@
-//! The history of tests as the store keeps it, against a definition by brute force, in whatever order lists are read.
+//! The history of tests in the store, compared with a definition by brute force. The lists are read in any order.
 
 use super::*;
 use crate::decide::test_history::flakiness::Flakiness;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub(crate) const MAIN: &str = "refs/heads/main";
 pub(crate) const TESTS: u32 = 6;
 
-/// A run as it is drawn.
+/// `Drawn` is a random run.
 #[derive(Clone, Debug)]
 pub(crate) struct Drawn {
     pub(crate) order: RunOrder,
@@ -76,7 +76,7 @@ pub(crate) fn row(run: &Drawn) -> TestRunRow {
     }
 }
 
-/// The build of a run, which has finished.
+/// Returns the finished build of a run.
 pub(crate) fn build_of(run: &TestRunRow) -> Record {
     let source = SourceRevision { ref_name: run.lane.ref_name.clone(), ..SourceRevision::default() };
     let number = run.order.1;
@@ -102,7 +102,7 @@ pub(crate) fn filter() -> TestFilter {
     TestFilter { project: "p".to_owned(), ref_name: MAIN.to_owned(), limit: 1_000, ..TestFilter::default() }
 }
 
-/// State, first bad, last good and flakiness of each test, read forward from the first run, with nothing forgotten.
+/// Returns the state, first bad and last good build and flakiness of each test, calculated from all runs, from the first one on.
 fn by_force(runs: &[Drawn]) -> Vec<(u32, TestState, u32, u32, Flakiness)> {
     let mut ordered: Vec<&Drawn> = runs.iter().collect();
     ordered.sort_by_key(|run| run.order);
@@ -186,7 +186,7 @@ pub(crate) fn store(name: &str) -> Store {
     store
 }
 
-/// Flakiness that is zero is not looked for in trees.
+/// Clears the numbers of trees of tests that are not flaky, because the store does not look for them there.
 fn without_trees(lines: Vec<(u32, TestState, u32, u32, Flakiness)>) -> Vec<(u32, TestState, u32, u32, Flakiness)> {
     let cleared = |flakiness: Flakiness| if flakiness.flaky == 0 { Flakiness::default() } else { flakiness };
     lines.into_iter().map(|(test, state, bad, good, flaky)| (test, state, bad, good, cleared(flaky))).collect()
@@ -206,7 +206,7 @@ fn the_order_in_which_lists_are_read_does_not_matter() {
                 let next = left.swap_remove(dice.below(left.len() as u64) as usize);
                 record(&store, piece(&next));
                 if dice.below(4) == 0 {
-                    // after a crash between two pieces it is read again
+                    // a list is read again after a crash between two of its pieces
                     record(&store, piece(&next));
                 }
             }
@@ -246,7 +246,7 @@ fn runs_that_are_no_longer_kept_are_remembered_where_they_matter() {
     let kept = now(reading(&store).test_runs(&lane())).unwrap();
     assert_eq!(kept.len(), RUNS_KEPT);
     assert_eq!(kept.iter().filter(|run| !run.durations.is_empty()).count(), 20);
-    // what is older than all of it changes nothing
+    // a run that is older than all kept runs changes nothing
     record(&store, piece(&run(3, [Failed; 6])));
     let again: Vec<_> = seen(&store).into_iter().map(|(test, state, bad, good, _)| (test, state, bad, good)).collect();
     assert_eq!(again, states);
@@ -277,7 +277,7 @@ fn a_list_is_searched_and_paged() {
     assert_eq!(now(reading(&store).test_history("p", 6, "")).unwrap(), None);
 }
 
-/// Acceptance 6: a build with 10,000 results grows the database by at most 40 KiB.
+/// A build with 10,000 results grows the database by at most 40 KiB.
 #[test]
 fn a_build_of_many_tests_takes_little_room() {
     const MANY: u32 = 10_000;
@@ -299,7 +299,7 @@ fn a_build_of_many_tests_takes_little_room() {
             is_whole: true,
             is_together: false,
             verdicts: (0..MANY).map(|_| if dice.below(200) == 0 { 2 } else { 1 }).collect(),
-            // as real ones: each test has its own, and they waver
+            // as in real runs, each test has its own duration, which varies a little
             durations: (0..MANY).map(|test| (test % 140) as u8 + 20 + dice.below(4) as u8).collect(),
         };
         record(&store, TestPiece::Run(Box::new(row)));

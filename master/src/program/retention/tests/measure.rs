@@ -1,4 +1,4 @@
-//! What passes cost, and what they cost others: 100,000 builds in a file, with commits beside the passes.
+//! Measures the time of retention's passes, and of commits beside them, on a store of 100,000 builds in a file.
 
 use super::history::{attempt, build, job, step};
 use super::{NOW, Retain};
@@ -17,9 +17,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const BUILDS: u64 = 100_000;
-/// In bytes: it lies in the store.
+/// The size of a small log in bytes. Its bytes are in the store.
 const LOG: usize = 8 << 10;
-/// One build in this many has a log that is a file.
+/// One of this many builds has a log that is a file.
 const FILES: u64 = 20;
 
 #[test]
@@ -52,7 +52,7 @@ async fn measure() {
     size(dir.path(), "after");
 }
 
-/// All but `BREATH` of what `Retention::keep` does.
+/// Runs passes as `Retention::keep` does, but without its pauses (`BREATH`).
 async fn pass_all(retention: &mut Retention) {
     let (begin, mut took) = (Instant::now(), Vec::new());
     loop {
@@ -67,7 +67,7 @@ async fn pass_all(retention: &mut Retention) {
     println!("{} passes in {:?}: {}", took.len(), begin.elapsed(), spread(took));
 }
 
-/// One small commit after another, 2 ms between them, until `done` (or 2,000 of them).
+/// Makes small commits, 2 ms apart, until `done` is set, or 2,000 of them. Prints their times.
 async fn commits(driver: &Driver, what: &str, done: &Cell<bool>) {
     let mut took = Vec::new();
     while !done.get() && (what == "beside passes" || took.len() < 2_000) {
@@ -96,7 +96,7 @@ async fn fill(dir: &Path) -> (Store, crate::keep::store::Readers) {
     (store, readers)
 }
 
-/// 10 rows a build, and 2 in the store's other tables.
+/// Returns the records of one build: 10 rows, and 2 rows in other tables of the store.
 fn rows(dir: &Path, id: u64) -> Vec<Record> {
     let row = build(id, &format!("p{}", id % 4), u32::try_from(id / 4 + 1).unwrap(), "refs/heads/main");
     let plan = schema::values::Plan { version: 1, jobs: Vec::new(), trust: schema::values::Trust::Trusted };

@@ -1,4 +1,4 @@
-//! Where requests may go, and what becomes of answers that are too much.
+//! The addresses to which requests may go, and answers that are too large, too slow or broken.
 
 use super::*;
 use std::io::{Read as _, Write as _};
@@ -45,7 +45,7 @@ fn a_name_leads_into_a_private_network_only_where_the_file_says_so() {
     assert!(allowed("chat.example", false, &[]).is_err());
 }
 
-/// A runtime waits for its blocking threads when it ends: whoever looks up must use none.
+/// A look-up of a name must not use a blocking thread, because a runtime waits for those when it ends.
 #[test]
 fn a_name_is_looked_up_without_a_blocking_thread() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
@@ -94,7 +94,7 @@ async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
     assert_eq!(swallowed, Err("2600::1 gave no answer within 5 s".to_owned()));
 }
 
-/// Answers one request with these bytes; the answer as it is understood.
+/// Serves these bytes as the answer to one request. Returns the answer as the product reads it.
 async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/in?x=1", listener.local_addr().unwrap()).parse().unwrap();
@@ -103,7 +103,7 @@ async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
         let mut stream = listener.accept().unwrap().0;
         let mut heard = [0; 4096];
         let count = stream.read(&mut heard).unwrap();
-        // one that has enough closes early
+        // a client that has read enough closes early
         let _ = stream.write_all(&reply);
         String::from_utf8_lossy(&heard[..count]).into_owned()
     });
@@ -126,16 +126,16 @@ async fn an_answer_is_bounded_and_no_redirect_is_followed() {
     assert!(answered("").await.is_err());
 }
 
-/// Answers with a head and a part of its body, and keeps the connection open until the other side closes it.
+/// Serves a head and a part of the body, and keeps the connection open until the client closes it. Returns the answer.
 async fn answered_in_part(reply: &'static str) -> PostAnswer {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let server = std::thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        // an answer that comes before its question ends the connection
+        // the request must be read first, because an earlier answer would end the connection
         assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
         stream.write_all(reply.as_bytes()).unwrap();
-        // what is left of the request, until the end
+        // reads the rest of the request until the end of the connection
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let answer = post(&PostTarget { uri, may_be_private: false }, &[], b"{}").await.unwrap();

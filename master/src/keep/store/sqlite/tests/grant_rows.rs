@@ -1,4 +1,4 @@
-//! Grants as the store of an older version has them.
+//! Grants in the store of an older version.
 
 use super::*;
 

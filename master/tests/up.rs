@@ -107,7 +107,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).permissions().mode() & 0o7777
 }
 
-/// Adds everything below a directory with its mode, without links.
+/// Adds everything below a directory to `found`, with its mode. Links are left out.
 fn walk(dir: &Path, found: &mut Vec<(PathBuf, u32)>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -1,5 +1,5 @@
-//! How a connection treats a peer that is slow, silent, greedy or hostile. The connections are pipes in this process, and most tests
-//! have a clock that jumps.
+//! Tests of connections whose peer is slow, silent, greedy or hostile. The connections are pipes in this process, and most tests have
+//! a clock that jumps.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 

@@ -77,8 +77,8 @@ fn table(rows: &[Row]) -> String {
 }
 
 impl Row {
-    /// How many times better Guild is. More is better for rates (units that end in `/s`, except `ms/s`), and less is better for all
-    /// else. `None` means that the values cannot be compared.
+    /// Returns how many times better Guild is. More is better for rates (units that end in `/s`, except `ms/s`), and less is better
+    /// for all else. `None` means that the values cannot be compared.
     fn ratio(&self) -> Option<f64> {
         let (own, peer) = (self.own?, self.peer?);
         let more_is_better = self.unit.ends_with("/s") && self.unit != "ms/s";

@@ -1,4 +1,4 @@
-//! Which values a form takes, and values with which a reader can be tried.
+//! The values that a form takes, and values with which a reader can be tried.
 
 use schema::values::{Bytes, TimeSpan};
 use toml::Value;

@@ -1,5 +1,5 @@
-//! Which jobs a push runs, and the state of the branch afterwards: with real repositories, real pushes, and a played worker that
-//! ends each job as the test says.
+//! Tests of the jobs that a push runs, and of the state of the branch afterwards. The repositories and pushes are real, and a played
+//! worker ends each job as the test says.
 
 use client::BuildQuery;
 use schema::values::{Outcome, Resources, State};
@@ -228,7 +228,7 @@ fn a_branch_is_as_its_tip_and_the_main_one_is_what_head_names() {
     });
 }
 
-/// When a build is retried, `when` is decided again for the jobs that are repeated (C11 in `tests/cases.tsv`).
+/// A retry of a build decides `when` again for the jobs that it repeats (C11 in `tests/cases.tsv`).
 #[test]
 fn a_retry_runs_what_asks_for_a_retry() {
     use Outcome::{Failed, Skipped, Succeeded};

@@ -1,6 +1,6 @@
-//! The path of a change in one process: a push to a real repository, the real master, a real worker on a link that is cut once, steps
-//! that are processes under supervisors, a log that is followed live, a page and a notice. A number below is that of a line of the
-//! path in `docs/architecture.md`. This is the only test of its process, because a worker adopts processes that lose their parent.
+//! The path of a change in one process, from a push to a real repository to a page and a notice. The master and the worker are real,
+//! steps are processes under supervisors, the log is followed live, and the link is cut once. The numbers below are those of the
+//! lines of the path in `docs/architecture.md`. It is the only test of its process, because a worker adopts all orphans.
 
 use client::{Events, Follow, LogAddress, Told, logs};
 use master::config::{Config, Means, NoticeConfig};
@@ -33,7 +33,7 @@ run = "echo begun; [ -e fault ] || exit 0; while [ ! -e GO ]; do sleep 0.02; don
 needs = ["test"]
 run = "echo packed"
 "#;
-/// What the first step of the second build writes; [`CHECKED`] is what the second step writes.
+/// The log of the first step of the second build; [`CHECKED`] is the log of its second step.
 const LOOKED: &str = "the fault\nsupervisor\n";
 const CHECKED: &str = "begun\nno way\n";
 

@@ -1,5 +1,5 @@
-//! Why jobs wait, through the public API. Twenty random jobs wait for reasons of nine kinds. A remedy of each is applied as a
-//! person would apply it, and places the job. The texts in the manual are also compared with those of the master.
+//! Tests of explanations through the public API. Twenty random jobs wait for reasons of nine kinds. A remedy of each is applied as
+//! a person would apply it, and places the job. The texts in the manual are also compared with those of the master.
 
 use client::explanation::{Act, Explanation, Remedy, RemedyStep};
 use schema::identity::Identity;

@@ -155,8 +155,8 @@ fn what_others_wrote_is_text() {
     });
 }
 
-/// The title of a build's page shows its state, so that a person sees it in another tab, and its commit is a link to the forge (S4.7
-/// and S4.8 in `tests/cases.tsv`).
+/// The title of a build's page shows its state, so that a person sees it in another tab. The commit is a link to the forge (S4.7 and
+/// S4.8 in `tests/cases.tsv`).
 #[test]
 fn a_build_shows_its_state_in_the_tab_and_links_to_its_commit() {
     run(async {
@@ -202,7 +202,7 @@ fn the_page_of_a_job_shows_the_end_of_its_log_first() {
     });
 }
 
-/// The page of a waiting job says how to get it placed, and the page of a job with several attempts lists them (T5.3 and T7.5 in
+/// The page of a waiting job says how to get it placed. The page of a job with several attempts lists them (T5.3 and T7.5 in
 /// `tests/cases.tsv`).
 #[test]
 fn the_page_of_a_job_says_what_to_do_and_lists_its_attempts() {

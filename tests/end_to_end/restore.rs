@@ -11,7 +11,7 @@ use std::time::Duration;
 use support::guild::{House, Played, run, work};
 
 const PIPELINE: &str = "version = 1\n[job.test]\nrun = \"true\"\n";
-/// How long the test waits for something that must not happen. Without the rule it would happen in this time.
+/// The time that the test waits for something that must not happen. A master with the fault would do it within this time.
 const WHILE: Duration = Duration::from_millis(1_500);
 
 #[test]

@@ -49,7 +49,7 @@ const THIN_LINE: Trickle = Trickle { bytes: 512, pause: Duration::from_millis(64
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// Towards the target.
+    /// The direction towards the target.
     Up,
     Down,
     Both,

@@ -1,4 +1,4 @@
-//! How the pages show hostile texts, and which requests they refuse.
+//! Tests of pages with hostile texts, and of requests that the pages must refuse.
 
 use master::config::Config;
 use schema::shown::{Face, face};

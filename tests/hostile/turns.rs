@@ -23,7 +23,7 @@ const BUILDS: usize = 300;
 const FLOOD: usize = 4_000;
 /// The number of calls of the peer that asks for little.
 const HONEST: usize = 40;
-/// How many answers the flood may get while the other peer waits for one. Without turns it would get all [`FLOOD`].
+/// The limit for the answers that the flood gets while the other peer waits for one. Without turns it would get all [`FLOOD`].
 const BETWEEN_MAX: usize = 400;
 
 /// 4,000 lists in flight by one viewer do not hold up the lists of another.

@@ -14,7 +14,7 @@ const DAY: i64 = 24 * 3_600_000;
 struct Scene {
     world: World,
     session: SessionId,
-    /// How far the wall clock has been set ahead so far, in milliseconds.
+    /// The time by which the wall clock has been set ahead so far, in milliseconds.
     ahead: i64,
 }
 

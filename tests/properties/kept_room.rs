@@ -24,7 +24,7 @@ struct Hall {
     /// The work on each worker: its lease, its cores, and the time of its end.
     running: Vec<Vec<(LeaseToken, u32, Steady)>>,
     rooms: BTreeMap<u32, u32>,
-    /// How long each small one runs, in seconds. `None` means a random time.
+    /// The time that each small one runs, in seconds. `None` means a random time.
     seconds: Option<u64>,
     /// The time at which the large one began.
     began: Option<Steady>,

@@ -1,5 +1,5 @@
-//! When a job may be placed again: each attempt has one clock, and more may be known of a worker that is out of reach. Each case is
-//! a small script with one worker.
+//! Tests of the moment at which a job may be placed again. Each attempt has one clock, and the master may learn more about a worker
+//! that is out of reach. Each case is a small script with one worker.
 
 use crate::world::{World, one, token_of};
 use master::decide::coordinator::record::{JobKey, LeaseToken, SealRow, StepKey};

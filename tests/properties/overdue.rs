@@ -8,10 +8,10 @@ use schema::values::{Exit, JobPlan, Outcome, State, StepEnd, StepPlan};
 use std::time::Duration;
 use support::hall::step;
 
-/// When the master ends an attempt with a timeout of 5 s that reports nothing, in seconds after its beginning.
+/// The time after which the master ends an attempt with a timeout of 5 s that reports nothing, in seconds after its beginning.
 const END: u64 = 125;
-/// When the master ends an attempt of one step even if its log grows, in seconds. The log may have 256 MiB, which take 4,096 s
-/// at 64 KiB/s.
+/// The time after which the master ends an attempt of one step even if its log grows, in seconds. The log may have 256 MiB, which
+/// take 4,096 s at 64 KiB/s.
 const CAP: u64 = END + 4_096;
 
 /// `Run` is a job that runs on one worker, as a rule with a timeout of 5 s.

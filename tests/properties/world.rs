@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) offers: Vec<(SessionId, Assignment)>,
     /// Other effects that no test has looked at yet, such as calls to workers and ended builds.
     pub(crate) told: Vec<Effect>,
-    /// How far the wall clock is ahead of the steady one at the next start.
+    /// The difference between the wall clock and the steady clock at the next start.
     pub(crate) ahead: Ahead,
     requests: u64,
 }

@@ -13,7 +13,7 @@ pub struct Faults {
     random: Random,
     /// The faults that have not ended yet, and when they will end.
     pending: Vec<(Instant, End)>,
-    /// How often each fault happened, by its name.
+    /// The number of times that each fault happened, by its name.
     pub counts: BTreeMap<&'static str, u64>,
 }
 

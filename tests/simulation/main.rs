@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use users::Users;
 use world::World;
 
-/// How long faults go on in each simulation, in simulated time.
+/// The simulated time for which faults go on in each simulation.
 const LASTS: Duration = Duration::from_secs(25 * 60);
 
 /// The number of seeds if `GUILD_SEEDS` is not set. Each takes some seconds, or a minute without optimization.

@@ -25,7 +25,7 @@ pub enum Way {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
-    /// How data travel to the master; `down` is the other direction.
+    /// The state of the direction to the master; `down` is the other direction.
     pub up: Way,
     pub down: Way,
     pub refuses: bool,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use worker::supervisor::KillCause;
 
-/// Everything is final within this time after the last fault. The longest lease is part of it, because a master that starts just
-/// before the calm waits a full term for a worker that does not come back. The rest takes at most 4 minutes.
+/// Everything is final within this time after the last fault. It contains the longest lease: a master that starts just before the
+/// calm waits a full term for a worker that does not come back. The rest takes at most 4 minutes.
 const CALM: Duration = LONGEST.saturating_add(Duration::from_secs(4 * 60));
 /// A worker that is revoked and reachable has no process any more after this time.
 const REVOKED: Duration = Duration::from_secs(10);

@@ -37,7 +37,7 @@ pub struct Acknowledged {
     pub cancelled: BTreeSet<u32>,
     /// The number of retries that users asked for. There are at most this many builds that are retries.
     pub retries: u32,
-    /// How each finished build looked when a user first saw it finished.
+    /// The view of each finished build when a user first saw it finished.
     pub finished: BTreeMap<u32, String>,
     pub revoked: Vec<(String, Instant)>,
 }
@@ -71,8 +71,8 @@ impl Users {
         self.developer.clone()
     }
 
-    /// Waits until all requests are answered. Call it before you look for unfinished builds, because a request that was made while the
-    /// master was down can become a build after all others have ended.
+    /// Waits until all requests are answered. Call it before you look for unfinished builds: a request from a time without a master can
+    /// become a build after all others have ended.
     pub async fn answered(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }

@@ -104,7 +104,7 @@ pub struct WorkerHost {
 pub struct Disk {
     pub full: Cell<bool>,
     pub slow: Cell<Duration>,
-    /// How long the store waits with the answer to the next commit after it is written.
+    /// The time that the store waits with the answer to the next commit after it is written.
     pub mute: Cell<Duration>,
     pub commits: Cell<u64>,
 }

@@ -274,18 +274,18 @@ impl Played {
         Played { session, said, credential, vat }
     }
 
-    /// Waits for an offer.
+    /// Asks for a job with the room of one slot, and waits for an offer.
     pub async fn take(&self) -> (Assignment, lease::Client) {
         self.take_with(Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 32 }).await
     }
 
-    /// Waits for an offer with this much room.
+    /// Asks for a job with this much room, and waits for an offer.
     pub async fn take_with(&self, free: Resources) -> (Assignment, lease::Client) {
         // 0 is what an old worker sends, because it does not know the field `most`
         self.take_up_to(0, free).await.swap_remove(0)
     }
 
-    /// Waits for at most `most` offers, which together fit into this room.
+    /// Asks for jobs with this much room, and waits for at most `most` offers, which together fit into it.
     pub async fn take_up_to(&self, most: u16, free: Resources) -> Vec<(Assignment, lease::Client)> {
         let mut request = self.session.take_request();
         request.get().set_most(most);

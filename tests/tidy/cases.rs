@@ -1,5 +1,5 @@
-//! Each case that a user or a tester reported has a row in `tests/cases.tsv`, with the tests that show the right behaviour, or the
-//! reason why it has no test.
+//! Each reported case has a row in `tests/cases.tsv`. The row names the tests that show the right behaviour, or the reason why there
+//! are none.
 
 use super::{code, sources, top};
 use std::collections::BTreeSet;

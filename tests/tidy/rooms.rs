@@ -135,8 +135,8 @@ fn draw_room(svg: &mut String, row: usize, room: &str, purpose: &str) {
     }
 }
 
-/// Draws an arrow as an arc at the right of the rooms, from the lower half of the upper room to the upper half of the lower one.
-/// The farther apart the rooms are, the farther right the arc goes.
+/// Draws an arrow as an arc at the right of the rooms. It leaves the upper room in its lower half and reaches the lower room in its
+/// upper half. The farther apart the rooms are, the farther right the arc goes.
 fn draw_arrow(svg: &mut String, from: usize, to: usize, files: usize) {
     let right = LEFT + ROOM_WIDTH;
     let (span, places) = (to - from, ROOMS.len());

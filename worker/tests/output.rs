@@ -1,4 +1,4 @@
-//! What `guild-worker` does if nobody reads its output, and if its output cannot be written (C60 in `tests/cases.tsv`).
+//! Tests of `guild-worker` if nobody reads its output, or if its output cannot be written (C60 in `tests/cases.tsv`).
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
 

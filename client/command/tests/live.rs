@@ -1,4 +1,4 @@
-//! What the command `guild` shows of builds that run, that have just ended, or that do not exist yet.
+//! Tests of the output of `guild` for builds that run, that have just ended, or that do not exist yet.
 
 #![allow(
     clippy::unwrap_used,

@@ -21,7 +21,7 @@ use tokio::process::Command;
 
 /// The size of the large message in bytes. It is above the 4 MiB that a client reads.
 const HUGE: usize = 5 << 20;
-/// How long a command that must end by itself may take.
+/// The longest time that a command may take, if it must end by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn on_one_thread<T>(test: impl Future<Output = T>) -> T {

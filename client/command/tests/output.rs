@@ -1,4 +1,4 @@
-//! What the command `guild` does if nobody reads its output, if its output cannot be written, and if there is no log.
+//! Tests of the command `guild` if nobody reads its output, if its output cannot be written, or if there is no log.
 
 #![allow(
     clippy::unwrap_used,

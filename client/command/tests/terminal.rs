@@ -1,4 +1,4 @@
-//! What the command `guild` prints to a terminal, to a pipe and to a program, if every text that others can write is hostile.
+//! Tests of the output of `guild` to a terminal, to a pipe and to a program, if every text that others can write is hostile.
 
 #![allow(
     clippy::unwrap_used,

@@ -48,7 +48,7 @@ pub struct Facts {
     pub logs: BTreeMap<(u32, String, u16), Log>,
     /// The tests of each branch. One answer has at most 100 of them.
     pub tests: Vec<TestView>,
-    /// When retention removed all logs. `None` means that it did not.
+    /// The moment at which retention removed all logs. `None` means that it did not.
     pub removed: Option<Removed>,
     pub events: Vec<Event>,
     /// The calls that change something, as text, in their order.

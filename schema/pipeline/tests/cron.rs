@@ -1,4 +1,5 @@
-//! When the entries of `[trigger.cron]` fire, over changes of clocks in both hemispheres, and the errors about broken entries.
+//! Tests of the times at which entries of `[trigger.cron]` fire, over changes of clocks in both hemispheres, and of the errors about
+//! broken entries.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 

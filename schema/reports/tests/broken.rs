@@ -48,8 +48,8 @@ fn a_report_may_end_anywhere() {
             }
             let is_whole = list.results.len() == whole.results.len() && list.counts() == whole.counts();
             let is_in_line = format == Tap || format == Libtest;
-            // a cut between two packets is only noticed by the list of tests at the beginning of a stream, and a cut between
-            // two test programs is not noticed
+            // only the list of tests at the beginning of a stream shows that it was cut between two packets; a cut between
+            // two test programs cannot be seen
             let between: &[usize] = if format == Subunit { &[3, 4, 5] } else { &[5, 7] };
             let is_prefix = format != Junit && format != Tap && whole.results.starts_with(&list.results);
             let is_between = is_prefix && between.contains(&list.results.len());

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 /// The calls that one holder has in flight at once: a little fewer than the 4,096 that a known peer may have.
 const IN_FLIGHT: usize = 4_000;
-/// How long a caller waits for an answer before it gives the call up and makes another.
+/// The time that a caller waits for an answer before it gives the call up and makes another.
 const WAIT: Duration = Duration::from_secs(5);
 /// The number of sockets of strangers that send nothing.
 const SILENT: usize = 64;

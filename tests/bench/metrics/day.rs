@@ -22,7 +22,7 @@ const JOBS: f64 = 200_000.0;
 const LOG_BYTES: f64 = 50e9;
 const SESSIONS: usize = 150;
 const FOLLOWERS: usize = 300;
-/// How long each job sleeps, in seconds. With this value about a third of the sessions are busy.
+/// The time that each job sleeps, in seconds. With this value about a third of the sessions are busy.
 const JOB_SECONDS: u32 = 1;
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 const SAMPLES: u32 = 20;
@@ -43,7 +43,7 @@ pub async fn measure(bench: &Bench<'_>) {
     let probing = tokio::task::spawn_local(probe(lab.guild.clone(), over.clone()));
     let sampling = tokio::task::spawn_local(sample(lab.clone(), minutes, memory.clone()));
     let mut pace = interval(Duration::from_secs_f64(MINUTES * 60.0 / JOBS));
-    // builds that were asked for late because of a delay follow at once, as they would from people
+    // if this loop is delayed, it asks for the missed builds at once, so that the rate of the day is kept
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut asked = HashMap::new();
     let (told, mut answers) = tokio::sync::mpsc::unbounded_channel();

@@ -20,9 +20,9 @@ use tokio::time::sleep;
 const CALL_EVERY: Duration = Duration::from_millis(20);
 /// The time from one login of the other client to the next.
 const LOGIN_EVERY: Duration = Duration::from_millis(500);
-/// How long the other client is timed before the attack, for comparison.
+/// The time for which the other client is timed before the attack, for comparison.
 const BEFORE: Duration = Duration::from_secs(5);
-/// How long the master's memory may take to go back after the long attack.
+/// The time that the master's memory gets to go back after the long attack.
 const AFTER: Duration = Duration::from_secs(30);
 /// The number of lines of the log that the attackers read.
 const LINES: usize = 10_000;

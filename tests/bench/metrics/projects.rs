@@ -15,9 +15,9 @@ use tokio::time::sleep;
 /// The number of repositories that are polled per second, however many projects there are. At this rate 5,000 projects are each
 /// polled every 2 minutes.
 const LOOKS: usize = 42;
-/// How often processes and descriptors are counted.
+/// The pause between two counts of processes and descriptors.
 const COUNTED_EVERY: Duration = Duration::from_millis(50);
-/// How long the master may take to look at each repository for the first time.
+/// The longest time that the master may take until it has looked at each repository once.
 const PATIENCE: Duration = Duration::from_secs(1800);
 /// The master counts as idle if none of its git processes has worked for this long.
 const QUIET: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
-//! The cost of a job with many tests: how soon its tests can be listed, how much longer commits of another client take meanwhile,
-//! and the time of lists of tests, also of a branch with many jobs. The master, a played worker and the clients share this
-//! process, so the figures include the time that they wait for each other.
+//! The cost of a job with many tests: the time until they can be listed, the time of another client's commits meanwhile, and the time
+//! of lists of tests. One list is of a branch with many jobs. The master, a played worker and the clients share this process, so
+//! the figures include the time that they wait for each other.
 
 use super::Bench;
 use crate::figures::{at, sorted};

@@ -1,4 +1,4 @@
-//! Which commits a worker's store has, how the worker knows that, and how a damaged store is repaired or made anew.
+//! Tests of a worker's store of commits: it fetches no commit twice, and a damaged store is repaired or made anew.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! What a newer version stored before an operator went back to this version: it is kept and shown as unknown, and everything else
-//! works.
+//! Stores that a newer version wrote before an operator went back to this version. What this version does not know is kept and shown
+//! as unknown, and everything else works.
 
 use super::{PIPELINE, golden};
 use client::{Again, Events, Told};

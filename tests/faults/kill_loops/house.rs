@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 pub const PROJECT: &str = "loops";
 /// The number of lines of the long log.
 const LINES: u64 = 150_000;
-/// How long the campaign waits until a fail point is reached.
+/// The longest wait until a process reaches a fail point.
 const REACHED: Duration = Duration::from_secs(20);
-/// How long processes of a step may still run after the end of the step.
+/// The longest time that processes of a step may still run after the end of the step.
 const LEFT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use tally::Tally;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a build of some seconds may take with all kills.
+/// The longest time that a build of some seconds may take with all kills.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The loops after which a new house is opened. Until then its store grows, and then the campaign also sees a new store.
 const LOOPS_PER_HOUSE: u64 = 25;

@@ -1,4 +1,4 @@
-//! How pages and terminals show the bytes of a log, and texts that others wrote.
+//! Checks how pages and terminals show the bytes of a log, and texts that others wrote.
 
 use super::pieces::Pieces;
 use client::painted::PaintedLine;

@@ -44,7 +44,7 @@ enum Trouble {
     Forgets,
     /// Takes only a part of a write.
     TakesParts,
-    /// Sometimes answers `unavailable`.
+    /// Sometimes refuses a write as `unavailable`.
     IsFull,
     /// Claims that it has received more than was ever sent.
     Boasts,

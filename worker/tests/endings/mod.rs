@@ -1,4 +1,4 @@
-//! How a real worker ends jobs early: which processes it asks to end, which steps still run, and for how long.
+//! Tests of a real worker that ends jobs early: which processes it asks to end, which steps still run, and for how long.
 
 use crate::bench::{Bench, ends, eventually, exit_code, is_alive, test};
 use crate::fake::{job, step, token};

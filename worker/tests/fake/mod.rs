@@ -46,7 +46,7 @@ pub(crate) struct Master {
     /// The steps whose start is refused once, as on a full disk; `refused_ends` has those whose end is.
     pub(crate) refused_starts: RefCell<Vec<u16>>,
     pub(crate) refused_ends: RefCell<Vec<u16>>,
-    /// How the master treats the files of attempts.
+    /// The way in which the master treats the files of attempts.
     pub(crate) keeping: Cell<Keeping>,
     /// The version of the protocol.
     pub(crate) version: Cell<u16>,
@@ -120,7 +120,7 @@ impl Master {
         self.tell();
     }
 
-    /// Cuts every connection.
+    /// Cuts the connections of all workers.
     pub(crate) fn cut(&self) {
         let peer = self.worker.borrow_mut().take();
         drop(peer);

@@ -1,5 +1,5 @@
-//! Logs on a bad disk. Sealed logs that were changed, cut or lost are reported as damaged, and a disk that takes no more bytes is
-//! reported as trouble (F16 and F12 in `tests/cases.tsv`).
+//! Logs on a bad disk. Sealed logs that were changed, cut or lost are reported as damaged (F16 in `tests/cases.tsv`). A disk that
+//! takes no more bytes is reported as trouble (F12).
 
 use super::*;
 use std::io::ErrorKind;

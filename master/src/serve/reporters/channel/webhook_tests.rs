@@ -8,7 +8,8 @@ use std::net::TcpListener;
 /// A secret from the tests of the specification's own libraries.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
-/// How far the time of a try may be from the receiver's clock, in seconds. The libraries of the specification allow the same.
+/// The limit for the difference between the time of a try and the receiver's clock, in seconds. The libraries of the specification
+/// allow the same.
 const TOLERANCE: u64 = 5 * 60;
 
 type Headers = BTreeMap<String, String>;

@@ -1,4 +1,4 @@
-//! What a removal leaves in the store, and that a removal can free a full disk.
+//! Removals from the store: which rows they leave, and that they can free a full disk.
 
 use super::numbers;
 use crate::decide::coordinator::record::*;

@@ -26,7 +26,7 @@ pub struct Options {
     /// Measure smaller sizes: without METRIC, the whole run then takes less than 3 minutes
     #[arg(long)]
     quick: bool,
-    /// Run BuildBot's harness in the same run, and put both into the table and the chart
+    /// Run BuildBot's harness too, and put Guild and BuildBot into the table and the chart
     #[arg(long)]
     with_buildbot: bool,
     /// Directory of BuildBot's harness, which has `bench.py`. Run its `setup.sh` first

@@ -89,7 +89,7 @@ fn each_capability_and_each_interface_has_a_row() {
     assert!(forgotten.is_empty(), "nobody reaches these interfaces: {forgotten:?}");
 }
 
-/// `Told` counts the calls that the master makes to what the holder of the grant serves.
+/// `Told` counts the calls that the master makes to objects of the holder: to observers, and to workers.
 #[derive(Default)]
 struct Told {
     events: Cell<u32>,

@@ -37,7 +37,7 @@ pub fn machine_busy() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();
     let ticks: Vec<f64> = line.split_ascii_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
-    // user, nice, system, idle, iowait, irq, softirq
+    // the fields are user, nice, system, idle, iowait, irq and softirq; idle and iowait do not count as busy
     [0, 1, 2, 5, 6].into_iter().filter_map(|field| ticks.get(field)).sum::<f64>() / TICKS
 }
 

@@ -507,7 +507,7 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
         assert_eq!(push(&signature, "d-2", body).await.status, 502);
         std::fs::rename(&away, &house.repo.path).unwrap();
 
-        // when it is answered, the build is there
+        // the build must exist when the delivery is answered
         let answer = push(&signature, "d-2", body).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, "looked\n"));
         let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();
@@ -515,7 +515,7 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
         house.repo.commit("file", "more", "third");
         assert_eq!(push(&signature, "d-2", body).await.text(), "known already\n");
         assert_eq!(until_builds(&house, 2).await.len(), 2);
-        // a body without a ref makes it look at all
+        // a body without a ref makes the master look at all refs
         assert_eq!(push(&sign(b"{}"), "d-3", b"{}").await.text(), "looked\n");
         assert_eq!(until_builds(&house, 3).await.len(), 3);
         // a body with very many commits is not too long
@@ -558,7 +558,7 @@ fn a_notice_without_a_ref_looks_at_all_of_them() {
         until_builds(&house, 1).await;
         house.repo.commit("file", "text", "second");
         assert_eq!(house.guild.notify("demo", "").await.unwrap(), 0);
-        // when it is answered, the build is there
+        // the build must exist when the notice is answered
         let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();
         assert_eq!((builds.len(), builds[0].subject.as_str()), (2, "second"));
         let refused = house.guild.notify("demo", "refs/notes/commits").await.unwrap_err();

@@ -433,7 +433,7 @@ fn a_join_is_issued_once_and_a_request_is_what_it_says() {
         let again = NewGrant { kind: GrantKind::Operator, what: What::everything(), ..first.clone() };
         let (code, text) = refused(house.guild.issue(&again).await);
         assert_eq!((code, text.contains("join")), (RefusalCode::Conflict, true), "{text}");
-        // the same request id with another kind, authority or lifetime is another request
+        // a request id that is used again with another kind, authority or lifetime is a conflict
         let (reference, identity) = house.enroll(GrantKind::Operator, "chief", What::everything()).await;
         let (_vat, chief) = perspective(&reference, &identity).await;
         let desk = chief.operator_request().send().pipeline.get_operator();

@@ -87,7 +87,7 @@ fn is_cut(text: &str, most: usize) -> bool {
     text.len() <= most && text.ends_with("bytes in all]")
 }
 
-/// Opens the house again, on another thread's runtime as a new process would.
+/// Opens the house again in a new runtime, as a new process would, and runs a test in it.
 fn again(ruins: Ruins, test: impl AsyncFnOnce(House)) {
     run(async { test(House::open_again(ruins, |_| ()).await).await });
 }

@@ -91,7 +91,7 @@ struct Model {
     begun: BTreeMap<JobKey, u32>,
     /// The jobs whose cancel was acknowledged while they ran.
     cancelled: BTreeSet<JobKey>,
-    /// Whether the master file names a pool for the project that no worker is in.
+    /// Whether the master file names only a pool for the project that has no worker.
     is_closed: bool,
     /// The index in [`LEASES`] of the setting in force.
     leases: usize,

@@ -166,7 +166,7 @@ impl World {
         world
     }
 
-    // the master
+    // the functions below are about the master
 
     pub fn is_master_up(&self) -> bool {
         self.master.is_some()
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    // the workers
+    // the functions below are about workers
 
     /// Adds a machine with a new credential, and starts its worker. Returns false if no credential is left.
     pub fn add_worker(&mut self) -> bool {
@@ -337,7 +337,7 @@ impl World {
         (0..self.workers.len()).filter(|index| self.workers[*index].revoked_at.is_none()).collect()
     }
 
-    // clients
+    // the functions below are about clients
 
     /// Makes a client of the operator on a cable of its own.
     pub fn client(&self, seed: u64) -> Client {

@@ -83,7 +83,7 @@ fn fill(repo: &Path, mib: usize) -> String {
     for number in 0..mib {
         let mut bytes = Vec::with_capacity(1 << 20);
         while bytes.len() < 1 << 20 {
-            // xorshift: noise that is the same each time
+            // xorshift makes noise that is the same in each run
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;

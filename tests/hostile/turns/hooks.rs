@@ -68,7 +68,7 @@ fn a_project_with_a_hook_is_not_told_from_one_without() {
         let (with, without) =
             (deliver(&house, "demo", &headers, &body).await, deliver(&house, "none", &headers, &body).await);
         assert_eq!((with.status, without.status, with.body == without.body), (413, 413, true));
-        // neither is answered before the end of its body
+        // with or without a hook, a delivery is not answered before the end of its body
         for name in ["demo", "none"] {
             let mut half = half_delivery(&house, name).await;
             let answer = tokio::time::timeout(Duration::from_millis(300), half.read_u8()).await;

@@ -1,4 +1,4 @@
-//! Tests of the library and the command against a small master that loses links at the worst moments.
+//! The client library with a played master that loses links at the worst moments.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ fn address(job: &str, step: u16) -> LogAddress {
     LogAddress { project: "r".to_owned(), build: 1, job: job.to_owned(), attempt: 1, step }
 }
 
-/// Returns bytes in which each position can be recognised.
+/// Returns bytes in which no part occurs twice, so that a lost or repeated part is noticed.
 fn counted(length: usize) -> Vec<u8> {
     (0..).flat_map(|line: u32| format!("line {line}\n").into_bytes()).take(length).collect()
 }
@@ -94,7 +94,7 @@ fn created() -> Fact {
     Fact::BuildCreated { cause: "change".into(), ref_name: "refs/heads/main".into(), revision: "ab".repeat(20) }
 }
 
-/// Lets other tasks work until nothing moves any more on this thread and its sockets.
+/// Lets all other tasks run until nothing happens any more on this thread and its sockets.
 async fn settle() {
     for _ in 0..20 {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -123,7 +123,7 @@ fn a_build_is_followed_live_through_a_lost_link() {
                 world.cut();
             }
         }
-        // A second step begins, while the log of the first one is not sealed yet.
+        // a second step begins while the log of the first one is not sealed yet
         world.tell(
             1,
             Fact::StepFinished {
@@ -246,7 +246,7 @@ fn a_login_whose_answer_was_lost_is_repeated_with_the_same_token() {
         assert_ne!(credential.token, master.join.token);
         let who = Guild::connect(credential, identity).await.unwrap().whoami().await.unwrap();
         assert_eq!((who.grant.name.as_str(), who.grant.created), ("me", Some(Time(1_700_000_000_000))));
-        // Only the credential, its context and the key are left.
+        // only the credential with its key, and the context, are left
         let mut files: Vec<_> =
             std::fs::read_dir(contexts.directory()).unwrap().map(|file| file.unwrap().file_name()).collect();
         files.sort();

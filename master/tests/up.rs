@@ -1,4 +1,4 @@
-//! `guild-master up --once` as a process: master and worker in one, for repositories as people and strangers leave them.
+//! `guild-master up --once` as a process, which is master and worker in one, with ordinary and with hostile repositories.
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ impl Place {
         std::fs::create_dir(place.repository().join("dir")).unwrap();
         std::fs::write(place.repository().join("dir/tool"), "#!/bin/sh\n").unwrap();
         std::fs::set_permissions(place.repository().join("dir/tool"), std::fs::Permissions::from_mode(0o755)).unwrap();
-        // line ends are committed as they are
+        // line ends must be committed as they are
         place.git(&["-c", "core.autocrlf=false", "add", "-A"]);
         place.git(&["commit", "-qm", "first"]);
         place
@@ -56,7 +56,7 @@ impl Place {
         self.command(&words[0]).args(&words[1..]).output().unwrap()
     }
 
-    /// Both streams, as a terminal gets them.
+    /// Runs `up --once` on a terminal, and returns both streams as the terminal gets them.
     fn up_on_a_terminal(&self) -> String {
         let line = self.words().join(" ");
         let mut script = self.command("script");
@@ -98,7 +98,7 @@ fn nothing_that_a_repository_says_speaks_to_the_terminal() {
         rest = after;
     }
     assert!(!text.contains(['\u{7}', '\u{9b}']), "{text:?}");
-    // a program gets the bytes
+    // a program that reads the output gets the bytes unchanged
     let output = place.up();
     assert!(output.stdout.windows(5).any(|part| part == b"\x1b]0;T"), "{:?}", String::from_utf8_lossy(&output.stdout));
 }
@@ -107,7 +107,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).permissions().mode() & 0o7777
 }
 
-/// All that is below, with its mode; links are left out.
+/// Adds everything below a directory to `found`, with its mode. Links are left out.
 fn walk(dir: &Path, found: &mut Vec<(PathBuf, u32)>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -126,7 +126,7 @@ fn walk(dir: &Path, found: &mut Vec<(PathBuf, u32)>) {
 fn the_state_is_its_owner_s_and_a_checkout_has_the_usual_modes() {
     let look = "stat -c '%a %n' . guild.toml dir dir/tool .git .git/HEAD .git/config .git/objects; umask; touch new; mkdir made; stat -c '%a %n' new made";
     let place = Place::new(&format!("version = 1\n[job.a]\nrun = \"{look}\"\n"));
-    // as `install -d` makes it, and with files that a version before left open
+    // a directory as `install -d` makes it, with files that an earlier version left readable for others
     std::fs::create_dir(place.state()).unwrap();
     std::fs::create_dir(place.state().join("logs")).unwrap();
     for path in [place.state(), place.state().join("logs")] {
@@ -145,7 +145,7 @@ fn the_state_is_its_owner_s_and_a_checkout_has_the_usual_modes() {
     assert!(found.len() > 10 && open.is_empty(), "{open:?}");
     let lanes = std::fs::read_dir(place.state().join("worker/workspaces")).unwrap();
     lanes.for_each(|lane| assert_eq!(mode(&lane.unwrap().path()) & 0o077, 0));
-    // again: there is nothing more to say
+    // the second run has nothing to close, so it says nothing
     assert!(!said(&place.up()).contains("was open"));
     let database = place.state().join("guild.db");
     std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -154,7 +154,7 @@ fn the_state_is_its_owner_s_and_a_checkout_has_the_usual_modes() {
     assert_eq!(mode(&database), 0o600);
 }
 
-/// A disk that others use too stays as it is, and what the worker has on it is closed.
+/// If workspaces are on a disk that others use too, the worker closes only its own directories to other users.
 #[test]
 fn workspaces_elsewhere_are_closed_one_by_one() {
     let place = Place::new("version = 1\n[job.a]\nrun = \"pwd\"\n");

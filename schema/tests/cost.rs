@@ -1,5 +1,5 @@
-//! Prints what a connection costs: `cargo nextest run -p schema --run-ignored only --no-capture --test cost`. It asserts nothing,
-//! because the figures depend on the machine and the profile.
+//! Prints the cost of a connection: `cargo nextest run -p schema --run-ignored only --no-capture --test cost`. It asserts nothing,
+//! because figures depend on the machine and the profile.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 

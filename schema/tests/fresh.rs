@@ -1,4 +1,4 @@
-//! Tests that the committed code generator requests belong to the committed schema.
+//! The compiled schema from which the bindings are made is that of the committed schema files.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
@@ -58,7 +58,7 @@ fn requests_are_what_the_compiler_makes() {
     }
 }
 
-/// Returns the request without the version of the compiler that made it, because two compilers differ only in that.
+/// Returns the compiled schema without the version of the compiler, which is the only difference between two compilers.
 fn without_version(request: &[u8]) -> Vec<u8> {
     use capnp::schema_capnp::code_generator_request;
     let mut reader = request;

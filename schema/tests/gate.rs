@@ -1,4 +1,4 @@
-//! Tests of the gate, over real connections within one process and without a connection.
+//! The membrane of the gate, over real connections in one process, and without a connection.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 struct Scene {
     gate: Gate,
     counts: Rc<Counts>,
-    /// The object behind the gate, in the form that a client at the other end of a connection holds.
+    /// The object behind the gate, as the client at the other end of the connection has it.
     far: echo::Client,
     vats: (Vat, Vat),
 }
@@ -137,7 +137,7 @@ fn what_passes_in_parameters_is_wrapped_the_other_way() {
         let answer = request.send().promise.await.unwrap();
         let answer = answer.get().unwrap();
         assert_eq!(answer.get_name().unwrap(), "mine");
-        // the capability is unwrapped when it comes back
+        // the object is unwrapped when it comes back
         let same = capnp::capability::get_resolved_cap(answer.get_same().unwrap()).await;
         assert_eq!(address(&same), address(&mine));
 
@@ -178,7 +178,7 @@ fn what_comes_home_is_unwrapped_resolved_or_not() {
         let wrapped = gate.capabilities();
         assert!(is_kept(&far, held.clone()).await);
         assert_eq!(gate.capabilities(), wrapped, "nothing is wrapped twice");
-        // a promise of the capability is passed on before it has resolved
+        // this is a promise of the object, which is passed on before it has resolved
         let promised = far.kept_request().send().pipeline.get_other();
         assert!(is_kept(&far, promised).await);
         assert!(!is_kept(&far, far.clone()).await);

@@ -1,5 +1,5 @@
-//! Tests of a connection whose peer is slow, silent, greedy or hostile. They use pipes within this process, and most of them use a
-//! clock that jumps to the next timer.
+//! Tests of connections whose peer is slow, silent, greedy or hostile. The connections are pipes in this process, and most tests have
+//! a clock that jumps.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
@@ -35,7 +35,7 @@ const NAME: u16 = 0;
 const NEVER: u16 = 2;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Starts a server in this process, and returns the bare stream to it.
+/// Starts a server in this process, and returns the plain stream to it.
 fn bare(mine: Client, limits: Limits) -> (DuplexStream, Vat) {
     let (near, far) = tokio::io::duplex(64 << 10);
     (near, vat::start(far, Side::Server, mine, limits))
@@ -45,7 +45,7 @@ fn echo(counts: &Rc<Counts>) -> Client {
     Echo::client("root", counts).client
 }
 
-/// Carries bytes in one direction, at most `step` of them each second.
+/// Carries bytes in one direction, `step` of them per second.
 async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, step: usize) {
     let mut buffer = vec![0; step];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
@@ -127,7 +127,7 @@ fn a_stream_that_swallows_everything_is_closed_after_45_s() {
     });
 }
 
-/// Events are calls of ours. If a peer leaves them unread, they count against the budget of its grant.
+/// Events are calls of the server. If a peer does not read them, their bytes count against the budget of its grant.
 #[test]
 fn calls_that_a_peer_leaves_unread_are_counted_with_its_grant() {
     run(true, async {
@@ -171,7 +171,7 @@ fn traffic_of_ours_into_a_dead_link_proves_nothing() {
 fn heartbeats_keep_an_idle_connection_for_an_hour() {
     run(true, async {
         let counts = Rc::<Counts>::default();
-        // The second server exports no Pulse, but the exceptions with which it answers pings are signs of life too.
+        // the second server has no Pulse, but its exceptions are signs of life too
         for mine in [vat::pulse(), echo(&counts)] {
             let (client, server) = pair(mine, Limits::stranger());
             sleep(3600 * SECOND).await;
@@ -184,7 +184,7 @@ fn heartbeats_keep_an_idle_connection_for_an_hour() {
     });
 }
 
-/// A pulse that counts its pings.
+/// `Asked` is a Pulse that counts its pings.
 struct Asked(Cell<u32>);
 
 impl pulse::Server for Asked {
@@ -365,7 +365,7 @@ fn dropping_either_vat_fails_the_calls_of_both() {
     }
 }
 
-/// Drops the first of two vats and returns the second.
+/// Drops the first vat, and returns the second.
 fn drop_and_keep(first: Vat, second: Vat) -> Vat {
     drop(first);
     second
@@ -417,7 +417,7 @@ fn what_was_sent_before_closing_arrives() {
     });
 }
 
-/// A stream that counts the writes which pass it.
+/// `Counting` is a stream that counts the writes that pass it.
 struct Counting<S>(S, Rc<Cell<usize>>);
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counting<S> {
@@ -458,7 +458,7 @@ fn the_answers_of_a_turn_leave_in_one_write() {
     });
 }
 
-/// Returns the messages that a well-behaved client sends, one by one.
+/// Returns the messages that a well-behaved client sends.
 async fn conversation() -> Vec<Vec<u8>> {
     let counts = Rc::<Counts>::default();
     let (near, tap) = tokio::io::duplex(1 << 20);

@@ -1,5 +1,5 @@
-//! Tests that older and newer versions can read stored and sent values. Events of every kind arrive complete. A part that only a newer
-//! version knows is ignored, shown as unknown, or refused with a text that says so.
+//! Older and newer versions read what this version stores and sends. Events of every kind travel whole. What only a newer version
+//! knows is passed over, shown as unknown, or refused with a text that says so.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use capnp::message::{Builder, HeapAllocator, ReaderOptions};
@@ -108,7 +108,7 @@ proptest! {
 
 #[test]
 fn a_kind_that_is_not_known_is_told_by_its_name() {
-    // both events hold only their kind, so they differ only in the tag of the union
+    // both have only their kind, so that they differ only in the tag of the union
     let [mut sent, other] = [false, true].map(|is_known| {
         let mut message = Builder::new_default();
         let mut event = message.init_root::<event::Builder<'_>>();
@@ -154,7 +154,8 @@ fn plan() -> Plan {
     Plan { version: PLAN_VERSION, jobs: vec![job.clone(), job], trust: Trust::Trusted }
 }
 
-/// Adds an unknown field to every object that is a struct. An object with one member is left alone, because it may be a variant.
+/// Returns the value with an unknown field in every object that is a struct. An object with one member may be a variant of an enum,
+/// so it gets none.
 fn with_unknown_fields(value: Value) -> Value {
     match value {
         Value::Object(fields) => {

@@ -1,5 +1,5 @@
-//! Tests with messages that cost more than they seem to: results that shall go elsewhere, too many steps into answers, and references
-//! to more than the message holds. A peer that writes its messages by hand sends them over pipes within this process.
+//! Messages that cost more than their size: results that shall go elsewhere, endless steps into answers, and references to more than
+//! the message has. A peer that writes its messages by hand sends them over pipes in this process.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
@@ -33,7 +33,7 @@ const KEEP: u16 = 5;
 const NOTE: u16 = 7;
 const BYTES: u16 = 9;
 
-/// A peer that writes its messages by hand, and the server to which it is connected.
+/// `Peer` is a peer that writes its messages by hand, with the server that it talks to.
 struct Peer {
     stream: DuplexStream,
     heard: Vec<u8>,
@@ -55,7 +55,7 @@ impl Peer {
         self.stream.write_all(message).await.unwrap();
     }
 
-    /// Returns the next message of the server, or `None` at the end of the stream.
+    /// Waits for the next message and returns it. `None` means that the stream has ended.
     async fn hear(&mut self) -> Option<Heard> {
         loop {
             if let Some(length) = raw::first_length(&self.heard) {
@@ -74,7 +74,7 @@ impl Peer {
         assert!(matches!(self.hear().await, Some(Heard::Results(0, _))));
     }
 
-    /// Asserts that the connection still works: a call with the number `question` gets its results.
+    /// Checks that the connection still answers a call.
     async fn goes_on(&mut self, question: u32) {
         self.say(&raw::call(question, ECHO, NAME)).await;
         assert_eq!(self.hear().await, Some(Heard::Results(question, vec![])));
@@ -83,21 +83,21 @@ impl Peer {
         assert_eq!(self.server.calls_in_flight(), 0);
     }
 
-    /// Returns the reason why the connection ended.
+    /// Waits for the end of the connection, and returns the reason.
     async fn ended(&mut self) -> CloseReason {
         while self.hear().await.is_some() {}
         self.server.closed().await
     }
 }
 
-/// A function that makes a message about the question with this number.
+/// `Say` makes a message for a question; `SaySteps` makes one with these steps, and `SayNext` one that follows others.
 type Say = fn(u32) -> Vec<u8>;
 /// A function that makes a message with these steps into an answer.
 type SaySteps = dyn Fn(&[u16]) -> Vec<u8>;
 /// A function that makes the next message of a chain that has this many messages so far.
 type SayNext = dyn Fn(u32) -> Vec<u8>;
 
-/// A function that lets the results of a call go elsewhere.
+/// `Elsewhere` sets where the results of a call shall go.
 type Elsewhere = fn(call::Builder<'_>);
 
 fn elsewhere() -> [(&'static str, Elsewhere); 2] {
@@ -109,7 +109,7 @@ fn elsewhere() -> [(&'static str, Elsewhere); 2] {
     ]
 }
 
-/// Makes a call whose `sendResultsTo` has a kind that nobody knows yet.
+/// Returns a call whose `sendResultsTo` has an unknown kind.
 fn unheard_of(question: u32) -> Vec<u8> {
     let caller = raw::call(question, ECHO, NAME);
     let [yourself, third] = elsewhere().map(|(_, to)| raw::call_on(Target::Answer(0), question, ECHO, NAME, to));
@@ -141,10 +141,10 @@ fn results_go_to_their_caller_only() {
             peer.bootstrap().await;
             peer.say(&call).await;
             is_refused(peer.hear().await, 7);
-            // a call on the answer that does not exist fails
+            // this call is on the answer that was refused
             peer.say(&raw::call_on(Target::First(7), 8, ECHO, NAME, |_| ())).await;
             assert!(matches!(peer.hear().await, Some(Heard::Exception(8, _))), "{name}");
-            // a peer may release the answer although it need not, and then use the number again
+            // a peer may finish the refused question, although it need not, and use its number again
             peer.say(&raw::finish(7)).await;
             peer.say(&raw::finish(8)).await;
             peer.goes_on(7).await;
@@ -211,7 +211,7 @@ fn refused_calls_of_a_peer_that_reads_nothing_are_bounded() {
     });
 }
 
-/// The server calls an object of the peer, which answers with each of these messages in turn.
+/// The server calls an object of the peer, which answers in an unusual way. Only that call fails, and the connection goes on.
 #[test]
 fn answers_without_results_fail_the_call_and_nothing_else() {
     let rows: [(&str, Say); 5] = [
@@ -231,7 +231,7 @@ fn answers_without_results_fail_the_call_and_nothing_else() {
         run(false, async {
             let mut peer = Peer::new(Limits::stranger());
             peer.bootstrap().await;
-            // `callBack`: the server calls the capability in the parameters, and answers once it has its answer
+            // the method `callBack` calls the object in its parameters, and answers when that has answered
             peer.say(&raw::call_on(Target::Answer(0), 7, ECHO, 4, |call| {
                 let mut params = call.init_params();
                 params.reborrow().init_cap_table(1).get(0).set_sender_hosted(0);
@@ -254,7 +254,7 @@ fn answers_without_results_fail_the_call_and_nothing_else() {
     }
 }
 
-/// Fills in parameters with one field, which is the first capability of the message.
+/// Writes parameters with one field, which is the first capability of the message.
 fn lend_first(mut content: capnp::any_pointer::Builder<'_>) {
     use capnp::traits::ImbueMut as _;
     let mut table = Vec::new();
@@ -356,7 +356,8 @@ fn calls_wait_one_for_the_other_in_short_chains() {
     }
 }
 
-/// The fuzz target `server` found this: the objects of such a connection were kept for ever after its end.
+/// A promise that resolves to itself ends its connection. Before, the objects of such a connection were kept for ever, as the fuzz
+/// target `server` has found.
 #[test]
 fn a_promise_that_becomes_itself_ends_its_connection() {
     let becomes_itself = raw::bytes(|root| {

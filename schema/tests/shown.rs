@@ -1,10 +1,10 @@
-//! Tests that, of all controls in any bytes, only colours, tabs and line ends reach a terminal.
+//! A terminal gets only colours, tabs, line ends and harmless characters, whatever the bytes of a log are.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schema::shown::{self, Face, Screen, face};
 
-/// Whether a text has only characters and sequences that may be shown of a log.
+/// Whether a text has only what a terminal may get of a log.
 fn is_harmless(text: &str) -> bool {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -26,7 +26,7 @@ fn is_harmless(text: &str) -> bool {
     true
 }
 
-/// Generates pieces of bytes with many beginnings and ends of escape sequences.
+/// Returns bytes with many beginnings and ends of escape sequences.
 fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
     const PARTS: [&[u8]; 24] = [
         b"\x1b",

@@ -1,4 +1,4 @@
-//! Tests of connections over real sockets: keys, pinned keys, and the ways in which a connection ends.
+//! Connections over real sockets: keys, pins, ends, and turns between peers.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
@@ -102,13 +102,13 @@ fn nobody_there_and_no_tls_are_told_apart() {
         let (dialled, ()) = tokio::join!(vat::dial(&reference, None), async {
             use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
             let (mut stream, _) = server.listener.accept().await.unwrap();
-            // the greeting must be read, because unread bytes would turn the end of the connection into a reset
+            // bytes that are not read would turn the end of the connection into a reset
             stream.read_buf(&mut Vec::with_capacity(4096)).await.unwrap();
             stream.write_all(b"SSH-2.0-hello\r\n").await.unwrap();
         });
         assert!(matches!(dialled, Err(VatError::Protocol { .. })));
         let (dialled, ()) = tokio::join!(vat::dial(&reference, None), async {
-            // the server hangs up without reading the greeting
+            // the server closes the connection without reading the greeting
             drop(server.listener.accept().await.unwrap());
         });
         assert!(matches!(dialled, Err(VatError::Unreachable { .. })), "{dialled:?}");
@@ -166,7 +166,7 @@ fn what_shall_happen_when_a_connection_closes_happens_once_and_at_once_where_it_
     });
 }
 
-/// A pulse that counts its pings. Each ping keeps the thread busy for a while.
+/// `Busy` is a Pulse that counts its pings. Each ping keeps the thread busy for a while.
 struct Busy(Rc<Cell<usize>>);
 
 impl pulse::Server for Busy {
@@ -194,7 +194,7 @@ fn dear_calls_of_one_connection_leave_time_to_the_others() {
         };
         let (dear, cheap) = (pair(busy.client), pair(vat::pulse()));
         let (theirs, other): (pulse::Client, pulse::Client) = (dear.0.bootstrap(), cheap.0.bootstrap());
-        // without this, the calls would wait for the bootstrap objects and then all run at once
+        // both objects must be there first, because calls on a promise would wait and then all run at once
         let _ = tokio::join!(ping(&theirs), ping(&other));
         served.set(0);
         let calls: Vec<_> = (0..CALLS).map(|_| theirs.ping_request().send().promise).collect();

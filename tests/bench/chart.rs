@@ -1,4 +1,4 @@
-//! The table and the chart that stand for a run.
+//! The table and the chart of a run, with Guild beside BuildBot.
 
 use crate::figures::{Figure, OWN, median, sorted};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-/// One metric: medians over its runs.
+/// `Row` is one metric, with the median of its figures for Guild (`own`) and for BuildBot (`peer`).
 struct Row {
     metric: String,
     unit: String,
@@ -14,7 +14,7 @@ struct Row {
     peer: Option<f64>,
 }
 
-/// Writes lines, table and chart; answers the table.
+/// Writes the figures as lines of JSON, as a table and as a chart into a directory. Returns the text of the table.
 pub fn write(dir: &Path, figures: &[Figure]) -> io::Result<String> {
     std::fs::create_dir_all(dir)?;
     let lines = figures.iter().filter_map(|figure| serde_json::to_string(figure).ok());
@@ -26,7 +26,7 @@ pub fn write(dir: &Path, figures: &[Figure]) -> io::Result<String> {
     Ok(table)
 }
 
-/// In the order in which they were measured.
+/// Returns the rows in the order in which their metrics were measured.
 fn rows(figures: &[Figure]) -> Vec<Row> {
     let mut order: Vec<(String, String)> = Vec::new();
     let mut values: BTreeMap<(String, bool), Vec<f64>> = BTreeMap::new();
@@ -43,7 +43,8 @@ fn rows(figures: &[Figure]) -> Vec<Row> {
     order.into_iter().map(row).collect()
 }
 
-/// The metric's name, with the size of the work where that makes a difference: what is not the same work is not compared.
+/// Returns the metric's name, with the size of the work (`name @size`) if the figure depends on it. So figures of work of different
+/// sizes come into different rows.
 fn sized(figure: &Figure) -> String {
     let name = common_name(&figure.metric);
     let size = figure.detail.get("builds").and_then(serde_json::Value::as_u64);
@@ -54,7 +55,7 @@ fn sized(figure: &Figure) -> String {
     }
 }
 
-/// What the peer's harness calls otherwise, where the work is the same.
+/// Returns our name of a metric that BuildBot's harness measures with the same work under another name.
 fn common_name(metric: &str) -> &str {
     match metric {
         "event_ws_from_command_end_p50" => "event_from_command_end_p50",
@@ -76,7 +77,8 @@ fn table(rows: &[Row]) -> String {
 }
 
 impl Row {
-    /// How many times better: more of what is counted by the second, less of the rest. `None` means not comparable.
+    /// Returns how many times better Guild is. More is better for rates (units that end in `/s`, except `ms/s`), and less is better
+    /// for all else. `None` means that the values cannot be compared.
     fn ratio(&self) -> Option<f64> {
         let (own, peer) = (self.own?, self.peer?);
         let more_is_better = self.unit.ends_with("/s") && self.unit != "ms/s";
@@ -98,7 +100,7 @@ const BAR: f64 = 18.0;
 const LEFT: f64 = 230.0;
 const WIDTH: f64 = 760.0;
 
-/// Ratios to the peer as bars, on a logarithmic scale.
+/// Draws the ratios to BuildBot as bars on a logarithmic scale, as SVG.
 fn chart(rows: &[Row]) -> String {
     let bars: Vec<(&Row, f64)> = rows.iter().filter_map(|row| Some((row, row.ratio()?))).collect();
     let most = bars.iter().map(|(_, ratio)| ratio.abs().log10()).fold(1.0, f64::max);

@@ -1,4 +1,4 @@
-//! A process of this program that plays many clients, until it is asked to leave.
+//! A process of this program that plays many clients until its standard input is closed.
 
 use crate::lab::Lab;
 use std::ffi::OsStr;
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 pub struct Crowd(Child, BufReader<ChildStdout>);
 
 impl Crowd {
-    /// Once it says that all of it are there. `words`: what [`crate::inside::main`] knows.
+    /// Starts this program with `words`, which [`crate::inside::main`] understands, and waits until all its clients are connected.
     pub fn gather(words: &[&OsStr]) -> Crowd {
         let own = std::env::current_exe().expect("this program has a path");
         let mut child =
@@ -19,14 +19,14 @@ impl Crowd {
         crowd
     }
 
-    /// So many connections that follow logs: `whose` are `all` of each step, or each step's `one` in turn. It leaves when all
-    /// that it follows are whole, and says how many bytes it read.
+    /// Starts `count` connections that follow the logs of steps. If `whose` is `all`, each connection follows each log. If it is
+    /// `one`, each log is followed by one of them in turn. The last line of the crowd is the number of bytes that it read.
     pub fn followers(lab: &Lab, count: usize, whose: &str) -> Crowd {
         let contexts = lab.path("home/config/guild");
         Crowd::gather(&["_followers".as_ref(), contexts.as_os_str(), count.to_string().as_ref(), whose.as_ref()])
     }
 
-    /// Answers its last line.
+    /// Closes the crowd's standard input, and returns the last line that the crowd prints.
     pub fn leave(mut self) -> String {
         drop(self.0.stdin.take());
         self.line()

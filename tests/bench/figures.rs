@@ -1,4 +1,4 @@
-//! What was measured: one JSON object per line, in the shape of the peer's harness, so that both can stand side by side.
+//! The figures of a run: one JSON object per line. They have the form of the output of BuildBot's harness, so both fit one table.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,18 +12,18 @@ pub struct Figure {
     pub metric: String,
     pub value: f64,
     pub unit: String,
-    /// How many were measured.
+    /// The number of measured items: the sample size for a percentile, else the size of the work.
     pub n: u64,
     #[serde(default)]
     pub detail: Map<String, Value>,
 }
 
-/// All figures of a run; each is printed as it comes.
+/// `Figures` collects all figures of a run, and prints each at once.
 #[derive(Default)]
 pub struct Figures(RefCell<Vec<Figure>>);
 
 impl Figures {
-    /// `detail`: an object.
+    /// Prints and keeps one figure of Guild. `detail` is a JSON object, to which the load average is added.
     pub fn tell(&self, metric: &str, value: f64, unit: &str, n: usize, detail: Value) {
         let mut detail = match detail {
             Value::Object(detail) => detail,
@@ -34,8 +34,8 @@ impl Figures {
         self.take(Figure { peer: OWN.into(), metric: metric.into(), value, unit: unit.into(), n, detail });
     }
 
-    /// Median, 95th percentile and maximum of times in seconds, told in milliseconds. Of a thousand and more the 99.9th
-    /// percentile too: what befalls one in some hundred is in no median.
+    /// Prints and keeps the median, the 95th percentile and the maximum of times. They are given in seconds and printed in
+    /// milliseconds. If there are 1,000 times or more, the 99.9th percentile follows, because the others hide rare delays.
     pub fn tell_ms(&self, metric: &str, seconds: &[f64], detail: &Value) {
         let mut ms: Vec<f64> = seconds.iter().map(|second| second * 1e3).collect();
         ms.sort_by(f64::total_cmp);
@@ -56,7 +56,7 @@ impl Figures {
     }
 }
 
-/// Of sorted values; NaN of none.
+/// Returns the median of sorted values, or NaN if there are none.
 pub fn median(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
     match sorted.len() {
@@ -66,7 +66,7 @@ pub fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-/// The value below which this share of sorted values lies.
+/// Returns the value below which this share (0 to 1) of the sorted values lies, or NaN if there are none.
 pub fn at(sorted: &[f64], share: f64) -> f64 {
     let index = (sorted.len() as f64 * share) as usize;
     sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)

@@ -1,4 +1,4 @@
-//! What this program is to itself: the commands that builds run, and processes that load a master.
+//! Other roles of this program, which it starts itself: the commands that builds run, and processes that load a master.
 
 use crate::proc::wall;
 use std::io::{BufWriter, Write as _};
@@ -8,7 +8,7 @@ use std::time::Duration;
 mod crowd;
 pub mod hostile;
 
-/// `None` means that this was not asked for.
+/// Plays the role that the arguments name. `None` means that they name none, and that the program shall measure.
 pub fn main(arguments: &[String]) -> Option<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
@@ -18,7 +18,7 @@ pub fn main(arguments: &[String]) -> Option<ExitCode> {
         ["_followers", cap, count, whose] => crowd::followers(cap, number(count), whose == "all"),
         ["_workers", dir, count] => crowd::workers(dir.as_ref(), number(count)),
         ["_attack", name, cap, key] => hostile::attack(name, cap.as_ref(), key.as_ref()),
-        // of the workers in here
+        // the workers that run in this process start this program as the supervisor of their steps
         [worker::SUPERVISE, ..] => return Some(worker::supervise_main(&arguments[1..])),
         _ => return None,
     }
@@ -29,7 +29,7 @@ fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("{text}: a number is expected"))
 }
 
-/// So many lines of 100 bytes each, no two alike, about as fast as a pipe takes them.
+/// Prints `count` lines of 100 bytes each, no two of them equal, about as fast as a pipe takes them.
 fn print(count: u64) {
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     let tails: Vec<String> = (1..=TAILS).map(tail).collect();
@@ -45,10 +45,11 @@ fn print(count: u64) {
     out.flush().expect("the output is read");
 }
 
-/// A prime, so that tails and blocks do not fall together.
+/// The number of different tails, which the lines take in turn. It is a prime, so that the pattern of tails does not align with
+/// blocks, whose sizes are powers of two.
 const TAILS: u64 = 997;
 
-/// 92 bytes that look like noise to a compressor.
+/// Returns the last 92 bytes of a line: digits that a compressor can hardly compress, and the line end.
 fn tail(seed: u64) -> String {
     let mut text = " ".to_owned();
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -60,7 +61,7 @@ fn tail(seed: u64) -> String {
     text + "\n"
 }
 
-/// Lines that tell when they were printed, in nanoseconds since 1970.
+/// Prints `count` lines, each with the time at which it was printed, in nanoseconds since 1970.
 fn tick(count: u64, every_ms: u64) {
     for _ in 0..count {
         println!("tick {}", wall().as_nanos());

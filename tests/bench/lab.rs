@@ -1,4 +1,4 @@
-//! One master and its workers as processes of their own, over TLS on loopback, in a temporary directory.
+//! A laboratory: one master and its workers as processes of their own, over TLS on loopback, in a temporary directory.
 
 use crate::proc::{Cpu, machine_busy};
 use client::{Events, Guild, Told};
@@ -14,11 +14,11 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 pub const PROJECT: &str = "bench";
-/// Calls that a client has under way at once when it asks for many builds.
+/// The calls that a client has in flight at once when it asks for many builds.
 const ASKS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A pipeline of one job without a source.
+/// Returns a pipeline of one job that runs this command and needs no source.
 pub fn one_job(run: &str) -> String {
     format!("version = 1\n[trigger]\npush = []\n[defaults]\nsource = \"none\"\n[job.run]\nrun = {run:?}\n")
 }
@@ -28,31 +28,31 @@ pub struct Lab {
     pub programs: Programs,
     pub credential: Credential,
     pub guild: Guild,
-    /// What is built.
+    /// The commit that the builds are of, as a full id.
     pub revision: String,
     master: Option<Child>,
     workers: Vec<Child>,
 }
 
-/// What a burst of builds took.
+/// `Burst` is the cost of many builds that are asked for at once: of their submission, and of their execution.
 pub struct Burst {
     pub submit: Spent,
     pub drain: Spent,
 }
 
-/// Time and seconds of a core.
+/// `Spent` is the time that passed and the CPU that was used, in seconds of one core.
 pub struct Spent {
     pub seconds: f64,
     pub master: Cpu,
     pub workers: Cpu,
-    /// Of the whole machine: supervisors and steps are in it, and whoever else runs.
+    /// The CPU of the whole machine. It includes supervisors and steps, and unrelated processes too.
     pub machine: f64,
 }
 
 type Point = (Instant, (Cpu, Cpu), f64);
 
 impl Lab {
-    /// `slots`: of each worker.
+    /// Starts a master and one worker for each element of `slots`, which is the worker's number of slots. Waits until all are attached.
     pub async fn open(bin: &Path, pipeline: &str, slots: &[u16]) -> Lab {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let programs = Programs::new(bin, dir.path().join("home"));
@@ -91,13 +91,13 @@ impl Lab {
         }
     }
 
-    /// With `kill -9`; comes back when it serves again.
+    /// Kills the master with `kill -9` and starts it again. Returns when it serves.
     pub async fn restart_master(&mut self) {
         self.master.iter_mut().for_each(kill);
         self.start_master().await;
     }
 
-    /// With `kill -9`.
+    /// Kills all workers with `kill -9` and starts them again. Does not wait for them to attach.
     pub fn restart_workers(&mut self) {
         self.workers.iter_mut().for_each(kill);
         self.start_workers();
@@ -108,7 +108,7 @@ impl Lab {
         self.workers = states.map(|state| start_worker(&self.programs, &state)).collect();
     }
 
-    /// Answers when it serves, with how long that took.
+    /// Starts the master and waits until it serves. Returns the seconds from its start until then.
     pub async fn start_master(&mut self) -> f64 {
         let began = Instant::now();
         self.master = Some(start_master(&self.programs, self.dir.path()));
@@ -124,7 +124,7 @@ impl Lab {
     pub async fn until_attached(&self, count: usize) {
         let attached = async {
             while self.attached().await < count {
-                // the list of all is not for nothing
+                // the longer the list of workers, the more a look at it costs the master, so looks are rarer then
                 sleep(Duration::from_millis(2 + count as u64 / 20)).await;
             }
         };
@@ -140,7 +140,7 @@ impl Lab {
         self.guild.run(PROJECT, "", &self.revision).await.expect("a build is asked for")
     }
 
-    /// Of the master, and of all workers.
+    /// The CPU that the master has used so far, and that all workers together have used.
     pub fn cpu(&self) -> (Cpu, Cpu) {
         let mut workers = Cpu::default();
         for worker in &self.workers {
@@ -155,7 +155,7 @@ impl Lab {
         self.workers.iter().map(Child::id)
     }
 
-    /// Asks for `count` builds while no worker takes any, then lets go and waits for all.
+    /// Asks for `count` builds while all workers are drained, then lets the workers take them and waits until all have finished.
     pub async fn burst(&self, count: usize) -> Burst {
         let mut finished = self.finished().await;
         self.drain(true).await;
@@ -168,7 +168,7 @@ impl Lab {
         Burst { submit: spent(begin, queued), drain: spent(queued, done) }
     }
 
-    /// Builds that no worker may take.
+    /// Drains all workers and asks for `count` builds, which stay queued.
     pub async fn queue_up(&self, count: usize) {
         self.drain(true).await;
         self.ask(count).await;
@@ -185,7 +185,7 @@ impl Lab {
         }
     }
 
-    /// The ends of builds from now on.
+    /// Subscribes to the ends of builds from now on.
     pub async fn finished(&self) -> Finished {
         Finished(self.events(&["buildFinished"]).await)
     }
@@ -218,7 +218,7 @@ impl Finished {
         }
     }
 
-    /// The numbers of builds that succeeded; others measure nothing.
+    /// Waits for the next batch of ends and returns the numbers of the builds. Panics if one did not succeed, because it measures nothing.
     async fn next(&mut self) -> Vec<u32> {
         let told = timeout(PATIENCE, self.0.next()).await.expect("builds finish").expect("events go on");
         let Told::Events { events, .. } = told else { panic!("events were lost") };
@@ -259,7 +259,7 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// As a supervisor of services would: asked first.
+/// Ends a process as a service manager does: with TERM first, and with KILL if it still runs after 5 seconds.
 fn end(child: &mut Child) {
     if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

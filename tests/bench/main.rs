@@ -1,7 +1,8 @@
 //! `guild-bench`: measures Guild end to end, with its own programs over TLS on loopback, and prints one JSON object per
 //! line. Run it as `cargo run --profile dist --bin guild-bench -- [--quick] [METRIC…] [--with-buildbot]`.
 //!
-//! Absolute figures hold on a quiet machine: each run begins with a baseline, and every line tells the load.
+//! Compare absolute figures only between quiet machines. So that you can tell, each run begins with a baseline of the machine, and
+//! every line has the load average.
 
 mod chart;
 mod crowd;
@@ -18,81 +19,81 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use tokio::task::LocalSet;
 
-/// Measures Guild end to end, with its own programs over TLS on loopback; one JSON object per line.
+/// Measures Guild end to end, with its own programs over TLS on loopback. Prints one JSON object per line.
 #[derive(Parser)]
 #[command(name = "guild-bench")]
 pub struct Options {
-    /// Smaller sizes: all but those that must be named in less than 3 minutes
+    /// Measure smaller sizes: without METRIC, the whole run then takes less than 3 minutes
     #[arg(long)]
     quick: bool,
-    /// Runs BuildBot's harness in the same run, and writes a table and a chart with both
+    /// Run BuildBot's harness too, and put Guild and BuildBot into the table and the chart
     #[arg(long)]
     with_buildbot: bool,
-    /// Where the harness is: `bench.py`, whose `setup.sh` was run
+    /// Directory of BuildBot's harness, which has `bench.py`. Run its `setup.sh` first
     #[arg(long, default_value = "../shared/peers/buildbot")]
     harness: PathBuf,
-    /// Writes `bench.jsonl`, `bench.md` and `bench.svg` here
+    /// Directory for `bench.jsonl`, `bench.md` and `bench.svg`
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
-    /// How much of `day` is played, in minutes, of which 72 are all; or how long `view-only` goes on
+    /// Minutes that `day` plays (the whole day has 72), or that `view-only` lasts
     #[arg(long)]
     minutes: Option<f64>,
-    /// What to measure; all but `projects`, `day`, `build`, `hostile` and `view-only` if nothing is named
+    /// Metrics to measure. Without any: all but `projects`, `day`, `build`, `hostile` and `view-only`
     metrics: Vec<Metric>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Metric {
-    /// Start until ready, and until a worker is attached; sizes of the programs
+    /// Time from the start of master and worker until the worker is attached; sizes of the programs
     Ready,
-    /// The trivial job, one after another
+    /// Time of the trivial job, one build after another
     Latency,
-    /// Trivial jobs, many at once
+    /// Trivial jobs per second, if many are queued at once
     Throughput,
-    /// A log of 100 MB, and reading it back
+    /// Time to write a log of 100 MB, and to read it back
     Log,
-    /// From a line printed to its being seen
+    /// Time from the printing of a line until a follower of the log has it
     LogLag,
-    /// Memory and CPU of workers that have nothing to do
+    /// Memory and CPU of the master with many workers that have nothing to do
     Idle,
-    /// From the end of a command to its event at a subscriber
+    /// Time from the end of a command until a subscriber has the event of it
     Events,
-    /// Throughput with many subscribers
+    /// Trivial jobs per second with many subscribers to events
     Fanout,
-    /// Lists and starts with many builds in the store
+    /// Time of lists, and of the master's start, with many builds in the store
     History,
-    /// Pages with many builds, and what their readers cost others
+    /// Time of each page with many builds in the store, and what readers of pages cost other clients
     Pages,
-    /// A push told by a signed delivery, until its step runs
+    /// Time from a push and its signed webhook delivery until the step runs
     Hook,
-    /// One long log that many follow while it is written
+    /// Memory and CPU of the master while many clients follow one long log
     Followers,
-    /// Jobs that wait: decisions, lists, memory, restart
+    /// Cost of many queued jobs: time of decisions, lists and a restart, and memory
     Queue,
-    /// Checkouts beside plain git
+    /// Time of checkouts, compared with plain git
     Checkout,
-    /// Bytes on the wire of a large repository; one commit for 40 workers
+    /// Bytes on the wire for a commit in a large repository; git's CPU if 40 workers want one commit
     Packs,
-    /// A grant taken back with many calls in flight
+    /// Time to revoke a grant with 1,000 calls in flight
     Revoke,
-    /// The list of a job with many tests: until it is read, what that does to others, and lists then
+    /// Time until the many tests of a job can be listed, what that costs other clients, and the time of such lists
     Tests,
-    /// What a killed master or worker costs a step that runs
+    /// Time that a running step loses if its master or its worker is killed
     Kill,
-    /// Many projects: start, processes, and what a look at an unchanged repository costs
+    /// Cost of many projects: the master's start, processes of git, and the CPU of polling an unchanged repository
     Projects,
-    /// A day of a large installation, 20 times fast
+    /// A day of a large installation, played 20 times as fast
     Day,
-    /// A build of everything as it is packaged, from nothing
+    /// Time of a build of everything from nothing, with the profile of the packages
     Build,
-    /// What hostile peers cost a master, and another client's calls and logins beside them
+    /// Memory that hostile peers cost a master, and times of another client's calls and logins meanwhile
     Hostile,
-    /// A holder that may look, and asks for all that it may without a pause; `--minutes` of it
+    /// Memory, and times of another client, while a holder of `view` makes all calls that it may, for `--minutes`
     ViewOnly,
 }
 
 impl Metric {
-    /// It takes long, or is an answer to a question that is seldom asked.
+    /// Whether the metric runs only if it is named: it takes long, or answers a question that is seldom asked.
     fn must_be_named(self) -> bool {
         matches!(self, Metric::Projects | Metric::Day | Metric::Build | Metric::Hostile | Metric::ViewOnly)
     }
@@ -126,12 +127,12 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The directory of the programs that are measured. Cargo builds them now, with the profile of this program.
+/// Builds the programs to measure, with the profile of this program, and returns their directory. Does not build without cargo.
 fn programs() -> PathBuf {
     let own = std::env::current_exe().expect("this program has a path");
     let bin = own.parent().map_or_else(PathBuf::new, Path::to_owned);
     if let Some(cargo) = std::env::var_os("CARGO") {
-        // cargo calls the folder of a profile by its name, save one
+        // cargo names the folder of a profile after the profile, except that the folder of `dev` is `debug`
         let folder = bin.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let profile = if folder == "debug" { "dev".to_owned() } else { folder };
         let built =

@@ -1,4 +1,4 @@
-//! The peer's own harness, in the same run.
+//! Runs the harness of BuildBot (the peer) in the same run, and takes in its figures.
 
 use crate::Options;
 use crate::figures::{Figure, Figures};

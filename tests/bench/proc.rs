@@ -1,16 +1,16 @@
-//! What the system says of a process.
+//! CPU, memory and descriptors of processes, as `/proc` of Linux has them.
 
 use std::fs;
 use std::time::Duration;
 
-/// Of `/proc/PID/stat`, per second: fixed by Linux's interface.
+/// The ticks per second in `/proc/PID/stat` and `/proc/stat`: USER_HZ, which is 100 on the machines that we measure on.
 const TICKS: f64 = 100.0;
 
-/// Seconds of a core.
+/// `Cpu` is the CPU that a process has used, in seconds of one core.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cpu {
     pub own: f64,
-    /// Of children that ended and were waited for, and of theirs.
+    /// The CPU of the children that have ended and that the process waited for, with their own such children.
     pub children: f64,
 }
 
@@ -32,23 +32,23 @@ impl Cpu {
     }
 }
 
-/// Seconds that all cores together were busy since the machine started: what processes that nobody waits for took is in it.
+/// Returns the seconds that all cores together were busy since the machine started. They include processes that no parent waits for.
 pub fn machine_busy() -> f64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();
     let ticks: Vec<f64> = line.split_ascii_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
-    // user, nice, system, idle, iowait, irq, softirq
+    // the fields are user, nice, system, idle, iowait, irq and softirq; idle and iowait do not count as busy
     [0, 1, 2, 5, 6].into_iter().filter_map(|field| ticks.get(field)).sum::<f64>() / TICKS
 }
 
-/// KiB of a process, by a field of its `smaps_rollup`, as `Rss`.
+/// Returns the memory of a process in KiB: a field of `/proc/PID/smaps_rollup`, for example `Rss`.
 pub fn memory_kib(pid: u32, field: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(f64::NAN)
 }
 
-/// The most memory that a process ever had, in KiB.
+/// Returns the peak of a process's resident memory, in KiB.
 pub fn peak_kib(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -60,16 +60,16 @@ pub fn wall() -> Duration {
     now.expect("the clock is past 1970")
 }
 
-/// The open descriptors of a process.
+/// Returns the number of open file descriptors of a process.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// The processes of git that a process started itself, without what these start in turn.
+/// `GitProcesses` counts the git processes that are children of a process. The children of those are not counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GitProcesses {
     pub at_work: usize,
-    /// Those that stay to be asked.
+    /// The processes of `git cat-file`, which stay and wait for requests.
     pub waiting: usize,
 }
 
@@ -78,7 +78,7 @@ impl GitProcesses {
         let mut found = GitProcesses::default();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let text = |name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
-            // behind the name in brackets stand the state and the parent
+            // in this file the name in brackets is followed by the state and the parent
             let parent_of = |stat: &str| stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse::<u32>().ok();
             if parent_of(&text("stat")) == Some(parent) {
                 match text("cmdline").split('\0').nth(1) {

@@ -1,4 +1,4 @@
-//! The programs' arguments, and the command lines in the documents: each is one that its program understands.
+//! Checks the command lines in the documents: the program of each must understand its arguments.
 
 use crate::examples::check_file;
 use crate::prose::{Block, all_blocks, documents, spans};
@@ -9,7 +9,7 @@ pub fn programs() -> [Command; 3] {
     [command::command(), master::program::arguments::command(), worker::command()]
 }
 
-/// What a program says of its arguments. `Ok` where it knows no such program.
+/// Lets a program parse a command line. `Ok` if it understands the line, or if the first word is not one of our programs.
 fn parse(words: &[String]) -> Result<(), clap::Error> {
     let program = programs().into_iter().find(|program| words.first().is_some_and(|word| word == program.get_name()));
     let Some(program) = program else { return Ok(()) };
@@ -23,7 +23,7 @@ fn is_program(word: &str) -> bool {
     matches!(word, "guild" | "guild-master" | "guild-worker")
 }
 
-/// The commands of a line as a shell has them, without redirections and comments.
+/// Splits a line into commands as a shell does, without redirections and comments.
 fn commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![Vec::new()];
     let mut word: Option<String> = None;
@@ -41,20 +41,20 @@ fn commands(line: &str) -> Vec<Vec<String>> {
                 commands.last_mut().unwrap().extend(word.take());
                 match char {
                     ' ' => {}
-                    // what follows is a file, or no longer of this command
+                    // what follows is a file, or belongs to another command
                     _ => commands.push(Vec::new()),
                 }
             }
             (None, _) => word.get_or_insert_default().push(char),
         }
     }
-    // it stands for words that are left out
+    // an ellipsis stands for words that the document leaves out
     commands.iter_mut().for_each(|words| words.retain(|word| word != "…"));
     commands.retain(|words| !words.is_empty());
     commands
 }
 
-/// Of a command that runs another one, the other: `docker run IMAGE guild-master …`, `cargo run --bin guild-master -- …`.
+/// Returns the command that a command runs, if it runs another: in `docker run IMAGE guild-master …`, the part from `guild-master`.
 fn innermost(words: Vec<String>) -> Vec<String> {
     let at = |wanted: &str| words.iter().position(|word| word == wanted);
     match words[0].as_str() {
@@ -69,13 +69,13 @@ fn innermost(words: Vec<String>) -> Vec<String> {
     }
 }
 
-/// What one is told to type in a block, a line each.
+/// Returns the lines that a block tells the reader to type.
 fn typed(block: &Block) -> Vec<String> {
     let text = block.text.replace("\\\n", " ");
     let is_session = text.lines().any(|line| line.starts_with("$ "));
     let lines = text.lines().filter_map(|line| match block.kind.as_str() {
         "sh" | "indented" => Some(line.to_owned()),
-        // output may tell what to type too
+        // output may also tell the reader what to type
         "console" | "text" if is_session => {
             let line = line.strip_prefix("$ ").unwrap_or(line.trim_start());
             line.split(' ').next().is_some_and(is_program).then(|| line.to_owned())
@@ -111,7 +111,7 @@ fn the_commands_in_backticks_are_known() {
     for (path, text) in documents() {
         for (place, span) in spans(&path, &text).into_iter().filter(|(_, span)| span.contains(' ')) {
             for words in commands(&span).into_iter().map(innermost).filter(|words| !words.is_empty()) {
-                // a text may leave out what it does not talk of
+                // a text may leave out arguments that it is not about
                 let is_part = |error: &clap::Error| {
                     use ErrorKind::{
                         DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument, MissingSubcommand,

@@ -1,5 +1,5 @@
-//! The Dockerfile, as far as it can be known without building it: what it copies is there, what it names are the workspace's
-//! programs, and its health check tells a master that is well from one that is not.
+//! Checks the Dockerfile as far as that is possible without building it. The files that it copies exist, it names the programs of
+//! the workspace, and its health check can tell whether a master works.
 
 use crate::{read, top};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-/// Instructions, each in one line and without comments.
+/// Returns the instructions of the Dockerfile, each as its word and the rest of its line.
 fn instructions() -> Vec<(String, String)> {
     let text = read("Dockerfile");
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
@@ -20,7 +20,7 @@ fn all(word: &str) -> Vec<String> {
     instructions().into_iter().filter(|(name, _)| name == word).map(|(_, rest)| rest).collect()
 }
 
-/// What follows a word: the packages of `-p`.
+/// Returns the words that follow an option, for example the packages of each `-p`.
 fn after<'t>(text: &'t str, option: &str) -> Vec<&'t str> {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1]).collect()
@@ -45,7 +45,7 @@ fn the_whole_workspace_is_copied() {
     let members = workspace()["workspace"]["members"].as_array().unwrap().clone();
     let members = members.iter().filter_map(|member| member.as_str().map(str::to_owned));
     for needed in members.chain(["Cargo.toml", "Cargo.lock"].map(str::to_owned)) {
-        // a member may lie within another one
+        // the directory of a member may be within that of another one
         let is_copied = Path::new(&needed).ancestors().any(|part| copied.iter().any(|copy| Path::new(copy) == part));
         assert!(is_copied, "the Dockerfile does not copy {needed}, without which cargo does not build");
     }
@@ -60,7 +60,7 @@ fn its_programs_are_those_of_the_packages_that_it_builds() {
     let members = workspace()["workspace"]["members"].as_array().unwrap().clone();
     let members: Vec<&str> = members.iter().filter_map(|member| member.as_str()).collect();
     let bins = after(&build, "-p").into_iter().flat_map(|package| {
-        // a package has the name of its folder, wherever that lies
+        // a package has the same name as its folder, wherever that is
         let folder = members.iter().find(|member| Path::new(member).ends_with(package)).unwrap();
         let manifest: toml::Table = read(&format!("{folder}/Cargo.toml")).parse().unwrap();
         let bins = manifest["bin"].as_array().unwrap().clone();
@@ -84,7 +84,7 @@ fn its_images_fit() {
     let (compiler, base) = rust.split_once("-slim-").unwrap();
     let wanted = workspace()["workspace"]["package"]["rust-version"].as_str().unwrap().to_owned();
     assert!(version(compiler) >= version(&wanted), "rust {compiler} does not build what needs {wanted}");
-    // a program runs with the C library that it was built with, or a newer one
+    // a program needs the C library with which it was built, or a newer one
     assert_eq!(debian.split_once('-').unwrap().0, base);
     let install = all("RUN").into_iter().find(|run| run.contains("apt-get install")).unwrap();
     let packages = install.split("--no-install-recommends ").nth(1).unwrap().split("&&").next().unwrap();
@@ -100,7 +100,7 @@ fn it_runs_a_master_as_nobody_in_particular() {
     master::program::arguments::command().try_get_matches_from(words).unwrap();
 }
 
-/// Whether the health check is content with this master file and this answer of the pages.
+/// Whether the health check succeeds with this master file and this answer of the pages.
 fn is_well(dir: &Path, text: &str, answer: Option<&'static str>) -> bool {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -110,7 +110,7 @@ fn is_well(dir: &Path, text: &str, answer: Option<&'static str>) -> bool {
     let words: Vec<String> = serde_json::from_str(check.split_once("CMD ").unwrap().1).unwrap();
     let script =
         words[2].replace("/srv/guild/master.toml", &file.to_string_lossy()).replace("/8080", &format!("/{port}"));
-    // without an answer, nobody listens
+    // if there is no answer, nobody listens
     let listener = answer.map(|answer| (answer, listener));
     let pages = std::thread::spawn(move || {
         let Some((answer, listener)) = listener else { return };

@@ -1,4 +1,4 @@
-//! The schemas for editors: each is a schema, takes every example of its file, and refuses values of another form.
+//! Checks the JSON schemas for editors: each is valid, accepts every example of its file, and refuses values of another form.
 
 use crate::examples::completed;
 use crate::files::FILES;
@@ -20,7 +20,7 @@ impl Judge {
     fn new() -> Judge {
         let mut judge = Judge { schemas: Schemas::new(), of: BTreeMap::new() };
         let mut compiler = Compiler::new();
-        // the schema itself is checked against the draft's
+        // this also checks the schema against the schema of the draft
         compiler.set_default_draft(Draft::V2020_12);
         for reference in FILES.iter().map(|file| file.reference) {
             let name = reference.file;

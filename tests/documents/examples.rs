@@ -1,15 +1,15 @@
-//! Every example in README.md and docs/ is what it says it is. What stands behind its fence says what that is:
+//! Checks that every example in README.md and docs/ is of the kind that its fence names:
 //!
-//! - `toml guild.toml`, `toml master.toml`, `toml worker.toml`: such a file. One that does not begin with `version` is a part, and
-//!   gets what it lacks: `version = 1`, and in `guild.toml` a job, in `master.toml` a `[listen]`;
-//! - `json`: one value; `sh`, `console` and indented: what one types, see `commands`; `text`: anything else.
+//! - `toml guild.toml`, `toml master.toml` and `toml worker.toml` are files. A file that does not begin with `version` is a part. The
+//!   test adds what it lacks: `version = 1`, a job in `guild.toml`, and `[listen]` in `master.toml`.
+//! - `json` is one value. `sh`, `console` and indented blocks are commands, which `commands` checks. `text` is anything else.
 
 use crate::files::FILES;
 use crate::prose::{Block, all_blocks};
 use pipeline::{Changed, Context, load};
 use schema::values::{BuildCause, Trust};
 
-/// The text of a whole file.
+/// Completes the text of a part of a file, and returns the text of a whole file.
 pub fn completed(file: &str, text: &str) -> String {
     if text.starts_with("version") || file == "worker.toml" {
         return text.to_owned();
@@ -24,7 +24,7 @@ pub fn completed(file: &str, text: &str) -> String {
     }
 }
 
-/// Ends the test where a text is not such a file.
+/// Fails the test if a text is not a valid file of this name.
 pub fn check_file(place: &str, name: &str, text: &str) {
     let file = FILES.iter().find(|file| file.reference.file == name);
     let file = file.unwrap_or_else(|| panic!("{place}: no reader is known of {name}"));
@@ -35,7 +35,7 @@ pub fn check_file(place: &str, name: &str, text: &str) {
     }
 }
 
-/// For each cause, of a branch, a tag and a bare commit.
+/// Makes the plans of a pipeline for a branch, a tag and a commit without a ref, for each cause of a build.
 fn check_plans(place: &str, text: &str) {
     let pipeline = load(place, text.as_bytes()).unwrap();
     for ref_name in ["refs/heads/main", "refs/tags/v1", ""] {
@@ -69,7 +69,7 @@ fn examples_are_what_they_say() {
         }
         *counts.entry(kind).or_insert(0) += 1;
     }
-    // a change of the markup must not leave this test with nothing to do
+    // if the markup of the documents changes, this test must not silently have nothing to check
     for kind in ["toml guild.toml", "toml master.toml", "toml worker.toml", "indented"] {
         assert!(counts.contains_key(kind), "no example of {kind} is left: {counts:?}");
     }

@@ -1,4 +1,4 @@
-//! The three files: their references, their readers, and around each of their sections the rest of a file.
+//! The three files that people write: their references, their readers, and texts in which each section can be tried.
 
 use master::config::keys::MASTER_TOML;
 use pipeline::keys::GUILD_TOML;
@@ -9,13 +9,14 @@ use worker::WORKER_TOML;
 
 pub struct File {
     pub reference: &'static Reference,
-    /// What the reader makes of a text, or its errors.
+    /// Reads a text. Returns the result as text, or the errors.
     pub read: fn(&str) -> Result<String, String>,
-    /// What it asks for meanwhile.
+    /// Returns the keys that the reader asks for while it reads a text.
     pub asked: fn(&str) -> Asked,
-    /// Files in which `KEYS` stands for the keys of a section; one that has `KEY` depends on which key is looked at.
+    /// Returns files for a section, in which `KEYS` stands for its keys. If a file also has `KEY`, that stands for the name of the
+    /// key that is tried.
     pub frames: fn(&str) -> &'static [&'static str],
-    /// Lines that a file with this value of a key needs, or without a value, a file without the key.
+    /// Returns the lines that a file needs if a key has this value. Without a value, the key is not in the file.
     pub company: fn(&str, &str, Option<&str>) -> &'static str,
 }
 
@@ -51,7 +52,7 @@ fn worker(text: &str) -> Result<String, String> {
     worker::Config::parse(Path::new("/base"), text).map(|config| format!("{config:?}"))
 }
 
-/// serde says itself which keys there are, to whom names another.
+/// Returns the keys that serde knows. It lists them in its error about an unknown key.
 fn asked_by_serde(_: &str) -> Asked {
     let error = worker("there-is-no-such-key = 1").unwrap_err();
     let (_, names) = error.split_once("expected one of ").expect(&error);

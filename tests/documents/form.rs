@@ -1,16 +1,16 @@
-//! Which values a form takes, and values to try a reader with.
+//! The values that a form takes, and values with which a reader can be tried.
 
 use schema::values::{Bytes, TimeSpan};
 use toml::Value;
 use toml_file::reference::{Absent, Form, Reference};
 
-/// The value of `x = TEXT`.
+/// Parses a text of TOML as a value.
 pub fn value(text: &str) -> Value {
     let table: toml::Table = format!("x = {text}").parse().unwrap_or_else(|error| panic!("{text}: {error}"));
     table["x"].clone()
 }
 
-/// Whether a value has this form. A reader may want more of it, and never less.
+/// Whether a value has this form. A reader may refuse some of these values, but it never takes others.
 pub fn takes(file: &Reference, form: &Form, value: &Value) -> bool {
     match (form, value) {
         (Form::Flag, Value::Boolean(_)) | (Form::Text, Value::String(_)) => true,
@@ -34,7 +34,7 @@ pub fn takes(file: &Reference, form: &Form, value: &Value) -> bool {
     }
 }
 
-/// Values that a form takes whatever else a reader wants, in TOML.
+/// Returns values of a form in TOML that every reader takes.
 pub fn good(form: &Form) -> Vec<String> {
     let strings = |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect();
     match form {
@@ -50,7 +50,7 @@ pub fn good(form: &Form) -> Vec<String> {
     }
 }
 
-/// Values that are wrong for most forms.
+/// Returns values in TOML that are wrong for most forms.
 pub fn dubious(form: &Form) -> Vec<String> {
     let of_all = [
         "-1",

@@ -1,4 +1,4 @@
-//! The references say what the readers do: the same keys, the values that they take, and what is so without a key.
+//! Checks that the references of the files fit their readers: the keys, the values that they take, and the defaults.
 
 use crate::files::{FILES, File};
 use crate::form::{dubious, good, takes, value};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml_file::reference::{Absent, Key, Section};
 use toml_file::witness::AskedOf;
 
-/// Each key of each file, with the section that it is of.
+/// Visits each key of each file, with its section.
 pub fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
     for file in &FILES {
         for section in file.reference.sections {
@@ -15,7 +15,7 @@ pub fn each(mut visit: impl FnMut(&File, &Section, &Key)) {
     }
 }
 
-/// Files that have this value of the key, or no value.
+/// Returns files in which the key has this value, or in which the key is missing if there is no value.
 pub fn texts(file: &File, section: &Section, key: &Key, value: Option<&str>) -> Vec<String> {
     let company = (file.company)(section.title, key.name, value);
     let has = |name: &str| company.lines().any(|line| line.split(" =").next() == Some(name));

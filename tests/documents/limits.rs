@@ -1,5 +1,5 @@
-//! The limits as documents have them: `docs/reference/limits.md` and the bounds in `SECURITY.md` are written from the tables of
-//! `schema::limits`, and the tests that `SECURITY.md` names are there.
+//! The limits in the documents: `docs/reference/limits.md` and the bounds in `SECURITY.md` are written from the tables of
+//! `schema::limits`. The tests that `SECURITY.md` names must exist.
 
 use crate::{read, top};
 use schema::limits::borders::{BOUNDS, Bound, size};
@@ -7,11 +7,11 @@ use schema::limits::{Beyond, Limit, Unit, grouped, rows};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Between these lines of `SECURITY.md` stand the bounds.
+/// The line of `SECURITY.md` before the generated bounds; [`END`] is the line after them.
 const BEGIN: &str = "<!-- written from schema/src/limits: bounds -->\n";
 const END: &str = "<!-- end of the bounds -->\n";
 
-/// `docs/reference/limits.md`
+/// Returns the text of `docs/reference/limits.md`.
 pub fn page() -> String {
     let mut page = String::from(
         "# Limits\n\nEach text, list and size that crosses a border has its bound here. The page is written from `schema/src/limits`, \
@@ -44,13 +44,13 @@ fn row(limit: &Limit) -> String {
     format!("| {} | {most} | {beyond} | {} | {} |\n", limit.name, cell(limit.why), fields.join(", "))
 }
 
-/// A comment of the code as a cell of a table.
+/// Returns a comment of the code as the text of a cell of a table.
 fn cell(why: &str) -> String {
     let plain = why.replace(['[', ']'], "").replace("`super::borders`", "`borders.rs`");
     plain.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
-/// The table of `SECURITY.md`: a row for each border.
+/// Returns the table of `SECURITY.md`, which has a row for each border.
 fn table() -> String {
     let mut table = String::from("| border | bounds |\n| --- | --- |\n");
     let mut borders: Vec<&str> = BOUNDS.iter().map(|bound| bound.border).collect();
@@ -66,7 +66,7 @@ fn table() -> String {
     table
 }
 
-/// The document with the table as it is now.
+/// Returns the text of `SECURITY.md` with the table that the code makes now.
 pub fn security() -> String {
     let text = read("SECURITY.md");
     let (before, rest) = text.split_once(BEGIN).expect("SECURITY.md has its bounds");
@@ -74,14 +74,14 @@ pub fn security() -> String {
     format!("{before}{BEGIN}{}{END}{after}", table())
 }
 
-/// Point 9 of the hostile peers.
+/// The bounds in `SECURITY.md` are those that the table of limits has now.
 #[test]
 fn the_bounds_of_security_are_those_of_the_table() {
     let command = "cargo test -p tests --test documents -- --ignored";
     assert!(security() == read("SECURITY.md"), "SECURITY.md is not what the code says: run `{command}` and commit it");
 }
 
-/// Every attack has a test, and each test that is named is there.
+/// Every attack in `SECURITY.md` has a test, and each test that it names exists.
 #[test]
 fn the_tests_of_security_are_there() {
     let text = read("SECURITY.md");
@@ -100,7 +100,7 @@ fn the_tests_of_security_are_there() {
     assert!(count > 40, "{count} tests are named");
 }
 
-/// `cargo test -p master --lib places`, `--test hostile grants`, `survivors`.
+/// Whether a test exists: `cargo test -p master --lib places`, `--test hostile grants`, or the name of a flow like `survivors`.
 fn is_there(name: &str) -> bool {
     let words: Vec<&str> = name.strip_prefix("cargo test ").unwrap_or(name).split(' ').collect();
     match words[..] {
@@ -133,14 +133,14 @@ fn read_if(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-/// The file of a target of the crate `tests`, as its manifest has it.
+/// Returns the file of a target of the crate `tests`, from its manifest.
 fn target_of(target: &str) -> Option<String> {
     let manifest = read("tests/Cargo.toml");
     let (_, rest) = manifest.split_once(&format!("[[test]]\nname = \"{target}\"\npath = \""))?;
     Some(rest.split_once('"')?.0.to_owned())
 }
 
-/// Whether a file of this folder has tests whose path or name has this part.
+/// Whether a file below this folder has tests whose path or name contains `filter`.
 fn has_tests(folder: &Path, filter: &str) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     entries.map(|entry| entry.unwrap().path()).any(|path| {

@@ -1,5 +1,5 @@
-//! Everything written about Guild that a machine can compare with the programs: the generated reference, the examples in
-//! README.md and docs/, the Dockerfile.
+//! Compares documents with the programs, as far as a machine can: the generated reference, the examples in README.md and docs/, and
+//! the Dockerfile.
 
 mod commands;
 mod container;
@@ -16,7 +16,7 @@ mod unclear;
 
 use std::path::{Path, PathBuf};
 
-/// The top of the repository.
+/// Returns the top of the repository.
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

@@ -1,11 +1,11 @@
-//! The pages of the reference, as text: of a file from its keys, of the programs from their arguments.
+//! Makes the pages of the reference: the page of a file from its keys, and the page of the programs from their arguments.
 
 use clap::{Arg, ArgAction, Command};
 use toml_file::reference::{Absent, Form, Key, Reference, Section};
 
 const NOTE: &str = "<!-- Generated: see tests/documents/pages.rs. -->";
 
-/// The page of a file.
+/// Returns the page of a file.
 pub fn of_file(file: &Reference) -> String {
     let mut page = format!("{NOTE}\n# The keys of `{}`\n\n{}\n", file.file, file.about);
     page.push_str(
@@ -31,7 +31,7 @@ pub fn of_file(file: &Reference) -> String {
     page
 }
 
-/// The tables of a section. What another one has in the same words is only named.
+/// Returns the tables of a section. If another section has already shown a group of keys, this one only refers to it.
 fn keys(file: &Reference, section: &Section, shown: &mut Vec<&'static [Key]>) -> String {
     let is_shown = |group: &&[Key]| shown.iter().any(|other| std::ptr::eq(*other, *group));
     let (again, first): (Vec<&'static [Key]>, Vec<_>) = section.keys.iter().partition(|group| is_shown(group));
@@ -68,7 +68,7 @@ fn row(key: &Key) -> String {
     format!("| `{}` | {value}{example} | {absent} | {} |\n", key.name, key.meaning)
 }
 
-/// With links to the sections that it names.
+/// Returns a text in which the names of sections are links.
 fn linked(words: &str) -> String {
     words.split('`').enumerate().fold(String::new(), |text, (index, part)| match index % 2 {
         0 => text + part,
@@ -82,7 +82,7 @@ fn link(title: &str) -> String {
     format!("[`{title}`](#{})", anchor.to_ascii_lowercase())
 }
 
-/// The page of all programs.
+/// Returns the page of all programs.
 pub fn of_programs(programs: &[Command]) -> String {
     let mut page = format!(
         "{NOTE}\n# Commands\n\nWhat each says of itself with `--help`; `man` and `completions` are made from the same.\n"
@@ -114,7 +114,7 @@ fn commands(page: &mut String, above: &Command) {
     }
 }
 
-/// `guild grant issue --kind KIND`: with what must be there.
+/// Returns the usage of a command with its required arguments, for example `guild grant issue --kind KIND`.
 fn usage(command: &Command, own: &[&Arg]) -> String {
     let name = command.get_bin_name().unwrap_or(command.get_name());
     let words = own.iter().filter(|argument| argument.is_positional() || argument.is_required_set());
@@ -137,7 +137,7 @@ fn arguments(all: &[&Arg]) -> String {
     if rows.is_empty() { rows } else { format!("\n| | |\n| --- | --- |\n{rows}") }
 }
 
-/// None: nothing is said but the name, which the heading has.
+/// Returns the line of an option. `None` means that it has nothing but its name, which the heading has.
 fn option(argument: &Arg) -> Option<String> {
     let mut notes = vec![argument.get_help().map(|help| help.to_string()).unwrap_or_default()];
     if argument.get_action().takes_values() {
@@ -154,7 +154,7 @@ fn option(argument: &Arg) -> Option<String> {
     (!notes.is_empty() || !argument.is_positional()).then(|| format!("| {short}`{name}` | {notes} |\n"))
 }
 
-/// `--config FILE`, `FILE...`
+/// Returns an argument as a person writes it, for example `--config FILE` or `FILE...`.
 fn written(argument: &Arg) -> String {
     let names = argument.get_value_names().unwrap_or_default().iter().map(|name| name.to_string()).collect::<Vec<_>>();
     let several = matches!(argument.get_action(), ArgAction::Append) && argument.is_positional();

@@ -1,12 +1,12 @@
-//! The pages in docs/reference are those that the programs at hand make.
+//! Checks that the pages in docs/reference are those that the code makes now.
 //!
-//! After a change of keys or arguments: `cargo test -p tests --test documents -- --ignored` writes them.
+//! After a change of keys or arguments run `cargo test -p tests --test documents -- --ignored`, which writes them.
 
 use crate::commands::programs;
 use crate::files::FILES;
 use crate::{markdown, top};
 
-/// Each page with its text.
+/// Returns the path and the text of each page.
 fn pages() -> Vec<(String, String)> {
     let of_file = |file: &crate::files::File| {
         (format!("docs/reference/{}.md", file.reference.file), markdown::of_file(file.reference))

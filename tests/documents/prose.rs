@@ -1,19 +1,19 @@
-//! The documents, taken apart: their blocks of example text, their words in backticks, their headings and links.
+//! Takes the documents apart into blocks of examples, words in backticks, headings and links.
 
 use crate::{read, top};
 use std::path::Path;
 
-/// An example: a fenced block, or an indented one.
+/// `Block` is one example: a fenced block, or an indented one.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// `docs/master.md:12`
+    /// The file and the line, for example `docs/master.md:12`.
     pub place: String,
-    /// What stands behind the fence; of an indented block, "indented".
+    /// The words after the fence, or "indented" for an indented block.
     pub kind: String,
     pub text: String,
 }
 
-/// README.md and all below docs/, as path and text.
+/// Returns the paths and texts of README.md and of all documents below docs/.
 pub fn documents() -> Vec<(String, String)> {
     let mut paths = vec!["README.md".to_owned()];
     let mut open = vec!["docs".to_owned()];
@@ -31,7 +31,7 @@ pub fn documents() -> Vec<(String, String)> {
     paths.into_iter().map(|path| (path.clone(), read(&path))).collect()
 }
 
-/// All examples of all documents.
+/// Returns all examples of all documents.
 pub fn all_blocks() -> Vec<Block> {
     documents().iter().flat_map(|(path, text)| blocks(path, text)).collect()
 }
@@ -43,7 +43,7 @@ pub fn blocks(path: &str, text: &str) -> Vec<Block> {
         text: String::new(),
     };
     let mut blocks = Vec::new();
-    // the one that is open, and whether by a fence
+    // the block that has not ended yet, and whether a fence began it
     let mut open: Option<(Block, bool)> = None;
     let mut after_blank = true;
     for (index, line) in text.lines().enumerate() {
@@ -69,7 +69,7 @@ pub fn blocks(path: &str, text: &str) -> Vec<Block> {
     blocks
 }
 
-/// The words in backticks outside of fences, with their places. They may go over the end of a line.
+/// Returns the texts in backticks outside of fences, with their places. Such a text may continue on the next line.
 pub fn spans(path: &str, text: &str) -> Vec<(String, String)> {
     let mut spans = Vec::new();
     let mut fenced = false;
@@ -100,7 +100,7 @@ pub fn spans(path: &str, text: &str) -> Vec<(String, String)> {
     spans
 }
 
-/// What a heading is called in an address.
+/// Returns the anchor by which an address names a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'));
     kept.collect::<String>().to_lowercase().replace(' ', "-")

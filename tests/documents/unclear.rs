@@ -1,11 +1,11 @@
-//! Texts that readers did not understand. What stands in their place was written with those readers in mind, so the old ones must
-//! not come back: into messages, help, pages or documents.
+//! Texts that readers did not understand. They were rewritten for those readers, so the old texts must not come back into messages,
+//! help, pages or documents.
 
 use crate::prose::documents;
 use crate::{read, top};
 use std::path::Path;
 
-/// The rows S5.1 to S5.25, by what each of them began with or was known by.
+/// A characteristic part of each text of the cases S5.1 to S5.25 in `tests/cases.tsv`.
 const UNCLEAR: [&str; 25] = [
     "which build is to be",
     "is not tag",
@@ -34,7 +34,7 @@ const UNCLEAR: [&str; 25] = [
     "says that a lane changed its colour",
 ];
 
-/// The sources that people are shown something of, and the templates of the pages. Test code shows nothing.
+/// Returns the documents, the sources and the templates, which have all texts that people see. Tests are left out.
 fn shown() -> Vec<(String, String)> {
     let mut found = documents();
     let mut open: Vec<String> = ["master", "worker", "client", "schema"].map(str::to_owned).into();
@@ -65,7 +65,7 @@ fn what_readers_did_not_understand_is_written_nowhere() {
     }
 }
 
-/// T3.2, F6.11: what a step finds in its environment has a line in its document.
+/// Each variable that a step finds in its environment has a line in `docs/step.md` (T3.2 and F6.11 in `tests/cases.tsv`).
 #[test]
 fn each_variable_of_a_step_has_its_line() {
     let page = read("docs/step.md");

@@ -1,4 +1,5 @@
-//! Blobs over the wire: what an attempt stores is read by its hash, whatever was cut off, refused, or removed meanwhile.
+//! Blobs over the wire: what an attempt stores can be read by its hash, even if links are lost or the master restarts. Retention
+//! removes a blob with the last build that refers to it.
 
 use master::config::Retain;
 use master::keep::store::DATABASE_FILE;
@@ -33,7 +34,7 @@ fn what_an_attempt_stores_is_read_by_its_hash() {
         assert!(wrong.code == RefusalCode::Invalid && wrong.text.starts_with("the length is wrong: "), "{wrong}");
         assert_eq!(size(&sink).await, Ok((0, false)), "all of it is sent again");
         assert_eq!(write(&sink, 0, &bytes).await, Ok(600_000));
-        // an answer that was lost is asked for again, by a sink that is taken anew
+        // a worker that lost the answer asks again, with a new sink
         seal(&sink, &bytes).await.unwrap();
         let again = artifact(&lease, "target/bundle.tar").await.unwrap();
         assert_eq!(size(&again).await, Ok((600_000, true)));
@@ -94,7 +95,7 @@ fn what_a_lost_attempt_did_not_seal_goes() {
         seal(&done, b"done").await.unwrap();
         let folder = house.state().join("blobs/partial");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
-        // nobody renews the lease, so that the job is placed again
+        // nobody renews the lease, so the job is placed again
         let other = house.worker("other").await;
         accepted(&other).await;
         until("the partial file to go", || {
@@ -146,11 +147,11 @@ async fn accepted(worker: &Played) -> ([u8; 16], lease::Client) {
     (assignment.token, lease)
 }
 
-/// A worker that ignores what its master asks.
+/// `Mute` is a worker that implements no method.
 struct Mute;
 impl worker::Server for Mute {}
 
-/// The session and the lease of a worker that connects again while it runs its attempt.
+/// Connects a worker again that still runs its attempt. Returns its connection, its session and its lease.
 async fn attach_again(
     reference: &schema::sturdy_ref::SturdyRef,
     identity: &schema::identity::Identity,
@@ -187,7 +188,7 @@ async fn artifact(lease: &lease::Client, path: &str) -> Result<byte_sink::Client
     or_refusal(answer.has_refusal(), answer.get_refusal(), sink)
 }
 
-/// A link that is gone counts as refused.
+/// Writes bytes to a blob. Returns the number of received bytes, or the refusal; a lost link counts as one.
 async fn write(sink: &byte_sink::Client, offset: u64, bytes: &[u8]) -> Result<u64, Refusal> {
     let mut request = sink.write_request();
     request.get().set_offset(offset);
@@ -213,7 +214,7 @@ async fn seal(sink: &byte_sink::Client, bytes: &[u8]) -> Result<(), Refusal> {
     or_refusal(answer.has_refusal(), answer.get_refusal(), ())
 }
 
-/// A build as a person sees it who may only look, with the connection.
+/// Connects as a person who may only look. Returns the connection and a build.
 async fn build_of(house: &House, number: u32) -> (Vat, build::Client) {
     let may = What { may: [schema::values::Right::View].into(), ..What::everything() };
     let name = format!("reader{}", system::chance::bytes::<1>()[0]);
@@ -254,21 +255,21 @@ fn hashes(contents: &[&[u8]]) -> BTreeSet<String> {
     contents.iter().map(|bytes| blake3::hash(bytes).to_hex().to_string()).collect()
 }
 
-/// The names of all sealed files.
+/// Returns the names of all sealed files.
 fn stored(state: &Path) -> BTreeSet<String> {
     let shards = std::fs::read_dir(state.join("blobs/sealed")).unwrap();
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Lets all builds have ended two days ago.
+/// Makes all builds two days older.
 fn age(house: &House) {
     let database = rusqlite::Connection::open(house.state().join(DATABASE_FILE)).unwrap();
     database.busy_timeout(Duration::from_secs(5)).unwrap();
     database.execute("update builds set created = created - ?1, finished = finished - ?1", [172_800_000]).unwrap();
 }
 
-/// Passes until nothing is left to do, where the newest `builds` are kept.
+/// Runs retention until nothing is left to do. It keeps the newest `builds` builds.
 async fn keep(house: &House, builds: u32) {
     let parts = &house.parts;
     let (driver, readers) = (parts.driver.clone(), parts.readers.of(PROGRAM));

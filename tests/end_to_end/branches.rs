@@ -1,4 +1,5 @@
-//! What a push runs, and what a branch is after it: real repositories, real pushes, and a worker that says how each job ends.
+//! Tests of the jobs that a push runs, and of the state of the branch afterwards. The repositories and pushes are real, and a played
+//! worker ends each job as the test says.
 
 use client::BuildQuery;
 use schema::values::{Outcome, Resources, State};
@@ -6,18 +7,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use support::guild::{House, Played, run, work};
 
-/// `deploy` stands for whatever must never see code that was not built well.
+/// A pipeline whose job `deploy` must never run for code that was not built successfully.
 const PIPELINE: &str = "version = 1\n\
     [job.code]\nsource = \"none\"\nretry = { infra = 0 }\nwhen = { paths = [\"src/\"] }\nrun = \"true\"\n\
     [job.docs]\nsource = \"none\"\nrun = \"true\"\n\
     [job.deploy]\nsource = \"none\"\nneeds = [\"code\"]\nside_effects = true\nrun = \"true\"\n";
-/// More than the paths that are listed of one change, in an order in which `src/` comes last.
+/// A number of files that is larger than the list of paths of one change. `src/` is last in their order, so the list lacks it.
 const MANY: usize = 1_100;
 
 struct Farm {
     house: House,
     worker: Played,
-    /// The builds that were made so far.
+    /// The number of builds so far.
     builds: u32,
 }
 
@@ -28,7 +29,7 @@ impl Farm {
         Farm { house, worker, builds: 0 }
     }
 
-    /// Ends the jobs of the next build as said, and others well; answers what became of each.
+    /// Ends the jobs of the next build with these outcomes, and all others successfully. Returns the outcome of each job.
     async fn build(&mut self, ends: &[(&str, Outcome)]) -> BTreeMap<String, Outcome> {
         self.builds += 1;
         let ends: BTreeMap<&str, Outcome> = ends.iter().copied().collect();
@@ -60,7 +61,7 @@ impl Farm {
         }
     }
 
-    /// What became of `code` and of `deploy`.
+    /// Ends the job `code` of the next build with this outcome. Returns the outcomes of `code` and `deploy`.
     async fn pair(&mut self, code: Outcome) -> (Outcome, Outcome) {
         let jobs = self.build(&[("code", code)]).await;
         (jobs["code"], jobs["deploy"])
@@ -70,7 +71,7 @@ impl Farm {
         self.house.guild.branch("demo", branch).await.unwrap().outcome
     }
 
-    /// A branch whose first commit, of its README, is seen together with it.
+    /// Makes a branch with one commit, which changes its README. The master sees both at once.
     fn branch(&self, name: &str, from: &str) {
         self.house.repo.git(&["checkout", "-q", "--detach", from]);
         self.push("README", &format!("on {name}"));
@@ -84,7 +85,7 @@ impl Farm {
     }
 }
 
-/// A failure that is allowed is shown where it happened, and is a warning for the build, for the branch and for who needs the job.
+/// An allowed failure is shown at its job. It is a warning for the build, for the branch and for jobs that need that job.
 #[test]
 fn a_job_that_may_fail_makes_no_branch_red() {
     use Outcome::{Failed, Succeeded, Warned};
@@ -97,7 +98,7 @@ fn a_job_that_may_fail_makes_no_branch_red() {
         assert_eq!((jobs["next"], jobs["package"]), (Failed, Succeeded));
         let build = farm.house.guild.build("demo", 1).await.unwrap();
         assert_eq!((build.outcome, farm.state("main").await), (Some(Warned), Some(Warned)));
-        // the same job, once it must not fail
+        // the same job, when it may no longer fail
         let strict = MAY_FAIL.replace("may_fail = true\n", "");
         farm.house.repo.commit("guild.toml", &strict, "be strict");
         farm.build(&[("next", Failed)]).await;
@@ -150,7 +151,7 @@ fn a_new_branch_is_compared_with_the_main_branch_where_they_parted() {
         assert_eq!(farm.pair(Succeeded).await, (Succeeded, Succeeded), "it runs where main was red");
         farm.branch("from-good", "main~1");
         assert_eq!(farm.pair(Succeeded).await, (Skipped, Succeeded));
-        // HEAD stays without a branch, so that the main one is still main
+        // HEAD stays detached, so that the main branch is still `main`
         farm.push("README", "a second time");
         farm.house.repo.git(&["branch", "-f", "from-good"]);
         assert_eq!(farm.pair(Succeeded).await, (Skipped, Succeeded), "still without a run of its own");
@@ -227,7 +228,7 @@ fn a_branch_is_as_its_tip_and_the_main_one_is_what_head_names() {
     });
 }
 
-/// C11: `when` is asked again where a build is made again, of the jobs that it repeats.
+/// A retry of a build decides `when` again for the jobs that it repeats (C11 in `tests/cases.tsv`).
 #[test]
 fn a_retry_runs_what_asks_for_a_retry() {
     use Outcome::{Failed, Skipped, Succeeded};
@@ -245,7 +246,7 @@ fn a_retry_runs_what_asks_for_a_retry() {
             (1, client::Again::All, [Succeeded, Succeeded, Skipped, Succeeded]),
             (1, client::Again::Failed, [Succeeded, Succeeded, Succeeded, Succeeded]),
             (1, client::Again::Jobs(vec!["again".to_owned()]), [Failed, Succeeded, Succeeded, Succeeded]),
-            // of a retry
+            // this is a retry of a retry
             (2, client::Again::All, [Succeeded, Succeeded, Skipped, Succeeded]),
         ];
         for (number, again, expected) in again {

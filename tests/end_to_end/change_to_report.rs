@@ -1,7 +1,6 @@
-//! The path of a change, as `docs/architecture.md` numbers it, in one process: a push to a real repository, the real master, a
-//! real worker on a link that is cut once, steps that are processes under supervisors, a log that is followed live, a page and
-//! a notice. Each number below is a line of that document. It is the only test of its process, because a worker adopts what
-//! loses its parent.
+//! The path of a change in one process, from a push to a real repository to a page and a notice. The master and the worker are real,
+//! steps are processes under supervisors, the log is followed live, and the link is cut once. The numbers below are those of the
+//! lines of the path in `docs/architecture.md`. It is the only test of its process, because a worker adopts all orphans.
 
 use client::{Events, Follow, LogAddress, Told, logs};
 use master::config::{Config, Means, NoticeConfig};
@@ -20,8 +19,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use worker::Ended;
 
-/// Two jobs, of which the second needs the first. A commit that brings the file `fault` fails in the second step, once the file
-/// GO is there.
+/// A pipeline of two jobs, the second of which needs the first. A commit with the file `fault` fails in the second step of the
+/// first job, as soon as the file GO exists.
 const PIPELINE: &str = r#"version = 1
 [job.test]
 [[job.test.step]]
@@ -34,7 +33,7 @@ run = "echo begun; [ -e fault ] || exit 0; while [ ! -e GO ]; do sleep 0.02; don
 needs = ["test"]
 run = "echo packed"
 "#;
-/// What the steps of the second build write.
+/// The log of the first step of the second build; [`CHECKED`] is the log of its second step.
 const LOOKED: &str = "the fault\nsupervisor\n";
 const CHECKED: &str = "begun\nno way\n";
 
@@ -56,7 +55,7 @@ fn a_change_becomes_a_report() {
         let (mut output, following) = follow(&house);
         read_until(&mut output, &format!("{LOOKED}begun\n")).await;
         it_runs(&house, &worker).await;
-        // 11: the rest is written while there is no link, and comes by the next one
+        // line 11: the step writes the rest while there is no link, and the bytes come by the next link
         relay.cut();
         std::fs::write(&go, "").unwrap();
         assert_eq!(following.await.unwrap().unwrap(), Outcome::Failed);
@@ -75,7 +74,7 @@ fn a_change_becomes_a_report() {
     });
 }
 
-/// Pages for everyone, and a command that keeps the notices that it is told.
+/// Configures public pages, and a command that keeps each notice that it gets.
 fn configure(config: &mut Config) {
     config.listen.web = Some("127.0.0.1:0".to_owned());
     config.projects.get_mut("demo").unwrap().public = true;
@@ -88,7 +87,7 @@ fn configure(config: &mut Config) {
         vec![NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all(), branches: all() }];
 }
 
-/// A clone commits, and pushes.
+/// Commits a fault in a clone of the repository, and pushes it. Returns the commit.
 fn push_a_fault(repo: &Repo) -> String {
     repo.git(&["config", "receive.denyCurrentBranch", "ignore"]);
     let path = repo.path.with_file_name("clone");
@@ -99,7 +98,7 @@ fn push_a_fault(repo: &Repo) -> String {
     commit
 }
 
-/// Every event from the first on, as they come. 7: what is told is in the store already.
+/// Subscribes to all events from the first one on. Checks line 7: an event that is told is already in the store.
 fn subscribe(house: &House) -> watch::Receiver<Vec<Event>> {
     let (sender, told) = watch::channel(Vec::new());
     let mut events = Events::new(&house.guild, Filter::default(), Cursor::default());
@@ -127,7 +126,7 @@ async fn wait_for(told: &watch::Receiver<Vec<Event>>, is_it: impl Fn(&Event) -> 
 
 type Following = JoinHandle<Result<Outcome, client::Error>>;
 
-/// The output of the job `test` of the second build, live, and the outcome at its end.
+/// Follows the job `test` of the second build. Returns its live output, and the task that returns its outcome.
 fn follow(house: &House) -> (DuplexStream, Following) {
     let (mut written, output) = tokio::io::duplex(64 << 10);
     let guild = house.guild.clone();
@@ -136,15 +135,15 @@ fn follow(house: &House) -> (DuplexStream, Following) {
     (output, tokio::task::spawn_local(following))
 }
 
-/// Exactly this comes next.
+/// Reads the next bytes of the output, which must be exactly this text.
 async fn read_until(output: &mut DuplexStream, text: &str) {
     let mut bytes = vec![0; text.len()];
     output.read_exact(&mut bytes).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&bytes), text);
 }
 
-/// 8 and 9: the worker has the lease of attempt 1, which it accepted. 10: its first step found the commit checked out, under
-/// a supervisor; its second one runs. 5: the other job waits for this one.
+/// Checks lines 8 and 9: the worker has accepted attempt 1. Line 10: its first step ran under a supervisor, in a checkout of the
+/// commit, and its second step runs. Line 5: the other job waits for this one.
 async fn it_runs(house: &House, worker: &RealWorker) {
     let view = house.guild.build("demo", 2).await.unwrap();
     let test = view.job("test").unwrap();
@@ -160,7 +159,7 @@ async fn it_runs(house: &House, worker: &RealWorker) {
     assert!(!worker.is_tidy(), "the worker notes what it has in hand");
 }
 
-/// The event of the push: its commit, by whom and when, and the file that it brought.
+/// Returns the event of the push, with its commit, its author, its time and the file that it changed.
 fn change_of(repo: &Repo, commit: &str) -> Fact {
     let seconds: u64 = repo.git(&["show", "-s", "--format=%ct", commit]).parse().unwrap();
     let (author, subject) = ("Tester <tester@example.org>".to_owned(), "the fault".to_owned());
@@ -176,8 +175,8 @@ fn change_of(repo: &Repo, commit: &str) -> Fact {
     }
 }
 
-/// 1 to 6, and 13: what was decided of the push, in this order, beside what workers and grants did. 14: the events have numbers
-/// without a gap, and each is told once.
+/// Checks lines 1 to 6 and 13: the decisions about the push came in this order, between events of workers and grants. Line 14:
+/// the numbers of events have no gap, and each event is told once.
 fn the_events_are(told: &[Event], change: Fact) {
     let numbers: Vec<u64> = told.iter().map(|event| event.sequence).collect();
     assert_eq!(numbers, (1..=told.len() as u64).collect::<Vec<_>>());
@@ -209,7 +208,7 @@ fn the_events_are(told: &[Event], change: Fact) {
     let after_the_first = told.iter().skip_while(|event| event.build != 1 || event.fact.kind() != "buildFinished");
     let of_the_push = after_the_first.skip(1).filter(|event| event.project == "demo");
     let facts: Vec<Fact> = of_the_push.map(|event| event.fact.clone()).collect();
-    // a step's end is told when its whole log has come, and the next step may have begun by then
+    // the end of a step is told when its whole log has arrived, and the next step may have begun before
     let (step_ends, others): (Vec<Fact>, _) = facts.iter().cloned().partition(|fact| fact.kind() == "stepFinished");
     assert_eq!(others, expected);
     assert_eq!(step_ends, [ends(1, Outcome::Succeeded, ""), ends(2, Outcome::Failed, "exit code 3")]);
@@ -219,7 +218,7 @@ fn the_events_are(told: &[Event], change: Fact) {
     }
 }
 
-/// 12: every byte of a log is at its offset, whole, and sealed.
+/// Checks line 12: each log is whole and sealed, and can be read from every offset.
 async fn the_logs_are(house: &House) {
     for (step, text) in [(1, LOOKED), (2, CHECKED)] {
         let (project, job) = ("demo".to_owned(), "test".to_owned());
@@ -232,7 +231,7 @@ async fn the_logs_are(house: &House) {
     }
 }
 
-/// 13: the attempt has ended, and the job and the build with it.
+/// Checks line 13: the attempt has ended, and so have the job and the build.
 async fn the_attempt_has_ended(house: &House) {
     let view = house.guild.build("demo", 2).await.unwrap();
     assert_eq!(
@@ -246,7 +245,7 @@ async fn the_attempt_has_ended(house: &House) {
     assert!(house.guild.workers().await.unwrap()[0].running.is_empty());
 }
 
-/// 15: what a browser gets.
+/// Checks line 15: a browser gets the page of the build and the log.
 async fn the_page_shows_it(house: &House) {
     let log = get(&house.pages, "/p/demo/2/test/2/raw", &[]).await;
     assert_eq!((log.status, log.text().as_str()), (200, CHECKED));
@@ -254,7 +253,7 @@ async fn the_page_shows_it(house: &House) {
     assert!(page.status == 200 && page.text().contains("the fault"), "{}", page.text());
 }
 
-/// 15: what the command of a `[[notice]]` is told.
+/// Checks line 15: the command of a `[[notice]]` gets the notice.
 async fn the_notice_tells_it(house: &House, commit: &str) {
     let file = house.state().join("notice");
     until_so("the notice is told", || file.exists()).await;

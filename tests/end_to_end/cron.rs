@@ -1,5 +1,5 @@
-//! Builds by the clock, end to end: a real repository, a real store, and the source that looks at the clock. The clock is the
-//! machine's, so that a firing is made due by moving its row, as if the master had been down for an hour.
+//! Builds by the clock, end to end: a real repository, a real store, and the source that looks at the clock. Because the clock is
+//! the machine's, a test makes a firing due by changing its row, as if the master had been down for an hour.
 
 use client::views::CronView;
 use master::keep::store::DATABASE_FILE;
@@ -25,7 +25,7 @@ async fn crons(house: &House) -> Vec<CronView> {
     house.guild.crons("demo").await.unwrap()
 }
 
-/// Waits until the project has this many builds and the newest is planned, and answers the newest.
+/// Waits until the project has this many builds and the newest is planned. Returns the newest.
 async fn build(house: &House, number: u32) -> client::views::BuildView {
     loop {
         let projects = house.guild.projects().await.unwrap();
@@ -39,22 +39,22 @@ async fn build(house: &House, number: u32) -> client::views::BuildView {
     }
 }
 
-/// The only entry that the project has.
+/// Returns the only cron entry of the project.
 async fn only(house: &House) -> CronView {
     let mut crons = crons(house).await;
     assert_eq!(crons.len(), 1, "{crons:?}");
     crons.remove(0)
 }
 
-/// As if the master had been down since an hour before the firing.
+/// Makes the nightly firing an hour overdue, as if the master had been down since before it.
 fn miss(ruins: &Ruins) {
     let database = rusqlite::Connection::open(ruins.state.join(DATABASE_FILE)).unwrap();
     let moved = database.execute("update crons set next = unixepoch() * 1000 - ?1 where name = 'nightly'", [HOUR]);
     assert_eq!(moved.unwrap(), 1);
 }
 
-/// The pipeline of the first push is read, a firing that was missed is built once, and the next one, which changed nothing, is
-/// skipped.
+/// The first push brings an entry, a missed firing makes one build of the tip, and the next firing is skipped because nothing has
+/// changed.
 #[test]
 fn a_missed_firing_is_one_build_of_the_tip() {
     let ruins = Cell::new(None);
@@ -62,7 +62,7 @@ fn a_missed_firing_is_one_build_of_the_tip() {
         let house = House::open(PIPELINE).await;
         let first = build(&house, 1).await;
         assert_eq!(first.jobs[1].reason, "runs only for cron nightly; the cause of this build is change");
-        // that of dev is not of main
+        // the entry for the branch `dev` is not an entry of `main`
         let nightly = only(&house).await;
         let (name, ref_name) = (nightly.name.as_str(), nightly.ref_name.as_str());
         assert_eq!((name, ref_name, nightly.build), ("nightly", "refs/heads/main", 0));
@@ -84,7 +84,7 @@ fn a_missed_firing_is_one_build_of_the_tip() {
         ruins.replace(Some(house.ruins()));
     });
     let mut left = ruins.take().unwrap();
-    // the copy that is made next has the name of this one
+    // renamed, because the copy that is made next gets the name of this one
     let third = left.state.with_extension("third");
     std::fs::rename(&left.state, &third).unwrap();
     left.state = third;
@@ -99,7 +99,7 @@ fn a_missed_firing_is_one_build_of_the_tip() {
     });
 }
 
-/// A pipeline that names a branch which nobody follows never builds it, and an operator is told.
+/// A cron entry for a branch that is not followed never builds it, and the doctor tells an operator so.
 #[test]
 fn a_cron_of_a_branch_that_is_not_followed_is_found() {
     run(async {

@@ -1,4 +1,4 @@
-//! The findings of the doctor through the public API, for an installation with troubles and for a good one.
+//! The findings of the doctor through the public API, for an installation with many problems and for a good one.
 
 use master::config::{Config, HookConfig, HookKind, Means, NoticeConfig, PoolConfig, ProjectConfig};
 use master::decide::coordinator::record::Transition;
@@ -69,7 +69,8 @@ fn a_good_installation_is_told_as_good() {
     });
 }
 
-/// Of the pool that its jobs may ask for, another worker is not a member; an operator of one project hears of that one only.
+/// An operator of one project gets findings about that project only. The other project here has files that do not exist, and a pool
+/// without a worker, because the worker of that pool lacks the label `gpu`.
 #[test]
 fn an_operator_hears_of_its_own_projects() {
     run(async {
@@ -102,8 +103,8 @@ fn an_operator_hears_of_its_own_projects() {
     });
 }
 
-/// C75, C62, L12: what a worker says of its machine, and what its clock is off, stands where an operator looks. The times of its
-/// steps are put right.
+/// The doctor shows what a worker lacks on its machine, and that its clock is wrong. The times of its steps are corrected (C62 and
+/// C75 in `tests/cases.tsv`).
 #[test]
 fn an_operator_hears_of_the_machine_of_a_worker() {
     run(async {
@@ -141,12 +142,12 @@ fn tell(program: &str) -> NoticeConfig {
     }
 }
 
-/// The machine's own disk may be nearly full.
+/// Whether a finding is about a disk. Tests ignore it, because the disk of the machine may really be nearly full.
 fn is_disk(finding: &Finding) -> bool {
     finding.subject.starts_with("disk of ")
 }
 
-/// What is not good, in order, once it is as expected or does not become so.
+/// Returns the findings that are not good, in order. Waits for some time until they are as expected.
 async fn told(house: &House, steady: impl Fn(&str) -> String, expected: &str) -> String {
     let mut text = String::new();
     for _ in 0..400 {

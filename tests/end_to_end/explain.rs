@@ -1,5 +1,5 @@
-//! Why jobs wait, through the public API. Twenty random jobs wait for reasons of nine kinds; what is told to be done is done as a
-//! person would do it, and each is placed. And what the manual shows is what is said.
+//! Tests of explanations through the public API. Twenty random jobs wait for reasons of nine kinds. A remedy of each is applied as
+//! a person would apply it, and places the job. The texts in the manual are also compared with those of the master.
 
 use client::explanation::{Act, Explanation, Remedy, RemedyStep};
 use schema::identity::Identity;
@@ -51,7 +51,7 @@ fn what_is_told_to_be_done_places_the_job() {
             let mut random = Random::new(seed);
             let mut crew = Crew::new().await;
             for round in 0..ROUNDS {
-                // each kind twice, then any
+                // each kind once, then a random one, and then all again
                 let kind = KINDS.get(round % 10).copied().unwrap_or_else(|| KINDS[random.below(KINDS.len())]);
                 let told = crew.make_wait(kind, &mut random).await;
                 let remedy = random.pick(&told.remedies).unwrap_or_else(|| panic!("{kind:?} has no remedy: {told:?}"));
@@ -173,7 +173,7 @@ fn a_job_waits_for_its_tier_and_runs_in_it() {
     });
 }
 
-/// Without what differs from run to run: "N s" for each number of seconds.
+/// Replaces each number of seconds with "N s", because it differs from run to run.
 fn steady(text: &str) -> String {
     let mut words: Vec<&str> = text.split(' ').collect();
     for index in 1..words.len() {
@@ -184,13 +184,13 @@ fn steady(text: &str) -> String {
     words.join(" ")
 }
 
-/// What a worker runs.
+/// The assignments and leases that a worker runs.
 type Running = Rc<RefCell<Vec<(Assignment, lease::Client)>>>;
 
-/// A worker that asks for work while it has room, and accepts what it is offered; its jobs end when the test says so.
+/// `Hand` is a worker that asks for work while it has room and accepts what it is offered. The test ends its jobs.
 struct Hand {
     description: Description,
-    /// `None` means that it is away.
+    /// The connection of the worker and the task that asks for work. `None` means that it is not connected.
     present: Option<(Rc<Played>, JoinHandle<()>)>,
     credential: Option<(SturdyRef, Identity)>,
     running: Running,
@@ -200,21 +200,21 @@ struct Hand {
 struct Crew {
     house: House,
     hands: BTreeMap<String, Hand>,
-    /// Number of the newest build.
+    /// The number of the newest build.
     build: u32,
     named: u32,
 }
 
 impl Crew {
     async fn new() -> Crew {
-        // its first commit is wanted by nobody
+        // the pipeline of the first commit leaves out its push, so this build runs no job
         let house = House::open("version = 1\n[trigger]\npush = [\"none\"]\n[job.none]\nrun = \"true\"\n").await;
         let mut crew = Crew { house, hands: BTreeMap::new(), build: 0, named: 0 };
         crew.await_build(1).await;
         crew
     }
 
-    /// A job `test` that waits for such a reason. Answers its explanation.
+    /// Submits a job `test` that has to wait for a reason of this kind. Returns its explanation.
     async fn make_wait(&mut self, kind: Kind, random: &mut Random) -> Explanation {
         let name = self.new_name();
         let pools = if kind == Kind::Pool { Scope::from(["other"]) } else { Scope::default() };
@@ -295,7 +295,7 @@ impl Crew {
         self.start(name).await;
     }
 
-    /// A worker that has tried its tiers: `plain` works, and `guard` if nothing is lacking.
+    /// Adds a worker that has probed its tiers of isolation. `plain` works there, and `guard` works if `lack` is `None`.
     async fn join_with(&mut self, name: &str, lack: Option<&str>) {
         let probe = |tier: Tier, lack: Option<&str>| TierProbe { tier: tier.into(), lack: lack.map(str::to_owned) };
         let probes = vec![probe(Tier::Plain, None), probe(Tier::Guard, lack)];
@@ -305,7 +305,7 @@ impl Crew {
         self.enter(name, What::default(), description).await;
     }
 
-    /// The tier that came with each job, by its name.
+    /// Returns the tier that the master sent with each running job, by the name of the job.
     fn tiers_told(&self) -> BTreeMap<String, Option<String>> {
         let running = self.hands.values().flat_map(|hand| hand.running.borrow().clone());
         running.map(|(it, _)| (it.job.name, it.isolation.map(|tier| tier.to_string()))).collect()
@@ -341,7 +341,7 @@ impl Crew {
         self.end(selector, Outcome::Succeeded).await;
     }
 
-    /// The job of this selector ends; it may take its time to begin.
+    /// Ends the job of this selector with this outcome. Waits until it has begun.
     async fn end(&self, selector: &str, outcome: Outcome) {
         for _ in 0..400 {
             for hand in self.hands.values() {
@@ -370,7 +370,7 @@ impl Crew {
         }
     }
 
-    /// Everything ends, and everybody goes.
+    /// Ends all jobs, and removes all workers.
     async fn clear(&mut self) {
         while self.house.guild.build("demo", self.build).await.unwrap().state != State::Finished {
             self.finish_all().await;
@@ -392,7 +392,7 @@ impl Crew {
         self.await_build(self.build + 1).await;
     }
 
-    /// Until the build is planned.
+    /// Waits until the build is planned.
     async fn await_build(&mut self, number: u32) {
         for _ in 0..2_000 {
             if let Ok(build) = self.house.guild.build("demo", number).await
@@ -421,7 +421,7 @@ impl Crew {
         self.house.guild.explain("demo", self.build, job).await.unwrap()
     }
 
-    /// The explanation of `test`, once it is of this kind.
+    /// Waits until the explanation of the job `test` is of this kind, and returns it.
     async fn explained(&self, kind: &str) -> Explanation {
         for _ in 0..400 {
             let told = self.explain("test").await;
@@ -433,7 +433,7 @@ impl Crew {
         panic!("never {kind}: {:?}", self.explain("test").await);
     }
 
-    /// As `guild explain` shows it on a terminal, two minutes later.
+    /// Returns the explanation as `guild explain` shows it on a terminal, with each time as two minutes ago.
     async fn text(&self, job: &str) -> String {
         let build = self.house.guild.build("demo", self.build).await.unwrap();
         let told = self.explain(job).await;

@@ -1,7 +1,7 @@
-//! Stores that released versions wrote must open, whatever the version at hand makes of them.
+//! Stores that released versions wrote must open with this version, and mean the same.
 //!
-//! At a release: `cargo test -p tests --test golden -- --ignored` writes the store of this version. `0.2.0.db`, and the texts and
-//! bytes beside it, were written in this way by the commit that `CHANGELOG.md` names, with a failed build and two grants more.
+//! At a release run `cargo test -p tests --test golden -- --ignored`, which writes the store of this version. The commit that
+//! `CHANGELOG.md` names wrote `0.2.0.db` and the files beside it in this way, with one more failed build and two more grants.
 
 #[path = "golden/newer.rs"]
 mod newer;
@@ -48,7 +48,7 @@ fn the_store_of_0_1_0_opens() {
         assert_eq!(events.len() as u64, loaded.last_event);
         readers.verify_audit().await.expect("its audit chain holds");
         assert_eq!(readers.log_bytes().await.unwrap(), 6, "what its logs have was added up");
-        // retention finds its way in it: the first build goes, and leaves nothing but its number
+        // retention works with the old store: it removes the first build, of which only the number is left
         let page = readers.removal_candidates(None, 1, 10).await.unwrap();
         let found: Vec<_> = page.candidates.iter().map(|build| (build.number, build.finished.is_some())).collect();
         assert_eq!((page.kept_from, found), (2, vec![(1, true)]));
@@ -110,8 +110,8 @@ needs = ["test", "lint"]
 run = "true"
 "#;
 
-/// Versions before let a job wait for the rest where one that it needs was skipped. It is skipped at the start, before anybody is
-/// served, and what that tells follows what is committed.
+/// In older versions a job waited for all jobs that it needs, even if one was skipped. Today's rules skip it when the master
+/// starts, before it serves anybody, and the events of that are committed.
 #[test]
 fn an_open_build_is_settled_by_todays_rules() {
     let ruins = Cell::new(None);
@@ -133,7 +133,7 @@ fn an_open_build_is_settled_by_todays_rules() {
         let house = House::open_again(ruins.take().unwrap(), |_| ()).await;
         let deploy = job(&house, "deploy").await;
         assert_eq!((deploy.outcome, deploy.reason.as_str()), (Some(Outcome::Skipped), "needs test, which was skipped"));
-        // what was told about it is committed, and the next command too
+        // the events about it are committed, and so is the next command
         house.guild.cancel("demo", 1, "", "").await.unwrap();
     });
 }

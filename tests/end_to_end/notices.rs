@@ -1,5 +1,5 @@
-//! Notices as people get them: ten commits by five authors finish out of order, one breaks one lane; by command and by mail, over
-//! a crash, from outsides that are down, with authors whose addresses are not what they seem.
+//! Notices as people get them, by a command, by mail and by a webhook. The builds of many commits finish out of order, the master
+//! crashes, receivers are down for a while, and some mailboxes do not exist.
 
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit, Mac};
@@ -26,7 +26,7 @@ const PIPELINE: &str =
     "version = 1\n[job.lint]\nrun = \"true\"\n[job.test]\n[[job.test.step]]\nname = \"tests\"\nrun = \"false\"\n";
 const MANUAL: &str = include_str!("../../docs/notices.md");
 const AUTHORS: [&str; 5] = ["ann", "bob", "cat", "dan", "eve"];
-/// Its author has no mailbox any more.
+/// The address of an author whose mailbox no longer exists.
 const GONE: &str = "dan@example.org";
 
 #[test]
@@ -38,7 +38,7 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
         sink.is_open.set(false);
         let workers = workers(&house, 4).await;
         finish(take(&workers, 1).await, &[(1, "lint"), (1, "test")], &[]).await;
-        // each is a build of its own, but for the sixth and the seventh, which come together
+        // each commit is a build of its own, except that the sixth and the seventh are pushed together
         let mut leases = BTreeMap::new();
         for number in 1..=8 {
             push(&house, &commits, number);
@@ -46,7 +46,7 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
                 leases.extend(take(&workers, build_of(number)).await);
             }
         }
-        // the newest first
+        // the newest build finishes first
         let order: Vec<(u32, &str)> = (2..=8).rev().flat_map(|build| [(build, "test"), (build, "lint")]).collect();
         finish(leases, &order, &[(7, "test"), (8, "test")]).await;
         eventually("both tried to tell", || tries(&house) > 1 && sink.put_off.get() > 1).await;
@@ -55,7 +55,7 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
         ruins.replace(Some(house.ruins()));
     });
     run(async {
-        // what happened meanwhile is no longer kept: the state of the lanes tells
+        // the events of this time are no longer kept, so the reporters must use the state of the lanes
         forget_events(ruins.borrow().as_ref().unwrap());
         let (house, sink) = open(ruins.take()).await;
         std::fs::write(house.state().join("open"), "").unwrap();
@@ -70,7 +70,7 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
         finish(leases, &[(10, "test"), (10, "lint"), (9, "lint"), (9, "test")], &[]).await;
         eventually("both told the fix", || told(&house).len() == 2 && sink.letters.borrow().len() == 2).await;
 
-        // another lane: were there more to tell of the first, it would have come before
+        // now another lane fails; any further notice about the first one would come before this one
         push(&house, &commits, 11);
         finish(take(&workers, 11).await, &[(11, "test"), (11, "lint")], &[(11, "lint")]).await;
         eventually("both told the other", || told(&house).len() == 3 && sink.letters.borrow().len() == 3).await;
@@ -80,7 +80,7 @@ fn one_notice_for_a_failure_and_one_for_its_fix() {
     });
 }
 
-/// C34: what is red already where a branch begins is nobody's fault there.
+/// A failure that was there when a branch began is not blamed on those who push to the branch (C34 in `tests/cases.tsv`).
 #[test]
 fn who_pushes_a_branch_from_a_red_commit_is_not_blamed() {
     run(async {
@@ -88,13 +88,13 @@ fn who_pushes_a_branch_from_a_red_commit_is_not_blamed() {
         let workers = workers(&house, 1).await;
         finish(take(&workers, 1).await, &[(1, "lint"), (1, "test")], &[(1, "test")]).await;
         eventually("main was told", || told(&house).len() == 1).await;
-        // the same commit, then one by bob: both are red in the same job
+        // the branch begins at the red commit, and bob adds another one; the same job fails for both
         let red = house.repo.git(&["rev-parse", "HEAD"]);
         house.repo.git(&["update-ref", "refs/heads/topic", &red]);
         finish(take(&workers, 2).await, &[(2, "lint"), (2, "test")], &[(2, "test")]).await;
         let topic = push_to(&house, "topic", "bob", &red);
         finish(take(&workers, 3).await, &[(3, "test"), (3, "lint")], &[(3, "test")]).await;
-        // what he breaks himself is his
+        // now bob breaks another job, and that is his
         push_to(&house, "topic", "bob", &topic);
         finish(take(&workers, 4).await, &[(4, "test"), (4, "lint")], &[(4, "test"), (4, "lint")]).await;
         eventually("topic was told", || told(&house).len() == 2).await;
@@ -105,7 +105,7 @@ fn who_pushes_a_branch_from_a_red_commit_is_not_blamed() {
     });
 }
 
-/// One notice for all jobs that failed in a build, and one when the branch is good again, with what failed meanwhile.
+/// There is one notice for all jobs that failed in a build, and one when the branch is good again, with all that failed meanwhile.
 #[test]
 fn one_notice_for_a_build_however_many_jobs_failed() {
     run(async {
@@ -134,7 +134,7 @@ fn one_notice_for_a_build_however_many_jobs_failed() {
     });
 }
 
-/// Of two builds of one commit, each job is told with the build in which it failed.
+/// If a commit has two builds, the notice names for each job the build in which it failed.
 #[test]
 fn a_job_is_told_with_the_build_in_which_it_failed() {
     run(async {
@@ -153,7 +153,7 @@ fn a_job_is_told_with_the_build_in_which_it_failed() {
     });
 }
 
-/// C74.
+/// A project whose notices cannot be sent holds back no other project (C74 in `tests/cases.tsv`).
 #[test]
 fn a_project_that_cannot_be_told_of_holds_back_no_other() {
     run(async {
@@ -177,7 +177,7 @@ fn a_project_that_cannot_be_told_of_holds_back_no_other() {
     });
 }
 
-/// C15: a mailbox that is full holds back nobody else, and is tried again.
+/// A full mailbox holds back nobody else, and the master tries it again (C15 in `tests/cases.tsv`).
 #[test]
 fn a_mailbox_that_is_full_holds_back_nobody() {
     run(async {
@@ -203,7 +203,7 @@ fn a_mailbox_that_is_full_holds_back_nobody() {
     });
 }
 
-/// A webhook is signed, tried until it is taken, and shown by the doctor until then.
+/// A webhook is signed and tried until the receiver takes it. Until then the doctor warns of it.
 #[test]
 fn a_webhook_is_signed_and_tried_until_it_is_taken() {
     run(async {
@@ -230,7 +230,7 @@ fn a_webhook_is_signed_and_tried_until_it_is_taken() {
 
 const SECRET: &[u8] = b"a secret of thirty-two bytes ...";
 
-/// One request as a receiver understands it.
+/// `Heard` is one request as the receiver understood it.
 #[derive(Debug)]
 struct Heard {
     id: String,
@@ -239,7 +239,7 @@ struct Heard {
     is_taken: bool,
 }
 
-/// A web server that checks signatures as `docs/notices.md` says. It is busy until it is opened.
+/// `Receiver` is a web server that checks signatures as `docs/notices.md` says. It refuses requests until it is opened.
 struct Receiver {
     url: String,
     is_open: Arc<AtomicBool>,
@@ -247,7 +247,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Its thread ends with the process.
+    /// Starts the server. Its thread ends with the process.
     fn open() -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hooks/guild?room=1", listener.local_addr().unwrap());
@@ -286,7 +286,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// A field of each in a list.
+/// Returns one field of each element of a list in a notice.
 fn names(notice: &Value, list: &str, field: &str) -> Vec<String> {
     notice[list].as_array().unwrap().iter().map(|it| it[field].as_str().unwrap().to_owned()).collect()
 }
@@ -299,7 +299,7 @@ fn push_to(house: &House, branch: &str, name: &str, before: &str) -> String {
     made
 }
 
-/// The verdict of the doctor on each reporter.
+/// Returns the verdict of the doctor on each reporter.
 async fn doctor_says(house: &House) -> Vec<&'static str> {
     let findings = house.guild.examine().await.unwrap();
     let of_reporters = findings.iter().filter(|finding| finding.subject.starts_with("notices by "));
@@ -333,11 +333,11 @@ fn check_notices(house: &House, commits: &[String]) {
     assert_eq!(names(fixed, "authors"), [GONE]);
     assert_eq!((&other["job"], &other["commit"]), (&json!("lint"), &at(11)));
 
-    // told at least once, with the same id each time
+    // a notice is sent at least once, with the same id each time
     let tries = lines(&house.state().join("tries"));
     assert!(tries.len() > 3, "{tries:?}");
     assert!(tries.iter().all(|line| told.contains(line)), "each try says the same");
-    // what the manual shows keeps each once
+    // the program that the manual shows keeps each notice once
     let kept = house.state().join("notices");
     for notice in &told {
         let file = kept.join(format!("{}.json", notice["id"].as_str().unwrap()));
@@ -346,7 +346,7 @@ fn check_notices(house: &House, commits: &[String]) {
     assert_eq!(std::fs::read_dir(kept).unwrap().count(), 3);
 }
 
-/// What came by mail.
+/// Checks the letters that arrived by mail.
 fn check_letters(sink: &Sink) {
     let letters = sink.letters.borrow();
     let told: Vec<(Vec<&str>, &str)> = letters
@@ -363,7 +363,7 @@ fn check_letters(sink: &Sink) {
         told,
         [
             (vec!["bob@example.org", "ann@example.org", "team@example.org"], "[demo] test failing"),
-            // one of them is refused for good
+            // the mailbox of the other recipient is refused permanently
             (vec!["team@example.org"], "[demo] test fixed"),
             (vec!["ann@example.org", "team@example.org"], "[demo] lint failing"),
         ]
@@ -380,7 +380,7 @@ fn forget_events(ruins: &Ruins) {
     database.execute("delete from events", []).unwrap();
 }
 
-/// A new house, or what is left of one.
+/// Opens a new house, or one on what is left of an earlier one.
 async fn open(ruins: Option<Ruins>) -> (House, Sink) {
     let sink = Sink::open(GONE).await;
     let port = sink.port;
@@ -410,7 +410,7 @@ fn of_all(by: Means) -> NoticeConfig {
     NoticeConfig { events: vec![Transition::NewlyFailing, Transition::Fixed], by, projects: all(), branches: all() }
 }
 
-/// Keeps what it is told, but for what the condition says.
+/// Configures a command as the reporter. It keeps each notice, except for those that the shell command `refused` refuses.
 fn keep_told(config: &mut Config, refused: &str) {
     let text = format!("#!/bin/sh\ncat > notice.$$\n{refused}\n{{ cat notice.$$; echo; }} >> told\n");
     let tell = program(&config.state, "tell", &text);
@@ -418,14 +418,15 @@ fn keep_told(config: &mut Config, refused: &str) {
 }
 
 fn program(state: &Path, name: &str, text: &str) -> String {
-    // the same after a restart, or it would be another reporter
+    // the path must be the same after a restart, because a reporter is known by its command
     let path = state.parent().unwrap().join(name);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path.to_string_lossy().into_owned()
 }
 
-/// Commits are numbered from 1; the sixth has no build of its own, and the first commit of all is build 1.
+/// Returns the build of a commit. The first commit of the repository is build 1 and has no number here; the sixth commit after it
+/// has no build of its own.
 fn build_of(commit: u32) -> u32 {
     if commit < 6 { commit + 1 } else { commit }
 }
@@ -435,7 +436,7 @@ fn push(house: &House, commits: &RefCell<Vec<String>>, number: u32) {
     commits.borrow_mut().push(made);
 }
 
-/// The sixth is pushed together with the next.
+/// Makes a commit and pushes it, except for the sixth, which is pushed together with the seventh.
 fn commit(house: &House, number: u32, before: Option<&String>) -> String {
     let name = AUTHORS[(number as usize - 1) % AUTHORS.len()];
     let author = [format!("user.name={name}"), format!("user.email={name}@example.org")];
@@ -460,7 +461,7 @@ async fn workers(house: &House, count: usize) -> Vec<Played> {
 
 type Leases = BTreeMap<(u32, String), lease::Client>;
 
-/// Both jobs of a build, begun.
+/// Takes both jobs of a build and begins them.
 async fn take(workers: &[Played], build: u32) -> Leases {
     let mut leases = BTreeMap::new();
     for _ in 0..2 {
@@ -491,6 +492,6 @@ fn tries(house: &House) -> usize {
 
 fn lines(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    // one may be being written, or was when its writer was killed
+    // the last line may be incomplete, because it is being written or its writer was killed
     text.split_inclusive('\n').filter(|line| line.ends_with('\n')).flat_map(serde_json::from_str).collect()
 }

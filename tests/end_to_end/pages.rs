@@ -1,5 +1,5 @@
-//! The pages, as strangers, browsers and hostile names find them. What they look like is seen in a browser: see
-//! `flows/pages`.
+//! The pages, as strangers, logged-in browsers and build monitors get them, and with hostile texts. `tests/flows/pages` looks at
+//! them in a real browser.
 
 use client::{BuildQuery, Error, NewGrant};
 use master::config::{Config, HookConfig, HookKind};
@@ -10,7 +10,7 @@ use support::guild::{House, dial, run, work};
 use support::http::{Answer, ask, get, press, signed};
 
 const PIPELINE: &str = "version = 1\n[job.greet]\n[[job.greet.step]]\nname = \"<i>hello</i>\"\nrun = \"echo hello\"\n";
-/// In a subject, an author's name, a branch and a log.
+/// A hostile text, which the test puts into a subject, an author's name, a branch and a log.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
 
 fn with_pages(config: &mut Config) {
@@ -22,7 +22,7 @@ fn public(config: &mut Config) {
     config.projects.get_mut("demo").unwrap().public = true;
 }
 
-/// One build of each commit, with this log.
+/// Finishes the first build with this log and this outcome.
 async fn built(house: &House, log: &[u8], outcome: Outcome) {
     let worker = house.worker("anvil").await;
     let (_, lease) = worker.take().await;
@@ -45,7 +45,7 @@ fn everyone_sees_what_is_public_and_nothing_else() {
         let home = get(&house.pages, "/", &[]).await;
         assert_eq!(home.status, 200);
         assert!(!home.text().contains("demo") && home.text().contains("guild open --login"));
-        // what there is and what there is not are told apart by nothing
+        // nobody can tell a hidden page from one that does not exist
         let unseen = [
             "/p/demo",
             "/p/demo/1",
@@ -72,7 +72,7 @@ fn everyone_sees_what_is_public_and_nothing_else() {
     });
 }
 
-/// T11.1, T11.2: every number that docs/metrics.md names is told, and names of projects only where they are asked for.
+/// `/metrics` has every metric that `docs/metrics.md` lists, and names projects only if the master file asks for that.
 #[test]
 fn the_metrics_are_those_of_their_page() {
     run(async {
@@ -84,7 +84,7 @@ fn the_metrics_are_those_of_their_page() {
             let open: fn(&mut Config) = if is_named { named } else { public };
             let house = House::open_with(PIPELINE, open).await;
             built(&house, b"hello\n", Outcome::Failed).await;
-            // slots are those of connected workers
+            // a connected worker, because the metrics count the slots of those
             let _connected = house.worker("bellows").await;
             assert_eq!(get(&house.pages, "/login/nothing", &[]).await.status, 404);
             assert_eq!(ask(&house.pages, "POST", "/hook/demo", &[], b"{}").await.status, 404);
@@ -95,14 +95,14 @@ fn the_metrics_are_those_of_their_page() {
             for name in &listed {
                 let is_told = text.lines().any(|line| line.starts_with(name) || line.contains(&format!(" {name} ")));
                 let is_of_names = *name == "guild_repository_look_age_seconds";
-                // a family without an element has its help alone
+                // a metric without any value has only its help line
                 let has_help = text.contains(&format!("# HELP {} ", name.trim_end_matches("_total")));
                 assert!(is_told || has_help || (is_of_names && !is_named), "{name} is not told:\n{text}");
             }
             let finished = text.lines().find(|line| line.starts_with("guild_jobs_finished_total{")).unwrap();
             assert!(finished.contains("outcome=\"failed\"") && finished.ends_with(" 1"), "{finished}");
             assert_eq!(text.contains("demo"), is_named, "{text}");
-            // a pool may be of one project only
+            // the name of a pool can reveal a project
             assert_eq!(text.contains("pool="), is_named, "{text}");
             assert!(text.contains("guild_rpc_logins_refused_total 1"), "{text}");
             assert!(text.contains("guild_job_run_seconds_count 1") && text.ends_with("# EOF\n"), "{text}");
@@ -155,7 +155,8 @@ fn what_others_wrote_is_text() {
     });
 }
 
-/// S4.7, S4.8: another tab tells when a build is done, and the commit leads to the forge.
+/// The title of a build's page shows its state, so that a person sees it in another tab. The commit is a link to the forge (S4.7 and
+/// S4.8 in `tests/cases.tsv`).
 #[test]
 fn a_build_shows_its_state_in_the_tab_and_links_to_its_commit() {
     run(async {
@@ -185,7 +186,7 @@ fn a_build_shows_its_state_in_the_tab_and_links_to_its_commit() {
     });
 }
 
-/// S4.4: the page of a job begins with the end of its log; what stands before it is folded away, and is still in the page.
+/// The page of a job shows the end of its log first. Earlier lines are folded, and are still in the page (S4.4 in `tests/cases.tsv`).
 #[test]
 fn the_page_of_a_job_shows_the_end_of_its_log_first() {
     run(async {
@@ -201,7 +202,8 @@ fn the_page_of_a_job_shows_the_end_of_its_log_first() {
     });
 }
 
-/// T5.3, T7.5: the page of a job that waits says what gets it placed, and one of several attempts lists them.
+/// The page of a waiting job says how to get it placed. The page of a job with several attempts lists them (T5.3 and T7.5 in
+/// `tests/cases.tsv`).
 #[test]
 fn the_page_of_a_job_says_what_to_do_and_lists_its_attempts() {
     run(async {
@@ -214,7 +216,7 @@ fn the_page_of_a_job_says_what_to_do_and_lists_its_attempts() {
         let shown = page().await;
         assert!(shown.contains("<code>guild grant issue --kind worker"), "{shown}");
         assert!(!shown.contains("<h2>Attempts</h2>"), "{shown}");
-        // the second attempt is elsewhere
+        // the second attempt runs on another worker
         for (worker, outcome) in [("anvil", Outcome::Errored), ("bellows", Outcome::Succeeded)] {
             let worker = house.worker(worker).await;
             let (_, lease) = worker.take().await;
@@ -250,7 +252,7 @@ fn a_raw_log_comes_in_parts() {
         assert_eq!(end.body, log[log.len() - 5..]);
         let none = get(&house.pages, path, &[&format!("Range: bytes={}-", log.len())]).await;
         assert_eq!((none.status, none.header("content-range").to_owned()), (416, format!("bytes */{}", log.len())));
-        // lines by number, and the last ones
+        // a page shows lines from a given number on, or else the last lines
         let lines = get(&house.pages, "/p/demo/1/greet/1?first=50000", &[]).await.text();
         assert!(lines.contains("id=\"L50000\"") && lines.contains("line 49999<") && lines.contains("id=\"L50499\""));
         assert!(!lines.contains("id=\"L49999\"") && !lines.contains("id=\"L50500\""));
@@ -280,13 +282,13 @@ fn a_browser_logs_in_once_and_its_login_dies_with_its_grant() {
         }
         assert_eq!(get(&house.pages, "/p/demo", &["Cookie: guild=nonsense"]).await.status, 404);
 
-        // a cookie is not a credential of RPC, whatever key is shown
+        // the token of a cookie is not a credential for RPC, whatever key a peer has
         let token: Token = cookie.split("guild=").nth(1).unwrap().parse().unwrap();
         let (reference, identity) = house.enroll(GrantKind::User, "ada", view_of("other")).await;
         let (_vat, gateway) = dial(&reference, &identity).await;
         assert!(support::guild::restore(&gateway, &token).await.is_err());
 
-        // who logs out of a page of ours is logged out; a form of another site changes nothing
+        // a person can log out on our pages; a form of another site cannot log anybody out
         let host = house.pages.strip_prefix("http://").unwrap();
         let foreign = ask(&house.pages, "POST", "/logout", &[&cookie, "Origin: http://evil.example"], b"").await;
         assert_eq!(foreign.status, 403);
@@ -295,7 +297,7 @@ fn a_browser_logs_in_once_and_its_login_dies_with_its_grant() {
         assert_eq!(ours.status, 303);
         assert_eq!(get(&house.pages, "/workers", &[&cookie]).await.status, 404);
 
-        // a login below another grant sees what that one sees, and is gone with it
+        // a login sees what its grant sees, and ends when the grant is revoked
         let guild = client::Guild::connect(reference, identity.into()).await.unwrap();
         let address = guild.browse().await.unwrap();
         let logged_in = press(&house.pages, address.strip_prefix(&house.pages).unwrap()).await;
@@ -314,7 +316,8 @@ fn view_of(project: &str) -> What {
     What { may: [Right::View].into(), projects: [project.to_owned()].into(), ..What::default() }
 }
 
-/// T4.8, S4.8: who followed a link without a login reads it after the login, which says whose it is.
+/// A person who opens a link without a login gets to that page after the login. The pages then show whose login it is (T4.8 and S4.8
+/// in `tests/cases.tsv`).
 #[test]
 fn a_login_comes_back_to_the_page_that_asked_for_it() {
     run(async {
@@ -323,7 +326,7 @@ fn a_login_comes_back_to_the_page_that_asked_for_it() {
         let ada = client::Guild::connect(reference, identity.into()).await.unwrap();
         let address = ada.browse().await.unwrap();
         let path = address.strip_prefix(&house.pages).unwrap();
-        // what is not there is remembered as well, so that nobody learns which it is
+        // a page that does not exist is remembered too, so that nobody can tell the two apart
         for wanted in ["/p/demo?branch=main", "/p/secret/7"] {
             let missed = get(&house.pages, wanted, &[]).await;
             let back = missed.header("set-cookie").to_owned();
@@ -353,7 +356,7 @@ fn who_may_not_look_cannot_log_in() {
         let (reference, identity) = house.enroll(GrantKind::Changes, "hook", what).await;
         let guild = client::Guild::connect(reference, identity.into()).await.unwrap();
         assert!(matches!(guild.browse().await, Err(Error::Refused(_))));
-        // a join of another kind is not a login either: it would be bound to a browser
+        // the join of a worker's grant is not a login, because it would bind the grant to a browser
         let join = Token::random();
         let order = NewGrant {
             kind: GrantKind::Worker,
@@ -392,7 +395,7 @@ fn a_site_is_called_by_its_own_names_only() {
             let answer = get(&site, "/", &[&format!("Host: {host}")]).await;
             assert_eq!(answer.status, status, "{host}");
         }
-        // C27: a container asks by the name that its network has for this machine; a delivery that nobody signed finds no hook
+        // a container may ask for these pages by the name that its network has for this machine (C27 in `tests/cases.tsv`)
         for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/p/demo", 421)] {
             assert_eq!(get(&site, path, &["Host: guild:8080"]).await.status, status, "{path}");
         }
@@ -417,7 +420,7 @@ fn a_branch_has_its_short_name_in_an_address() {
     });
 }
 
-/// Build monitors read the main branches, and see what their cookie allows.
+/// Build monitors get the main branches of the projects that their cookie allows them to see.
 #[test]
 fn a_build_monitor_reads_the_main_branches() {
     run(async {
@@ -475,7 +478,7 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
         let change = |config: &mut Config| {
             with_pages(config);
             let project = config.projects.get_mut("demo").unwrap();
-            // only a hook makes it look
+            // the project is polled so rarely that only a hook makes the master look at it
             project.poll = Duration::from_secs(3_600);
             project.hook = Some(HookConfig { kind: HookKind::GitHub, secret_file: secret.path().to_owned() });
         };
@@ -490,7 +493,7 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
             ask(&house.pages, "POST", "/hook/demo", &[signature, &delivery], body).await
         };
         let signature = sign(body);
-        // what is not signed with the secret is told nothing
+        // a delivery without the right signature learns nothing
         let none = ask(&house.pages, "POST", "/hook/none", &[&signature], body).await;
         for forged in ["X-Hub-Signature-256: sha256=00", "X-Nothing: 1", &sign(b"other")] {
             let answer = push(forged, "d-0", body).await;
@@ -498,13 +501,13 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
         }
         assert_eq!(until_builds(&house, 1).await.len(), 1);
 
-        // one whose look failed may come again
+        // a delivery may be repeated if the master could not look at the repository
         let away = house.repo.path.with_extension("away");
         std::fs::rename(&house.repo.path, &away).unwrap();
         assert_eq!(push(&signature, "d-2", body).await.status, 502);
         std::fs::rename(&away, &house.repo.path).unwrap();
 
-        // when it is answered, the build is there
+        // the build must exist when the delivery is answered
         let answer = push(&signature, "d-2", body).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, "looked\n"));
         let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();
@@ -512,10 +515,10 @@ fn a_signed_delivery_is_built_and_its_repetition_is_not() {
         house.repo.commit("file", "more", "third");
         assert_eq!(push(&signature, "d-2", body).await.text(), "known already\n");
         assert_eq!(until_builds(&house, 2).await.len(), 2);
-        // a body without a ref makes it look at all
+        // a body without a ref makes the master look at all refs
         assert_eq!(push(&sign(b"{}"), "d-3", b"{}").await.text(), "looked\n");
         assert_eq!(until_builds(&house, 3).await.len(), 3);
-        // nor is one too long that tells of very many commits
+        // a body with very many commits is not too long
         house.repo.commit("file", "again", "fourth");
         let giant = format!("{{\"ref\":\"refs/heads/main\",\"commits\":\"{}\"}}", "x".repeat(2 << 20));
         assert_eq!(push(&sign(giant.as_bytes()), "d-4", giant.as_bytes()).await.text(), "looked\n");
@@ -543,8 +546,7 @@ fn a_look_that_failed_is_made_again_in_seconds() {
     });
 }
 
-/// The builds, once there are this many.
-/// C18: a hook with very many refs names none of them.
+/// A notice without a ref makes the master look at all refs, as a hook does that has too many to name (C18 in `tests/cases.tsv`).
 #[test]
 fn a_notice_without_a_ref_looks_at_all_of_them() {
     run(async {
@@ -556,7 +558,7 @@ fn a_notice_without_a_ref_looks_at_all_of_them() {
         until_builds(&house, 1).await;
         house.repo.commit("file", "text", "second");
         assert_eq!(house.guild.notify("demo", "").await.unwrap(), 0);
-        // when it is answered, the build is there
+        // the build must exist when the notice is answered
         let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();
         assert_eq!((builds.len(), builds[0].subject.as_str()), (2, "second"));
         let refused = house.guild.notify("demo", "refs/notes/commits").await.unwrap_err();
@@ -564,6 +566,7 @@ fn a_notice_without_a_ref_looks_at_all_of_them() {
     });
 }
 
+/// Waits until there are this many builds, and returns them.
 async fn until_builds(house: &House, count: usize) -> Vec<client::views::BuildView> {
     loop {
         let builds = house.guild.builds(&BuildQuery { limit: 10, ..BuildQuery::default() }).await.unwrap();

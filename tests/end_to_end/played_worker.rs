@@ -1,5 +1,5 @@
-//! What a worker may say to its master, by a worker that is played by hand: each call by itself, over TLS with issued
-//! credentials. The path that all of them make together, with a real worker, is `change_to_report.rs`.
+//! The calls of a worker to its master, each by itself, by a worker that the test plays over TLS with an issued credential.
+//! `change_to_report.rs` tests them together, with a real worker.
 
 use capnp::capability::Promise;
 use schema::event_capnp::observer;
@@ -58,7 +58,7 @@ fn a_take_is_answered_with_what_fits_and_comes_to_its_worker() {
             wait().await;
             let offers = worker.take_up_to(most, room(slots)).await;
             assert_eq!(offers.len(), expected, "of {most} with {slots} slots");
-            // what is not accepted waits again
+            // jobs whose offers were not accepted are queued again
         }
         wait().await;
         let other = house.worker("bellows").await;
@@ -233,7 +233,7 @@ fn is_there(house: &House, build: u32) -> Promise<bool, capnp::Error> {
     Promise::from_future(async move { Ok(guild.build("demo", build).await.is_ok()) })
 }
 
-/// Everything from the first event on.
+/// Subscribes to all events of the project `demo`, from the first one on. They are collected in the vector.
 async fn subscribe(mine: &perspective::Client) -> Rc<RefCell<Vec<Event>>> {
     let told = Rc::new(RefCell::new(Vec::new()));
     let source = mine.events_request().send().pipeline.get_source();
@@ -242,7 +242,7 @@ async fn subscribe(mine: &perspective::Client) -> Rc<RefCell<Vec<Event>>> {
     request.get().set_observer(capnp_rpc::new_client(Told(told.clone())));
     let answer = request.send().promise.await.unwrap();
     let subscription = answer.get().unwrap().get_subscription().unwrap();
-    // it lives as long as the test
+    // the subscription must live as long as the test
     std::mem::forget(subscription);
     told
 }

@@ -1,4 +1,4 @@
-//! A master that goes on while its file changes: projects come and go, what is wrong changes nothing.
+//! A master whose file changes while it runs: projects are added and removed, and a file with a mistake changes nothing.
 
 use client::{BuildQuery, Error};
 use master::config::Config;
@@ -14,7 +14,7 @@ fn file(house: &House) -> PathBuf {
     house.dir.path().join("master.toml")
 }
 
-/// Runs from a file that says what the configuration does, with `more` in the table of the project.
+/// Makes the master run from a master file with the same settings, and with `more` in the table of the project.
 fn from_file(config: &mut Config, more: &str) {
     let dir = config.state.parent().unwrap().to_owned();
     let (state, rpc, repo) = (config.state.display(), &config.listen.rpc, &config.projects["demo"].repo);
@@ -80,7 +80,7 @@ fn a_project_is_added_and_builds() {
         assert_eq!(built(&worker).await, "other");
         house.guild.outcome("other", 1).await.unwrap();
 
-        // what was written is what the next start reads, and secrets are for the master alone
+        // the next start reads the files that were written, and only the master's user can read secrets
         let folder = house.dir.path().join("projects");
         assert_eq!(names_in(&folder), ["other.hook", "other.token", "other.toml"]);
         let text = std::fs::read_to_string(folder.join("other.toml")).unwrap();
@@ -92,14 +92,14 @@ fn a_project_is_added_and_builds() {
         assert_eq!(Config::load(&file(&house)).unwrap().projects["other"].branches, ["main"]);
         assert_eq!(house.guild.differences().await.unwrap(), []);
 
-        // its hook is open
+        // the hook of the new project works
         assert_eq!(hook.address, format!("{}/hook/other", house.pages));
         other.commit("more", "more", "second");
         let body = br#"{"ref":"refs/heads/main"}"#;
         let signed = format!("X-Guild-Signature: {}", signed(hook.secret.as_bytes(), body));
         let told = ask(&house.pages, "POST", "/hook/other", &[&signed], body).await;
         assert_eq!((told.status, told.text()), (200, "looked\n".to_owned()));
-        // the pages stay until the next start, and so do hooks
+        // pages and hooks stay until the next start
         write(&house, |text| text.replace("web = '127.0.0.1:0'\n", ""));
         assert_eq!(keys(&house.guild.reload().await.unwrap()), "listen.web \"127.0.0.1:0\" ->  later");
         assert_eq!(ask(&house.pages, "POST", "/hook/other", &[&signed], body).await.status, 200);
@@ -141,7 +141,7 @@ fn a_project_that_is_refused_leaves_nothing() {
         assert_eq!(names_in(&house.state().join("mirrors")), ["demo"]);
         assert_eq!(house.guild.projects().await.unwrap().len(), 1);
 
-        // a file that includes nothing gets no files
+        // if the master file includes no files, a project cannot be added
         write(&house, |text| text.replace("include = ['projects/*.toml']\n", ""));
         house.guild.reload().await.unwrap();
         let (_, text) = refusal(house.guild.add_project(&base).await.unwrap_err());
@@ -159,7 +159,7 @@ fn a_reload_is_all_or_nothing() {
         assert_eq!(house.guild.reload().await.unwrap(), []);
         assert_eq!(get(&house.pages, "/p/demo", &[]).await.status, 404);
 
-        // one good change and two mistakes: the mistakes are told, and nothing is taken up
+        // the file has one good change and two mistakes, so the mistakes are reported and nothing is applied
         let good = std::fs::read_to_string(file(&house)).unwrap();
         write(&house, |text| format!("{text}public = true\npol = '1s'\npools = ['gpu']\n"));
         for error in [house.guild.differences().await.unwrap_err(), house.guild.reload().await.unwrap_err()] {
@@ -169,7 +169,7 @@ fn a_reload_is_all_or_nothing() {
         }
         assert_eq!(get(&house.pages, "/p/demo", &[]).await.status, 404);
 
-        // what can be is taken up, what cannot is told
+        // changes that can be applied now are applied, and the others are marked `later`
         write(&house, |_| format!("{good}public = true\n[limits]\nlease = '5m'\nlog_bytes = '1MiB'\n"));
         let wanted = "limits.lease \"10m\" -> \"5m\"\n\
                       limits.log_bytes 268435456 -> 1048576 later\n\
@@ -180,7 +180,7 @@ fn a_reload_is_all_or_nothing() {
         let left = house.guild.differences().await.unwrap();
         assert_eq!(keys(&left), "limits.log_bytes 268435456 -> 1048576 later");
 
-        // the same source is followed still
+        // the master still follows the repository
         house.repo.commit("more", "more", "second");
         built(&worker).await;
         house.guild.outcome("demo", 2).await.unwrap();
@@ -221,7 +221,7 @@ fn a_project_that_the_file_no_longer_has_is_not_followed() {
         house.guild.reload().await.unwrap();
         assert_eq!(house.guild.projects().await.unwrap().len(), 0);
         house.repo.commit("more", "more", "second");
-        // what came meanwhile is built when it is back
+        // commits of the meantime are built when the project is back
         std::fs::write(file(&house), &with).unwrap();
         house.guild.reload().await.unwrap();
         built(&worker).await;

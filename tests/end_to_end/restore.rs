@@ -1,5 +1,5 @@
-//! A master that was restored from a backup, and whose repository answers late: nothing runs and nothing is told before it was
-//! read once, and then all goes on.
+//! A master that was restored from a backup, and whose repository answers late. No job runs and no notice is sent until the master
+//! has read the repository once. Then everything goes on.
 
 use master::config::{Config, Means, NoticeConfig};
 use master::decide::coordinator::record::Transition;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use support::guild::{House, Played, run, work};
 
 const PIPELINE: &str = "version = 1\n[job.test]\nrun = \"true\"\n";
-/// Long enough for what must not happen to happen.
+/// The time that the test waits for something that must not happen. A master with the fault would do it within this time.
 const WHILE: Duration = Duration::from_millis(1_500);
 
 #[test]
@@ -54,7 +54,7 @@ fn jobs_and_notices_wait_until_the_repository_was_read() {
 
         std::fs::rename(&away, &here).unwrap();
         finish(&worker, 3, Outcome::Failed).await;
-        // the backup does not know of the fourth commit
+        // the backup was taken before the fourth commit
         finish(&worker, 4, Outcome::Succeeded).await;
         eventually("the failure was told", async || dir.join("told").exists()).await;
         let builds = house.guild.builds(&client::BuildQuery { limit: 10, ..Default::default() }).await.unwrap();
@@ -64,7 +64,7 @@ fn jobs_and_notices_wait_until_the_repository_was_read() {
     });
 }
 
-/// By a command that takes nothing before the file `open` is there.
+/// Configures a command as the reporter, which refuses all notices until the file `open` exists.
 fn notify(config: &mut Config) {
     let dir = config.state.parent().unwrap().to_owned();
     let there = dir.display();
@@ -76,7 +76,7 @@ fn notify(config: &mut Config) {
 }
 
 fn program(path: &Path, text: &str) -> String {
-    // the same after the restore, or it would be another reporter
+    // the path must be the same after the restore, because a reporter is known by its command
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path.to_string_lossy().into_owned()

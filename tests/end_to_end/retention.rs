@@ -1,5 +1,5 @@
-//! Retention as people meet it: over TLS, what is gone is not found and says why, what a retry refers to stays, and a request
-//! that was answered is answered again.
+//! Retention as people see it, over TLS: what was removed is not found, and the error says why. A build to which a retry refers
+//! stays. A request that is repeated gets its old answer.
 
 use client::{Again, BuildQuery, Error, LogAddress, Tail, Until};
 use master::config::Retain;
@@ -23,7 +23,7 @@ fn what_retention_took_is_told() {
             play(&worker).await;
         }
         house.guild.outcome("demo", 1).await.unwrap();
-        // the retry refers to the job that was good in the first build
+        // the retry refers to the job that succeeded in the first build
         assert_eq!(house.guild.retry("demo", 1, &Again::Failed).await.unwrap(), 2);
         play(&worker).await;
         assert_eq!(house.guild.outcome("demo", 2).await.unwrap(), Outcome::Failed);
@@ -42,7 +42,7 @@ fn what_retention_took_is_told() {
             assert_eq!((error.exit_code(), error.to_string()), (7, wanted));
         }
 
-        // a retry of all refers to nobody: then the others may go
+        // a retry of all jobs refers to no other build, so the other builds may be removed
         assert_eq!(house.guild.retry("demo", 2, &Again::All).await.unwrap(), 3);
         for _ in 0..2 {
             play(&worker).await;
@@ -71,20 +71,21 @@ fn a_request_that_was_answered_is_answered_again_whatever_went() {
         assert_eq!(retry(&submitter, 1, 1).await, Ok(2));
         finish(&house, &worker, 2).await;
         keep(&house, Retain { builds: 1, ..Retain::default() }).await;
-        // the build that it repeated is gone
+        // the build that the request repeated was removed
         assert_eq!(retry(&submitter, 1, 1).await, Ok(2));
         assert_eq!(retry(&submitter, 2, 1).await, Err("there is no build demo/1".to_owned()));
         assert_eq!(retry(&submitter, 3, 2).await, Ok(3));
         finish(&house, &worker, 3).await;
         keep(&house, Retain { builds: 1, ..Retain::default() }).await;
-        // and now that which it made
+        // now the build that the request made was removed too
         let gone = "the build that this request made is no longer kept";
         assert_eq!(retry(&submitter, 1, 1).await, Err(gone.to_owned()));
         assert_eq!(house.guild.builds(&BuildQuery { limit: 9, ..BuildQuery::default() }).await.unwrap().len(), 1);
     });
 }
 
-/// F16: a log that the disk changed, cut or lost is told apart from one that retention took, with exit status 4.
+/// A log that the disk changed, cut or lost is reported as damaged, with exit status 4, and not as removed by retention (F16 in
+/// `tests/cases.tsv`).
 #[test]
 fn a_log_that_the_disk_changed_is_told_as_damaged() {
     run(async {
@@ -117,7 +118,7 @@ fn a_log_that_the_disk_changed_is_told_as_damaged() {
     });
 }
 
-/// Plays a build to its end, and lets it have ended long ago.
+/// Plays both jobs of a build, and then makes all builds two days older.
 async fn finish(house: &House, worker: &Played, build: u32) {
     play(worker).await;
     play(worker).await;
@@ -138,7 +139,7 @@ async fn retry(submitter: &submitter::Client, id: u8, build: u32) -> Result<u32,
     }
 }
 
-/// Takes a job and does what its name says.
+/// Takes a job and ends it with the outcome that its name tells.
 async fn play(worker: &Played) {
     let (assignment, lease) = worker.take().await;
     lease.accept_request().send().promise.await.unwrap();
@@ -146,7 +147,7 @@ async fn play(worker: &Played) {
     work(&lease, format!("{}\n", assignment.job.name).as_bytes(), outcome).await;
 }
 
-/// Lets all builds have ended two days ago.
+/// Makes all builds two days older.
 fn age(house: &House) {
     let database = rusqlite::Connection::open(house.state().join(DATABASE_FILE)).unwrap();
     database.busy_timeout(Duration::from_secs(5)).unwrap();

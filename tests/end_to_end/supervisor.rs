@@ -1,4 +1,4 @@
-//! The program of a supervisor, for a worker that is not a program of its own because it lives within a test.
+//! The program of a supervisor, for a worker that lives within a test and so has no program of its own.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
-//! Test reports from a real worker to a real master: the list of a step's tests and what its tool wrote are sealed blobs of the
-//! build before the step has ended, and a step whose report is missing fails. It is the only test of its process, because a worker
-//! adopts what loses its parent.
+//! Test reports from a real worker to a real master. Before a step has ended, the list of its tests and the files of its tool are
+//! sealed blobs of the build. A step whose report is missing fails. This is the only test of its process, because a worker adopts
+//! processes that lose their parent.
 
 use capnp::capability::Promise;
 use client::{LogAddress, logs};
@@ -67,7 +67,7 @@ async fn log(house: &House, job: &str) -> String {
     String::from_utf8(logs::part(&house.guild, &address, 0, 1_000).await.unwrap()).unwrap()
 }
 
-/// The bytes of all blobs, each of which has the hash that it is named by.
+/// Returns the bytes of all blobs. Checks that each is named by its hash.
 fn stored(sealed: &Path) -> Vec<Vec<u8>> {
     let shards = std::fs::read_dir(sealed).unwrap();
     let files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().map(Result::unwrap));

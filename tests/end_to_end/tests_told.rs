@@ -1,5 +1,5 @@
-//! What a worker tells of the tests of a step, from its word to what people see: the view of a build, the history of a lane,
-//! lists. The worker is played by hand, so that it can say anything.
+//! The tests of a step, from the report of a worker to what people see: the view of a build, the history of a lane, and lists.
+//! The test plays the worker, so the worker can report anything.
 
 use capnp::capability::Promise;
 use client::views::TestView;
@@ -18,7 +18,7 @@ use support::tested::{end, end_as, end_steps, reported, store, store_as, work};
 
 const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\njunit = \"t.xml\"\n";
 
-/// A list with these tests, each of which passed or failed.
+/// Returns a list of these tests, each of which passed (true) or failed.
 fn list(results: &[(&str, bool)]) -> TestList {
     let result = |(name, passed): &(&str, bool)| TestResult {
         id: TestId { suite: "a.B".to_owned(), name: (*name).to_owned(), parameters: String::new() },
@@ -51,7 +51,7 @@ async fn tests(house: &House, shown: &str) -> TestsPage {
     house.guild.tests(&query).await.unwrap()
 }
 
-/// Waits until the lists of this many builds were read.
+/// Waits until the master has read the lists of this many builds.
 async fn until_read(house: &House, builds: u32) {
     until("the lists are read", || {
         let guild = house.guild.clone();
@@ -77,7 +77,7 @@ fn a_lane_remembers_its_tests() {
         work(&worker, &list(&[("works", true), ("wavers", true), ("goes", true)])).await;
         house.repo.commit("file", "2", "second");
         work(&worker, &list(&[("works", true), ("wavers", false), ("comes", true)])).await;
-        // the same commit again: what differs then is flaky
+        // the same commit is built again, so a test with another outcome is flaky
         assert_eq!(house.guild.outcome("demo", 2).await.unwrap(), Outcome::Failed);
         house.guild.run("demo", "main", "").await.unwrap();
         work(&worker, &list(&[("works", false), ("wavers", true), ("comes", true)])).await;
@@ -127,7 +127,7 @@ fn a_test_that_moved_is_where_it_was_last_seen() {
     });
 }
 
-/// What was red on the main branch before is not the fault of a young branch, in its list and on the page of a test.
+/// A test that already failed on the main branch is not newly failing on a new branch, in its list and on the page of the test.
 #[test]
 fn a_branch_is_compared_with_the_main_branch() {
     run(async {
@@ -214,7 +214,7 @@ fn a_list_that_cannot_be_read_is_left_out() {
     });
 }
 
-/// How the file of a stored list is gone: it was deleted, cut, or cannot be opened for now.
+/// `Fault` is what is wrong with the file of a stored list: it was deleted, it was cut, or it cannot be opened at the moment.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Deleted,
@@ -222,7 +222,7 @@ enum Fault {
     Looping,
 }
 
-/// Spoils the file of bytes that are stored.
+/// Damages the file of a stored blob.
 fn spoil(state: &Path, bytes: &[u8], fault: Fault) {
     let name = blake3::hash(bytes).to_hex().to_string();
     let file = state.join("blobs/sealed").join(&name[..2]).join(&name);
@@ -231,7 +231,7 @@ fn spoil(state: &Path, bytes: &[u8], fault: Fault) {
     match fault {
         Fault::Deleted => {}
         Fault::Cut => std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap(),
-        // too many links is no error of the file itself: it is tried again
+        // a loop of links may be mended, so the master tries again
         Fault::Looping => std::os::unix::fs::symlink(&file, &file).unwrap(),
     }
 }
@@ -264,10 +264,10 @@ fn a_list_whose_bytes_are_gone_holds_up_no_other() {
 const TWO_STEPS: &str = "version = 1\n[job.t]\n[[job.t.step]]\nrun = \"true\"\ncontinue = true\njunit = \"a.xml\"\n\
                          [[job.t.step]]\nrun = \"true\"\njunit = \"b.xml\"\n";
 
-/// The bytes that a step stored, and what is told of its tests. None: it was skipped.
+/// The blob that the second step stored, and its report about tests. `None` means that the step was skipped.
 type SecondStep<'a> = Option<(&'a [u8], TestsReported)>;
 
-/// Does the next job of two steps: the first one with this list, and what the second one says, with these bytes stored.
+/// Does the next job, which has two steps. The first one has this list, and the second one has this blob and this report.
 async fn work_twice(house: &House, worker: &Played, first: &TestList, second: SecondStep<'_>) {
     let (_, lease) = worker.take().await;
     lease.accept_request().send().promise.await.unwrap();
@@ -283,7 +283,7 @@ async fn work_twice(house: &House, worker: &Played, first: &TestList, second: Se
     house.guild.run("demo", "main", "").await.unwrap();
 }
 
-/// A test is gone where a run that is whole does not have it. One is not whole of which a step was skipped, or lost its list.
+/// A test is gone only if a whole run does not have it. A run is not whole if a step was skipped or its list is lost.
 #[test]
 fn tests_of_a_step_without_its_list_are_not_gone() {
     run(async {
@@ -315,7 +315,7 @@ fn tests_of_a_step_without_its_list_are_not_gone() {
     });
 }
 
-/// A command that keeps the notices that it is told, a line each.
+/// Configures a command as the reporter. It keeps each notice that it gets as a line of a file.
 fn keep_notices(config: &mut Config) {
     let tell = config.state.with_file_name("tell");
     std::fs::write(&tell, "#!/bin/sh\ncat > part\n{ cat part; echo; } >> notices\n").unwrap();
@@ -326,7 +326,7 @@ fn keep_notices(config: &mut Config) {
         vec![NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all(), branches: all() }];
 }
 
-/// What was told, once there is something.
+/// Waits for the first notice, and returns it.
 async fn notice(house: &House) -> Value {
     let file = house.state().join("notices");
     until("a notice is told", || {
@@ -337,7 +337,8 @@ async fn notice(house: &House) -> Value {
     serde_json::from_str(std::fs::read_to_string(&file).unwrap().lines().next().unwrap()).unwrap()
 }
 
-/// The lane was good as a whole, because its step may fail, and two of its tests failed all the same.
+/// A notice names only the tests that fail newly, and not a test that passed and failed with one tree. That test failed in the first
+/// build, whose step exited with 0.
 #[test]
 fn a_notice_names_the_tests_that_fail_newly() {
     run(async {
@@ -365,7 +366,7 @@ fn a_notice_names_the_tests_that_fail_newly() {
     });
 }
 
-/// Its command exits with 0, and that is no reason for a failure.
+/// If a step does not write its test report, notice, page and command all give that as the reason, and not the exit code 0.
 #[test]
 fn a_step_that_lacks_its_report_says_so_everywhere() {
     run(async {
@@ -394,7 +395,7 @@ fn a_step_that_lacks_its_report_says_so_everywhere() {
     });
 }
 
-/// What a tool wrote is found from the build, by whoever may see its log.
+/// Whoever may see the log of a step can download the reports that its tool wrote, starting from the build.
 #[test]
 fn the_reports_of_a_step_can_be_had_as_they_are() {
     run(async {
@@ -436,7 +437,7 @@ fn the_reports_of_a_step_can_be_had_as_they_are() {
     });
 }
 
-/// The first event that says that a step ended.
+/// Waits for the first event about the end of a step, and returns its fact.
 async fn step_ended(house: &House) -> Fact {
     let filter = Filter { kinds: vec!["stepFinished".to_owned()], ..Filter::default() };
     let mut events = Events::new(&house.guild, filter, Cursor::default());

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Shows what the simulation is worth: puts faults into the product, and looks how soon the simulation finds each.
+"""Shows what the simulation is worth: puts faults into the product, and measures how soon the simulation finds each.
 
-    tests/faults/mutants.py [--seeds N] [NUMBER...]      all faults, 1,000 seeds each, two processes side by side
-    tests/faults/mutants.py --check                      only whether each fault can be put in: builds nothing
+    tests/faults/mutants.py [--seeds N] [NUMBER...]      tries all faults, or these, with 1,000 seeds each, in two processes
+    tests/faults/mutants.py --check                      checks whether each fault can be put in, and builds nothing
 
-The faults stand in mutants.toml beside this program, which needs Python 3.11. It works on a copy of the checkout below
-target/mutants; the checkout itself does not change. All faults are built into one program, and GUILD_MUTANT wakes one of them.
-A fault that no seed finds is one that the simulation's checkers do not see: mend the checkers. Exit 1 where more than one in
-ten is not found.
+The faults are in mutants.toml beside this program, which needs Python 3.11. It works on a copy of the checkout below
+target/mutants; the checkout itself does not change. All faults are built into one program, and GUILD_MUTANT activates one.
+If no seed finds a fault, the checks of the simulation do not see it: mend the checks. The exit status is 1 if more than one
+fault in ten is not found.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import tempfile
 import time
 import tomllib
 
-# the faults; their keys are explained there
+# the table of faults, which explains its keys
 TABLE = pathlib.Path(__file__).with_name("mutants.toml")
 AWAKE = """
 pub mod mutant {
@@ -35,8 +35,8 @@ pub mod mutant {
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seeds", type=int, default=1000)
-    arguments.add_argument("--check", action="store_true", help="only look whether each fault can be put in")
-    arguments.add_argument("numbers", nargs="*", type=int, help="from 1; all where none is named")
+    arguments.add_argument("--check", action="store_true", help="only check whether each fault can be put in")
+    arguments.add_argument("numbers", nargs="*", type=int, help="numbers of faults, from 1 (default: all)")
     options = arguments.parse_args()
     top = pathlib.Path(__file__).resolve().parents[2]
     faults = tomllib.loads(TABLE.read_text())["fault"]
@@ -88,7 +88,7 @@ def put_in(faults, files):
 
 
 def write(path, content):
-    """What is the same keeps its time, and is not built again."""
+    """Writes a file if its content has changed, so that cargo does not build unchanged files again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_bytes() != content:
         path.write_bytes(content)

@@ -1,19 +1,19 @@
-//! `fault-proxy LISTEN TARGET`: stands between real processes and does to their connections what standard input says,
-//! one word a line. Ends with its input.
+//! `fault-proxy LISTEN TARGET` carries connections between real processes, and disturbs them as its standard input says, with one
+//! word per line. It ends when its input ends.
 //!
 //! ```text
-//! cut        resets every connection, and each new one, until `heal`
-//! stall      accepts and delivers nothing, as a link that was black-holed, until `heal`
-//! slow       delivers 64 kbit/s, as a thin line does, until `heal`
+//! cut        resets every connection, also new ones, until `heal`
+//! stall      accepts data and delivers nothing, like a link that drops all packets, until `heal`
+//! slow       delivers 64 kbit/s, like a slow line, until `heal`
 //! byte       delivers one byte at a time, each after a millisecond, until `heal`
 //! corrupt    flips one bit of the next bytes that pass
-//! heal       all goes on
+//! heal       ends all faults
 //! ```
 //!
-//! `stall`, `slow`, `byte` and `corrupt` may be followed by `up`, from those who connect to the target, or by `down`: then what
-//! passes the other way is delivered as ever.
+//! `stall`, `slow`, `byte` and `corrupt` may be followed by `up` (towards the target) or by `down`. The other direction then works
+//! normally.
 //!
-//! Each word is answered with itself on standard output once it is in force.
+//! The program prints each word on standard output as soon as it is in force.
 
 use std::cell::Cell;
 use std::io::Write as _;
@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
-/// Bytes that one direction of a connection takes at a time.
+/// The bytes that one direction of a connection reads at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ enum Link {
     Trickling(Way, Trickle),
 }
 
-/// How much passes at a time, in bytes, and how long the next waits.
+/// `Trickle` is the rate of a slow link: the bytes that pass at a time, and the pause after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Trickle {
     bytes: usize,
@@ -44,19 +44,19 @@ struct Trickle {
 }
 
 const BYTE_BY_BYTE: Trickle = Trickle { bytes: 1, pause: Duration::from_millis(1) };
-/// 64 kbit/s.
+/// The rate of `slow`: 64 kbit/s.
 const THIN_LINE: Trickle = Trickle { bytes: 512, pause: Duration::from_millis(64) };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// To the target.
+    /// The direction towards the target.
     Up,
     Down,
     Both,
 }
 
 impl Way {
-    /// Whether what is done this way is done to what passes `way`.
+    /// Whether a fault in this direction disturbs the data that pass in the direction `way`.
     fn meets(self, way: Way) -> bool {
         self == Way::Both || self == way
     }
@@ -65,7 +65,7 @@ impl Way {
 struct Proxy {
     target: String,
     link: watch::Sender<Link>,
-    /// The next bytes are delivered with one bit flipped.
+    /// The direction in which one bit of the next bytes is flipped. `None` means that no bit is.
     corrupts: Cell<Option<Way>>,
 }
 
@@ -106,7 +106,7 @@ async fn serve(listen: &str, target: &str) -> std::io::Result<()> {
 }
 
 impl Proxy {
-    /// `false` means that it is not a word.
+    /// Puts a word into force. Returns false if the line is not a known word.
     fn obey(&self, line: &str) -> bool {
         let (word, way) = match line.split_once(' ') {
             Some((word, "up")) => (word, Way::Up),
@@ -130,7 +130,7 @@ impl Proxy {
         true
     }
 
-    /// One connection, from its beginning to its end or a cut.
+    /// Carries one connection until it ends or is cut.
     async fn join(self: Rc<Self>, mut near: TcpStream) {
         let mut link = self.link.subscribe();
         if *link.borrow() == Link::Cut {
@@ -188,7 +188,7 @@ async fn deliver(
     Ok(())
 }
 
-/// The other end sees a reset, not an end.
+/// Closes a connection so that the peer sees a reset and not an end.
 fn reset(stream: TcpStream) {
     let _ = stream.set_zero_linger();
 }

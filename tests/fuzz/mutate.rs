@@ -1,16 +1,17 @@
-//! Inputs that are near those of a corpus, from a number: what a machine without libFuzzer can look for.
+//! Makes inputs that are similar to those of a corpus, each from a number. A machine without libFuzzer can try these.
 
 use crate::targets::raw::Dice;
 
-/// Bytes that mean something to most readers.
+/// The bytes that have a meaning for most readers.
 const TELLING: [u8; 12] = [0, 1, 7, 10, 13, 27, 32, 34, 47, 127, 128, 255];
-/// How often an input is changed at the most, and how many bytes one change adds or takes.
+/// The limit for the changes of one input.
 const CHANGES_MAX: usize = 6;
+/// The limit for the bytes that one change adds or removes.
 const PIECE_MAX: usize = 48;
-/// The longest input.
+/// The longest input, in bytes.
 const LENGTH_MAX: usize = 8 << 10;
 
-/// The input of this number.
+/// Returns the input with this number.
 pub fn mutated(number: u64, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut dice = Dice(number);
     let mut input = corpus[dice.below(corpus.len())].clone();

@@ -1,5 +1,5 @@
-//! Every input that a campaign kept, again: those that reach most of each reader, and those that once ended one. And inputs near
-//! them, each from its number: `GUILD_MUTATIONS=1000000` tries more of them, and `FIRST:COUNT` begins at another number.
+//! Replays every input that a campaign kept: those that reach most of each reader, and those that once broke one. It also tries
+//! similar inputs, each made from a number. `GUILD_MUTATIONS=COUNT` tries more of them, and `FIRST:COUNT` begins at another number.
 
 mod mutate;
 mod targets;
@@ -12,13 +12,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use targets::{TARGETS, Target};
 
-/// The longest time of the processor for one input. Programs without optimisation take ten times as long as those that users have.
+/// The longest CPU time that one input may take. It is generous, because programs without optimisation take ten times as long as
+/// released ones.
 const INPUT_TIME: Duration = Duration::from_secs(10);
-/// The most inputs of a target, and the most bytes of them together: they are a part of the repository.
+/// The limit for the inputs of a corpus, because they are part of the repository.
 const INPUTS_MAX: usize = 60;
+/// The limit for the bytes of all inputs of a corpus together.
 const BYTES_MAX: usize = 100 << 10;
 
-/// What this thread had of the processor, whatever else the machine does.
+/// Returns the CPU time that this thread has used, which does not depend on the load of the machine.
 fn spent() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
@@ -50,10 +52,10 @@ fn replay(name: &str, target: Target) {
     }
 }
 
-/// How many inputs near those of the corpus each run of the tests tries.
+/// The number of similar inputs that each run of the tests tries per target.
 const MUTATIONS: u64 = 100;
 
-/// The first number, and how many there are.
+/// Returns the first number of an input, and the count of inputs.
 fn mutations() -> (u64, u64) {
     let asked = std::env::var("GUILD_MUTATIONS").unwrap_or_default();
     let (first, count) = asked.split_once(':').unwrap_or(("1", &asked));
@@ -74,7 +76,7 @@ fn mutate(name: &str, target: Target) {
     }
 }
 
-/// One test for each target, so that each is counted, and all run side by side.
+/// Makes one test for each target, so that each is counted and they run in parallel.
 macro_rules! replayed {
     ($($name:ident)*) => {
         $(#[test] fn $name() {

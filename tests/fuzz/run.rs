@@ -1,4 +1,4 @@
-//! One target under libFuzzer, which looks for inputs that lead somewhere new. `GUILD_FUZZ` names it; `campaign` says the rest.
+//! Runs the target that `GUILD_FUZZ` names under libFuzzer, which looks for inputs that reach new code. `campaign` starts it.
 
 #![no_main]
 

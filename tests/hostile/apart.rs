@@ -1,4 +1,4 @@
-//! The master of one test in a process of its own, until standard input ends: `STATE ADDRESS REPOSITORY`.
+//! Runs the master of a test in a process of its own until standard input ends. Its arguments are `STATE ADDRESS REPOSITORY`.
 
 use master::config::{Config, ProjectConfig};
 use std::path::Path;

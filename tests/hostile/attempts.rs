@@ -1,4 +1,4 @@
-//! A worker that lies: before it accepts, after it gave back, about steps that its plan does not have.
+//! Workers that lie: they write before they accept, report steps that the plan does not have, or never accept or end a job.
 
 use capnp::capability::Promise;
 use client::logs::LogAddress;
@@ -20,7 +20,7 @@ fn log(lease: &lease::Client, step: u16) -> log_sink::Client {
     request.send().pipeline.get_sink()
 }
 
-/// The answer to a write: how much was received, or why it was not done.
+/// Writes to a log, and returns how many bytes were received in all, or the text of the refusal.
 async fn write(sink: &log_sink::Client, offset: u64, bytes: &[u8]) -> Result<u64, String> {
     let mut request = sink.write_request();
     request.get().set_offset(offset);
@@ -38,7 +38,7 @@ async fn accept(lease: &lease::Client) {
     assert!(!answer.get().unwrap().has_refusal());
 }
 
-/// The text of the exception, or of the refusal, with which a call ended.
+/// Makes a call that must fail. Its value is the text of the exception or of the refusal.
 macro_rules! refused {
     ($request:expr) => {
         match $request.send().promise.await {
@@ -56,7 +56,8 @@ async fn log_text(house: &House, build: u32) -> Vec<u8> {
     client::logs::part(&house.guild, &address, 0, 1 << 16).await.unwrap()
 }
 
-/// Cases H1, L11 of the hostile peers.
+/// Before a worker accepts its lease, it cannot write a log, report, renew or read the source. So it cannot forge the attempt of the
+/// worker that gets the job next.
 #[test]
 fn nothing_is_written_read_or_revealed_before_accept() {
     run(async {
@@ -94,7 +95,7 @@ fn nothing_is_written_read_or_revealed_before_accept() {
     });
 }
 
-/// Whatever method a lease has, now or later: the schema says which there are.
+/// Tries every method of a lease that is in the schema, so a method that is added later is tried too.
 #[test]
 fn no_method_of_a_lease_passes_before_accept() {
     run(async {
@@ -116,7 +117,7 @@ fn no_method_of_a_lease_passes_before_accept() {
     });
 }
 
-/// As workers of today and of 0.1.0 do: all is sent at once, and answered in order.
+/// A worker need not wait for the answer to `accept`: workers of 0.1.0 and of today send the next calls at once.
 #[test]
 fn what_is_sent_behind_accept_passes() {
     run(async {
@@ -139,7 +140,7 @@ fn what_is_sent_behind_accept_passes() {
     });
 }
 
-/// Case H2 of the hostile peers.
+/// A worker cannot write logs of steps that the plan does not have, which would stay in the master's memory for ever.
 #[test]
 fn logs_are_of_steps_of_the_plan() {
     run(async {
@@ -155,11 +156,11 @@ fn logs_are_of_steps_of_the_plan() {
             let why = request.send().promise.await.err().expect("there is no such step").to_string();
             assert!(why.contains("job a has 2 steps"), "{why}");
         }
-        // two sinks of one step are the same log
+        // two sinks of one step write to the same log
         let (one, two) = (log(&lease, 0), log(&lease, 0));
         assert_eq!(write(&one, 0, b"first\n").await, Ok(6));
         assert_eq!(write(&two, 0, b"first\nsecond\n").await, Ok(13));
-        // and one of a step that never ends, small and large
+        // the log of a step that never ends: it is large, so the master stores it as a file
         let stray = log(&lease, 1);
         assert_eq!(write(&stray, 0, &vec![b'y'; 200_000]).await, Ok(200_000));
         let files = || {
@@ -195,14 +196,14 @@ fn a_log_ends_where_its_step_said() {
         request.get().set_outcome(wire::outcome_to_wire(Some(Outcome::Succeeded)));
         request.get().set_log_size(4);
         assert!(!request.send().promise.await.unwrap().get().unwrap().has_refusal());
-        // as after a restart of the master, which lost what it held
+        // a worker sends these bytes again after a restart of the master, which had not stored them yet
         assert_eq!(write(&log(&lease, 0), 0, b"abcd").await, Ok(4));
         let why = write(&log(&lease, 0), 4, b"e").await.unwrap_err();
         assert!(why.contains("step 1 has ended with a log of 4 bytes"), "{why}");
     });
 }
 
-/// Case L7 of the hostile peers.
+/// A worker cannot report an end that no process has: an unknown signal, an exit code above 255, or an end before the start.
 #[test]
 fn exits_are_those_of_processes() {
     run(async {
@@ -242,7 +243,7 @@ fn exits_are_those_of_processes() {
     });
 }
 
-/// The jobs that a worker is given until it has ended `count`, each at once.
+/// Plays a worker that ends each job at once, until it has ended `count`. Returns their assignments.
 async fn serve(worker: &Played, count: usize) -> Vec<Assignment> {
     let mut done = Vec::new();
     while done.len() < count {
@@ -257,7 +258,7 @@ async fn serve(worker: &Played, count: usize) -> Vec<Assignment> {
 const SIX: &str = "version = 1\n[job.a]\nmatrix = { n = ['1', '2', '3', '4', '5', '6'] }\n\
                    [[job.a.step]]\nname = 's'\nrun = ['true']\n";
 
-/// Case M5 of the hostile peers.
+/// A worker that takes offers and never accepts them comes after honest workers, so that it delays a job once and not each time.
 #[test]
 fn a_worker_that_never_accepts_comes_last() {
     run(async {
@@ -265,7 +266,7 @@ fn a_worker_that_never_accepts_comes_last() {
         let (silent, honest) = (house.worker("silent").await, house.worker("honest").await);
         let (_held, _lease) = silent.take().await;
         tokio::time::sleep(Duration::from_millis(2_500)).await;
-        // it goes on asking, as one that seems well
+        // it goes on asking for jobs, as a healthy worker does
         let session = silent.session.clone();
         let asks = tokio::task::spawn_local(async move {
             let mut request = session.take_request();
@@ -286,7 +287,7 @@ fn explain_says_who_comes_last_and_for_how_long() {
     run(async {
         let house = House::open_with(ONE, |config| config.limits.offer = Duration::from_millis(300)).await;
         let silent = house.worker("w0").await;
-        // alone, its rests double: soon one is long enough to be looked at
+        // it is the only worker, and its rests double: one of them is soon long enough for this test to see it
         let (mut taken, mut seen) = (0, None);
         while seen.is_none() && taken < 6 {
             let (assignment, lease) = silent.take().await;
@@ -330,7 +331,8 @@ fn a_worker_says_why_it_takes_nothing() {
     });
 }
 
-/// Case C2 of the hostile peers.
+/// If an offer breaks a worker's connection, the same worker is not offered that job again at once. Otherwise one job could stop
+/// every worker that may take it.
 #[test]
 fn a_worker_whose_connection_breaks_on_an_offer_is_not_given_the_same_again() {
     run(async {
@@ -348,7 +350,7 @@ fn a_worker_whose_connection_breaks_on_an_offer_is_not_given_the_same_again() {
             wire::write_resources(request.get().init_free(), &ROOM);
             request.send().promise.await.is_ok()
         });
-        // it waits, and the other comes later
+        // the worker that broke asks first, and the honest one later
         tokio::time::sleep(Duration::from_millis(500)).await;
         let (second, lease) = honest.take().await;
         assert_eq!((second.build, second.attempt), (first.build, 1));
@@ -359,9 +361,8 @@ fn a_worker_whose_connection_breaks_on_an_offer_is_not_given_the_same_again() {
     });
 }
 
-/// By the master's own clock, which is set forward here: the worker renews for ever.
-///
-/// Case M6 of the hostile peers.
+/// The master ends a job at its timeout by its own clock, even if the worker renews the lease for ever. This test sets that clock
+/// forward.
 #[test]
 fn a_job_ends_with_its_time_whatever_its_worker_does() {
     run(async {
@@ -378,7 +379,7 @@ fn a_job_ends_with_its_time_whatever_its_worker_does() {
         request.get().init_tokens(1).set(0, &assignment.token);
         let answer = request.send().promise.await.unwrap();
         assert_eq!(answer.get().unwrap().get_stale().unwrap().len(), 0, "it has a margin");
-        // second by second: a timer that is served late was held back by the master, and ends nothing
+        // one second at a time, because a timer that fires late shows a delay of the master itself, and then no job is ended
         (101..=130).for_each(pass);
         house.guild.outcome("demo", assignment.build).await.unwrap();
         let build = house.guild.build("demo", assignment.build).await.unwrap();

@@ -1,5 +1,5 @@
-//! Each row of the table of limits through the real wire: a value exactly at its limit is taken, and one beyond it is refused
-//! by name, or cut. A row whose fields nobody sends here fails the test, so that a new one cannot be forgotten.
+//! Tries each row of the table of limits over a real connection. A value at its limit is taken. A larger one is refused with the
+//! name of the limit, or cut. A field that this file does not send fails the test, so that a new one cannot be forgotten.
 
 use crate::schema_walk::{Half, routes};
 use schema::change_capnp::change_sink;
@@ -25,7 +25,7 @@ run = \"true\"
 ";
 const REQUEST: [u8; 16] = [3; 16];
 
-/// Everything that a peer can hold of one master.
+/// `Hands` has one capability of each kind that a peer can hold of a master.
 struct Hands {
     gateway: gateway::Client,
     viewer: viewer::Client,
@@ -50,7 +50,7 @@ impl Hands {
         let session = house.worker("anvil").await;
         let (_, lease) = session.take().await;
         lease.accept_request().send().promise.await.unwrap();
-        // while a step runs, its attempt cannot be ended, and all that is tried here is one attempt
+        // an attempt cannot be ended while a step runs, so all that is tried here stays within one attempt
         report(&lease).started_request().send().promise.await.unwrap();
         let viewer = boss.viewer_request().send().pipeline.get_viewer();
         let mut request = viewer.build_request();
@@ -70,15 +70,15 @@ impl Hands {
     }
 }
 
-/// An observer, and a worker, that answer nothing.
+/// `Mute` is an observer and a worker that implement no method.
 struct Mute;
 impl observer::Server for Mute {}
 impl worker::Server for Mute {}
 
-/// What was said to a call, where it was not taken.
+/// `Said` is the master's answer to a call: it was taken, or why it was refused.
 type Said = Result<(), Refusal>;
 
-/// An exception as the refusal that it stands for.
+/// Converts an exception into the refusal that it stands for.
 fn refused(error: capnp::Error) -> Refusal {
     match error.extra.split_once(INVALID) {
         Some((_, text)) => Refusal::new(RefusalCode::Invalid, text.trim_end()),
@@ -86,13 +86,13 @@ fn refused(error: capnp::Error) -> Refusal {
     }
 }
 
-/// Makes a call whose arguments are filled in by `$fill`, and reads with `$said` what the answer says.
+/// Makes a call with the arguments that `$fill` sets, and turns the answer into [`Said`] with `$said`.
 macro_rules! make {
     ($request:expr, |$to:ident| $fill:expr, $said:expr) => {{
         let mut request = $request;
         {
             let mut $to = request.get();
-            // some arguments are filled in without changing it
+            // `$fill` may use `$to` without changing it, and then `mut` would cause a warning
             let _ = &mut $to;
             $fill;
         }
@@ -100,7 +100,7 @@ macro_rules! make {
     }};
 }
 
-/// A call of a method whose answer has a refusal, which counts as an exception does.
+/// Calls a method whose answer can have a refusal. A refusal and an exception count alike.
 macro_rules! call {
     ($request:expr, |$to:ident| $fill:expr) => {
         make!($request, |$to| $fill, |answer| {
@@ -111,14 +111,14 @@ macro_rules! call {
     };
 }
 
-/// A call of a method that refuses by exceptions only.
+/// Calls a method that refuses only by exceptions.
 macro_rules! plain {
     ($request:expr, |$to:ident| $fill:expr) => {
         make!($request, |$to| $fill, |_| Ok(()))
     };
 }
 
-/// An id that no request had before.
+/// Returns a new random id for a request.
 fn fresh() -> [u8; 16] {
     system::chance::bytes()
 }
@@ -377,7 +377,7 @@ async fn operate(it: &Hands, field: &str, n: usize) -> Option<Said> {
     })
 }
 
-/// A grant whose other arguments are right.
+/// Asks to issue a grant with valid arguments, except for those that `fill` sets.
 async fn issue(it: &Hands, fill: impl FnOnce(&mut operator::issue_params::Builder<'_>)) -> Said {
     call!(it.operator.issue_request(), |to| {
         to.set_request(&system::chance::bytes::<16>());
@@ -548,7 +548,7 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "worker.StepEnd.logHash" => call!(it.lease.report_request(), |to| {
             let mut finished = to.init_progress(1).get(0).init_finished();
             finished.set_outcome(errored);
-            // the second step ends, so that the log of the first one is still open to others
+            // it is the second step that ends, because other fields still write to the log of the first
             finished.set_step(1);
             finished.set_log_hash(&vec![1; n]);
         }),
@@ -566,7 +566,7 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
         }),
         "worker.StepReport.finished(logHash)" => call!(report(&it.lease).finished_request(), |to| {
             to.set_outcome(errored);
-            // the log still takes this much, which others write to it
+            // the log stays open for this many bytes, because other fields write to it
             to.set_log_size(LOG_WRITE.most as u64);
             to.set_log_hash(&vec![1; n]);
         }),
@@ -577,7 +577,7 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "worker.Lease.artifact(path)" => call!(it.lease.artifact_request(), |to| to.set_path(text(n))),
         "common.ByteSink.write(bytes)" => call!(artifact().write_request(), |to| to.set_bytes(&vec![b'x'; n])),
         "common.ByteSink.seal(blake3)" => call!(artifact().seal_request(), |to| {
-            // more than was received, whatever that is
+            // this is more than was received, so the blob is never sealed
             to.set_length(u64::MAX);
             to.set_blake3(&vec![1; n]);
         }),
@@ -589,13 +589,13 @@ async fn attempt(it: &Hands, field: &str, n: usize) -> Option<Said> {
     })
 }
 
-/// What a step that ended says of its tests, to be filled in.
+/// Adds the end of a step to a report, and returns its part about tests, which the caller fills in.
 fn tests(
     to: schema::worker_capnp::lease::report_params::Builder<'_>,
     outcome: schema::common_capnp::Outcome,
 ) -> schema::worker_capnp::tests_reported::Builder<'_> {
     let mut finished = to.init_progress(1).get(0).init_finished();
-    // the second step ends, so that the log of the first one is still open to others
+    // it is the second step that ends, because other fields still write to the log of the first
     finished.set_step(1);
     finished.set_outcome(outcome);
     finished.init_tests()
@@ -605,7 +605,7 @@ fn source(it: &Hands) -> schema::worker_capnp::source_pack::Client {
     it.lease.source_request().send().pipeline.get_source()
 }
 
-/// Sends this much of a field. `None` if nobody here can.
+/// Makes the call that has this field, with a value of size `n`. `None` means that no function here knows the field.
 async fn send(it: &Hands, field: &str, n: usize) -> Option<Said> {
     for said in [look(it, field, n).await, steer(it, field, n).await, enter(it, field, n).await] {
         if said.is_some() {
@@ -621,11 +621,11 @@ async fn send(it: &Hands, field: &str, n: usize) -> Option<Said> {
     if said.is_some() { said } else { attempt(it, field, n).await }
 }
 
-/// The fields of a row that a master takes from its peers, as the schema has them.
+/// Returns the fields of a row that peers send to a master, as the schema names them.
 fn taken_by_masters(limit: &Limit) -> impl Iterator<Item = &'static str> {
     const FROM_MASTERS: [&str; 2] = ["event.Observer", "worker.Worker"];
     let taken = routes(Half::Params, |interface| !FROM_MASTERS.contains(&interface));
-    // a browser's login is another way to ask for a grant, and its pages are off here
+    // `browse` is left out, because it needs the pages, which this master does not serve
     let is_taken = move |field: &str| taken.iter().any(|route| route.place == field);
     limit
         .fields
@@ -634,7 +634,7 @@ fn taken_by_masters(limit: &Limit) -> impl Iterator<Item = &'static str> {
         .filter(move |field| is_taken(field) && !field.starts_with("perspective.Perspective.browse"))
 }
 
-/// Fields that are refused at their limit already, since a narrower rule of their own holds for them, and that rule.
+/// The fields that are refused even at their limit, because a narrower rule holds for them, and that rule.
 const NARROWER: [(&str, &str); 3] = [
     ("change.ChangeSink.submit(ref)", "a ref that is followed is a branch or a tag, of at most 512 bytes"),
     ("gateway.Gateway.redeem(token)", "a token must have 32 bytes"),
@@ -671,7 +671,7 @@ fn each_limit_is_kept_on_the_wire() {
     });
 }
 
-/// Whoever was refused goes on with the same connection.
+/// A peer whose calls are refused can go on with the same connection.
 #[test]
 fn who_is_refused_goes_on() {
     run(async {

@@ -1,4 +1,4 @@
-//! Strangers, and peers with too many connections, at the door.
+//! Strangers that keep places for connections, and holders of a grant that open too many connections.
 
 use capnp::capability::Promise;
 use master::config::Config;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 const PIPELINE: &str = "version = 1\n[job.greet]\nsource = \"none\"\nrun = [\"true\"]\n";
 
-/// What a stranger does with a connection, before it says nothing more.
+/// `Stranger` is what a peer without a credential does with a connection before it stays silent.
 #[derive(Clone, Copy, Debug)]
 enum Stranger {
     Silent,
@@ -24,7 +24,7 @@ enum Stranger {
     NoCredential,
 }
 
-/// Strangers who come back when they are sent away, until this is dropped.
+/// `Siege` runs strangers who come back whenever the master closes their connection, until it is dropped.
 struct Siege(Vec<JoinHandle<()>>);
 
 impl Siege {
@@ -32,7 +32,7 @@ impl Siege {
         let master = SturdyRef { token: Token::random(), ..house.operator().0.clone() };
         let strangers = (0..count).map(|_| tokio::task::spawn_local(stand(master.clone(), what)));
         let siege = Siege(strangers.collect());
-        // until all have come
+        // this is long enough for all of them to connect
         tokio::time::sleep(Duration::from_millis(300)).await;
         siege
     }
@@ -44,9 +44,9 @@ impl Drop for Siege {
     }
 }
 
-/// How long a stranger that was sent away stays away. The siege is one of places, which stay taken and waited for meanwhile.
-/// Without a pause it would be one of the processor that both sides of this test share, and whoever comes would miss the time of
-/// a handshake on a loaded machine.
+/// The pause of a stranger before it connects again. The strangers shall exhaust the places for connections, not the processor,
+/// which both sides of this test share. Without a pause, honest peers would miss the time limit of a handshake on a loaded
+/// machine.
 const AWAY: Duration = Duration::from_millis(250);
 
 async fn stand(master: SturdyRef, what: Stranger) {
@@ -63,7 +63,7 @@ async fn stand_once(master: &SturdyRef, address: &str, what: Stranger) {
         Stranger::Silent | Stranger::HalfHandshake => {
             let Ok(mut stream) = TcpStream::connect(address).await else { return };
             if let Stranger::HalfHandshake = what {
-                // the head of a record that holds a ClientHello, and a little of that
+                // the header of a TLS record with a ClientHello, and the first bytes of that
                 let _ = stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]).await;
             }
             while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
@@ -75,7 +75,7 @@ async fn stand_once(master: &SturdyRef, address: &str, what: Stranger) {
     }
 }
 
-/// Case H6 of the hostile peers.
+/// Strangers that take all places for connections keep nobody with a credential from logging in: their connections go first.
 #[test]
 fn who_has_a_credential_never_waits_behind_who_has_none() {
     many_files();
@@ -113,7 +113,7 @@ fn a_crowd_of_honest_peers_is_served_whole() {
     });
 }
 
-/// Case M14 of the hostile peers.
+/// 700 connections with a half-sent HTTP request do not delay the pages for others.
 #[test]
 fn pages_do_not_wait_behind_half_requests() {
     many_files();
@@ -133,7 +133,7 @@ fn pages_do_not_wait_behind_half_requests() {
     });
 }
 
-/// Case M9 of the hostile peers.
+/// A grant cannot have more open connections than the limit, so that its holder cannot use up the master's descriptors.
 #[test]
 fn a_grant_has_so_many_connections() {
     run(async {
@@ -146,7 +146,7 @@ fn a_grant_has_so_many_connections() {
         }
         let refused = enter(&mallory).await.err().unwrap();
         assert!(refused.contains("3 open connections, and may have at most 3"), "{refused}");
-        // the same credential again on a connection that has it is no further one
+        // a fourth connection with this credential is refused, until one of the three has closed
         let (vat, gateway) = dial(&mallory.0, &mallory.1).await;
         assert!(restore(&gateway, &mallory.0.token).await.is_err());
         held.pop();
@@ -155,17 +155,18 @@ fn a_grant_has_so_many_connections() {
             assert!(begun.elapsed() < Duration::from_secs(20), "{refused}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // the same credential once more, on a connection that has it, does not count as another connection
         restore(&gateway, &mallory.0.token).await.unwrap();
         drop(vat);
-        // others are not touched
+        // the limit of this grant does not touch others
         let ada = house.enroll(GrantKind::User, "ada", looks).await;
         assert!(enter(&ada).await.is_ok());
         assert_eq!(house.guild.projects().await.unwrap().len(), 1);
     });
 }
 
-/// Point 3 of the hostile peers, a relative: capabilities, as those of open logs, are counted with the calls and answers of all
-/// connections of a grant. 4,000 of a connection are allowed, and of four connections they are more than a grant may keep.
+/// The capabilities that a holder keeps count against one budget of its grant, together with the calls and answers of all its
+/// connections. Each connection may hold 4,000, but four such connections exceed the budget.
 #[test]
 fn what_the_connections_of_a_grant_hold_is_counted_together() {
     run(async {
@@ -192,7 +193,7 @@ fn what_the_connections_of_a_grant_hold_is_counted_together() {
     });
 }
 
-/// The first build, this many times, or fewer if the connection ends.
+/// Asks for the first build `count` times, and returns the capabilities. There are fewer if the connection ends.
 async fn hold_builds(of: &perspective::Client, count: usize) -> Vec<build::Client> {
     let viewer = of.viewer_request().send().pipeline.get_viewer();
     let mut held = Vec::new();
@@ -213,7 +214,7 @@ async fn hold_builds(of: &perspective::Client, count: usize) -> Vec<build::Clien
     held
 }
 
-/// A connection on which a credential was shown, or the refusal's words.
+/// Connects and shows a credential. Returns the connection, or the text of the refusal.
 async fn enter(credential: &(SturdyRef, Identity)) -> Result<Vat, String> {
     let (vat, gateway) = dial(&credential.0, &credential.1).await;
     restore(&gateway, &credential.0.token).await.map(|_| vat)
@@ -223,7 +224,7 @@ fn with_pages(config: &mut Config) {
     config.listen.web = Some("127.0.0.1:0".to_owned());
 }
 
-/// Both ends of each connection are of this process.
+/// Raises the limit of open files, because both ends of each connection are in this process.
 fn many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

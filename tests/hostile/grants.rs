@@ -1,4 +1,4 @@
-//! Holders of a grant that want more than it gives, or more grants than one person needs.
+//! Holders of a grant that try to do more than it allows, or to have more grants than one person needs.
 
 use client::{Error, Guild, NewGrant};
 use futures::StreamExt as _;
@@ -18,7 +18,7 @@ fn with_pages(config: &mut Config) {
     config.listen.web = Some("127.0.0.1:0".to_owned());
 }
 
-/// Runs from a file, which projects can be added to.
+/// Makes the master run from a master file, to which projects can be added.
 fn from_file(config: &mut Config) {
     let dir = config.state.parent().unwrap().to_owned();
     let (state, rpc, repo) = (config.state.display(), &config.listen.rpc, &config.projects["demo"].repo);
@@ -52,7 +52,7 @@ fn order(kind: GrantKind, name: &str, what: What) -> NewGrant {
     NewGrant { kind, name: name.to_owned(), what, lifetime: None, join_hash: Token::random().digest() }
 }
 
-/// One number of the store, as it is on the disk.
+/// Reads one number from the database file of the master's store.
 fn count(house: &House, sql: &str) -> i64 {
     let store = rusqlite::Connection::open(house.state().join("guild.db")).unwrap();
     store.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -71,7 +71,7 @@ fn not_permitted<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     text
 }
 
-/// Case C3 of the hostile peers.
+/// 3,000 logins of browsers by one holder leave ten grants, so that operators can still read the list of grants.
 #[test]
 fn logins_of_browsers_do_not_fill_the_list_of_grants() {
     run(async {
@@ -99,7 +99,7 @@ fn logins_of_browsers_do_not_fill_the_list_of_grants() {
     });
 }
 
-/// Who looks may log in and out without an end, and show each cookie where it opens nothing.
+/// A viewer whose browsers log in and out again and again, and who shows their cookies over RPC, leaves only a few rows.
 #[test]
 fn browsers_that_come_and_go_leave_nothing() {
     run(async {
@@ -125,12 +125,12 @@ fn browsers_that_come_and_go_leave_nothing() {
         let after = tables.map(|table| count(&house, &format!("select count(*) from {table}")));
         let grown: Vec<i64> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
         println!("40 browsers came and 20 went: rows in {tables:?} grew by {grown:?}");
-        // one row for the logins of this hour, one and an event for the cookies that were shown
+        // in the audit: one row for the logins of this hour, and one for the cookies that were shown, which are also one event
         assert_eq!(grown, [10, 2, 1, 0]);
     });
 }
 
-/// What happens to grants and keys of others is told to operators of everything.
+/// An operator of one project gets no events about the grants and keys of others. An operator of everything gets them all.
 #[test]
 fn an_operator_of_one_project_hears_of_its_own_grants() {
     run(async {
@@ -148,21 +148,21 @@ fn an_operator_of_one_project_hears_of_its_own_grants() {
     });
 }
 
-/// Case C4 of the hostile peers.
+/// An operator of one project can do nothing that concerns the whole master: issue workers, add projects, reload, or hold workers.
 #[test]
 fn an_operator_of_one_project_has_nothing_of_the_whole() {
     run(async {
         let house = House::open_with(PIPELINE, from_file).await;
         let worker = house.worker("anvil").await;
         let deputy = guild(&house, GrantKind::Operator, "deputy", operator_of("demo")).await;
-        // no worker, of whatever pools and labels
+        // it may issue no grant for a worker, whatever pools and labels that names
         for (pools, labels) in [(vec![], vec![]), (vec!["default"], vec![]), (vec!["pb"], vec![("gpu", "yes")])] {
             let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             let what = What { pools: names(&pools), labels, ..What::default() };
             let text = not_permitted(deputy.issue(&order(GrantKind::Worker, "spy", what)).await);
             assert!(text.contains("pool"), "{text}");
         }
-        // nothing of the file, and no address that the master opens
+        // it may not read or change the master file, or have the master open an address
         let project = NewProject { name: "other".to_owned(), repository: "/etc".to_owned(), ..NewProject::default() };
         let told = [
             not_permitted(deputy.add_project(&project).await),
@@ -178,7 +178,7 @@ fn an_operator_of_one_project_has_nothing_of_the_whole() {
         }
         let roles: Vec<String> = deputy.roles().await.unwrap().into_keys().collect();
         assert_eq!(roles, ["watcher"], "the role `chief` has more than the deputy");
-        // what it is for goes on: it sees, runs, and has users of its project
+        // what its grant is for still works: it looks at its project, runs builds, and issues grants for the project
         deputy.run("demo", "main", "").await.unwrap();
         assert_eq!(deputy.all_workers().await.unwrap().len(), 1);
         deputy.issue(&order(GrantKind::User, "eve", view_of("demo"))).await.unwrap();
@@ -192,7 +192,7 @@ fn an_operator_of_one_project_has_nothing_of_the_whole() {
 fn an_operator_on_everything_still_has_the_whole() {
     run(async {
         let house = House::open_with(PIPELINE, from_file).await;
-        // as operators were stored before they could name pools
+        // this grant has no pools, as the grants of operators did before they could name some
         let what = What { may: Right::ALL.into(), projects: names(&["*"]), ..What::default() };
         let chief = guild(&house, GrantKind::Operator, "chief", what).await;
         let labels = vec![("gpu".to_owned(), "yes".to_owned()), ("trusted".to_owned(), "*".to_owned())];
@@ -213,7 +213,8 @@ fn an_operator_on_everything_still_has_the_whole() {
     });
 }
 
-/// What a store of an earlier master may hold: tens of thousands of logins that are over, or that nobody used.
+/// The store of an earlier master may have tens of thousands of logins that are over or were never used. They are not listed, and
+/// their rows are soon removed.
 #[test]
 fn logins_that_an_earlier_master_kept_are_gone_soon() {
     let ruins = RefCell::new(None);
@@ -246,7 +247,7 @@ fn logins_that_an_earlier_master_kept_are_gone_soon() {
         let ada = house.guild.find_grants("ada").await.unwrap();
         assert_eq!(ada.len(), 1);
         while count(&house, "select count(*) from grants") > 4 {
-            // others have their turn all the while
+            // the master answers others while it removes the rows
             house.guild.whoami().await.unwrap();
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -256,7 +257,7 @@ fn logins_that_an_earlier_master_kept_are_gone_soon() {
     });
 }
 
-/// More than a message of a client holds, in pages that any client reads.
+/// A list of grants that is larger than a message comes in pages, each of which any client can read.
 #[test]
 fn a_long_list_of_grants_comes_in_pages() {
     run(async {
@@ -272,13 +273,13 @@ fn a_long_list_of_grants_comes_in_pages() {
         }
         let all = chief.grants().await.unwrap();
         assert_eq!(all.iter().filter(|grant| grant.kind == GrantKind::Worker).count(), 120);
-        // as a client asks that knows no pages
+        // an old client, which knows no pages, asks for the list
         let (_vat, holder) = perspective(&reference, &identity).await;
         let desk = holder.operator_request().send().pipeline.get_operator();
         let answer = house_page(&desk).await;
         println!("the first page has {} bytes", answer);
         assert!(answer < 2 << 20, "{answer}");
-        // what ended is listed only where it is asked for
+        // a grant that has ended is listed only if the caller asks for all
         let ended = all.iter().find(|grant| grant.name == "w7").unwrap().id;
         chief.revoke(ended, "over").await.unwrap();
         let has = |grants: &[client::views::GrantView]| grants.iter().any(|grant| grant.id == ended);
@@ -286,14 +287,14 @@ fn a_long_list_of_grants_comes_in_pages() {
         assert!(has(&chief.all_grants(true).await.unwrap()));
         assert_eq!(chief.find_grants("w7").await.unwrap(), []);
         assert_eq!(chief.find_grants(&ended.to_string()).await.unwrap()[0].reason, "over");
-        // too much for a list is refused by name
+        // more labels than a grant may have are refused, and the text names the limit
         let many = What { labels: vec![("a".to_owned(), "b".to_owned()); 101], ..What::default() };
         let (code, text) = refused(chief.issue(&order(GrantKind::Worker, "w", many)).await);
         assert!(code == RefusalCode::Invalid && text.contains("at most 100"), "{text}");
     });
 }
 
-/// All events after `from` that this holder gets.
+/// Returns the text of all events after `from` that this holder gets.
 async fn told(guild: &Guild, from: Cursor) -> String {
     let end = guild.latest_event().await.unwrap();
     let mut events = client::Events::new(guild, Filter::default(), from);
@@ -324,7 +325,7 @@ async fn until_gone(house: &House, worker: &str) {
     }
 }
 
-/// What `guild grant issue --kind operator --may operate --project alpha --pool pb --label gpu=yes` gives.
+/// An operator whose grant names a pool and a label may issue and hold workers of that pool with that label, and no others.
 #[test]
 fn an_operator_with_a_pool_has_the_workers_of_that_pool() {
     run(async {
@@ -343,7 +344,7 @@ fn an_operator_with_a_pool_has_the_workers_of_that_pool() {
             assert!(text.contains(refused), "{text}");
         }
         deputy.issue(&order(GrantKind::Worker, "own", worker(&["pb"], gpu("yes")))).await.unwrap();
-        // its own pool's workers are in its hand, those of others are not
+        // it may hold a worker of its own pool only, and not one that is also in another
         let in_pool =
             Played::attach(house.enroll(GrantKind::Worker, "in", worker(&["pb"], vec![])).await, vec![]).await;
         let beside =
@@ -355,7 +356,7 @@ fn an_operator_with_a_pool_has_the_workers_of_that_pool() {
     });
 }
 
-/// Case M3 of the hostile peers.
+/// The join in the address of a browser's login cannot be redeemed for a credential over RPC.
 #[test]
 fn a_browsers_join_makes_no_credential() {
     run(async {
@@ -376,7 +377,7 @@ fn a_browsers_join_makes_no_credential() {
     });
 }
 
-/// Case L2 of the hostile peers.
+/// Only the button on the login page uses up the address of a login. A look at the page, or a form of another site, does not.
 #[test]
 fn a_login_address_is_used_up_by_its_button_only() {
     run(async {
@@ -396,7 +397,7 @@ fn a_login_address_is_used_up_by_its_button_only() {
         assert_eq!((logged_in.status, logged_in.header("location")), (303, "/"));
         let cookie = format!("Cookie: {}", logged_in.header("set-cookie").split(';').next().unwrap());
         assert_eq!(get(&house.pages, "/p/demo", &[&cookie]).await.status, 200);
-        // once
+        // the address works only once
         let again = press(&house.pages, path).await;
         assert_eq!((again.status, again.header("set-cookie")), (404, ""));
         assert_eq!(get(&house.pages, path, &[]).await.status, 404);
@@ -413,7 +414,7 @@ fn a_forgotten_worker_has_no_credential() {
             Played::attach(credential, Vec::new()).await;
         drop((vat, session));
         until_gone(&house, "anvil").await;
-        // issued by somebody else than who forgets it
+        // the operator that forgets the worker is not the one that issued its grant
         let chief = guild(&house, GrantKind::Operator, "chief", What::everything()).await;
         chief.forget("anvil", false).await.unwrap();
         let (_vat, gateway) = dial(&reference, &identity).await;
@@ -422,7 +423,7 @@ fn a_forgotten_worker_has_no_credential() {
     });
 }
 
-/// Case L8 of the hostile peers.
+/// A join cannot be issued twice, and a request id cannot be used again with another kind, authority or lifetime.
 #[test]
 fn a_join_is_issued_once_and_a_request_is_what_it_says() {
     run(async {
@@ -432,7 +433,7 @@ fn a_join_is_issued_once_and_a_request_is_what_it_says() {
         let again = NewGrant { kind: GrantKind::Operator, what: What::everything(), ..first.clone() };
         let (code, text) = refused(house.guild.issue(&again).await);
         assert_eq!((code, text.contains("join")), (RefusalCode::Conflict, true), "{text}");
-        // the same request id with another kind, authority or lifetime is another request
+        // a request id that is used again with another kind, authority or lifetime is a conflict
         let (reference, identity) = house.enroll(GrantKind::Operator, "chief", What::everything()).await;
         let (_vat, chief) = perspective(&reference, &identity).await;
         let desk = chief.operator_request().send().pipeline.get_operator();
@@ -459,7 +460,7 @@ fn a_join_is_issued_once_and_a_request_is_what_it_says() {
     });
 }
 
-/// Case M10 of the hostile peers.
+/// Thieves who show a stolen credential again and again cause one alarm per key and hour, so they cannot fill the audit.
 #[test]
 fn stolen_credentials_are_told_by_the_hour() {
     run(async {
@@ -483,7 +484,7 @@ fn stolen_credentials_are_told_by_the_hour() {
         let after = tables.map(|table| count(&house, &format!("select count(*) from {table}")));
         let grown: Vec<i64> = before.iter().zip(&after).map(|(before, after)| after - before).collect();
         println!("60 thieves, 1,260 refusals: rows in {tables:?} grew by {grown:?}");
-        // of each of the two grants sixteen keys by themselves, and the rest as one
+        // for each of the two grants: one row for each of the first 16 keys, and one for all others
         assert!(grown[0] <= 34 + 4, "{grown:?}");
     });
 }
@@ -501,7 +502,7 @@ async fn redeem(reference: &SturdyRef, identity: &Identity, join: &Token) -> Res
     }
 }
 
-/// Case L4 of the hostile peers.
+/// A label that a worker claims counts only if its grant allows it. Claims are shown as claims.
 #[test]
 fn what_a_worker_claims_is_no_label_of_its() {
     run(async {

@@ -1,5 +1,5 @@
-//! Texts, lists and plans that are larger than what others can read: whatever one peer wrote, everybody else still reads
-//! everything, before and after a restart, and after an upgrade of a store that was written without limits.
+//! Texts, lists and plans that are larger than others can read. Whatever one peer writes, everybody else can still read
+//! everything: before and after a restart, and after an upgrade of a store that was written without limits.
 
 use client::{BuildQuery, Events, Guild, Mirror, News, Told, Watch};
 use rusqlite::Connection;
@@ -15,16 +15,16 @@ use support::guild::{House, Played, Ruins, dial, finish, report, restore, run, w
 const PIPELINE: &str = "version = 1\n[job.test]\nrun = \"true\"\n";
 const MEGABYTES: usize = 3_900_000;
 
-/// Somebody else, who only looks, and only at this project.
+/// Returns another client, which may only look, and only at the project `demo`.
 async fn viewer(house: &House, name: &str) -> Guild {
     let what = What { may: BTreeSet::from([Right::View]), projects: ["demo"].into(), ..What::default() };
     let (reference, identity) = house.enroll(GrantKind::User, name, what).await;
     Guild::connect(reference, Rc::new(identity)).await.unwrap()
 }
 
-/// Reads all that a viewer can read; answers the events, and the newest build.
+/// Reads everything that a viewer can read. Returns the events and the newest build.
 async fn reads_everything(guild: &Guild) -> (Vec<Event>, client::views::BuildView) {
-    // a house looks at its repository soon after it was opened
+    // the first build comes soon after the house is opened, when it first looks at its repository
     let mut build = guild.build("demo", 0).await;
     while build.is_err() {
         tokio::time::sleep(Duration::from_millis(25)).await;
@@ -49,7 +49,7 @@ async fn reads_everything(guild: &Guild) -> (Vec<Event>, client::views::BuildVie
     (events(guild).await, build)
 }
 
-/// All events, from the first one on.
+/// Returns all events from the first one on.
 async fn events(guild: &Guild) -> Vec<Event> {
     let latest = guild.latest_event().await.unwrap();
     let mut subscription = Events::new(guild, Filter::default(), Cursor { after: 0, ..latest });
@@ -66,7 +66,7 @@ async fn events(guild: &Guild) -> Vec<Event> {
     all
 }
 
-/// A job that was taken and accepted.
+/// Takes a job and accepts it. Returns its lease.
 async fn taken(worker: &Played) -> lease::Client {
     let (_, lease) = worker.take().await;
     let answer = lease.accept_request().send().promise.await.unwrap();
@@ -74,7 +74,7 @@ async fn taken(worker: &Played) -> lease::Client {
     lease
 }
 
-/// Ends an attempt, as a worker that cuts nothing.
+/// Ends an attempt with the whole reason; a real worker would cut it.
 async fn complete(lease: &lease::Client, outcome: Outcome, reason: &str) {
     let mut request = lease.complete_request();
     request.get().set_outcome(wire::outcome_to_wire(Some(outcome)));
@@ -87,12 +87,12 @@ fn is_cut(text: &str, most: usize) -> bool {
     text.len() <= most && text.ends_with("bytes in all]")
 }
 
-/// Opens the house again, on another thread's runtime as a new process would.
+/// Opens the house again in a new runtime, as a new process would, and runs a test in it.
 fn again(ruins: Ruins, test: impl AsyncFnOnce(House)) {
     run(async { test(House::open_again(ruins, |_| ()).await).await });
 }
 
-/// Case H3 of the hostile peers.
+/// A worker ends an attempt with reasons of megabytes. The master cuts them, keeps the outcome, and others can read the build.
 #[test]
 fn the_words_of_a_worker_are_cut_and_its_outcome_is_kept() {
     let mut ruins = None;
@@ -100,7 +100,7 @@ fn the_words_of_a_worker_are_cut_and_its_outcome_is_kept() {
         let house = House::open(PIPELINE).await;
         let (worker, other) = (house.worker("anvil").await, viewer(&house, "eve").await);
         let words = "x".repeat(MEGABYTES);
-        // an attempt that is lost with words of megabytes, and the step of the next one as well
+        // the first attempt is lost with a reason of megabytes, and a step of the next one is too
         complete(&taken(&worker).await, Outcome::Errored, &words).await;
         let lease = taken(&worker).await;
         report(&lease).started_request().send().promise.await.unwrap();
@@ -134,7 +134,7 @@ fn the_words_of_a_worker_are_cut_and_its_outcome_is_kept() {
     });
 }
 
-/// What a master says to an attach, or why it does not take it.
+/// Attaches a worker with this description. Returns `attached`, or the text of the exception.
 async fn attach(
     house: &House,
     name: &str,
@@ -153,12 +153,12 @@ async fn attach(
     answer.map_or_else(|error| error.extra, |_| "attached".to_owned())
 }
 
-/// A worker that answers nothing.
+/// `Mute` is a worker that implements no method.
 struct Mute;
 
 impl worker::Server for Mute {}
 
-/// Case H3 of the hostile peers.
+/// A worker with too many or too long labels is refused when it attaches, so that lists of workers stay readable.
 #[test]
 fn a_list_of_labels_is_counted_before_it_is_read() {
     let mut ruins = None;
@@ -184,7 +184,7 @@ fn a_list_of_labels_is_counted_before_it_is_read() {
     });
 }
 
-/// As large as they may be, so that a list of them has several pages.
+/// Each worker has as many and as long labels as it may, so that the list of workers has several pages.
 #[test]
 fn a_list_of_workers_has_pages() {
     run(async {
@@ -202,7 +202,7 @@ fn a_list_of_workers_has_pages() {
     });
 }
 
-/// Builds this pipeline; answers why it has no plan.
+/// Builds a pipeline that is refused, and returns the diagnosis.
 async fn diagnosis(house: &House, pipeline: &str) -> String {
     house.repo.commit("guild.toml", pipeline, "hostile");
     let number = house.guild.run("demo", "main", "").await.unwrap();
@@ -214,7 +214,7 @@ async fn diagnosis(house: &House, pipeline: &str) -> String {
     build.diagnosis
 }
 
-/// Cases C2, H3 of the hostile peers.
+/// A pipeline whose plan would be too large for a worker's or a viewer's message is refused when the master reads it.
 #[test]
 fn what_cannot_travel_is_refused_when_the_pipeline_is_read() {
     run(async {
@@ -240,11 +240,11 @@ fn what_cannot_travel_is_refused_when_the_pipeline_is_read() {
         let many_steps = format!("version = 1\n[job.j]\nmatrix = {{ a = [{}] }}\n{steps}", values.join(","));
         let why = diagnosis(&house, &many_steps).await;
         assert!(why.contains("more than 2 MiB of jobs and steps as they are shown"), "{why}");
-        // and a worker that was there all the time works on
+        // a worker can still attach, and builds what is good
         house.repo.commit("guild.toml", PIPELINE, "honest");
         let worker = house.worker("anvil").await;
         let number = house.guild.run("demo", "main", "").await.unwrap();
-        // the push may have made a build of its own
+        // the push may also have made a build, which comes first
         while !house.guild.build("demo", number).await.unwrap().is_finished() {
             work(&taken(&worker).await, b"", Outcome::Succeeded).await;
         }
@@ -252,7 +252,7 @@ fn what_cannot_travel_is_refused_when_the_pipeline_is_read() {
     });
 }
 
-/// As many cells as there may be, each of which ends with as many words as are kept.
+/// A build has 1,000 jobs, which is the limit, and each ends with the longest reason that is kept. Both fit into a message.
 #[test]
 fn a_build_of_many_long_reasons_is_shown_whole_but_for_their_ends() {
     run(async {
@@ -272,7 +272,7 @@ fn a_build_of_many_long_reasons_is_shown_whole_but_for_their_ends() {
     });
 }
 
-/// What a master without limits stored: words of megabytes in every row and event.
+/// Puts texts of megabytes into every row and event, as a master without limits may have stored them.
 fn bloat(database: &Connection) {
     let words = "x".repeat(5_000_000);
     let set = |sql: &str| assert!(database.execute(sql, [&words]).unwrap() > 0, "{sql}");
@@ -288,7 +288,7 @@ fn bloat(database: &Connection) {
     set("update events set fact = json_object('kind', 'alarm', 'text', ?1) where fact ->> '$.kind' = 'workerAttached'");
 }
 
-/// The step of the store's history that cuts, wherever it stands among the steps.
+/// Returns the statements of the step of the store's schema that cuts texts at their limits.
 fn cutting_step() -> &'static str {
     let steps = include_str!("../../master/src/keep/store/sqlite/schema.sql").split("-- step ");
     let mut cutting = steps.filter(|step| step.lines().next().is_some_and(|title| title.contains("beyond a limit")));
@@ -327,7 +327,7 @@ fn a_store_that_was_written_without_limits_can_be_read() {
     });
 }
 
-/// The longest value of each column of text, as `jobs.reason`.
+/// Returns the size of the longest value of each text column, in bytes. The name of a column is, for example, `jobs.reason`.
 fn longest_texts(database: &Connection) -> Vec<(String, usize)> {
     let columns = "select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c where m.type = 'table' and c.type = 'TEXT'";
     let mut statement = database.prepare(columns).unwrap();
@@ -340,7 +340,7 @@ fn longest_texts(database: &Connection) -> Vec<(String, usize)> {
     named.into_iter().map(longest).collect()
 }
 
-/// The store that 0.1.0 wrote, with words of megabytes wherever it took them.
+/// The store is one that 0.1.0 wrote, with texts of megabytes wherever 0.1.0 would take them.
 #[test]
 fn what_0_1_0_stored_beyond_a_bound_is_cut_at_its_upgrade() {
     run(async {
@@ -362,7 +362,7 @@ fn what_0_1_0_stored_beyond_a_bound_is_cut_at_its_upgrade() {
     });
 }
 
-/// The log of an attempt is not right, and its worker has much to say: both are told.
+/// If a log is incomplete, the reason of the job says so, even if the worker's own reason is so long that it is cut.
 #[test]
 fn what_is_wrong_with_a_log_is_said_beside_many_words() {
     run(async {
@@ -385,7 +385,7 @@ fn what_is_wrong_with_a_log_is_said_beside_many_words() {
     });
 }
 
-/// What is within its limits is told as it was said.
+/// An attempt whose texts are within their limits is shown unchanged.
 #[test]
 fn an_honest_attempt_is_as_it_was() {
     run(async {

@@ -1,5 +1,5 @@
-//! Hostile peers hold: each attack that was once seen to work is a test here, with the right value, beside its relatives.
-//! Owns no bound: those are the product's. Memory and latencies are printed here, and judged by the bench.
+//! Tests against hostile peers: each attack that once worked is tested here with the right behaviour, beside similar attacks.
+//! The bounds are those of the product. Memory and latencies are only printed here; the bench judges them.
 
 mod attempts;
 mod bounds;

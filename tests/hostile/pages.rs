@@ -1,4 +1,4 @@
-//! What the pages show of hostile texts, and whom they answer.
+//! Tests of pages with hostile texts, and of requests that the pages must refuse.
 
 use master::config::Config;
 use schema::shown::{Face, face};
@@ -9,7 +9,7 @@ use support::guild::{House, report, run};
 use support::http::{ask, get};
 
 const PIPELINE: &str = "version = 1\n[job.greet]\nrun = \"echo hello\"\n";
-/// Takes the clipboard, ends a line, and turns text around.
+/// A text that would set a terminal's clipboard, forge a line, and reverse the direction of text.
 const HOSTILE: &str = "\u{1b}]52;c;UFdO\u{7}\u{1b}[2J\nforged\u{9b}2J\u{202e}\u{2066}\u{200b}\u{2028}end";
 
 fn public(config: &mut Config) {
@@ -17,7 +17,7 @@ fn public(config: &mut Config) {
     config.projects.get_mut("demo").unwrap().public = true;
 }
 
-/// Cases H4, L1 of the hostile peers.
+/// Escapes and invisible characters from a worker or a commit never reach a page as they are.
 #[test]
 fn a_page_shows_nothing_that_turns_or_hides_text() {
     run(async {
@@ -53,12 +53,12 @@ fn a_page_shows_nothing_that_turns_or_hides_text() {
         }
         let job = get(&house.pages, "/p/demo/1/greet", &[]).await.text();
         assert!(job.contains("lost:  ]52;c;UFdO  [2J forged 2J⟨U+202E⟩⟨U+2066⟩⟨U+200B⟩⟨U+2028⟩end"), "{job}");
-        // whoever asks for the bytes gets them
+        // the raw log has the bytes unchanged
         assert_eq!(get(&house.pages, "/p/demo/1/greet/1/raw", &[]).await.body, log.as_bytes());
     });
 }
 
-/// Case L6 of the hostile peers.
+/// A page that was asked for with a cookie is never kept in a cache, because it may show what others must not see.
 #[test]
 fn what_somebody_sees_by_a_cookie_is_kept_nowhere() {
     run(async {
@@ -87,14 +87,14 @@ fn what_somebody_sees_by_a_cookie_is_kept_nowhere() {
         }
         let home = get(&house.pages, "/", &[]).await;
         assert_eq!((home.header("cache-control"), home.header("vary")), ("no-cache", "cookie"));
-        // our own style is everybody's
+        // the style sheet is the same for everybody, so caches may keep it
         let style = home.text().split("href=\"").find_map(|rest| rest.strip_prefix("/style-")).unwrap().to_owned();
         let style = format!("/style-{}", style.split('"').next().unwrap());
         assert!(get(&house.pages, &style, &[&cookie]).await.header("cache-control").starts_with("public"));
     });
 }
 
-/// Case L6 of the hostile peers.
+/// The pages refuse a request with two `Host` headers or another host, and a form whose `Origin` is not the site.
 #[test]
 fn a_request_is_meant_for_one_site_and_a_form_comes_from_it() {
     run(async {

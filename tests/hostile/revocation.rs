@@ -1,6 +1,6 @@
-//! Revocation, generated from the schema: each capability that a master hands out is held and full of calls when its grant is
-//! revoked. Once the revoke is answered, no call of any of its methods is dispatched any more. A new method that gives out a
-//! capability, and a new interface, fail here until a row says how it is reached.
+//! Tests of revocation, generated from the schema. Each capability that a master hands out has many calls in flight when its grant
+//! is revoked. Once the revoke is answered, no call of any of its methods is dispatched. A new method that returns a capability,
+//! or a new interface, fails a test here until a row says how to reach it.
 
 use crate::schema_walk::{capabilities_of_the_schema, methods_of_the_schema};
 use capnp::capability::{Client, FromClientHook, Promise};
@@ -19,19 +19,19 @@ use std::rc::Rc;
 use support::guild::{House, dial, enroll, report, restore, run, until};
 
 const PIPELINE: &str = "version = 1\n[[job.a.step]]\nname = \"s\"\nrun = \"true\"\n";
-/// As many calls of each capability are under way, as many as `promises.md` says.
+/// The calls that are in flight on each capability when it is revoked. `SECURITY.md` promises the same for 1,000 calls.
 const CALLS: usize = 1_000;
 
-/// Who holds a capability.
+/// `Holder` is the kind of grant that a capability comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Holder {
-    /// An operator of everything, from its perspective.
+    /// An operator of everything. Its capabilities come from its perspective.
     Operator,
-    /// A worker, from its desk.
+    /// A worker. Its capabilities come from its desk.
     Worker,
 }
 
-/// Where capabilities come from, as fields of the schema; who is given them, and of which interface they are.
+/// The ways to a capability: the result field of the schema that has it, the holder who gets it, and its interface.
 const WAYS: [(&str, Holder, &str); 24] = [
     ("gateway.Gateway.restore -> capability", Holder::Operator, "perspective.Perspective"),
     ("perspective.Perspective.viewer -> viewer", Holder::Operator, "perspective.Viewer"),
@@ -56,11 +56,11 @@ const WAYS: [(&str, Holder, &str); 24] = [
     ("worker.StepReport.log -> sink", Holder::Worker, "log.LogSink"),
     ("worker.Lease.artifact -> sink", Holder::Worker, "common.ByteSink"),
     ("worker.SourcePack.pack -> pack", Holder::Worker, "common.ByteSource"),
-    // no field says so: `restore` answers with whatever the grant is for
+    // the schema has one field for this and the first row, because the type of the capability depends on the grant
     ("gateway.Gateway.restore -> capability, of a worker", Holder::Worker, "worker.WorkerDesk"),
 ];
 
-/// Reached otherwise, and why.
+/// The interfaces that no row of [`WAYS`] reaches, and why.
 const ELSEWHERE: [(&str, &str); 4] = [
     (
         "gateway.Gateway",
@@ -71,10 +71,10 @@ const ELSEWHERE: [(&str, &str); 4] = [
     ("worker.Worker", "the holder's own: `nobody_is_told_anything_after_a_revocation`"),
 ];
 
-/// Capabilities that pass by another row.
+/// The fields that have the same capability as a row of [`WAYS`], and that row.
 const SAME: [(&str, &str); 1] = [("worker.Offer.lease", "worker.Session.take -> lease")];
 
-/// Calls that rest for as long as nothing happens: none of them may be answered by a revocation.
+/// The calls that wait until something happens. A revocation must fail them, and not answer them.
 const WAITING: [&str; 3] = ["perspective.Build.outcome", "worker.Session.take", "log.LogReader.wait"];
 
 #[test]
@@ -89,7 +89,7 @@ fn each_capability_and_each_interface_has_a_row() {
     assert!(forgotten.is_empty(), "nobody reaches these interfaces: {forgotten:?}");
 }
 
-/// Counts what the master tells its holder.
+/// `Told` counts the calls that the master makes to objects of the holder: to observers, and to workers.
 #[derive(Default)]
 struct Told {
     events: Cell<u32>,
@@ -110,7 +110,7 @@ impl observer::Server for Ear {
     }
 }
 
-/// A worker that never says that all has ended.
+/// As a worker, `Ear` never reports that its attempts have ended.
 impl worker::Server for Ear {
     async fn cancel(self: Rc<Self>, _: worker::CancelParams, _: worker::CancelResults) -> capnp::Result<()> {
         self.0.orders.set(self.0.orders.get() + 1);
@@ -128,7 +128,7 @@ impl worker::Server for Ear {
     }
 }
 
-/// One connection with two grants. The second one is not revoked, so that the connection stays.
+/// `Victim` is one connection with two grants. The second one is not revoked, so that the connection stays open.
 struct Victim {
     grant: u64,
     token: SturdyRef,
@@ -157,7 +157,7 @@ impl Victim {
         Victim { grant, token, gateway, top, stays, told: Rc::default(), _vat: vat }
     }
 
-    /// Everything that the master sent before has arrived when this has answered.
+    /// Makes a call with the second grant. When it returns, everything that the master sent before has arrived.
     async fn round_trip(&self) {
         self.stays.whoami_request().send().promise.await.expect("another grant of the connection goes on");
     }
@@ -167,7 +167,7 @@ fn cast<C: FromClientHook>(client: Client) -> C {
     C::new(client.hook)
 }
 
-/// The capability as one of no interface.
+/// Returns the capability without its interface.
 fn plain<C: FromClientHook>(client: C) -> Client {
     Client::new(client.into_client_hook())
 }
@@ -176,7 +176,7 @@ fn id() -> [u8; 16] {
     system::chance::bytes()
 }
 
-/// The capability that comes this way.
+/// Obtains the capability of a row of [`WAYS`]. `blob` is the hash of a stored file.
 async fn held(house: &House, victim: &Victim, way: &str, blob: &[u8; 32]) -> Client {
     match WAYS.iter().find(|row| row.0 == way).unwrap().1 {
         Holder::Operator => of_operator(victim, way, blob).await,
@@ -325,14 +325,14 @@ async fn pack_source(lease: &lease::Client) -> source_pack::Client {
     lease.source_request().send().promise.await.unwrap().get().unwrap().get_source().unwrap()
 }
 
-/// A call without arguments: true where it was answered with results, or why not.
+/// Makes a call without arguments. The promise is fulfilled if the call returns results, and else has the exception.
 fn call(to: &Client, interface: u64, method: u16) -> Promise<(), capnp::Error> {
     let request = to.hook.new_call(interface, method, None);
     let sent = request.send().promise;
     Promise::from_future(async move { sent.await.map(|_| ()) })
 }
 
-/// One build, done, with a log and a file; answers the file's hash.
+/// Finishes the first build, with a log and a file. Returns the hash of the file.
 async fn first_done(house: &House) -> [u8; 32] {
     let worker = house.worker("anvil").await;
     let (_, lease) = worker.take().await;
@@ -353,7 +353,7 @@ async fn first_done(house: &House) -> [u8; 32] {
     hash
 }
 
-/// Acceptance 5 of the hostile peers, P5.
+/// Revokes the grant of each capability while 1,000 calls of it are in flight, and then calls each of its methods once more.
 #[test]
 fn no_call_is_dispatched_once_a_revoke_is_answered() {
     run(async {
@@ -382,7 +382,7 @@ fn no_call_is_dispatched_once_a_revoke_is_answered() {
                 match call.await {
                     Ok(()) => {
                         let full = format!("{interface}.{name}");
-                        // a log that is sealed waits for nothing
+                        // the first build is finished, so a call that waits for its outcome is answered at once
                         assert!(
                             !WAITING[..2].contains(&full.as_str()) || way.contains("Viewer.build"),
                             "{full} was answered"
@@ -397,7 +397,8 @@ fn no_call_is_dispatched_once_a_revoke_is_answered() {
     });
 }
 
-/// The masters' calls to what its holder serves: none is made once a revoke is answered, but the one word to a worker.
+/// Once a revoke is answered, the master makes no more calls to observers and workers of the holder. Calls that it sent before
+/// the answer, for example the order to a worker to stop, do not count.
 #[test]
 fn nobody_is_told_anything_after_a_revocation() {
     run(async {
@@ -428,7 +429,7 @@ fn nobody_is_told_anything_after_a_revocation() {
     });
 }
 
-/// The same token, and the join that was used for it, on a connection that is open.
+/// The token of a revoked grant is refused, also on a connection that is still open.
 #[test]
 fn a_revoked_credential_opens_nothing() {
     run(async {

@@ -1,5 +1,5 @@
-//! What the schema holds, read from the compiled request that the bindings are made from: tests that walk it cannot forget what
-//! is new.
+//! Lists the methods, capabilities and values of the schema. They are read from the compiled schema that the bindings are made
+//! from, so tests that go through them cannot forget what is new.
 
 use capnp::message::{Reader, ReaderOptions};
 use capnp::schema_capnp::{code_generator_request, field, node, type_};
@@ -12,12 +12,12 @@ fn request() -> Reader<OwnedSegments> {
     capnp::serialize::read_message(bytes, options).unwrap()
 }
 
-/// `perspective.Viewer`
+/// Returns the name of a node without the end of its file's name, for example `perspective.Viewer`.
 fn name_of(node: node::Reader<'_>) -> String {
     node.get_display_name().unwrap().to_str().unwrap().replace(".capnp:", ".")
 }
 
-/// The methods of each interface: the interface by its name and number, the method by its number and name.
+/// Returns all methods: the interface's name and id, and the method's number and name.
 pub fn methods_of_the_schema() -> Vec<(String, u64, u16, String)> {
     let message = request();
     let request = message.get_root::<code_generator_request::Reader<'_>>().unwrap();
@@ -32,7 +32,7 @@ pub fn methods_of_the_schema() -> Vec<(String, u64, u16, String)> {
     found
 }
 
-/// Each place where a capability is given to a peer: `perspective.Viewer.build -> build`, `worker.Offer.lease`.
+/// Returns each field that gives a capability to a peer, for example `perspective.Viewer.build -> build` or `worker.Offer.lease`.
 pub fn capabilities_of_the_schema() -> Vec<String> {
     let message = request();
     let request = message.get_root::<code_generator_request::Reader<'_>>().unwrap();
@@ -65,27 +65,27 @@ fn is_capability(of: type_::Reader<'_>) -> bool {
     }
 }
 
-/// Where a value whose size its sender chooses stands in the parameters or the results of a method.
+/// `Route` is the place of a value in the parameters or the results of a method. The sender chooses the size of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// As the table of limits names it: `perspective.BuildView.subject`.
+    /// The name of the field in the table of limits, for example `perspective.BuildView.subject`.
     pub place: String,
-    /// `perspective.Build.view`
+    /// The full name of the method, for example `perspective.Build.view`.
     pub method: String,
-    /// The fields that lead to it from there; `[]` is the first element of a list.
+    /// The fields that lead from the parameters or results to the value. `[]` stands for the first element of a list.
     pub path: Vec<String>,
-    /// It is a list, and no text and no data.
+    /// Whether the value is a list. Otherwise it is a text or data.
     pub is_list: bool,
 }
 
-/// One half of a method.
+/// `Half` chooses the parameters or the results of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
     Params,
     Results,
 }
 
-/// All such values of one half of the methods of some interfaces.
+/// Returns the routes to all values whose size the sender chooses, in the methods of the interfaces that `of` accepts.
 pub fn routes(half: Half, of: impl Fn(&str) -> bool) -> Vec<Route> {
     let message = request();
     let request = message.get_root::<code_generator_request::Reader<'_>>().unwrap();
@@ -136,7 +136,7 @@ impl Walk<'_> {
                 let (from, element) = (found.len(), list.get_element_type().unwrap());
                 let path: Vec<String> = path.iter().cloned().chain(["[]".to_owned()]).collect();
                 self.value(element, format!("{place}[]"), method, &path, found);
-                // the texts of a pair belong to whatever holds it
+                // the table of limits names the texts of a pair after the list that has the pair
                 for route in &mut found[from..] {
                     if let Some(part) = route.place.strip_prefix("common.Pair.") {
                         route.place = format!("{place}[].{part}");

@@ -1,6 +1,6 @@
-//! Each row of the table of limits that a *master* sends, through the real wire to the real client: a played master answers with
-//! a value exactly at its limit, which is read whole, and with one beyond it, which is cut. What to send, and where it stands in
-//! which answer, comes from the table and the schema; a field that no call here reads fails the test.
+//! Tries each field that a *master* sends and that has a row in the table of limits, with the real client over a real connection.
+//! A played master answers with a value at its limit, which is read whole, and with a larger one, which is cut or refused. The
+//! fields come from the table and the schema, so a field that no call here reads fails the test.
 
 use crate::schema_walk::{Half, Route, routes};
 use capnp::capability::{Client, FromClientHook, FromServer, Promise, Server};
@@ -21,7 +21,7 @@ use std::rc::Rc;
 use support::guild::run;
 use tokio::net::TcpListener;
 
-/// Fields that masters send and that no call here reads, and why.
+/// The fields that masters send and that no call here reads, and why.
 const ELSEWHERE: [(&str, &str); 10] = [
     ("common.ByteSource.read -> bytes", "data beyond its limit is refused: the tests of `schema::limits`"),
     ("log.LogReader.read -> bytes", "as the bytes of a source"),
@@ -35,23 +35,23 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("common.Refusal.help", "as its text"),
 ];
 
-/// The interfaces of the master that only workers call. Their answers are read by `schema::wire` and by the session of the worker.
+/// The interfaces of the master that only workers call. Tests of `schema::wire` and of the worker's session read their answers.
 const BY_WORKERS: [&str; 5] =
     ["worker.WorkerDesk", "worker.Session", "worker.Lease", "worker.SourcePack", "worker.StepReport"];
 
-/// What the played master says next: in the answer of one method, a value that a row of the limits bounds.
+/// `Script` is what the played master sends next: a value of size `count` at one place in the answer of one method.
 #[derive(Clone)]
 struct Script {
     route: Route,
     count: usize,
 }
 
-/// A played master that is every object at once, and answers only what its script says.
+/// `Played` is a master that plays every object itself. Its answers are empty except for the value of its script.
 struct Played {
     script: RefCell<Option<Script>>,
 }
 
-/// A client of the played master, whatever the interface.
+/// `Untyped` is a capability of the played master, for any interface.
 struct Untyped(Box<dyn capnp::private::capability::ClientHook>);
 
 impl FromClientHook for Untyped {
@@ -113,21 +113,21 @@ impl Server for Dispatch {
 }
 
 impl Played {
-    /// Writes what the script says, if it is for this method.
+    /// Writes the value of the script into an answer, if the script is for this method.
     fn play(&self, method: &str, to: dynamic_struct::Builder<'_>) {
         if let Some(script) = self.script.borrow().as_ref().filter(|script| script.route.method == method) {
             fill(to, &script.route.path, script.count);
         }
     }
 
-    /// Tells a subscriber one batch.
+    /// Sends one batch of events to a subscriber.
     fn tell(&self, to: observer::Client) {
         let mut request = to.observe_request();
         self.play("event.Observer.observe", struct_of(request.get().into()));
         let promise = request.send().promise;
         tokio::task::spawn_local(async move {
             let _ = promise.await;
-            // a subscriber that is let go of subscribes anew
+            // the observer is held for ever, because a subscriber whose observer is dropped subscribes again
             let _held = to;
             std::future::pending::<()>().await;
         });
@@ -140,7 +140,7 @@ fn method_name(interface: u64, method: u16) -> String {
     found.map(|(interface, .., name)| format!("{interface}.{name}")).unwrap_or_default()
 }
 
-/// The answer of a method, with what its caller needs to go on; `None` means that nothing here calls it.
+/// Initializes the answer of a method, with the capabilities that its caller needs. `None` means that no test here calls it.
 fn answer<'a>(
     to: any_pointer::Builder<'a>,
     method: &str,
@@ -209,7 +209,7 @@ fn struct_of(value: dynamic_value::Builder<'_>) -> dynamic_struct::Builder<'_> {
     }
 }
 
-/// Writes a value of this size at the place to which the path leads.
+/// Writes a value of size `count` at the end of the path.
 fn fill(mut to: dynamic_struct::Builder<'_>, path: &[String], count: usize) {
     let (first, rest) = path.split_first().unwrap();
     if matches!(first.as_str(), "stepFinished" | "jobFinished") {
@@ -234,12 +234,12 @@ fn fill(mut to: dynamic_struct::Builder<'_>, path: &[String], count: usize) {
             let list = list_of(to.initn_named(first, 1).unwrap());
             fill(struct_of(list.get(0).unwrap()), rest, count);
         }
-        // a group of a union is chosen so
+        // `init_named` also selects the group if it is part of a union
         rest => fill(struct_of(to.init_named(first).unwrap()), rest, count),
     }
 }
 
-/// What ended has an outcome.
+/// Fills a group that says how a step or job ended, which is invalid without an outcome.
 fn fill_finished(mut to: dynamic_struct::Builder<'_>, rest: &[String], count: usize) {
     to.set_named("outcome", schema::common_capnp::Outcome::Succeeded.into()).unwrap();
     fill(to, rest, count);
@@ -249,7 +249,7 @@ fn text_of(text: &str) -> dynamic_value::Reader<'_> {
     dynamic_value::Reader::Text(text.into())
 }
 
-/// Makes the elements of a list differ, where their names become keys.
+/// Gives the elements of a list different names, because some lists become maps with the names as keys.
 fn spread(mut list: dynamic_list::Builder<'_>) {
     for index in 0..list.len() {
         match list.reborrow().get(index) {
@@ -273,7 +273,8 @@ fn elements(count: usize) -> u32 {
     u32::try_from(count).unwrap()
 }
 
-/// The client's call of this method: what it read, as JSON, or why it failed. `None` means that there is no such call.
+/// Makes the client's call of this method. Returns what the client read, as JSON, or the text of the error. `None` means that the
+/// client has no such call.
 async fn read(guild: &Guild, method: &str) -> Option<Result<Value, String>> {
     fn told<T: serde::Serialize>(value: Result<T, client::Error>) -> Result<Value, String> {
         value.map(|value| serde_json::to_value(value).unwrap()).map_err(|error| error.to_string())
@@ -327,7 +328,7 @@ async fn snapshot(guild: &Guild) -> Result<Vec<client::views::BuildView>, client
     }
 }
 
-/// The events of the next batch; none where the subscriber refused it, because then no batch comes.
+/// Returns the events of the next batch. There are none if the subscriber refused the batch, because then none arrives.
 async fn batch(guild: &Guild) -> Result<Vec<schema::values::Event>, client::Error> {
     let mut events = Events::new(guild, Filter::default(), Cursor::default());
     match events.next_within(std::time::Duration::from_secs(2)).await? {
@@ -336,7 +337,7 @@ async fn batch(guild: &Guild) -> Result<Vec<schema::values::Event>, client::Erro
     }
 }
 
-/// The longest text of nothing but `x`, which may be cut, and the longest list.
+/// Returns the length of the longest text that begins with `x`, as the texts of scripts do, and of the longest list.
 fn longest(value: &Value) -> (usize, usize) {
     let parts: Vec<&Value> = match value {
         Value::String(text) if text.starts_with('x') => return (text.len(), 0),
@@ -367,7 +368,7 @@ async fn open() -> (Guild, Rc<Played>) {
     (Guild::connect(reference, Rc::new(Identity::generate())).await.unwrap(), played)
 }
 
-/// What masters send, and no peer sends to a master.
+/// Returns the routes of all values that a master sends, without those that peers also send to a master.
 fn sent_by_masters() -> Vec<Route> {
     let is_of_peers = |of: &str| ["event.Observer", "worker.Worker"].contains(&of);
     let taken = routes(Half::Params, |of| !is_of_peers(of));
@@ -381,7 +382,7 @@ fn row_of(place: &str) -> &'static Limit {
     rows().find(|limit| limit.fields.contains(&place)).unwrap_or_else(|| panic!("{place} has no row"))
 }
 
-/// Point 1 of the hostile peers, generated from the table.
+/// Each field that a master sends is read whole at its limit, and cut or refused beyond it.
 #[test]
 fn what_a_master_sends_is_read_up_to_its_limit() {
     run(async {
@@ -424,7 +425,7 @@ fn what_a_master_sends_is_read_up_to_its_limit() {
     });
 }
 
-/// The text and the help of a refusal, which are an error of the call that was refused.
+/// The text and the help of a refusal, which the client returns as an error, are cut at their limits.
 #[test]
 fn a_refusal_is_cut() {
     run(async {

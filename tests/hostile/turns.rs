@@ -1,4 +1,4 @@
-//! One peer that asks for much, beside another that asks for little.
+//! A peer that asks for much does not hold up another that asks for little, because the master serves grants in turns.
 
 mod hooks;
 mod refs;
@@ -15,18 +15,18 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use support::guild::{House, Played, perspective, run};
 
-/// A job that no worker takes, so that builds stay open.
+/// A pipeline of one job. Builds of it stay unfinished unless a test plays a worker.
 const PIPELINE: &str = "version = 1\n[[job.a.step]]\nrun = [\"true\"]\n";
-/// Builds in the store: enough that a list of them all is worth something.
+/// The number of builds in the store, which makes a list of all of them expensive.
 const BUILDS: usize = 300;
-/// Calls in flight of who asks for much; a known peer may have 4,096.
+/// The calls in flight of the peer that asks for much: a little fewer than the 4,096 that a known peer may have.
 const FLOOD: usize = 4_000;
-/// Calls of who asks for little.
+/// The number of calls of the peer that asks for little.
 const HONEST: usize = 40;
-/// Answers that the flood may get while the other waits for one of its own. Without turns it is all those in flight.
+/// The limit for the answers that the flood gets while the other peer waits for one. Without turns it would get all [`FLOOD`].
 const BETWEEN_MAX: usize = 400;
 
-/// Case H7 of the hostile peers.
+/// 4,000 lists in flight by one viewer do not hold up the lists of another.
 #[test]
 fn a_flood_of_lists_holds_up_nobody_else() {
     run(async {
@@ -56,13 +56,14 @@ fn a_flood_of_lists_holds_up_nobody_else() {
     });
 }
 
-/// Packs that one lease asks for at once, each of other commits.
+/// The packs that one lease asks for at once. Each is of other commits, so none can be shared.
 const PACKS: usize = 800;
-/// Packs that are made at once for all workers, and runs of git for all that the master does.
+/// The packs that the master makes at once for all workers.
 const PACKS_AT_ONCE: usize = 4;
+/// The runs of git that the master has at once, for packs and for all else.
 const RUNS_AT_ONCE: usize = 12;
 
-/// Case H8 of the hostile peers.
+/// A lease that asks for 800 packs gets them one at a time, and the rest is dropped when its grant is revoked.
 #[test]
 fn packs_are_made_in_turns() {
     run(async {
@@ -92,7 +93,7 @@ fn packs_are_made_in_turns() {
         assert_eq!(packs.most, 1, "one lease makes one pack at a time");
         assert!(git.most <= RUNS_AT_ONCE);
         assert!(answers.borrow().iter().all(Result::is_ok), "{:?}", answers.borrow());
-        // what still waits when the lease is over is dropped
+        // packs that still wait when the grant is revoked are dropped
         let grants = house.guild.grants().await.unwrap();
         let grant = grants.iter().find(|grant| grant.name == "mallory").unwrap().id;
         house.guild.revoke(grant, "enough").await.unwrap();
@@ -148,14 +149,14 @@ fn a_lease_holds_few_packs() {
             (held.len(), refused.text.as_str()),
             (16, "this lease already holds 16 packs, and may hold no more")
         );
-        // one that was dropped makes room for another
+        // when a pack is dropped, the lease may have another
         held.pop();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(pack(&source, &[]).await, Ok(()));
     });
 }
 
-/// A job with patterns of 960 characters, each of which costs much to match.
+/// Returns a job with `count` patterns of 960 characters, each of which is expensive to match.
 fn job_of_patterns(name: usize, count: usize) -> String {
     let patterns: Vec<String> = (0..count).map(|at| format!("\"{}{at}\"", "*a".repeat(480))).collect();
     format!("[job.j{name}]\nwhen = {{ paths = [{}] }}\n[[job.j{name}.step]]\nrun = [\"true\"]\n", patterns.join(","))
@@ -183,7 +184,7 @@ fn more_patterns_than_a_plan_may_cost_are_refused_by_name() {
     });
 }
 
-/// Case M8 of the hostile peers.
+/// Matching the most patterns that a plan may have with 999 changed paths does not stop the thread that serves all calls.
 #[test]
 fn the_most_patterns_and_paths_stall_nobody() {
     run(async {
@@ -211,7 +212,7 @@ fn the_most_patterns_and_paths_stall_nobody() {
     });
 }
 
-/// The build of the commit with this subject, once it is planned.
+/// Waits until the build of the commit with this subject is planned, and returns it.
 async fn build_of(house: &House, subject: &str) -> BuildView {
     let query = BuildQuery { project: "demo".to_owned(), limit: 10, ..BuildQuery::default() };
     loop {
@@ -224,7 +225,7 @@ async fn build_of(house: &House, subject: &str) -> BuildView {
     }
 }
 
-/// Measures for how long nothing else ran on this thread.
+/// `Lull` measures the longest time for which this thread did not run other tasks.
 struct Lull {
     longest: Rc<Cell<Duration>>,
     task: tokio::task::JoinHandle<()>,
@@ -250,7 +251,7 @@ impl Lull {
     }
 }
 
-/// The source of the next job that this worker takes and accepts.
+/// Takes and accepts the next job of this worker, and returns the job's source.
 async fn source_of(worker: &Played) -> source_pack::Client {
     let (_, lease): (_, lease::Client) = worker.take().await;
     lease.accept_request().send().promise.await.unwrap();
@@ -258,7 +259,7 @@ async fn source_of(worker: &Played) -> source_pack::Client {
     answer.get().unwrap().get_source().unwrap()
 }
 
-/// Asks for a pack and lets it go; what was said otherwise.
+/// Asks for a pack and drops it. Returns the text of the error or of the refusal, if there is one.
 async fn pack(source: &source_pack::Client, have: &[String]) -> Result<(), String> {
     let mut request = source.pack_request();
     wire::write_texts(request.get().init_have(wire::length(have.len())), have);
@@ -314,7 +315,7 @@ async fn submitter_of(house: &House, name: &str) -> (Vat, submitter::Client) {
     (vat, answer.get().unwrap().get_submitter().unwrap())
 }
 
-/// Asks for a build of the main branch, which is fetched for it. `at`: another one for each.
+/// Asks for a build of the main branch, which the master fetches for it. `at` makes the request id, so it must be new each time.
 async fn order(submitter: &submitter::Client, at: u32) {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&at.to_le_bytes());
@@ -332,7 +333,7 @@ async fn fill(house: &House) {
     assert!(numbers.iter().all(Result::is_ok));
 }
 
-/// A connection whose grant may look at everything, and no more.
+/// Opens a connection with a grant that may look at everything, and do nothing else.
 async fn viewer_of(house: &House, name: &str) -> (Vat, viewer::Client) {
     let what = What { may: [Right::View].into(), projects: ["*".to_owned()].into(), ..What::default() };
     let (reference, identity) = house.enroll(GrantKind::User, name, what).await;
@@ -362,7 +363,7 @@ async fn until_moving(answered: &Cell<usize>) {
     }
 }
 
-/// `p50 1 ms, p99 3 ms, max 4 ms`
+/// Formats times as `p50 1.0ms, p99 3.0ms, max 4.0ms`.
 fn told(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];

@@ -1,4 +1,5 @@
-//! Messages written by hand: what they make the master keep, and what becomes of the connection. One attack is one row.
+//! RPC messages that are written by hand: how much memory they cost the master, and whether it answers or closes the connection.
+//! Each attack is a row of a table.
 
 use schema::identity::Identity;
 use schema::sturdy_ref::{SturdyRef, Token};
@@ -12,22 +13,22 @@ use support::raw::{
     bytes, call_on, emptied, finish, point, restore,
 };
 
-/// The log of the only job is longer than one read.
+/// A pipeline of one job. The tests write a log for it.
 const PIPELINE: &str = "version = 1\n[job.greet]\nsource = \"none\"\nrun = [\"true\"]\n";
 
-/// Who attacks.
+/// `Who` is the kind of peer that attacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Stranger,
-    /// May look at the one project.
+    /// A peer with a credential that may look at the only project.
     Viewer,
 }
 
-/// What is seen of it.
+/// `Seen` is what the attacker must see.
 enum Seen {
-    /// These answers, in any order; then the connection goes on.
+    /// The master sends these answers, in any order, and the connection goes on.
     Answers(Vec<Expected>),
-    /// The connection ends, and this is said of it.
+    /// The master closes the connection with a reason that contains this text.
     Closed(&'static str),
 }
 
@@ -52,7 +53,7 @@ fn third_party(target: Target, question: u32, interface: u64, method: u16) -> Ve
     })
 }
 
-/// A call on the capability to which this many steps lead in the answer to a question.
+/// A call on a part of the answer to question `into`. A path of `steps` steps leads to that part.
 fn deep(into: u32, steps: usize, question: u32) -> Vec<u8> {
     bytes(|root| {
         let mut call = root.init_call();
@@ -62,7 +63,7 @@ fn deep(into: u32, steps: usize, question: u32) -> Vec<u8> {
     })
 }
 
-/// A call with one datum, to which this many other pointers lead too.
+/// A call with 60 data that all share the same 1,000 bytes, so the message is much smaller than its contents.
 fn folded(target: Target, question: u32, interface: u64, method: u16) -> Vec<u8> {
     let honest = call_on(target, question, interface, method, |call| {
         let mut list: capnp::data_list::Builder<'_> = call.init_params().init_content().initn_as(60);
@@ -71,12 +72,12 @@ fn folded(target: Target, question: u32, interface: u64, method: u16) -> Vec<u8>
     aliased(honest, 1000, 59)
 }
 
-/// An answer to no question of the master's.
+/// An answer to a question that the master never asked.
 fn unasked() -> Vec<u8> {
     answer(77, |mut answer| answer.set_take_from_other_question(FREE))
 }
 
-/// Each call is made on the answer of the one before.
+/// Returns messages with a chain of calls. Each is made on the answer of the one before, and the first one stays pending.
 fn chain(calls: u32) -> Vec<Vec<u8>> {
     let next = |at| call_on(Target::First(FIRST + at - 1), FIRST + at, BUILD_TYPE, 1, |_| ());
     [open_build(), pending(FIRST)].into_iter().chain((1..calls).map(next)).collect()
@@ -146,7 +147,7 @@ fn attacks(credential: &SturdyRef) -> Vec<Attack> {
     ]
 }
 
-/// What is left of a house: who may look at it.
+/// Opens a house with a finished build and a queued one. Returns it with a credential that may look at it.
 async fn house() -> (House, (SturdyRef, Identity)) {
     let house = House::open(PIPELINE).await;
     built(&house.worker("anvil").await).await;
@@ -162,7 +163,7 @@ fn looks() -> What {
     What { may: [Right::View].into(), projects: ["demo".to_owned()].into(), ..What::default() }
 }
 
-/// One build with a log of 256 KiB.
+/// Finishes one build, with a log of 256 KiB.
 async fn built(worker: &Played) {
     let (_, lease) = worker.take().await;
     lease.accept_request().send().promise.await.unwrap();
@@ -198,13 +199,13 @@ async fn answers(name: &str, peer: &mut RawPeer, mut expected: Vec<Expected>) {
     }
 }
 
-/// The connection serves an honest call.
+/// Checks that the connection still serves an honest call.
 async fn goes_on(attack: &Attack, peer: &mut RawPeer, credential: &(SturdyRef, Identity)) {
     assert!(peer.say(&restore(999, &credential.0)).await);
     assert!(matches!(peer.answer(999).await, Heard::Results(999, _)), "{}", attack.name);
 }
 
-/// What the master says before it closes.
+/// Waits until the master closes the connection, and returns the reason that it gives.
 async fn ends_with(peer: &mut RawPeer) -> String {
     let mut last = String::new();
     while let Some(heard) = peer.hear().await {
@@ -215,10 +216,10 @@ async fn ends_with(peer: &mut RawPeer) -> String {
     last
 }
 
-/// What a peer sends again and again, of one question each.
+/// `Flood` returns the messages for one question, which a peer sends again and again with new numbers.
 type Flood = fn(u32) -> Vec<u8>;
 
-/// A read of a log whose answer shall be held, and a call on that.
+/// A read of a log whose answer the master shall hold, and a call on that answer.
 fn held_read(question: u32) -> Vec<u8> {
     let read = call_on(READER, 2 * question, READER_TYPE, 1, |mut call| {
         call.reborrow().get_send_results_to().set_yourself(());
@@ -230,12 +231,12 @@ fn held_read(question: u32) -> Vec<u8> {
     [read, drives].concat()
 }
 
-/// A promise that is not kept yet.
+/// A call that waits for the outcome of the queued build, so its answer stays pending.
 fn pending(question: u32) -> Vec<u8> {
     call_on(OPEN_BUILD, question, BUILD_TYPE, 1, |_| ())
 }
 
-/// A call on as deep a part of such a promise as may be named.
+/// A call on a part of such a pending answer, 16 steps deep, which is the limit.
 fn deep_in_pending(question: u32) -> Vec<u8> {
     match question {
         FIRST => pending(question),
@@ -243,7 +244,7 @@ fn deep_in_pending(question: u32) -> Vec<u8> {
     }
 }
 
-/// A call on the call before, which waits in turn; each thirtieth begins anew.
+/// A call on the answer of the call before, which waits too. Every 30th call begins a new chain.
 fn chained(question: u32) -> Vec<u8> {
     match question % 30 == FIRST {
         true => pending(question),
@@ -251,7 +252,7 @@ fn chained(question: u32) -> Vec<u8> {
     }
 }
 
-/// The same without end.
+/// A call on the answer of the call before, in a single chain that never ends.
 fn endless(question: u32) -> Vec<u8> {
     match question {
         FIRST => pending(question),
@@ -259,14 +260,15 @@ fn endless(question: u32) -> Vec<u8> {
     }
 }
 
-/// Where the build that nobody works on is.
+/// The capability of the build that no worker takes.
 const OPEN_BUILD: Target = Target::First(FREE);
 /// The first question of a flood.
 const FIRST: u32 = 10;
-/// Fewer than a connection may have open.
+/// The number of calls of a flood: a little fewer than the 4,096 that a connection may have in flight.
 const CALLS: u32 = 4_000;
 
-/// What some connections of one grant make the master keep; printed, since machines differ.
+/// Prints how much memory the floods of some connections of one grant cost the master. There is no limit to check here, because
+/// machines differ.
 async fn cost(apart: &Apart, credential: &(SturdyRef, Identity), name: &str, peers: usize, flood: Flood) {
     let before = apart.memory();
     let mut held = Vec::new();
@@ -286,7 +288,7 @@ async fn cost(apart: &Apart, credential: &(SturdyRef, Identity), name: &str, pee
     println!("{name}, {peers} connections: {kib} KiB sent, {before} -> {after} KiB");
 }
 
-/// The second build of `demo`, as the answer to the first free question.
+/// A call for the second build of `demo`, with the first free number of a question.
 fn open_build() -> Vec<u8> {
     call_on(support::raw::VIEWER, FREE, support::raw::VIEWER_TYPE, 2, |call| {
         let mut params: schema::perspective_capnp::viewer::build_params::Builder<'_> =
@@ -296,7 +298,7 @@ fn open_build() -> Vec<u8> {
     })
 }
 
-/// Cases C1, M1 of the hostile peers.
+/// Prints the memory that floods of calls by a viewer cost a master in a process of its own, and bounds the cost of strangers.
 #[test]
 fn what_hostile_peers_cost() {
     run(async {
@@ -323,11 +325,11 @@ fn what_hostile_peers_cost() {
     });
 }
 
-/// The most memory that a stranger may cost, in KiB.
+/// The largest memory that one stranger may cost the master, in KiB: its message and its answers may take 512 each.
 const STRANGER_KIB: u64 = 1 << 10;
 
-/// As many as there may be, each of whom has sent most of a message that is as large as may be, and left the answers to
-/// what it sent before unread.
+/// Plays 60 strangers, and checks what each costs. Each leaves the answers to its calls unread, and sends most of a message of the
+/// largest size.
 async fn strangers(apart: &Apart, master: &SturdyRef) {
     let before = apart.memory();
     let mut held = Vec::new();
@@ -348,7 +350,7 @@ async fn strangers(apart: &Apart, master: &SturdyRef) {
     assert_eq!(apart.guild.projects().await.unwrap().len(), 1, "others are served");
 }
 
-/// Cases C1, M1 of the hostile peers.
+/// Plays each attack: the master refuses it or closes the connection, and keeps serving others.
 #[test]
 fn what_is_written_by_hand_costs_what_it_looks() {
     run(async {

@@ -1,6 +1,7 @@
-"""A Guild client from the schema alone: TLS with the master's key pinned, then builds, a log, events, a change.
+"""A Guild client made from the schema alone. It pins the master's key in TLS, and then reads builds, a log and events, and
+submits a change.
 
-    client.py redeem JOIN.cap KEY.pem CERT.pem TOKEN_FILE     once: binds the grant to this key
+    client.py redeem JOIN.cap KEY.pem CERT.pem TOKEN_FILE     run this once: binds the grant to this key
     client.py tour   JOIN.cap KEY.pem CERT.pem TOKEN_FILE PROJECT
 """
 import asyncio
@@ -24,7 +25,7 @@ event = capnp.load(os.path.join(SCHEMA, "event.capnp"))
 
 
 class SturdyRef:
-    """capnp://sha-256:FPR@host:port/TOKEN"""
+    """A credential, written as capnp://sha-256:FPR@host:port/TOKEN."""
 
     def __init__(self, path):
         lines = [line.strip() for line in open(path) if line.strip() and not line.startswith("#")]
@@ -34,14 +35,14 @@ class SturdyRef:
 
 
 def fingerprint(certificate_der):
-    """SHA-256 of the SubjectPublicKeyInfo, in base64url without padding."""
+    """Returns the SHA-256 of the SubjectPublicKeyInfo, in base64url without padding."""
     key = x509.load_der_x509_certificate(certificate_der).public_key()
     info = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.urlsafe_b64encode(hashlib.sha256(info).digest()).decode().rstrip("=")
 
 
 def pinned(reference, key, certificate):
-    """A TLS context that believes the one certificate whose key the sturdy ref names."""
+    """Returns a TLS context that trusts only the certificate whose key the sturdy ref names."""
     look = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     look.check_hostname, look.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection((reference.host, reference.port)) as raw, look.wrap_socket(raw) as tls:
@@ -66,14 +67,14 @@ async def connect(reference, key, certificate):
 
 
 def done(answer):
-    """An answer whose refusal is null was done."""
+    """Returns an answer, and fails if the answer has a refusal."""
     if answer._has("refusal"):
         raise RuntimeError(f"refused: {answer.refusal.code}: {answer.refusal.text}")
     return answer
 
 
 class Observer(event.Observer.Server):
-    """Our own object, which the master calls."""
+    """An object of this client, which the master calls."""
 
     def __init__(self):
         self.seen = []
@@ -95,7 +96,7 @@ async def restore(gate, token):
 
 
 async def follow(reader):
-    """A log to its end, by offset."""
+    """Reads a log by offset until its end."""
     text, offset, sealed = b"", 0, False
     while not sealed:
         await reader.wait(offset)
@@ -139,7 +140,7 @@ async def tour(reference, key, certificate, token, project):
     print("observed", [kind for _, kind in observer.seen])
     del subscription
 
-    # what the grant does not name is not there
+    # a project that the grant does not name counts as missing
     operator = await mine.operator()
     submitter = await mine.submitter()
     for name, part, call in (

@@ -1,4 +1,4 @@
-//! Jobs that are added to a build: those that cannot be change nothing, and whoever follows the events sees the others.
+//! Jobs that are added to a running build: a job that cannot be added changes nothing, and events tell subscribers of the others.
 
 use crate::world::{World, one};
 use master::decide::coordinator::AddedJob;

@@ -1,4 +1,5 @@
-//! No grant has more than one above it: random trees against another definition of what a grant gives, as a set of deeds.
+//! No grant allows more than the grants above it. Random trees are checked against a second definition, in which a grant allows a
+//! set of deeds.
 
 use master::decide::coordinator::authority::{ISSUED_MAX, child_of};
 use master::decide::coordinator::record::{GrantId, GrantRow, Loaded, RequestId};
@@ -12,12 +13,12 @@ const TREES: u64 = 100_000;
 /// The number of trees that are issued by a whole coordinator, which takes longer.
 const ISSUED_TREES: u64 = 3_000;
 const NOW: Time = Time(1_000_000);
-/// Names that grants have; what is asked about besides are names that no grant has.
+/// The names of projects that grants have. Deeds are also about projects, pools and labels that no grant names.
 const PROJECTS: [&str; 3] = ["alpha", "beta", "*"];
 const POOLS: [&str; 4] = ["default", "pa", "pb", "*"];
 const LABELS: [(&str, &str); 3] = [("gpu", "yes"), ("gpu", "*"), ("site", "lab")];
 
-/// All that a grant lets its holder do, as far as these names tell it apart: one bit for each deed.
+/// Returns what a grant lets its holder do, as one bit for each deed. The deeds are about the names above.
 fn deeds(row: &GrantRow) -> u64 {
     let worker = row.kind == GrantKind::Worker;
     let may = |right: &Right| !worker && row.what.may.contains(right);
@@ -46,7 +47,7 @@ fn deeds(row: &GrantRow) -> u64 {
     all.iter().fold(0, |bits, deed| bits << 1 | u64::from(*deed))
 }
 
-/// Without the time: that of a child is brought forward.
+/// Returns the deeds without those about time, because the expiry of a child may be set earlier than the order asks for.
 fn without_time(deeds: u64) -> u64 {
     deeds >> 4
 }
@@ -59,7 +60,7 @@ fn some(random: &mut Random, own: &BTreeSet<String>, names: &[&str]) -> Scope {
     kept.into_iter().collect()
 }
 
-/// The rights that somebody may ask for: mostly rights of the parent, and sometimes more.
+/// Returns random rights for an order: mostly rights of the parent, and sometimes more.
 fn asked(random: &mut Random, parent: &What) -> What {
     let mut may: BTreeSet<Right> = parent.may.iter().filter(|_| random.chance(80)).copied().collect();
     if random.chance(10) {
@@ -167,7 +168,8 @@ fn view() -> What {
     What { may: [Right::View].into(), projects: ["alpha".to_owned()].into(), ..What::default() }
 }
 
-/// The same trees through the coordinator: what it issues is what the rule takes, and each has no more than any above it.
+/// Random trees again, issued by the coordinator. It issues exactly the grants that the rule allows, and none has more than any
+/// grant above it.
 #[test]
 fn no_grant_that_is_issued_has_more_than_one_above_it() {
     let mut random = Random::new(19);
@@ -181,7 +183,7 @@ fn no_grant_that_is_issued_has_more_than_one_above_it() {
             let lifetime = expiry(&mut random).map(|expires| expires.since(NOW));
             let wanted = GrantRow::new(GrantId(0), Some(parent.id), kind, "child".to_owned(), what.clone(), NOW);
             let fits = without_time(deeds(&wanted) & !deeds(&parent)) == 0;
-            // Without the right to operate, nobody issues a grant, even one that allows nothing.
+            // without the right to operate, nobody issues a grant, not even one that allows nothing
             let may = fits && parent.what.may.contains(&Right::Operate);
             match desk.issue_for(parent.id, kind, what, lifetime) {
                 Ok(id) => {
@@ -208,7 +210,7 @@ fn no_grant_that_is_issued_has_more_than_one_above_it() {
     assert!(taken > 2_000 && refused > 1_000, "the trees are of some depth: {taken}, {refused}");
 }
 
-/// The same through all commands by which grants are made, in one deep tree.
+/// The same rule holds for all commands that make grants, in one deep tree.
 #[test]
 fn issue_and_browse_go_by_the_same_rule() {
     let mut random = Random::new(18);
@@ -250,13 +252,13 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
         assert_eq!(refused.code, RefusalCode::Unavailable);
         assert!(refused.text.contains("10000 grants") && refused.help.contains("guild grant revoke"), "{refused:?}");
     }
-    // what ends makes room, and logins of browsers take none
+    // a grant that ends makes room for another, and logins of browsers do not count
     desk.it.browse(NOW, chief, [9; 32]).unwrap();
     let request = desk.request(chief);
     desk.it.revoke(NOW, request, last, "over").unwrap();
     desk.issue(deputy, GrantKind::User, view()).unwrap();
     desk.issue(deputy, GrantKind::User, view()).unwrap_err();
-    // Every grant must stand on exactly one page.
+    // every grant must be on exactly one page
     let (mut seen, mut after) = (0, GrantId(0));
     loop {
         let page = desk.it.grants().page(NOW, chief, after, 0, false);
@@ -266,7 +268,7 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
         after = next;
     }
     assert_eq!(seen, ISSUED_MAX + 2, "itself, those below it, and a login");
-    // Grants that ended are kept, but not for ever.
+    // grants that ended are kept, but not for ever
     let request = desk.request(chief);
     desk.it.revoke(NOW, request, deputy, "over").unwrap();
     let deputy = desk.issue(chief, GrantKind::Operator, What::everything()).unwrap();
@@ -279,7 +281,7 @@ fn an_operator_issues_so_many_and_its_own_operators_none_besides() {
     assert_eq!(desk.it.grants().below(chief).count() - in_force, 10_000);
 }
 
-/// Very many grants that end at one moment hold nobody up for long.
+/// Ten thousand grants that end at one moment delay nobody for long.
 #[test]
 fn ten_thousand_grants_end_at_once() {
     let mut desk = Desk::new();
@@ -301,7 +303,7 @@ fn ten_thousand_grants_end_at_once() {
 fn a_line_of_grants_has_an_end() {
     let mut desk = Desk::new();
     let mut by = ROOT;
-    // The last of these grants has 16 grants above it, the root included.
+    // the last of these grants has 16 grants above it, the root included
     for _ in 0..16 {
         by = desk.issue(by, GrantKind::Operator, What::everything()).unwrap();
     }
@@ -328,7 +330,7 @@ fn logins_of_browsers_are_few_and_go_when_they_end() {
     desk.it.handle_timeout(late);
     assert_eq!((logins(&desk.it), desk.it.grants().get(first).is_some()), (1, true));
     assert!(desk.it.redeem_browser(late, [59; 32], [4; 32], key).is_err());
-    // The eleventh browser takes the place of the first one.
+    // the eleventh browser takes the place of the first one
     for number in 100..110 {
         desk.it.browse(late, ada, [number; 32]).unwrap();
         desk.it.redeem_browser(late, [number; 32], [number; 32], key).unwrap();
@@ -338,7 +340,7 @@ fn logins_of_browsers_are_few_and_go_when_they_end() {
     assert_eq!(logins(&desk.it), 0);
 }
 
-/// A master before grants had bounds may have stored one that is larger than a message.
+/// A grant that is larger than a message is shown in part. An old master, which had no bounds, may have stored one.
 #[test]
 fn a_grant_that_is_too_large_is_shown_in_part() {
     let long = "x".repeat(30_000);

@@ -1,6 +1,6 @@
-//! The state of a branch against its definition: random histories of pushes, merges, forced pushes, deletions, runs, retries and
-//! cancels, with jobs that end in any order, through the real coordinator and the real store. The definition is written
-//! here a second time, over everything that happened.
+//! The state of a branch is what its definition says. Random histories have pushes, merges, forced pushes, deletions, runs, retries
+//! and cancels, with jobs that end in any order, and go through the real coordinator and store. The definition is written here a
+//! second time, and looks at the whole history.
 
 use crate::world::World;
 use futures::FutureExt as _;
@@ -16,7 +16,7 @@ use support::hall::step;
 use support::seed::{Random, with_seeds};
 
 const REFS: [&str; 2] = ["refs/heads/main", "refs/heads/topic"];
-/// This many results of a lane are kept one by one. A result that comes too late for them is left out.
+/// The number of results of a lane that the store keeps one by one. A result that is older than these is left out.
 const BUILDS_OF_A_REF: usize = 12;
 const MOVES: usize = 90;
 const ROOM: Resources = Resources { slots: 200, cpus_milli: 1_000_000, memory: 1 << 40 };
@@ -34,11 +34,11 @@ fn a_branch_is_what_its_definition_says() {
 /// The facts about a build that the definition uses.
 struct Known {
     ref_name: usize,
-    /// Which push of its ref it belongs to; `None` means that it is of no push.
+    /// The index of the push of its ref to which the build belongs. `None` means that it belongs to no push.
     push: Option<usize>,
 }
 
-/// One worker that takes every job, two refs, and the facts about them that the definition uses.
+/// `History` is one worker that takes every job, two refs, and the facts about them that the definition uses.
 struct History {
     random: Random,
     world: World,
@@ -47,9 +47,9 @@ struct History {
     known: BTreeMap<BuildId, Known>,
     /// The commits that were pushed to each ref, in order.
     pushes: [Vec<String>; 2],
-    /// The push that is the tip; `None` means that the ref does not exist.
+    /// The index of the push that is the tip of each ref. `None` means that the ref does not exist.
     tips: [Option<usize>; 2],
-    /// The push that made the ref, or made it anew: nothing that is older counts.
+    /// The index of the push that made each ref, or made it again after a deletion. Older pushes do not count.
     born: [usize; 2],
 }
 
@@ -81,14 +81,14 @@ impl History {
         self.settle();
     }
 
-    /// A new commit, or an older one of either branch: a forced push.
+    /// Pushes a new commit, or forces the ref to an older commit of either branch.
     fn push(&mut self, at: usize) {
         let old: Vec<String> = self.pushes.iter().flatten().cloned().collect();
         let revision = if self.random.chance(30) { self.random.pick(&old).cloned() } else { None };
         self.update(at, revision.unwrap_or_else(|| self.fresh()));
     }
 
-    /// The other branch is merged into this one: by a new commit, or by moving this one to where the other is.
+    /// Merges the other branch into this one, with a merge commit or by a fast-forward to the tip of the other.
     fn merge(&mut self, at: usize) {
         let other = 1 - at;
         let Some(tip) = self.tips[other] else { return };
@@ -100,7 +100,7 @@ impl History {
         format!("{:040x}", self.world.now.0)
     }
 
-    /// A ref is seen at this commit.
+    /// Tells the coordinator that the master has seen a ref at this commit.
     fn update(&mut self, at: usize, revision: String) {
         let change = Change {
             project: "p".to_owned(),
@@ -110,7 +110,7 @@ impl History {
         };
         let built = self.world.it.submit_change(self.world.now, ROOT, change);
         if built.is_none() && self.tips[at].is_none() {
-            // The ref came back to the revision that it had before.
+            // the ref came back to the revision that it had before its deletion
             self.tips[at] = Some(self.pushes[at].len() - 1);
         }
         if let Some(build) = built {
@@ -123,7 +123,7 @@ impl History {
         }
     }
 
-    /// The tip, or any commit by name: only what is the tip counts for the branch.
+    /// Asks for a build of the tip, or of any commit by its id. Only a build of the tip counts for the branch.
     fn run(&mut self, at: usize) {
         let Some(tip) = self.tips[at] else { return };
         let named = self.random.chance(50);
@@ -146,7 +146,7 @@ impl History {
         self.known.insert(build, Known { ref_name: at, push });
     }
 
-    /// All of a finished build, or one job of it.
+    /// Retries all of a finished build, or one job of it.
     fn retry(&mut self, at: usize) {
         let is_past = |row: &&BuildRow| row.state == State::Finished && self.known[&row.id].ref_name == at;
         let past: Vec<BuildRow> = self.world.ledger.builds.values().filter(is_past).cloned().collect();
@@ -220,7 +220,7 @@ impl History {
         let token = self.running.swap_remove(index);
         let outcomes = [Outcome::Succeeded, Outcome::Warned, Outcome::Failed, Outcome::Failed, Outcome::Errored];
         let outcome = *self.random.pick(&outcomes).expect("there are some");
-        // The attempt may have been cancelled, so its end may be refused.
+        // the attempt may have been cancelled, so its end may be refused
         let _ = self.world.it.complete(self.world.now, token, outcome, "");
     }
 
@@ -237,7 +237,7 @@ impl History {
         panic!("builds never end:\n{}", self.world.it.dump(self.world.now));
     }
 
-    /// Everything that is offered is begun.
+    /// Lets the worker take and begin everything that it is offered.
     fn settle(&mut self) {
         loop {
             self.world.it.worker_ready(self.world.now, self.session, ROOM);
@@ -263,11 +263,11 @@ impl History {
         let records = std::mem::take(&mut self.world.records);
         store.commit(records).now_or_never().expect("inline").expect("it is written");
         let before = REFS.map(|ref_name| state(&store, ref_name));
-        // A deleted ref is not compared, because it keeps its last known state.
+        // a deleted ref is not compared, because it keeps its last known state
         for (at, state) in before.iter().enumerate().filter(|(at, _)| self.tips[*at].is_some()) {
             self.compare(at, state);
         }
-        // Retention removes old builds, and the state of a branch must not depend on them.
+        // retention removes old builds, and the state of a branch must not depend on them
         let newest = REFS.iter().enumerate().flat_map(|(at, _)| self.planned(at).into_iter().chain(self.tip(at)));
         let kept: BTreeSet<BuildId> = newest.map(|row| row.id).collect();
         let broken = before.iter().filter_map(|state| state.broken.as_ref().map(|row| row.id));
@@ -280,7 +280,7 @@ impl History {
         }
     }
 
-    /// Builds of a ref that count for it, each with its place in the order.
+    /// Returns the builds of a ref that count for it, each with its place in the order.
     fn counted(&self, at: usize) -> Vec<((usize, u32), &BuildRow)> {
         let of_ref = self.world.ledger.builds.values().filter(|row| self.known[&row.id].ref_name == at);
         let mut counted: Vec<_> =
@@ -332,7 +332,7 @@ impl History {
         self.world.ledger.jobs.values().filter(|job| job.key.build == build).map(|job| job.name.clone()).collect()
     }
 
-    /// The results of a lane in order, each with its build and its outcome.
+    /// Returns the results of a lane in order, each with the number of its build and its outcome.
     fn results(&self, counted: &[((usize, u32), &BuildRow)], name: &str) -> Vec<(u32, Outcome)> {
         let mut results = Vec::new();
         for (_, build) in counted {
@@ -345,7 +345,7 @@ impl History {
     }
 }
 
-/// The outcome, the last good build, and the first of the failures at the end.
+/// Returns the state of a lane by its definition: the outcome, the last good build, and the first build of the present red range.
 fn define(results: &[(u32, Outcome)]) -> (Option<Outcome>, Option<u32>, Option<u32>) {
     let counts = |outcome: &Outcome| matches!(outcome, Outcome::Succeeded | Outcome::Warned | Outcome::Failed);
     let counted: Vec<_> = results.iter().filter(|(_, outcome)| counts(outcome)).collect();
@@ -360,7 +360,7 @@ fn state(store: &Store, ref_name: &str) -> RefState {
     read.now_or_never().expect("inline").expect("it is read")
 }
 
-/// A build that somebody asked for of a ref that nobody follows is an update of its own.
+/// If a ref is not followed, each build that somebody asks for is an update of its own.
 #[test]
 fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
     let mut world = World::new(Terms::default());

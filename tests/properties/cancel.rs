@@ -1,4 +1,4 @@
-//! A job that is cancelled, and cancelled again: what its worker is told, and when its attempt is fenced.
+//! A job that is cancelled once or twice: which orders its worker gets, and when its attempt is fenced.
 
 use crate::world::World;
 use master::decide::coordinator::record::{BuildId, JobKey, LeaseToken};
@@ -9,7 +9,7 @@ use support::hall::step;
 
 const JOB: JobKey = JobKey { build: BuildId(1), index: 0 };
 
-/// A scene with one worker on which one job runs.
+/// `Cell` is a scene with one worker, on which one job runs.
 struct Cell {
     world: World,
     token: LeaseToken,
@@ -34,13 +34,13 @@ impl Cell {
     fn cancel(&mut self) {
         let request = self.world.request();
         for _ in 0..2 {
-            // A caller that lost the answer asks again, and that is not a second cancel.
+            // a caller that lost the answer repeats its request, and that is not a second cancel
             self.world.it.cancel(self.world.now, request, BuildId(1), None, "a person").expect("it runs");
         }
         self.world.settle();
     }
 
-    /// So long after the last look, with a worker that renews.
+    /// Lets this many seconds pass, while the worker renews its lease each second.
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             let now = self.world.now.after(Duration::from_secs(1));
@@ -54,7 +54,7 @@ impl Cell {
         (row.state, row.outcome)
     }
 
-    /// The orders for its attempt that the worker got since the last look.
+    /// Returns the orders that the worker got for its attempt since the last call.
     fn told(&mut self) -> Vec<String> {
         let told = std::mem::take(&mut self.world.told).into_iter().filter_map(|effect| match effect {
             Effect::Cancel { reason, now, .. } => Some(format!("cancel{}: {reason}", if now { " now" } else { "" })),
@@ -82,9 +82,9 @@ fn a_cancelled_attempt_is_fenced_after_the_time_of_its_always_steps() {
     let clearing = || vec![step("run"), always()];
     for (steps, always_ms, seconds) in [
         (clearing(), 60_000, 90),
-        // This is the plan of a master of version 0.1, or a plan without the key.
+        // 0 is what a plan of a master of version 0.1 has, or a plan without the key
         (clearing(), 0, 60),
-        // The time is no longer than any job may take.
+        // the time is limited to the longest time that any job may take
         (clearing(), 3_600_000, 330),
         (vec![step("run"), step("more")], 60_000, 30),
         (vec![always()], 60_000, 30),
@@ -140,7 +140,7 @@ fn a_worker_that_comes_back_is_told_how_often() {
 fn a_master_that_starts_again_gives_the_time_again() {
     let mut cell = Cell::new(vec![step("run"), always()], 60_000);
     cell.cancel();
-    // The worker goes on under the terms that held before.
+    // the worker goes on under the terms that held before
     let lower = Terms { job_timeout: Duration::from_secs(5), ..terms() };
     cell.world.restart(lower);
     cell.come_back();

@@ -1,11 +1,11 @@
-//! Long chains of needs: whatever moves along one takes as much of the stack as for one job.
+//! Long chains of jobs that need each other: work that goes along a chain takes no more stack than for one job.
 
 use crate::world::{World, one};
 use master::decide::coordinator::Terms;
 use pipeline::limits::JOBS_MAX;
 use schema::values::{JobPlan, Outcome, State, Trust};
 
-/// Bytes of stack for a chain: some calls deep, and far from enough for a call in a call for each job.
+/// The stack for a chain, in bytes. It is enough for some nested calls, and far too small for one nested call for each job.
 const STACK: usize = 512 << 10;
 
 #[test]
@@ -13,7 +13,7 @@ fn a_chain_of_refused_jobs_that_may_fail_ends_without_recursion() {
     let ends = std::thread::Builder::new().stack_size(STACK).spawn(|| {
         let mut world = World::of(1);
         let build = world.push("p", "main");
-        // of a master that has builds nobody trusts: no worker of this one may take their jobs
+        // a later master may store builds that it does not trust; this one has no worker that may take their jobs
         world.ledger.builds.get_mut(&build).expect("it is there").trust = Trust::Untrusted;
         world.restart(Terms::default());
         world.plan(build, chain());
@@ -25,7 +25,7 @@ fn a_chain_of_refused_jobs_that_may_fail_ends_without_recursion() {
     assert_eq!(build, Some(Outcome::Warned), "a failure of a job that may fail is a warning for its build");
 }
 
-/// Each job needs the one before it.
+/// Returns the longest chain of jobs, each of which needs the one before it.
 fn chain() -> Vec<JobPlan> {
     let job = |index: u32| JobPlan {
         name: format!("j{index}"),

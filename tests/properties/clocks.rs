@@ -1,4 +1,5 @@
-//! Two clocks: leases follow the one that nobody sets, and dates follow the one on the wall (F6, C14).
+//! Two clocks: leases follow the steady clock, which nobody can set, and dates follow the wall clock (cases F6 and C14 of
+//! `tests/cases.tsv`).
 
 use crate::world::{World, one};
 use master::decide::coordinator::record::{JobKey, LeaseToken};
@@ -13,7 +14,7 @@ const DAY: i64 = 24 * 3_600_000;
 struct Scene {
     world: World,
     session: SessionId,
-    /// By how much the wall clock was set so far.
+    /// The time by which the wall clock has been set ahead so far, in milliseconds.
     ahead: i64,
 }
 
@@ -39,7 +40,7 @@ impl Scene {
         (job, token)
     }
 
-    /// Somebody sets the wall clock, or a suspended machine wakes.
+    /// Sets the wall clock ahead by this many milliseconds, as a person does, or a suspended machine that wakes.
     fn set(&mut self, by: i64) {
         let steady = Steady(self.world.now.0.saturating_add_signed(-self.ahead));
         self.ahead += by;
@@ -75,7 +76,7 @@ fn a_clock_that_is_set_moves_no_lease() {
     }
 }
 
-/// A relative: the clock was set before the master had read its store, as where a migration took minutes.
+/// After a restart each lease has one full term, even if the clock was set before the master had read its store.
 #[test]
 fn a_start_beside_a_clock_that_was_set_gives_one_full_term() {
     for jump in [3 * DAY, -3 * DAY, 0] {
@@ -91,7 +92,7 @@ fn a_start_beside_a_clock_that_was_set_gives_one_full_term() {
     }
 }
 
-/// A relative: what waits, rests and is cancelled is counted by the same clock as the leases.
+/// The time that a cancelled job gets to end follows the same clock as the leases.
 #[test]
 fn a_clock_that_is_set_moves_no_offer_and_no_cancel() {
     for jump in [3 * DAY, -3 * DAY] {
@@ -125,7 +126,7 @@ fn what_ends_at_a_date_ends_by_the_clock_that_was_set() {
     }
 }
 
-/// A relative: rows have the time of the wall, also where that goes back.
+/// Rows have the time of the wall clock, even if it was set back.
 #[test]
 fn what_is_made_after_a_jump_has_the_new_time() {
     for jump in [3 * DAY, -3 * DAY] {

@@ -1,6 +1,5 @@
-//! The coordinator under random moves: changes, plans, workers that come, go, lie and return, cancellations, time,
-//! crashes. After every move its invariants hold, and so does what is promised of jobs and leases; when the faults stop,
-//! everything ends.
+//! The coordinator under random moves: changes, plans, workers that come, go, lie and return, cancels, time and crashes. After
+//! every move its invariants and the promises about jobs and leases hold. When the faults stop, everything ends.
 
 use crate::world::World;
 use master::decide::coordinator::record::{BuildId, BuildRow, JobKey, LeaseToken};
@@ -18,9 +17,9 @@ use support::seed::{Random, with_seeds};
 
 const WORKERS: usize = 3;
 const MOVES: usize = 100;
-/// The lengths of leases that the master file may name, in seconds: for all pools, and for the one pool.
+/// The lengths of leases that the master file may name, in seconds: the general one, and the one of the pool.
 const LEASES: [(u64, Option<u64>); 5] = [(60, None), (20, None), (60, Some(5)), (20, Some(40)), (5, None)];
-/// The worker of version 0.1. It lives by the term that it got when it attached, and does not say where it is.
+/// The index of a worker of version 0.1. It lives by the term that it got when it attached, and does not tell on which machine it is.
 const OLD: usize = 2;
 
 #[test]
@@ -34,7 +33,7 @@ fn random_moves_keep_every_promise() {
     });
 }
 
-/// A job whose workers are away waits for them: "nobody can take it" is said only where that is so.
+/// A job waits for its workers while they are not connected. "No worker can take it" is said only if that is true.
 #[test]
 fn workers_that_are_away_are_waited_for() {
     let mut model = Model::new(1);
@@ -70,31 +69,31 @@ fn workers_that_are_away_are_waited_for() {
     assert_eq!(why(&world, 0), "there is no worker of pool default");
 }
 
-/// The state that one worker believes in.
+/// `Worker` is the state that one worker believes in.
 #[derive(Default)]
 struct Worker {
     session: Option<SessionId>,
-    /// Offers it has not accepted, and leases that it runs.
+    /// The offers that it has not accepted; `running` has the leases that it runs.
     offered: Vec<Assignment>,
     running: BTreeMap<LeaseToken, Assignment>,
     /// The length of leases that the worker got when it attached.
     told: Duration,
 }
 
-/// Workers that come, go, lie and return, and what must be so of their leases.
+/// `Model` has workers that come, go, lie and return, and a model of their leases.
 struct Model {
     random: Random,
     world: World,
     workers: Vec<Worker>,
-    /// The model of leases: (job, when its holder must have stopped at the latest).
+    /// The model of leases: the job of each, and the latest time at which its holder must have stopped.
     held: BTreeMap<LeaseToken, (JobKey, Time)>,
-    /// How often a job was begun.
+    /// The number of times that each job was begun.
     begun: BTreeMap<JobKey, u32>,
-    /// Jobs whose cancel was acknowledged while they ran.
+    /// The jobs whose cancel was acknowledged while they ran.
     cancelled: BTreeSet<JobKey>,
-    /// Whether the master file names a pool for the project that no worker is in.
+    /// Whether the master file names only a pool for the project that has no worker.
     is_closed: bool,
-    /// Which of [`LEASES`] counts.
+    /// The index in [`LEASES`] of the setting in force.
     leases: usize,
 }
 
@@ -129,7 +128,7 @@ impl Model {
         self.drain();
     }
 
-    /// No faults any more: every build must end.
+    /// Stops all faults, after which every build must end.
     fn calm_down(&mut self) {
         if self.is_closed {
             self.reload();
@@ -186,7 +185,7 @@ impl Model {
         self.world.it.plan_ready(self.world.now, build, planned);
     }
 
-    /// A build that is planned and not finished gets one more job.
+    /// Adds one job to a build that is planned and not finished.
     fn append(&mut self) {
         let is_open = |row: &&BuildRow| !matches!(row.state, State::Planning | State::Finished);
         let open: Vec<BuildId> = self.world.ledger.builds.values().filter(is_open).map(|row| row.id).collect();
@@ -232,12 +231,12 @@ impl Model {
         }
     }
 
-    /// The term of one lease that a worker lives by, if the master told it this term.
+    /// Returns the term by which a worker lives, if the master told it the term `told` with a lease.
     fn lived(&self, index: usize, told: Duration) -> Duration {
         if index == OLD { self.workers[index].told } else { told }
     }
 
-    /// A copy of the worker's directory attaches and leaves. This must end nothing that the worker itself runs.
+    /// Attaches and detaches a copy of the worker's directory. This must end nothing that the worker itself runs.
     fn copy(&mut self, index: usize) {
         let home = Some(Home { boot: "boot".to_owned(), inode: 99, ..Home::default() });
         let copy = Arrival { instance: [99; 16], running: Vec::new(), home, ..self.arrival(index) };
@@ -270,10 +269,10 @@ impl Model {
         }
         self.drain();
         if index == OLD {
-            // Nobody knows where the old worker ran the jobs that it does not name, so the ends of their leases decide.
+            // nobody knows where the old worker ran the jobs that it does not name, so the ends of their leases decide
             return;
         }
-        // The jobs that the worker did not name do not run there, because it came back without them.
+        // the jobs that the worker did not name do not run there, because it came back without them
         let name = format!("w{index}");
         let ledger = &self.world.ledger;
         let named = &self.workers[index].running;
@@ -312,7 +311,8 @@ impl Model {
         }
     }
 
-    /// P2: never two at once, never more attempts than allowed, side effects once.
+    /// Begins an attempt in the model. Checks that no other attempt of the job runs, that there are no more attempts than allowed, and
+    /// that a job with side effects begins only once.
     fn begin(&mut self, token: LeaseToken, job: JobKey, assignment: &Assignment, term: Duration) {
         for (other, (held, until)) in &self.held {
             let over = *held != job || *until <= self.world.now;
@@ -391,7 +391,7 @@ impl Model {
         self.world.it.session_lost(self.world.now, session, "cut");
     }
 
-    /// The worker's disk is gone: it comes back without what it ran.
+    /// Sometimes a worker loses its disk, so it comes back without the jobs that it ran.
     fn forget_work(&mut self, index: usize) {
         if self.random.chance(20) {
             self.workers[index].running.clear();
@@ -421,18 +421,18 @@ impl Model {
     fn pass_time(&mut self) {
         let step = [100, 5_000, 20_000, 61_000][self.random.below(4)];
         self.world.now = Time(self.world.now.0 + step);
-        // A supervisor stops its step at the lease's end, whatever its worker does.
+        // a supervisor stops its step at the lease's end, whatever its worker does
         let now = self.world.now;
         let ended: Vec<LeaseToken> =
             self.held.iter().filter(|(_, (_, until))| *until <= now).map(|(token, _)| *token).collect();
         for token in ended {
-            // The result may still be reported until the job is placed again.
+            // the result may still be reported until the job is placed again
             self.held.insert(token, (self.held[&token].0, now));
         }
         self.world.it.handle_timeout(self.world.now);
     }
 
-    /// Loads another master file. Offers and attempts stay as they are, and waiting jobs follow the new file.
+    /// Loads another master file. Offers and attempts stay as they are, and queued jobs follow the new file.
     fn reload(&mut self) {
         self.is_closed = !self.is_closed;
         self.leases = self.random.below(LEASES.len());
@@ -441,7 +441,7 @@ impl Model {
         assert!(!self.is_closed || self.world.it.queue_length() == waiting, "a reload lost jobs that wait");
     }
 
-    /// The master dies and comes back from what was recorded; every worker must attach again.
+    /// Kills the master and starts it from its records. Every worker must attach again.
     fn crash(&mut self) {
         self.drain();
         self.world.restart(terms(self.is_closed, self.leases));
@@ -451,7 +451,7 @@ impl Model {
         }
     }
 
-    /// Workers hear what the master wants of them.
+    /// Delivers the master's offers and orders to the workers.
     fn drain(&mut self) {
         self.world.settle();
         for (session, assignment) in std::mem::take(&mut self.world.offers) {
@@ -474,7 +474,7 @@ impl Model {
     fn withdrawn(&mut self, token: LeaseToken, has_logs: bool) {
         let was_accepted = self.world.ledger.attempts.values().any(|row| row.token == token);
         assert_eq!(has_logs, was_accepted, "the logs of an attempt end, and of no other");
-        // The gate of the lease is closed, so a step that still runs stops at once, or at the lease's end.
+        // the gate of the lease is closed, so a step that still runs stops at once, or at the lease's end
         for worker in &mut self.workers {
             worker.offered.retain(|assignment| assignment.token != token.0);
             if worker.session.is_some() && worker.running.remove(&token).is_some() {

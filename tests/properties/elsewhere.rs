@@ -1,4 +1,4 @@
-//! A job whose attempt failed for reasons of its worker goes to another worker, or waits a moment.
+//! A job whose attempt failed because of its worker goes to another worker, or waits for some time.
 
 use crate::world::World;
 use master::decide::coordinator::record::{BuildId, JobKey, LeaseToken};
@@ -9,7 +9,7 @@ use support::hall::step;
 
 const JOB: JobKey = JobKey { build: BuildId(1), index: 0 };
 
-/// Workers of one slot, all of which are connected.
+/// `Shop` has workers of one slot each, all of which are connected.
 struct Shop {
     world: World,
     sessions: Vec<SessionId>,
@@ -42,7 +42,7 @@ impl Shop {
         !self.world.offers.is_empty()
     }
 
-    /// The worker that the last offer went to accepts it.
+    /// Accepts the last offer, and returns the number of its worker and the lease.
     fn accept(&mut self) -> (usize, LeaseToken) {
         let (session, token) = self.world.offered().pop().expect("an offer");
         self.world.accept(token);
@@ -54,7 +54,7 @@ impl Shop {
         self.world.settle();
     }
 
-    /// Makes the attempt that was offered last fail because of its worker, and returns the index of that worker.
+    /// Accepts the last offer and lets the attempt fail because of its worker. Returns the number of that worker.
     fn err(&mut self) -> usize {
         let (worker, token) = self.accept();
         self.complete(token, Outcome::Errored, "cannot open a workspace");
@@ -87,7 +87,7 @@ fn another_worker_that_is_busy_is_waited_for_and_not_for_ever() {
     assert!(!shop.is_offered());
     let told = Explainer::new(&shop.world.it, shop.world.now).explain(BuildId(1), "run").expect("it waits");
     assert!(told.hints.iter().any(|hint| hint.contains("w0 failed to run it")), "{:?}", told.hints);
-    // Meanwhile the worker takes other jobs, including those that came later.
+    // meanwhile the worker takes other jobs, including those that came later
     shop.submit();
     let (worker, token) = shop.accept();
     assert_eq!((worker, shop.world.it.lease_job(token)), (0, Some((JobKey { build: BuildId(2), index: 0 }, 1))));
@@ -106,7 +106,7 @@ fn another_worker_takes_it_as_soon_as_it_asks() {
     shop.err();
     shop.ready(1);
     assert_eq!(shop.err(), 1);
-    // Both workers failed, so the one that has rested may be asked.
+    // both workers have failed, and neither has rested long enough yet
     shop.pass(500);
     assert!(!shop.is_offered());
     shop.join();
@@ -129,7 +129,7 @@ fn the_only_worker_gets_it_again_after_longer_and_longer_pauses() {
     shop.complete(token, Outcome::Errored, "cannot open a workspace");
     let row = &shop.world.ledger.jobs[&JOB];
     assert_eq!((row.state, row.outcome), (State::Finished, Some(Outcome::Errored)));
-    // Nothing of the job is left.
+    // no timer of the job is left
     shop.pass(100_000);
     assert_eq!(shop.world.it.poll_timeout(), None);
 }

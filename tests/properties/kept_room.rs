@@ -1,4 +1,4 @@
-//! A large ticket behind a stream of small ones (C20): it begins within a bounded time, whatever comes meanwhile.
+//! A large ticket begins within a bounded time, even if a stream of small ones never ends (case C20 of `tests/cases.tsv`).
 
 use master::decide::placement::{
     Class, Decision, KEPT_AFTER, LeaseToken, Need, Offer, Placement, PlacementTerms, Session, SessionId, Ticket,
@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::seed::{Random, with_seeds};
 
-/// The owner of the large ticket; small ones count from 1.
+/// The owner of the large ticket. The owners of small ones count from 1.
 const LARGE: u32 = 0;
 const POOL: &str = "default";
-/// The longest that a small one runs.
+/// The longest time that the work of a small ticket runs, in seconds.
 const SMALL_MAX: u64 = 20;
 const CORES: u32 = 4;
 
@@ -24,9 +24,9 @@ struct Hall {
     /// The work on each worker: its lease, its cores, and the time of its end.
     running: Vec<Vec<(LeaseToken, u32, Steady)>>,
     rooms: BTreeMap<u32, u32>,
-    /// How long each small one runs. `None` means that chance says it.
+    /// The time that each small one runs, in seconds. `None` means a random time.
     seconds: Option<u64>,
-    /// When the large one began.
+    /// The time at which the large one began.
     began: Option<Steady>,
 }
 
@@ -54,7 +54,7 @@ impl Hall {
         self.begin(offer, owner);
     }
 
-    /// Whoever is offered something begins at once, and asks for more.
+    /// Lets the worker begin what it is offered, and ask for more.
     fn begin(&mut self, offer: Option<Offer<u32>>, seed: u32) {
         let Some(offer) = offer else { return };
         let limits = TimeLimits { given: Duration::from_secs(600), for_logs: Duration::from_secs(60) };
@@ -77,7 +77,7 @@ impl Hall {
         self.begin(offer, seed);
     }
 
-    /// A second passes.
+    /// Lets a second pass: timers fire, and work ends.
     fn pass(&mut self) {
         self.now = self.now.after(Duration::from_secs(1));
         while self.it.next_timeout().is_some_and(|time| time <= self.now) {
@@ -101,12 +101,12 @@ impl Hall {
     }
 }
 
-/// A slot and these cores, or a whole worker.
+/// Returns room for this many cores, with a slot for each.
 fn room(cores: u32) -> Resources {
     Resources { slots: cores as u16, cpus_milli: cores * 1_000, memory: 0 }
 }
 
-/// How long a large one waits whose priority is this, behind what chance brings.
+/// Returns how long a large ticket of this priority waits behind random small ones. `None` means that it never began.
 fn waits(seed: u64, priority: i32) -> Option<Duration> {
     let mut random = Random::new(seed);
     let mut hall = Hall::new(1 + random.below(3));
@@ -114,7 +114,7 @@ fn waits(seed: u64, priority: i32) -> Option<Duration> {
     let mut owners = LARGE;
     let mut came = None;
     for second in 0..300 {
-        // More work arrives than all workers together can do.
+        // more work arrives than all workers together can do
         for _ in 0..1 + random.below(3) {
             owners += 1;
             hall.come(owners, 1 + random.below(CORES as usize - 1) as u32, 0);
@@ -138,7 +138,7 @@ fn a_large_ticket_is_not_passed_for_ever() {
     });
 }
 
-/// The recipe of C20: small ones overlap, so that the whole worker is never free by itself.
+/// Case C20: the work of small tickets overlaps, so that the whole worker would never be free by itself.
 #[test]
 fn a_large_ticket_begins_beside_a_stream_that_never_ends() {
     for priority in [0, 100] {

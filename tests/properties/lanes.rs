@@ -1,6 +1,5 @@
-//! Branches whose builds finish in any order, with retries, errors and forced pushes, before a reporter that looks at random
-//! moments and is killed: whatever the order, each red range is told once, and so is its end, as somebody says who sees
-//! the end of it all.
+//! Notices of branches whose builds finish in any order, with retries and errors, by a reporter that looks at random moments and is
+//! killed. In any order, each red range gets one notice and its end gets one. The expected notices come from the whole history.
 
 use master::decide::coordinator::lane::{Lane, LaneResult, RESULTS_KEPT};
 use master::decide::coordinator::record::{ToldRow, Transition};
@@ -28,7 +27,8 @@ fn each_red_range_is_told_once_and_so_is_its_end() {
     });
 }
 
-/// Anything may be repeated at any time, and what is unfinished is not always waited for.
+/// Updates may be retried at any time, and the reporter may lose patience with unfinished builds. In the end the last notice still
+/// says what the branch is.
 #[test]
 fn nothing_is_told_twice_and_nothing_stays_untold() {
     with_seeds("nothing_is_told_twice_and_nothing_stays_untold", 500, |seed| {
@@ -58,8 +58,8 @@ fn nothing_is_told_twice_and_nothing_stays_untold() {
     });
 }
 
-/// A range that was over before it was known, and before which a newer one was told, stays untold: its lanes were known
-/// to be good in between, so the newer one did not wait for it.
+/// Removes red ranges that rightly get no notice. Such a range was known only after it had ended, when there was already a notice of
+/// a newer one. The newer notice did not wait, because the lanes were known to be good in between.
 fn without_overtaken(wanted: &[Told], told: &[Told], overtaken: &BTreeSet<u32>) -> Vec<Told> {
     let ranges = wanted.chunks(2).filter(|range| {
         let [failing, fixed] = range else { return true };
@@ -69,7 +69,7 @@ fn without_overtaken(wanted: &[Told], told: &[Told], overtaken: &BTreeSet<u32>) 
     ranges.flatten().cloned().collect()
 }
 
-/// A build: the update that it belongs to, and what each of its lanes comes to.
+/// `Build` has the update that the build belongs to, and the final outcome of each of its lanes.
 #[derive(Clone, Debug)]
 struct Build {
     update: u32,
@@ -77,7 +77,7 @@ struct Build {
     outcomes: BTreeMap<String, Outcome>,
 }
 
-/// Builds in the order of their numbers. Several of one update are begun together.
+/// `History` is a list of builds in the order of their numbers. Builds of one update begin together.
 #[derive(Debug)]
 struct History {
     lanes: usize,
@@ -97,7 +97,7 @@ impl History {
         History { lanes, builds: builds.collect() }
     }
 
-    /// By the definition: the last word of each lane on each update, and from that what the branch was.
+    /// Returns the notices by the definition: from the last result of each lane for each update follows what the branch was.
     fn told_in_the_end(&self) -> Vec<Told> {
         let mut updates: BTreeMap<u32, BTreeMap<&str, bool>> = BTreeMap::new();
         for build in &self.builds {
@@ -129,8 +129,8 @@ impl History {
         told
     }
 
-    /// The builds begin in their order, and their jobs end in any.
-    /// Also the updates that were unfinished when something newer was told.
+    /// Begins the builds in their order, and ends their jobs in any order. Returns the notices that the reporter sent, and the updates
+    /// that were unfinished when it sent a notice of something newer.
     fn told_on_the_way(&self, random: &mut Random) -> (Vec<Told>, BTreeSet<u32>) {
         let mut world = World::new(self.lanes);
         let mut waiting = self.builds.iter().peekable();
@@ -160,7 +160,7 @@ fn outcomes(random: &mut Random, lanes: usize) -> BTreeMap<String, Outcome> {
     (0..lanes).map(|lane| (format!("lane{lane}"), *random.pick(&all).unwrap())).collect()
 }
 
-/// The content of a notice that was sent.
+/// `Told` is the content of a notice that the reporter sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Told {
     turn: Transition,
@@ -168,14 +168,14 @@ struct Told {
     lanes: BTreeSet<String>,
 }
 
-/// A branch and its reporter.
+/// `World` is a branch and its reporter.
 #[derive(Debug)]
 struct World {
     now: Time,
     lanes: BTreeMap<String, Lane>,
-    /// Unfinished builds, with the jobs that are left.
+    /// The unfinished builds, with the jobs that have not ended.
     open: Vec<Build>,
-    /// The update of each build.
+    /// The update of each build, by the build's number less one.
     updates: Vec<u32>,
     told: Vec<Said>,
     told_of: Vec<Told>,
@@ -252,7 +252,7 @@ impl World {
         next(&self.view(), &self.told, BORN, self.now)
     }
 
-    /// The reporter sends all notices that are due, or is killed before it has noted them.
+    /// The reporter looks: it sends all notices that are due, or is killed before it has recorded one.
     fn look(&mut self, random: &mut Random) {
         if random.chance(70) {
             self.tell();
@@ -282,7 +282,7 @@ impl World {
         panic!("it never ends: {self:#?}");
     }
 
-    /// Notes what was reported, as the store does.
+    /// Records what was reported, as the store does.
     fn note(&mut self, news: &News) {
         let id = id_of(BRANCH, news, &self.told);
         for row in rows("r", BRANCH, news, &id, time_of(&self.told, self.now)) {
@@ -294,7 +294,7 @@ impl World {
         self.told.sort_by_key(|said| said.row.time);
     }
 
-    /// A failure and its fix take turns.
+    /// Checks that notices of a failure and of its fix alternate.
     fn check(&self) {
         for (index, told) in self.told_of.iter().enumerate() {
             let wanted = if index % 2 == 0 { Transition::NewlyFailing } else { Transition::Fixed };

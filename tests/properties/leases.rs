@@ -1,5 +1,5 @@
-//! When a job is placed again: one clock for each attempt, and what is known of a worker that is out of reach. Each case is a
-//! small script of one worker, whose attempt another may follow.
+//! Tests of the moment at which a job may be placed again. Each attempt has one clock, and the master may learn more about a worker
+//! that is out of reach. Each case is a small script with one worker.
 
 use crate::world::{World, one, token_of};
 use master::decide::coordinator::record::{JobKey, LeaseToken, SealRow, StepKey};
@@ -10,7 +10,7 @@ use schema::values::{Assignment, Home, Outcome, RefusalCode, State, What};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A scene with one worker `w` of the pool `linux`.
+/// `Scene` has one worker `w` of the pool `linux`.
 struct Scene {
     world: World,
 }
@@ -26,7 +26,7 @@ impl Scene {
         self.world.come(0, arrival)
     }
 
-    /// A job of the pool is taken and begun.
+    /// Submits a job of the pool, and lets the worker take and begin it.
     fn begin(&mut self, session: SessionId) -> (LeaseToken, Assignment) {
         self.world.submit(one());
         self.world.ask(session);
@@ -50,7 +50,7 @@ impl Scene {
         self.world.it.lease_job(token).expect("the lease is live").0
     }
 
-    /// The milliseconds after which the job is free, in steps of one second. `None` means that it is not free within an hour.
+    /// Returns the milliseconds after which the job is free, in steps of one second. `None` means that it is not free within an hour.
     fn free_after(&mut self, job: JobKey) -> Option<u64> {
         (0..3_600).find_map(|second| {
             if self.is_free(job) {
@@ -67,7 +67,7 @@ impl Scene {
     }
 }
 
-/// Leases of this length, and of another in the pool.
+/// Returns terms with leases of this length, and with another length in the pool. Both are in seconds.
 fn terms(lease: u64, of_pool: Option<u64>) -> Terms {
     let pool = PoolTerms { lease: of_pool.map(Duration::from_secs), ..PoolTerms::default() };
     let project = ProjectTerms { pools: ["linux".to_owned()].into() };
@@ -87,7 +87,7 @@ fn arrival() -> Arrival {
     Arrival { keeps_terms: true, home: Some(home(1)), ..Arrival::default() }
 }
 
-/// A worker of version 0.1.
+/// Returns how a worker of version 0.1 arrives.
 fn old() -> Arrival {
     Arrival::default()
 }
@@ -172,7 +172,7 @@ fn a_restart_gives_each_lease_its_own_term_again() {
     assert_eq!(scene.free_after(job), Some(60_000));
 }
 
-/// Who comes without an attempt frees it only if nothing of it can run any more.
+/// If a worker comes back without an attempt, the job is free only if no process of the attempt can still run.
 #[test]
 fn what_a_worker_comes_back_without_is_free_where_nothing_of_it_runs() {
     let elsewhere = |change: fn(&mut Home)| {
@@ -260,7 +260,7 @@ fn a_revoked_worker_frees_its_jobs_by_its_answer() {
     }
 }
 
-/// What a copy says of itself says nothing of the worker that it was copied from.
+/// If a copy of a worker answers a revocation, the original may still run its jobs, so none of them is free.
 #[test]
 fn the_answer_of_a_revoked_copy_frees_nothing_of_the_original() {
     let mut scene = Scene::new(terms(60, None));
@@ -278,7 +278,7 @@ fn the_answer_of_a_revoked_copy_frees_nothing_of_the_original() {
     assert!(!scene.is_free(job), "the original may still run it");
 }
 
-/// Who is not revoked cannot give its jobs away by an answer to nothing.
+/// A worker that is not revoked cannot free its jobs with the answer to a revocation.
 #[test]
 fn an_answer_counts_for_a_revoked_worker_alone() {
     let mut scene = Scene::new(terms(60, None));
@@ -332,7 +332,7 @@ fn alarms_that_repeat_are_counted() {
     assert_eq!(scene.world.alarms()[6..], ["a copy"]);
 }
 
-/// Seals say that a log changes no more, so they come after the attempt, and in the transaction of its end at the earliest.
+/// A seal says that a log does not change any more, so it is recorded in the transaction of the attempt's end, or later.
 #[test]
 fn logs_are_sealed_when_their_attempt_is_over() {
     let mut scene = Scene::new(terms(60, None));

@@ -1,4 +1,4 @@
-//! Logs against a plain vector: writes that overlap, repeat and leave gaps, restarts, limits, readers, lines.
+//! Stored logs compared with a plain vector: writes that overlap, repeat or leave gaps, restarts, limits, readers and lines.
 
 use futures::future::LocalBoxFuture;
 use master::decide::coordinator::record::{BuildId, JobKey, SealRow, StepKey};
@@ -14,7 +14,7 @@ use support::seed::{Random, with_seeds};
 const KEY: StepKey = StepKey { job: JobKey { build: BuildId(7), index: 0 }, attempt: 1, step: 0 };
 const LIMIT: u64 = 300_000;
 
-/// The store's part: what was committed.
+/// `Committed` plays the store: it has the seals that were committed.
 #[derive(Clone, Default)]
 struct Committed(Rc<RefCell<BTreeMap<StepKey, SealRow>>>);
 

@@ -1,4 +1,4 @@
-//! Random tests against simple models. `GUILD_SEEDS=N` runs more, `GUILD_SEED=S` one again.
+//! Random tests against simple models. `GUILD_SEEDS=N` runs N seeds, and `GUILD_SEED=S` only the seed S.
 
 mod append;
 mod authority;

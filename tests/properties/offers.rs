@@ -1,5 +1,5 @@
-//! Offers that come to nothing: who comes last and for how long, by a clock that the test sets. Each case is a small script of a
-//! few workers.
+//! Offers that are not accepted: which worker then comes last, and for how long. Each case is a small script of a few workers, with
+//! a clock that the test sets.
 
 use crate::world::{World, one};
 use master::decide::coordinator::Terms;
@@ -27,7 +27,7 @@ fn a_silent_worker_delays_one_job_and_no_other() {
         assert_eq!(offered.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [honest]);
         world.accept(offered[0].1);
     }
-    // After its rest the worker is asked again, with one job at a time until it accepts.
+    // after its rest the worker gets offers again, one at a time until it accepts
     let more = [world.submit(one()), world.submit(one()), world.submit(one())];
     world.ask(silent);
     world.pass(59_999);
@@ -63,7 +63,7 @@ fn a_worker_that_is_alone_is_asked_again_soon_and_then_later() {
     }
     let offered = world.offered();
     world.accept(offered[0].1);
-    // Once the worker accepts, its earlier failures to accept are forgotten.
+    // once the worker accepts, its earlier failures to accept are forgotten
     world.submit(one());
     world.ask(session);
     assert_eq!(world.offered().len(), 1);
@@ -115,7 +115,7 @@ fn a_connection_that_breaks_on_an_offer_counts_whatever_breaks_first() {
     }
 }
 
-/// Whatever of it is dropped first, and how far apart.
+/// Offers that break with one connection count once, however many of them the worker gave back just before.
 #[test]
 fn offers_that_break_together_count_once() {
     for (given_back, apart) in [(0, 0), (1, 0), (2, 100), (4, 0), (4, 100), (4, 249)] {
@@ -139,7 +139,7 @@ fn offers_that_break_together_count_once() {
     }
 }
 
-/// To be quick is no way out: each of its offers was made after it gave back the one before.
+/// A worker cannot escape its rest by giving offers back at once and asking again.
 #[test]
 fn who_gives_back_at_once_and_asks_again_rests_soon() {
     let mut world = World::of(1);
@@ -187,7 +187,8 @@ fn who_gives_back_now_and_then_is_asked_at_once_and_who_always_does_is_not() {
     assert_eq!(world.offered(), []);
 }
 
-/// As the plan of an earlier version may be: it is not offered, what needs it is skipped, and others go on.
+/// A job that no worker could read, as a plan of an earlier version may have, is not offered. The jobs that need it are skipped, and
+/// others go on.
 #[test]
 fn what_no_worker_could_read_is_not_offered() {
     let mut world = World::of(1);

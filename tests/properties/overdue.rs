@@ -1,4 +1,5 @@
-//! Attempts that outlast their job's time: an honest one is waited for while it says something, and a liar is ended.
+//! Attempts that outlast the timeout of their job. The master waits for an attempt whose reports or logs still come, and ends
+//! one that only renews its lease.
 
 use crate::world::{World, one};
 use master::decide::coordinator::record::{JobKey, LeaseToken};
@@ -7,12 +8,13 @@ use schema::values::{Exit, JobPlan, Outcome, State, StepEnd, StepPlan};
 use std::time::Duration;
 use support::hall::step;
 
-/// When an attempt of 5 s that says nothing is ended, in seconds after its beginning.
+/// The time after which the master ends an attempt with a timeout of 5 s that reports nothing, in seconds after its beginning.
 const END: u64 = 125;
-/// When one of one step is ended, whatever it says: 256 MiB take 4,096 s at 64 KiB/s.
+/// The time after which the master ends an attempt of one step even if its log grows, in seconds. The log may have 256 MiB, which
+/// take 4,096 s at 64 KiB/s.
 const CAP: u64 = END + 4_096;
 
-/// A job of 5 s that runs at one worker.
+/// `Run` is a job that runs on one worker, as a rule with a timeout of 5 s.
 struct Run {
     world: World,
     session: SessionId,
@@ -35,7 +37,7 @@ impl Run {
         Run::new(JobPlan { timeout_ms: 5_000, ..one() })
     }
 
-    /// Its worker is connected for this long, and renews.
+    /// Lets this many seconds pass. The worker is connected and renews its lease each second.
     fn renew(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.world.pass(1_000);
@@ -44,7 +46,7 @@ impl Run {
         }
     }
 
-    /// It renews, and bytes of its log come, for this long.
+    /// Lets this many seconds pass. The worker renews its lease, and bytes of the log arrive, each second.
     fn write(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.world.it.log_grew(self.world.now, self.token);
@@ -104,11 +106,11 @@ fn a_restart_gives_a_job_its_time_again_and_never_less() {
     assert!(run.has_failed());
 }
 
-/// Its worker goes on under the terms of the master that gave it the job.
+/// After a restart with a lower limit, a running job keeps its own timeout, because its worker still runs it under that.
 #[test]
 fn a_restart_with_a_lower_limit_leaves_a_job_its_own_time() {
     let lower = || Terms { job_timeout: Duration::from_secs(60), ..Terms::default() };
-    // A plan that names no time has the limit that holds now.
+    // a plan without a timeout has the limit that holds now
     for (timeout_ms, always_timeout_ms, seconds) in [(3_600_000, 600_000, 4_320), (0, 0, 210)] {
         let mut plan = JobPlan { timeout_ms, always_timeout_ms, ..one() };
         plan.steps = vec![step("s"), StepPlan { always: true, ..step("after") }];
@@ -123,7 +125,7 @@ fn a_restart_with_a_lower_limit_leaves_a_job_its_own_time() {
     }
 }
 
-/// Its worker may have ended it in time, and could not say so.
+/// A worker that was away may have ended the job in time without being able to report it, so it gets time to do so.
 #[test]
 fn a_worker_that_was_away_may_still_say_how_it_ended() {
     for does_say in [true, false] {
@@ -151,7 +153,7 @@ fn a_worker_that_is_back_just_before_the_moment_has_the_margin_too() {
     run.come_back();
     run.renew(119);
     assert!(run.is_running());
-    // The link is lost again, and the moment comes while the worker is away.
+    // the link is lost again, and the job would be ended while the worker is away
     run.lose_link();
     for _ in 0..300 {
         run.world.pass(1_000);
@@ -162,7 +164,8 @@ fn a_worker_that_is_back_just_before_the_moment_has_the_margin_too() {
     run.succeed();
 }
 
-/// No timer is served on a full disk, and reports are refused. A worker tries them again within 8 s.
+/// While the master's disk is full, timers do not fire and reports are refused. When it has room again, the worker has time to
+/// repeat its reports, which takes at most 8 s.
 #[test]
 fn a_full_disk_of_the_master_ends_no_job() {
     for does_say in [true, false] {
@@ -190,7 +193,7 @@ fn a_disk_that_has_room_again_just_before_the_moment_ends_no_job() {
     run.succeed();
 }
 
-/// The job ended in time, and its log, of 256 MiB, comes at 1 MiB/s.
+/// The job ended in time, but its log of 256 MiB arrives at only 1 MiB/s. The master waits for it.
 #[test]
 fn a_log_on_a_slow_way_is_waited_for() {
     let mut run = Run::of_five_seconds();

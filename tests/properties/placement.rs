@@ -1,5 +1,5 @@
-//! Placement alone, against a simple model: random tickets, workers that ask, accept, fall silent, break and drain, and time.
-//! After every move the promises of placement hold; when the faults stop, everything ends, and every gauge is zero.
+//! Placement alone, against a simple model: random tickets, time, and workers that ask, accept, fall silent, break and drain.
+//! After every move the promises of placement hold. When the faults stop, everything ends and every gauge is zero.
 
 use master::decide::placement::{
     Accepted, Class, Decision, Fault, Gauges, KEPT_AFTER, Lease, LeaseState, LeaseToken, Need, Offer, Placement,
@@ -16,7 +16,7 @@ const MOVES: usize = 150;
 const OFFER: Duration = Duration::from_secs(10);
 const TERM: Duration = Duration::from_secs(60);
 const POOL: &str = "default";
-/// Each worker has a name, a platform, its cores and its labels.
+/// The workers, each with its name, its platform, its number of cores and its labels.
 const WORKERS: [(&str, &str, u32, &[&str]); 4] =
     [("w0", "linux", 2, &[]), ("w1", "linux", 4, &["gpu"]), ("w2", "mac", 2, &[]), ("w3", "linux", 1, &[])];
 
@@ -32,21 +32,21 @@ fn placement_keeps_its_promises_under_random_moves() {
     });
 }
 
-/// A ticket that waits. Its arrival counts as the queue counts it.
+/// `Waiting` is a queued ticket, with the number of its arrival as the queue counts it.
 #[derive(Debug)]
 struct Waiting {
     ticket: Ticket<u32>,
     arrival: u64,
 }
 
-/// The state that a worker believes in.
+/// `Worker` is the state that a worker believes in.
 #[derive(Default)]
 struct Worker {
     session: Option<SessionId>,
     offered: Vec<LeaseToken>,
-    /// The work that runs there, and the time at which it stops if nobody renews its lease.
+    /// The work that runs on the worker, with the time at which it stops if nobody renews its lease.
     running: BTreeMap<LeaseToken, Running>,
-    /// The room with which a `take` waits.
+    /// The free room of the worker, if it waits for an offer.
     asks: Option<Resources>,
     is_stopped: bool,
     drains: bool,
@@ -64,7 +64,7 @@ struct World {
     it: Placement<u32>,
     workers: Vec<Worker>,
     waiting: BTreeMap<u32, Waiting>,
-    /// The tickets of owners that are not done, as they were enqueued last.
+    /// The tickets of owners whose work has not ended, as they were enqueued last.
     tickets: BTreeMap<u32, Ticket<u32>>,
     owners: u32,
     arrivals: u64,
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// Serves what is due, and holds the state against the promises.
+    /// Serves the timers that are due, and checks all promises.
     fn settle(&mut self) {
         while self.it.next_timeout().is_some_and(|time| time <= self.now) {
             if let Some(decision) = self.it.tick(self.now) {
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// A worker with room asks, as much as what runs leaves of it.
+    /// Lets a worker ask for work, with the room that its running work and its offers leave.
     fn take(&mut self, index: usize) {
         let Some(session) = self.workers[index].session else { return };
         let worker = &self.workers[index];
@@ -207,7 +207,7 @@ impl World {
         self.offered(offer);
     }
 
-    /// Accepts an offer. Its work fits, and is the only work of its owner that runs.
+    /// Accepts an offer. Checks that its work fits, and that no other work of its owner runs.
     fn accept(&mut self, index: usize) {
         let Some(token) = self.workers[index].offered.pop() else { return };
         let limits = TimeLimits { given: Duration::from_secs(600), for_logs: Duration::from_secs(60) };
@@ -315,7 +315,7 @@ impl World {
         }
     }
 
-    /// Other terms: all that waits is enqueued again, in its order.
+    /// Loads other terms, and enqueues all waiting tickets again in their order.
     fn reload(&mut self) {
         let lease = if self.random.chance(50) { Some(Duration::from_secs(5)) } else { None };
         let before = std::mem::take(&mut self.waiting);
@@ -331,7 +331,7 @@ impl World {
         self.advance(Duration::from_secs(seconds));
     }
 
-    /// Time passes, and whoever does not renew in time stops.
+    /// Lets time pass, and stops work whose lease was not renewed in time.
     fn advance(&mut self, by: Duration) {
         self.now = self.now.after(by);
         for worker in &mut self.workers {
@@ -347,7 +347,7 @@ impl World {
         self.it.withdraw(self.now, lease.owner);
     }
 
-    /// Its worker is told that the lease is over.
+    /// Tells the worker that the lease has ended.
     fn forget(&mut self, token: LeaseToken) {
         for worker in &mut self.workers {
             worker.offered.retain(|offered| *offered != token);
@@ -355,7 +355,7 @@ impl World {
         }
     }
 
-    /// No faults any more: what can be placed ends, nothing is left of anything.
+    /// Stops all faults. Checks that all work that can be placed ends, and that nothing is left.
     fn calm_down(&mut self) {
         for index in 0..WORKERS.len() {
             self.workers[index].is_stopped = false;
@@ -400,7 +400,7 @@ impl World {
         }
     }
 
-    /// Whenever a ticket could be placed on a worker that asks, it is.
+    /// Checks that no ticket waits if it could be placed on a worker that asks.
     fn check_nobody_starves(&self) {
         for waiting in self.waiting.values() {
             for (index, (worker, ..)) in WORKERS.iter().enumerate() {
@@ -442,7 +442,7 @@ impl World {
         }
     }
 
-    /// Whether this worker keeps its room for another ticket, which comes first.
+    /// Whether this worker keeps its room for another ticket, which ranks before this one.
     fn is_kept_from(&self, index: usize, waiting: &Waiting) -> bool {
         let kept = self.it.kept_for(WORKERS[index].0);
         kept.is_some_and(|kept| rank(&self.waiting[&kept]) < rank(waiting))
@@ -473,7 +473,7 @@ impl World {
         takes && !is_passed_over && has_room && could_have(index, ticket)
     }
 
-    /// Whether normal work waits that this worker could take.
+    /// Whether a normal ticket is waiting that this worker could take.
     fn is_wanted(&self, index: usize) -> bool {
         let mut normal = self.waiting.values().filter(|waiting| waiting.ticket.class == Class::Normal);
         normal.any(|waiting| could_have(index, &waiting.ticket))

@@ -1,5 +1,5 @@
-//! Every remedy for a waiting job gets that job placed. Random halls of workers and jobs are made twice from the same
-//! seed: in one a job is asked about, in the other one of its remedies is applied, and the job must run.
+//! Every remedy that the master explains for a waiting job gets that job placed. A random set of workers and jobs is made twice from
+//! one seed. The first tells the remedies of a job. In the second one of them is applied, and the job must run.
 
 use crate::world::World;
 use master::decide::coordinator::placed::Because;
@@ -42,7 +42,7 @@ fn each_remedy_places_its_job() {
     println!("{:?}", kinds.borrow());
 }
 
-/// What a request that no worker can meet is told: no remedy, and why.
+/// A job that no worker can ever run gets no remedy, and a reason.
 #[test]
 fn what_nobody_can_have_has_no_remedy() {
     let mut floor = Floor::empty();
@@ -56,7 +56,7 @@ fn what_nobody_can_have_has_no_remedy() {
     assert!(told.hints.iter().any(|hint| hint.contains("contradict")), "{:?}", told.hints);
 }
 
-/// Each attempt keeps why it went where it went, and what its job waited for.
+/// Each attempt records why it went to its worker, and what its job had waited for.
 #[test]
 fn an_attempt_keeps_why_it_is_there() {
     let mut floor = Floor::empty();
@@ -107,22 +107,22 @@ fn an_attempt_keeps_why_it_is_there() {
     assert_eq!(placed(&floor, 7), ("w1".to_owned(), Because::Asked, 2, 1, "w1 to be resumed".to_owned()));
 }
 
-/// A worker as it behaves: it asks while it has room, and takes what it is offered.
+/// `Hand` is a worker that asks for work while it has room, and takes what it is offered.
 struct Hand {
     name: String,
     description: Description,
     session: Option<SessionId>,
-    /// It is connected and never asks.
+    /// Whether it never asks, although it is connected.
     is_silent: bool,
     running: BTreeMap<LeaseToken, Resources>,
 }
 
-/// Workers and jobs, settled: nobody who asks has anything left to take.
+/// `Floor` is a set of workers and jobs. It is settled: no worker that asks could take another job.
 struct Floor {
     world: World,
-    /// By their number in the world.
+    /// The workers, by their numbers in the world.
     hands: Vec<Hand>,
-    /// Every third build is of the project `q`.
+    /// The number of builds so far. Every third build is of the project `q`.
     submitted: usize,
 }
 
@@ -174,11 +174,11 @@ impl Floor {
         let name = format!("w{number}");
         self.world.enroll(&name, What { pools, labels, ..What::default() });
         let description = Description { platform, total, ..Description::default() };
-        // known to the master, whether it is there later or not
+        // the master knows the worker, even if it never connects
         Hand { name, description, session: None, is_silent: random.chance(10), running: BTreeMap::new() }
     }
 
-    /// Brings one of the troubles that workers can have.
+    /// Gives a worker a random trouble, for example a drain or a hold.
     fn trouble(&mut self, random: &mut Random, number: usize) {
         let name = self.hands[number].name.clone();
         let is_known = self.hands[number].session.is_some();
@@ -197,7 +197,7 @@ impl Floor {
         self.settle();
     }
 
-    /// The jobs that wait, each with its explanation.
+    /// Returns the jobs that wait, each with its explanation.
     fn waiting(&self) -> Vec<(JobKey, Explanation)> {
         let jobs = self.world.ledger.jobs.values().filter(|row| matches!(row.state, State::Waiting | State::Queued));
         jobs.map(|row| {
@@ -294,7 +294,7 @@ impl Floor {
         }
     }
 
-    /// A worker with one slot.
+    /// Adds a worker with one slot, which connects.
     fn join(&mut self, name: &str) {
         let what = What { pools: ["a"].into(), ..What::default() };
         self.world.enroll(name, what);
@@ -317,7 +317,7 @@ impl Floor {
         self.settle();
     }
 
-    /// Until nobody is offered anything more.
+    /// Lets the workers take offers until there are none.
     fn settle(&mut self) {
         self.world.settle();
         while !self.world.offers.is_empty() {

@@ -1,5 +1,5 @@
-//! The coordinator of a store that was restored: plans and jobs of a project wait until its repository was looked at once, over
-//! restarts, and nobody else's do.
+//! The coordinator with a store that was restored from a backup: plans and jobs of a project wait until the master has read its
+//! repository once, also over restarts. Other projects do not wait for it.
 
 use crate::world::{World, one};
 use master::decide::coordinator::record::{BuildId, JobKey, RefScope};
@@ -10,7 +10,7 @@ use schema::values::JobPlan;
 const RESTORED: u64 = 9;
 
 impl World {
-    /// Each project has a build with a job that is queued, and one whose plan was asked for.
+    /// Makes a world in which each project has one build with a queued job, and one build that waits for its plan.
     fn of_projects(projects: &[&str]) -> World {
         let mut world = World::of(1);
         for project in projects {
@@ -28,7 +28,7 @@ impl World {
         self.settle();
     }
 
-    /// Another start of a master on what is stored; a worker with room asks for work.
+    /// Starts a master of this incarnation on the stored state, and lets a worker with room ask for work.
     fn start_as(&mut self, incarnation: u64) {
         let mut loaded = self.ledger.load();
         loaded.incarnation = incarnation;
@@ -43,7 +43,7 @@ fn a_project_waits_for_the_first_look_at_its_repository() {
     let mut world = World::of_projects(&["p", "q"]);
     let queued = |build| JobKey { build: BuildId(build), index: 0 };
     for _ in 0..2 {
-        // A restart in between changes nothing.
+        // a restart in between changes nothing
         world.start_as(RESTORED);
         assert_eq!((world.plans.len(), world.offers.len()), (0, 0));
         let held = ["p", "q"].map(|project| HeldProject { project: project.to_owned(), open: 2 });
@@ -68,7 +68,7 @@ fn a_project_waits_for_the_first_look_at_its_repository() {
     assert!(!world.it.begin_following("p", &RefScope::default()).is_restored);
     world.start_as(RESTORED);
     assert_eq!((world.plans.as_slice(), world.offers.len()), (&[BuildId(2)][..], 1), "q waits still");
-    // Builds that are requested meanwhile wait as well, and builds that are held back can be cancelled.
+    // builds that are requested meanwhile wait too, and builds that are held back can be cancelled
     world.push("q", "new");
     assert_eq!(world.plans, [BuildId(2)]);
     let request = world.request();

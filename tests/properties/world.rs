@@ -1,18 +1,18 @@
-//! The one world of these tests: a real coordinator, a clock that the test sets, a store as a few maps, and workers that do what a
-//! test says. A test adds what its workers believe, and a model of what must be so.
+//! The world that these tests share: a real coordinator, a clock that the test sets, a store in memory, and workers that do what
+//! the test says. A test adds the beliefs of its workers, and a model of what must hold.
 //!
 //! | word | what happens |
 //! | --- | --- |
 //! | [`World::of`], [`World::new`] | a master with this many workers `w1`, `w2` …, or with none |
 //! | [`World::enroll`] | a worker of this name gets a grant, and is known by its number from 0 |
-//! | [`World::attach`], [`World::come`] | a worker connects: with these leases, or as it says itself |
-//! | [`World::submit`], [`World::push`], [`World::plan`] | a job waits; a commit is seen; the plan of a build is read |
+//! | [`World::attach`], [`World::come`] | a worker connects: with these leases, or with a whole arrival |
+//! | [`World::submit`], [`World::push`], [`World::plan`] | a job is queued; the master sees a commit; a build gets its plan |
 //! | [`World::ask`], [`World::offered`], [`World::accept`] | a worker waits for a job, is offered one, and takes it |
-//! | [`World::lose`], [`World::pass`], [`World::restart`] | a link is lost; milliseconds pass; the master is killed and comes back |
-//! | [`World::request`] | the root asks for something that it has not asked for before |
-//! | [`World::settle`] | what the coordinator wants done is kept where the test finds it, and its invariants are looked at |
+//! | [`World::lose`], [`World::pass`], [`World::restart`] | a link is lost; milliseconds pass; the master is killed and restarts |
+//! | [`World::request`] | a request of the root grant with a new id |
+//! | [`World::settle`] | the effects of the coordinator are kept for the test, and its invariants are checked |
 //!
-//! Every other word is the coordinator's own, by [`World::it`], and [`World::settle`] follows it.
+//! For anything else a test calls the coordinator itself, by [`World::it`], and then [`World::settle`].
 
 use master::decide::coordinator::record::{BuildId, GrantId, JobKey, LeaseToken, Loaded, Record, RequestId};
 use master::decide::coordinator::{
@@ -26,27 +26,27 @@ use schema::values::{
 use support::hall::step;
 use support::ledger::Ledger;
 
-/// Room for as many jobs as a script has.
+/// The room of a worker, which is enough for all jobs of a test.
 pub(crate) const ROOM: Resources = Resources { slots: 9, cpus_milli: 9_000, memory: 9 << 30 };
 
-/// A master, and what it wants done.
+/// `World` is a master without its surroundings, and the effects that it asked for.
 pub(crate) struct World {
     pub(crate) it: Coordinator,
     pub(crate) now: Time,
     pub(crate) ledger: Ledger,
-    /// All that went into the ledger, in its order.
+    /// All records that went into the ledger, in their order.
     pub(crate) records: Vec<Record>,
     /// The grant of each worker, by the worker's number.
     pub(crate) grants: Vec<GrantId>,
     /// The resources that a worker has and with which it asks for jobs.
     pub(crate) room: Resources,
-    /// Builds whose plan was asked for, and not read yet.
+    /// The builds for whose plans the coordinator has asked, and which have none yet.
     pub(crate) plans: Vec<BuildId>,
-    /// Offers that nobody looked at yet.
+    /// The offers that the test has not looked at yet.
     pub(crate) offers: Vec<(SessionId, Assignment)>,
     /// Other effects that no test has looked at yet, such as calls to workers and ended builds.
     pub(crate) told: Vec<Effect>,
-    /// How the wall clock stands to the steady one at the next start.
+    /// The difference between the wall clock and the steady clock at the next start.
     pub(crate) ahead: Ahead,
     requests: u64,
 }
@@ -62,7 +62,7 @@ impl World {
         world
     }
 
-    /// A world with this many workers, `w1` and on.
+    /// Makes a world with this many workers: `w1`, `w2` and so on.
     pub(crate) fn of(workers: usize) -> World {
         let mut world = World::new(Terms::default());
         for number in 1..=workers {
@@ -71,13 +71,13 @@ impl World {
         world
     }
 
-    /// A request whose id no other request has had.
+    /// Returns a request of the root grant whose id no other request has had.
     pub(crate) fn request(&mut self) -> Request {
         let body = self.secret();
         Request { id: RequestId(*body.first_chunk().expect("16 of 32")), by: ROOT, body }
     }
 
-    /// A worker gets a grant; answers its number.
+    /// Issues a grant for a worker of this name, and redeems it. Returns the number of the worker.
     pub(crate) fn enroll(&mut self, name: &str, what: What) -> usize {
         let (request, secret, token) = (self.request(), self.secret(), token_of(self.grants.len()));
         let (kind, name) = (GrantKind::Worker, name.to_owned());
@@ -89,13 +89,13 @@ impl World {
         self.grants.len() - 1
     }
 
-    /// A worker connects with these leases.
+    /// Connects a worker, which still runs these leases.
     pub(crate) fn attach(&mut self, worker: usize, running: Vec<LeaseToken>) -> SessionId {
         let arrival = Arrival { instance: [7; 16], running, keeps_terms: true, ..Arrival::default() };
         self.come(worker, arrival).session
     }
 
-    /// A worker connects, and says this of itself besides its room.
+    /// Connects a worker with this arrival, whose total room is set to [`World::room`].
     pub(crate) fn come(&mut self, worker: usize, arrival: Arrival) -> Attached {
         let description = Description { total: self.room, ..arrival.description };
         let attached = self.it.attach(self.now, self.grants[worker], Arrival { description, ..arrival });
@@ -103,7 +103,7 @@ impl World {
         attached.expect("its grant is in force")
     }
 
-    /// A job of a new build: it waits, or is offered to whoever asked.
+    /// Submits a build of one job. The job is then queued, or offered to a worker that asks.
     pub(crate) fn submit(&mut self, job: JobPlan) -> JobKey {
         let branch = format!("b{}", self.requests);
         let build = self.push("p", &branch);
@@ -111,14 +111,14 @@ impl World {
         JobKey { build, index: 0 }
     }
 
-    /// A new commit of a branch is seen, and what is to be done about it is done.
+    /// Lets the master see a new commit of a branch, and keeps the effects.
     pub(crate) fn push(&mut self, project: &str, branch: &str) -> BuildId {
         let build = self.submit_commit(project, branch);
         self.settle();
         build
     }
 
-    /// Like [`World::push`], before anything is done about it.
+    /// Like [`World::push`], but leaves the effects in the coordinator.
     pub(crate) fn submit_commit(&mut self, project: &str, branch: &str) -> BuildId {
         self.requests += 1;
         let change = Change {
@@ -130,7 +130,7 @@ impl World {
         self.it.submit_change(self.now, ROOT, change).expect("another revision")
     }
 
-    /// The plan of a build is read.
+    /// Gives a build its plan.
     pub(crate) fn plan(&mut self, build: BuildId, jobs: Vec<JobPlan>) {
         self.plans.retain(|asked| *asked != build);
         let plan = Plan { version: 1, jobs, trust: Trust::Trusted };
@@ -143,7 +143,7 @@ impl World {
         self.settle();
     }
 
-    /// The offers since the last look, each with its session.
+    /// Takes the offers since the last call, each with its session.
     pub(crate) fn offered(&mut self) -> Vec<(SessionId, LeaseToken)> {
         let offers = std::mem::take(&mut self.offers);
         offers.into_iter().map(|(session, assignment)| (session, LeaseToken(assignment.token))).collect()
@@ -165,7 +165,7 @@ impl World {
         self.settle();
     }
 
-    /// How many milliseconds pass until this session, which asks, is offered something; in steps of 100.
+    /// Lets a session ask, and returns the milliseconds until it gets an offer, in steps of 100.
     pub(crate) fn asked_after(&mut self, session: SessionId) -> u64 {
         self.ask(session);
         for tenths in 0..2_000 {
@@ -177,20 +177,20 @@ impl World {
         panic!("it is never asked again");
     }
 
-    /// The master is killed and comes back under these terms.
+    /// Kills the master and starts it again with these terms.
     pub(crate) fn restart(&mut self, terms: Terms) {
         self.start(terms, self.ledger.load());
     }
 
-    /// A master starts from this.
+    /// Starts a master with these terms and this stored state.
     pub(crate) fn start(&mut self, terms: Terms, loaded: Loaded) {
         self.load(terms, loaded);
         self.settle();
     }
 
-    /// Like [`World::start`], before anything is done that it wants. What another master wanted done is nobody's any more.
+    /// Like [`World::start`], but leaves the effects in the coordinator. The effects of the earlier master are dropped.
     pub(crate) fn load(&mut self, terms: Terms, loaded: Loaded) {
-        // No two masters give the same tokens, so each start has a new key.
+        // no two masters give the same tokens, so each start has a new key
         let key = self.secret();
         self.it = Coordinator::load_by(self.now, self.ahead, terms, loaded, key);
         (self.plans, self.offers, self.told) = Default::default();
@@ -205,7 +205,7 @@ impl World {
         self.ledger.jobs[&job].state
     }
 
-    /// The texts of all alarms, in their order.
+    /// Returns the texts of all alarms, in their order.
     pub(crate) fn alarms(&self) -> Vec<String> {
         let alarms = self.ledger.events.iter().filter_map(|event| match &event.fact {
             Fact::Alarm { text } => Some(text.clone()),
@@ -234,7 +234,7 @@ impl World {
         self.it.check();
     }
 
-    /// 32 bytes that were never used before.
+    /// Returns 32 bytes that were never used before.
     fn secret(&mut self) -> [u8; 32] {
         self.requests += 1;
         let mut secret = [0; 32];
@@ -243,12 +243,12 @@ impl World {
     }
 }
 
-/// The token that lets a worker in.
+/// Returns the token of a worker's credential.
 pub(crate) fn token_of(worker: usize) -> [u8; 32] {
     [u8::try_from(worker).expect("few workers") + 100; 32]
 }
 
-/// A job of one step, which may be begun three times.
+/// Returns a job of one step, which may have three attempts.
 pub(crate) fn one() -> JobPlan {
     JobPlan { name: "j".to_owned(), retry_infra: 2, steps: vec![step("s")], ..JobPlan::default() }
 }

@@ -1,4 +1,5 @@
-//! What befalls a guild: a move at a time, drawn from the seed. Each fault ends by itself or in [`Faults::calm`].
+//! The faults and the acts of users in a simulation: one move at a time, drawn from the seed. Each fault ends by itself or in
+//! [`Faults::calm`].
 
 use crate::net::Way;
 use crate::users::Users;
@@ -10,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 pub struct Faults {
     random: Random,
-    /// What ends later, and when.
+    /// The faults that have not ended yet, and when they will end.
     pending: Vec<(Instant, End)>,
-    /// How often each happened.
+    /// The number of times that each fault happened, by its name.
     pub counts: BTreeMap<&'static str, u64>,
 }
 
@@ -31,7 +32,7 @@ impl Faults {
         Faults { random: Random::new(seed ^ 0xfa17), pending: Vec::new(), counts: Default::default() }
     }
 
-    /// Lets some time pass, and then something happens.
+    /// Lets some time pass, and then makes one random move: an act of the users, or a fault.
     pub async fn next_move(&mut self, world: &mut World, users: &mut Users) {
         let pause = match self.random.below(4) {
             0 => self.random.below(200),
@@ -55,7 +56,7 @@ impl Faults {
         }
     }
 
-    /// Everything is mended.
+    /// Ends all faults: masters, workers, links and disks work again.
     pub async fn calm(&mut self, world: &mut World, users: &mut Users) {
         while let Some((_, end)) = self.pending.pop() {
             self.end(world, users, end).await;
@@ -76,7 +77,7 @@ impl Faults {
         world.record.tell("calm");
     }
 
-    /// Time passes; what was to end meanwhile ends.
+    /// Lets time pass, and ends the faults that are due meanwhile.
     async fn pass(&mut self, world: &mut World, users: &mut Users, time: Duration) {
         let until = Instant::now() + time;
         loop {
@@ -117,7 +118,7 @@ impl Faults {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    /// As a rule at once; else in the pause between a commit and its answer.
+    /// Stops the master, or kills it at once, or kills it between a commit and the answer to it. It is started again later.
     async fn kill_master(&mut self, world: &mut World) {
         if !world.is_master_up() {
             return;
@@ -181,7 +182,7 @@ impl Faults {
         self.later(most, End::ClearCable(index));
     }
 
-    /// The master's own network is gone, as a rule for longer than a lease: there is nobody to place a job on.
+    /// Cuts the master off from all workers, often for longer than the shortest lease, so that no job can be placed.
     fn cut_everybody_off(&mut self, world: &World) {
         self.count("master cut off");
         for worker in &world.workers {
@@ -219,7 +220,8 @@ impl Faults {
         }
     }
 
-    /// Beside a worker that is attached, or cut off, or not running: then it is let in, and takes jobs.
+    /// Starts a clone of a worker, which may be attached, cut off or not running. If the worker is not attached, the master accepts
+    /// the clone in its place, and the clone takes jobs.
     fn clone_worker(&mut self, world: &mut World) {
         let Some(index) = self.random.pick(&world.good_workers()).copied() else { return };
         self.count("worker cloned");
@@ -236,7 +238,7 @@ impl Faults {
 
     fn revoke(&mut self, world: &mut World, users: &mut Users) {
         let Some(index) = self.random.pick(&world.good_workers()).copied() else { return };
-        // whose session a clone has is not reachable
+        // if a clone has taken the worker's session, a revocation does not reach the worker
         if !world.has_clone(index) && world.add_worker() {
             self.count("worker revoked");
             users.revoke(world, index);

@@ -1,4 +1,4 @@
-//! The repository of the simulated project: a commit is a number, and its pipeline follows from the seed.
+//! The repository of the simulated project. A commit is a number, and its pipeline follows from the seed.
 
 use futures::future::LocalBoxFuture;
 use master::intake::sources::History;
@@ -15,7 +15,7 @@ pub struct Commits {
     pub seed: u64,
 }
 
-/// The id of a commit.
+/// Returns the id of a commit.
 pub fn revision(number: u64) -> String {
     format!("{number:040x}")
 }
@@ -27,7 +27,7 @@ impl Commits {
     }
 }
 
-/// One to four jobs that need each other, some with side effects, some with a matrix, most of them short.
+/// Returns a random pipeline of one to four jobs, some of which need others, have side effects or have a matrix. Most are short.
 fn pipeline(random: &mut Random) -> String {
     let mut text = "version = 1\n[defaults]\nsource = \"none\"\nidle = \"10m\"\n".to_owned();
     for job in 0..1 + random.below(4) {

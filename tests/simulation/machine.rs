@@ -1,5 +1,5 @@
-//! A worker's machine: supervisors that outlive the worker, as tasks, with steps that only pretend. They keep to the same
-//! files, lines and limits as the real ones.
+//! The simulated machine of a worker. Its supervisors are tasks, which outlive the worker, and their steps only pretend to run.
+//! They use the same files, messages and limits as the real supervisors.
 
 use crate::record::{Job, Process, Record};
 use futures::FutureExt as _;
@@ -19,7 +19,7 @@ use worker::world::{Machine, Stream};
 
 const LINE: usize = 4096;
 
-/// What is asked of a supervisor.
+/// `Ask` is a request to a supervisor: to talk to this worker, or to die.
 enum Ask {
     Line(DuplexStream),
     Kill,
@@ -33,7 +33,7 @@ struct Supervisor {
     asks: mpsc::UnboundedSender<Ask>,
 }
 
-/// One machine. It lives on when its worker is killed.
+/// `Host` is one machine. It lives on when its worker is killed.
 #[derive(Clone)]
 pub struct Host {
     pub name: String,
@@ -53,7 +53,7 @@ struct Start {
 }
 
 impl Host {
-    /// Its supervisors live in the `LocalSet` of the caller.
+    /// Makes a machine whose supervisors live in the `LocalSet` of the caller.
     pub fn new(name: &str, record: Record, seed: u64) -> Host {
         let (starts, mut started) = mpsc::unbounded_channel::<Start>();
         let host = Host { name: name.to_owned(), record, supervisors: Arc::default(), starts };
@@ -68,7 +68,7 @@ impl Host {
         host
     }
 
-    /// Kills one supervisor and with it its step, as the kernel does when memory is short.
+    /// Kills a random supervisor and its step, as the kernel does if memory is short. Returns false if there is none.
     pub fn kill_one(&self, random: &mut Random) -> bool {
         let all = self.supervisors.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(name) = random.pick(&all.keys().collect::<Vec<_>>()).copied().cloned() else { return false };
@@ -133,7 +133,7 @@ fn job_of(order: &Order) -> Job {
     (named(order, "GUILD_BUILD").parse().unwrap_or(0), named(order, "GUILD_JOB"))
 }
 
-/// What a step does: `sim MS BYTES EXIT`.
+/// `Script` is what a step does: it lasts some time, writes some bytes and exits. Its command is `sim MS BYTES EXIT`.
 struct Script {
     lasts: Duration,
     bytes: usize,
@@ -156,13 +156,13 @@ async fn supervise(host: Host, start: Start) {
     match Life::begin(&host, start, random) {
         Ok(Some(life)) => life.run().await,
         Ok(None) => {}
-        // the attempt's directory is gone: it is nobody's any more
+        // the directory of the attempt is gone, so nobody waits for this step any more
         Err(error) => host.record.tell(&format!("a supervisor cannot begin: {error}")),
     }
     host.supervisors.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
 }
 
-/// A supervisor and its step, from the first breath to the journal.
+/// `Life` is a supervisor with its step, from its start until it has written the journal.
 struct Life<'a> {
     host: &'a Host,
     job: Job,
@@ -183,12 +183,13 @@ struct Life<'a> {
     alone: Option<Instant>,
     written: usize,
     dying: Option<(Instant, KillCause)>,
-    /// Held for as long as this supervisor lives.
+    /// The lock by which others see that this supervisor lives.
     _lock: File,
 }
 
 impl<'a> Life<'a> {
-    /// `None` means that it was killed before it began. That is why its attempt ended, so it counts as a process.
+    /// Begins the step. `None` means that the supervisor was killed first. Because this ended the attempt, the record then has a
+    /// process that was killed.
     fn begin(host: &'a Host, mut start: Start, random: Random) -> io::Result<Option<Life<'a>>> {
         let mut line = Some(start.line);
         while let Ok(ask) = start.asks.try_recv() {
@@ -245,7 +246,7 @@ impl<'a> Life<'a> {
                         self.received.clear();
                         self.say(&format!("output {}\n", self.written));
                     }
-                    // the record has it already
+                    // the record already has the end of this process
                     Some(Ask::Kill) | None => return,
                 },
                 word = hear(&mut self.line, &mut self.received) => self.heard(word),
@@ -271,7 +272,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// What comes next, and when.
+    /// Returns what happens next by the clock, and when.
     fn next(&self) -> (Instant, Due) {
         if let Some((at, _)) = &self.dying {
             return (*at, Due::End);
@@ -292,7 +293,7 @@ impl<'a> Life<'a> {
         all.into_iter().min_by_key(|(at, _)| *at).expect("there are several")
     }
 
-    /// A twentieth of it all, at least a line.
+    /// Writes a twentieth of the whole output, and at least 20 bytes.
     fn write(&mut self) {
         let least = (self.script.bytes / 20).max(20);
         let end = (self.written + least).min(self.script.bytes);
@@ -334,7 +335,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// A worker that does not read hears of it another time.
+    /// Sends a line to the worker. If the worker does not read, closes the connection; the worker learns of it when it connects again.
     fn say(&mut self, line: &str) {
         if let Some(stream) = &mut self.line
             && !matches!(stream.write(line.as_bytes()).now_or_never(), Some(Ok(count)) if count == line.len())
@@ -351,7 +352,7 @@ enum Due {
     Stop(KillCause),
 }
 
-/// One line; none at the end.
+/// Waits for a line of the worker and returns it. `None` means that the worker has closed the connection.
 async fn hear(line: &mut Option<DuplexStream>, received: &mut Vec<u8>) -> Option<String> {
     let Some(stream) = line else { return std::future::pending().await };
     loop {
@@ -365,7 +366,7 @@ async fn hear(line: &mut Option<DuplexStream>, received: &mut Vec<u8>) -> Option
     }
 }
 
-/// At most a year: an instant has an end.
+/// Returns a duration of at most a year, because a later instant could overflow.
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds.min(365 * 24 * 3_600_000))
 }

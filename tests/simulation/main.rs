@@ -1,5 +1,5 @@
-//! Whole guilds under random faults, half an hour each in a second: the product's coordinator, driver, store, API, sessions,
-//! runner and client, on links, machines and a clock of the simulation. See `tests/README.md` for the long runs.
+//! Simulates whole guilds under random faults, half an hour each within seconds. The coordinator, driver, store, API, sessions,
+//! runner and client are the product's; links, machines and clock are simulated. `tests/README.md` tells how to make long runs.
 
 mod faults;
 mod history;
@@ -21,10 +21,10 @@ use tokio::time::Instant;
 use users::Users;
 use world::World;
 
-/// Of each simulation, with faults.
+/// The simulated time for which faults go on in each simulation.
 const LASTS: Duration = Duration::from_secs(25 * 60);
 
-/// Where GUILD_SEEDS does not say it: each takes some seconds, and a minute without optimization.
+/// The number of seeds if `GUILD_SEEDS` is not set. Each takes some seconds, or a minute without optimization.
 const SEEDS: u64 = if cfg!(debug_assertions) { 3 } else { 20 };
 
 struct Told {
@@ -39,7 +39,7 @@ struct Told {
 
 fn simulate(seed: u64, tells: bool) -> Told {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    // without it the order in which those wake who wait for the same is left to chance
+    // without this seed, tasks that wait for the same thing wake in a random order
     #[cfg(tokio_unstable)]
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
     let runtime = builder.enable_all().start_paused(true).build().unwrap();
@@ -75,14 +75,14 @@ fn simulate(seed: u64, tells: bool) -> Told {
     })
 }
 
-/// Each run is half an hour of faults and what it takes to settle.
+/// Each run simulates 25 minutes of faults, and then the time until everything has settled.
 #[test]
 fn half_hours_of_faults_break_no_promise() {
     let total = Mutex::new(Total::default());
     with_seeds("--release --test simulation half_hours_of_faults_break_no_promise", SEEDS, |seed| {
         let is_again = std::env::var("GUILD_SEED").is_ok();
         if is_again {
-            // what happens in the world, among what the product says of it
+            // a run that is repeated prints what happens in the simulation, between the warnings of the product
             let filter = tracing_subscriber::EnvFilter::try_from_env("GUILD_LOG");
             let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("simulation,warn"));
             tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
@@ -94,7 +94,7 @@ fn half_hours_of_faults_break_no_promise() {
     println!("{}", total.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Over all seeds.
+/// `Total` has the sums over all seeds.
 #[derive(Default)]
 struct Total {
     seeds: u32,
@@ -124,7 +124,8 @@ impl fmt::Display for Total {
     }
 }
 
-/// Exact with `RUSTFLAGS="--cfg tokio_unstable"`; without it, who is woken first of those that wait for the same is chance.
+/// Two runs with one seed are equal. This holds only with `RUSTFLAGS="--cfg tokio_unstable"`, because otherwise tasks that wait
+/// for the same thing wake in a random order.
 #[cfg(tokio_unstable)]
 #[test]
 fn a_seed_can_be_played_again() {

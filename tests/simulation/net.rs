@@ -1,5 +1,5 @@
-//! The network between hosts: a cable from each host to the master, over which every connection of it runs. It delays, holds
-//! back in one direction or both, lets through a few bytes at a time, cuts, and refuses.
+//! The simulated network: a cable from each host to the master, which carries all connections of the host. A cable delays data,
+//! can hold them back in one or both directions, let through a few bytes at a time, cut connections and refuse new ones.
 
 use schema::sturdy_ref::Fingerprint;
 use schema::vat::VatError;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const BUFFER: usize = 64 << 10;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// A host counts as cut off after this long without a byte in one direction. Heartbeats are more frequent.
+/// A host counts as cut off after this long without a byte in one direction. Heartbeats are more frequent on a good link.
 const SILENCE: Duration = Duration::from_secs(17);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +25,19 @@ pub enum Way {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
-    /// To the master.
+    /// The state of the direction to the master; `down` is the other direction.
     pub up: Way,
     pub down: Way,
     pub refuses: bool,
-    /// Each number is another cut.
+    /// The number of cuts so far. Each increase cuts all connections.
     pub cuts: u64,
 }
 
-/// What lies between one host and the master.
+/// `Cable` is the link between one host and the master.
 pub struct Cable {
     weather: watch::Sender<Weather>,
     heard: [Cell<Instant>; 2],
-    /// Times when nothing came through, in one direction at least.
+    /// The intervals in which no byte came through in at least one direction.
     silences: RefCell<Vec<(Instant, Instant)>>,
     random: RefCell<Random>,
 }
@@ -62,7 +62,7 @@ impl Cable {
         self.set(|weather| *weather = Weather { cuts: weather.cuts, up: Way::Clear, down: Way::Clear, refuses: false });
     }
 
-    /// The longest time in `from..to` during which host and master could not speak with each other.
+    /// Returns the longest time within `from..to` during which host and master could not talk to each other.
     pub fn silence_within(&self, from: Instant, to: Instant) -> Duration {
         let open = self.heard.iter().map(|heard| (heard.get(), Instant::now()));
         let all = self.silences.borrow().iter().copied().chain(open).collect::<Vec<_>>();
@@ -94,10 +94,10 @@ impl Cable {
     }
 }
 
-/// A connection that reached the master, and whose key it proved.
+/// `Caller` is a connection that reached the master, and the key that its peer has proved.
 pub type Caller = (DuplexStream, Option<Fingerprint>);
 
-/// The network: knows whether the master listens.
+/// `Net` is the network. It knows whether the master listens.
 #[derive(Clone)]
 pub struct Net {
     door: Rc<RefCell<Option<mpsc::UnboundedSender<Caller>>>>,
@@ -105,7 +105,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// Its connections live in the `LocalSet` of the caller, and outlive the hosts at their ends.
+    /// Makes a network. Its connections live in the `LocalSet` of the caller, so they outlive the hosts at their ends.
     pub fn new() -> Net {
         let (lay, mut laid) = mpsc::unbounded_channel::<(DuplexStream, DuplexStream, Rc<Cable>)>();
         tokio::task::spawn_local(async move {

@@ -1,4 +1,4 @@
-//! What is promised, held against what happened.
+//! Checks the promises of the product against what really happened in the simulation. Violations name a promise by its number.
 
 use crate::record::{Facts, Job};
 use crate::users::Users;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use worker::supervisor::KillCause;
 
-/// After the last fault everything is final within this time: 4 minutes after the last lease of a worker that does not come back
-/// has ended, which a start of the master just before the calm gave its full term.
+/// Everything is final within this time after the last fault. It contains the longest lease: a master that starts just before the
+/// calm waits a full term for a worker that does not come back. The rest takes at most 4 minutes.
 const CALM: Duration = LONGEST.saturating_add(Duration::from_secs(4 * 60));
-/// A process of a reachable worker that was revoked is gone after this.
+/// A worker that is revoked and reachable has no process any more after this time.
 const REVOKED: Duration = Duration::from_secs(10);
 
-/// While faults go on: what can be seen at any time.
+/// Checks, while faults go on, what must hold at any time: the coordinator's invariants, and that revoked workers stop (P5).
 pub fn meanwhile(world: &World, users: &Users) {
     world.check_coordinator();
     for (name, at) in &users.told.borrow().revoked {
@@ -30,7 +30,7 @@ pub fn meanwhile(world: &World, users: &Users) {
     }
 }
 
-/// After the faults: everything ends, and is what it should be.
+/// Checks, after the last fault, that everything ends and has the right result.
 pub async fn at_the_end(world: &World, users: &mut Users) {
     let began = Instant::now();
     if timeout(CALM, users.answered()).await.is_err() {
@@ -61,7 +61,7 @@ pub async fn at_the_end(world: &World, users: &mut Users) {
     events(world, users, &builds).await;
 }
 
-/// P1.
+/// Checks P1: each acknowledged request is one build, and no request or retry made more builds than one.
 fn submissions(world: &World, users: &Users, builds: &[BuildView]) {
     let told = users.told.borrow();
     let mut numbers: Vec<u32> = told.builds.values().copied().collect();
@@ -100,7 +100,7 @@ async fn check_build(world: &World, users: &Users, guild: &client::Guild, build:
     }
 }
 
-/// P2 and P3.
+/// Checks P2, that a job's outcome follows from what its processes did, and P3, that no attempt was repeated without a reason.
 fn check_job(world: &World, facts: &Facts, name: &Job, job: &JobView) -> Vec<String> {
     let mut wrong = Vec::new();
     let latest = facts.latest(name);
@@ -117,14 +117,14 @@ fn check_job(world: &World, facts: &Facts, name: &Job, job: &JobView) -> Vec<Str
         Some(_) => {}
     }
     let Some(all) = facts.processes.get(name) else { return wrong };
-    // an attempt that was followed by another one must have had a reason
+    // if an attempt was followed by another one, there must have been a reason
     for pair in all.windows(2).filter(|pair| pair[0].token != pair[1].token) {
         let (before, after) = (&pair[0], &pair[1]);
         let Some(worker) = world.workers.iter().find(|worker| worker.credential.name == before.worker) else {
             continue;
         };
         let cause = before.ended.as_ref().map(|(_, cause, _)| cause.clone());
-        // who is told to stop lost its lease: which takes silence
+        // a process that was told to stop had lost its lease, and that takes a silence of its link
         let has_cause = !matches!(cause, Some(Some(KillCause::Ended | KillCause::Stopped(_))));
         let silence = worker.cable.silence_within(before.began - LEASE, after.began);
         if !has_cause && silence < LEASE / 2 && worker.revoked_at.is_none() {
@@ -134,7 +134,7 @@ fn check_job(world: &World, facts: &Facts, name: &Job, job: &JobView) -> Vec<Str
     wrong
 }
 
-/// P4.
+/// Checks P4: the stored log of each step is exactly what the step wrote.
 async fn check_logs(world: &World, guild: &client::Guild, name: &Job, job: &JobView) {
     if job.reason.contains("log-incomplete") {
         world.record.violated(format!("P4: a log of {name:?} is incomplete: {}", job.reason));
@@ -166,7 +166,7 @@ async fn check_logs(world: &World, guild: &client::Guild, name: &Job, job: &JobV
     }
 }
 
-/// P10: what came as events is what is shown.
+/// Checks P10: a subscriber received every event, and the events have the outcomes that builds are shown with.
 async fn events(world: &World, users: &Users, builds: &[BuildView]) {
     let guild = users.developer().guild().await;
     let Ok(latest) = guild.latest_event().await else { return };
@@ -185,7 +185,7 @@ async fn events(world: &World, users: &Users, builds: &[BuildView]) {
     }
 }
 
-/// Nothing that was started runs on.
+/// Checks P9: no process of a step is left running.
 pub fn no_process_left(world: &World) {
     for worker in &world.workers {
         let running = world.record.running_at(&worker.credential.name);

@@ -1,5 +1,5 @@
-//! What really happened: which processes ran, when, what they wrote and how they ended. What the master says is held
-//! against this. Only the simulation's own machines write here.
+//! A record of what really happened: which processes ran and when, what they wrote, and how they ended. The tests compare what the
+//! master says with it. Only the simulated machines write it.
 
 use schema::values::Exit;
 use std::collections::BTreeMap;
@@ -8,19 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use worker::supervisor::KillCause;
 
-/// A job: its build's number and its name.
+/// `Job` names a job: the number of its build, and its own name.
 pub type Job = (u32, String);
-/// The name of an attempt's lease, in hexadecimal.
+/// `Token` names the lease of an attempt, in hexadecimal.
 pub type Token = String;
 
-/// One process of a step.
+/// `Process` is one process of a step.
 #[derive(Clone)]
 pub struct Process {
     pub worker: String,
     pub token: Token,
     pub step: u16,
     pub began: Instant,
-    /// `None` means that it runs. The cause is none where its supervisor was killed.
+    /// When, why and how it ended; `None` means that it still runs. The cause is `None` if its supervisor was killed.
     pub ended: Option<(Instant, Option<KillCause>, Exit)>,
     pub output: Vec<u8>,
 }
@@ -50,7 +50,7 @@ impl Record {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes into the trace, by which two runs of one seed are compared.
+    /// Adds a line to the trace. Two runs with one seed are compared by their traces.
     pub fn tell(&self, what: &str) {
         self.facts().tell(what);
     }
@@ -81,7 +81,7 @@ impl Record {
         }
     }
 
-    /// Does nothing where it has ended already.
+    /// Records the end of a process. Does nothing if the record already has its end.
     pub fn end(&self, job: &Job, token: &str, step: u16, cause: Option<KillCause>, exit: Exit) {
         let mut facts = self.facts();
         let text = format!("step {step} of {job:?} ends: {cause:?} {exit:?}");
@@ -90,7 +90,7 @@ impl Record {
         facts.tell(&text);
     }
 
-    /// What runs at a worker now.
+    /// Returns the number of processes that run at a worker now.
     pub fn running_at(&self, worker: &str) -> usize {
         let facts = self.facts();
         let all = facts.processes.values().flatten();
@@ -117,7 +117,7 @@ impl Facts {
         }
     }
 
-    /// The processes of a job's latest attempt that had any, by step.
+    /// Returns the processes of a job's latest attempt that had any, by the index of the step.
     pub fn latest(&self, job: &Job) -> BTreeMap<u16, &Process> {
         let all = self.processes.get(job).map(Vec::as_slice).unwrap_or_default();
         let Some(last) = all.last() else { return BTreeMap::new() };

@@ -1,5 +1,5 @@
-//! Developers and tools: they ask for builds until it is acknowledged, repeat themselves, cancel, retry, watch events. What
-//! they were told is kept, and compared with what they are told later.
+//! Simulated users: they ask for builds and repeat each request until it is acknowledged, cancel, retry, and watch events. What
+//! the master told them is kept and compared with what it tells them later.
 
 use crate::record::Record;
 use crate::world::{Client, PROJECT, World};
@@ -19,37 +19,37 @@ pub struct Users {
     watcher: Client,
     pub told: Rc<RefCell<Acknowledged>>,
     pub seen: Rc<RefCell<Seen>>,
-    /// What was asked for and is not answered yet.
+    /// The tasks of requests that the master has not answered yet.
     tasks: JoinSet<()>,
-    /// The watcher, for as long as the users are there.
+    /// The task that watches events. It is aborted when the users are dropped.
     _watching: JoinSet<()>,
     asked: u64,
 }
 
-/// What was acknowledged.
+/// `Acknowledged` is what users asked for, and what the master acknowledged.
 #[derive(Default)]
 pub struct Acknowledged {
-    /// The build of each request.
+    /// The number of the build of each acknowledged request.
     pub builds: BTreeMap<[u8; 16], u32>,
-    /// Requests that were made; not all need be answered.
+    /// The ids of all requests that users made, answered or not.
     pub asked: BTreeSet<[u8; 16]>,
-    /// Builds whose cancel was acknowledged.
+    /// The builds whose cancel the master acknowledged.
     pub cancelled: BTreeSet<u32>,
-    /// Retries that were asked for: their number is an upper bound.
+    /// The number of retries that users asked for. There are at most this many builds that are retries.
     pub retries: u32,
-    /// What a finished build was seen to be.
+    /// The view of each finished build when a user first saw it finished.
     pub finished: BTreeMap<u32, String>,
     pub revoked: Vec<(String, Instant)>,
 }
 
-/// What came as events.
+/// `Seen` is what a subscriber learned from events.
 #[derive(Default)]
 pub struct Seen {
     pub last: u64,
     pub builds: BTreeMap<u32, Outcome>,
     pub jobs: BTreeMap<(u32, String), Outcome>,
     pub lost: BTreeMap<(u32, String), Vec<String>>,
-    /// (build, job, attempt, step, whether it ended).
+    /// The events of steps: build, job, attempt, step, and whether the step ended.
     pub steps: BTreeSet<(u32, String, u16, u16, bool)>,
 }
 
@@ -71,8 +71,8 @@ impl Users {
         self.developer.clone()
     }
 
-    /// Waits until everything that was asked for is answered: what is asked for while the master is away may become a build
-    /// after all others have ended.
+    /// Waits until all requests are answered. Call it before you look for unfinished builds: a request from a time without a master can
+    /// become a build after all others have ended.
     pub async fn answered(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
@@ -123,7 +123,7 @@ impl Users {
             loop {
                 match client.guild().await.revoke(grant, "simulated").await {
                     Ok(_) => break,
-                    // it is revoked, and the answer that said so was lost
+                    // an earlier attempt has revoked it, and the answer was lost
                     Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Conflict => break,
                     Err(_) => sleep(Duration::from_secs(1)).await,
                 }
@@ -134,7 +134,7 @@ impl Users {
     }
 }
 
-/// Asks for a build until there is an answer. The commit to build follows from the request.
+/// Asks for a build again and again until there is an answer. The id of the request determines the commit.
 async fn submit(client: Client, record: Record, told: Rc<RefCell<Acknowledged>>, id: [u8; 16]) {
     told.borrow_mut().asked.insert(id);
     loop {
@@ -172,7 +172,7 @@ async fn ask(client: &Client, id: [u8; 16]) -> Result<u32, Error> {
     }
 }
 
-/// Notes how a finished build looks; it must look so for ever.
+/// Keeps how a build looks if it has finished, because it must never look different.
 async fn look(client: Client, record: Record, told: Rc<RefCell<Acknowledged>>, number: u32) {
     let Ok(build) = client.guild().await.build(PROJECT, number).await else { return };
     if !build.is_finished() {

@@ -1,5 +1,5 @@
-//! A whole guild on one thread: a master with its store in memory, workers on machines of their own, all with the product's own
-//! code, and a network between them. What befalls it is in [`crate::faults`], what is held against it in [`crate::promises`].
+//! A whole simulated guild on one thread: a master with its store in memory, workers on machines of their own, and a network
+//! between them. Master and workers run the product's code. [`crate::faults`] disturbs them, [`crate::promises`] checks them.
 
 use crate::history::Commits;
 use crate::machine::Host;
@@ -39,21 +39,21 @@ use worker::supervisor::Moment;
 use worker::world::{BlockingWork, Stream};
 
 pub const PROJECT: &str = "sim";
-/// What the master file may say of leases, in seconds: of all, and of the pool.
+/// The settings of leases between which the master file changes, in seconds: the general one, and the pool's own.
 const LEASES: [(u64, Option<u64>); 4] = [(60, None), (180, Some(60)), (120, None), (60, Some(180))];
-/// The shortest and the longest of them.
+/// The shortest of [`LEASES`]; [`LONGEST`] is the longest.
 pub const LEASE: Duration = Duration::from_secs(60);
 pub const LONGEST: Duration = Duration::from_secs(180);
 pub const WORKERS: usize = 3;
-/// Worker credentials that are made at the beginning: one that was revoked is replaced.
+/// The number of worker credentials that are made at the beginning. There are more than workers, because a revoked worker is replaced.
 const CREDENTIALS: usize = 12;
 const ORPHAN_GRACE: Duration = Duration::from_secs(30);
-/// How long a master that is told to stop waits for its last commit.
+/// The longest time that a master which is told to stop waits for its last commit.
 const SETTLE: Duration = Duration::from_secs(8);
-/// When every simulation begins, by the wall clock.
+/// The time of the wall clock at which every simulation begins.
 const BEGIN: Time = Time(1_800_000_000_000);
 
-/// How many there were in this process.
+/// The number of worlds that this process has made.
 static WORLDS: AtomicU64 = AtomicU64::new(0);
 
 pub struct World {
@@ -62,10 +62,10 @@ pub struct World {
     pub disk: Rc<Disk>,
     pub workers: Vec<WorkerHost>,
     pub operator: Credential,
-    /// Processes with the key of a worker, from copies of its state directory.
+    /// The workers that run from a copy of another worker's state directory, with the index of that worker.
     clones: Vec<(usize, JoinHandle<()>)>,
     clone_count: u64,
-    /// Which of [`LEASES`] counts.
+    /// The index in [`LEASES`] of the setting in force.
     leases: usize,
     seed: u64,
     dir: TempDir,
@@ -73,13 +73,13 @@ pub struct World {
     master: Option<JoinHandle<()>>,
     master_starts: u64,
     parts: Rc<RefCell<Weak<MasterParts>>>,
-    /// The database lives for as long as somebody holds it.
+    /// A handle of the store. It keeps the database in memory alive while no master runs.
     _keeper: Store,
     store_name: String,
     fresh: Vec<Credential>,
 }
 
-/// Who somebody is, and what they may.
+/// `Credential` is the key and the grant of a worker or a client.
 #[derive(Clone)]
 pub struct Credential {
     pub name: String,
@@ -89,7 +89,7 @@ pub struct Credential {
     key_file: PathBuf,
 }
 
-/// A machine that runs a worker, or could.
+/// `WorkerHost` is a machine, with a worker that may or may not run at the moment.
 pub struct WorkerHost {
     pub credential: Credential,
     pub host: Host,
@@ -99,12 +99,12 @@ pub struct WorkerHost {
     pub revoked_at: Option<Instant>,
 }
 
-/// The disk below the store.
+/// `Disk` is the simulated disk of the store.
 #[derive(Default)]
 pub struct Disk {
     pub full: Cell<bool>,
     pub slow: Cell<Duration>,
-    /// How long nobody is told of the next commit after it is written.
+    /// The time that the store waits with the answer to the next commit after it is written.
     pub mute: Cell<Duration>,
     pub commits: Cell<u64>,
 }
@@ -130,7 +130,7 @@ impl World {
         system::chance::seed(seed);
         let record = Record::default();
         let dir = scratch();
-        // a master that was killed may keep its store for ever: no other world may meet it
+        // the store gets a new name, because a killed master may hold its store for ever, and no other world may open that
         let store_name = format!("sim-{}", WORLDS.fetch_add(1, Ordering::Relaxed));
         let keeper = Store::in_memory(&store_name).unwrap();
         let master_key = Identity::generate().fingerprint();
@@ -166,7 +166,7 @@ impl World {
         world
     }
 
-    // the master
+    // the functions below are about the master
 
     pub fn is_master_up(&self) -> bool {
         self.master.is_some()
@@ -212,7 +212,7 @@ impl World {
         })));
     }
 
-    /// As `kill -9` does: nothing of it runs on, and the kernel closes its connections.
+    /// Kills the master as `kill -9` does: none of its tasks runs on, and its connections are closed.
     pub async fn kill_master(&mut self) {
         let Some(task) = self.master.take() else { return };
         self.record.tell("the master is killed");
@@ -222,7 +222,7 @@ impl World {
         let _ = task.await;
     }
 
-    /// Its invariants, of which a broken one panics.
+    /// Checks the invariants of the coordinator. Panics if one does not hold.
     pub fn check_coordinator(&self) {
         let parts = self.parts.borrow().upgrade();
         if let Some(parts) = parts.filter(|_| self.is_master_up()) {
@@ -230,7 +230,7 @@ impl World {
         }
     }
 
-    /// As SIGTERM does: who is connected is told, what was decided is written.
+    /// Stops the master as SIGTERM does: it tells its peers that it leaves, and writes what it has decided.
     pub async fn stop_master(&mut self) {
         let parts = self.parts.borrow().upgrade();
         if let Some(parts) = parts.filter(|_| self.is_master_up()) {
@@ -253,7 +253,7 @@ impl World {
         config
     }
 
-    /// The master file says something else of leases, and is read again where a master runs.
+    /// Changes the setting of leases in the master file. If a master runs, it takes the change at once.
     pub fn reload(&mut self, leases: usize) {
         self.leases = leases % LEASES.len();
         let (lease, of_pool) = LEASES[self.leases];
@@ -271,9 +271,9 @@ impl World {
         }
     }
 
-    // the workers
+    // the functions below are about workers
 
-    /// Another machine with a fresh credential; false when there is none left.
+    /// Adds a machine with a new credential, and starts its worker. Returns false if no credential is left.
     pub fn add_worker(&mut self) -> bool {
         let Some(credential) = self.fresh.pop() else { return false };
         let state = self.dir.path().join(&credential.name);
@@ -297,7 +297,7 @@ impl World {
         worker.task = Some(spawn_worker(&worker.credential.name, state, host, cable, net, record, began));
     }
 
-    /// A second process with the same key, from a copy of the state directory, on a machine and a cable of its own.
+    /// Starts a clone: a worker with the same key, from a copy of the state directory, on a machine and a cable of its own.
     pub fn start_clone(&mut self, index: usize) {
         self.clone_count += 1;
         let worker = &self.workers[index];
@@ -311,7 +311,7 @@ impl World {
         self.clones.push((index, clone));
     }
 
-    /// As `kill -9` does.
+    /// Kills all clones as `kill -9` does.
     pub async fn kill_clones(&mut self) {
         for (index, clone) in std::mem::take(&mut self.clones) {
             self.record.tell(&format!("a clone of {} is killed", self.workers[index].credential.name));
@@ -332,14 +332,14 @@ impl World {
         let _ = task.await;
     }
 
-    /// Workers whose credential is good.
+    /// Returns the indices of the workers that are not revoked.
     pub fn good_workers(&self) -> Vec<usize> {
         (0..self.workers.len()).filter(|index| self.workers[*index].revoked_at.is_none()).collect()
     }
 
-    // clients
+    // the functions below are about clients
 
-    /// An operator's client on a cable of its own.
+    /// Makes a client of the operator on a cable of its own.
     pub fn client(&self, seed: u64) -> Client {
         Client {
             cable: Cable::new(seed),
@@ -358,7 +358,7 @@ impl World {
     }
 }
 
-/// Gives a task's `LocalSet` a future of its own: with the task all that was spawned in it goes.
+/// Turns a `LocalSet` into one future, so that everything that was spawned in it ends when that future is dropped.
 trait IntoHost {
     fn into_host<F: Future<Output = ()> + 'static>(self, main: F) -> LocalBoxFuture<'static, ()>;
 }
@@ -369,7 +369,7 @@ impl IntoHost for LocalSet {
     }
 }
 
-/// What is in the way, as a socket or what is removed meanwhile, is left out.
+/// Copies a directory with everything below it, except for sockets and for files that are removed meanwhile.
 fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
@@ -454,7 +454,7 @@ impl worker::world::Net for Line {
     }
 }
 
-/// A developer's program, with the product's own client library.
+/// `Client` is a program of a user, with the product's own client library.
 #[derive(Clone)]
 pub struct Client {
     pub cable: Rc<Cable>,
@@ -464,7 +464,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Waits until there is a master.
+    /// Returns a connection to the master. Waits until there is one.
     pub async fn guild(&self) -> Guild {
         loop {
             let known = self.guild.borrow().clone();
@@ -495,7 +495,7 @@ impl Client {
     }
 }
 
-/// Makes credentials before there is a master.
+/// `Enrolment` issues grants and makes credentials before the first master starts.
 struct Enrolment {
     keys: PathBuf,
     coordinator: Coordinator,
@@ -550,7 +550,7 @@ fn repository(seed: u64) -> Rc<Repository> {
     })
 }
 
-/// In memory where the machine has such a place: logs are synchronized often.
+/// Makes a temporary directory, in memory if the machine has `/dev/shm`, because logs are synced often.
 fn scratch() -> TempDir {
     let memory = PathBuf::from("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };

@@ -1,4 +1,4 @@
-//! A master in a process of its own, whose memory can be looked at.
+//! A master in a process of its own, so that a test can measure its memory.
 
 use crate::guild::{Played, Repo, enroll, first_operator};
 use crate::programs::{Credential, connected, free_port};
@@ -20,8 +20,8 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// `program`: what serves the state of its first argument, at the address of its second, with the project `demo` of its
-    /// third, until its standard input ends.
+    /// Starts a master with the project `demo` and connects as its operator. `program` is a program that serves a master until
+    /// its standard input ends. Its arguments are the state directory, the address, and the repository of `demo`.
     pub async fn open(program: &Path, pipeline: &str) -> Apart {
         let dir = tempfile::tempdir().unwrap();
         let (state, repo) = (dir.path().join("state"), dir.path().join("demo"));
@@ -35,19 +35,19 @@ impl Apart {
         Apart { child, credential, guild, repo: demo, _dir: dir }
     }
 
-    /// A credential of a new grant below the operator's, redeemed by a fresh key.
+    /// Issues a grant below the operator's and redeems it with a new key. Returns the credential and the key.
     pub async fn enroll(&self, kind: GrantKind, name: &str, what: What) -> (SturdyRef, Identity) {
         let identity = Identity::generate();
         let (reference, _) = enroll(&self.guild, &self.credential.0, &identity, kind, name, what).await;
         (reference, identity)
     }
 
-    /// A worker that is played by hand.
+    /// Enrolls and attaches a worker that the test plays.
     pub async fn worker(&self, name: &str) -> Played {
         Played::attach(self.enroll(GrantKind::Worker, name, What::default()).await, Vec::new()).await
     }
 
-    /// The memory that it has at the moment, in KiB.
+    /// Returns the resident memory of the master at this moment, in KiB.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

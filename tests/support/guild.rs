@@ -1,4 +1,4 @@
-//! A whole master in this process: real store, real git, TLS on loopback; with an operator, and workers played by hand.
+//! A whole master in this process, with a real store, real git and TLS on loopback. A test is its operator, and plays its workers.
 
 use capnp::capability::Promise;
 use client::Guild;
@@ -18,7 +18,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Runs a test on one thread, as the programs do. Its limit ends only what hangs: on a busy machine a flood takes minutes.
+/// Runs a test on one thread, as the programs run. The limit of five minutes only ends tests that hang: a flood can take
+/// minutes on a busy machine.
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async {
@@ -26,7 +27,7 @@ pub fn run(test: impl Future<Output = ()>) {
     });
 }
 
-/// A git repository of one test.
+/// `Repo` is a git repository of one test.
 pub struct Repo {
     pub path: PathBuf,
 }
@@ -40,7 +41,7 @@ impl Repo {
         repo
     }
 
-    /// Writes a file and commits it; answers the commit.
+    /// Writes a file and commits everything. Returns the id of the commit.
     pub fn commit(&self, file: &str, text: &str, subject: &str) -> String {
         std::fs::write(self.path.join(file), text).unwrap();
         self.git(&["add", "-A"]);
@@ -61,23 +62,23 @@ impl Repo {
     }
 }
 
-/// A running master with one project, `demo`.
+/// `House` is a running master with one project, `demo`.
 pub struct House {
     pub repo: Repo,
     pub guild: Guild,
     pub parts: Rc<master::MasterParts>,
     pub dir: Rc<TempDir>,
     state: PathBuf,
-    /// The address of the pages that people get. Empty means that there are none.
+    /// The URL of the pages, as the master tells it to people. Empty means that the master serves no pages.
     pub pages: String,
-    /// Where they listen.
+    /// The address on which the pages listen, as `HOST:PORT`. Empty means that the master serves no pages.
     pub web: String,
     address: String,
     operator: (SturdyRef, Rc<Identity>),
     serving: tokio::task::JoinHandle<()>,
 }
 
-/// The parts of a house that are left when its process is killed.
+/// `Ruins` are the parts of a house that are left when its process is killed.
 pub struct Ruins {
     dir: Rc<TempDir>,
     pub state: PathBuf,
@@ -100,8 +101,8 @@ impl House {
         House::on(Ruins { dir, state, operator: (operator, identity) }, listener, change).await
     }
 
-    /// Again, at another address, on a copy of what is left. Needs a `LocalSet` of its own, as the house before ended with its: it
-    /// still holds its store, but nothing moves in it.
+    /// Opens a house on a copy of the state of an earlier one, at another address. Call it in a new [`run`]: the earlier house ended
+    /// with its `LocalSet`. It still holds its store, but none of its tasks runs.
     pub async fn open_again(mut ruins: Ruins, change: impl Fn(&mut Config)) -> House {
         let copy = ruins.state.with_extension("again");
         let copied = Command::new("cp").arg("-r").args([&ruins.state, &copy]).status().unwrap();
@@ -134,20 +135,20 @@ impl House {
         Ruins { dir: self.dir.clone(), state: self.state.clone(), operator: self.operator.clone() }
     }
 
-    /// A credential of a new grant below the operator's, redeemed by a fresh key.
+    /// Issues a grant below the operator's and redeems it with a new key. Returns the credential and the key.
     pub async fn enroll(&self, kind: GrantKind, name: &str, what: What) -> (SturdyRef, Identity) {
         let identity = Identity::generate();
         let (reference, _) = enroll(&self.guild, &self.operator.0, &identity, kind, name, what).await;
         (reference, identity)
     }
 
-    /// A worker that is played by hand.
+    /// Enrolls and attaches a worker that the test plays.
     pub async fn worker(&self, name: &str) -> Played {
         let credential = self.enroll(GrantKind::Worker, name, What::default()).await;
         Played::attach(credential, Vec::new()).await
     }
 
-    /// Another client with the operator's credential.
+    /// Connects another client with the operator's credential.
     pub async fn another_guild(&self) -> Guild {
         Guild::connect(self.operator.0.clone(), self.operator.1.clone()).await.unwrap()
     }
@@ -171,8 +172,8 @@ impl Drop for House {
     }
 }
 
-/// A new grant below that of `guild`, redeemed by this key: the credential, and the grant's number. `master`: any
-/// credential of the same master.
+/// Issues a grant below the one of `guild` and redeems it with the key `identity`. `master` is any credential of the same
+/// master. Returns the new credential and the number of the grant.
 pub async fn enroll(
     guild: &Guild,
     master: &SturdyRef,
@@ -195,7 +196,7 @@ pub async fn enroll(
     (SturdyRef { token, ..master.clone() }, grant)
 }
 
-/// A connection with this key, and the gateway behind it.
+/// Connects with this key. Returns the connection and the gateway of the master.
 pub async fn dial(reference: &SturdyRef, identity: &Identity) -> (Vat, gateway::Client) {
     let secured = vat::dial(reference, Some(identity)).await.unwrap();
     let vat = vat::connect(secured.stream, Limits::known());
@@ -203,7 +204,7 @@ pub async fn dial(reference: &SturdyRef, identity: &Identity) -> (Vat, gateway::
     (vat, gateway)
 }
 
-/// The capability that a credential stands for, or the text of the refusal.
+/// Shows the token of a credential. Returns the capability that it stands for, or the text of the refusal.
 pub async fn restore(gateway: &gateway::Client, token: &Token) -> Result<capnp::capability::Client, String> {
     let mut request = gateway.restore_request();
     request.get().set_token(token.as_bytes());
@@ -224,7 +225,7 @@ pub async fn perspective(reference: &SturdyRef, identity: &Identity) -> (Vat, pe
     (vat, capnp::capability::FromClientHook::new(capability.hook))
 }
 
-/// A worker whose every call a test makes itself.
+/// `Played` is a worker that a test plays: the test makes each of its calls.
 pub struct Played {
     pub session: session::Client,
     pub said: Rc<RefCell<Vec<String>>>,
@@ -239,7 +240,7 @@ impl Played {
         Played::attach_as(credential, running, &description).await
     }
 
-    /// A worker that says this of itself.
+    /// Attaches a worker with this description.
     pub async fn attach_as(
         credential: (SturdyRef, Identity),
         running: Vec<[u8; 16]>,
@@ -248,7 +249,7 @@ impl Played {
         Played::attach_at(credential, running, description, Time(0)).await
     }
 
-    /// A worker whose wall clock shows this time.
+    /// Attaches a worker with this description, whose wall clock shows this time.
     pub async fn attach_at(
         credential: (SturdyRef, Identity),
         running: Vec<[u8; 16]>,
@@ -273,18 +274,18 @@ impl Played {
         Played { session, said, credential, vat }
     }
 
-    /// Waits for an offer.
+    /// Asks for a job with the room of one slot, and waits for an offer.
     pub async fn take(&self) -> (Assignment, lease::Client) {
         self.take_with(Resources { slots: 1, cpus_milli: 4_000, memory: 1 << 32 }).await
     }
 
-    /// Waits for an offer with this much room.
+    /// Asks for a job with this much room, and waits for an offer.
     pub async fn take_with(&self, free: Resources) -> (Assignment, lease::Client) {
-        // This is the call that a worker makes which is older than `most`.
+        // 0 is what an old worker sends, because it does not know the field `most`
         self.take_up_to(0, free).await.swap_remove(0)
     }
 
-    /// Waits for offers that have this much room together.
+    /// Asks for jobs with this much room, and waits for at most `most` offers, which together fit into it.
     pub async fn take_up_to(&self, most: u16, free: Resources) -> Vec<(Assignment, lease::Client)> {
         let mut request = self.session.take_request();
         request.get().set_most(most);
@@ -299,14 +300,14 @@ impl Played {
     }
 }
 
-/// The report of the first step.
+/// Returns the report of the first step.
 pub fn report(lease: &lease::Client) -> step_report::Client {
     let mut request = lease.step_request();
     request.get().set_index(0);
     request.send().pipeline.get_report()
 }
 
-/// Runs one step with this log; the whole attempt takes its outcome.
+/// Reports that the first step ran with this log, and ends the attempt with the same outcome.
 pub async fn work(lease: &lease::Client, log: &[u8], outcome: Outcome) {
     let report = report(lease);
     report.started_request().send().promise.await.unwrap();
@@ -317,7 +318,7 @@ pub async fn work(lease: &lease::Client, log: &[u8], outcome: Outcome) {
     finish(lease, outcome, log.len() as u64, blake3::hash(log).as_bytes()).await;
 }
 
-/// Ends the first step and the attempt, with this word for its log.
+/// Ends the first step and the attempt with this outcome. `size` and `hash` are those of the step's log.
 pub async fn finish(lease: &lease::Client, outcome: Outcome, size: u64, hash: &[u8]) {
     let report = report(lease);
     let mut request = report.finished_request();
@@ -331,7 +332,7 @@ pub async fn finish(lease: &lease::Client, outcome: Outcome, size: u64, hash: &[
     assert!(!answer.get().unwrap().has_refusal());
 }
 
-/// The receiver of the calls that the master makes to a played worker.
+/// `Ear` receives the calls that the master makes to a played worker.
 struct Ear {
     said: Rc<RefCell<Vec<String>>>,
 }
@@ -364,7 +365,7 @@ async fn serve(master: Master) {
     master.serve(std::future::pending()).await.unwrap();
 }
 
-/// A new store, and the credential of its first operator.
+/// Makes a new store in a state directory, and returns the credential of its first operator.
 pub async fn first_operator(state: &Path, identity: &Identity, address: &str) -> SturdyRef {
     let master = master::keep::installation::identity(state).unwrap();
     let store = master::keep::store::Store::open(state).unwrap();
@@ -374,12 +375,12 @@ pub async fn first_operator(state: &Path, identity: &Identity, address: &str) ->
     SturdyRef { fingerprint: master.fingerprint(), addresses: vec![address.to_owned()], token }
 }
 
-/// Far more than anything takes that a test waits for: it ends what hangs, and not what is slow.
+/// The longest wait of a test for one condition. It is far more than a slow machine needs, so only a test that hangs reaches it.
 const PATIENCE: Duration = Duration::from_secs(240);
-/// The time between two looks at what is waited for.
+/// The pause between two checks of the condition that a test waits for.
 const LOOKS_APART: Duration = Duration::from_millis(25);
 
-/// Waits until something holds; for what happens elsewhere in this process.
+/// Waits until a condition holds that other tasks of this process bring about. `what` names it in the panic if it never holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> Promise<bool, capnp::Error>) {
     let waiting = async {
         while !holds().await.unwrap() {
@@ -389,12 +390,12 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> Promise<bool, capnp::E
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// Like [`until`], for what can be seen at once.
+/// Like [`until`], with a condition that is not asynchronous.
 pub async fn until_so(what: &str, mut holds: impl FnMut() -> bool) {
     until(what, || Promise::ok(holds())).await;
 }
 
-/// Waits until this holds, for as long as a loaded machine needs.
+/// Waits until a condition holds, for at most 30 seconds, which a loaded machine may need.
 pub async fn eventually(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..1_200 {
         if holds() {

@@ -1,5 +1,5 @@
-//! A coordinator with any number of workers and of jobs that wait for them, so that what a decision costs can be seen as
-//! both grow. Needs and labels are mixed: half of the jobs want one kind of worker, a quarter a platform, a quarter any.
+//! A coordinator with any number of workers and of queued jobs, to measure how the cost of a decision grows with both. Half of the
+//! jobs want a worker with one label, a quarter want a platform, and a quarter take any worker.
 
 use master::decide::coordinator::record::{GrantId, LeaseToken, Loaded, RequestId};
 use master::decide::coordinator::{Arrival, Coordinator, Effect, GrantOrder, Planned, ROOT, Request, SessionId, Terms};
@@ -9,7 +9,7 @@ use schema::values::{
     Time, Trust, What,
 };
 
-/// Kinds of workers; with two platforms and those that want nothing, two more kinds of need.
+/// The number of values of the workers' label `kind`, and so of the kinds of workers that jobs want.
 const KINDS: usize = 50;
 const PLATFORMS: [&str; 2] = ["linux-x86_64", "linux-aarch64"];
 const ROOM: Resources = Resources { slots: 1, cpus_milli: 4_000, memory: 8 << 30 };
@@ -18,7 +18,7 @@ pub struct Hall {
     pub it: Coordinator,
     now: Time,
     sessions: Vec<SessionId>,
-    /// The offers that were not taken up yet.
+    /// The offers that [`Hall::decide`] has not returned yet.
     offered: Vec<Assignment>,
     submitted: usize,
 }
@@ -47,20 +47,20 @@ impl Hall {
         self.sessions.len()
     }
 
-    /// A worker asks for work; answers what it is offered.
+    /// Lets a worker ask for work, and returns the offer that the coordinator makes.
     pub fn decide(&mut self, worker: usize) -> Option<Assignment> {
         self.it.worker_ready(self.now, self.sessions[worker], ROOM);
         self.settle();
         self.offered.pop()
     }
 
-    /// An offer that its worker does not take: the job waits again.
+    /// Gives an offer back, so that its job is queued again.
     pub fn give_back(&mut self, offer: &Assignment) {
         self.it.give_back(self.now, LeaseToken(offer.token));
         self.settle();
     }
 
-    /// From the acceptance of an offer to the end of its build.
+    /// Plays a worker from the acceptance of an offer to the end of its build.
     pub fn work(&mut self, offer: &Assignment) {
         let (now, token) = (self.now, LeaseToken(offer.token));
         let end = StepEnd {
@@ -81,7 +81,7 @@ impl Hall {
         self.settle();
     }
 
-    /// Submits one more build, which has one job that waits.
+    /// Submits one more build, whose only job is then queued.
     pub fn submit(&mut self) {
         self.submitted += 1;
         let number = self.submitted;
@@ -123,7 +123,7 @@ impl Hall {
         self.settle();
     }
 
-    /// Takes what the coordinator wants done; records go nowhere.
+    /// Takes the effects of the coordinator and keeps the offers. Records are dropped, because there is no store.
     fn settle(&mut self) {
         while let Some(effect) = self.it.poll_effect() {
             if let Effect::Offer { assignment, .. } = effect {
@@ -142,7 +142,7 @@ fn job(number: usize) -> JobPlan {
     JobPlan { name: "run".to_owned(), on, want, steps: vec![step("run")], ..JobPlan::default() }
 }
 
-/// `true`, with nothing special about it.
+/// Returns a step that runs `true`, with all other settings at their defaults.
 pub fn step(name: &str) -> StepPlan {
     StepPlan {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! A browser of a few lines: one request for each connection, and what came back.
+//! A minimal HTTP client: one request for each connection, and its answer.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -13,7 +13,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The value of a header. Empty means that there is no such header.
+    /// Returns the value of a header. Empty means that the answer has no such header.
     pub fn header(&self, name: &str) -> &str {
         let pairs = self.head.lines().filter_map(|line| line.split_once(':'));
         pairs.into_iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.trim())
@@ -24,7 +24,7 @@ impl Answer {
     }
 }
 
-/// The answer to a request for `path` of a site `http://HOST:PORT`. `headers` are whole lines.
+/// Asks for `path` of a site, which is `http://HOST:PORT`, and returns the answer. `headers` are whole lines.
 pub async fn get(site: &str, path: &str, headers: &[&str]) -> Answer {
     ask(site, "GET", path, headers, b"").await
 }
@@ -51,7 +51,7 @@ pub async fn press(site: &str, path: &str) -> Answer {
     ask(site, "POST", path, &[&format!("Origin: {site}")], b"").await
 }
 
-/// The HMAC of a delivery's body, in hex.
+/// Returns the signature of a delivery: the HMAC of its body with SHA-256, in hexadecimal.
 pub fn signed(secret: &[u8], body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
     mac.update(body);

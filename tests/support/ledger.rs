@@ -1,5 +1,5 @@
-//! A store as a few maps: takes records as the real one does, and gives back what a coordinator starts from.
-//! It also holds the coordinator to what is promised of records: finished things never change, events have no gaps.
+//! A store in memory, made of a few maps. It takes records like the real store, and returns the state from which a coordinator
+//! starts. It also checks promises about records: finished builds and jobs never change, and events have no gaps.
 
 use master::decide::coordinator::record::{
     AttemptRow, BuildId, BuildRow, CronKey, CronRow, FollowedRow, GrantRow, HeadRow, JobKey, JobRow, Loaded, Record,
@@ -73,12 +73,12 @@ impl Ledger {
                 assert!(before.is_none_or(|before| before.state != State::Finished), "a finished step changed");
             }
             Record::Seal(_) | Record::Blob(_) | Record::Change { .. } | Record::Audit { .. } => {}
-            // Reporters write these records, and not the coordinator.
+            // reporters write these records; the coordinator does not
             Record::Lane { .. } | Record::Reporter(_) | Record::Told(_) | Record::Reporters(_) => {}
         }
     }
 
-    /// The state from which a coordinator starts after a crash.
+    /// Returns the state from which a coordinator starts after a crash.
     pub fn load(&self) -> Loaded {
         let open = self.builds.values().filter(|row| row.state != State::Finished);
         let builds = open.map(|row| {

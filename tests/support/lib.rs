@@ -1,4 +1,4 @@
-//! What the tests share: a master in the process, or the programs themselves; seeds that replay.
+//! The helpers that tests share: a master in the process of a test, the programs themselves, and random tests that can be replayed.
 
 pub mod apart;
 pub mod guild;

@@ -1,4 +1,4 @@
-//! Tests of what permissions do, for whoever runs them: root passes over all permissions.
+//! Support for tests of file permissions. Root ignores permissions, so such a test gives up that power first.
 
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
@@ -10,8 +10,8 @@ use std::process::Command;
 /// The capabilities that let root ignore permissions.
 const PASSES: [CapabilitySet; 2] = [CapabilitySet::DAC_OVERRIDE, CapabilitySet::DAC_READ_SEARCH];
 
-/// Runs a test on a thread which permissions hold for, as do they for the programs that it starts. Where this cannot be
-/// arranged, the test does not run, and that is said.
+/// Runs a test on a thread for which permissions hold. They also hold for the programs that the test starts. If the thread
+/// cannot give up the power of root, the test does not run, and a message says so.
 pub fn as_ordinary_user(test: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let ran = scope.spawn(|| {
@@ -29,7 +29,7 @@ pub fn as_ordinary_user(test: impl FnOnce() + Send) {
 
 fn give_up_passing() {
     for capability in PASSES {
-        // Without this, a program that root starts gets the capability again.
+        // without this, a program that root starts would get the capability again
         let _ = remove_capability_from_bounding_set(capability);
     }
     let passes = PASSES.into_iter().fold(CapabilitySet::empty(), |all, one| all | one);
@@ -54,7 +54,7 @@ fn permissions_hold() -> bool {
     own.is_err() && touched.is_ok_and(|done| !done.status.success())
 }
 
-/// Sets a directory's mode.
+/// Sets the mode of a directory.
 pub fn close(dir: &Path, mode: u32) {
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).expect("a directory of ours");
 }

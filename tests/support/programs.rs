@@ -1,4 +1,4 @@
-//! The programs themselves, started and asked as a user would: an own home, free ports, small repositories.
+//! The programs themselves, started as a user would start them, with a home of their own, free ports and small repositories.
 
 use client::Guild;
 use client::context::Contexts;
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 pub type Credential = (SturdyRef, Rc<Identity>);
 
-/// Where the programs are, and the home they see.
+/// `Programs` has the directory of the programs and the home directory that they get.
 pub struct Programs {
     bin: PathBuf,
     home: PathBuf,
@@ -30,7 +30,7 @@ impl Programs {
         command
     }
 
-    /// A new master's state, which listens on loopback, with `more` in its file.
+    /// Makes the state of a new master, which will listen on loopback, and adds `more` to its master file.
     pub fn init(&self, state: &Path, more: &str) {
         let port = free_port();
         let mut init = self.command("guild-master");
@@ -40,7 +40,7 @@ impl Programs {
         std::fs::write(&file, text + more).expect("the master file is written");
     }
 
-    /// Logs in as the operator for whom `init` left a join. Waits for the master to start.
+    /// Logs in as the operator with the join that `init` wrote. Waits for the master to start.
     pub async fn log_in(&self, join: &Path) -> Credential {
         let join = SturdyRef::load(join).expect("init wrote it");
         let contexts = Contexts::at(self.home.join("config/guild"));
@@ -55,7 +55,7 @@ impl Programs {
         timeout(Duration::from_secs(20), logging_in).await.expect("the master starts")
     }
 
-    /// A worker's state that may attach, with this as its `worker.toml`.
+    /// Issues a grant for a worker, and makes the worker's state with `settings` as its `worker.toml`.
     pub fn enroll_worker(&self, name: &str, state: &Path, settings: &str) {
         let cap = state.with_extension("cap");
         done(self.command("guild").args(["grant", "issue", "--kind", "worker", "--name", name, "-o"]).arg(&cap));
@@ -64,7 +64,7 @@ impl Programs {
     }
 }
 
-/// Once the master answers.
+/// Connects as soon as the master answers, and tries for as long as it does not.
 pub async fn connected(credential: &Credential) -> Guild {
     loop {
         match Guild::connect(credential.0.clone(), credential.1.clone()).await {
@@ -78,7 +78,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
 }
 
-/// A repository with this pipeline.
+/// Makes a git repository with one commit that has this pipeline.
 pub fn repository(repo: &Path, pipeline: &str) {
     std::fs::create_dir_all(repo).expect("a directory");
     std::fs::write(repo.join("guild.toml"), pipeline).expect("guild.toml is written");
@@ -87,13 +87,13 @@ pub fn repository(repo: &Path, pipeline: &str) {
     git(repo, &["commit", "-qm", "first"]);
 }
 
-/// Answers what git printed.
+/// Runs git in a repository. Returns its output without white space around it.
 pub fn git(repo: &Path, arguments: &[&str]) -> String {
     let who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"];
     done(Command::new("git").arg("-C").arg(repo).args(who).args(arguments)).trim().to_owned()
 }
 
-/// Runs a command that must succeed; answers what it printed.
+/// Runs a command that must succeed, and returns its output.
 pub fn done(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! A peer of a real master whose messages are written by hand, and so can be anything.
+//! A peer of a real master whose messages a test writes itself, so they can be anything.
 
 #[path = "../../schema/tests/common/raw.rs"]
 mod messages;
@@ -16,13 +16,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Questions of which the answers are a way in, made by [`RawPeer::log_in`].
+/// The capabilities in the answers to the questions that [`RawPeer::log_in`] asks. The number is the question's.
 pub const GATEWAY: Target = Target::Answer(0);
 pub const PERSPECTIVE: Target = Target::First(1);
 pub const VIEWER: Target = Target::First(2);
 pub const BUILD: Target = Target::First(3);
 pub const READER: Target = Target::First(4);
-/// The first question that is free.
+/// The first number of a question that [`RawPeer::log_in`] does not use.
 pub const FREE: u32 = 5;
 
 pub const GATEWAY_TYPE: u64 = <gateway::Client as HasTypeId>::TYPE_ID;
@@ -46,7 +46,7 @@ impl RawPeer {
         RawPeer { stream, heard: Vec::new() }
     }
 
-    /// Sends a message; false means that the connection is over.
+    /// Sends a message. Returns false if the connection has ended.
     pub async fn say(&mut self, message: &[u8]) -> bool {
         let said = async {
             self.stream.write_all(message).await?;
@@ -55,7 +55,7 @@ impl RawPeer {
         timeout(Duration::from_secs(10), said).await.is_ok_and(|said| said.is_ok())
     }
 
-    /// Sends much, and reads what comes meanwhile without looking at it. Ends when all is sent, or the connection is over.
+    /// Sends many bytes, and meanwhile reads and ignores what arrives. Returns when all is sent or the connection has ended.
     pub async fn drown(&mut self, bytes: &[u8]) {
         let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
         let read = async { while reading.read(&mut [0; 4096]).await.is_ok_and(|count| count > 0) {} };
@@ -66,7 +66,7 @@ impl RawPeer {
         tokio::select! { () = read => (), () = write => () }
     }
 
-    /// The next message; `None` means that the connection is over.
+    /// Waits for the next message and returns it. `None` means that the connection has ended.
     pub async fn hear(&mut self) -> Option<Heard> {
         loop {
             if let Some(length) = first_length(&self.heard) {
@@ -80,7 +80,7 @@ impl RawPeer {
         }
     }
 
-    /// The answer to a question; what comes before it is passed over. Panics at the end of the connection.
+    /// Waits for the answer to a question and ignores all messages before it. Panics if the connection ends first.
     pub async fn answer(&mut self, question: u32) -> Heard {
         loop {
             match self.hear().await {
@@ -104,7 +104,7 @@ impl RawPeer {
         self.log_in_to(reference, "demo", "greet").await;
     }
 
-    /// Like [`RawPeer::log_in`], of a job of this name in this project.
+    /// Like [`RawPeer::log_in`], with the first build of this project and the log of this job.
     pub async fn log_in_to(&mut self, reference: &SturdyRef, project: &str, job: &str) {
         self.bootstrap().await;
         let build = call_on(VIEWER, 3, VIEWER_TYPE, 2, |call| {
@@ -124,7 +124,7 @@ impl RawPeer {
     }
 }
 
-/// Shows a credential.
+/// Returns a message that shows the token of a credential, as this question.
 pub fn restore(question: u32, reference: &SturdyRef) -> Vec<u8> {
     call_on(GATEWAY, question, GATEWAY_TYPE, 0, |call| {
         let mut params: gateway::restore_params::Builder<'_> = call.init_params().init_content().init_as();

@@ -1,15 +1,15 @@
-//! A stretch of the way between two ends on loopback, which a test cuts.
+//! A relay between two peers on loopback, which a test can cut.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Carries what comes to its address to a target, and back. Lives as long as its `LocalSet`.
+/// `Relay` carries connections to its address on to a target. It lives as long as its `LocalSet`.
 pub struct Relay {
-    /// Where it listens.
+    /// The address on which the relay listens.
     pub address: String,
-    /// All links that there ever were.
+    /// All links that there ever were, also those that have ended.
     links: Rc<RefCell<Vec<JoinHandle<()>>>>,
 }
 
@@ -27,12 +27,12 @@ impl Relay {
         Relay { address, links }
     }
 
-    /// Ends every link. Later ones are carried again.
+    /// Ends every link. New links are carried again.
     pub fn cut(&self) {
         self.links.borrow().iter().for_each(JoinHandle::abort);
     }
 
-    /// How many links there were so far.
+    /// Returns the number of links that there were so far.
     pub fn links(&self) -> usize {
         self.links.borrow().len()
     }
@@ -40,7 +40,7 @@ impl Relay {
 
 async fn carry(mut near: TcpStream, target: String) {
     if let Ok(mut far) = TcpStream::connect(target).await {
-        // If either side ends, the link ends.
+        // the link ends if either side ends
         let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
     }
 }

@@ -1,6 +1,6 @@
-//! Random tests that replay: every run has a seed, and a failing one prints the command that runs it again.
+//! Random tests that can be replayed: every run has a seed, and a run that fails prints the command that repeats it.
 
-/// A small generator (SplitMix64, Steele et al. 2014): fast, and the same everywhere.
+/// `Random` is a small generator (SplitMix64, Steele et al. 2014). It is fast, and gives the same numbers on each machine.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -17,12 +17,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Less than `bound`, which is not 0.
+    /// Returns a random number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.draw() % bound as u64) as usize
     }
 
-    /// True in `percent` of 100 cases.
+    /// Returns true with a probability of `percent` in 100.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.draw() % 100 < percent
     }
@@ -32,8 +32,8 @@ impl Random {
     }
 }
 
-/// Runs `test` with many seeds: `GUILD_SEEDS` of them, or `runs`; or only `GUILD_SEED`. With `GUILD_PROGRESS=FILE` the file
-/// holds the next seed: a campaign that was stopped goes on there.
+/// Runs `test` with the seeds from 0 up to `GUILD_SEEDS`, or else up to `runs`. If `GUILD_SEED` is set, runs only that seed.
+/// With `GUILD_PROGRESS=FILE` the file has the next seed, so a campaign that was stopped goes on there.
 pub fn with_seeds(name: &str, runs: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let only: Option<u64> = std::env::var("GUILD_SEED").ok().and_then(|seed| seed.parse().ok());
     let runs = std::env::var("GUILD_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
@@ -52,7 +52,7 @@ pub fn with_seeds(name: &str, runs: u64, test: impl Fn(u64) + std::panic::RefUnw
     }
 }
 
-/// `GUILD_SHARE=0/2` and `1/2`: the even and the odd seeds, for two processes side by side.
+/// Whether this process runs the seed. `GUILD_SHARE=0/2` gives a process the even seeds and `1/2` another one the odd seeds.
 fn is_mine(seed: u64) -> bool {
     let share = std::env::var("GUILD_SHARE").ok();
     let share = share.as_deref().and_then(|share| share.split_once('/'));

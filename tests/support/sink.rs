@@ -1,31 +1,31 @@
-//! A small mail server on loopback that keeps what it is given (RFC 5321, as far as one client needs it).
+//! A small mail server on loopback that keeps the letters that it gets. It knows as much of RFC 5321 as one client needs.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A letter that came, with its recipient.
+/// `Letter` is a letter that arrived, with its recipients.
 #[derive(Clone, Debug)]
 pub struct Letter {
     pub to: Vec<String>,
     pub text: String,
 }
 
-/// Lives as long as its `LocalSet`.
+/// `Sink` is the mail server. It lives as long as its `LocalSet`.
 pub struct Sink {
     pub port: u16,
     pub letters: Rc<RefCell<Vec<Letter>>>,
-    /// How often it put somebody off.
+    /// The number of letters that it refused because it was not open.
     pub put_off: Rc<Cell<u32>>,
-    /// It takes mail; else it asks to come again later.
+    /// Whether it takes mail. Otherwise it asks the sender to try again later.
     pub is_open: Rc<Cell<bool>>,
-    /// The address of a mailbox that takes nothing for a while. Empty means that every mailbox works.
+    /// The address of a mailbox that is full at the moment. Empty means that every mailbox takes mail.
     pub full: Rc<RefCell<String>>,
 }
 
 impl Sink {
-    /// Refuses `unknown` for good.
+    /// Starts the server. It refuses mail to the address `unknown` permanently.
     pub async fn open(unknown: &'static str) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -108,7 +108,7 @@ async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
     (count > 0).then(|| line.trim_end().to_owned())
 }
 
-/// Up to the dot, without the dots that stand before others.
+/// Reads a letter up to the line with a single dot. Removes the dot that the sender added to lines which begin with one.
 async fn data(stream: &mut BufReader<TcpStream>) -> String {
     let mut text = String::new();
     while let Some(line) = line(stream).await {

@@ -1,4 +1,4 @@
-//! A worker that is played by hand, and what it tells of the tests of its steps.
+//! Helpers for a played worker that reports the tests of its steps.
 
 use crate::guild::Played;
 use reports::{TestList, TestOutcome};
@@ -6,7 +6,7 @@ use schema::values::{Exit, Outcome, Progress, StepEnd, TestsReported, Time};
 use schema::wire;
 use schema::worker_capnp::lease;
 
-/// Does the next job, and says that its step had these tests.
+/// Takes the next job, and ends it with a step that had these tests.
 pub async fn work(worker: &Played, list: &TestList) {
     let (_, lease) = worker.take().await;
     lease.accept_request().send().promise.await.unwrap();
@@ -15,7 +15,7 @@ pub async fn work(worker: &Played, list: &TestList) {
     end(&lease, reported(list)).await;
 }
 
-/// The summary that is reported of a list that was stored.
+/// Returns the summary that a worker reports of a stored list.
 pub fn reported(list: &TestList) -> TestsReported {
     let failing = list.results.iter().filter(|result| result.outcome == TestOutcome::Failed);
     TestsReported {
@@ -27,12 +27,12 @@ pub fn reported(list: &TestList) -> TestsReported {
     }
 }
 
-/// The list as a blob of the attempt.
+/// Stores the encoded list as a blob of the attempt.
 pub async fn store(lease: &lease::Client, bytes: &[u8]) {
     store_as(lease, "tests", bytes).await;
 }
 
-/// The list of one of several steps.
+/// Stores the encoded list as a blob of this name, for an attempt with more than one list.
 pub async fn store_as(lease: &lease::Client, name: &str, bytes: &[u8]) {
     let mut request = lease.artifact_request();
     request.get().set_path(name);
@@ -49,12 +49,12 @@ pub async fn store_as(lease: &lease::Client, name: &str, bytes: &[u8]) {
     assert!(!request.send().promise.await.unwrap().get().unwrap().has_refusal());
 }
 
-/// Ends one step with these tests, and the attempt with it.
+/// Ends the only step with these tests, and then the attempt.
 pub async fn end(lease: &lease::Client, tests: TestsReported) {
     end_steps(lease, vec![tests]).await;
 }
 
-/// One step with these tests ends in this way, and the attempt with it.
+/// Ends the first step with these tests, this outcome and this exit, and then the attempt with the same outcome.
 pub async fn end_as(lease: &lease::Client, outcome: Outcome, exit: Exit, tests: TestsReported) {
     let log_hash = blake3::hash(b"").as_bytes().to_vec();
     let end = StepEnd { outcome, exit, time: Time(2), log_size: 0, log_hash, tests: Some(tests) };
@@ -62,7 +62,8 @@ pub async fn end_as(lease: &lease::Client, outcome: Outcome, exit: Exit, tests: 
     say(lease, &[started, finished, Progress::Ended { outcome, reason: String::new() }]).await;
 }
 
-/// Steps with these tests end one after the other, and then the attempt. Steps of its plan that come after them were skipped.
+/// Ends one step for each of these summaries, and then the attempt. Nothing is reported of later steps of the plan, as if they
+/// were skipped.
 pub async fn end_steps(lease: &lease::Client, steps: Vec<TestsReported>) {
     let (mut said, mut worst) = (Vec::new(), Outcome::Succeeded);
     for (step, tests) in (0..).zip(steps) {

@@ -1,4 +1,4 @@
-//! A real worker in the process of a test: its steps are processes under supervisors, its link is TLS on loopback.
+//! A real worker in the process of a test. Its steps are processes under supervisors, and its link is TLS on loopback.
 
 use crate::guild::{House, enroll};
 use schema::identity::Identity;
@@ -9,18 +9,18 @@ use tokio::task::JoinHandle;
 use worker::world::World;
 use worker::{CREDENTIAL_FILE, Config, Ended, RunError, Shutdown};
 
-/// A worker of the product, which runs on the thread of its test until it is stopped. As a worker adopts what loses its parent,
-/// and ends it, a process has one of them.
+/// `RealWorker` is a worker of the product, which runs on the thread of its test until it is stopped. A process may have only
+/// one, because a worker adopts and ends all processes that lose their parent.
 pub struct RealWorker {
-    /// Its state directory.
+    /// The state directory of the worker.
     pub state: PathBuf,
     shutdown: watch::Sender<Shutdown>,
     running: JoinHandle<Result<Ended, RunError>>,
 }
 
 impl RealWorker {
-    /// Enrolls a worker of this name, which dials `address`, and starts it. `supervisor`: a program that answers to
-    /// [`worker::SUPERVISE`].
+    /// Enrolls a worker of this name, which connects to `address`, and starts it. `supervisor` is a program that supervises a
+    /// step if its first argument is [`worker::SUPERVISE`].
     pub async fn start(house: &House, name: &str, address: &str, supervisor: &Path) -> RealWorker {
         let state = house.dir.path().join(name);
         std::fs::create_dir(&state).unwrap();
@@ -43,7 +43,7 @@ impl RealWorker {
         self.running.await.expect("the worker does not panic").expect("the worker could begin")
     }
 
-    /// Whether the worker keeps nothing of any attempt, because its master knows the result of each.
+    /// Whether the worker keeps no files of any attempt, because its master knows the result of each.
     pub fn is_tidy(&self) -> bool {
         let is_empty =
             |name: &str| std::fs::read_dir(self.state.join(name)).map_or(true, |mut all| all.next().is_none());

@@ -1,22 +1,22 @@
-//! Each case that was reported has a row in `tests/cases.tsv`: the tests that show its right value, or the reason why there are
-//! none.
+//! Each reported case has a row in `tests/cases.tsv`. The row names the tests that show the right behaviour, or the reason why there
+//! are none.
 
 use super::{code, sources, top};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// Rows that say `open`: nobody has shown the right value yet. The number only falls.
+/// The number of rows that say `open`, because no test shows the right behaviour yet. Nobody may raise it.
 const OPEN_MAX: usize = 0;
-/// Small inputs that failed, by their numbers.
+/// The numbers of the cases C01 to C75: small inputs that failed. The numbers between the ranges have no case.
 const INPUTS: [(usize, usize); 8] = [(1, 39), (43, 52), (55, 55), (59, 60), (62, 62), (64, 66), (68, 69), (71, 75)];
-/// Faults of machines, links and disks.
+/// The number of the cases F1, F2 and so on: faults of machines, links and disks.
 const FAULTS: usize = 22;
-/// What hurt in each task of a new user: the task, and how many lines it has.
+/// The cases T1.1 to T10.3: the number of each task of a new user, and the number of its problems.
 const TASKS: [(usize, usize); 10] = [(1, 5), (2, 7), (3, 4), (4, 9), (5, 4), (6, 5), (7, 7), (8, 2), (9, 3), (10, 3)];
-/// Lists of what a new user saw: pages, texts, and the worst of all.
+/// The lists of what a new user saw, with their numbers of cases: pages (S4), texts (S5), and the worst of all (F6).
 const LISTS: [(&str, usize); 3] = [("S4", 11), ("S5", 25), ("F6", 15)];
 
-/// A case, the tests that show it, and a note for readers.
+/// `Row` is a case, the tests that show it, and a note for readers.
 struct Row {
     id: String,
     tests: Vec<String>,
@@ -51,7 +51,7 @@ fn ids() -> BTreeSet<String> {
     inputs.chain(faults).chain(tasks).chain(lists).collect()
 }
 
-/// The names of all functions that a test attribute stands above.
+/// Returns the names of all functions with a test attribute.
 fn tests() -> BTreeSet<String> {
     let folders = ["schema", "master", "worker", "client", "tests"];
     folders.iter().flat_map(|folder| sources(folder)).flat_map(|(_, text)| tests_of(&code(&text))).collect()

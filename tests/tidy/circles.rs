@@ -1,12 +1,13 @@
-//! Files of a crate that import each other in a circle. None of them can be read, tested or moved without the others. As a rule
-//! a type stands in the wrong file, and a file of its own below the others opens the circle.
+//! The files of a crate must not import each other in a circle, because none of them could be read, tested or moved without the
+//! others. As a rule a type is in the wrong file then: move it to a file of its own that imports none of the others.
 
 use super::{CRATES, code, is_of_tests, sources, top};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The path of a module from the root of its crate.
+/// `Module` is the path of a module from the root of its crate.
 type Module = Vec<String>;
-/// What each module imports. A module and those below it are one mechanism: what they import of each other is left out.
+/// `Imports` has the modules that each module imports. Imports between a module and those below it are left out, because they are
+/// one mechanism.
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
 #[test]
@@ -41,7 +42,7 @@ fn imports(krate: &str) -> Imports {
     texts.iter().map(|(module, text)| (module.clone(), imported(module, text))).collect()
 }
 
-/// The module of a file that a path leads to or into.
+/// Returns the module of the file that has the item of a path.
 fn target(from: &Module, path: &[&str], texts: &BTreeMap<Module, String>) -> Option<Module> {
     let mut target = if path[0] == "crate" { Module::new() } else { from.clone() };
     for word in path {
@@ -57,7 +58,7 @@ fn target(from: &Module, path: &[&str], texts: &BTreeMap<Module, String>) -> Opt
     Some(target)
 }
 
-/// The paths in a text that begin within the crate; of `use super::{a::B, c::D}` both.
+/// Returns the paths in a text that begin with `crate`, `super` or `self`. `use super::{a::B, c::D}` has two.
 fn paths(text: &str) -> Vec<Vec<&str>> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut found = Vec::new();
@@ -79,7 +80,7 @@ fn words(path: &str) -> Vec<&str> {
     path.split("::").filter(|word| !word.is_empty()).collect()
 }
 
-/// The beginnings of the items of a group, up to its closing brace.
+/// Returns the beginnings of the items of a group, up to its closing brace.
 fn items(group: &str) -> Vec<&str> {
     let (mut depth, mut start, mut found) = (0, 0, Vec::new());
     for (at, c) in group.char_indices() {
@@ -99,7 +100,7 @@ fn items(group: &str) -> Vec<&str> {
     found
 }
 
-/// The circles: modules each of which leads to each other one.
+/// Returns the circles: sets of modules, each of which imports each other one directly or through others.
 fn circles(imports: &Imports) -> Vec<BTreeSet<Module>> {
     let reached: BTreeMap<&Module, BTreeSet<Module>> =
         imports.keys().map(|module| (module, reached(module, imports))).collect();

@@ -1,5 +1,5 @@
-//! What a machine can keep of the rules of English in CONTRIBUTING.md: comments that say something, in sentences that can be read
-//! at once.
+//! Checks the rules of English in CONTRIBUTING.md as far as a machine can: comments say something, in sentences that readers
+//! understand at once.
 
 use super::manual::WORDS_MAX;
 use super::{CRATES, is_of_tests, sources, top};
@@ -9,12 +9,12 @@ use std::{fmt, fs};
 /// A comment with fewer words than this says nothing.
 const WORDS_MIN: usize = 5;
 
-/// Sentences of more than [`WORDS_MAX`] words in the comments of the product: most are lists of errors and of files. The number
-/// only falls: whoever shortens one lowers it.
+/// The number of sentences in the comments of the product that have more than [`WORDS_MAX`] words. Most are lists of errors and of
+/// files. If you shorten one, lower the number; nobody may raise it.
 const LONG_SENTENCES: usize = 9;
 
-/// Phrases that readers did not understand at once, because a noun, a subject or a condition was left out. Each has its better
-/// text, and the number of places that still have it. The numbers only fall.
+/// The phrases that readers did not understand at once, because a noun, a subject or a condition is left out. Each has a better
+/// text, and the number of places that still have the phrase. Nobody may raise a number.
 const CLIPPED: [(&str, &str, usize); 10] = [
     ("at most so many", "at most this many", 0),
     ("told of", "the noun: the events of, the notices of", 1),
@@ -28,22 +28,22 @@ const CLIPPED: [(&str, &str, usize); 10] = [
     ("is none that", "is not one that", 0),
 ];
 
-/// What may follow "is no": with all else it is "is not a".
+/// The words that may follow "is no". Before all other words write "is not a".
 const AFTER_NO: [&str; 14] = [
     "longer", "more", "less", "later", "larger", "sooner", "fewer", "other", "further", "such", "reason", "news",
     "way", "room",
 ];
 
-/// How often a text says "is no", where "is not a" is the usual English: in the readers of test reports. The number only falls.
+/// The number of places that still say "is no" instead of "is not a". They are in the readers of test reports. Nobody may raise it.
 const NO_FOR_NOT: usize = 7;
 
-/// A comment that begins with one of these says of what something is, and not what it is.
+/// The words with which a comment must not begin, because it would then not say what the thing is.
 const BARE_BEGINNINGS: [&str; 9] = ["As", "Beside", "By", "For", "Of", "To", "Until", "With", "Without"];
 
-/// Comments that begin so: in the readers of test reports, and in what takes them in. The number only falls.
+/// The number of comments that still begin with such a word. They are in the code for test reports. Nobody may raise it.
 const BARE_COMMENTS: usize = 5;
 
-/// One comment of a declaration or of a file, as one text without its code and its tables.
+/// `DocComment` is the comment of a declaration or of a file, as one text without its code and its tables.
 struct DocComment {
     place: String,
     text: String,
@@ -55,7 +55,8 @@ impl fmt::Display for DocComment {
     }
 }
 
-/// The comments of the product. Help of a command is a phrase by custom, so files that declare arguments are left out.
+/// Returns the comments of the product, without those of files that declare arguments. There a comment is help, which is usually a
+/// phrase.
 fn comments() -> Vec<DocComment> {
     let files = CRATES.into_iter().flat_map(sources);
     let files = files.filter(|(path, text)| !is_of_tests(path) && !text.contains("clap::"));
@@ -90,7 +91,7 @@ fn doc_comments(place: &str, text: &str) -> Vec<DocComment> {
     found
 }
 
-/// How many words the longest sentence of a comment has. An entry of a list is a sentence of its own.
+/// Returns the number of words of the longest sentence of a comment. An entry of a list is a sentence of its own.
 fn longest(text: &str) -> usize {
     let parts = text.split(" - ").flat_map(|part| part.split(". "));
     parts.map(|sentence| sentence.split_whitespace().count()).max().unwrap_or_default()
@@ -112,7 +113,7 @@ fn sentences_can_be_read_at_once() {
     assert!(count + 2 >= LONG_SENTENCES, "only {count} comments have a long sentence: lower the number of this test");
 }
 
-/// All that the product says to users and to contributors, each file as one line: comments, messages, pages and documents.
+/// Returns everything that users and contributors read: comments, messages, pages and documents. Each file is one line.
 fn texts() -> Vec<(String, String)> {
     let product = CRATES.into_iter().flat_map(sources).filter(|(path, _)| !is_of_tests(path));
     let product = product.map(|(path, text)| (path, text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()));
@@ -129,14 +130,14 @@ fn files_in(folder: &str) -> Vec<(PathBuf, String)> {
     paths.filter(is_text).map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
 }
 
-/// A line without the marks of a comment, and without the mark of a text that goes on in the next line.
+/// Returns a line without the marks of a comment, and without the backslash of a text that goes on in the next line.
 fn said(line: &str) -> &str {
     let line = line.trim().trim_end_matches('\\').trim_end();
     let marks = ["///", "//!", "//", "#"].into_iter().find_map(|mark| line.strip_prefix(mark));
     marks.unwrap_or(line).trim_start()
 }
 
-/// The beginnings of what stands in a text behind each place of a phrase.
+/// Returns each place where a text has a phrase, with some text after it.
 fn places_of(phrase: &str, texts: &[(String, String)]) -> Vec<String> {
     let found = texts.iter().flat_map(|(place, text)| {
         text.match_indices(phrase)
@@ -155,7 +156,7 @@ fn nothing_that_a_sentence_needs_is_left_out() {
     }
 }
 
-/// Whether "is no" stands where "is not a" belongs. "There is no" is good English, and so is "is no longer".
+/// Whether a text says "is no" instead of "is not a". "There is no" is good English, and so is "is no longer".
 fn is_no_for_not(before: &str, after: &str) -> bool {
     let subject = before.split_whitespace().next_back().unwrap_or_default();
     let word = after.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
@@ -187,7 +188,7 @@ fn a_comment_says_what_a_thing_is() {
     assert!(bare.len() <= BARE_COMMENTS, "begin with the noun or the verb:\n{}", bare.join("\n"));
 }
 
-/// The help of a command is an imperative or a noun: it does not begin with a preposition or with "only".
+/// The help of a command begins with a verb or a noun, and not with a preposition or with "only".
 #[test]
 fn help_begins_with_what_it_is_about() {
     let commands = CRATES.into_iter().flat_map(sources).filter(|(_, text)| text.contains("clap::"));
@@ -205,7 +206,7 @@ fn help_begins_with_what_it_is_about() {
     assert!(bare.is_empty(), "begin with a verb or a noun:\n{}", bare.join("\n"));
 }
 
-/// What a file may say is told as a rule, and not as a fact: `cpus` must be above 0.
+/// An error about a value states a rule (`cpus` must be above 0), and not a fact.
 #[test]
 fn a_rule_is_told_as_a_rule() {
     let texts = texts();
@@ -215,7 +216,7 @@ fn a_rule_is_told_as_a_rule() {
     }
 }
 
-/// A cell of a table is a phrase of its own.
+/// A cell of a table does not begin with "of" or "for", so that it can be read alone.
 #[test]
 fn cells_of_tables_name_what_they_are_about() {
     for (place, text) in files_in("docs").into_iter().chain(files_in("docs/reference")) {

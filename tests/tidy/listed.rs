@@ -1,11 +1,12 @@
-//! No source file lies beside the code: each is reached from a target of its package, or it is never compiled and never run.
+//! Each source file must be part of a target of its package, because it would otherwise never be compiled or run. Documents must name
+//! files that exist.
 
 use super::{code, sources, top};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The targets that a manifest names, and those that cargo finds by their place.
+/// Returns the root files of the targets that a manifest names, and of those that cargo finds by their place.
 fn roots(package: &Path) -> Vec<PathBuf> {
     let manifest = fs::read_to_string(package.join("Cargo.toml")).unwrap();
     let named = manifest.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
@@ -19,7 +20,7 @@ fn roots(package: &Path) -> Vec<PathBuf> {
     roots
 }
 
-/// The files of the modules that a file declares. `is_root`: its modules lie beside it, as those of a `mod.rs` do.
+/// Returns the files of the modules that a file declares. If `is_root`, they are in the directory of the file, as for a `mod.rs`.
 fn modules(file: &Path, is_root: bool) -> Vec<PathBuf> {
     let text = code(&fs::read_to_string(file).unwrap());
     let beside = file.parent().unwrap();
@@ -56,7 +57,7 @@ fn every_source_file_is_reached_from_a_target() {
     let manifest = fs::read_to_string(top().join("Cargo.toml")).unwrap();
     let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
     let members: Vec<&str> = members.trim_end_matches(']').split(", ").collect();
-    // beside the workspace stands the crate that libFuzzer drives
+    // the crate for libFuzzer is not a member of the workspace
     let crates = members.into_iter().map(|member| member.trim_matches('"')).chain(["tests/fuzz"]);
     let reached: BTreeSet<PathBuf> = crates.flat_map(|member| reached(&top().join(member))).collect();
     for folder in ["schema", "master", "worker", "client", "tests"] {
@@ -67,7 +68,7 @@ fn every_source_file_is_reached_from_a_target() {
     }
 }
 
-/// Documents for contributors name files, and files move.
+/// The files that documents for contributors name exist. Without this test, nobody would notice that one has moved.
 #[test]
 fn what_the_documents_name_is_there() {
     for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "tests/README.md"] {
@@ -81,7 +82,7 @@ fn what_the_documents_name_is_there() {
     }
 }
 
-/// Who wants to know what a promise rests on reads one table.
+/// Each test target and each flow has a row in `tests/README.md`, so that one table shows which test keeps a promise.
 #[test]
 fn each_test_target_and_each_flow_has_its_row() {
     let table = fs::read_to_string(top().join("tests/README.md")).unwrap();

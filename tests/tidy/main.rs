@@ -1,4 +1,4 @@
-//! What a machine can keep of the architecture: purity, direction, sizes, words.
+//! Checks the architecture as far as a machine can: purity, the direction of dependencies, sizes and words.
 
 mod cases;
 mod circles;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The sources of each crate that is part of a program.
+/// The source directories of the crates that are part of a program.
 const CRATES: [&str; 10] = [
     "schema/src",
     "schema/pipeline/src",
@@ -48,7 +48,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Code without its comment lines.
+/// Returns code without its comment lines.
 fn code(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
@@ -57,14 +57,14 @@ fn forbid(folder: &str, words: &[&str], why: &str) {
     forbid_outside(folder, None, words, why);
 }
 
-/// Like [`forbid`], where tests may use more than what they test.
+/// Like [`forbid`], but leaves out tests, which may use more than the code that they test.
 fn forbid_save_tests(folder: &str, words: &[&str], why: &str) {
     let mut found = sources(folder);
     found.retain(|(path, _)| !path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("tests.rs")));
     forbid_in(found, words, why);
 }
 
-/// Forbids words in a folder, but not in one folder within it.
+/// Forbids words in a folder, except in one folder (`room`) within it.
 fn forbid_outside(folder: &str, room: Option<&str>, words: &[&str], why: &str) {
     let room = room.map(|room| top().join(folder).join(room));
     assert!(room.as_ref().is_none_or(|room| room.is_dir()), "{room:?} is not there");
@@ -103,7 +103,7 @@ fn the_coordinator_is_pure() {
     forbid("master/src/decide", &words, "the coordinator decides everything and does nothing");
 }
 
-/// The folders of `decide` stand one above the other. What places work knows tickets, and neither builds nor who may see them.
+/// The folders of `decide` form layers, and none uses a layer above it. Placement knows tickets, and neither builds nor grants.
 #[test]
 fn placement_knows_no_builds() {
     let above = ["coordinator", "records", "builds", "authority", "BuildId", "JobKey", "GrantId", "JobPlan"];
@@ -124,11 +124,11 @@ fn placement_knows_no_builds() {
     );
 }
 
-/// The most lines of the folders of `decide` without their tests. A folder that is larger hides an owner.
+/// The limits for the lines of the folders of `decide`, without tests. If a folder is larger, it does the work of another owner too.
 const DECIDE_LINES: [(&str, usize); 5] =
     [("coordinator", COORDINATOR_LINES), ("placement", 1_300), ("matching", 400), ("builds", 1_000), ("grants", 700)];
 
-/// The coordinator has at most the 3,000 lines that it shall have. The number only falls: whoever finds an owner in it lowers it.
+/// The limit for the lines of the coordinator. If you move a part of it to an owner of its own, lower the number; nobody may raise it.
 const COORDINATOR_LINES: usize = 2_850;
 
 #[test]
@@ -184,7 +184,7 @@ fn nothing_points_up() {
     );
 }
 
-/// What is said about a decision stands above it, and changes nothing.
+/// Code that explains a decision is above the code that makes it, and changes nothing.
 #[test]
 fn the_explanation_reads_from_outside() {
     let commands = [".call(", ".call_with(", ".begin(", ".note(", ".mark(", ".remove(", ".sweep(", "&mut Coordinator"];
@@ -193,8 +193,8 @@ fn the_explanation_reads_from_outside() {
     forbid_save_tests("master/src/explain", &reach, "an explanation reads the state and what the store names");
 }
 
-/// Each of these rooms is given what it may use. The types of records, of lanes and of answers are everybody's, so
-/// `crate::decide::coordinator::record`, `crate::decide::coordinator::lane` and the like are not forbidden, save to the pages.
+/// Each of these rooms uses only what it is given. All of them may use the types of records, lanes and answers. So
+/// `crate::decide::coordinator::record`, `crate::decide::coordinator::lane` and the like are forbidden to the pages only.
 #[test]
 fn who_is_given_little_cannot_reach_more() {
     let commands = ["crate::serve::api", "crate::commit::driver", "Coordinator", "crate::keep::store", "rusqlite"];
@@ -216,7 +216,7 @@ fn who_is_given_little_cannot_reach_more() {
     forbid_save_tests("master/src/serve/web", &of_pages, "pages hold a door");
 }
 
-/// The objects of one audience share one struct and reach nothing beyond it: see the table in `master/src/serve/api/mod.rs`.
+/// The objects of one audience share one struct, and use nothing else. See the table in `master/src/serve/api/mod.rs`.
 #[test]
 fn the_objects_of_an_audience_reach_no_other() {
     let rooms = [
@@ -242,7 +242,7 @@ fn the_objects_of_an_audience_reach_no_other() {
     }
 }
 
-/// A room of the worker uses those below it, and none above it. See the table in `worker/src/lib.rs`.
+/// A room of the worker uses only rooms below it. See the table in `worker/src/lib.rs`.
 #[test]
 fn the_rooms_of_the_worker_stand_one_above_the_other() {
     let rooms = ["disk", "process", "config", "workspace", "attempt", "worker_shared", "session", "program"];
@@ -250,7 +250,7 @@ fn the_rooms_of_the_worker_stand_one_above_the_other() {
         let above: Vec<String> = rooms[place + 1..].iter().map(|room| format!("crate::{room}::")).collect();
         let above: Vec<&str> = above.iter().map(String::as_str).collect();
         match *room {
-            // a file of its own
+            // this room is a single file
             "worker_shared" => {
                 let text = fs::read_to_string(top().join("worker/src/worker_shared.rs")).unwrap();
                 assert!(
@@ -263,7 +263,7 @@ fn the_rooms_of_the_worker_stand_one_above_the_other() {
     }
 }
 
-/// Each command may use what it stands on, and nothing that it stands on knows of a command.
+/// Commands may use the other modules of their crate, and no other module uses a command.
 #[test]
 fn the_commands_stand_on_top() {
     for (path, text) in sources("client/command/src") {
@@ -273,12 +273,12 @@ fn the_commands_stand_on_top() {
     }
 }
 
-/// What is printed passes one place of each program, where texts of others are made harmless.
+/// Everything that a program prints passes one place, which makes texts of others harmless.
 #[test]
 fn nothing_is_printed_past_the_cleaner() {
-    // the places themselves
+    // these are the places themselves
     let printers = ["schema/src/shown.rs", "schema/src/manual.rs", "client/command/src/output.rs"];
-    // the bytes of logs, through a screen where they go to a terminal
+    // these print the bytes of logs, which pass a screen if they go to a terminal
     let streams = ["client/command/src/output.rs", "master/src/program/up/follow.rs"];
     let ways = ["println!", "eprint!", "eprintln!", "print!(", "stdout().lock", "stderr().lock", "stderr(), \""];
     for folder in CRATES {
@@ -401,14 +401,14 @@ fn the_top_level_is_fixed() {
     }
 }
 
-/// A word with one meaning in a crate is understood wherever it is read.
+/// No two types of a crate have the same name, so that a name has one meaning wherever it is read.
 #[test]
 fn a_name_is_declared_once_in_its_crate() {
     let twice: Vec<String> = CRATES.into_iter().flat_map(declared_twice).collect();
     assert!(twice.is_empty(), "give all but one of each of these types a name of its own\n{}", twice.join("\n"));
 }
 
-/// Each name that stands for more than one type, with the places of its declarations, as a line of text.
+/// Returns a line for each name that more than one type has, with the places of their declarations.
 fn declared_twice(folder: &str) -> Vec<String> {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (path, text) in sources(folder).into_iter().filter(|(path, _)| !is_of_tests(path)) {
@@ -422,19 +422,19 @@ fn declared_twice(folder: &str) -> Vec<String> {
     twice.map(|(name, mut places)| (places.sort(), format!("  {name}: {}", places.join(", "))).1).collect()
 }
 
-/// Whether a file of a crate's sources holds tests alone.
+/// Whether a source file of a crate contains only tests.
 fn is_of_tests(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_string_lossy();
     has_folder_of_tests(path) || name == "tests.rs" || name.ends_with("_tests.rs")
 }
 
-/// Whether a file lies below a folder `tests` of the repository, wherever the repository itself lies.
+/// Whether a file is below a folder `tests` of the repository. The folders above the repository do not count.
 fn has_folder_of_tests(path: &Path) -> bool {
     path.strip_prefix(top()).unwrap().components().any(|part| part.as_os_str() == "tests")
 }
 
-/// The name of the type that a line declares. An associated type of a trait or of its `impl` stands indented, and is not a type
-/// of its own.
+/// Returns the name of the type that a line declares. An associated type of a trait or of its `impl` is indented, and is not
+/// counted as a type.
 fn declared(line: &str) -> Option<&str> {
     let plain = line.trim_start();
     let plain = plain.strip_prefix("pub").map_or(plain, |rest| match rest.strip_prefix('(') {

@@ -1,23 +1,23 @@
-//! The comments of the schema are the manual. These tests say how much of it they are, what each must say, and how long a sentence
-//! may be.
+//! The comments of the schema are the manual. These tests check how much of the schema they are, what each must say, and how long a
+//! sentence may be.
 
 use super::top;
 use std::fs;
 use std::path::PathBuf;
 
-/// The six questions that the comment of an interface answers, in this order. `common.capnp` says what each of them asks.
+/// The six questions that the comment of an interface answers, in this order. `common.capnp` explains them.
 const QUESTIONS: [&str; 6] = ["Authority: ", "Holder: ", "Drop: ", "Disconnect: ", "Repeat: ", "Cost: "];
 
-/// The most words of a sentence: CONTRIBUTING.md asks for it.
+/// The limit for the words of a sentence, which CONTRIBUTING.md sets.
 pub(crate) const WORDS_MAX: usize = 25;
 
-/// A file of the schema.
+/// `ManualFile` is a file of the schema.
 struct ManualFile {
     name: String,
     text: String,
 }
 
-/// A line of a file, taken apart. No text of the schema has a `#` of its own.
+/// `ManualLine` is a line of a file, split into its code and its comment. No text in the schema contains a `#`.
 struct ManualLine<'a> {
     code: &'a str,
     comment: Option<&'a str>,
@@ -41,7 +41,7 @@ impl<'a> ManualLine<'a> {
         self.code.is_empty() && self.comment.is_none()
     }
 
-    /// The text of a line that is a comment as a whole.
+    /// Returns the comment of a line that has no code.
     fn whole_comment(&self) -> Option<&'a str> {
         self.comment.filter(|_| self.code.is_empty())
     }
@@ -61,7 +61,7 @@ fn read(path: PathBuf) -> ManualFile {
     ManualFile { name, text: fs::read_to_string(&path).unwrap() }
 }
 
-/// Whether a line begins what has a comment: a field, a method, a member of an enum, or one of the types that hold these.
+/// Whether a line declares something that must have a comment: a field, a method, a member of an enum, or a type.
 fn declares(line: &str) -> bool {
     let kinds = ["struct ", "enum ", "interface "];
     let is_import = line.starts_with("using ") || line.starts_with('@');
@@ -69,7 +69,7 @@ fn declares(line: &str) -> bool {
         || kinds.iter().any(|kind| line.starts_with(kind))
 }
 
-/// Comments, from `#` to the end of the line, are at least half of the bytes of each file. The spaces before them do not count.
+/// At least half of the bytes of each file are comments, from `#` to the end of the line. Spaces before them do not count.
 #[test]
 fn the_schema_is_at_least_half_manual() {
     for file in files() {
@@ -93,7 +93,7 @@ fn each_interface_answers_the_six_questions() {
     }
 }
 
-/// A field, a method and a member of an enum have their comment on their own line or below it. A type has it below.
+/// A field, a method and a member of an enum have a comment on their own line or below it. A type has it below.
 #[test]
 fn everything_in_the_schema_is_explained() {
     for file in files() {
@@ -110,7 +110,7 @@ fn everything_in_the_schema_is_explained() {
     }
 }
 
-/// A sentence of the manual can be read at once.
+/// Each sentence of the manual is short enough to be read at once.
 #[test]
 fn the_sentences_of_the_manual_are_short() {
     for file in files() {
@@ -122,8 +122,8 @@ fn the_sentences_of_the_manual_are_short() {
     }
 }
 
-/// The comments of a file. Consecutive lines that are comments as a whole are one text, unless one of them begins an answer or an
-/// entry of a list.
+/// Returns the comments of a file. Consecutive lines without code are one text, unless one of them begins an answer or an entry of
+/// a list.
 fn blocks(file: &ManualFile) -> Vec<String> {
     let mut blocks = vec![String::new()];
     for line in file.text.lines().map(ManualLine::new) {

@@ -1,12 +1,12 @@
-//! Each fault that `tests/faults/mutants.py` puts into the product replaces a text of it. A text that is no longer there keeps all
-//! of the faults out, and nobody notices before somebody asks what the simulation is worth.
+//! Each fault that `tests/faults/mutants.py` puts into the product replaces a text of the product. If one of these texts is missing,
+//! no fault can be put in, and without this test nobody would notice that until the next campaign.
 
 use super::top;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-/// `tests/faults/mutants.toml`, where the keys are explained.
+/// `Table` is `tests/faults/mutants.toml`, which explains the keys.
 #[derive(Deserialize)]
 struct Table {
     fault: Vec<Fault>,
@@ -25,7 +25,7 @@ struct Change {
     new: String,
 }
 
-/// The text of a file with a change in it. An error: what keeps the change out.
+/// Makes a change in the text of a file. An error says why the change cannot be made.
 fn put_in(text: &str, change: &Change) -> Result<String, String> {
     let Change { file, old, new } = change;
     match text.matches(old.as_str()).count() {
@@ -41,7 +41,7 @@ fn faults() -> Vec<Fault> {
     table.fault
 }
 
-/// All of them go into one program, so each has to find what those before it left.
+/// All faults go into one program, so each text must still be there after the changes of the faults before it.
 #[test]
 fn each_fault_can_be_put_into_the_product() {
     let faults = faults();
@@ -60,7 +60,7 @@ fn each_fault_can_be_put_into_the_product() {
     assert!(wrong.is_empty(), "bring tests/faults/mutants.toml up to date:\n{}", wrong.join("\n"));
 }
 
-/// One for each reader that `tests/fuzz` has, to see that its campaign would find it.
+/// Each target of `tests/fuzz` has a planted fault, which shows that its campaign would find one.
 #[test]
 fn each_target_of_the_campaign_has_a_fault_to_find() {
     let table = fs::read_to_string(top().join("tests/fuzz/planted.toml")).unwrap();
@@ -76,7 +76,7 @@ fn each_target_of_the_campaign_has_a_fault_to_find() {
     assert_eq!(planted.into_keys().collect::<BTreeSet<String>>(), targets);
 }
 
-/// A fault without the word would be awake beside each other one, and be found in its place.
+/// Each fault has the word MUTANT. Without it, the fault would be active together with each other one, and be found in its place.
 #[test]
 fn each_fault_can_sleep() {
     for fault in faults() {

@@ -1,12 +1,12 @@
-//! The rooms of the master: which stands above which, what each names of the others, and the picture of it in
-//! `docs/architecture.svg`. All of it is read from the code's own imports, so neither the order nor the picture can drift.
+//! The rooms of the master: their order, which rooms each uses, and the picture of that in `docs/architecture.svg`. The uses are
+//! read from the imports of the code, so neither the order nor the picture can become wrong.
 
 use super::{code, sources, top};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 
-/// The rooms from the top to the bottom, and what each is for. A room may use those below it and nothing above it.
+/// The rooms from the top to the bottom, with the purpose of each. A room may use only rooms below it.
 const ROOMS: [(&str, &str); 8] = [
     ("program", "what a person starts"),
     ("serve", "who is told: capabilities, pages, reporters"),
@@ -18,14 +18,14 @@ const ROOMS: [(&str, &str); 8] = [
     ("decide", "what is so: pure, and told the time"),
 ];
 
-/// For each pair of rooms, how many files of the first name the second.
+/// `Arrows` has the number of files of the first room that use the second, for each pair of rooms.
 type Arrows = BTreeMap<(usize, usize), usize>;
 
 fn rank(name: &str) -> Option<usize> {
     ROOMS.iter().position(|(room, _)| *room == name)
 }
 
-/// What the file names directly below the crate's root: `crate::keep::store` names `keep`.
+/// Returns the modules below the root of the crate that a file uses. For example, `crate::keep::store` uses `keep`.
 fn named(text: &str) -> Vec<String> {
     let code = code(text);
     let code = code.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
@@ -34,7 +34,7 @@ fn named(text: &str) -> Vec<String> {
     words.map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == '{').collect()).collect()
 }
 
-/// The files of a room, tests aside, with what each of them names.
+/// Returns the files of a room without tests, with the modules that each of them uses.
 fn files_of(room: &str) -> Vec<(String, Vec<String>)> {
     let files = sources(&format!("master/src/{room}")).into_iter().filter_map(|(path, text)| {
         let name = path.strip_prefix(top()).unwrap().to_string_lossy().into_owned();
@@ -68,7 +68,7 @@ fn no_arrow_runs_up() {
             assert!(is_plain, "{file}: write one `use crate::ROOM::…` per room");
             let up = names.iter().filter(|name| rank(name).is_some_and(|to| to < from));
             wrong.extend(up.map(|name| format!("{file} names `{name}`, which stands above `{room}`")));
-            // what stands in `lib.rs` wires the rooms: only what a person starts may ask for it
+            // the items of `lib.rs` wire the rooms, so only the room `program` may use them
             let roots = names.iter().filter(|name| rank(name).is_none() && from > 0);
             wrong.extend(roots.map(|name| format!("{file} names `crate::{name}`, which wires the rooms")));
         }
@@ -85,7 +85,7 @@ fn every_module_of_the_master_stands_in_a_room() {
     }
 }
 
-/// The modules of a room that others can name, for the picture.
+/// Returns the modules of a room that other rooms can use, for the picture.
 fn modules_of(room: &str) -> Vec<String> {
     let text = fs::read_to_string(top().join("master/src").join(room).join("mod.rs")).unwrap();
     let declared =
@@ -93,7 +93,7 @@ fn modules_of(room: &str) -> Vec<String> {
     declared.filter_map(|rest| rest.strip_suffix(';')).map(str::to_owned).collect()
 }
 
-/// Sizes of the picture in pixels.
+/// The width of the picture in pixels. The constants below are the sizes and places of the rooms in it.
 const WIDTH: usize = 960;
 const ROOM_WIDTH: usize = 660;
 const ROOM_HEIGHT: usize = 74;
@@ -135,11 +135,12 @@ fn draw_room(svg: &mut String, row: usize, room: &str, purpose: &str) {
     }
 }
 
-/// An arc at the right of the rooms: it leaves the upper one low and reaches the lower one high, the farther the wider.
+/// Draws an arrow as an arc at the right of the rooms. It leaves the upper room in its lower half and reaches the lower room in its
+/// upper half. The farther apart the rooms are, the farther right the arc goes.
 fn draw_arrow(svg: &mut String, from: usize, to: usize, files: usize) {
     let right = LEFT + ROOM_WIDTH;
     let (span, places) = (to - from, ROOMS.len());
-    // each arrow has a height of its own at both ends, so that no two of them touch there
+    // each arrow has a height of its own at both ends, so that no two arrows touch there
     let leaves = TOP + from * ROOM_APART + ROOM_HEIGHT / 2 + (places - span) * 4;
     let arrives = TOP + to * ROOM_APART + ROOM_HEIGHT / 2 - (places - span) * 4;
     let (bend, width) = (right + 24 + span * 42, 1.0 + (files as f64).sqrt() / 2.0);

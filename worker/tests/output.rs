@@ -1,4 +1,4 @@
-//! The behaviour of `guild-worker` when nobody reads its output, and when the output cannot be written (C60).
+//! Tests of `guild-worker` if nobody reads its output, or if its output cannot be written (C60 in `tests/cases.tsv`).
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a test fails by panicking")]
 

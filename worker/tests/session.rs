@@ -1,5 +1,5 @@
-//! The worker as a real process against a master in the test: jobs from offer to acknowledged end, over lost connections, and over the
-//! death of the worker and of its supervisors.
+//! The worker as a real process, with a master that the test plays: jobs from the offer to the acknowledged end, over lost links and
+//! the death of the worker or of its supervisors.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod bench;
@@ -142,7 +142,7 @@ fn a_master_whose_disk_is_full_is_waited_for() {
     test(async {
         let bench = Bench::new().await;
         let _worker = bench.worker();
-        // The first call is refused, be it `accept` or `source`, and then one more.
+        // this refuses accept or the source, whichever comes first, and one more call
         bench.master.is_full_for.set(2);
         let mut assignment = job(1, vec![step("say", "echo hello")]);
         assignment.job.sources = true;
@@ -167,7 +167,7 @@ fn a_worker_that_is_short_of_room_says_so_and_tidies_up_at_once() {
         let _worker = bench.worker();
         let is_told = |line: &String| line.starts_with("lacks: ") && line.contains("less than the reserve of");
         bench.master.until(|heard| heard.script.iter().any(is_told)).await;
-        // This is what a job leaves that has just ended.
+        // this is the workspace of a job that has just ended
         let left = bench.path("workspaces/lane");
         std::fs::create_dir_all(&left).unwrap();
         std::fs::write(left.join("lock"), "").unwrap();
@@ -176,24 +176,24 @@ fn a_worker_that_is_short_of_room_says_so_and_tidies_up_at_once() {
     });
 }
 
-/// F12: the worker reports a disk that cannot be written, and takes no job that could only end in an error.
+/// A worker reports a disk that cannot be written, and takes no job, which could only end in an error (F12 in `tests/cases.tsv`).
 #[test]
 fn a_worker_whose_disk_cannot_be_written_says_so() {
     test(async {
-        // Nobody can make a file there, whichever user runs this test.
+        // nobody can make a file in this directory, not even root
         let bench = Bench::with("reserve = 0\nslots = 1\nworkspace = \"/proc/self/task\"\n").await;
         let _worker = bench.worker();
         let told =
             |start: &'static str| move |line: &String| line.starts_with(start) && line.contains("cannot be written: ");
         bench.master.until(|heard| heard.script.iter().any(told("trouble: the disk of /proc/"))).await;
-        // A worker that asked for a job before it checked its disks reports them when it asks again.
+        // a worker that asked for a job before it looked at its disks reports it when it asks again
         bench.master.offer(job(1, vec![step("a", "true")]));
         bench.master.until(|heard| heard.script.iter().any(told("lacks: the disk of /proc/"))).await;
     });
 }
 
-/// C50: `kill -9 -1` kills the step's supervisor and the worker. After the second time the job has failed, so the worker's other jobs
-/// are not killed a third time.
+/// A step with `kill -9 -1` ends its supervisor and its worker. After the second time the job counts as failed, so that it cannot end
+/// the worker's other jobs a third time (C50 in `tests/cases.tsv`).
 #[test]
 fn a_step_that_ends_its_worker_is_not_tried_for_ever() {
     test(async {
@@ -224,7 +224,7 @@ fn parent_of(pid: Pid) -> Pid {
     Pid::from_raw(parent.parse().unwrap()).unwrap()
 }
 
-/// L12: `probe` prints what a step may take. A step that takes more fails with a sentence that says so.
+/// `guild-worker probe` shows the limits of a step, and a step that exceeds one fails with a reason that says so.
 #[test]
 fn a_step_that_takes_too_much_has_failed_with_a_sentence() {
     test(async {
@@ -243,14 +243,14 @@ fn a_step_that_takes_too_much_has_failed_with_a_sentence() {
         let (outcome, reason) = bench.master.outcome().await;
         let says = reason.starts_with("step 1 `bomb`: killed: ") && reason.ends_with("; 40 are the limit of a step");
         assert!(outcome == Outcome::Failed && says, "{outcome} {reason}");
-        // The next job runs.
+        // the next job runs normally
         bench.master.offer(job(2, vec![step("next", "true")]));
         bench.master.until(|heard| heard.script.iter().any(|line| line == "complete 2 succeeded")).await;
         bench.is_tidy().await;
     });
 }
 
-/// C2, a relative: a value of a master that exceeds a limit is refused with the limit's name, and the worker takes the next job.
+/// The worker refuses an offer beyond a limit with the name of the limit, and takes the next job.
 #[test]
 fn an_offer_beyond_a_limit_is_refused_by_its_name_and_the_next_is_taken() {
     test(async {
@@ -332,7 +332,8 @@ fn a_cut_link_costs_nothing() {
     });
 }
 
-/// A small log is in its master's memory until it is sealed. A master that was killed has lost it, even if it was acknowledged.
+/// A killed master loses small logs that were acknowledged, because they stay in its memory until they are sealed. The worker sends
+/// them again.
 #[test]
 fn a_master_that_lost_the_log_of_an_ended_step_gets_it_again() {
     test(async {
@@ -409,7 +410,7 @@ fn what_is_stale_is_stopped_and_dropped() {
         eventually(|| !is_alive(pid)).await;
         bench.is_tidy().await;
         assert_eq!(bench.master.heard.borrow().outcome, None);
-        // The slot is free again.
+        // the slot of the job is free again
         bench.master.offer(job(2, vec![step("say", "true")]));
         assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
     });
@@ -466,7 +467,7 @@ fn a_killed_supervisor_is_an_error_of_the_infrastructure_and_leaves_nothing() {
         let bench = Bench::new().await;
         let _worker = bench.worker();
         let (pid, daemon, parent) = (bench.file("pid"), bench.file("daemon"), bench.file("parent"));
-        // Nothing marks this one as a process of the step.
+        // this process has no mark of the step in its environment
         let bare = bench.file("bare");
         let script = format!(
             "(setsid sleep 1000 & echo $! >{daemon}); (env -i setsid sleep 1000 & echo $! >{bare}); \
@@ -487,7 +488,7 @@ fn a_killed_supervisor_is_an_error_of_the_infrastructure_and_leaves_nothing() {
 
 #[test]
 fn a_master_that_is_gone_past_the_lease_stops_the_step() {
-    // The length in the assignment counts, whatever `attach` said. A master of 0.1.0 tells a length only with `attach`.
+    // the term of the assignment counts, or else the term of `attach`, because a master of 0.1.0 sends no other
     for (at_attach, of_attempt) in [(600_000, 2_000), (2_000, 0)] {
         is_stopped_with_its_lease(at_attach, of_attempt);
     }
@@ -642,7 +643,7 @@ fn one_state_directory_has_one_worker() {
     });
 }
 
-/// A small generator of random numbers, so that a failing seed can be run again.
+/// `Dice` is a small generator of numbers. The seed of a run that fails repeats it.
 struct Dice(u64);
 
 impl Dice {
@@ -652,8 +653,8 @@ impl Dice {
     }
 }
 
-/// Workers are killed and connections are cut at random moments, while three steps count. Nothing is lost or doubled. To run more
-/// rounds or other seeds, set `GUILD_TEST_SEED=7 GUILD_TEST_ROUNDS=500`.
+/// Workers are killed and links are cut at random moments while three steps count, and no number is lost or comes twice. More rounds
+/// or another seed: `GUILD_TEST_SEED=7 GUILD_TEST_ROUNDS=500`.
 #[test]
 fn random_deaths_cost_nothing() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());

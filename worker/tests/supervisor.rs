@@ -1,4 +1,4 @@
-//! Tests of the supervisor as a real process: what it keeps, what it ends, and what it outlives.
+//! The supervisor as a real process: what it stores, which processes it ends, and that it outlives its worker.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use schema::values::{Exit, Tier};
@@ -12,7 +12,7 @@ use worker::supervisor::{Journal, KillCause, Limits, Moment, Order, StepFiles, S
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_guild-worker");
 const LONG_MS: u64 = 100_000;
-/// The limit for any wait of a test. It is far longer than anything here takes, so it shows a hang and not a slow machine.
+/// The longest wait of a test. It is far more than a slow machine needs, so only a test that hangs reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Step {
@@ -91,7 +91,7 @@ impl Step {
         self.dir.path().join(name)
     }
 
-    /// Returns the process whose id the step wrote into this file.
+    /// Waits until the step has written a pid into this file, and returns it.
     fn pid_in(&self, name: &str) -> i32 {
         let path = self.file(name);
         eventually(|| std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
@@ -104,7 +104,7 @@ impl Running<'_> {
         writeln!(self.line.as_mut().unwrap().get_mut(), "{line}").unwrap();
     }
 
-    /// Waits until the spool holds at least this much output.
+    /// Waits until the spool has at least this many bytes.
     fn output(&mut self, least: u64) {
         let mut line = String::new();
         loop {
@@ -172,7 +172,7 @@ fn both_outputs_keep_their_order_and_the_environment_is_what_was_given() {
     assert_eq!(lines[..6], ["out 1", "err 1", "out 2", "err 2", "out 3", "err 3"]);
     let names: Vec<&str> = lines[6..lines.len() - 1].iter().map(|line| line.split('=').next().unwrap()).collect();
     assert_eq!(names, ["HERE", "PATH", "PWD"], "{log}");
-    // The standard three are open, and the descriptor of the listing itself.
+    // these are the three standard descriptors, and the one of the listing
     assert_eq!(lines.last().unwrap().trim(), "4");
 }
 
@@ -181,7 +181,7 @@ fn a_step_knows_nothing_of_who_started_its_worker() {
     let show = "grep -E 'Sig(Ign|Blk)' /proc/self/status; umask; ulimit -Sn; ulimit -Ss; for s in HUP QUIT INT USR2 ALRM PIPE; do \
                 sh -c \"kill -$s \\$\\$; echo alive $s\" 2>/dev/null || true; done";
     let step = sh(show);
-    // This is what `nohup`, a script's `&`, a careful administrator and a narrow shell leave to their children.
+    // this is how `nohup`, a script's `&`, a careful administrator and a limited shell change a process
     let origin = step.file("origin");
     let script = "#!/bin/sh\ntrap '' HUP QUIT INT USR2 ALRM\numask 077\nulimit -Sn 100\nulimit -Ss 1000\nexec \"$PROGRAM\" \"$@\"\n";
     std::fs::write(&origin, script).unwrap();
@@ -219,10 +219,10 @@ fn the_files_of_a_step_are_bounded() {
     assert_eq!((lines[2], lines[3]), ("0", "asked"), "{log}");
 }
 
-/// L12: a step that forks all the time is ended at its limit, long before its supervisor would have no time left for it.
+/// A step that forks without end is killed at the limit of processes, while its supervisor still gets enough CPU for that.
 #[test]
 fn a_fork_bomb_ends_at_the_limit_of_processes() {
-    // The bomb stops by itself, so that a failing test harms no machine.
+    // the bomb would stop by itself, so a test that fails does not take the machine
     let bomb = "echo begun; f() { i=0; while [ $i -lt 200 ]; do i=$((i+1)); sleep 100 & done; wait; }; f & f & f";
     let step = sh(bomb).limit(|limits| limits.processes_max = 60);
     let journal = step.run();
@@ -233,7 +233,7 @@ fn a_fork_bomb_ends_at_the_limit_of_processes() {
     assert_eq!(journal.exit.to_string(), *said, "it is not a lost step");
 }
 
-/// L12, a relative: processes that leave their group and their session, so that no signal to a group reaches them.
+/// The limit also ends processes that leave their group and session, which no signal to a group reaches.
 #[test]
 fn a_fork_bomb_of_sessions_ends_at_the_limit_as_well() {
     let step = sh("i=0; while [ $i -lt 200 ]; do i=$((i+1)); setsid sh -c 'sleep 100 & sleep 100' & done; wait")
@@ -243,7 +243,7 @@ fn a_fork_bomb_of_sessions_ends_at_the_limit_as_well() {
     assert_eq!(journal.survivors, 0);
 }
 
-/// L12, a relative: a shell has ended, and left a process that goes on forking and ignores signals.
+/// The limit also ends processes that fork on after their shell has ended, and that ignore TERM.
 #[test]
 fn a_bomb_that_an_ended_shell_left_ends_at_the_limit() {
     let left = "trap '' TERM; (i=0; while [ $i -lt 400 ]; do i=$((i+1)); sleep 100 & done; wait) & exit 0";
@@ -252,7 +252,7 @@ fn a_bomb_that_an_ended_shell_left_ends_at_the_limit() {
     assert!(matches!(&journal.cause, KillCause::Excess(why) if why.contains(" processes; 20 ")), "{:?}", journal.cause);
 }
 
-/// L12, a relative: a step that is told to end has some time for that, but may not use it to take the machine.
+/// The limit also holds while a step that was told to stop has time to end.
 #[test]
 fn a_bomb_of_a_step_that_was_told_to_stop_ends_at_the_limit() {
     let bomb = "b() { i=0; while [ $i -lt 400 ]; do i=$((i+1)); sleep 100 & done; wait; }; \
@@ -266,7 +266,7 @@ fn a_bomb_of_a_step_that_was_told_to_stop_ends_at_the_limit() {
     assert!(step.text().contains("processes; 20 are the limit of a step"), "{}", step.text());
 }
 
-/// L12: the log of a step that took too much memory says so. `tail` keeps a line in memory whose end does not come.
+/// A step that exceeds its memory is killed with a reason that says so. Here `tail` keeps a line in memory that has no end.
 #[test]
 fn a_step_that_takes_too_much_memory_is_ended_and_told_so() {
     let step = sh("(head -c 100000000 /dev/zero; sleep 100) | tail -n 1").limit(|limits| limits.memory_max = 48 << 20);
@@ -291,7 +291,7 @@ fn the_kernel_ends_a_step_before_its_supervisor_where_memory_is_short() {
     assert!((500..=1_000).contains(&lines.next().unwrap()) && lines.next().unwrap() <= 2_000, "{text}");
 }
 
-/// C38, C39: the log says at its beginning what the checkout lacks, where a person reads it.
+/// The notes of a checkout are at the beginning of the step's log (C38 and C39 in `tests/cases.tsv`).
 #[test]
 fn notes_of_the_worker_stand_at_the_beginning_of_the_log() {
     let mut step = sh("echo begun");
@@ -300,7 +300,7 @@ fn notes_of_the_worker_stand_at_the_beginning_of_the_log() {
     assert_eq!(step.text(), "[guild: 1 submodule is not fetched: lib]\nbegun\n");
 }
 
-/// C47: the message about a missing program shows a `PATH` whose variable somebody expected to be expanded.
+/// If a program is not found, the error shows the `PATH`, which here has a variable that nobody expands (C47 in `tests/cases.tsv`).
 #[test]
 fn a_program_that_is_not_found_is_told_with_its_path() {
     let mut step = exec(&["no-such-program"]);
@@ -399,8 +399,8 @@ fn a_lease_that_is_renewed_does_not() {
     assert_eq!(step.log(), b"begun\ngo on\n");
 }
 
-/// A worker may stand still between its look at the clock and its message. A length from now would then be too long, and a moment is
-/// not.
+/// A worker sends the end of a lease as a moment and not as a duration. If it is stopped just before it sends, a duration would be
+/// too long.
 #[test]
 fn the_end_of_a_lease_is_a_moment() {
     let step = sh("echo begun; sleep 1000").limit(|limits| limits.lease_end = Moment::now().0 + LONG_MS);
@@ -428,7 +428,7 @@ fn stopping_says_term_first_and_then_kill() {
     assert_eq!(running.end().exit, Exit::Signal(9));
 }
 
-/// A program that needs a moment after TERM to clean up. It replaces the step's shell, or runs below it or in a session of its own.
+/// A script that needs a moment after TERM to clean up. It runs instead of the step's shell, below it, or in a session of its own.
 const CLEARS_UP: &str = "trap 'sleep 0.4; echo cleared >$HERE/mark; exit 0' TERM; echo begun; \
                          while :; do sleep 0.01; done";
 
@@ -565,7 +565,7 @@ fn a_supervisor_outlives_its_worker_and_meets_the_next() {
     running.output(4);
     running.line = None;
     std::fs::write(step.file("go"), "").unwrap();
-    // The supervisor opens its door as soon as it sees that its worker has gone.
+    // the supervisor accepts a connection as soon as it sees that its worker is gone
     eventually(|| {
         let next = connect(step.dir.path(), 0);
         running.line = next.ok().map(BufReader::new);
@@ -578,7 +578,7 @@ fn a_supervisor_outlives_its_worker_and_meets_the_next() {
     assert_eq!(running.end().exit, Exit::Code(0));
 }
 
-/// Returns all sockets of this machine that have a name, as any user sees them.
+/// Returns all named sockets of this machine, as any user can see them.
 fn sockets() -> String {
     std::fs::read_to_string("/proc/net/unix").unwrap()
 }
@@ -586,13 +586,13 @@ fn sockets() -> String {
 #[test]
 fn nobody_else_can_take_the_place_of_a_supervisor() {
     let step = sh("echo here; while [ ! -e end ]; do sleep 0.01; done");
-    // Another process has taken the name at which earlier versions listened.
+    // another process takes the name at which earlier versions listened
     let name = step.dir.path().file_name().unwrap().to_str().unwrap().to_owned();
     let address = SocketAddr::from_abstract_name(format!("guild-step/{name}/0")).unwrap();
     let other = UnixListener::bind_addr(&address).unwrap();
     let mut running = step.start();
     running.output(5);
-    // A step that has run for a moment has a socket, whose file exists a moment before the supervisor listens.
+    // the socket appears a moment after the step began, and its file exists a moment before anybody listens
     eventually(|| UnixStream::connect(step.file("step-0.sock")).is_ok());
     drop(connect(step.dir.path(), 0).unwrap());
     other.set_nonblocking(true).unwrap();
@@ -655,7 +655,7 @@ fn an_orphan_ends_after_its_grace() {
 
 #[test]
 fn a_killed_supervisor_takes_the_step_with_it() {
-    // The shell becomes the process itself, because nobody is left to end a shell's children if the supervisor is killed.
+    // the step is a single process, because nobody would end the children of a shell if its supervisor is killed
     let step = sh("echo $$ >pid; exec sleep 1000");
     let mut running = step.start();
     let pid = step.pid_in("pid");
@@ -678,7 +678,7 @@ fn a_deep_directory_is_no_obstacle() {
     assert_eq!(StepFiles::new(&deep, 3).read_journal().unwrap().unwrap().exit, Exit::Code(0));
 }
 
-/// Runs a step under a supervisor from this forker, and returns its journal.
+/// Runs a step with a supervisor from the forker. Returns the journal that it wrote.
 fn supervised(forker: &SupervisorForker, step: &Step) -> Journal {
     let prepared = prepare(step.dir.path(), 0, &step.order).unwrap();
     prepared.ask(forker).unwrap();
@@ -694,7 +694,7 @@ fn a_forker_makes_supervisors() {
     let (mut command, forker) = SupervisorForker::command(Path::new(PROGRAM)).unwrap();
     let mut serving = command.spawn().unwrap();
     for round in 0..3 {
-        // A supervisor waits for its children, although its forker does not.
+        // a supervisor waits for its children, although the forker does not wait for its own
         let step = sh(&format!("(sleep 0.05; exit {round}) & wait $! || echo $?; ps -o comm= -p $PPID; exit {round}"));
         assert_eq!(supervised(&forker, &step).exit, Exit::Code(round));
         let said = if round == 0 { "supervisor\n".to_owned() } else { format!("{round}\nsupervisor\n") };
@@ -714,11 +714,11 @@ fn a_supervisor_at_rest_takes_the_next_step_and_ends_with_its_forker() {
         assert_eq!(supervised(&forker, &step).exit, Exit::Code(0));
         String::from_utf8(step.log()).unwrap().trim().to_owned()
     };
-    // A supervisor that rested for too long has ended, so a slow machine gets more tries.
+    // an idle supervisor ends after a while, so a slow machine gets more tries
     let again = std::iter::repeat_with(|| (parent(), parent())).take(20).find(|(first, second)| first == second);
     let (pid, _) = again.expect("the same supervisor twice");
 
-    // A supervisor that has a step gets no other.
+    // a supervisor with a step gets no other step
     let busy = sh("while [ ! -e $HERE/go ]; do sleep 0.01; done; echo $PPID; exit 7");
     let prepared = prepare(busy.dir.path(), 0, &busy.order).unwrap();
     prepared.ask(&forker).unwrap();
@@ -763,7 +763,7 @@ fn supervisors_outlive_their_forker() {
     step.pid_in("pid");
     serving.kill().unwrap();
     serving.wait().unwrap();
-    // The command holds the forker's end too.
+    // the command also holds the forker's end of the connection
     drop(command);
     let other = sh("true");
     assert!(prepare(other.dir.path(), 0, &other.order).unwrap().ask(&forker).is_err(), "nobody will do it");
@@ -774,7 +774,7 @@ fn supervisors_outlive_their_forker() {
     assert_eq!(step.files().read_journal().unwrap().unwrap().exit, Exit::Code(7));
 }
 
-/// Tries each tier with the real program, as a worker does at its start: it works here, and leaves nothing behind.
+/// Each tier is probed with the real program, as a worker does at its start. The probe works and leaves nothing behind.
 #[test]
 fn each_tier_is_tried_and_nothing_of_the_try_is_left() {
     for tier in Tier::ALL {

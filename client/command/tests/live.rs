@@ -1,4 +1,4 @@
-//! Tests of what the command `guild` shows of running builds, of builds that have just ended, and of builds that do not exist yet.
+//! Tests of the output of `guild` for builds that run, that have just ended, or that do not exist yet.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
 }
 
 impl Place {
-    /// Starts a master with the builds 1 to 3 of the project `r`, and makes a checkout of it on `main` with one commit.
+    /// Starts a master with the builds 1 to 3 of the project `r`, and makes a checkout on `main` with one commit.
     async fn with_checkout() -> Place {
         let place = Place { master: Master::start().await, home: tempfile::tempdir().unwrap() };
         place.master.world.change(|facts| {
@@ -96,7 +96,7 @@ impl Place {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Waits until the command has written this text to standard error.
+    /// Waits until the command has printed this text on standard error.
     async fn said(&self, child: &mut Child, text: &str) {
         use tokio::io::AsyncBufReadExt as _;
         let mut lines = tokio::io::BufReader::new(child.stderr.as_mut().unwrap()).lines();
@@ -108,7 +108,7 @@ impl Place {
         panic!("it never said {text}");
     }
 
-    /// Makes build 4 of this commit, and lets it end.
+    /// Plays all events of build 4 of this commit, from its creation to its end.
     fn build_4(&self, revision: &str, outcome: Outcome) {
         let world = &self.master.world;
         let (job, ref_name) = (|| "test".to_owned(), "refs/heads/main".to_owned());
@@ -134,7 +134,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// L7.6, T4.4: everybody types this after a push.
+/// `guild watch HEAD`, typed after a push, waits for the build of that commit (T4.4 in `tests/cases.tsv`).
 #[test]
 fn a_watch_of_head_waits_for_its_build() {
     on_one_thread(async {
@@ -144,7 +144,7 @@ fn a_watch_of_head_waits_for_its_build() {
         place
             .said(&mut watching, "has no build yet; waiting for it; the master looks at the repository again in 59m")
             .await;
-        // The watch does not wait for the build of another push.
+        // the build of another push must not end the wait
         place.master.world.tell(
             9,
             Fact::BuildCreated { cause: "change".into(), ref_name: "refs/heads/x".into(), revision: "f".repeat(40) },
@@ -157,7 +157,7 @@ fn a_watch_of_head_waits_for_its_build() {
     });
 }
 
-/// T4.4: the watch also finds a build that begins and ends before the watch subscribes.
+/// A watch also finds a build that began and ended before the watch subscribed (T4.4 in `tests/cases.tsv`).
 #[test]
 fn a_watch_of_head_finds_a_build_that_has_ended() {
     on_one_thread(async {
@@ -169,7 +169,7 @@ fn a_watch_of_head_finds_a_build_that_has_ended() {
     });
 }
 
-/// T2.1, T2.2: a pipe gets a line with the time for each begin and each end, and no reason that no longer holds.
+/// A pipe gets a line with the time for each beginning and each end, and no reason that no longer holds.
 #[test]
 fn a_pipe_gets_lines_with_times() {
     on_one_thread(async {
@@ -217,7 +217,7 @@ fn a_pipe_gets_lines_with_times() {
     });
 }
 
-/// L7.4, T3.3: `run --wait`, `watch` and `logs -f` end with the same screen.
+/// `run --wait`, `watch` and `logs -f` all end with the same last screen of the build.
 #[test]
 fn what_waits_for_a_build_ends_with_its_last_screen() {
     on_one_thread(async {
@@ -237,7 +237,7 @@ fn what_waits_for_a_build_ends_with_its_last_screen() {
     });
 }
 
-/// T4.3: the previous build is not shown as if nobody had pushed. T7.7: a run does not silently build another commit than HEAD.
+/// The command says that the commit here is not built yet or not pushed, instead of just showing or running the one before.
 #[test]
 fn what_is_not_built_or_not_pushed_is_said() {
     on_one_thread(async {
@@ -255,7 +255,7 @@ fn what_is_not_built_or_not_pushed_is_said() {
     });
 }
 
-/// S6.1: a name that does not exist is an error with a way out.
+/// A name that does not exist is an error which says what to do.
 #[test]
 fn what_there_is_not_is_named() {
     on_one_thread(async {
@@ -277,7 +277,7 @@ fn what_there_is_not_is_named() {
     });
 }
 
-/// F6.9, T4.1: the contexts are listed, and one of them is chosen.
+/// Contexts are listed, and one of them is chosen (F6.9 in `tests/cases.tsv`).
 #[test]
 fn contexts_are_listed_and_chosen() {
     on_one_thread(async {
@@ -289,7 +289,7 @@ fn contexts_are_listed_and_chosen() {
     });
 }
 
-/// F6.12, T3.7: a release pipeline is tried before its tag exists.
+/// `guild check` shows what a push of a tag would run before the tag exists (F6.12 in `tests/cases.tsv`).
 #[test]
 fn a_check_of_a_ref_shows_what_its_push_runs() {
     on_one_thread(async {

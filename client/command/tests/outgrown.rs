@@ -1,4 +1,4 @@
-//! Tests of a message that is larger than the command reads. The command says so, says that output is lost, and does not try for ever.
+//! If a message is larger than the command reads, the command says so and that something is lost, and does not try for ever.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,9 +19,9 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// The size of a message above the 4 MiB that the command reads of one message.
+/// The size of the large message in bytes. It is above the 4 MiB that a client reads.
 const HUGE: usize = 5 << 20;
-/// The limit for a command that ends by itself.
+/// The longest time that a command may take, if it must end by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
@@ -29,7 +29,7 @@ fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
     tokio::task::LocalSet::new().block_on(&runtime, test)
 }
 
-/// Runs the command, and returns its exit status, standard output and standard error.
+/// Runs the command. Returns its exit status, standard output and standard error.
 async fn run(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_guild"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null()).kill_on_drop(true);
@@ -45,7 +45,7 @@ fn event(sequence: u64, text: &str) -> Event {
     Event { sequence, time: Time(1_700_000_000_000 + sequence), origin: None, project: String::new(), build: 0, fact }
 }
 
-/// Starts a master with events of which the third is too large. It sends two events at a time.
+/// Starts a master whose third event is too large. It sends two events at a time.
 async fn master(directory: &Path) -> Master {
     let master = Master::start().await;
     master.world.change(|facts| {
@@ -76,7 +76,7 @@ fn events_that_cannot_be_passed_are_an_error() {
             let made = master.world.facts.borrow().links_made - before;
             assert!(made <= 3, "{arguments:?}: {made} links: {err}");
         }
-        // The events before and after it are printed as usual.
+        // events before and after the large one are shown as usual
         let (status, out, err) = run(home.path(), &["events", "--after", "3"]).await;
         assert_eq!((status, out.lines().count(), err.as_str()), (0, 1, ""));
     });
@@ -104,7 +104,7 @@ fn answers_that_cannot_be_passed_are_an_error() {
     });
 }
 
-/// If a link is lost for another reason, a new one is made, and nothing is lost.
+/// If a link is lost for another reason, the client connects again, and no event is lost.
 #[test]
 fn a_link_that_is_cut_is_no_loss() {
     on_one_thread(async {

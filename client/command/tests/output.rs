@@ -1,4 +1,4 @@
-//! Tests of the command `guild` when nobody reads its output, when the output cannot be written, and when there is no log.
+//! Tests of the command `guild` if nobody reads its output, if its output cannot be written, or if there is no log.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ async fn run(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 async fn with_stdout(directory: &Path, arguments: &[&str], out: Stdio) -> Output {
-    // `output` would replace it by a pipe of its own.
+    // `Command::output` would replace this standard output with a pipe of its own
     let child = command(directory, arguments).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
     child.wait_with_output().await.unwrap()
 }
@@ -71,7 +71,7 @@ const SPEAKING: [&[&str]; 8] = [
     &["list"],
 ];
 
-/// C60: a reader that closes the pipe early is not an error.
+/// If the reader of a pipe goes away, the command ends without an error (C60 in `tests/cases.tsv`).
 #[test]
 fn a_reader_that_goes_away_has_seen_enough() {
     on_one_thread(async {
@@ -86,7 +86,7 @@ fn a_reader_that_goes_away_has_seen_enough() {
     });
 }
 
-/// C60: an output that cannot be written is an error.
+/// If standard output cannot be written, the command fails and says so (C60 in `tests/cases.tsv`).
 #[cfg(target_os = "linux")]
 #[test]
 fn an_output_that_cannot_be_written_is_a_fault() {
@@ -102,7 +102,7 @@ fn an_output_that_cannot_be_written_is_a_fault() {
     });
 }
 
-/// C72: the message about a job none of whose steps ran.
+/// The logs of a job that never began a step say why there are none (C72 in `tests/cases.tsv`).
 #[test]
 fn a_job_without_a_log_says_what_happened() {
     on_one_thread(async {
@@ -131,7 +131,7 @@ fn a_job_without_a_log_says_what_happened() {
     });
 }
 
-/// C19: a credential with its key beside it works without a home directory.
+/// A credential that lies beside its key works without a home directory (C19 in `tests/cases.tsv`).
 #[test]
 fn a_credential_with_its_key_beside_it_needs_no_home() {
     on_one_thread(async {

@@ -1,4 +1,4 @@
-//! Tests of what the command `guild` prints on a terminal, in a pipe and for a program, if every text that others can write is hostile.
+//! Tests of the output of `guild` to a terminal, to a pipe and to a program, if every text that others can write is hostile.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,9 +19,9 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::process::Command;
 
-/// A text that takes the clipboard, writes a title, clears the screen, ends a line and a column, and turns text around.
+/// A text that would set the clipboard and the title, clear the screen, forge a line and a column, and reverse text.
 const HOSTILE: &str = "\u{1b}]52;c;UFdO\u{7}\u{1b}]0;TITLE\u{7}\u{1b}[2J\nforged\tline\r\u{9b}2J\u{202e}\u{2028}end";
-/// A log with such a text and with colours. Its last line has an escape sequence that does not end.
+/// A log with colours and hostile escapes. Its last line has an escape that does not end.
 const LOG: &[u8] =
     b"one \x1b[31mred\x1b[0m\t\x1b]52;c;UFdO\x07\x1b[6n\x1b[c\x1bPq\x1b\\\x1b[?1049h\xc2\x9b2J\r\ntwo\x1b]0;";
 
@@ -38,7 +38,7 @@ fn command(directory: &Path, program: &str) -> Command {
     command
 }
 
-/// Runs the command, and returns both of its streams, as a terminal gets them.
+/// Runs the command on a terminal, and returns the bytes of both streams as the terminal gets them.
 async fn on_a_terminal(directory: &Path, arguments: &[&str]) -> Vec<u8> {
     let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
     let line = format!("{} {}", env!("CARGO_BIN_EXE_guild"), words.join(" "));
@@ -48,13 +48,13 @@ async fn on_a_terminal(directory: &Path, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs the command, and returns its standard output and standard error, as a program gets them.
+/// Runs the command with pipes. Returns the bytes of standard output and of standard error.
 async fn on_a_pipe(directory: &Path, arguments: &[&str]) -> (Vec<u8>, Vec<u8>) {
     let output = command(directory, env!("CARGO_BIN_EXE_guild")).args(arguments).output().await.unwrap();
     (output.stdout, output.stderr)
 }
 
-/// Checks that there are only colours, tabs, line ends and harmless characters.
+/// Checks that bytes have only colours, tabs, line ends and harmless characters. Returns them as text.
 fn assert_harmless(bytes: &[u8], what: &[&str]) -> String {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let mut rest = text.as_str();
@@ -72,7 +72,7 @@ fn assert_harmless(bytes: &[u8], what: &[&str]) -> String {
     text
 }
 
-/// Starts a master that sends a hostile text wherever it can.
+/// Starts a master whose texts are all hostile, as far as their form allows it.
 async fn hostile_master(directory: &Path) -> Master {
     let master = Master::start().await;
     let say = || HOSTILE.to_owned();
@@ -141,7 +141,7 @@ fn nothing_that_others_wrote_speaks_to_a_terminal() {
         let _master = hostile_master(home.path()).await;
         for arguments in LOOKS {
             let text = assert_harmless(&on_a_terminal(home.path(), arguments).await, arguments);
-            // If the text had a line of its own, it would look like one of ours.
+            // a forged text on a line of its own would look like a line of the command
             let forged = |line: &str| line.trim_start().starts_with("forged");
             let is_of_lines = text.contains("second") || arguments[0] == "logs";
             assert!(is_of_lines || !text.lines().any(forged), "{arguments:?}: {text:?}");
@@ -201,7 +201,7 @@ fn a_log_is_exact_on_a_pipe_and_harmless_on_a_terminal() {
         let shown = on_a_terminal(home.path(), &["logs", "r/3/lint/1"]).await;
         let text = assert_harmless(&shown, &["logs"]);
         assert!(text.contains("one \u{1b}[31mred\u{1b}[0m\t⟨U+009B⟩2J\r\r\ntwo"), "{text:?}");
-        // The terminal adds its own carriage returns to the line ends of the log.
+        // the terminal adds its own line ends to those of the log
         let raw = on_a_terminal(home.path(), &["logs", "r/3/lint/1", "--raw"]).await;
         let raw: Vec<u8> = raw.into_iter().filter(|byte| *byte != b'\r').collect();
         let log: Vec<u8> = LOG.iter().copied().filter(|byte| *byte != b'\r').collect();

@@ -1,4 +1,4 @@
-//! Tests of the command `guild` as a process, against a small master: what it prints where, and its exit status.
+//! The command `guild` as a process with a played master: what it prints on which stream, and its exit status.
 
 #![allow(
     clippy::unwrap_used,
@@ -97,7 +97,7 @@ impl Place {
         command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").output().await.unwrap()
     }
 
-    /// Runs the command, and returns its exit status and standard output.
+    /// Runs the command. Returns its exit status and its standard output.
     async fn shown(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(arguments).await;
         (output.status.code().unwrap(), stdout(&output))
@@ -228,7 +228,7 @@ fn what_changes_something_says_first_what_it_resolved_to() {
     });
 }
 
-/// C69: the branch here has no build of its own, while a colleague's build runs.
+/// If the branch here has no build, the command never acts on a build of another branch (C69 in `tests/cases.tsv`).
 #[test]
 fn a_branch_without_a_build_reaches_no_other_branch() {
     on_one_thread(async {
@@ -246,7 +246,7 @@ fn a_branch_without_a_build_reaches_no_other_branch() {
     });
 }
 
-/// C64, C49: the commands run in a directory that is not a checkout.
+/// Each command takes a short name of a build, also in a directory that is not a checkout (C64 in `tests/cases.tsv`).
 #[test]
 fn each_command_takes_a_short_name() {
     on_one_thread(async {
@@ -300,7 +300,8 @@ fn a_name_of_two_things_is_not_guessed() {
     });
 }
 
-/// C01: git's short name of the branch here is `heads/main`.
+/// If a tag has the name of the branch, git calls the branch `heads/main`. The command still asks for the branch (C01 in
+/// `tests/cases.tsv`).
 #[test]
 fn a_tag_of_the_branchs_name_does_not_change_what_is_asked_for() {
     on_one_thread(async {
@@ -390,7 +391,7 @@ fn events_are_printed_up_to_now() {
             "{\"kind\":\"buildCreated\",\"outcome\":null,\"sequence\":1}\n\
              {\"kind\":\"buildFinished\",\"outcome\":\"errored\",\"sequence\":2}\n"
         );
-        // The last events are not of this kind, but the command must end nevertheless.
+        // the last events are of another kind, and the command must end nevertheless
         let (status, text) = place.shown(&["events", "--filter", "kind=buildCreated", "--json=sequence"]).await;
         assert_eq!((status, text.as_str()), (0, "{\"sequence\":1}\n"));
     });
@@ -436,7 +437,7 @@ fn a_queue_is_a_list_like_the_others() {
     });
 }
 
-/// Runs the doctor, and returns the verdict, subject and remedy of each finding, as a pipe gets them.
+/// Runs `guild doctor` with a pipe. Returns its exit status, the verdict, subject and remedy of each finding, and standard error.
 async fn diagnosed(mut command: Command) -> (i32, String, String) {
     command.args(["--no-headers", "--columns", "verdict,subject,remedy"]);
     let output = command.output().await.unwrap();
@@ -605,7 +606,7 @@ fn a_test_is_shown_by_a_name_that_means_no_other() {
         };
         let long = "x".repeat(700);
         place.master.world.change(|facts| {
-            // The test of exactly that name comes after a hundred tests whose names contain it.
+            // the test of exactly that name comes after the first hundred tests whose names contain it
             facts.tests = (1..=150).map(|number| test(number, &format!("reads {number}"))).collect();
             facts.tests.extend([test(151, "reads"), test(152, &format!("{long}1")), test(153, &format!("{long}2"))]);
         });

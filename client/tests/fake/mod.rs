@@ -1,5 +1,5 @@
-//! The master of a client's tests, on the core that all such masters share: one credential, all calls that its holder may make, and
-//! facts that the test sets.
+//! The master that tests of the client play, on the core that all played masters share. It has one credential, answers everything
+//! that its holder may ask, and tells the facts that the test sets.
 
 #[path = "../../../schema/tests/common/fake_master.rs"]
 mod fake_master;
@@ -17,7 +17,7 @@ use std::rc::Rc;
 pub struct Master {
     pub world: Rc<World>,
     pub join: SturdyRef,
-    /// A credential that any key may restore, like an unbound token.
+    /// A credential that any key may use, because its token is not bound to a key.
     pub open: SturdyRef,
 }
 
@@ -30,11 +30,11 @@ pub struct World {
 
 pub const REMOVED: &str = "the logs of r/3 were removed by retention: `limits.retain.logs` keeps them for 365 days";
 
-/// The moment at which retention removed the logs.
+/// `Removed` is the moment at which retention removed the logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
     Before,
-    /// Retention removed them after the reader was handed out.
+    /// After the client got a reader of the log.
     Between,
 }
 
@@ -43,22 +43,22 @@ pub struct Facts {
     pub projects: Vec<ProjectView>,
     pub builds: Vec<BuildView>,
     pub queue: Vec<QueueItem>,
-    /// The findings of the master about itself. If there are any, the caller is an operator.
+    /// The findings of the doctor. If there are any, the caller counts as an operator.
     pub findings: Vec<Finding>,
     pub logs: BTreeMap<(u32, String, u16), Log>,
     /// The tests of each branch. One answer has at most 100 of them.
     pub tests: Vec<TestView>,
-    /// If set, retention has removed all logs: before a client asks for them, or after.
+    /// The moment at which retention removed all logs. `None` means that it did not.
     pub removed: Option<Removed>,
     pub events: Vec<Event>,
-    /// The mutating calls so far, as text.
+    /// The calls that change something, as text, in their order.
     pub calls: Vec<String>,
-    /// The digests of tokens that restore.
+    /// The digests of the tokens that are valid.
     pub tokens: Vec<[u8; 32]>,
     pub join: Option<[u8; 32]>,
-    /// The digest of the token for which the join was redeemed.
+    /// The digest of the token for which the join was redeemed. `None` means that it was not redeemed yet.
     pub redeemed: Option<[u8; 32]>,
-    /// The number of answers to `read` before the next cut of all links.
+    /// The number of answers to `read` after which all links are cut. `None` means that they are not.
     pub reads_until_cut: Option<u32>,
     pub cut_after_redeem: bool,
     pub links_made: u32,
@@ -72,7 +72,7 @@ pub struct Log {
 }
 
 impl Master {
-    /// Starts a master. Must be called within a `LocalSet`.
+    /// Starts the master. Call this within a `LocalSet`.
     pub async fn start() -> Master {
         let entrance = Entrance::open().await;
         let (join, open) = (entrance.credential(Token::random()), entrance.credential(Token::random()));
@@ -98,12 +98,12 @@ impl World {
         self.core.note_change();
     }
 
-    /// Ends the link of every client.
+    /// Cuts the link of every client.
     pub fn cut(&self) {
         self.core.cut();
     }
 
-    /// Commits a fact, and changes the builds as the client's own mirror would.
+    /// Commits a fact, and changes the builds as the mirror of the client changes them.
     pub fn tell(&self, number: u32, fact: Fact) {
         self.change(|facts| {
             let sequence = facts.events.len() as u64 + 1;
@@ -131,7 +131,7 @@ impl World {
     }
 }
 
-/// Returns a finished build of the jobs `(name, outcome)`, each with one step.
+/// Returns a finished build with jobs of these names and outcomes, each with one step.
 pub fn finished_build(number: u32, jobs: &[(&str, Outcome)]) -> BuildView {
     let time = |seconds: u64| Some(Time(1_700_000_000_000 + seconds * 1_000));
     let jobs: Vec<JobView> = jobs

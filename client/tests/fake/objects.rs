@@ -1,4 +1,4 @@
-//! The objects that the small master serves.
+//! The objects that the played master serves.
 
 use super::World;
 use client::views::{BuildView, JobView, TestView};
@@ -144,7 +144,7 @@ impl perspective::Server for Served {
         Ok(())
     }
 
-    /// The credential does not hold this part, so the answer stays null.
+    /// Answers with a null capability, because the grant does not have this one.
     async fn changes(
         self: Rc<Self>,
         _: perspective::ChangesParams,

@@ -1,4 +1,4 @@
-//! Tests of the driver on a disk that is full for a while, and while jobs wait for a slot.
+//! The driver with a disk that is full for a while, and with queued jobs that wait for a slot.
 
 use super::tasks::CLOCK_LOOK;
 use super::*;
@@ -24,7 +24,7 @@ impl Weather for Disk {
     }
 }
 
-/// A started driver that has nothing to do.
+/// Starts a driver that has nothing to do.
 fn driver(disk: &Disk) -> Rc<Driver> {
     driver_with("driver-full-disk", disk, Box::new(|_| ()))
 }
@@ -41,7 +41,7 @@ fn driver_over(store: Store, disk: &Disk, outside: Outside) -> Rc<Driver> {
     driver
 }
 
-/// Records one row, which says that a ref is at another commit than before.
+/// Makes the coordinator record one row, because a ref is at a new commit.
 fn see(it: &mut Coordinator, revision: u32) {
     it.see_refs("p", vec![("refs/heads/main".to_owned(), revision.to_string())]);
 }
@@ -58,7 +58,7 @@ async fn what_waits_for_a_full_disk_is_acked_later_and_the_rest_is_refused() {
                 let driver = driver.clone();
                 async move { driver.apply(|it, _| see(it, 1)).await }
             });
-            // A look from before the disk was known to be full is refused as soon as that is known.
+            // a look that began before the full disk was noticed is refused too
             tokio::task::yield_now().await;
             let refused = driver.look(|_, _| ()).await.unwrap_err();
             assert!(refused.text.starts_with("disk full"), "{refused}");
@@ -121,7 +121,7 @@ fn attach(it: &mut Coordinator, now: Time) {
     it.attach(now, grant, Arrival::default()).expect("its grant is in force");
 }
 
-/// A store whose build has this many attempts under way, and this many jobs that wait.
+/// Makes a store with one build, which has this many running attempts and this many queued jobs.
 async fn store_with(name: &str, attempts: u32, waiting: u32) -> Store {
     let store = Store::in_memory(name).unwrap();
     let build = BuildRow { state: State::Running, job_count: attempts + waiting, ..build(1, "p", 1, "main") };
@@ -166,7 +166,7 @@ async fn only_a_busy_master_waits_for_what_could_share_a_commit() {
         .await;
 }
 
-/// Case F6: if the wall clock is set beyond the end of a grant, the grant ends soon, and new rows have the new time.
+/// A grant ends soon after the wall clock is set beyond its end, and new rows have the new time (F6 in `tests/cases.tsv`).
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn a_wall_clock_that_is_set_is_noticed_while_nothing_happens() {
     static SHIFT: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);

@@ -1,11 +1,11 @@
-//! Tests backups that are whole, refused or damaged, or that name files which they must not have.
+//! Backups that are whole, that are refused, that are damaged, or that have paths which they must not have.
 
 use super::*;
 use crate::keep::store::Store;
 use crate::keep::store::archive::PART_BYTES;
 use std::os::unix::fs::PermissionsExt as _;
 
-/// A `Harm` damages the file of a log or of a blob.
+/// `Harm` damages the file of a log or blob.
 type Harm = fn(&Path);
 
 /// Makes the state directory of a running master, with a log of several parts.
@@ -49,7 +49,8 @@ fn a_master_comes_back_whole_as_another_incarnation() {
     assert_eq!(left.len(), 2, "{left:?}");
 }
 
-/// T10.3: a command adds projects, and only the backup has another copy of their files.
+/// A backup contains the files of projects that were added by a command, because nobody else has a copy of them (T10.3 in
+/// `tests/cases.tsv`). A restore replaces no file.
 #[test]
 fn the_files_of_projects_come_back_and_replace_none() {
     let (dir, _store) = state();
@@ -69,7 +70,7 @@ fn the_files_of_projects_come_back_and_replace_none() {
     let read = |name: &str| std::fs::read_to_string(again.path().join("projects").join(name)).unwrap();
     assert_eq!([read("calc.toml"), read("hook.calc"), read("token.calc")], ["[project.calc]", "secret", "newer"]);
     assert!(!again.path().join("projects/below").exists());
-    // a restore without `base` restores the state alone
+    // a restore can leave out the files of projects
     let alone = tempfile::tempdir().unwrap();
     assert_eq!(restore(&file, &alone.path().join("state")).unwrap().files, 5);
     assert!(!alone.path().join("state/projects").exists());
@@ -107,11 +108,11 @@ fn what_is_no_backup_or_a_damaged_one_makes_no_master() {
         assert!(matches!(restore(&copy, target.path()), Err(BackupError::Damaged(_))), "{damage}");
         assert!(!target.path().join(DATABASE_FILE).exists(), "{damage}");
     }
-    // after all these failures the whole backup can still be restored
+    // after all that, the undamaged backup can still be restored
     restore(&file, target.path()).unwrap();
 }
 
-/// Makes a state directory whose store names one large log and one blob. Also returns their files.
+/// Makes a state directory whose store names one large log and one blob. Returns their files.
 fn sealed_state() -> (tempfile::TempDir, Store, [PathBuf; 2]) {
     use crate::decide::coordinator::record::{BlobRow, BuildId, JobKey, Record, SealRow, StepKey, UploadKey};
     let (dir, store) = state();
@@ -134,7 +135,7 @@ fn sealed_state() -> (tempfile::TempDir, Store, [PathBuf; 2]) {
     (dir, store, files)
 }
 
-/// F5: a backup whose logs or stored files are damaged does not replace a good one.
+/// A backup with damaged logs or blobs does not replace a good backup, unless a person asks for that (F5 in `tests/cases.tsv`).
 #[test]
 fn a_backup_of_damaged_logs_is_refused_unless_it_is_wanted() {
     let harms: [(Harm, &str); 3] = [
@@ -165,7 +166,7 @@ fn a_backup_of_damaged_logs_is_refused_unless_it_is_wanted() {
     }
 }
 
-/// F5: a damaged store is not backed up, and an earlier backup stays.
+/// A backup of a damaged store is refused, and the earlier backup stays (F5 in `tests/cases.tsv`).
 #[test]
 fn a_backup_of_a_damaged_store_is_refused() {
     use std::os::unix::fs::FileExt as _;
@@ -175,7 +176,7 @@ fn a_backup_of_a_damaged_store_is_refused() {
     drop(store);
     let file = File::options().read(true).write(true).open(dir.path().join(DATABASE_FILE)).unwrap();
     let pages = file.metadata().unwrap().len() / 4_096;
-    // damages pages in the middle only, so that the header and the schema are whole and the store opens
+    // only pages in the middle are damaged, so that the store can still be opened
     for page in pages / 2..pages {
         file.write_all_at(&[0xa5; 4_096], page * 4_096).unwrap();
     }
@@ -184,7 +185,7 @@ fn a_backup_of_a_damaged_store_is_refused() {
     assert!(!output.exists());
 }
 
-/// F4, a relative: a restore succeeds in a directory whose mark belongs to a newer store.
+/// After a restore into a directory with the mark of a newer store, the restored store is opened (F4 in `tests/cases.tsv`).
 #[test]
 fn a_restore_is_taken_where_a_newer_store_was() {
     use crate::decide::coordinator::record::Record;
@@ -203,7 +204,7 @@ fn a_restore_is_taken_where_a_newer_store_was() {
     assert_eq!(Store::open(dir.path()).unwrap().last_event().unwrap(), 0);
 }
 
-/// A person who upgrades takes the backup with the new program, before it has migrated the store.
+/// The new program can back up the store of an earlier version before it has migrated that. People need this before an upgrade.
 #[test]
 fn a_store_of_an_earlier_version_is_backed_up_as_it_is() {
     for version in ["0.1.0", "0.2.0"] {

@@ -1,16 +1,17 @@
-//! Tests when the entries of `[trigger.cron]` fire, also over the changes of clocks in both hemispheres, and the errors of broken ones.
+//! Tests of the times at which entries of `[trigger.cron]` fire, over changes of clocks in both hemispheres, and of the errors about
+//! broken entries.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 
 use pipeline::{Changed, Context, CronEntry, CronMistake, CronTimes, load};
 use schema::values::{BuildCause, Time, Trust};
 
-/// Reads a moment such as `2026-03-29 02:59` in UTC.
+/// Converts a time in UTC, which is written like `2026-03-29 02:59`.
 fn utc(text: &str) -> Time {
     let [date, time] = text.split_once(' ').map(|(date, time)| [date, time]).unwrap();
     let parts = |text: &str, by| text.split(by).map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
     let (date, time) = (parts(date, '-'), parts(time, ':'));
-    // the expression names this minute in each year, and the year picks the right one
+    // this expression names that minute of each year, and the year is found below
     let at = format!("{} {} {} {} *", time[1], time[0], date[2], date[1]);
     let times = CronTimes::new(&at, "UTC").unwrap();
     std::iter::successors(times.next(Time(0)), |time| times.next(*time))
@@ -34,7 +35,7 @@ fn firings_are_of_the_clock_on_the_wall() {
             "2026-11-30 03:00",
             ["2026-12-01 03:00", "2026-12-02 03:00", "2026-12-03 03:00"],
         ),
-        // the clock is put forward, so half past two does not exist
+        // when clocks are put forward, half past two does not exist
         (
             "gap, north",
             "30 2 * * *",
@@ -63,7 +64,7 @@ fn firings_are_of_the_clock_on_the_wall() {
             "2026-03-29 00:30",
             ["2026-03-29 01:00", "2026-03-29 01:30", "2026-03-29 02:00"],
         ),
-        // the clock is put back, so half past two comes twice
+        // when clocks are put back, half past two comes twice
         (
             "twice, north",
             "30 2 * * *",

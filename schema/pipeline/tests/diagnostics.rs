@@ -1,4 +1,4 @@
-//! Tests the errors that are reported for broken pipelines.
+//! Broken pipelines, and the errors about them.
 
 use pipeline::{Changed, Context, Diagnostics, load};
 use schema::values::{BuildCause, Trust};
@@ -7,7 +7,7 @@ fn errors(text: &[u8]) -> Diagnostics {
     load("guild.toml", text).map(|_| ()).expect_err("the text is broken")
 }
 
-/// Returns one line for each error: `line:column message | label | help`.
+/// Returns a line for each error: `line:column message | label | help`.
 fn lines(text: &str) -> String {
     let line = |it: &pipeline::Diagnostic| {
         let parts = [&it.label, &it.help].into_iter().filter(|part| !part.is_empty());
@@ -292,7 +292,7 @@ fn what_is_no_toml() {
     assert_eq!(large.0[0].message, "guild.toml has 1048577 bytes, but only 1048576 are allowed");
 }
 
-/// The places of errors are places in the file as it was saved, with its own line ends.
+/// The places of errors are right if the file has Windows line ends.
 #[test]
 fn line_ends() {
     let text = format!("{JOB}run = \"\"\"\na\n\"\"\"\n").replace("run = 'r'\n", "") + "tiemout = '1h'\n\n\"Ж\" = 1\n";
@@ -314,7 +314,7 @@ fn line_ends() {
     );
 }
 
-/// The errors of a hostile file show only printable characters, and only a part of a long line.
+/// The errors about a hostile file have only printable characters, and only a part of a long line.
 #[test]
 fn hostile_text() {
     let text = format!("version = 1\n[job.a]\nrun = 'r'\n\"x\\u001b[2J{}\" = 1 # \u{202e}", "y".repeat(10_000));
@@ -323,7 +323,7 @@ fn hostile_text() {
     assert!(shown.chars().all(|char| char == '\n' || !char.is_control()), "{shown:?}");
 }
 
-/// Small files that would become large plans are refused, and quickly.
+/// Small files that would become large plans are refused quickly.
 #[test]
 fn limits() {
     let values = |count: usize| (0..count).map(|at| format!("'{at}'")).collect::<Vec<_>>().join(",");
@@ -374,7 +374,7 @@ fn limits() {
     assert_eq!(errors(unknown.as_bytes()).0.len(), 100);
 }
 
-/// A long example has every key of later versions, and each is reported as such.
+/// Each key that is planned for later versions is an error that says so.
 #[test]
 fn every_later_key_at_once() {
     let text = include_str!("later.toml");

@@ -1,4 +1,4 @@
-//! Tests the plans that good pipelines become.
+//! Good pipelines, and the plans that are made from them.
 
 use pipeline::{Changed, Context, load};
 use schema::values::{BuildCause, Command, JobPlan, Plan, Tier, TierName, Trust, Workspace};
@@ -26,7 +26,7 @@ fn names(plan: &Plan) -> Vec<&str> {
     plan.jobs.iter().map(|job| job.name.as_str()).collect()
 }
 
-/// Returns one line for each job: its name and the names of the jobs that it needs.
+/// Returns a line for each job: its name and the names of the jobs that it needs.
 fn needs(plan: &Plan) -> Vec<String> {
     let line = |job: &JobPlan| {
         let needs: Vec<&str> = job.needs.iter().map(|&at| plan.jobs[at as usize].name.as_str()).collect();
@@ -150,7 +150,7 @@ fn steps() {
 
     let linux = job(&plan, "test@linux-x86_64,3.14");
     let first = &linux.steps[0];
-    // an axis never becomes part of a script
+    // the value of an axis is never put into a script
     assert_eq!(first.command, shell(&["sh", "-eu", "-c"], "pytest ${python} {{python}} {x}"));
     assert_eq!(
         (first.name.as_str(), first.dir.as_str(), first.timeout_ms, first.idle_ms),
@@ -311,7 +311,7 @@ always = true
     assert_eq!(times("one"), (60_000, None), "nothing is before its only step");
     assert_eq!(times("two"), (120_000, Some(120_000)));
     assert_eq!(times("three"), (60_000, Some(60_000)));
-    // a plan of a master of version 0.1 does not have this field
+    // a plan of a master of version 0.1 has no such time
     let before = JobPlan { always_timeout_ms: 0, ..job(&plan, "three").clone() };
     assert_eq!(before.cleanup_ms(), Some(30_000));
     let mut stored = serde_json::to_value(&before).expect("a plan is JSON");
@@ -339,7 +339,7 @@ echo one
 '''
 "#;
 
-/// A file that an editor saved with `\r\n` means the same. An escaped `\r` in a string is not a line end and stays.
+/// A file with `\r\n` as its line ends means the same. Line ends that are written as escapes in strings stay as they are.
 #[test]
 fn line_ends_of_the_file_are_not_of_its_strings() {
     let saved = LINES.replace('\n', "\r\n");
@@ -352,7 +352,7 @@ fn line_ends_of_the_file_are_not_of_its_strings() {
     assert_eq!(script(&jobs[0]), "set -e\necho one two\nprintf 'x\r\n'\n");
     assert_eq!(env(&jobs[0]), "TEXT=one\ntwo");
     assert_eq!(script(&jobs[1]), "set -e\necho one\n");
-    // some editors put a byte order mark at the beginning of a file
+    // some editors put this mark at the beginning of a file
     assert_eq!(plan(&format!("\u{feff}{saved}")), plan(LINES));
 }
 

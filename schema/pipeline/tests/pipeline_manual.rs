@@ -1,4 +1,4 @@
-//! Tests that the error which docs/pipeline.md shows is the one that is reported.
+//! The error that the manual of the pipeline file shows is the one that the product prints.
 
 use pipeline::load;
 

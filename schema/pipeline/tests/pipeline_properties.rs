@@ -1,4 +1,4 @@
-//! Tests that loading any text ends, does not panic, and reports each error with a place in the text.
+//! Loading any text ends without a panic, and errors name places within the text.
 
 use pipeline::{Changed, Context, load};
 use proptest::collection::vec;
@@ -26,7 +26,7 @@ run = "z"
 idle = "1h30m"
 "#;
 
-/// Words with a meaning in a pipeline, so that mutated texts get past the parser.
+/// The words that have a meaning in a pipeline, so that a mutated text gets past the parser of TOML.
 const WORDS: [&str; 24] = [
     "\"*\"",
     "needs",
@@ -154,7 +154,7 @@ proptest! {
     }
 }
 
-/// A text that is deep, wide or repetitive costs no more than its size.
+/// Loading a deep, wide or repetitive text must not take more time than its size justifies.
 #[test]
 fn texts_of_full_size() {
     const SIZE: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! Tests the pipelines that are guessed for repositories without one. Each situation of `starters.txt` is compared with its plan.
+//! The guess for a repository without a pipeline: each situation of `starters.txt` becomes the plan that is written there.
 
 use pipeline::{Changed, Context, Inferred, infer, load};
 use schema::values::{BuildCause, Command, JobPlan, StepPlan, Trust};
@@ -50,7 +50,7 @@ fn write(dir: &Path, file: &str) {
     std::fs::write(path, text.replace("\\n", "\n").replace("\\t", "\t")).expect("a file is written");
 }
 
-/// Returns the lines that describe the plan of a guessed pipeline, in the form of `starters.txt`.
+/// Returns the lines of `starters.txt` for a guess, from the plan that is made from it.
 fn told(inferred: Option<&Inferred>) -> Vec<String> {
     let Some(inferred) = inferred else { return vec!["nothing".to_owned()] };
     let pipeline = load("guild.toml", inferred.text.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));

@@ -1,5 +1,4 @@
-//! Tests with reports that are damaged, cut or far too large. No reader panics, complete results are kept, and the list says what is
-//! wrong.
+//! Reports that are damaged, cut or far too large: no reader panics, whole results are kept, and the list says what is wrong.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use reports::{Collection, LIST_MAX, RESULTS_MAX, TestList, TestOutcome, decode, encode};
@@ -33,7 +32,7 @@ fn samples() -> impl Iterator<Item = (ReportFormat, &'static str, Vec<u8>)> {
     SAMPLES.into_iter().map(move |(format, name)| (format, name, bytes(name)))
 }
 
-/// If a report is cut, its tests are tests of the whole report, but their outcomes may differ. The list says that the report is cut.
+/// A report that is cut anywhere has only tests of the whole report, and the list says that the report is cut.
 #[test]
 fn a_report_may_end_anywhere() {
     for (format, name, bytes) in samples() {
@@ -49,8 +48,8 @@ fn a_report_may_end_anywhere() {
             }
             let is_whole = list.results.len() == whole.results.len() && list.counts() == whole.counts();
             let is_in_line = format == Tap || format == Libtest;
-            // a stream does not say how many packets it has, except by the list of tests at its beginning, and the output of cargo
-            // does not say how many test programs it has
+            // only the list of tests at the beginning of a stream shows that it was cut between two packets; a cut between
+            // two test programs cannot be seen
             let between: &[usize] = if format == Subunit { &[3, 4, 5] } else { &[5, 7] };
             let is_prefix = format != Junit && format != Tap && whole.results.starts_with(&list.results);
             let is_between = is_prefix && between.contains(&list.results.len());
@@ -60,7 +59,8 @@ fn a_report_may_end_anywhere() {
     }
 }
 
-/// The bytes of one report are changed, removed, repeated and mixed with those of the others. The test replays from its seed.
+/// Reports are read as far as possible after their bytes were changed, removed, repeated or mixed with other reports. A seed
+/// makes the damage, so each run is the same.
 #[test]
 fn damaged_reports_are_read_as_far_as_they_go() {
     let mut seed = 0x5eed_u64;
@@ -94,7 +94,7 @@ fn damaged_reports_are_read_as_far_as_they_go() {
     }
 }
 
-/// A text that is made while it is read: a beginning, and then a part again and again.
+/// `Endless` makes a text while it is read: a beginning, and then one part again and again.
 struct Endless {
     start: Vec<u8>,
     part: Vec<u8>,
@@ -158,7 +158,7 @@ fn a_million_tests_are_too_many() {
     }
 }
 
-/// Control characters take six bytes each in the stored list, so outputs are dropped before names.
+/// A list stays within its limit even if each character takes six bytes when it is stored, as control characters do.
 #[test]
 fn a_list_stays_within_its_bytes_and_keeps_the_names_longest() {
     let case = format!("<testcase name=\"t\"><failure message=\"m\">{}</failure></testcase>", "\u{1}".repeat(16_000));

@@ -1,5 +1,5 @@
-//! Reports as the tools write them, and the tests that are read from them. The samples of pytest, nextest, ctest, Node, gotestsum,
-//! subunit and cargo come from the tools and were shortened. Those of Surefire, Gradle, Jest and Perl imitate the tools' forms.
+//! Reports as tools write them, and the tests that are read from them. The tools pytest, nextest, ctest, Node, gotestsum, subunit and
+//! cargo wrote the samples, which are shortened. The samples of Surefire, Gradle, Jest and Perl follow descriptions of their forms.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use reports::{Collection, TestList, TestOutcome, TestResult};
@@ -20,7 +20,7 @@ fn junit(name: &str) -> TestList {
     sample(ReportFormat::Junit, name)
 }
 
-/// Returns a list as a text with a line for each result, and one for the trouble.
+/// Returns a list as text: a line for each result, and one for the trouble.
 fn shown(list: &TestList) -> String {
     let mut lines: Vec<String> = list.results.iter().map(line).collect();
     if !list.trouble.is_empty() {
@@ -145,7 +145,7 @@ skip org.example.LibTest › later() 0us";
     assert_eq!(shown(&junit("gradle.xml")), expected);
 }
 
-/// The test of a suite counts only if it failed and none of its subtests did.
+/// In TAP a test with subtests counts itself only if none of its subtests says why it failed.
 #[test]
 fn subtests_of_tap() {
     let expected = "\
@@ -239,7 +239,7 @@ fn libtest_of(lines: &[&str]) -> String {
     shown(&read(ReportFormat::Libtest, "", format!("{}\n", lines.join("\n")).as_bytes()))
 }
 
-/// With `--nocapture` a test prints between its name and its result, so the list of failures decides.
+/// With `--nocapture` a test prints between its name and its result, and the list of failures then says which tests failed.
 #[test]
 fn the_list_of_failures_says_which_tests_of_cargo_failed() {
     let run = |printed: &str, end: &str| {
@@ -280,7 +280,7 @@ const SECTIONS: [&str; 7] = [
     "",
 ];
 
-/// A test that prints the output of another `cargo test` does not end the run to which it belongs.
+/// Tests may print lines that look like cargo's, for example the tests of a program that reads such output. They end no run.
 #[test]
 fn what_a_test_of_cargo_prints_ends_no_run() {
     for printed in [
@@ -306,7 +306,7 @@ fn what_a_test_of_cargo_prints_ends_no_run() {
     }
 }
 
-/// A line that names a program without a hash may be printed by a test. It counts only if tests follow it at once.
+/// A line that looks like the beginning of a test program counts only if it has the program's hash, or if tests follow at once.
 #[test]
 fn a_printed_line_begins_no_program() {
     let run = |lines: &[&str]| libtest_of(&[&SECTIONS[..2], lines].concat());
@@ -318,7 +318,7 @@ fn a_printed_line_begins_no_program() {
     assert_eq!(run(&next), format!("pass rs/src/lib.rs › a\npass rs/doc › d\n{lacks}"));
 }
 
-/// If a program was killed while it printed the outputs, the results of the next program are still read.
+/// If a test program is killed while it prints the output of tests, the next program is still read.
 #[test]
 fn a_cut_output_ends_with_the_list_of_failures() {
     let head = [&SECTIONS[..], &["---- a stdout ----", "of a", "failures:", "    a", "    b", "killed"]].concat();

@@ -1,4 +1,4 @@
-//! Tests of snapshots of real checkouts: their content is right, and nothing in the checkout changes.
+//! Snapshots of real checkouts: they have the right files, and nothing in the checkout changes.
 
 use snapshot::{REF, Snapshot, SnapshotError, take};
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ fn git(dir: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
-/// Returns the bytes, the mode and the time of each file below a directory.
+/// Returns each file below a directory with its bytes, mode and time.
 fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, std::time::SystemTime)> {
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
@@ -117,7 +117,7 @@ fn a_snapshot_has_every_change_and_the_checkout_has_none() {
         let after = everything(&scene.top().join(".git"));
         assert!(before.keys().eq(after.keys()), "no file of .git came or went");
         for (path, (bytes, mode, time)) in &before {
-            // git sets the time of an existing object anew instead of writing the object
+            // git renews the time of an object that exists already when it would write it
             let is_object = path.starts_with(scene.top().join(".git/objects"));
             let now = &after[path];
             assert!((bytes, mode) == (&now.0, &now.1) && (is_object || *time == now.2), "{} changed", path.display());

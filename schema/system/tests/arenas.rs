@@ -1,5 +1,5 @@
-//! Tests that the threads of a process share few parts of its heap. The test has a process of its own, because the number of parts
-//! is a setting of the whole process.
+//! The threads of a process share few parts of its heap. This test is alone in its process, because it counts the parts of all
+//! threads.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// The number of low bits in which addresses of one part of the heap may differ, because a part has 64 MiB.
+/// The number of low bits in which addresses of one part of the heap can differ, because a part has 64 MiB.
 const PART_BITS: u32 = 26;
 
-/// Allocates memory in this thread, and returns the number of its part of the heap. All threads hold memory at the same time.
+/// Returns the part of the heap from which this thread gets memory while all other threads have some too.
 fn part(together: &Barrier) -> usize {
     let piece = vec![1_u8; 4_000];
     together.wait();
@@ -29,6 +29,6 @@ fn many_threads_share_few_parts_of_the_heap() {
         })
         .collect();
     let parts: BTreeSet<usize> = started.into_iter().map(|thread| thread.join().unwrap()).collect();
-    // one more than 4, because the part of the first thread may lie across a border
+    // there may be one more, because the part of the first thread may cross a border of 64 MiB
     assert!(parts.len() <= 5, "{} parts", parts.len());
 }

@@ -1,8 +1,8 @@
-//! The core of a fake master for tests. It listens on loopback with TLS, gives each link its first object, cuts links, and wakes the
+//! The core of a master that a test plays: it listens on loopback with TLS, gives each link its first object, cuts links, and wakes
 //! tasks that wait for a change.
 //!
-//! Two sets of fake objects build on it and share none. The tests of the worker have a desk, sessions and leases, and check the reports
-//! of a worker. The tests of the client have a perspective, builds and logs, whose content they set.
+//! Two played masters use it, because they have no object in common. Tests of the worker play a desk, sessions and leases, and
+//! record what a worker reports. Tests of the client play a perspective, builds and logs, and set what a client sees.
 
 use capnp::capability::Client;
 use schema::identity::Identity;
@@ -13,13 +13,13 @@ use std::rc::Rc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// The listener of a fake master that does not serve yet.
+/// `Entrance` is the socket and the key of a played master that does not serve yet.
 pub(crate) struct Entrance {
     listener: TcpListener,
     identity: Identity,
 }
 
-/// The links of a fake master, and the number of changes of its fake objects. Clones are the same core.
+/// `Core` has the links of a played master, and counts its changes. All clones share them.
 #[derive(Clone)]
 pub(crate) struct Core {
     links: Rc<RefCell<Vec<Vat>>>,
@@ -38,8 +38,8 @@ impl Entrance {
         SturdyRef { fingerprint: self.identity.fingerprint(), addresses, token }
     }
 
-    /// Serves the object that `first` returns on each link, or hangs up for `None`. It must be called within a `LocalSet`, and serves as
-    /// long as the `LocalSet` lives.
+    /// Serves each link with the object that `first` returns; `None` means that it closes the link. Call it within a `LocalSet`,
+    /// which ends it.
     pub(crate) fn serve(self, core: &Core, first: impl Fn() -> Option<Client> + 'static) {
         let links = core.links.clone();
         tokio::task::spawn_local(async move {
@@ -59,7 +59,7 @@ impl Core {
         Core { links: Rc::default(), changes: Rc::new(watch::Sender::new(0)) }
     }
 
-    /// Cuts the links of all peers.
+    /// Cuts the link of every peer.
     pub(crate) fn cut(&self) {
         let links = std::mem::take(&mut *self.links.borrow_mut());
         drop(links);
@@ -70,7 +70,7 @@ impl Core {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Returns a receiver of the changes from now on.
+    /// Returns a receiver of all changes from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

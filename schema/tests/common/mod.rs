@@ -1,4 +1,4 @@
-//! Shared parts of the tests of gates and connections: an object that counts its calls, and functions that run and connect.
+//! The helpers that tests of gates and connections share: an object that counts, and functions to run tests and to connect.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use schema::vat::{self, Limits, Side, Vat};
 
 use crate::echo_capnp::echo;
 
-/// The counts of what happened to the objects of one test.
+/// `Counts` has the number of living objects of one test, and of their waiting calls.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) alive: Cell<usize>,
@@ -142,13 +142,13 @@ impl echo::Server for Echo {
     }
 }
 
-/// Runs a future on one thread. With `paused`, the time jumps to the next timer whenever nothing else is ready.
+/// Runs a future on one thread. If `paused`, the time jumps to the next timer when no task is ready.
 pub(crate) fn run<F: Future>(paused: bool, future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, future)
 }
 
-/// Connects a client and a server within this process, and returns both ends in this order.
+/// Makes a connection within this process. Returns the ends of the client and of the server.
 pub(crate) fn pair(mine: Client, limits: Limits) -> (Vat, Vat) {
     let (near, far) = tokio::io::duplex(64 << 10);
     let client = vat::connect(near, Limits::known());

@@ -1,12 +1,12 @@
-//! A peer that writes the messages of the protocol by hand, and so can misbehave. The tests of this crate and the hostile peers of the
-//! package `tests` share it.
+//! RPC messages that a test writes itself, so that its peer can misbehave. The tests of this crate and the hostile peers of the
+//! package `tests` share them.
 
 use capnp::message::{Builder, HeapAllocator, ReaderOptions};
 use capnp_rpc::rpc_capnp::{call, message, promised_answer, return_};
 
 type Message = Builder<HeapAllocator>;
 
-/// Returns the bytes of a message that `fill` fills in.
+/// Returns a message as bytes.
 pub fn bytes(fill: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
     let mut message = Message::new_default();
     fill(message.init_root());
@@ -17,24 +17,24 @@ pub fn bootstrap(question: u32) -> Vec<u8> {
     bytes(|root| root.init_bootstrap().set_question_id(question))
 }
 
-/// Makes a call without parameters on the answer to question 0.
+/// Returns a call without parameters on the answer to question 0.
 pub fn call(question: u32, interface: u64, method: u16) -> Vec<u8> {
     call_on(Target::Answer(0), question, interface, method, |_| ())
 }
 
-/// The target of a call.
+/// `Target` is the object on which a call is made.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
-    /// The object that is the whole answer to this question.
+    /// The answer to this question itself.
     Answer(u32),
-    /// The first pointer of the answer to this question.
+    /// The first pointer in the answer to this question.
     First(u32),
-    /// The pointer with the second number in the answer to the first number's question.
+    /// The pointer with this number (second) in the answer to a question (first).
     Field(u32, u16),
     Object(u32),
 }
 
-/// Makes a call on any target. `fill` fills in the rest of it.
+/// Returns a call on any target, into which `fill` writes anything.
 pub fn call_on(
     target: Target,
     question: u32,
@@ -58,7 +58,7 @@ pub fn call_on(
     })
 }
 
-/// Fills in a reference to the place in an answer to which these steps lead.
+/// Names the part of an answer to which these steps lead.
 pub fn point(mut answer: promised_answer::Builder<'_>, question: u32, steps: &[u16]) {
     answer.set_question_id(question);
     let mut transform = answer.init_transform(steps.len() as u32);
@@ -73,7 +73,7 @@ pub fn finish(question: u32) -> Vec<u8> {
     })
 }
 
-/// Makes an answer of the peer to a call of the server.
+/// Returns an answer of the peer to a call of ours.
 pub fn answer(question: u32, fill: impl FnOnce(return_::Builder<'_>)) -> Vec<u8> {
     bytes(|root| {
         let mut answer = root.init_return();
@@ -82,21 +82,21 @@ pub fn answer(question: u32, fill: impl FnOnce(return_::Builder<'_>)) -> Vec<u8>
     })
 }
 
-/// A message that came back from the server.
+/// `Heard` is a message from the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Results, with their question and the numbers of the objects that came with them.
+    /// An answer with results: its question, and the numbers of the objects in it.
     Results(u32, Vec<u32>),
     Exception(u32, String),
-    /// An answer of another kind, with its question.
+    /// An answer of another kind, and its question.
     Elsewhere(u32),
-    /// A call, with its question.
+    /// A call, and its question.
     Called(u32),
     GaveUp(String),
     Other,
 }
 
-/// Reads a message of the server.
+/// Reads a message from the other side.
 pub fn read(bytes: &[u8]) -> Heard {
     let message = capnp::serialize::read_message(bytes, ReaderOptions::new()).unwrap();
     let root: message::Reader<'_> = message.get_root().unwrap();
@@ -126,7 +126,7 @@ fn objects(payload: capnp_rpc::rpc_capnp::payload::Reader<'_>) -> Vec<u32> {
     payload.get_cap_table().unwrap().iter().filter_map(hosted).collect()
 }
 
-/// A small generator of random numbers, so that a failing run can be replayed from its seed.
+/// `Dice` is a small generator of numbers. The seed of a run that fails repeats it.
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -140,7 +140,7 @@ impl Dice {
     }
 }
 
-/// Cuts a recorded stream into its messages.
+/// Splits a recorded stream into its messages.
 pub fn split(mut stream: &[u8]) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     while let Some(length) = first_length(stream) {
@@ -151,7 +151,7 @@ pub fn split(mut stream: &[u8]) -> Vec<Vec<u8>> {
     messages
 }
 
-/// Returns the length in bytes of the first message. `None` means that the message is not complete.
+/// Returns the length of the message at the start of a stream. `None` means that the message is not complete yet.
 pub fn first_length(stream: &[u8]) -> Option<usize> {
     let number = |at: usize| {
         let four = stream.get(at * 4..at * 4 + 4)?;
@@ -163,7 +163,7 @@ pub fn first_length(stream: &[u8]) -> Option<usize> {
     (stream.len() >= length).then_some(length)
 }
 
-/// Rewrites the only list of structs with `data` words in a message as a list of `count` structs without a size.
+/// Changes the only list of structs with `data` words each in a message into a list of `count` structs without a size.
 pub fn emptied(message: Vec<u8>, data: u64, count: u64) -> Vec<u8> {
     let mut words = to_words(&message);
     let list = |word: u64| word & 3 == 1 && word >> 32 & 7 == 7;

@@ -1,4 +1,4 @@
-//! Many clients in one process: subscribers, and workers that have nothing to do.
+//! Many clients in one process: subscribers to events, followers of logs, and workers that have nothing to do.
 
 use client::context::Contexts;
 use client::{Events, Guild, LogAddress, Tail, Told, Until};
@@ -12,8 +12,8 @@ use tokio::task::LocalSet;
 use worker::world::World;
 use worker::{Config, Shutdown, run_in};
 
-/// `count` subscribers to all events, each on a connection of its own, until standard input ends. Prints how many events
-/// they were told in all.
+/// Plays `count` subscribers to all events, each on a connection of its own, until standard input ends. Then prints how many
+/// events they received in all.
 pub fn subscribers(contexts: &str, count: u64) {
     let told = Rc::new(Cell::new(0_u64));
     let all = told.clone();
@@ -27,7 +27,7 @@ pub fn subscribers(contexts: &str, count: u64) {
                     told.set(told.get() + length(&more));
                 }
             });
-            // answered behind the subscription, which the task has asked for meanwhile
+            // the task has asked for its subscription now: the answer to this call comes after the answer to that
             tokio::task::yield_now().await;
             guild.latest_event().await.expect("the events have a place");
         }
@@ -44,8 +44,9 @@ fn length(told: &Told) -> u64 {
     }
 }
 
-/// `count` connections that follow the logs of steps as they start: `all` of them each, or each its own in turn. When
-/// standard input ends, what is followed is read to its end; prints how many bytes were read in all.
+/// Plays `count` connections that follow the logs of steps from their start. With `all` each connection follows each log, else
+/// each log is followed by one of them in turn. When standard input ends, reads the followed logs to their ends and prints how
+/// many bytes were read in all.
 pub fn followers(contexts: &str, count: u64, all: bool) {
     let read = Rc::new(Cell::new(0_u64));
     let total = read.clone();
@@ -103,7 +104,7 @@ async fn connected(contexts: &str) -> Guild {
     Guild::connect(reference, identity).await.expect("the master answers")
 }
 
-/// The product's own workers, whose states are `DIR/0` to `DIR/COUNT-1`, until standard input ends.
+/// Runs `count` real workers, whose states are `DIR/0` to `DIR/COUNT-1`, until standard input ends.
 pub fn workers(dir: &Path, count: u64) {
     on_one_thread(async move {
         let (_shutdown, told) = watch::channel(Shutdown::default());
@@ -123,7 +124,7 @@ pub fn workers(dir: &Path, count: u64) {
 pub(super) fn on_one_thread(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     LocalSet::new().block_on(&runtime, work);
-    // threads that wait for standard input end with the process
+    // the runtime must not wait for a thread that reads standard input: that ends with the process
     runtime.shutdown_background();
 }
 

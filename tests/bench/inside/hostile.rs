@@ -17,25 +17,26 @@ use support::raw::{FREE, READER, READER_TYPE, RawPeer, Target, call_on, restore}
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// Calls of one holder that are under way at once; a known peer may have 4,096.
+/// The calls that one holder has in flight at once: a little fewer than the 4,096 that a known peer may have.
 const IN_FLIGHT: usize = 4_000;
-/// How long a call waits that nobody answers, before its caller gives it up and makes another.
+/// The time that a caller waits for an answer before it gives the call up and makes another.
 const WAIT: Duration = Duration::from_secs(5);
-/// Sockets of strangers that stay silent, and handshakes that are begun and not ended.
+/// The number of sockets of strangers that send nothing.
 const SILENT: usize = 64;
+/// The number of sockets of strangers that begin a TLS handshake and do not end it.
 const HALF: usize = 500;
 
-/// Who attacks, and where.
+/// `Attacker` is a client that attacks the master of its credential.
 struct Attacker {
     credential: SturdyRef,
     identity: Identity,
-    /// What was answered, by the name of the call.
+    /// The number of answered calls, by the name of the call.
     answered: RefCell<BTreeMap<&'static str, u64>>,
 }
 
 type Attack = fn(Rc<Attacker>) -> LocalBoxFuture<'static, ()>;
 
-/// The attacks by their names. Each goes on for ever.
+/// The attacks by their names. Each goes on until it is aborted.
 const ATTACKS: [(&str, Attack); 6] = [
     ("everything", |it| everything(it).boxed_local()),
     ("lists", |it| lists(it).boxed_local()),
@@ -45,12 +46,12 @@ const ATTACKS: [(&str, Attack); 6] = [
     ("half-handshakes", |it| open_sockets(it, HALF, true).boxed_local()),
 ];
 
-/// The names of all attacks.
+/// Returns the names of all attacks.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ATTACKS.into_iter().map(|(name, _)| name)
 }
 
-/// Plays an attack with the credential and the key in these files.
+/// Plays an attack with the credential and the key in these files, until standard input ends. Then prints the counts as JSON.
 pub fn attack(name: &str, cap: &Path, key: &Path) {
     let (_, attack) = ATTACKS.into_iter().find(|(known, _)| *known == name).expect("an attack of this name");
     let credential = SturdyRef::load(cap).expect("a credential");
@@ -86,19 +87,20 @@ impl Attacker {
     }
 }
 
-/// All that whoever may look may call, in turn, as much of it at once as a connection takes.
+/// Makes all calls that the right `view` allows, in turn, with about as many in flight as a connection may have.
 async fn everything(it: Rc<Attacker>) {
     keep_busy(it, |it, top, at| async move { ask(&it, &top, at).await }.boxed_local()).await;
 }
 
-/// Case H7: the longest lists without a pause.
+/// Asks for the longest list of builds again and again, which would hold up all other readers if grants did not take turns.
 async fn lists(it: Rc<Attacker>) {
     keep_busy(it, |it, top, _| async move { ask(&it, &top, LISTS).await }.boxed_local()).await;
 }
 
 type Ask = fn(Rc<Attacker>, perspective::Client, usize) -> LocalBoxFuture<'static, ()>;
 
-/// So many tasks that ask, each again and again, on one connection. Where that is ended, another takes its place.
+/// Runs [`IN_FLIGHT`] tasks on one connection, each of which calls `ask` again and again. If the connection ends, opens another
+/// for them.
 async fn keep_busy(it: Rc<Attacker>, ask: Ask) {
     loop {
         let Some((vat, top)) = it.connect().await else {
@@ -124,10 +126,10 @@ async fn keep_busy(it: Rc<Attacker>, ask: Ask) {
     }
 }
 
-/// The number of the call that asks for the longest list.
+/// The number of the call in [`ask`] that asks for the longest list.
 const LISTS: usize = 1;
 
-/// Makes one of the calls, and lets go of what it brought.
+/// Makes the call with the number `at % 20`, and drops the answer.
 async fn ask(it: &Rc<Attacker>, top: &perspective::Client, at: usize) {
     let viewer = || top.viewer_request().send().pipeline.get_viewer();
     macro_rules! call {
@@ -253,7 +255,7 @@ fn browse(top: &perspective::Client) -> Request<perspective::browse_params::Owne
     request
 }
 
-/// An observer that answers each batch of events.
+/// `Deaf` is an observer that acknowledges each batch of events and ignores it.
 struct Deaf;
 
 impl observer::Server for Deaf {
@@ -270,7 +272,8 @@ impl observer::Server for Deaf {
     }
 }
 
-/// Case C1: reads of a log whose answers the master shall hold, and calls that drive them.
+/// Reads a log with `sendResultsTo = yourself`, so that the master would hold the answers, and makes calls on these answers. The
+/// master's memory would grow with each, if it did not refuse them.
 async fn redirected_reads(it: Rc<Attacker>) {
     loop {
         let mut peer = RawPeer::dial(&it.credential, &it.identity).await;
@@ -290,7 +293,8 @@ fn held_read(question: u32) -> Vec<u8> {
     [read, call_on(Target::First(2 * question), 2 * question + 1, READER_TYPE, 0, |_| ())].concat()
 }
 
-/// As many strangers as there may be, each with most of a message that is as large as may be, and answers that it does not read.
+/// Plays 60 strangers, of the 64 that a master takes at once. Each sends calls whose answers it does not read, and then most of a
+/// message of 511 KiB, of the 512 that a stranger may send.
 async fn half_messages(it: Rc<Attacker>) {
     loop {
         let mut held = Vec::new();
@@ -311,7 +315,8 @@ async fn half_messages(it: Rc<Attacker>) {
     }
 }
 
-/// Case H6: connections that say nothing, or the first bytes of a handshake, each opened again when it is closed.
+/// Opens `count` connections that send nothing or, with `begins`, the first bytes of a handshake. Opens each again when the
+/// master closes it.
 async fn open_sockets(it: Rc<Attacker>, count: usize, begins: bool) {
     let opening = (0..count).map(|_| tokio::task::spawn_local(keep_open(it.clone(), begins)));
     futures::future::join_all(opening).await;

@@ -1,4 +1,4 @@
-//! What the machine itself takes now, to hold the rest against.
+//! The speed of the machine at this moment, to compare the other figures with: starting a process, and syncing a file.
 
 use crate::figures::Figures;
 use serde_json::json;

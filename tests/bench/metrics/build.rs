@@ -1,4 +1,4 @@
-//! A build of everything as it is packaged, from nothing but downloaded sources.
+//! The time of a build of everything with the profile of the packages, from nothing but downloaded sources.
 
 use super::Bench;
 use serde_json::json;

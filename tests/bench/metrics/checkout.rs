@@ -1,5 +1,5 @@
-//! From a job's start to its step's start, with a source of 2,000 files: for the first time, again, and with 335 of them
-//! changed; beside plain git.
+//! The time from a job's start to its step's start with a source of 2,000 files: the first checkout, the same commit again, and
+//! a commit with 335 files changed. Each is compared with plain git.
 
 use super::Bench;
 use crate::lab::{Lab, PROJECT};
@@ -50,7 +50,7 @@ fn tell(bench: &Bench<'_>, metric: &str, own: Vec<f64>, plain: Vec<f64>) {
     bench.figures.tell(metric, own * 1e3, "ms", count, detail);
 }
 
-/// Seconds from the job's start to its step's.
+/// Builds a revision, and returns the seconds from the job's start to its step's start.
 async fn build(lab: &Lab, events: &mut Events, revision: &str) -> f64 {
     lab.guild.run(PROJECT, "", revision).await.expect("a build is asked for");
     let (mut began, mut took) = (Instant::now(), f64::NAN);
@@ -78,7 +78,7 @@ fn write(repo: &Path, count: usize, round: usize) {
     git(repo, &["commit", "-qm", "files"]);
 }
 
-/// The same by hand.
+/// `Plain` is a checkout of the same repository by plain git.
 struct Plain {
     tree: std::path::PathBuf,
     clone_s: f64,

@@ -1,5 +1,5 @@
-//! A day of a large installation, 20 times fast: 200,000 jobs, 150 sessions, 300 followers of logs, 50 GB of logs. How many
-//! minutes of it are played is said; the rates are the day's.
+//! A day of a large installation, played 20 times as fast: 200,000 jobs, 150 sessions, 300 followers of logs, 50 GB of logs.
+//! A run can play fewer minutes of it; the rates stay those of the day.
 
 use super::{Bench, itself};
 use crate::crowd::Crowd;
@@ -16,13 +16,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// Of the real day: what 20 times fast makes of it.
+/// The length of the played day in minutes: 24 hours, 20 times as fast.
 const MINUTES: f64 = 24.0 * 60.0 / 20.0;
 const JOBS: f64 = 200_000.0;
 const LOG_BYTES: f64 = 50e9;
 const SESSIONS: usize = 150;
 const FOLLOWERS: usize = 300;
-/// Of each job, so that about a third of the sessions are busy.
+/// The time that each job sleeps, in seconds. With this value about a third of the sessions are busy.
 const JOB_SECONDS: u32 = 1;
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 const SAMPLES: u32 = 20;
@@ -43,7 +43,7 @@ pub async fn measure(bench: &Bench<'_>) {
     let probing = tokio::task::spawn_local(probe(lab.guild.clone(), over.clone()));
     let sampling = tokio::task::spawn_local(sample(lab.clone(), minutes, memory.clone()));
     let mut pace = interval(Duration::from_secs_f64(MINUTES * 60.0 / JOBS));
-    // a moment's delay is made up for, as people would
+    // if this loop is delayed, it asks for the missed builds at once, so that the rate of the day is kept
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut asked = HashMap::new();
     let (told, mut answers) = tokio::sync::mpsc::unbounded_channel();
@@ -78,7 +78,7 @@ pub async fn measure(bench: &Bench<'_>) {
     bench.figures.tell("day_rss", last, "MiB", memory.len(), json!({"over_time_mib": *memory}));
 }
 
-/// When the step of each of this many builds was started, as a subscriber sees it. Returns when all builds have ended.
+/// Returns when the steps of `count` builds started, as a subscriber sees it. Waits until all these builds have finished.
 async fn starts(lab: Rc<Lab>, count: usize) -> HashMap<u32, Instant> {
     let mut events = lab.events(&["stepStarted", "buildFinished"]).await;
     let (mut started, mut ended) = (HashMap::new(), 0);
@@ -94,7 +94,7 @@ async fn starts(lab: Rc<Lab>, count: usize) -> HashMap<u32, Instant> {
     started
 }
 
-/// What people ask for all day; each answer's seconds.
+/// Asks for a list, a build and the queue again and again, as people do all day. Returns the seconds of each answer.
 async fn probe(guild: Guild, over: Rc<Cell<bool>>) -> Vec<f64> {
     let list = BuildQuery { project: PROJECT.to_owned(), limit: 50, ..BuildQuery::default() };
     let mut seconds = Vec::new();

@@ -1,4 +1,4 @@
-//! From the end of a command to the event that its build finished, at a subscriber.
+//! The time from the end of a command until a subscriber has the event that the build finished.
 
 use super::Bench;
 use crate::lab::{Lab, one_job};

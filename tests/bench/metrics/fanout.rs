@@ -1,4 +1,4 @@
-//! Throughput with many subscribers to every event, each on a connection of its own.
+//! The throughput of trivial jobs with many subscribers to every event, each on a connection of its own.
 
 use super::Bench;
 use crate::crowd::Crowd;

@@ -1,4 +1,4 @@
-//! Many who follow one long log while it is written, each on a connection of its own: what that costs the master.
+//! The master's memory and CPU while many clients follow one long log that is being written, each on a connection of its own.
 
 use super::{Bench, itself};
 use crate::crowd::Crowd;

@@ -1,5 +1,5 @@
-//! Lists, one build, and the start, with many builds in the store. Some builds really ran; the rest are copies of
-//! their rows.
+//! The time of lists, of a look at one build, and of the master's start, with many builds in the store. The first [`REAL`] builds
+//! really ran; the rest are copies of their rows.
 
 use super::Bench;
 use crate::lab::{Lab, PROJECT, one_job};
@@ -55,15 +55,15 @@ async fn timed(work: impl Future<Output = ()>) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-/// Makes `times` as many builds of those of a stopped master as the first `REAL`, with all that belongs to them; answers how many
-/// there are.
+/// Copies the first [`REAL`] builds in the store of a stopped master, with all their rows, until there are `times` as many.
+/// Returns the number of builds.
 pub(super) fn multiply(store: &Path, times: usize) -> usize {
     let database = Connection::open(store).expect("the store opens");
     database.pragma_update(None, "synchronous", "off").expect("a pragma");
     let number = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a number");
     let have = number("select count(*) from builds") as usize / REAL;
     let (last_event, last_build) = (number("select max(sequence) from events"), number("select max(id) from builds"));
-    // the events and builds of the real ones lie in one block from 1 on
+    // the events and the builds of the first copy, which really ran, have the numbers from 1 on without a gap
     let (events, builds) = (last_event / have as i64, last_build / have as i64);
     database.execute_batch("begin").expect("a transaction");
     for copy in have..times {
@@ -92,7 +92,7 @@ fn copy_rows(database: &Connection, table: &str, columns: &[&str], build: i64, e
     let names: Vec<String> = names.map(|name| name.expect("a name")).collect();
     let moved = names.iter().map(|name| match (columns.contains(&name.as_str()), name.as_str()) {
         (true, "sequence") => format!("sequence + {event}"),
-        // 0 means that no build is concerned
+        // build 0 means that the event is not about a build
         (true, "build") => format!("case build when 0 then 0 else build + {build} end"),
         (true, name) => format!("{name} + {build}"),
         (false, name) => name.to_owned(),

@@ -1,4 +1,4 @@
-//! A push told by a signed delivery: until it is answered, and until its step runs.
+//! The time from a signed webhook delivery about a push until it is answered, and until the step of its build runs.
 
 use super::Bench;
 use super::pages::serve_pages;
@@ -27,13 +27,13 @@ pub async fn measure(bench: &Bench<'_>) {
         repository: repo.display().to_string(),
         branches: vec!["main".to_owned()],
         hook_kind: "generic".to_owned(),
-        // only the hook makes it look
+        // the project is polled so rarely that only the hook makes the master look at it
         poll: "1h".to_owned(),
         ..NewProject::default()
     };
     let mut events = lab.events(&["stepStarted"]).await;
     let hook = lab.guild.add_project(&project).await.expect("a project is added");
-    // its first commit
+    // the build of the first commit
     assert_eq!(started(&mut events).await, 1);
     lab.guild.outcome(NAME, 1).await.expect("it ends");
 
@@ -62,7 +62,7 @@ pub async fn measure(bench: &Bench<'_>) {
     bench.figures.tell_ms("hook_step_start", &runs, &json!({"end": "stepStarted at a subscriber"}));
 }
 
-/// The build whose step starts next.
+/// Waits for the next step to start, and returns the number of its build.
 async fn started(events: &mut Events) -> u32 {
     loop {
         let Told::Events { events, .. } = events.next().await.expect("events go on") else {

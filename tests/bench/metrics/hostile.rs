@@ -1,4 +1,4 @@
-//! What hostile peers cost a master, and what another client notices: its calls on an open connection, and its logins.
+//! The memory that hostile peers cost a master, and how much longer another client's calls and logins take meanwhile.
 
 use super::{Bench, itself};
 use crate::crowd::Crowd;
@@ -16,24 +16,26 @@ use std::time::{Duration, Instant};
 use support::guild::enroll;
 use tokio::time::sleep;
 
-/// Between two calls of the other client, and between two of its logins.
+/// The pause between two calls of the other client.
 const CALL_EVERY: Duration = Duration::from_millis(20);
+/// The time from one login of the other client to the next.
 const LOGIN_EVERY: Duration = Duration::from_millis(500);
-/// How long the other client is timed before the attack, and how long the memory has to go back after it.
+/// The time for which the other client is timed before the attack, for comparison.
 const BEFORE: Duration = Duration::from_secs(5);
+/// The time that the master's memory gets to go back after the long attack.
 const AFTER: Duration = Duration::from_secs(30);
-/// The lines of the log that is read.
+/// The number of lines of the log that the attackers read.
 const LINES: usize = 10_000;
 
-/// What was seen during some time.
+/// `Seen` has the times of the other client's calls and logins during one interval, in seconds, and the master's memory.
 struct Seen {
     calls: Vec<f64>,
     logins: Vec<f64>,
-    /// The most memory of the master, in KiB.
+    /// The largest resident memory of the master in the interval, in KiB.
     memory: f64,
 }
 
-/// Each attack for some seconds.
+/// Plays each attack for some seconds.
 pub async fn measure(bench: &Bench<'_>) {
     let scene = Scene::open(bench).await;
     let lasts = Duration::from_secs(bench.size(5, 20) as u64);
@@ -42,14 +44,14 @@ pub async fn measure(bench: &Bench<'_>) {
     }
 }
 
-/// All that whoever may look may call, for ten minutes or as long as is asked for.
+/// Plays a holder of the right `view` that makes all calls that it may, for 10 minutes or for `--minutes`.
 pub async fn view_only(bench: &Bench<'_>) {
     let minutes = bench.minutes.unwrap_or(if bench.quick { 0.5 } else { 10.0 });
     let scene = Scene::open(bench).await;
     scene.play(bench, "everything", Duration::from_secs_f64(minutes * 60.0), AFTER).await;
 }
 
-/// A master with one build that is done, one that is not, and one holder of a credential beside the operator.
+/// `Scene` is a master with a finished build and a queued one, a hostile holder of a credential, and an honest client.
 struct Scene {
     lab: Lab,
     honest: Guild,
@@ -101,7 +103,7 @@ impl Scene {
         tell("login_p99", p99(&seen.logins), "ms", seen.logins.len(), json!({"before_ms": p99(&before.logins)}));
     }
 
-    /// Times the calls and the logins of the other client, and looks at the master's memory meanwhile.
+    /// Times the calls and the logins of the other client for this long, and samples the master's memory meanwhile.
     async fn look(&self, lasts: Duration) -> Seen {
         let (end, mut seen) = (Instant::now() + lasts, Seen { calls: Vec::new(), logins: Vec::new(), memory: 0.0 });
         let mut login = Instant::now();

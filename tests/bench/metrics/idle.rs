@@ -1,5 +1,5 @@
-//! Workers that have nothing to do: what they cost the master, and how soon all are back after its restart. They are the
-//! product's own, many to a process; each has a key, a credential and a TLS connection of its own.
+//! The memory and CPU that workers without work cost the master, and how soon all are attached again after its restart. They are
+//! real workers, many in one process; each has a key, a credential and a TLS connection of its own.
 
 use super::Bench;
 use crate::crowd::Crowd;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use support::guild::enroll;
 
 const PER_PROCESS: usize = 2_500;
-/// Enrolments under way at once.
+/// The number of workers that are enrolled at once.
 const ENROL: usize = 16;
 
 pub async fn measure(bench: &Bench<'_>) {
@@ -33,7 +33,7 @@ pub async fn measure(bench: &Bench<'_>) {
         let back = began.elapsed().as_secs_f64();
         settle(Duration::from_secs_f64(seconds)).await;
         let (before, began) = (lab.cpu().0, Instant::now());
-        // all ask for a sign of life at the same moments: whole rounds of that count, where they cost anything
+        // all workers send their pings at about the same time: with many workers, the window has to be whole rounds of pings
         let rounds = if count < 1_000 { 0 } else { bench.size(1, 2) as u32 };
         let window = (rounds * Limits::known().heartbeat).max(Duration::from_secs_f64(seconds));
         settle(window).await;
@@ -63,7 +63,7 @@ async fn settle(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Processes full of workers.
+/// Starts `count` workers, in processes of at most [`PER_PROCESS`] each.
 pub(super) async fn gather(lab: &Lab, count: usize) -> Vec<Crowd> {
     let mut crowds = Vec::new();
     for first in (0..count).step_by(PER_PROCESS) {
@@ -76,7 +76,7 @@ pub(super) async fn gather(lab: &Lab, count: usize) -> Vec<Crowd> {
     crowds
 }
 
-/// As `grant issue` and `guild-worker join` do, without their processes.
+/// Writes the state of one worker as `guild grant issue` and `guild-worker join` would, but without a process for each.
 async fn state_of_one(lab: &Lab, state: PathBuf, number: usize) {
     std::fs::create_dir_all(&state).expect("a directory");
     let name = format!("idle-{number}");

@@ -1,5 +1,5 @@
-//! A step counts for 5 s; after half of it the master, or the worker, is killed with -9 and started again. What is lost is
-//! what the build takes beyond the 5 s; the step writes down who counted.
+//! The time that a step of 5 seconds loses if the master or the worker is killed with -9 halfway, and started again. The loss is
+//! the time that the build takes beyond the 5 seconds. The step also records which processes ran it, so a second run is seen.
 
 use super::Bench;
 use crate::lab::{Lab, PROJECT, one_job};
@@ -43,7 +43,7 @@ pub async fn measure(bench: &Bench<'_>) {
     }
 }
 
-/// Asked for over the link of the moment.
+/// Waits until the build has finished, and returns its outcome. Asks again if a call fails, because the master may be restarting.
 async fn outcome(lab: &Lab, number: u32) -> Option<Outcome> {
     loop {
         if let Ok(build) = lab.guild.build(PROJECT, number).await

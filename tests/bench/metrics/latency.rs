@@ -1,4 +1,5 @@
-//! The trivial job, one after another: from asking to its step's start and to its end, as a subscriber sees them.
+//! The time from asking for a build of the trivial job to its step's start and to its end, as a subscriber sees them. The builds
+//! run one after another.
 
 use super::Bench;
 use crate::lab::{Lab, one_job};
@@ -7,7 +8,7 @@ use schema::values::{Event, Fact, Outcome};
 use serde_json::json;
 use std::time::Instant;
 
-/// Dropped, before anything is counted.
+/// The number of builds that run first and are not measured, so that caches are warm.
 const WARM: usize = 20;
 
 pub async fn measure(bench: &Bench<'_>) {
@@ -41,7 +42,7 @@ async fn sequence(bench: &Bench<'_>, lab: &Lab, metric: &str, count: usize) {
     bench.figures.tell(&format!("{metric}_master_cpu"), per_job(master.all()), "ms/build", count, detail);
 }
 
-/// Seconds since it was asked for.
+/// `Times` has the seconds from asking for a build to the answer, to its step's start and to its end.
 struct Times {
     asked: f64,
     started: f64,
@@ -67,7 +68,7 @@ async fn one(lab: &Lab, events: &mut Events) -> Times {
             }
         }
     };
-    // its end may be told before the answer
+    // the event of the build's end may arrive before the answer to the call that asked for it
     let ((number, asked), (build, finished)) = tokio::join!(run, end);
     assert_eq!(number, build, "one build at a time");
     (times.asked, times.finished) = (asked, finished);

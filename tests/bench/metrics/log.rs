@@ -1,4 +1,4 @@
-//! A big log from a command to the master's disk and back; and a line from a command to a reader's eyes.
+//! The time of a big log from a command to the master's disk and back, and of a single line from a command to a follower.
 
 use super::{Bench, itself};
 use crate::lab::{Lab, PROJECT, one_job};
@@ -50,7 +50,7 @@ pub async fn measure(bench: &Bench<'_>) {
     }
 }
 
-/// Seconds of the same command into a file.
+/// Runs the same command with its output into a file, and returns the seconds that it takes.
 fn direct(lab: &Lab, lines: usize) -> f64 {
     let file = std::fs::File::create(lab.path("plain")).expect("a file");
     let began = Instant::now();
@@ -80,12 +80,12 @@ fn address(number: u32) -> LogAddress {
     LogAddress { project: PROJECT.to_owned(), build: number, job: "run".to_owned(), attempt: 0, step: 1 }
 }
 
-/// Whether the step of its only job runs, or has run; a build that is being planned has no jobs yet.
+/// Whether the step of the build's only job has started. A build that is being planned has no jobs yet.
 fn has_begun(build: &BuildView) -> bool {
     build.jobs.first().is_some_and(|job| !job.steps.is_empty())
 }
 
-/// Of all files below, in bytes.
+/// Returns the size of all files below a directory, in bytes.
 fn size(dir: &Path) -> f64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let sizes = entries.map(|entry| match entry.metadata() {
@@ -96,14 +96,14 @@ fn size(dir: &Path) -> f64 {
     sizes.sum()
 }
 
-/// From a line's printing to its being in a follower's hands, lines coming one by one.
+/// Measures the time from the printing of a line until a follower has it, with a line every 20 ms.
 pub async fn lag(bench: &Bench<'_>) {
     let count = bench.size(200, 1_000);
     let lab = Lab::open(bench.bin, &one_job(&itself(&format!("_count {count} 20"))), &[1]).await;
     let number = lab.run().await;
     let (_ends, ended) = watch::channel(false);
     let mut events = lab.events(&[]).await;
-    // its log is there when its step runs
+    // the log exists once the step has started
     while !has_begun(&lab.guild.build(PROJECT, number).await.expect("it is there")) {
         let _ = events.next().await;
     }
@@ -120,7 +120,7 @@ pub async fn lag(bench: &Bench<'_>) {
             lags.push((now - printed) as f64 / 1e9);
         }
     }
-    // those printed before the follower was there say nothing
+    // the first lines were printed before the follower was there, so their times mean nothing
     let lags = &lags[count / 10..];
     bench.figures.tell_ms("log_lag", lags, &json!({"every_ms": 20}));
 }

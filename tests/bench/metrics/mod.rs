@@ -1,4 +1,4 @@
-//! What is measured, each in a laboratory of its own.
+//! The metrics. Each file measures one in laboratories of its own.
 
 mod baseline;
 mod build;
@@ -58,7 +58,7 @@ pub async fn measure(metric: Metric, options: &Options, bin: &Path, figures: &Fi
     }
 }
 
-/// What every metric needs.
+/// `Bench` is what every metric needs: the options of the run, the directory of the programs, and the place for figures.
 struct Bench<'a> {
     quick: bool,
     minutes: Option<f64>,
@@ -72,7 +72,7 @@ impl Bench<'_> {
     }
 }
 
-/// The shell command that runs this program, with these words.
+/// Returns the shell command that runs this program with these arguments.
 fn itself(words: &str) -> String {
     let own = std::env::current_exe().expect("this program has a path");
     format!("exec '{}' {words}", own.display())

@@ -1,4 +1,4 @@
-//! What goes over the wire: a one-line commit in a large repository, and one commit that 40 workers want at once.
+//! The bytes that a one-line commit in a large repository costs on the wire, and git's CPU if 40 workers want one commit at once.
 
 use super::{Bench, idle};
 use crate::lab::{Lab, PROJECT};
@@ -9,7 +9,7 @@ use std::time::Instant;
 use support::programs::git;
 
 const WORKERS: usize = 40;
-/// Each of the 40 gets its own copy.
+/// The size of the repository in MiB, if 40 workers want it: smaller than the other, because each worker gets a copy.
 const SHARED_MIB: usize = 16;
 const ONE: &str = "version = 1\n[trigger]\npush = []\n[job.run]\nrun = \"true\"\n";
 
@@ -61,7 +61,7 @@ async fn many_workers(bench: &Bench<'_>) {
     }
 }
 
-/// Seconds from asking to the end.
+/// Builds a revision, and returns the seconds from asking for it to its end.
 async fn build(lab: &Lab, revision: &str) -> f64 {
     let mut finished = lab.finished().await;
     let began = Instant::now();
@@ -70,20 +70,20 @@ async fn build(lab: &Lab, revision: &str) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-/// The bytes of each checkout so far, as the workers noted.
+/// Returns the bytes that each checkout so far has fetched, from the log of the worker.
 fn fetched(lab: &Lab) -> Vec<f64> {
     let text = std::fs::read_to_string(lab.path("w0/worker.log")).expect("the workers' log");
     let numbers = text.split("fetched=").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
     numbers.filter_map(|digits| digits?.parse().ok()).collect()
 }
 
-/// Files of 1 MiB that no packing makes smaller; answers the commit.
+/// Commits `mib` files of 1 MiB that git cannot compress, and returns the id of the commit.
 fn fill(repo: &Path, mib: usize) -> String {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     for number in 0..mib {
         let mut bytes = Vec::with_capacity(1 << 20);
         while bytes.len() < 1 << 20 {
-            // xorshift: noise that is the same each time
+            // xorshift makes noise that is the same in each run
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;

@@ -1,4 +1,4 @@
-//! Pages: the first byte with many builds in the store, and what readers of pages cost whoever uses RPC.
+//! The time of each page with many builds in the store, and how much longer calls of RPC take while others read pages.
 
 use super::Bench;
 use super::history::{REAL, multiply};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const ASKED: usize = 60;
-/// Readers of a log who take 1 KiB each 50 ms.
+/// The number of readers of a log who take 1 KiB every 50 ms.
 const SLOW_READERS: usize = 100;
 const CALLS: usize = 1_000;
 
@@ -34,13 +34,13 @@ pub async fn measure(bench: &Bench<'_>) {
     }
 }
 
-/// Serves the project's pages to everyone from the next start on; where.
+/// Makes the project's pages public from the master's next start on. Returns the address of the pages.
 fn publish(lab: &Lab) -> String {
     change_file(lab, |text| text.replace("branches = []\n", "branches = []\npublic = true\n"));
     serve_pages(lab)
 }
 
-/// From the next start on; where.
+/// Makes the master serve pages from its next start on. Returns their address.
 pub fn serve_pages(lab: &Lab) -> String {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
     change_file(lab, |text| text.replace("[listen]\n", &format!("[listen]\nweb = \"127.0.0.1:{port}\"\n")));
@@ -76,7 +76,7 @@ async fn first_bytes(bench: &Bench<'_>, site: &str, builds: usize) {
     }
 }
 
-/// The same calls without anybody, and beside a crawler and slow readers.
+/// Times the same calls twice: alone, and while a crawler and slow readers are busy.
 async fn beside_readers(bench: &Bench<'_>, lab: &Lab, site: &str, builds: usize) {
     let alone = calls(lab).await;
     let crawler = tokio::task::spawn_local(crawl(site.to_owned(), builds));
@@ -98,13 +98,13 @@ async fn calls(lab: &Lab) -> Vec<f64> {
         let began = Instant::now();
         lab.guild.builds(&newest).await.expect("a list");
         times.push(began.elapsed().as_secs_f64());
-        // so that it is not a load of its own
+        // the pause keeps these calls from being a load of their own
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     times
 }
 
-/// One page after the other, as fast as they come.
+/// Reads one page after the other without a pause.
 async fn crawl(site: String, builds: usize) {
     for number in (1..=builds).rev().cycle() {
         for path in [format!("/p/{PROJECT}/{number}"), format!("/p/{PROJECT}?before={number}"), "/".to_owned()] {

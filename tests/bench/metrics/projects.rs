@@ -1,5 +1,5 @@
-//! Many projects, each with a small repository on this machine: how soon the master serves, what it holds, and what a look at a
-//! repository costs if nothing changed.
+//! The cost of many projects, each with a small repository on this machine: how soon the master serves, its memory, processes and
+//! descriptors, and the CPU of polling a repository that did not change.
 
 use super::Bench;
 use crate::lab::{Lab, one_job};
@@ -12,15 +12,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// Looks at repositories in a second, whatever the number of projects: 5,000 of them are looked at every 2 minutes.
+/// The number of repositories that are polled per second, however many projects there are. At this rate 5,000 projects are each
+/// polled every 2 minutes.
 const LOOKS: usize = 42;
-/// How often processes and descriptors are counted.
+/// The pause between two counts of processes and descriptors.
 const COUNTED_EVERY: Duration = Duration::from_millis(50);
-/// How long the first looks may take.
+/// The longest time that the master may take until it has looked at each repository once.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// The master has nothing more to do when no git has run for this long.
+/// The master counts as idle if none of its git processes has worked for this long.
 const QUIET: Duration = Duration::from_secs(1);
-/// But where looks themselves take git there is always one: then this is enough.
+/// The longest wait until the master is idle. Polling itself may run git, and with many projects some git is then always at work.
 const QUIET_MAX: Duration = Duration::from_secs(20);
 
 pub async fn measure(bench: &Bench<'_>) {
@@ -47,7 +48,7 @@ pub async fn measure(bench: &Bench<'_>) {
 }
 
 async fn measure_polls(bench: &Bench<'_>, lab: &Lab, count: usize, poll: Duration) {
-    // each was looked at again since the restart
+    // after this time each repository has been polled since the restart
     sleep(poll).await;
     until_quiet(lab.master()).await;
     let window = poll.max(Duration::from_secs(if bench.quick { 5 } else { 20 }));
@@ -71,7 +72,7 @@ async fn measure_polls(bench: &Bench<'_>, lab: &Lab, count: usize, poll: Duratio
     );
 }
 
-/// Repositories that share the objects of one, and the projects that follow them.
+/// Makes `count` repositories, which all use the objects of one, and adds a project for each to the master file.
 fn make_projects(lab: &Lab, count: usize, poll: Duration) {
     let mut text = String::new();
     for number in 0..count {
@@ -95,7 +96,7 @@ fn make_repository(dir: &Path, objects: &Path, revision: &str) -> std::io::Resul
     std::fs::write(dir.join("refs/heads/main"), format!("{revision}\n"))
 }
 
-/// Every mirror was fetched, and what followed from it is done.
+/// Waits until every mirror has been fetched and the master has no git at work any more.
 async fn until_looked_at(lab: &Lab, count: usize) {
     let began = Instant::now();
     let heads: Vec<PathBuf> = (0..count).map(|number| lab.path(&format!("m/mirrors/p{number}/guild.head"))).collect();
@@ -117,7 +118,7 @@ async fn until_quiet(master: u32) {
     }
 }
 
-/// The most of everything while this lives.
+/// `Counted` has the largest numbers of git processes and of descriptors that were seen since it began. It counts until it is dropped.
 struct Counted {
     at_work: Rc<Cell<usize>>,
     waiting: Rc<Cell<usize>>,

@@ -1,4 +1,4 @@
-//! Jobs that wait: what a decision costs as they and the workers grow, and what a master with many of them takes.
+//! The cost of queued jobs: the time of a decision as the numbers of jobs and workers grow, and what many jobs cost a real master.
 
 use super::Bench;
 use crate::lab::{Lab, one_job};
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::time::Instant;
 use support::hall::Hall;
 
-/// (jobs that wait, workers)
+/// The sizes to measure: pairs of the number of queued jobs and the number of workers.
 const SIZES: [(usize, usize); 5] = [(1_000, 1_000), (10_000, 1_000), (100_000, 1_000), (100_000, 100), (100_000, 10)];
 const DECISIONS: usize = 2_000;
 const QUERIES: usize = 20;
@@ -23,7 +23,7 @@ pub async fn measure(bench: &Bench<'_>) {
     }
 }
 
-/// In this process, by the master's own coordinator.
+/// Measures decisions of the master's own coordinator in this process, without a store or a network.
 fn decisions(bench: &Bench<'_>, waiting: usize, workers: usize) {
     let mut hall = Hall::new(workers, waiting);
     let (mut deciding, mut living) = (0.0, Instant::now());
@@ -50,7 +50,7 @@ fn decisions(bench: &Bench<'_>, waiting: usize, workers: usize) {
     );
 }
 
-/// In a real one: builds that no worker may take yet.
+/// Measures a real master with `size` queued builds, which no worker may take yet.
 async fn waiting_in_a_master(bench: &Bench<'_>, size: usize) {
     let mut lab = Lab::open(bench.bin, &one_job("true"), &[4]).await;
     let empty = memory_kib(lab.master(), "Rss");

@@ -1,4 +1,4 @@
-//! From the start of both programs until a worker is attached; and how big the programs are.
+//! The time from the start of master and worker until the worker is attached, and the sizes of the programs.
 
 use super::Bench;
 use crate::lab::{Lab, one_job};

@@ -1,4 +1,4 @@
-//! A grant is taken back while its holder has many calls in flight: how soon the last of them has failed.
+//! The time from asking to revoke a grant until the last of its holder's 1,000 calls in flight has failed.
 
 use super::Bench;
 use crate::lab::{Lab, PROJECT, one_job};
@@ -15,7 +15,7 @@ const CALLS: usize = 1_000;
 
 pub async fn measure(bench: &Bench<'_>) {
     let lab = Lab::open(bench.bin, &one_job("true"), &[]).await;
-    // without a worker it never ends
+    // this build never finishes, because there is no worker, so a call that waits for its outcome stays in flight
     let build = lab.run().await;
     let mut times = Vec::new();
     for round in 0..bench.size(5, 20) {

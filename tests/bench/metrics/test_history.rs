@@ -1,6 +1,6 @@
-//! The list of a job with many tests: how soon its history can be asked for, what that does to the commits of another client, and
-//! what lists of tests cost then, also if a branch has many jobs. The master is in this process, and so are the worker that is played and the clients: what they
-//! wait for each other is in the figures.
+//! The cost of a job with many tests: the time until they can be listed, the time of another client's commits meanwhile, and the time
+//! of lists of tests. One list is of a branch with many jobs. The master, a played worker and the clients share this process, so
+//! the figures include the time that they wait for each other.
 
 use super::Bench;
 use crate::figures::{at, sorted};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use support::guild::House;
 use support::tested::work;
 
-/// A job that is built by each push, and that no worker but the played one takes.
+/// The pipeline: a job with a test report, which each push builds. Only the played worker takes it.
 const PIPELINE: &str = "version = 1\n[defaults]\nsource = \"none\"\n[job.t]\nrun = \"true\"\njunit = \"a.xml\"\n";
-/// The project of the house.
+/// The name of the project of a [`House`].
 const PROJECT: &str = "demo";
-/// Between two commits of the other client.
+/// The pause between two commits of the other client.
 const APART: Duration = Duration::from_millis(5);
 
 pub async fn measure(bench: &Bench<'_>) {
@@ -46,7 +46,7 @@ pub async fn measure(bench: &Bench<'_>) {
     drop(other);
 }
 
-/// Every test has a name of the usual length, and one in 200 fails.
+/// Returns a list of `count` tests with names of the usual length. One in 200 fails: those whose number modulo 200 is `failing`.
 fn list(count: usize, failing: usize) -> TestList {
     let result = |number: usize| TestResult {
         id: TestId {
@@ -62,7 +62,7 @@ fn list(count: usize, failing: usize) -> TestList {
     TestList { results: (0..count).map(result).collect(), trouble: String::new() }
 }
 
-/// In seconds.
+/// Waits until the tests of the job are in the list of failing tests. Returns the seconds since `began`.
 async fn until_read(guild: &Guild, name: &str, began: Instant) -> f64 {
     let builds = if name == "first" { 1 } else { 2 };
     let query = TestQuery { project: PROJECT.to_owned(), shown: "failing".to_owned(), ..TestQuery::default() };
@@ -76,7 +76,7 @@ async fn until_read(guild: &Guild, name: &str, began: Instant) -> f64 {
     }
 }
 
-/// The times of small commits, one after another, in seconds.
+/// Makes the master commit something small again and again for this long. Returns the seconds of each call.
 async fn commits(guild: &Guild, length: Duration) -> Vec<f64> {
     let (began, mut times, mut on) = (Instant::now(), Vec::new(), true);
     while began.elapsed() < length {
@@ -119,7 +119,8 @@ async fn lists(bench: &Bench<'_>, guild: &Guild) {
     }
 }
 
-/// The list of a branch with many jobs of as many tests, and the memory that it takes. The lanes are copies of the one that ran.
+/// Measures the time and the memory of the list of a branch with many jobs, each with as many tests. Their lanes are copies of the
+/// lane of the job that ran.
 async fn many_lanes(bench: &Bench<'_>, house: &House) {
     let lanes = bench.size(10, 40);
     let store = Connection::open(house.state().join("guild.db")).expect("the store opens");
@@ -131,7 +132,7 @@ async fn many_lanes(bench: &Bench<'_>, house: &House) {
                   has_mixed, verdicts, case when run.n > 80 then durations end \
                   from (select * from test_runs order by build desc limit 1), run, lane";
     store.execute(copies, [i64::try_from(lanes).expect("there are few lanes")]).expect("lanes are copied");
-    // from here on the kernel counts the peak anew
+    // this resets the peak of the memory that the kernel reports
     std::fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
     let (own, mut times) = (std::process::id(), Vec::new());
     let before = peak_kib(own);

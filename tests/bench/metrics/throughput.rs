@@ -1,4 +1,4 @@
-//! Trivial jobs that all wait, and are let go at once.
+//! The number of trivial jobs per second, if all are queued and the workers then begin to take them.
 
 use super::Bench;
 use crate::lab::{Burst, Lab, one_job};
@@ -41,7 +41,8 @@ fn tell(bench: &Bench<'_>, lab: &Lab, name: &str, count: usize, burst: &Burst) {
     bench.figures.tell(&format!("submit_{name}"), n / submit.seconds, "requests/s", count, detail);
 }
 
-/// Counted by strace, where it is installed: it slows the master, so nothing else is measured meanwhile.
+/// Counts the master's syncs per job with strace, if it is installed. Nothing else is measured meanwhile, because strace slows the
+/// master.
 async fn syncs(bench: &Bench<'_>, lab: &Lab, count: usize) {
     let told = lab.path("syncs");
     let mut strace = Command::new("strace");
@@ -57,7 +58,7 @@ async fn syncs(bench: &Bench<'_>, lab: &Lab, count: usize) {
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
     let _ = strace.wait();
     let text = std::fs::read_to_string(told).unwrap_or_default();
-    // the columns: share, seconds, microseconds per call, calls, perhaps errors, name
+    // the columns of strace are: share, seconds, microseconds per call, calls, perhaps errors, name
     let calls = text
         .lines()
         .filter(|line| line.contains("sync"))

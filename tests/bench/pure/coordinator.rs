@@ -1,4 +1,4 @@
-//! Placement, and the whole life of a job in the coordinator.
+//! The cost of placement, of the whole life of a job in the coordinator, and of the lists that people look at.
 
 use criterion::{BenchmarkId, Criterion};
 use master::explain::Explainer;
@@ -8,7 +8,8 @@ use support::hall::Hall;
 const WAITING: [usize; 3] = [1_000, 10_000, 100_000];
 const WORKERS: [usize; 3] = [10, 100, 1_000];
 
-/// A worker asks, is offered the right one of all jobs that wait, and gives it back, so that as many wait as before.
+/// Measures one decision: a worker asks, and the coordinator offers it the right one of all queued jobs. The worker gives the job
+/// back, so that as many are queued as before.
 pub(crate) fn decisions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decision");
     let grows: BTreeSet<(usize, usize)> =
@@ -27,7 +28,7 @@ pub(crate) fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// From the change that makes a build to its end, while many wait.
+/// Measures the whole life of a build, from its change to its end, while many others are queued.
 pub(crate) fn lives(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("life");
     for waiting in WAITING {
@@ -45,7 +46,7 @@ pub(crate) fn lives(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What people look at.
+/// Measures the lists of workers and of the queue, as people see them.
 pub(crate) fn lists(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("list");
     for workers in WORKERS {

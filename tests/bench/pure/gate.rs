@@ -1,4 +1,4 @@
-//! What the gate adds to a call, and how long a revocation takes.
+//! The time that the gate adds to a call, and the time of a revocation.
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use futures::future::join_all;
@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 
 const IN_FLIGHT: [usize; 3] = [10, 100, 1_000];
 
-/// Answers at once, or never.
+/// `Pulse` is an object that answers at once or, without `answers`, never.
 struct Pulse {
     answers: bool,
 }
@@ -23,7 +23,7 @@ impl pulse::Server for Pulse {
     }
 }
 
-/// In one process: bare, and through the gate of a grant below another.
+/// Measures a call within one process, both bare and through the gate of a grant that has one grant above it.
 pub(crate) fn calls(criterion: &mut Criterion) {
     let runtime = runtime();
     let gate = Gate::new(1, "operator").child(2, "developer");
@@ -41,7 +41,7 @@ pub(crate) fn calls(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Until every call in flight has failed.
+/// Measures the time of a revocation until every call in flight has failed.
 pub(crate) fn revocation(criterion: &mut Criterion) {
     let runtime = runtime();
     let mut group = criterion.benchmark_group("revocation");

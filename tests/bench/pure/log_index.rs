@@ -1,4 +1,4 @@
-//! Finding a line of a log by its number.
+//! The time to find a line of a log by its number.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use futures::executor::block_on;
@@ -11,7 +11,7 @@ const LINE: &str = "a line of a log that is as long as lines of logs usually are
 const MIB: [u64; 3] = [1, 10, 100];
 const WRITE: usize = 128 << 10;
 
-/// Nothing is sealed.
+/// `Unsealed` says that no log is sealed and no build was removed.
 struct Unsealed;
 
 impl Seals for Unsealed {
@@ -24,7 +24,7 @@ impl Seals for Unsealed {
     }
 }
 
-/// The last line, of a log that nobody looked into before: its line ends are counted.
+/// Measures reading the last line of a log that was not read before, so all its line ends must be counted.
 pub(crate) fn first_look(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log first look");
     for mib in MIB {
@@ -40,7 +40,7 @@ pub(crate) fn first_look(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// 100 lines from anywhere, of a log whose line ends are counted.
+/// Measures reading 100 lines anywhere in a log whose line ends have been counted.
 pub(crate) fn later_look(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log later look");
     for mib in MIB {
@@ -51,7 +51,7 @@ pub(crate) fn later_look(criterion: &mut Criterion) {
         let mut line = 1;
         group.bench_function(BenchmarkId::new("MiB", mib), |bencher| {
             bencher.iter(|| {
-                // far apart, each time elsewhere
+                // each time somewhere else, far from the last place
                 line = 1 + (line + 7_919) % (last - 100);
                 let found = block_on(logs.lines(key(), line, 100)).expect("it is read");
                 assert_eq!(found.bytes.len(), 100 * (LINE.len() + 1));
@@ -69,7 +69,7 @@ fn key() -> StepKey {
     StepKey { job: JobKey { build: BuildId(1), index: 0 }, attempt: 1, step: 0 }
 }
 
-/// Answers how many lines it has.
+/// Writes a log of this many MiB, and returns the number of its lines.
 fn write(logs: &Logs, mib: u64) -> u64 {
     let line = format!("{LINE}\n");
     let (mut lines, mut offset) = (0, 0);

@@ -1,4 +1,4 @@
-//! What the pure parts cost, as their input grows: `cargo bench -p tests --bench pure -- [NAME]`.
+//! Measures the parts without input and output as their data grow: `cargo bench -p tests --bench pure -- [NAME]`.
 
 mod coordinator;
 mod gate;

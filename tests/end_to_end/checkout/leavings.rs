@@ -1,9 +1,10 @@
-//! What a step left closed: the next build of the lane finds its tree as it should be, and nothing is fetched again.
+//! A step that removed permissions from files and directories: the next build of the lane still gets the right tree, and nothing is
+//! fetched again.
 
 use super::*;
 use support::ordinary::{as_ordinary_user, close};
 
-/// Runs an asynchronous test for whom permissions hold.
+/// Runs an asynchronous test on a thread for which permissions hold.
 fn ordinary(test: impl AsyncFnOnce(Scene) + Send) {
     as_ordinary_user(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -13,7 +14,7 @@ fn ordinary(test: impl AsyncFnOnce(Scene) + Send) {
 
 const MODES: [Mode; 3] = [Mode::Fresh, Mode::Clean, Mode::Kept];
 
-/// As `chmod -R` does, from below.
+/// Sets the mode of everything below a directory, and then of the directory, so that it can be read until the end.
 fn close_all(dir: &Path, mode: u32) {
     for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
         if entry.file_type().unwrap().is_dir() {
@@ -50,7 +51,7 @@ fn the_next_build_of_a_lane_whose_step_closed_its_directory() {
                 let place = scene.open(mode);
                 scene.check_out(&place, &revision, mode).await.unwrap();
                 let tree = place.tree();
-                // where it is kept, it may be closed itself
+                // in a kept tree this file may still have no permissions
                 let _ = std::fs::remove_file(tree.join("src/left"));
                 write(&tree.join("src/left"), "x");
                 drop(place);
@@ -104,14 +105,15 @@ fn a_closed_workspace_expires_like_any_other() {
         let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(1_000);
         std::fs::File::options().write(true).open(dir.join("lock")).unwrap().set_modified(long_ago).unwrap();
         close(&dir, 0);
-        // as in `Scene::open`: a child of another test may hold its lock for a moment
+        // as in `Scene::open`, a child process of another test may hold the lock for a moment
         let expire = || workspace::expire(&root, std::time::Duration::from_secs(500)).unwrap();
         assert_eq!((0..1_000).map(|_| expire()).find(|count| *count > 0), Some(1));
         assert!(!dir.exists());
     });
 }
 
-/// Attributes say how files are written: when they change, a kept tree follows as a fresh one does, and keeps what is ignored.
+/// Git attributes tell how files are written. If they change, a kept tree gets the same files as a fresh one, and keeps ignored
+/// files.
 #[tokio::test]
 async fn every_mode_follows_changed_attributes() {
     let scene = Scene::new(&[]);

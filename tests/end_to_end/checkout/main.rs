@@ -1,4 +1,4 @@
-//! From a repository through the master's mirror, over the source capability, into a worker's workspace.
+//! The way of a commit from a repository through the master's mirror, over the source capability, into a worker's workspace.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test, too, end it if something is wrong")]
 
@@ -22,7 +22,7 @@ struct Scene {
     dir: tempfile::TempDir,
     mirror: Rc<Mirror>,
     stores: Stores,
-    /// Reads still answered before the link is lost.
+    /// The number of reads that are still answered before the link is lost.
     reads_left: Rc<Cell<u32>>,
     asked: Rc<RefCell<Vec<Vec<String>>>>,
 }
@@ -48,7 +48,7 @@ impl Scene {
         git(&self.origin(), args)
     }
 
-    /// The only store that there is.
+    /// Returns the directory of the worker's only store.
     fn store(&self) -> PathBuf {
         let mut found = std::fs::read_dir(self.dir.path().join("stores")).unwrap();
         let store = found.next().unwrap().unwrap().path();
@@ -64,8 +64,8 @@ impl Scene {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// The lane's first workspace. A child that another test starts holds its lock between fork and exec: then the lane
-    /// seems busy for a moment, and would get a second one.
+    /// Opens the lane's first workspace. A child process of another test holds its lock for a moment, between fork and exec. The lane
+    /// then seems busy and would get a second workspace, so this tries again.
     fn open(&self, mode: Mode) -> Workspace {
         loop {
             let found = self.open_any(mode);
@@ -174,7 +174,7 @@ impl byte_source::Server for Bytes {
     }
 }
 
-/// As a step of the worker's user would run it.
+/// Runs git in a directory as a step of the worker's user would, and returns its output.
 fn git(dir: &Path, args: &[&str]) -> String {
     let mut command = Command::new("git");
     command.current_dir(dir).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
@@ -216,7 +216,8 @@ async fn a_step_finds_a_repository_as_after_a_clone() {
     git(&tree, &["fsck", "--strict"]);
 }
 
-/// C38, C39: an empty directory in the place of a submodule and a pointer in the place of a file are named, and nothing else is.
+/// The notes of a checkout name submodules, which stay empty directories, and files of Git LFS, which stay pointers. They name
+/// nothing else (C38 and C39 in `tests/cases.tsv`).
 #[tokio::test]
 async fn what_the_tree_lacks_is_told() {
     let scene = Scene::new(&[]);
@@ -240,7 +241,8 @@ async fn what_the_tree_lacks_is_told() {
     }
 }
 
-/// C31: with the directory that `GUILD_GIT_OBJECTS` names a container has all that git reads.
+/// All objects that a checkout borrows are in the directory that `GUILD_GIT_OBJECTS` names, so a container needs only that one
+/// (C31 in `tests/cases.tsv`).
 #[tokio::test]
 async fn the_objects_that_a_checkout_borrows_have_one_directory() {
     let scene = Scene::new(&[]);
@@ -286,7 +288,7 @@ async fn what_a_step_left_is_undone_as_the_mode_says() {
 #[tokio::test]
 async fn later_checkouts_bring_only_what_is_new() {
     let scene = Scene::new(&[]);
-    // does not compress: several reads
+    // this text hardly compresses, so its pack takes several reads
     let noise: String = (0..60_000u64).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     let first = scene.commit("large", &noise).await;
     scene.git(&["tag", "-a", "v1", "-m", "one"]);
@@ -299,7 +301,7 @@ async fn later_checkouts_bring_only_what_is_new() {
     let done = scene.check_out(&place, &second, Mode::Clean).await.unwrap();
     assert!(done.fetched > 0 && done.fetched < 2000, "{}", done.fetched);
     assert!(read(&place.tree().join("large")).ends_with("more"));
-    // a new tag of an old commit comes as well, and no other tag again
+    // a new tag of an old commit is fetched too, and the old tag is not fetched again
     scene.git(&["tag", "-a", "v0", "-m", "late", &first]);
     scene.mirror.fetch().await.unwrap();
     let done = scene.check_out(&place, &second, Mode::Clean).await.unwrap();
@@ -453,7 +455,7 @@ async fn a_tree_that_git_writes_nowhere_is_the_fault_of_its_commit() {
     }
 }
 
-/// A tree with these entries, of which git itself would make none.
+/// Makes a tree with these entries, which git would not make from files.
 fn tree_of(scene: &Scene, entries: &str) -> String {
     use std::io::Write as _;
     let mut command = Command::new("git");

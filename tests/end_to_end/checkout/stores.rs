@@ -1,14 +1,14 @@
-//! What a worker's store is believed to have, and what becomes of one that is damaged.
+//! Tests of a worker's store of commits: it fetches no commit twice, and a damaged store is repaired or made anew.
 
 use super::*;
 
-/// Text that does not compress.
+/// Returns a text that hardly compresses.
 fn noise(seed: u64) -> String {
     (0..20_000u64).map(|n| format!("{:x}", (n + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect()
 }
 
 impl Scene {
-    /// Checks out in the lane's workspace; answers the bytes that came.
+    /// Checks a commit out in the lane's workspace. Returns the number of fetched bytes.
     async fn fetched(&self, revision: &str) -> u64 {
         self.fetched_in(revision, Mode::Clean).await
     }
@@ -30,12 +30,12 @@ async fn a_commit_older_than_what_was_built_is_built_and_nothing_is_fetched_agai
     let second = scene.commit("a", "2").await;
     let third = scene.commit("a", "3").await;
     assert!(scene.fetched(&third).await > 0);
-    // a run of a revision, `up --once` at HEAD~1, a bisection, a retry on a worker that has only built later ones
+    // older commits are built by runs of a revision, bisections, or retries on a worker that has built only later ones
     for (revision, text) in [(&first, "1"), (&second, "2"), (&third, "3"), (&first, "1")] {
         assert_eq!(scene.fetched(revision).await, 0);
         assert_eq!(read(&scene.open(Mode::Clean).tree().join("a")), text);
     }
-    // a branch that was made on it, a lightweight tag on it
+    // a new branch at an old commit, and a lightweight tag at another
     scene.git(&["branch", "old", &first]);
     scene.git(&["tag", "light", &second]);
     scene.mirror.fetch().await.unwrap();
@@ -48,7 +48,7 @@ async fn a_commit_older_than_what_was_built_is_built_and_nothing_is_fetched_agai
     }
     assert_eq!(git(&place.tree(), &["tag"]), "light");
     drop(place);
-    // a forced push back, and what is then pushed on top of it
+    // a forced push to an old commit, and then a new commit on top of it
     scene.git(&["reset", "-q", "--hard", &first]);
     let other = scene.commit("b", "4").await;
     assert_eq!(scene.fetched(&first).await, 0);
@@ -77,13 +77,13 @@ async fn what_came_in_a_transfer_that_nobody_noted_is_not_fetched_again() {
     let second = scene.commit("large", &noise(7)).await;
     scene.fetched(&first).await;
     let before = std::fs::read(scene.store().join("guild.held")).unwrap();
-    // in a thin pack, by itself without its base
+    // this comes as a thin pack, which is useless without its base
     assert!(scene.fetched(&second).await > 0);
-    // as after the end of the worker between the pack and the note of it
+    // the worker may end after it has stored the pack and before it has noted that
     std::fs::write(scene.store().join("guild.held"), before).unwrap();
     std::fs::remove_file(scene.store().join(format!("refs/guild/{second}"))).unwrap();
     assert_eq!(scene.fetched(&second).await, 0);
-    // and as where all notes are lost
+    // and all its notes may be lost
     std::fs::remove_file(scene.store().join("guild.held")).unwrap();
     std::fs::remove_dir_all(scene.store().join("refs")).unwrap();
     assert_eq!(scene.fetched(&first).await, 0);
@@ -98,7 +98,7 @@ async fn a_commit_whose_history_has_a_hole_is_not_taken_for_whole() {
     let second = scene.commit("a", "2").await;
     scene.fetched(&second).await;
     let store = scene.store();
-    // somebody cleaned up: the commits are there, a file of the first one is not
+    // the store has the commits, but a file of the first one was removed
     let blob = git(&store, &["rev-parse", &format!("{first}:only here")]);
     let packs = store.join("objects/pack");
     let aside = store.join("aside");
@@ -134,7 +134,7 @@ async fn an_older_and_a_newer_commit_at_once_need_one_transfer_at_most_each() {
             assert_eq!(read(&place.tree().join("a")), text);
         }
     }
-    // either of them may come first, and then the newer one is fetched on top of the older
+    // either of them may be fetched first; if it is the older one, the newer one is fetched on top of it
     let asked = scene.asked.borrow();
     let lacked = asked.iter().take_while(|have| !have.contains(&second)).count();
     assert!(lacked <= 2, "each is fetched once: {asked:?}");
@@ -168,7 +168,7 @@ async fn the_small_files_of_a_store_are_mended_in_place() {
     for (name, damage) in damages {
         damage(&scene.store());
         let fetched = scene.fetched(&first).await + scene.fetched(&second).await;
-        // where git cannot say what is there, all of it comes once more
+        // if git cannot tell what the store has, everything is fetched once more
         assert!(fetched == 0 || name == "packed-refs", "{name}: {fetched}");
         let next = scene.commit("a", name).await;
         assert!(scene.fetched(&next).await < 4_000, "{name}");
@@ -225,7 +225,7 @@ async fn a_store_that_lacks_what_it_lists_is_made_anew_for_a_newer_commit_too() 
     for entry in std::fs::read_dir(scene.store().join("objects/pack")).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
-    // comes as a thin pack, whose base is lost
+    // this comes as a thin pack, whose base is lost
     let second = scene.commit("large", &format!("{}more", noise(0))).await;
     let fetched = scene.fetched(&second).await;
     assert!(fetched >= whole && fetched < whole * 3 / 2, "{fetched} of {whole}");
@@ -236,7 +236,7 @@ async fn a_store_that_lacks_what_it_lists_is_made_anew_for_a_newer_commit_too() 
 async fn attempts_side_by_side_make_a_damaged_store_anew_once() {
     let scene = Scene::new(&[]);
     let first = scene.commit("large", &noise(0)).await;
-    // of which nothing is in the first: whoever makes the store anew, as much comes
+    // it shares nothing with the first, so the same bytes are fetched whichever attempt makes the store anew
     let second = scene.commit("other", &noise(1 << 40)).await;
     let whole = scene.fetched(&second).await;
     for entry in std::fs::read_dir(scene.store().join("objects/pack")).unwrap() {
@@ -254,7 +254,7 @@ async fn attempts_side_by_side_make_a_damaged_store_anew_once() {
     places.iter().for_each(|place| assert_eq!(read(&place.tree().join("large")), noise(0)));
 }
 
-/// Two histories that share nothing, each in a pack of its own; the pack of the first.
+/// Makes two histories that share nothing, and fetches each into a pack of its own. Returns their commits and the pack of the first.
 async fn apart(scene: &Scene) -> (String, String, PathBuf) {
     let first = scene.commit("large", &noise(0)).await;
     scene.fetched(&first).await;
@@ -276,7 +276,7 @@ async fn a_store_that_is_made_anew_beneath_another_attempt_gets_what_that_needs(
     let places: Vec<_> = (0..2).map(|_| scene.open_any(Mode::Fresh)).collect();
     let damaged = scene.check_out(&places[0], &first, Mode::Fresh);
     let beside = async {
-        // what the new store lacks is still in the old one
+        // this attempt asks while its commit is only in the old store
         while !scene.asked.borrow().iter().any(Vec::is_empty) {
             tokio::task::yield_now().await;
         }
@@ -313,7 +313,7 @@ async fn what_git_cannot_do_for_another_reason_is_no_damage() {
     let revision = scene.commit("large", &noise(0)).await;
     scene.fetched(&revision).await;
     let place = scene.open(Mode::Clean);
-    // of all that a tree may have, a name that this file system cannot hold
+    // a tree with a name that git allows and this file system cannot hold
     let long = scene.git(&["hash-object", "-w", "large"]);
     let entry = format!("100644 blob {long}\t{}\n", "x".repeat(300));
     let tree = scene.git_with(&["mktree"], &entry);
@@ -322,7 +322,7 @@ async fn what_git_cannot_do_for_another_reason_is_no_damage() {
     scene.mirror.fetch().await.unwrap();
     let size = size_of(&scene.store());
     for _ in 0..3 {
-        // of packs that are still being joined; the first time, what comes sweeps it away
+        // a leftover of packs that were being joined; the first fetch removes it
         std::fs::write(scene.store().join("objects/pack/.tmp-7-pack-7.idx"), "half").unwrap();
         let error = scene.check_out(&place, &bad, Mode::Clean).await.unwrap_err().to_string();
         assert!(error.contains("read-tree"), "{error}");
@@ -344,7 +344,7 @@ impl Scene {
     }
 }
 
-/// The largest pack of a store.
+/// Returns the largest pack of a store.
 fn pack_of(store: &Path) -> PathBuf {
     let packs = std::fs::read_dir(store.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
     let packs = packs.filter(|path| path.extension().is_some_and(|end| end == "pack"));
@@ -356,7 +356,7 @@ fn size_of(store: &Path) -> u64 {
     packs.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// Until the store that was damaged is removed.
+/// Waits until the damaged store has been removed.
 async fn settle(scene: &Scene) {
     let stores = scene.dir.path().join("stores");
     while std::fs::read_dir(&stores).unwrap().count() > 1 {

@@ -1,5 +1,5 @@
-//! What a newer version stored, before somebody went back to this one: it is kept, it is shown as unknown, and it costs no more
-//! than itself.
+//! Stores that a newer version wrote before an operator went back to this version. What this version does not know is kept and shown
+//! as unknown, and everything else works.
 
 use super::{PIPELINE, golden};
 use client::{Again, Events, Told};
@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::path::Path;
 use support::guild::{House, Ruins, dial, restore, run};
 
-/// A house in which build 1 runs, and whose master is gone.
+/// Returns what is left of a house in which build 1 was running.
 fn with_an_open_build() -> Ruins {
     let ruins = Cell::new(None);
     run(async {
@@ -29,7 +29,7 @@ fn edit(ruins: &Ruins, sql: &str) {
     assert_eq!(edit_all(&ruins.state, sql), 1, "{sql}");
 }
 
-/// How many rows were changed.
+/// Changes the database with a statement, and returns the number of changed rows.
 fn edit_all(state: &Path, sql: &str) -> usize {
     Connection::open(state.join(DATABASE_FILE)).unwrap().execute(sql, []).unwrap()
 }
@@ -130,7 +130,7 @@ fn the_event_of_a_change_has_its_commits() {
     });
 }
 
-/// A house with a grant for ann, and whose master is gone; her credential, and the number of her grant.
+/// Returns what is left of a house with a grant for ann, and her credential.
 fn with_a_grant() -> (Ruins, (SturdyRef, Identity)) {
     let left = Cell::new(None);
     run(async {
@@ -142,7 +142,7 @@ fn with_a_grant() -> (Ruins, (SturdyRef, Identity)) {
     left.take().unwrap()
 }
 
-/// Whether ann is let in at this house, and why not.
+/// Tries ann's credential at this house. An error is the text of the refusal.
 async fn let_in(house: &House, (reference, identity): &(SturdyRef, Identity)) -> Result<(), String> {
     let reference = SturdyRef { addresses: vec![house.address().to_owned()], ..reference.clone() };
     let (_link, gateway) = dial(&reference, identity).await;

@@ -1,4 +1,4 @@
-//! What released versions sent to workers, and what their workers wrote down: today's code reads it and means the same.
+//! Today's code reads what released versions sent to workers, and what their workers wrote, and understands the same.
 
 use schema::limits;
 use schema::values::{Assignment, Command, Exit, Time};
@@ -16,7 +16,7 @@ fn read<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&std::fs::read(file(name)).unwrap()).unwrap()
 }
 
-/// The first line of an attempt's file, as far as it is common to all versions.
+/// `Noted` is the part of the first line of an attempt's file that all versions have.
 #[derive(Deserialize)]
 struct Noted {
     assignment: Assignment,

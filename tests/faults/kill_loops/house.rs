@@ -1,4 +1,4 @@
-//! A real master and a real worker, to be killed and started again; and what their steps wrote down.
+//! A real master and a real worker, which the campaign kills and starts again, and the files that their steps write.
 
 use client::Guild;
 use client::link::Link;
@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 pub const PROJECT: &str = "loops";
-/// Lines of the long log.
+/// The number of lines of the long log.
 const LINES: u64 = 150_000;
-/// How long a fail point may take to be reached.
+/// The longest wait until a process reaches a fail point.
 const REACHED: Duration = Duration::from_secs(20);
-/// How long after the end of a step any of its processes may still run.
+/// The longest time that processes of a step may still run after the end of the step.
 const LEFT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct House {
     programs: Programs,
     master: Option<Child>,
     worker: Option<Child>,
-    /// `None` means not logged in yet.
+    /// The operator's credential. `None` means that the house has not logged in yet.
     credential: Option<Credential>,
 }
 
@@ -61,7 +61,7 @@ impl House {
         connected(&self.credential()).await
     }
 
-    /// `fail`: where this process is to die, and at which time.
+    /// Starts a program. `fail` is the fail point at which the process shall die, and at which of its visits there.
     pub fn start(&mut self, who: Who, fail: Option<(&str, u32)>) {
         let (program, log) = match who {
             Who::Master => ("guild-master", "master.log"),
@@ -82,7 +82,7 @@ impl House {
         *self.slot(who) = Some(child);
     }
 
-    /// Kills the worker with `kill -9`.
+    /// Kills the master or the worker with `kill -9`.
     pub fn kill(&mut self, who: Who) {
         if let Some(mut child) = self.slot(who).take() {
             let _ = child.kill();
@@ -90,7 +90,7 @@ impl House {
         }
     }
 
-    /// `false` means that the build went by without it.
+    /// Waits until a process dies at the fail point. Returns false if the build has ended without that.
     pub async fn await_fail_point(&mut self, point: &str, asked: &JoinHandle<u32>) -> bool {
         let failed = self.path("failed");
         let began = Instant::now();
@@ -99,7 +99,7 @@ impl House {
             if std::fs::read_to_string(&failed).is_ok_and(|text| text == point) {
                 return true;
             }
-            // what was asked for is over, or so it seems: no job is left in hand
+            // the build seems to have ended, because the request is answered and the worker holds no attempt
             let is_idle = asked.is_finished() && self.attempts_in_hand() == 0;
             let since = *idle_since.get_or_insert_with(Instant::now);
             if !is_idle {
@@ -116,7 +116,7 @@ impl House {
         std::fs::read_dir(self.path("w/attempts")).map_or(0, Iterator::count)
     }
 
-    /// What steps wrote into one of their files.
+    /// Returns the lines that steps wrote into one of their files.
     pub fn lines(&self, file: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("out").join(file)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
@@ -148,7 +148,7 @@ impl House {
         ours.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Keeps the directory for a person to look at.
+    /// Keeps the directory, so that a person can look at it.
     pub fn keep(&mut self) -> PathBuf {
         self.dir.disable_cleanup(true);
         self.dir.path().to_owned()
@@ -173,7 +173,7 @@ impl Drop for House {
     }
 }
 
-/// Asks for a build until there is an answer: its number.
+/// Asks for a build again and again until there is an answer. Returns the number of the build.
 pub async fn submit(credential: Credential, id: Vec<u8>) -> u32 {
     loop {
         let guild = connected(&credential).await;
@@ -201,7 +201,7 @@ async fn ask(link: &Link, id: &[u8]) -> Result<u32, client::Error> {
     }
 }
 
-/// What the job `big` writes.
+/// Returns the log that the job `big` writes.
 pub fn big_log() -> Vec<u8> {
     let mut text = String::new();
     for line in 1..=LINES {
@@ -214,7 +214,7 @@ fn pipeline(dir: &Path) -> String {
     let out = dir.join("out");
     std::fs::create_dir_all(&out).expect("a directory");
     let out = out.display();
-    // each step says that it began, and would say that it is not alone
+    // each step notes that it began, and takes a lock; if another process has the lock, the step notes that it runs twice
     let begin = format!(
         "exec 9>>\\\"{out}/lock-$GUILD_BUILD-$GUILD_JOB\\\"; flock -n 9 || echo \\\"$GUILD_BUILD $GUILD_JOB\\\" >> {out}/double; \
          echo \\\"$GUILD_BUILD $GUILD_JOB\\\" >> {out}/began; "

@@ -1,8 +1,8 @@
-//! `kill-loops COUNT [SEED]`: a real master and a real worker on loopback, killed with -9 at random moments or at each fail
-//! point, while they run a matrix, what needs it, a job with side effects and one with a log of 5 MB. After each loop it is held
-//! against what the steps themselves wrote down. `GUILD_BIN` names the programs, built with the feature `fail-points`.
+//! `kill-loops COUNT [SEED]` kills a real master and a real worker with -9, at random moments or at each fail point. Meanwhile they
+//! run a matrix, a job that needs it, a job with side effects, and one with a log of 5 MB. After each loop the result is compared
+//! with what the steps themselves wrote. `GUILD_BIN` is the directory of programs that were built with the feature `fail-points`.
 //!
-//! `GUILD_PROGRESS=FILE` keeps the next seed and the counts: a campaign that was stopped goes on there.
+//! `GUILD_PROGRESS=FILE` keeps the next seed and the counts in a file, so a campaign that was stopped goes on there.
 
 mod house;
 mod tally;
@@ -19,9 +19,9 @@ use tally::Tally;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// For a build of some seconds, with all that befalls it.
+/// The longest time that a build of some seconds may take with all kills.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// After this many loops a house is given up, so that a store grows and then a fresh one begins.
+/// The loops after which a new house is opened. Until then its store grows, and then the campaign also sees a new store.
 const LOOPS_PER_HOUSE: u64 = 25;
 
 fn main() -> ExitCode {
@@ -59,9 +59,9 @@ async fn campaign(tally: &mut Tally, count: u64) -> bool {
     true
 }
 
-/// What a loop does to whom.
+/// `Plan` is what one loop does to the master and the worker.
 enum Plan {
-    /// After how long whom to kill, one after the other.
+    /// The kills, one after the other: the pause before each, and the processes to kill.
     Kills(Vec<(Duration, Vec<Who>)>),
     FailPoint(&'static str, u32),
 }
@@ -71,9 +71,9 @@ fn plan(seed: u64) -> Plan {
     if seed % 2 == 1 {
         let point = FAIL_POINTS[(seed / 2) as usize % FAIL_POINTS.len()];
         let most = match point {
-            // on a busy machine more records share a commit, and a build has fewer of them
+            // on a busy machine more records share a commit, so a build has fewer commits
             _ if point.ends_with("commit") => 12,
-            // each is a process of its own, and comes there once
+            // each supervisor is a process of its own, which reaches the fail point once
             _ if point.starts_with("supervisor") => 1,
             _ => 3,
         };
@@ -125,7 +125,7 @@ async fn one_loop(house: &mut House, tally: &mut Tally, seed: u64) -> Result<(),
             is_supervisor && hit && point != "supervisor-journalled"
         }
     };
-    // asking again is asking once
+    // the same request again makes no second build
     let number = house::submit(house.credential(), id.clone()).await;
     let guild = house.guild().await;
     let ended = timeout(PATIENCE, guild.outcome(PROJECT, number)).await;
@@ -145,7 +145,7 @@ async fn check(house: &House, guild: &Guild, build: &BuildView, is_supervisors: 
     for job in &build.jobs {
         let (name, began) = (format!("{} {}", build.number, job.name), usize::from(job.attempt));
         let times = count("began", &name);
-        // a supervisor that died took its step with it: one more attempt, save after a side effect
+        // a supervisor that died ended its step, so there may be one more attempt, except for a job with side effects
         let most = if is_supervisors { 2 } else { 1 };
         if began > most || times > most {
             return Err(format!("{name}: {began} attempts, {times} beginnings ({:?}: {})", job.outcome, job.reason));
@@ -179,7 +179,7 @@ async fn read_log(guild: &Guild, build: u32) -> Result<Vec<u8>, String> {
     Ok(read)
 }
 
-/// Each event of this house once, in order.
+/// Checks that each event of this house comes once, and in order.
 async fn no_event_is_missing(house: &House) -> Result<(), String> {
     let guild = house.guild().await;
     let latest = guild.latest_event().await.map_err(|error| error.to_string())?;

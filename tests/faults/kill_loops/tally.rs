@@ -1,4 +1,4 @@
-//! How a campaign stands, also across its own restarts.
+//! The counts of a campaign, which also survive its restarts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,14 +9,14 @@ pub struct Tally {
     /// The seed of the next loop.
     pub next: u64,
     pub loops: u64,
-    /// Of the master, of the worker.
+    /// The kills of the master, and those of the worker.
     pub kills: [u64; 2],
     pub points: BTreeMap<String, u64>,
     pub violations: u64,
 }
 
 impl Tally {
-    /// From `GUILD_PROGRESS`, or new from `seed`.
+    /// Reads the counts from the file `GUILD_PROGRESS`. With a `seed`, starts new counts with that seed.
     pub fn load(seed: Option<u64>) -> Tally {
         let text = std::env::var_os("GUILD_PROGRESS").and_then(|file| std::fs::read_to_string(file).ok());
         let mut tally = Tally { next: seed.unwrap_or(0), ..Tally::default() };

@@ -1,5 +1,5 @@
-# Sourced by the flows: an empty home, the release programs, small repositories, and an orderly end.
-# GUILD_BIN names the directory of the programs. Exit 77 says: skipped, and the last line why.
+# The flows source this file. It gives them an empty home, the release programs and small repositories, and cleans up at the end.
+# GUILD_BIN names the directory of the programs. The exit status 77 means that a flow was skipped, and its last line says why.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 bin=$(cd "$top" && cd "${GUILD_BIN:-target/release}" && pwd)
@@ -27,13 +27,13 @@ git config --global init.defaultBranch main; git config --global advice.detached
 skip() { echo "$*"; exit 77; }
 fail() { echo "FAILED: $*"; for f in "$work"/*.log; do echo "--- $f"; tail -n 25 "$f"; done; echo "FAILED: $*"; exit 1; }
 
-repo() { # NAME: a repository with guild.toml from standard input
+repo() { # NAME: makes a repository whose guild.toml is standard input
   mkdir -p "$work/$1"; git -C "$work/$1" init -q
   cat > "$work/$1/guild.toml"
   git -C "$work/$1" add -A; git -C "$work/$1" commit -qm "first"
 }
 
-free_port() { # one that nobody listens on now: the system chooses it, where python3 can ask
+free_port() { # prints a port on which nobody listens; the system chooses it if python3 is there to ask
   local port
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' 2>/dev/null && return
   while :; do
@@ -42,13 +42,13 @@ free_port() { # one that nobody listens on now: the system chooses it, where pyt
   done
 }
 
-press() { # ADDRESS COOKIES: the button of a login's page, which keeps its cookie in a file
+press() { # ADDRESS COOKIES: presses the button of a login's page, and keeps the cookie in the file COOKIES
   local site
   site=$(cut -d/ -f1-3 <<<"$1")
   curl -s "$1" | grep -q 'method="post"' && [ "$(curl -s -o /dev/null -w '%{http_code}' -c "$2" -X POST -H "Origin: $site" "$1")" = 303 ]
 }
 
-await() { # SECONDS COMMAND...: until it succeeds
+await() { # SECONDS COMMAND...: waits until COMMAND succeeds, for at most SECONDS
   local tries=$(($1 * 10)); shift
   for _ in $(seq "$tries"); do if "$@" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done
   return 1

@@ -1,10 +1,10 @@
 """Looks at pages as a phone does: phone.py BROWSER PROFILE SITE FOLDER WIDTH THEME NAME=PATH...
 
-The button of a page NAME! is pressed after its picture was taken.
+If a NAME ends in `!`, the button of that page is pressed after its picture was taken.
 
-A headless browser makes no window narrower than 500 px, so its own protocol is spoken over the pipe that it offers
-(https://chromedevtools.github.io/devtools-protocol/). Fails where a page is wider than the screen, text is too small to read, or the
-browser has something to report; leaves a picture of the whole page, FOLDER/NAME-WIDTH-THEME.png.
+A headless browser makes no window narrower than 500 px, so this program speaks the browser's own protocol over a pipe
+(https://chromedevtools.github.io/devtools-protocol/). It fails if a page is wider than the screen, if a text is too small to read, or
+if the browser reports anything. It saves a picture of each whole page as FOLDER/NAME-WIDTH-THEME.png.
 """
 
 import base64
@@ -19,7 +19,7 @@ class Browser:
     def __init__(self, program, profile):
         (theirs_in, self.to), (self.come, theirs_out) = os.pipe(), os.pipe()
 
-        def hand_over():  # what it reads is 3, what it writes is 4
+        def hand_over():  # the browser reads from descriptor 3 and writes to 4
             ends = os.dup(theirs_in), os.dup(theirs_out)
             os.dup2(ends[0], 3)
             os.dup2(ends[1], 4)
@@ -75,7 +75,7 @@ def look(browser, address, width, picture):
     browser.events.clear()
     browser.call("Page.navigate", url=address)
     browser.wait("Page.loadEventFired")
-    # what is wide by itself, as a log or a matrix, scrolls in a box of its own
+    # wide parts like a log or a matrix must scroll in a box of their own
     wide = browser.measure("document.documentElement.scrollWidth")
     if wide > width:
         sys.exit(f"{address} is {wide} px wide on a screen of {width}")
@@ -85,7 +85,7 @@ def look(browser, address, width, picture):
     if small < 11:
         sys.exit(f"{address} has text of {small} px")
     told = [event for event in browser.events if event.get("method") in ("Log.entryAdded", "Runtime.consoleAPICalled")]
-    # a page that is not there is told as an error of the network
+    # a missing page is reported as an error of the network, and is not counted
     told = [event for event in told if event["params"].get("entry", {}).get("source") != "network"]
     if told:
         sys.exit(f"{address}: the browser reports {told[0]['params']}")

@@ -1,4 +1,5 @@
-//! What a peer costs, whatever it calls, finishes, releases and repeats: with bounds so small that a short input reaches them.
+//! The account of what a peer costs, whatever it calls, finishes, releases and repeats. The bounds are so small that a short input
+//! reaches them.
 
 use super::messages::conversation;
 use super::pieces::Pieces;
@@ -6,11 +7,12 @@ use super::played::Said;
 use super::server::{METHODS, serve};
 use schema::vat::Limits;
 
-/// The most of each bound that an input may choose, and the budget that it shares with nobody.
+/// The largest limit for calls that an input may choose.
 const CALLS_MAX: usize = 16;
+/// The limit that an input chooses for the bytes of unfinished calls is below this.
 const BYTES_MAX: usize = 16 << 10;
 
-/// The first bytes are the bounds.
+/// Reads the bounds from the first three bytes, and serves the rest as a conversation.
 pub fn target(data: &[u8]) {
     let mut pieces = Pieces(data);
     let (calls, bytes) = (usize::from(pieces.byte().unwrap_or(0)), usize::from(pieces.short()));

@@ -1,4 +1,4 @@
-//! The bytes of a server at a client, which has made every call at once and reads what comes.
+//! A client reads any bytes of a server. It makes all its calls at once and reads the answers that arrive.
 
 use super::messages::conversation;
 use super::pieces::Pieces;
@@ -29,7 +29,7 @@ pub fn target(data: &[u8]) {
     });
 }
 
-/// Pipelines calls down to the bytes of a log, so that the server answers questions 1 to 8.
+/// Makes pipelined calls down to the bytes of a log, so that the server can answer questions 1 to 8.
 fn ask_everything(vat: &Vat, open: &Rc<Cell<usize>>) {
     let gateway: gateway::Client = vat.bootstrap();
     let mut restore = gateway.restore_request();
@@ -48,7 +48,7 @@ fn ask_everything(vat: &Vat, open: &Rc<Cell<usize>>) {
     read(open, watched(&viewer), |answer| answer.get().map(drop));
 }
 
-/// A watch with an observer of ours, which reads what it is told.
+/// Starts a watch with an observer that reads what it gets.
 fn watched(viewer: &viewer::Client) -> Answer<watch_results::Owned> {
     let mut watch = viewer.watch_request();
     watch.get().set_observer(capnp_rpc::new_client(Observing));
@@ -57,7 +57,7 @@ fn watched(viewer: &viewer::Client) -> Answer<watch_results::Owned> {
 
 type Answer<T> = Promise<Response<T>, Error>;
 
-/// Reads an answer when it comes. An error is an answer too.
+/// Reads an answer when it arrives. An error counts as an answer.
 fn read<T: capnp::traits::Pipelined + capnp::traits::Owned + Unpin + 'static>(
     open: &Rc<Cell<usize>>,
     answer: Answer<T>,

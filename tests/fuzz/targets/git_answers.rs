@@ -1,10 +1,11 @@
-//! What git answers of a repository that anybody may have made: refs, objects, commits, differences.
+//! The readers of git's output about a repository that anybody may have made: refs, objects, commits and differences.
 
 use super::pieces::Pieces;
 use master::keep::mirror::{check_ref, fuzz as doors};
 
-/// The characters that are kept of a text, and the entries that are kept of a list.
+/// The number of characters that are kept of a text.
 const TEXT_MAX: usize = 300;
+/// The number of paths that are kept of a difference.
 const PATHS_MAX: usize = 1_000;
 
 pub fn target(data: &[u8]) {

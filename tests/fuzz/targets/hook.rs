@@ -1,4 +1,4 @@
-//! A delivery of each kind of forge: its headers, its signature and its body, which comes in pieces.
+//! The reader of webhook deliveries of each kind of forge: the headers, the signature, and the body, which arrives in pieces.
 
 use super::pieces::Pieces;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 const SECRET: &[u8] = b"0123456789abcdef0123";
 
-/// The first byte says the kind and whether the delivery is signed; a line for each header follows, and the body.
+/// The first byte chooses the kind of forge and whether the signature is right. Two lines for headers follow, and then the body.
 pub fn target(data: &[u8]) {
     let mut pieces = Pieces(data);
     let Some(first) = pieces.byte() else { return };
@@ -29,12 +29,12 @@ fn check(taken: Option<(String, Option<String>)>, is_signed: bool, delivery: &[u
     assert!(ref_name.is_none_or(|name| name.starts_with("refs/")));
 }
 
-/// A signature without its prefix, in lower case.
+/// Returns a signature without its prefix, in lower case.
 fn digits(signature: &[u8]) -> Vec<u8> {
     signature.strip_prefix(b"sha256=").unwrap_or(signature).to_ascii_lowercase()
 }
 
-/// What a forge of this kind sends with a body.
+/// Returns the right signature of a body, as a forge of this kind sends it.
 fn signature(kind: HookKind, body: &[u8]) -> Vec<u8> {
     if kind == HookKind::GitLab {
         return SECRET.to_vec();

@@ -1,12 +1,12 @@
-//! The files of an attempt as the next worker process finds them. A step can write them too.
+//! The files of an attempt, as the next process of the worker finds them. They may be anything, because steps can write them.
 
 use super::pieces::Pieces;
 use worker::fuzz::take_up;
 
-/// What stands between two files.
+/// The byte between two files in the input.
 const MARK: u8 = 0;
 
-/// The offer, the halt, the time for cleaning up, and the order of each step with its journal.
+/// Takes these files from the input: the offer, the halt, the time for cleanup, and the order and journal of each step.
 pub fn target(data: &[u8]) {
     let mut pieces = Pieces(data);
     let (offer, halt, cleanup) = (pieces.until(MARK), pieces.until(MARK), pieces.until(MARK));

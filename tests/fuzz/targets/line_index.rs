@@ -1,16 +1,16 @@
-//! Lines of a log by their number, against the plain definition.
+//! The search for lines of a log by their numbers, compared with the plain definition.
 
 use super::pieces::Pieces;
 use master::keep::logs::find_lines;
 
-/// The longest log: a few blocks of the index.
+/// The longest log, in bytes. It spans a few blocks of the index.
 const LOG_MAX: usize = 300 << 10;
-/// What one answer carries at the most, in bytes.
+/// The largest answer, in bytes.
 const ANSWER_MAX: usize = 256 << 10;
-/// Questions that are asked of one log.
+/// The number of searches in one log.
 const QUESTIONS: usize = 4;
 
-/// Questions of five bytes each, and then the log in runs.
+/// Takes four questions of five bytes each, and then the log as runs of equal bytes.
 pub fn target(data: &[u8]) {
     let mut pieces = Pieces(data);
     let questions: Vec<_> = (0..QUESTIONS).map(|_| question(&mut pieces)).collect();
@@ -33,7 +33,8 @@ fn question(pieces: &mut Pieces<'_>) -> (Option<u64>, u32) {
     ((!is_of_the_end).then_some(first / 5), u32::from(pieces.short()))
 }
 
-/// Each two bytes are a run: how long, and of what. A run of line ends is short, so that lines have different lengths.
+/// Makes a log of runs, each from two bytes: the kind of byte and the length. Runs of line ends are short, so that there are lines
+/// of different lengths.
 fn log(pieces: &mut Pieces<'_>) -> Vec<u8> {
     let mut log = Vec::new();
     while let Some(kind) = pieces.byte() {
@@ -49,7 +50,7 @@ fn log(pieces: &mut Pieces<'_>) -> Vec<u8> {
     log
 }
 
-/// Where each line begins, the one behind the last line end included.
+/// Returns the offsets at which lines begin, also the one after the last line end.
 fn starts(log: &[u8]) -> impl Iterator<Item = usize> + '_ {
     let ends = log.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
     std::iter::once(0).chain(ends.map(|(at, _)| at + 1))
@@ -73,6 +74,6 @@ fn check_last(log: &[u8], count: u32, bytes: &[u8], at: usize, first: u64) {
     let lines = body.iter().filter(|byte| **byte == b'\n').count() + usize::from(!log.is_empty());
     let wanted = lines.saturating_sub(count as usize);
     let start = if count == 0 { log.len() } else { starts(log).nth(wanted).unwrap_or(0) };
-    // what is longer than an answer begins with a whole line, where it has one
+    // if the lines are longer than an answer, the answer begins with a whole line if there is one
     assert!(at == start || at > start && start < log.len().saturating_sub(ANSWER_MAX), "{at} {start}");
 }

@@ -1,15 +1,16 @@
-//! The bytes of a log, and texts that others wrote, as a page and as a terminal show them.
+//! Checks how pages and terminals show the bytes of a log, and texts that others wrote.
 
 use super::pieces::Pieces;
 use client::painted::PaintedLine;
 use master::serve::fuzz::log_lines;
 use schema::shown::{self, Face, Screen, face};
 
-/// The characters of a line that a page shows, and the most that escaping and classes make of each.
+/// The number of characters of a line that a page shows.
 const LINE_MAX: usize = 4_096;
+/// The limit for the bytes of HTML that one character becomes by escapes and classes.
 const LETTER_MAX: usize = 120;
 
-/// On a page: one harmless piece of HTML for each line.
+/// Checks a page: each line of the log becomes one harmless piece of HTML.
 pub fn target(data: &[u8]) {
     let lines = log_lines(data);
     let text = String::from_utf8_lossy(data);
@@ -20,7 +21,7 @@ pub fn target(data: &[u8]) {
     }
 }
 
-/// Only tags of our own, closed in the order in which they were opened.
+/// Checks that HTML has only our own tags, and that each is closed.
 fn check_html(mut html: &str) {
     let mut open = 0_i32;
     while let Some(at) = html.find('<') {
@@ -48,7 +49,7 @@ fn check_text(text: &str) {
     assert!(text.chars().all(|c| c == '\t' || face(c) == Face::Itself), "{text:?}");
 }
 
-/// On a terminal: the same in whatever pieces it comes, and nothing that moves a cursor.
+/// Checks a terminal: the output is the same in whatever pieces the log arrives, and nothing moves the cursor.
 pub fn terminal(data: &[u8]) {
     let mut pieces = Pieces(data);
     let size = usize::from(pieces.byte().unwrap_or(0)) + 1;
@@ -66,7 +67,7 @@ fn screened<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> String {
     shown
 }
 
-/// Each escape is a colour, and no other control is there but tab, carriage return and line end.
+/// Checks that each escape sets a colour, and that the only control characters are tab, carriage return and line end.
 fn check_colours(shown: &str) {
     let mut parts = shown.split('\x1b');
     let check = |text: &str| {

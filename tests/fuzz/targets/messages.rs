@@ -1,24 +1,25 @@
-//! RPC messages that a peer could send, made of few bytes each, so that a mutation of the input is another conversation. A message is
-//! well formed in its envelope, or is any bytes.
+//! RPC messages that a peer could send. Each is made from a few bytes, so a mutation of the input is another conversation. The
+//! envelope of a message is well formed, or the message is any bytes.
 
 use super::pieces::Pieces;
 use super::raw::{self, Target};
 use capnp::message::{Reader, ReaderOptions, SegmentArray};
 use capnp_rpc::rpc_capnp::{cap_descriptor, message, message_target, payload};
 
-/// The most bytes of one input that become messages, and of one conversation.
+/// The longest conversation that one input becomes, in bytes.
 const CONVERSATION_MAX: usize = 256 << 10;
-/// How often one message is said again with the next number.
+/// The limit for the repetitions of one message, each of which has the next number.
 const REPEATED_MAX: u32 = 64;
-/// An empty struct as it is written. A capability takes its place, because a builder would ask for a table of them.
+/// The pointer to an empty struct, which first takes the place of a capability. A builder cannot write pointers to capabilities
+/// that are not in its table.
 const PLACEHOLDER: u64 = 0xffff_fffc;
 /// The low half of a pointer to a capability.
 const CAPABILITY: u64 = 3;
 
-/// Methods by the interface and the number: what the played objects answer, and one that nobody knows.
+/// `Methods` is a list of methods, each with the id of its interface and its number. Some are methods that no object knows.
 pub type Methods = &'static [(u64, u16)];
 
-/// The bytes of a conversation.
+/// Returns the bytes of a conversation: the messages that the pieces describe.
 pub fn conversation(pieces: &mut Pieces<'_>, methods: Methods) -> Vec<u8> {
     let mut said = Vec::new();
     while let Some(kind) = pieces.byte() {
@@ -57,7 +58,7 @@ fn number(pieces: &mut Pieces<'_>) -> u32 {
     u32::from(pieces.byte().unwrap_or(0))
 }
 
-/// Any words as a message of one segment.
+/// Returns a message of one segment with any words.
 fn framed(pieces: &mut Pieces<'_>) -> Vec<u8> {
     let words = words(pieces);
     let mut message = 0_u32.to_le_bytes().to_vec();
@@ -66,7 +67,7 @@ fn framed(pieces: &mut Pieces<'_>) -> Vec<u8> {
     message
 }
 
-/// A number of words, and the words; what is not there is zero.
+/// Takes a count and this many words. Missing bytes are zero.
 fn words(pieces: &mut Pieces<'_>) -> Vec<u8> {
     let count = usize::from(number(pieces) as u8 & 0x3f) * 8;
     let mut words = pieces.take(count).to_vec();
@@ -172,7 +173,7 @@ fn aim(mut to: message_target::Builder<'_>, target: Target) {
     }
 }
 
-/// The peer gives up, in four bytes that need not be text.
+/// Returns an abort message. Its reason is four bytes that need not be text.
 fn abort(pieces: &mut Pieces<'_>) -> Vec<u8> {
     let mut message = raw::bytes(|root| root.init_abort().set_reason("over"));
     let said = message.windows(4).position(|window| window == b"over").expect("the reason is in it");
@@ -181,7 +182,7 @@ fn abort(pieces: &mut Pieces<'_>) -> Vec<u8> {
     message
 }
 
-/// A message of ours that the peer says it does not know.
+/// Returns a message by which the peer says that it does not know one of our messages.
 fn unimplemented(pieces: &mut Pieces<'_>) -> Vec<u8> {
     let (kind, of) = (number(pieces), number(pieces));
     raw::bytes(|root| {
@@ -195,7 +196,7 @@ fn unimplemented(pieces: &mut Pieces<'_>) -> Vec<u8> {
     })
 }
 
-/// A message with a payload: capabilities, and any words as the content.
+/// Returns a message with a payload: a table of capabilities, and any words as the content.
 fn with_content(pieces: &mut Pieces<'_>, make: impl FnOnce(&dyn Fn(payload::Builder<'_>)) -> Vec<u8>) -> Vec<u8> {
     let count = number(pieces) % 8;
     let capabilities: Vec<(u32, u32)> = (0..count).map(|_| (number(pieces), number(pieces))).collect();
@@ -204,7 +205,7 @@ fn with_content(pieces: &mut Pieces<'_>, make: impl FnOnce(&dyn Fn(payload::Buil
         let segments: [&[u8]; 1] = [&words];
         let content = Reader::new(SegmentArray::new(&segments), ReaderOptions::new());
         if let Ok(content) = content.get_root::<capnp::any_pointer::Reader<'_>>() {
-            // what cannot be copied stays null
+            // if the content cannot be copied, it stays null
             let _ = payload.reborrow().init_content().set_as(content);
         }
         let mut table = payload.init_cap_table(count);

@@ -1,6 +1,6 @@
-//! Each reader of hostile bytes as one plain function. A function ends by a panic where its reader breaks its promise. Three drivers
-//! call them: libFuzzer (`../run.rs`), the replay of the corpora as plain tests (`../replay.rs`), and the proof that a planted
-//! fault is found (`../planted.toml`).
+//! Each reader of hostile bytes as one plain function, which panics if the reader breaks a promise. Three drivers call these
+//! functions: libFuzzer (`../run.rs`), the replay of the corpora as plain tests (`../replay.rs`), and the check that a planted fault
+//! is found (`../planted`).
 
 mod account;
 mod client;
@@ -22,10 +22,10 @@ mod test_reports;
 mod toml_files;
 mod wire;
 
-/// Reads some bytes, and panics where a promise is broken.
+/// `Target` reads some bytes, and panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
-/// The targets by their names, which are those of their corpora too.
+/// The targets by their names. The directory of a corpus has the same name.
 pub const TARGETS: [(&str, Target); 19] = [
     ("account", account::target),
     ("client", client::target),

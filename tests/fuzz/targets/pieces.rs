@@ -1,6 +1,6 @@
-//! How a target takes several things from one input: numbers from its front, texts that end with a mark.
+//! [`Pieces`] lets a target take several values from one input: numbers from its front, and texts that end with a mark.
 
-/// What is left of an input.
+/// `Pieces` is the part of an input from which no value has been taken yet.
 pub struct Pieces<'a>(pub &'a [u8]);
 
 impl<'a> Pieces<'a> {
@@ -10,19 +10,19 @@ impl<'a> Pieces<'a> {
         Some(*first)
     }
 
-    /// A number of two bytes, the smaller one first. What is not there is zero.
+    /// Takes a number of two bytes, little-endian. Missing bytes count as zero.
     pub fn short(&mut self) -> u16 {
         u16::from_le_bytes([self.byte().unwrap_or(0), self.byte().unwrap_or(0)])
     }
 
-    /// At most so many bytes.
+    /// Takes at most this many bytes.
     pub fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// What comes before the next byte of this kind, or all that is left.
+    /// Takes the bytes before the next mark, and drops the mark. Without a mark, takes all that is left.
     pub fn until(&mut self, mark: u8) -> &'a [u8] {
         let end = self.0.iter().position(|byte| *byte == mark).unwrap_or(self.0.len());
         let taken = self.take(end);

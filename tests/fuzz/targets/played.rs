@@ -1,4 +1,5 @@
-//! A connection whose bytes are all there at once, and the objects of a small master behind a gate. Nothing of it waits for a clock.
+//! A connection whose bytes are all there from the beginning, and the objects of a small master behind a gate. Nothing waits for a
+//! clock.
 
 use capnp::Error;
 use capnp::capability::Client;
@@ -16,9 +17,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::{LocalSet, yield_now};
 
-/// How often whatever is ready goes on before the connection is closed.
+/// The number of times that all ready tasks run before the connection is closed.
 const TURNS: usize = 24;
-/// What a read of the played log gives at the most, in bytes.
+/// The limit for the bytes that one read of the played log returns.
 const READ_MAX: u32 = 4_096;
 
 thread_local! {
@@ -26,19 +27,19 @@ thread_local! {
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
 }
 
-/// Runs on the one thread.
+/// Runs a future on this thread until it ends.
 pub fn run<F: Future>(future: F) -> F::Output {
     RUNTIME.with(|runtime| LocalSet::new().block_on(runtime, future))
 }
 
-/// Lets everything that is ready go on.
+/// Lets all tasks that are ready run.
 pub async fn settle() {
     for _ in 0..TURNS {
         yield_now().await;
     }
 }
 
-/// Closes the connection and waits until its task has gone.
+/// Closes the connection, waits until its task has ended, and checks that it did not panic.
 pub async fn end(vat: Vat) {
     let ended = vat.closed();
     drop(vat);
@@ -46,7 +47,7 @@ pub async fn end(vat: Vat) {
     settle().await;
 }
 
-/// What is read comes in chunks of this size, and then ends; what is written is taken and dropped.
+/// `Said` is the stream of the played peer. Reads return its bytes in chunks of this size, and then the end. Writes are dropped.
 pub struct Said {
     pub bytes: Vec<u8>,
     pub at: usize,
@@ -76,7 +77,7 @@ impl AsyncWrite for Said {
     }
 }
 
-/// What one connection may leave behind: nothing.
+/// `Traces` checks that a connection leaves nothing behind.
 pub struct Traces {
     alive: Rc<()>,
     pub budget: Budget,
@@ -88,13 +89,13 @@ impl Traces {
         Traces { alive: Rc::new(()), budget: Budget::new(budget), gate: Gate::new(1, "played") }
     }
 
-    /// The first object.
+    /// Returns the first object, which a peer gets by bootstrap.
     pub fn gateway(&self) -> Client {
         let served = Played { _alive: self.alive.clone(), gate: self.gate.clone() };
         capnp_rpc::new_client::<gateway::Client, _>(served).client
     }
 
-    /// No object is held, no call goes on, and nothing is counted.
+    /// Checks that no object is held, no call is in flight, and no byte is counted.
     pub fn check(self) {
         assert_eq!(Rc::strong_count(&self.alive), 1, "objects are left behind");
         assert_eq!(self.gate.calls_in_flight(), 0, "calls are left behind");
@@ -102,7 +103,7 @@ impl Traces {
     }
 }
 
-/// Every object of the small master.
+/// `Played` is every object of the small master.
 #[derive(Clone)]
 struct Played {
     _alive: Rc<()>,
@@ -156,7 +157,7 @@ impl viewer::Server for Played {
         Ok(())
     }
 
-    /// Tells the peer's observer of a gap, as often as it says that it knows.
+    /// Reports a gap to the peer's observer, again each time that the observer has answered.
     async fn watch(self: Rc<Self>, params: viewer::WatchParams, _: viewer::WatchResults) -> Result<(), Error> {
         let observer: observer::Client = params.get()?.get_observer()?;
         loop {

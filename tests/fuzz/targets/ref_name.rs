@@ -1,4 +1,4 @@
-//! Names of refs as repositories, hooks and people give them, and the patterns that they are compared with.
+//! The reader of names of refs, which come from repositories, hooks and people, and of the patterns that select refs.
 
 use master::intake::sources::git::Patterns;
 use master::keep::mirror::check_ref;
@@ -19,7 +19,7 @@ pub fn target(data: &[u8]) {
     );
 }
 
-/// What git-check-ref-format(1) says, in other words than the reader has it.
+/// Checks a name by the rules of git-check-ref-format(1), which are written here in another way than in the reader.
 fn check(name: &str) {
     assert!(name.len() <= 512 && !name.contains(|c: char| c.is_control()));
     let short = ShortRef::of(name).name();
@@ -33,12 +33,12 @@ fn check(name: &str) {
     assert!(short != "@" && !short.split('/').any(|part| part.ends_with(".lock")));
 }
 
-/// The slow way of the definition takes only short texts.
+/// Returns the beginning of a text, because the slow definition can only take short texts.
 fn start(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// `*` stands for any run of bytes, by trying each.
+/// Whether a pattern matches a name, by the plain definition. `*` stands for any run of bytes, and each run is tried.
 fn is_match(pattern: &[u8], name: &[u8]) -> bool {
     let mut reached = vec![true; 1];
     reached.resize(name.len() + 1, false);

@@ -1,4 +1,4 @@
-//! The bytes of a peer at a server: a stranger's or a known peer's, whole or in pieces, with a revocation in the middle.
+//! A server reads any bytes of a peer: a stranger or a known peer, at once or in chunks, perhaps with a revocation in the middle.
 
 use super::messages::{Methods, conversation};
 use super::pieces::Pieces;
@@ -9,7 +9,7 @@ use schema::log_capnp::log_reader;
 use schema::perspective_capnp::{build, perspective, viewer};
 use schema::vat::{Limits, Side, start};
 
-/// Every method that a played object answers, and two that none does.
+/// All methods that a played object answers, and two that none does.
 pub const METHODS: Methods = &[
     (<gateway::Client as HasTypeId>::TYPE_ID, 0),
     (<perspective::Client as HasTypeId>::TYPE_ID, 1),
@@ -22,10 +22,10 @@ pub const METHODS: Methods = &[
     (<log_reader::Client as HasTypeId>::TYPE_ID, 9),
     (0, 0),
 ];
-/// What the connection may cost together with others, in bytes.
+/// The budget that the connection would share with others of its grant, in bytes.
 const BUDGET: usize = 1 << 20;
 
-/// The first byte says who the peer is and what happens to it, the second how its bytes come.
+/// The first byte chooses the kind of peer and whether it is revoked, the second the size of chunks.
 pub fn target(data: &[u8]) {
     let mut pieces = Pieces(data);
     let (who, chunk) = (pieces.byte().unwrap_or(0), pieces.byte().unwrap_or(0));
@@ -34,7 +34,7 @@ pub fn target(data: &[u8]) {
     serve(Said { bytes, at: 0, chunk: usize::from(chunk) * 64 + 1 }, limits, who & 2 != 0, BUDGET);
 }
 
-/// Serves the small master to what a peer says, and sees to it that nothing is left of it.
+/// Serves the played master to a peer that sends `said`, and checks that nothing of the connection is left.
 pub fn serve(said: Said, limits: Limits, is_revoked: bool, budget: usize) {
     run(async {
         let traces = Traces::new(budget);

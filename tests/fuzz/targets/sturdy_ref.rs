@@ -1,4 +1,4 @@
-//! The text of a credential: a `.cap` file, and the address of a login.
+//! The reader of the text of a credential, as a `.cap` file has it.
 
 use schema::sturdy_ref::SturdyRef;
 
@@ -6,7 +6,7 @@ pub fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     match SturdyRef::from_text(&text) {
         Ok(read) => check(&read),
-        // whatever is wrong with it, the message repeats no secret
+        // the message is not much longer than the text
         Err(error) => assert!(error.to_string().len() < 200 + text.len()),
     }
 }

@@ -1,4 +1,4 @@
-//! The reports that test tools write, each form by a target of its own, and the list of tests as it is stored.
+//! The readers of the reports that test tools write, with a target for each form, and the reader of stored lists of tests.
 
 use super::pieces::Pieces;
 use reports::{
@@ -22,13 +22,13 @@ pub fn libtest(data: &[u8]) {
     read(ReportFormat::Libtest, data);
 }
 
-/// As it is, and as packets with right sums, which nobody guesses.
+/// Reads the input as it is, and also as packets with right checksums, which a fuzzer would not guess.
 pub fn subunit(data: &[u8]) {
     read(ReportFormat::Subunit, data);
     read(ReportFormat::Subunit, &framed(data));
 }
 
-/// A report is the same in whatever pieces it comes, and its tests are within their bounds.
+/// Checks that a report is read as the same in any pieces, and that its tests are within their bounds.
 fn read(format: ReportFormat, data: &[u8]) {
     let list = collected(format, data);
     let in_pieces = collected(format, Slow { bytes: data, most: data.len() % 7 + 1 });
@@ -55,7 +55,7 @@ fn check(result: &TestResult) {
     assert!(result.attempt > 0);
 }
 
-/// Any list comes back as it was, and its counts are those of some of its results.
+/// Checks that a list which is encoded and decoded is the same, and that its counts fit its results.
 fn check_list(list: &TestList) {
     let stored = encode(list).expect("memory takes it");
     assert_eq!(&decode(&stored).expect("it was encoded"), list);
@@ -66,7 +66,7 @@ fn check_list(list: &TestList) {
     assert!(short.failing.len() <= TestsReported::FAILING_MAX.min((counts.failed + counts.errored) as usize));
 }
 
-/// Gives few bytes at a time.
+/// `Slow` is a reader that returns few bytes at a time.
 struct Slow<'a> {
     bytes: &'a [u8],
     most: usize,
@@ -79,7 +79,7 @@ impl Read for Slow<'_> {
     }
 }
 
-/// Packets of the input: each has two bytes for how many there are, two for its flags, and its fields.
+/// Makes packets from the input. For each it has two bytes with the number of bytes, two with the flags, and the fields.
 fn framed(data: &[u8]) -> Vec<u8> {
     let mut pieces = Pieces(data);
     let mut stream = Vec::new();
@@ -97,14 +97,14 @@ fn framed(data: &[u8]) -> Vec<u8> {
     stream
 }
 
-/// The sum of a packet by its definition, bit by bit.
+/// Returns the checksum of a packet, calculated bit by bit as its definition says.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { 0xedb8_8320 ^ sum >> 1 } else { sum >> 1 })
     })
 }
 
-/// As it is, and as the lines of a list that zstd would have compressed.
+/// Reads the input as a stored list, and also as the uncompressed lines of one.
 pub fn list(data: &[u8]) {
     let _ = decode(data);
     let Ok(list) = decode(&stored(data)) else { return };
@@ -115,7 +115,7 @@ pub fn list(data: &[u8]) {
     check_list(&list);
 }
 
-/// A frame of zstd (RFC 8878, section 3.1.1) that has the bytes as they are.
+/// Returns a frame of zstd (RFC 8878, section 3.1.1) that contains the bytes uncompressed.
 fn stored(data: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
     frame.extend((data.len() as u32).to_le_bytes());
@@ -123,7 +123,7 @@ fn stored(data: &[u8]) -> Vec<u8> {
         frame.extend(&((block.len() as u32) << 3).to_le_bytes()[..3]);
         frame.extend(block);
     }
-    // an empty block is the last one
+    // the last block of the frame is an empty one
     frame.extend([1, 0, 0]);
     frame
 }

@@ -1,4 +1,4 @@
-//! The two files that people write, and that others may have written: `guild.toml` and `master.toml`.
+//! The readers of the two files that people write: `guild.toml`, which may come from a stranger, and `master.toml`.
 
 use master::config::{Config, differences};
 use pipeline::{Changed, Context, Pipeline, doubts, load};
@@ -8,7 +8,7 @@ use schema::wire::job_bytes;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The longest input: what a larger file costs is shown by tests of its limits.
+/// The longest input that is read, in bytes. Tests of the limits of a file try larger files.
 const TEXT_MAX: usize = 16 << 10;
 
 pub fn guild_toml(data: &[u8]) {
@@ -61,7 +61,7 @@ pub fn master_toml(data: &[u8]) {
     }
 }
 
-/// Whether the file may include others. Its operator may name any; this program must not open them.
+/// Whether the file may include other files. An operator may include any file, but this test must not open them.
 fn opens_files(text: &[u8]) -> bool {
     let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
     has(b"include") || has(b"\\u") || has(b"\\U") || has(b"\\x")

@@ -1,4 +1,5 @@
-//! The structs that masters, workers and clients read of each other's messages. What was read can be written, and reads the same.
+//! The structs that masters, workers and clients read from each other's messages. A value that was read can be written, and is then
+//! read as the same.
 
 use super::pieces::Pieces;
 use capnp::message::{Builder, Reader, ReaderOptions, SegmentArray};
@@ -14,15 +15,15 @@ use schema::wire;
 use schema::worker_capnp::{assignment, description, exit, home, lease};
 use std::sync::LazyLock;
 
-/// Bytes of one segment; the rest is the next one, so that far pointers lead somewhere.
+/// The largest segment, in bytes. A longer input has several segments, so that far pointers can lead somewhere.
 const SEGMENT_MAX: usize = 1 << 10;
 
-/// The views that a client reads.
+/// The number of views that a client reads.
 const VIEWS: usize = 8;
 
 static TELLER: LazyLock<Fingerprint> = LazyLock::new(|| Identity::generate().fingerprint());
 
-/// The first byte says as what the words behind it are read.
+/// Reads the words after the first byte as the kind of struct that the first byte chooses.
 pub fn target(data: &[u8]) {
     let mut pieces = Pieces(data);
     let Some(kind) = pieces.byte() else { return };
@@ -33,7 +34,7 @@ pub fn target(data: &[u8]) {
     let _ = read(kind, &message);
 }
 
-/// Reads a value, writes it, and reads that.
+/// Reads a value, writes it, and checks that it is read as the same.
 macro_rules! again {
     ($message:expr, $read:ident, $write:ident, $written:ident) => {{
         let value = wire::$read($message.get_root()?)?;
@@ -67,7 +68,7 @@ fn read(kind: u8, message: &Reader<SegmentArray<'_>>) -> capnp::Result<()> {
     Ok(())
 }
 
-/// An event that this version does not know is kept as unknown, and not told further as it was.
+/// Reads an event, writes it, and reads it again. The two may differ, because an unknown event is not written as it was.
 fn read_event(message: &Reader<SegmentArray<'_>>) -> capnp::Result<()> {
     let value = wire::read_event(message.get_root::<event::Reader<'_>>()?)?;
     let mut message = Builder::new_default();

@@ -1,4 +1,4 @@
-//! Whoever sends deliveries to hooks, and signs none.
+//! Senders of webhook deliveries that are not signed, or whose bodies never end.
 
 use super::PIPELINE;
 use master::config::{HookConfig, HookKind};
@@ -9,13 +9,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const SECRET: &[u8] = b"a secret that nobody knows";
-/// The most that a body may have, in bytes.
+/// The largest body that a hook takes, in bytes.
 const BODY_MAX: usize = 25 << 20;
-/// Bodies that are taken in at once, and those that may wait.
+/// The bodies that the master reads at once.
 const AT_ONCE: usize = 8;
+/// The deliveries that may wait until one of these bodies has been read.
 const WAITING: usize = 32;
 
-/// A master whose project `demo` has a hook of GitHub's.
+/// Opens a master whose project `demo` has a webhook for GitHub.
 async fn house_with_hook() -> House {
     House::open_with(PIPELINE, |config| {
         let secret = config.state.join("../secret");
@@ -27,7 +28,7 @@ async fn house_with_hook() -> House {
     .await
 }
 
-/// Whether such a signature has a body read.
+/// Whether the master reads the body of a delivery with this signature before it answers.
 fn is_read(signature: &str) -> bool {
     !signature.is_empty() && !signature.ends_with("nonsense")
 }
@@ -36,7 +37,7 @@ async fn deliver(house: &House, name: &str, headers: &[&str], body: &[u8]) -> An
     ask(&house.pages, "POST", &format!("/hook/{name}"), headers, body).await
 }
 
-/// Case L3 of the hostile peers.
+/// A delivery without a right signature gets the same answer whether or not the project exists and has a hook.
 #[test]
 fn a_project_with_a_hook_is_not_told_from_one_without() {
     run(async {
@@ -52,7 +53,7 @@ fn a_project_with_a_hook_is_not_told_from_one_without() {
         ];
         for signature in &signatures {
             let headers: Vec<&str> = [signature.as_str()].into_iter().filter(|line| !line.is_empty()).collect();
-            // a body that is not read is not written to its end either
+            // a large body that the master does not read could not be written to its end
             let sizes: &[usize] = if is_read(signature) { &[0, 10, 1_100_000, BODY_MAX] } else { &[0, 10] };
             for size in sizes.iter().copied() {
                 let body = vec![b' '; size];
@@ -67,7 +68,7 @@ fn a_project_with_a_hook_is_not_told_from_one_without() {
         let (with, without) =
             (deliver(&house, "demo", &headers, &body).await, deliver(&house, "none", &headers, &body).await);
         assert_eq!((with.status, without.status, with.body == without.body), (413, 413, true));
-        // neither is answered before the end of its body
+        // with or without a hook, a delivery is not answered before the end of its body
         for name in ["demo", "none"] {
             let mut half = half_delivery(&house, name).await;
             let answer = tokio::time::timeout(Duration::from_millis(300), half.read_u8()).await;
@@ -79,7 +80,7 @@ fn a_project_with_a_hook_is_not_told_from_one_without() {
     });
 }
 
-/// Case M2 of the hostile peers.
+/// Many unsigned bodies that never end take few places, and a signed delivery still gets one.
 #[test]
 fn bodies_of_nobody_hold_up_no_delivery_for_long() {
     run(async {
@@ -110,7 +111,7 @@ fn bodies_of_nobody_hold_up_no_delivery_for_long() {
     });
 }
 
-/// A delivery that could be signed and whose body does not end.
+/// Sends the head of a delivery, with a signature of the right form, and only the beginning of its body.
 async fn half_delivery(house: &House, name: &str) -> TcpStream {
     let host = house.pages.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).await.unwrap();

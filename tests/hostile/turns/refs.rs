@@ -1,4 +1,4 @@
-//! Repositories whose refs and commits say more than anybody reads.
+//! Repositories with huge commit messages, or with thousands of refs.
 
 use super::{Lull, PIPELINE, build_of};
 use std::ffi::OsStr;
@@ -8,20 +8,20 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 use support::guild::{House, Repo, run};
 
-/// A commit on a new branch, with a message that the command line would not take.
+/// Makes a commit on a new branch. The message comes from a file, so it may be longer than a command line.
 fn commit_saying(repo: &Repo, branch: &str, message: &[u8], author: &str) {
     let file = repo.path.join(".git/message");
     std::fs::write(&file, message).unwrap();
     repo.git(&["checkout", "-q", "-b", branch]);
     let file = file.to_str().unwrap();
-    // in one of its own: git mends what is not UTF-8 at the square of its length
+    // the commit says an encoding other than UTF-8, because git would else mend the bytes in a time that grows as their square
     let (author, encoding) = (format!("user.name={author}"), "i18n.commitEncoding=ISO-8859-1");
     let options = ["--quiet", "--allow-empty", "--cleanup=verbatim", "-F", file];
     repo.git(&[&["-c", &author, "-c", encoding, "commit"][..], &options].concat());
     repo.git(&["checkout", "-q", "main"]);
 }
 
-/// Case M7 of the hostile peers.
+/// Texts of commits that are too long are cut, and other branches of the project are still built.
 #[test]
 fn what_commits_say_is_cut_and_stops_no_other_branch() {
     run(async {
@@ -32,7 +32,7 @@ fn what_commits_say_is_cut_and_stops_no_other_branch() {
         commit_saying(&house.repo, "body", format!("short\n\n{long}").as_bytes(), "Tester");
         commit_saying(&house.repo, "latin", &[b'\xe9'; 2 << 20], "Tester");
         commit_saying(&house.repo, "author", b"signed", &"a".repeat(100_000));
-        // a name that is not UTF-8
+        // and a branch whose name is not UTF-8
         let mut name = Command::new("git");
         name.arg("-C").arg(&house.repo.path).args(["update-ref"]).arg(OsStr::from_bytes(b"refs/heads/b\xff"));
         assert!(name.arg("HEAD").status().unwrap().success());

@@ -1,4 +1,4 @@
-//! Jobs that are added to a build that runs.
+//! Scripts about jobs that are added to a running build.
 
 use super::play;
 

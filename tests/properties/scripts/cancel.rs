@@ -1,4 +1,4 @@
-//! What a person wants ended.
+//! Scripts about cancels of builds and jobs.
 
 use super::play;
 

@@ -1,4 +1,4 @@
-//! Builds that the clock asks for, as scripts. The clock on the wall is told to the master, so that it can jump.
+//! Scripts about builds by the clock. A script sets the wall clock of the master, so the clock can jump.
 
 use super::play;
 
@@ -37,7 +37,7 @@ fn a_firing_builds_the_tip_and_the_next_one_follows() {
     ");
 }
 
-/// A firing that was missed is made once, however many were missed, and a restart neither loses nor repeats one.
+/// If an entry misses firings, it makes one build for all of them. A restart neither loses nor repeats a firing.
 #[test]
 fn missed_firings_make_one_build_over_restarts() {
     insta::assert_snapshot!(play(
@@ -113,7 +113,7 @@ fn a_clock_that_jumps_neither_floods_nor_silences() {
     ");
 }
 
-/// Also after a restart, which is told a clock that went back meanwhile.
+/// If the clock went back over a restart, entries still fire.
 #[test]
 fn a_clock_that_went_back_over_a_restart_silences_nothing() {
     insta::assert_snapshot!(play(
@@ -180,7 +180,7 @@ fn if_changed_compares_with_the_last_build_that_the_entry_made() {
     ");
 }
 
-/// An entry that the tip no longer has stops, one that it renamed begins anew, and one that it kept keeps its firing.
+/// An entry stops if the tip no longer has it, begins anew if the tip renames it, and keeps its next firing if the tip keeps it.
 #[test]
 fn the_tip_decides_which_entries_there_are() {
     insta::assert_snapshot!(play(
@@ -217,7 +217,7 @@ fn the_tip_decides_which_entries_there_are() {
     ");
 }
 
-/// Entries of another branch stay, and so does that of a build of an older commit.
+/// A new tip replaces only the entries of its own branch. A build of an older commit replaces none.
 #[test]
 fn branches_have_entries_of_their_own() {
     insta::assert_snapshot!(play(
@@ -309,7 +309,7 @@ fn a_branch_that_comes_back_has_its_entries() {
     ");
 }
 
-/// Where no worker is there for a week, one build waits and not one of each firing.
+/// If no worker connects for a week, one build waits, and not one for each firing.
 #[test]
 fn firings_do_not_pile_up() {
     insta::assert_snapshot!(play(
@@ -352,7 +352,7 @@ fn firings_do_not_pile_up() {
     ");
 }
 
-/// The default branch is another one now: an entry that names no branch fires on one of them only.
+/// If the default branch changes, an entry that names no branch fires only on the new one.
 #[test]
 fn an_entry_without_a_branch_follows_the_default_branch() {
     insta::assert_snapshot!(play(

@@ -1,4 +1,4 @@
-//! Work for idle workers, as scripts of placement alone. Owners are numbers, and work takes cores.
+//! Scripts about work of the class *idle*, with placement alone. Owners are numbers, and work takes cores.
 
 use master::decide::placement::{
     Class, Decision, LeaseToken, Need, Offer, Placement, PlacementTerms, Session, SessionId, Ticket, TimeLimits,
@@ -95,7 +95,7 @@ fn idle_work_goes_on_when_normal_work_was_placed_elsewhere() {
     ");
 }
 
-/// Plays a script, and answers what happened and what placement did about it.
+/// Plays a script. Returns its lines, each followed by what placement did.
 fn play(script: &str) -> String {
     let terms = PlacementTerms { offer: Duration::from_secs(10), pools: BTreeMap::new() };
     let it = Placement::new(terms, [3; 32]);

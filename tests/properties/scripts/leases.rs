@@ -1,4 +1,4 @@
-//! What becomes of an attempt whose worker is not heard of.
+//! Scripts about attempts whose workers are lost, return, or do not renew.
 
 use super::play;
 

@@ -1,4 +1,4 @@
-//! What the coordinator decides, as scripts: each test is a text of what happens and what the master does about it.
+//! Scripts of the coordinator's decisions. Each test is a text with what happens and what the master then does.
 
 mod append;
 mod cancel;

@@ -1,4 +1,4 @@
-//! How the jobs of a build depend on each other.
+//! Scripts about jobs of a build that need each other.
 
 use super::play;
 
@@ -161,7 +161,7 @@ fn a_failure_that_is_allowed_is_a_warning_for_the_others() {
     ");
 }
 
-/// A cancel is somebody's wish, which no key of the pipeline turns into a warning.
+/// A cancelled job is never counted as a warning, because a person wanted it. So a job that needs it is skipped, even with `may_fail`.
 #[test]
 fn what_needs_a_cancelled_job_that_may_fail_is_skipped() {
     insta::assert_snapshot!(play(

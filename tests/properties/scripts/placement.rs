@@ -1,4 +1,4 @@
-//! Which job a worker gets.
+//! Scripts about which job is offered to which worker.
 
 use super::play;
 

@@ -1,24 +1,24 @@
-//! Plays a script of what happens to a master, one thing a line, and writes down what the master does about it. Each line stands in
-//! the answer after a `>`, followed by the effects that it has. `look` writes the whole state.
+//! Plays a script of what happens to a master, one event per line, and writes down what the master does. In the result each line
+//! follows a `>`, and its effects follow the line. The line `look` adds the whole state.
 //!
 //! | line | what happens |
 //! | --- | --- |
 //! | `worker w1 kind=gpu cpus=2 slots=2` | a worker with this label and room connects; both are optional |
 //! | `worker w1 tiers=plain` | a worker connects that tried all tiers of isolation, of which only these work |
-//! | `push main: build; test after build` | a change, whose plan has these jobs; see [`job`] for what may stand behind a name |
+//! | `push main: build; test after build` | a change, whose plan has these jobs; [`job`] reads what follows a name |
 //! | `append 1: report after test` | build 1 gets further jobs |
 //! | `w1 asks` | the worker waits for work, with the room that its attempts leave |
-//! | `w1 accepts`, `w1 declines` | its newest offer |
+//! | `w1 accepts`, `w1 declines` | the worker accepts or declines its newest offer |
 //! | `w1 ends 1/test failed` | the job `test` of build 1 runs its only step, and completes with this outcome |
-//! | `w1 renews` | all its leases |
-//! | `w1 is lost`, `w1 returns`, `w1 returns empty` | its session; when it returns, it names its leases or none of them |
-//! | `drain w1`, `undrain w1`, `cancel 1`, `cancel 1/test` | what an operator asks for |
-//! | `pass 60` | seconds |
-//! | `clock 2026-03-29 02:59` | the clock on the wall shows this in UTC, and what it asks for is built |
+//! | `w1 renews` | the worker renews all its leases |
+//! | `w1 is lost`, `w1 returns`, `w1 returns empty` | the worker loses its connection; it returns and names its leases, or none of them |
+//! | `drain w1`, `undrain w1`, `cancel 1`, `cancel 1/test` | an operator drains a worker, ends the drain, or cancels a build or a job |
+//! | `pass 60` | this many seconds pass |
+//! | `clock 2026-03-29 02:59` | the wall clock shows this time in UTC, and the firings that are due make builds |
 //! | `crons main at 2026-03-29 02:59: a 0 3 * * *; b if-changed 0 4 * * * in Europe/Berlin` | the pipeline at the tip of the branch was read, and has these entries |
 //! | `delete main`, `restore main` | the branch is deleted; it is pushed again at the commit where it was |
-//! | `unfollow main`, `default main` | the master file follows the branch no longer; it is the default branch, as `main` is at first |
-//! | `plans wait` | the builds of crons have one job from here on, which waits; else they are skipped |
+//! | `unfollow main`, `default main` | the branch is no longer followed; it becomes the default branch, which is `main` at first |
+//! | `plans wait` | from here on, builds by the clock have one job, which is queued; before, their plans are skipped |
 //! | `restart` | the master is killed and starts from what it recorded |
 
 use crate::world::World;
@@ -34,7 +34,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use support::hall::step;
 
-/// Plays a script, and answers what happened and what the master did about it.
+/// Plays a script. Returns its lines, each followed by what the master did.
 pub(super) fn play(script: &str) -> String {
     let mut player = Player::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -45,9 +45,9 @@ pub(super) fn play(script: &str) -> String {
     player.out
 }
 
-/// A worker of the script. It holds the leases that it accepted, also while it is away.
+/// `Worker` is a worker of the script. It holds the leases that it accepted, also while it is away.
 struct Worker {
-    /// Its number in the world.
+    /// The number of the worker in the world.
     number: usize,
     session: SessionId,
     description: Description,
@@ -58,15 +58,15 @@ struct Worker {
 struct Player {
     world: World,
     workers: BTreeMap<String, Worker>,
-    /// The plan of each build that was not asked for yet.
+    /// The plans for which the coordinator has not asked yet.
     plans: BTreeMap<BuildId, Plan>,
     /// The job of each lease, as `1/test`, with the room that it takes.
     jobs: BTreeMap<LeaseToken, (String, Resources)>,
-    /// The full name of a branch that the master file follows no longer.
+    /// The full name of a branch that the master file no longer follows. Empty means that there is none.
     unfollowed: String,
     /// The full name of the default branch.
     main: String,
-    /// Whether the builds of crons have a job, which waits.
+    /// Whether builds by the clock have a job, which is queued. Otherwise their plans are skipped.
     plans_wait: bool,
     out: String,
 }
@@ -206,7 +206,7 @@ impl Player {
     }
 
     fn pass(&mut self, seconds: u64) {
-        // Time passes one second at a time, as it does for timers.
+        // time passes one second at a time, so that each timer fires when it is due
         for _ in 0..seconds {
             self.world.now = Time(self.world.now.0 + 1_000);
             self.world.it.handle_timeout(self.world.now);
@@ -317,7 +317,7 @@ impl Player {
         }
     }
 
-    /// Does what the master wants done, and writes it down.
+    /// Performs the effects of the master, and writes them down.
     fn settle(&mut self) {
         while let Some(effect) = self.world.it.poll_effect() {
             match effect {
@@ -388,17 +388,18 @@ thread_local! {
     static CLOCK: CronTimes = CronTimes::new("* * * * *", "UTC").expect("each minute");
 }
 
-/// `2026-03-29 02:59` in UTC: days are counted from the first of March of the year 0.
+/// Converts a time in UTC, which is written like `2026-03-29 02:59`. Counts days from 1 March of the year 0, so that a leap day
+/// is the last day of its year.
 fn utc(text: &str) -> Time {
     let parts: Vec<u64> = text.split(['-', ' ', ':']).map(|part| part.parse().expect("a number")).collect();
     let [year, month, day, hour, minute] = parts[..] else { panic!("`{text}` is not a time") };
     let year = if month > 2 { year } else { year - 1 };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    // The number 719,468 is the number of the first day of 1970, counted in the same way.
+    // 719,468 is the number of 1 January 1970, counted in the same way
     Time((((days - 719_468) * 24 + hour) * 60 + minute) * 60_000)
 }
 
-/// A name, then the expression; `if-changed` before it and `in ZONE` behind it are optional.
+/// Reads a cron entry: a name, then `if-changed` if wanted, the expression, and `in ZONE` if wanted.
 fn cron(text: &str) -> CronEntry {
     let (name, rest) = text.trim().split_once(' ').expect("NAME EXPRESSION");
     let (at, tz) = rest.split_once(" in ").unwrap_or((rest, "UTC"));
@@ -407,13 +408,13 @@ fn cron(text: &str) -> CronEntry {
     CronEntry { name, at, tz, branch: None, if_changed: bare.is_some() }
 }
 
-/// The probes of a worker on which these tiers work.
+/// Returns the probes of a worker on which only these tiers work.
 fn probes_of(working: &str) -> Vec<TierProbe> {
     let lack = |tier: Tier| (!working.split(',').any(|word| word == tier.word())).then(|| "not here".to_owned());
     Tier::ALL.map(|tier| TierProbe { tier: tier.into(), lack: lack(tier) }).to_vec()
 }
 
-/// A job of one step. Behind its name may stand `after JOB…`, `wants LABEL=VALUE`, `tier TIER`, `cpus N`, `priority N`,
+/// Reads a job of one step. Its name may be followed by `after JOB…`, `wants LABEL=VALUE`, `tier TIER`, `cpus N`, `priority N`,
 /// `retry N`, `side-effects` and `may-fail`.
 fn job(text: &str, plan: &Plan) -> JobPlan {
     let mut words = text.split_whitespace().peekable();

@@ -1,4 +1,4 @@
-//! Tests of shipping to sinks that are slow, forgetful, refusing or lying.
+//! Sending logs to sinks that are slow, forget bytes, refuse writes or lie.
 
 use super::*;
 use schema::wire::write_refusal;
@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::rc::Rc;
 use tokio::task::{LocalSet, yield_now};
 
-/// A small generator of random numbers, so that a failing seed can be run again.
+/// `Dice` is a small generator of numbers. The seed of a run that fails repeats it.
 struct Dice(u64);
 
 impl Dice {
@@ -27,10 +27,10 @@ struct Kept {
     troubles: Cell<u32>,
 }
 
-/// The limit for the troubles of a sink. A sink that forgets without end never has a whole log.
+/// The limit for the troubles that a sink makes, because a sink that forgets for ever never has a whole log.
 const TROUBLES_MAX: u32 = 8;
 
-/// A sink that does what the schema says, and sometimes makes one kind of trouble.
+/// `Sink` is a sink that does what the schema says, and sometimes makes trouble.
 struct Sink {
     kept: Rc<Kept>,
     dice: RefCell<Dice>,
@@ -40,13 +40,13 @@ struct Sink {
 #[derive(Clone, Copy, PartialEq)]
 enum Trouble {
     None,
-    /// The sink forgets a part of its bytes, as after a power cut.
+    /// Forgets some of its bytes, as after a power cut.
     Forgets,
     /// The sink takes only a part of a write.
     TakesParts,
-    /// The sink sometimes answers `unavailable`.
+    /// Sometimes refuses a write as `unavailable`.
     IsFull,
-    /// The sink says that it has received more than was ever sent.
+    /// Claims that it has received more than was ever sent.
     Boasts,
     Stale,
     Invalid,
@@ -63,7 +63,7 @@ impl Sink {
     }
 }
 
-/// Subtracts the bytes of a write from those in flight when it ends, even if its caller gave it up.
+/// `Landing` counts a write as in flight until it is dropped, so a write that is given up counts too.
 struct Landing<'a>(&'a Kept, usize);
 
 impl Drop for Landing<'_> {
@@ -179,7 +179,7 @@ fn sink(kept: &Rc<Kept>, trouble: Trouble, seed: u64) -> log_sink::Client {
     capnp_rpc::new_client(Sink { kept: kept.clone(), dice: RefCell::new(Dice(seed)), trouble })
 }
 
-/// Ships one log of random pieces to a sink with one kind of trouble.
+/// Sends a log of random pieces to a sink with one kind of trouble.
 async fn play(trouble: Trouble, seed: u64) {
     let mut dice = Dice(seed);
     let mut step = Step::new();
@@ -200,7 +200,7 @@ async fn play(trouble: Trouble, seed: u64) {
     assert_eq!(shipped, step.expected(), "seed {seed}");
     assert_eq!(*kept.bytes.borrow(), step.bytes, "seed {seed}");
     assert!(kept.in_flight_max.get() <= crate::attempt::window::WINDOW_BYTES, "seed {seed}");
-    // A mark that is sent again must be the same mark.
+    // a mark that is sent again must be the same mark
     assert!(kept.marks.borrow().iter().all(|(offset, time)| offset + 7 == *time as u64), "seed {seed}");
 }
 

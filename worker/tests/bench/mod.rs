@@ -1,4 +1,4 @@
-//! A worker's process beside the master that a test plays, and ways to look at that process.
+//! The process of a worker with the master that a test plays, and functions to look at it.
 
 use crate::fake::{Master, PATIENCE};
 use rustix::fd::OwnedFd;
@@ -16,15 +16,15 @@ use tokio::time::{sleep, timeout};
 pub(crate) struct Bench {
     dir: tempfile::TempDir,
     pub(crate) master: Rc<Master>,
-    /// The processes of steps that wrote their ids down. A descriptor never names another process later.
+    /// The processes of steps that noted their pids. They are kept as descriptors, which never name another process later.
     started: RefCell<Vec<OwnedFd>>,
 }
 
-/// Ends all processes, so that a test that fails leaves nothing running.
+/// A test that fails must leave no process running.
 impl Drop for Bench {
     fn drop(&mut self) {
         for process in self.started.get_mut() {
-            // It may have ended already, which is what the test wants.
+            // the process may have ended, as the test wanted
             let _ = pidfd_send_signal(process, Signal::KILL);
         }
     }
@@ -71,7 +71,7 @@ impl Bench {
         pid
     }
 
-    /// Waits until no files are left of an attempt whose end the master knows.
+    /// Waits until the worker keeps no files of any attempt, because the master knows the results.
     pub(crate) async fn is_tidy(&self) {
         let empty = |name: &str| std::fs::read_dir(self.path(name)).map_or(true, |mut all| all.next().is_none());
         eventually(|| empty("attempts") && empty("tmp")).await;

@@ -1,4 +1,4 @@
-//! How jobs end that do not run to their end, with a real worker: which steps are stopped, which still run, and for how long.
+//! Tests of a real worker that ends jobs early: which processes it asks to end, which steps still run, and for how long.
 
 use crate::bench::{Bench, ends, eventually, exit_code, is_alive, test};
 use crate::fake::{job, step, token};
@@ -13,7 +13,7 @@ fn always(name: &str, script: &str) -> StepPlan {
     StepPlan { always: true, ..step(name, script) }
 }
 
-/// Returns a job whose `always` steps may take this much time.
+/// Returns a job whose `always` steps have this much time.
 fn cleaned(steps: Vec<StepPlan>, always_ms: u64) -> Assignment {
     let mut assignment = job(1, steps);
     assignment.job.always_timeout_ms = always_ms;
@@ -33,7 +33,7 @@ impl Bench {
         self.master.until(|heard| heard.logs.contains_key(&step)).await;
     }
 
-    /// Returns how the steps ended, by their number.
+    /// Returns how the steps ended, in the order of their numbers.
     fn ends(&self) -> Vec<String> {
         let script = self.master.heard.borrow().script.clone();
         let mut ends: Vec<String> = script.into_iter().filter(|line| line.starts_with("finished")).collect();
@@ -106,7 +106,7 @@ fn a_second_cancel_ends_what_clears_up_and_nothing_more_begins() {
         bench.begun(0).await;
         bench.cancel(false).await;
         bench.begun(1).await;
-        // A master repeats a cancel to a worker that comes back. The repetition is not a second cancel.
+        // a master repeats the order to a worker that comes back, and that does not count as a second cancel
         bench.cancel(false).await;
         sleep(Duration::from_millis(300)).await;
         assert!(bench.ends().iter().all(|end| !end.starts_with("finished 1")), "{:?}", bench.ends());
@@ -223,7 +223,7 @@ fn a_worker_that_is_killed_meanwhile_goes_on_with_the_clearing_up() {
         let _next = bench.worker();
         bench.master.until(|heard| heard.attached == 2).await;
         assert!(is_alive(pid));
-        // A master repeats the cancel to a worker that comes back.
+        // a master repeats the order to a worker that comes back
         bench.cancel(false).await;
         std::fs::write(&go, "").unwrap();
         bench.is_cancelled().await;
@@ -270,12 +270,12 @@ fn nothing_clears_up_after_a_lost_lease() {
     });
 }
 
-/// A change to the state directory of a worker that was killed.
+/// `Meanwhile` changes the state directory of a worker while it is killed.
 type Meanwhile = fn(&Bench);
 
 fn nothing(_: &Bench) {}
 
-/// The directory is as if the last worker was one of 0.1.0, or as if a full disk kept it from noting its home.
+/// Removes the note of the worker's home. It is missing if the last worker was one of 0.1.0, or if its disk was full.
 fn home_is_not_noted(bench: &Bench) {
     std::fs::remove_file(bench.path("home.json")).unwrap();
 }
@@ -286,7 +286,7 @@ fn attempt_cannot_be_read(bench: &Bench) {
     }
 }
 
-/// Starts a step that leaves a process in the background, and kills its worker and its supervisor. Returns the process.
+/// Runs a step with a process in the background, and kills the worker and the supervisor. Returns the process, which runs on.
 async fn left_behind(bench: &Bench, term_ms: u64) -> Pid {
     let mut worker = bench.worker();
     let (parent, pid) = (bench.file("parent"), bench.file("pid"));

@@ -1,4 +1,4 @@
-//! The files of attempts, as the master of a test keeps them.
+//! The files of attempts that the played master stores.
 
 use super::Master;
 use schema::common_capnp::byte_sink;
@@ -6,14 +6,14 @@ use schema::values::{Refusal, RefusalCode};
 use schema::wire;
 use std::rc::Rc;
 
-/// How the master of a test treats the files of attempts.
+/// `Keeping` is how the master treats files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Keeping {
     #[default]
     All,
-    /// The master is older, and does not know files of attempts.
+    /// The master is older and does not know files.
     Unknown,
-    /// The files are beyond a quota.
+    /// The master refuses files, because a quota is used up.
     Refused,
     /// The master takes the beginning of each file, and then has no room.
     Full,
@@ -29,12 +29,12 @@ impl Keeping {
     }
 }
 
-/// A file with the bytes that have arrived.
+/// `StoredFile` is the part of a file that has arrived.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StoredFile {
     pub(crate) bytes: Vec<u8>,
     pub(crate) is_sealed: bool,
-    /// The number of calls that brought bytes which were already there.
+    /// The number of calls with bytes that had already arrived.
     pub(crate) repeated: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The master of a worker's tests, on the core that all such masters share. It accepts everything that it is not told to refuse, and
-//! remembers all reports.
+//! The master that tests of the worker play, on the core that all played masters share. It accepts everything that the test does not
+//! tell it to refuse, and records what it hears.
 
 #[path = "../../../schema/tests/common/fake_master.rs"]
 mod fake_master;
@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The limit for any wait of a test. It is far longer than anything here takes, so it shows a hang and not a slow machine.
+/// The longest wait of a test. It is far more than a slow machine needs, so only a test that hangs reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Master {
@@ -32,21 +32,21 @@ pub(crate) struct Master {
     core: Core,
     pub(crate) term_ms: Cell<u64>,
     offers: RefCell<VecDeque<Assignment>>,
-    /// The lengths of leases, by their tokens. A lease without an entry has no length of its own, as with an older master.
+    /// The lengths of leases that have their own, in milliseconds. An older master has none.
     terms: RefCell<BTreeMap<[u8; 16], u64>>,
-    /// The limit for the offers in an answer to `take`. With 1, the master behaves like an older one.
+    /// The limit for the offers in one answer to `take`. An older master sends 1.
     pub(crate) at_once: Cell<u16>,
     worker: RefCell<Option<worker::Client>>,
-    /// The leases that the next `attach` calls stale.
+    /// The leases that the next `attach` reports as stale.
     pub(crate) stale: RefCell<Vec<[u8; 16]>>,
     pub(crate) refuse_restore: Cell<Option<RefusalCode>>,
     pub(crate) is_listening: Cell<bool>,
-    /// The number of calls of leases that the master will refuse, as on a full disk.
+    /// The number of next calls of leases that are refused, as on a full disk.
     pub(crate) is_full_for: Cell<u32>,
-    /// The master refuses reports that begin with the start, or the end, of these steps once, as on a full disk.
+    /// The steps whose start is refused once, as on a full disk; `refused_ends` has those whose end is.
     pub(crate) refused_starts: RefCell<Vec<u16>>,
     pub(crate) refused_ends: RefCell<Vec<u16>>,
-    /// How the master treats the files of attempts.
+    /// The way in which the master treats the files of attempts.
     pub(crate) keeping: Cell<Keeping>,
     /// The version of the protocol.
     pub(crate) version: Cell<u16>,
@@ -55,16 +55,16 @@ pub(crate) struct Master {
 
 #[derive(Default)]
 pub(crate) struct Heard {
-    /// All reports in their order, without times.
+    /// All reports in order, as text without times.
     pub(crate) script: Vec<String>,
     pub(crate) logs: BTreeMap<u16, Vec<u8>>,
-    /// The size and the hash in the end of each step.
+    /// The size and the hash of each log, from the end of its step.
     pub(crate) seals: BTreeMap<u16, (u64, Vec<u8>)>,
-    /// Each report about the tests of a step.
+    /// All reports about tests, each with its step.
     pub(crate) tests: Vec<(u16, Option<TestsReported>)>,
     pub(crate) files: BTreeMap<String, StoredFile>,
     pub(crate) outcome: Option<(Outcome, String)>,
-    /// The leases that are over.
+    /// The leases that have ended.
     ended: BTreeSet<u8>,
     pub(crate) free: Vec<Resources>,
     pub(crate) attached: usize,
@@ -72,7 +72,7 @@ pub(crate) struct Heard {
 }
 
 impl Master {
-    /// Starts to listen, and returns the worker's credential.
+    /// Starts the master, and returns it with the worker's credential.
     pub(crate) async fn start() -> (Rc<Master>, SturdyRef) {
         let entrance = Entrance::open().await;
         let reference = entrance.credential(Token::random());
@@ -99,13 +99,13 @@ impl Master {
         (master, reference)
     }
 
-    /// Returns the first capability of a connection. `None` means that nobody listens.
+    /// Returns the first object of a link. `None` means that the master closes the link.
     fn first(self: &Rc<Master>) -> Option<capnp::capability::Client> {
         let gateway: gateway::Client = capnp_rpc::new_client(Gateway(self.clone()));
         self.is_listening.get().then_some(gateway.client)
     }
 
-    /// Returns the refusal of a call, if the disk is still full.
+    /// Returns the refusal of a full disk, if calls are to be refused now.
     fn full(&self) -> Option<Refusal> {
         let left = self.is_full_for.get().checked_sub(1)?;
         self.is_full_for.set(left);
@@ -120,7 +120,7 @@ impl Master {
         self.tell();
     }
 
-    /// Ends every connection to the master.
+    /// Cuts the connections of all workers.
     pub(crate) fn cut(&self) {
         let peer = self.worker.borrow_mut().take();
         drop(peer);
@@ -152,7 +152,7 @@ impl Master {
         String::from_utf8(self.heard.borrow().logs.get(&step).cloned().unwrap_or_default()).unwrap()
     }
 
-    /// Checks that every log has the size and the hash of its seal.
+    /// Checks that each log has the size and the hash of its seal.
     pub(crate) fn check_seals(&self) {
         let heard = self.heard.borrow();
         for (step, (size, hash)) in &heard.seals {
@@ -208,7 +208,8 @@ pub(crate) fn step(name: &str, script: &str) -> StepPlan {
     }
 }
 
-/// Returns the token of an attempt. Each test has its own tokens, because tests side by side must not kill each other's processes.
+/// Returns the token of an attempt. It differs between tests, because tests that run at once find their processes by it, and must
+/// not kill those of others.
 pub(crate) fn token(number: u8) -> [u8; 16] {
     thread_local!(static OWN: [u8; 16] = *Token::random().as_bytes().first_chunk().unwrap());
     let mut token = OWN.with(|own| *own);

@@ -1,4 +1,4 @@
-//! Test reports: what the worker reads after a step, stores at the master, and reports about it.
+//! Test reports: what the worker reads after a step, stores at the master, and reports.
 
 use crate::bench::{Bench, test};
 use crate::fake::{Keeping, job, step};
@@ -14,7 +14,7 @@ fn reporting(script: &str, reports: &[(&str, &str)]) -> StepPlan {
     StepPlan { reports: reports.iter().map(plan).collect(), ..step("t", script) }
 }
 
-/// Returns the last report about a step's tests.
+/// Returns the last report about the tests of a step.
 fn told(bench: &Bench, step: u16) -> Option<TestsReported> {
     let heard = bench.master.heard.borrow();
     heard.tests.iter().rev().find(|(of, _)| *of == step).unwrap().1.clone()
@@ -33,7 +33,7 @@ fn list(bench: &Bench, step: u16) -> TestList {
     decode(&bytes).unwrap()
 }
 
-/// Runs one step, and returns the end of the job with the last report about the step's tests.
+/// Runs a job of one step. Returns the outcome and the reason of the job, and the report about its tests.
 async fn ran(bench: &Bench, step: StepPlan) -> (Outcome, String, Option<TestsReported>) {
     bench.master.offer(job(1, vec![step]));
     let (outcome, reason) = bench.master.outcome().await;
@@ -98,7 +98,7 @@ fn a_report_that_was_not_written_fails_its_step() {
     });
 }
 
-/// A master keeps the beginning of the trouble, so the reason of the failure comes before less important trouble.
+/// A missing report, which fails the step, is named before a broken one, because a master keeps only the beginning of the text.
 #[test]
 fn what_was_not_written_is_told_before_what_is_broken() {
     test(async {
@@ -140,7 +140,7 @@ fn a_report_of_an_earlier_build_is_not_taken_for_a_new_one() {
         bench.master.offer(kept(1, SUITE));
         assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // A program that copies a file with its old times has written the file nevertheless.
+        // a file that was copied with its old times counts as written by this step
         bench.master.offer(kept(2, "cp -p py.xml new; rm py.xml; mv new py.xml"));
         assert_eq!(bench.master.outcome().await.0, Outcome::Succeeded);
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -179,7 +179,7 @@ fn a_step_that_may_fail_is_warned_without_its_report() {
     });
 }
 
-/// The report looks complete, but lacks the tests that had not run yet.
+/// The report of a step that was stopped is marked as incomplete, even if its file looks whole, because later tests did not run.
 #[test]
 fn the_tests_of_a_step_that_was_stopped_are_not_all() {
     let hanging = || reporting(&format!("{SUITE}; exec sleep 1000"), &[("junit", "py.xml")]);
@@ -251,8 +251,8 @@ fn a_master_of_version_1_is_told_of_no_tests() {
     });
 }
 
-/// The worker is killed after it has sent a part of the list, and the checkout is changed before the next worker begins. That worker
-/// stores what was read before, and sends only the missing part.
+/// A worker is killed after it sent a part of a list, and the report in the checkout is changed. The next worker sends the rest of
+/// the list that was read.
 #[test]
 fn a_worker_that_is_killed_before_the_list_is_stored_loses_and_doubles_nothing() {
     test(async {

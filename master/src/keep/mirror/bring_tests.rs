@@ -1,4 +1,4 @@
-//! Tests of commits that no ref of the remote holds.
+//! Commits that are brought to a mirror although no ref of the remote has them.
 
 use super::super::tests::Scene;
 use super::{BROUGHT, BROUGHT_MAX};
@@ -14,7 +14,7 @@ async fn a_commit_that_no_ref_holds_is_brought_and_stays() {
         scene.mirror.bring(&origin, &alone).await.unwrap();
         assert_eq!(scene.mirror.read(&alone, "b", 9).await.unwrap().as_deref(), Some(&b"2"[..]));
         assert_eq!(scene.mirror.refs().await.unwrap().refs.len(), 1, "it is neither a branch nor a tag");
-        // a second request for the commit costs nothing, and a fetch that prunes keeps it
+        // a commit that is here is not fetched again, and a fetch that prunes keeps it
         scene.mirror.bring(&scene.dir.path().join("nowhere"), &alone).await.unwrap();
         scene.commit("c", "3");
         scene.git(&["branch", "more"]);
@@ -41,11 +41,11 @@ async fn of_many_that_were_brought_the_newest_stay() {
     let scene = Scene::new();
     let first = scene.commit("a", "0");
     scene.mirror.fetch().await.unwrap();
-    // the name that an older master used
+    // an older master named the ref without a number
     let old = format!("{BROUGHT}/{first}");
     scene.mirror.git.run("update-ref").args([&old, &first]).bytes().await.unwrap();
     scene.git(&["checkout", "-q", "--detach"]);
-    // all commits have the same date
+    // all these commits have the same date
     let commits: Vec<String> = (1..=25).map(|number| scene.commit("a", &number.to_string())).collect();
     let origin = scene.dir.path().join("origin");
     for commit in &commits {

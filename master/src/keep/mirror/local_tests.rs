@@ -1,4 +1,4 @@
-//! Tests of the marks of repositories that the real git makes and changes.
+//! Marks of the refs of local repositories, which the real git makes and changes.
 
 use super::super::tests::Scene;
 use super::*;
@@ -7,7 +7,7 @@ fn address(scene: &Scene) -> String {
     scene.dir.path().join("origin").to_str().unwrap().to_owned()
 }
 
-/// Makes the packed refs so old that their times are trusted.
+/// Makes a file so old that the mark trusts its time.
 fn age(scene: &Scene, file: &str) {
     let file = fs::File::options().write(true).open(scene.dir.path().join("origin").join(file)).unwrap();
     let written = file.metadata().unwrap().modified().unwrap();
@@ -84,7 +84,7 @@ fn what_only_git_can_tell_has_no_mark() {
 
 #[test]
 fn a_reftable_has_no_mark() {
-    // a git that does not know reftables makes no such repository
+    // a git that does not know reftables fails here, and then there is nothing to test
     let dir = tempfile::tempdir().unwrap();
     let mut made = std::process::Command::new("git");
     made.current_dir(dir.path()).args(["init", "-q", "--ref-format=reftable", "r"]);

@@ -1,4 +1,4 @@
-//! F10 and F18: whatever happens to a mirror's files, the mirror is fetched again, at once or after a restart.
+//! A mirror whose files are damaged is made anew, while the master runs and after a restart (F10 and F18 in `tests/cases.tsv`).
 
 use super::super::tests::Scene;
 use crate::keep::mirror::{GitError, Mirror};
@@ -9,7 +9,7 @@ use tokio::time::{Duration, timeout};
 
 type Harm = fn(&Path);
 
-/// Returns the packs of a mirror.
+/// Returns the pack files of a mirror.
 fn packs(mirror: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(mirror.join("objects/pack")).unwrap();
     entries
@@ -43,7 +43,7 @@ fn change_files(mirror: &Path) {
     }
 }
 
-/// The kinds of damage that were seen in mirrors, and similar ones.
+/// The kinds of damage that mirrors have had, and similar ones.
 const HARMS: [(&str, Harm); 9] = [
     ("the files of the packs are changed", change_files),
     ("a pack is cut", cut_packs),
@@ -66,10 +66,10 @@ async fn read(mirror: &Mirror, revision: &str, path: &str) -> Result<Option<Vec<
     mirror.mended(|| Box::pin(mirror.read(revision, path, 1_000))).await
 }
 
-/// Makes a scene whose mirror has its objects in a pack.
+/// Makes a mirror whose objects are in a pack.
 async fn packed() -> Scene {
     let scene = Scene::new();
-    // more objects than git unpacks after a fetch
+    // more objects than git would store as single files
     for number in 0..120 {
         fs::write(scene.dir.path().join(format!("origin/{number}")), number.to_string()).unwrap();
     }
@@ -82,7 +82,7 @@ async fn assert_whole(mirror: &Mirror, revision: &str, what: &str) {
     let fetched = mirror.mended(|| Box::pin(mirror.fetch())).await;
     let refs = fetched.unwrap_or_else(|error| panic!("{what}: {error}")).refs;
     assert_eq!(refs.get("refs/heads/main").map(String::as_str), Some(revision), "{what}");
-    // reads the mirror as builds do
+    // builds read files in this way
     let file = read(mirror, revision, "guild.toml").await;
     assert_eq!(file.unwrap_or_else(|error| panic!("{what}: {error}")).as_deref(), Some(&b"version = 2"[..]), "{what}");
     assert!(mirror.mended(|| Box::pin(mirror.commit(revision))).await.unwrap().is_some(), "{what}");
@@ -109,7 +109,7 @@ async fn a_damaged_mirror_is_made_anew_after_a_restart() {
     }
 }
 
-/// A case like F10: a file that no commit has is still not found, and a missing remote is not damage of the mirror.
+/// A file that does not exist in a commit, and a remote that is gone, are not taken for damage of the mirror.
 #[tokio::test]
 async fn what_is_not_damaged_is_left_alone() {
     let scene = packed().await;
@@ -123,7 +123,7 @@ async fn what_is_not_damaged_is_left_alone() {
     assert!(read(&scene.mirror, &revision, "guild.toml").await.unwrap().is_some());
 }
 
-/// A case like F10: one changed byte of a file, which git reports as missing and a quick check does not find.
+/// If one byte of an object has changed, git may report it as missing although the object exists. That is found, and mended.
 #[tokio::test]
 async fn a_byte_of_a_file_that_changed_is_found_and_the_file_is_right_again() {
     let scene = packed().await;
@@ -133,8 +133,7 @@ async fn a_byte_of_a_file_that_changed_is_found_and_the_file_is_right_again() {
     assert_eq!(read(&after_start, &revision, "7").await.unwrap().as_deref(), Some(&b"7"[..]));
 }
 
-/// The remote vanished before the mirror was fetched again: the good parts of the mirror can still be read, now and after a
-/// restart.
+/// If the remote is gone, a mirror cannot be made anew. The old mirror stays, and can still be read, also after a restart.
 #[tokio::test]
 async fn a_mirror_that_cannot_be_fetched_anew_stays_as_it_is() {
     let scene = packed().await;
@@ -147,7 +146,7 @@ async fn a_mirror_that_cannot_be_fetched_anew_stays_as_it_is() {
     assert!(read(&Scene::open(scene.dir.path()), &revision, "guild.toml").await.unwrap().is_some());
 }
 
-/// The remote was away when the damage was found and is back: the mirror is mended before the next check is due.
+/// If the remote was away when damage was found, the mirror is mended as soon as the remote is back.
 #[tokio::test]
 async fn damage_that_was_found_is_mended_once_the_remote_is_back() {
     let scene = packed().await;
@@ -160,7 +159,7 @@ async fn damage_that_was_found_is_mended_once_the_remote_is_back() {
     assert_eq!(read(&scene.mirror, &revision, "7").await.unwrap().as_deref(), Some(&b"7"[..]));
 }
 
-/// The future that mends the mirror is dropped at any moment: the mirror is then the old one or the new one, and complete.
+/// If making a mirror anew is dropped at any moment, the mirror is the old one or the new one, and works.
 #[tokio::test]
 async fn a_making_that_is_dropped_leaves_a_whole_mirror() {
     let scene = packed().await;
@@ -174,7 +173,7 @@ async fn a_making_that_is_dropped_leaves_a_whole_mirror() {
     }
 }
 
-/// The master ended between the two renames of a swap, or before the first one.
+/// If the master ends before or between the renames that swap two mirrors, its next start finishes the swap.
 #[tokio::test]
 async fn a_swap_that_was_cut_off_is_finished_at_the_next_start() {
     for ends in ["before the swap", "between the renames", "before the old one was removed"] {

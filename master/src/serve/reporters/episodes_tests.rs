@@ -1,4 +1,4 @@
-//! Tests branches as small scripts: the results of each lane, update by update, and the notices that follow.
+//! Small scripts of branches: the result of each lane for each update, and the notices that follow from them.
 
 use super::*;
 use crate::decide::coordinator::lane::RESULTS_KEPT;
@@ -15,9 +15,9 @@ struct World {
     now: Time,
 }
 
-/// Makes a branch from a script. `test 1+ 2- 2@5+` means that test was good in update 1 and bad in update 2. A retry of update 2, build
-/// 5, was good. `~` is an error. A build ended at 10,000 plus its number, or at the time after a `:`. `open 3 4=lint` means that a build
-/// of update 3 is unfinished, and so is one of update 4, which still has to run lint.
+/// Reads a script. In `test 1+ 2- 2@5+` the lane `test` is good in update 1, bad in 2, and good in build 5, a retry of 2. `~` is
+/// an error. A build ends at 10,000 plus its number, or at the time after a `:`. `open 3 4=lint` means that a build of update 3 is
+/// unfinished, and a build of 4, which still has to run `lint`.
 fn world(text: &str) -> World {
     let mut world = World { view: ObservedBranch::default(), told: Vec::new(), now: NOW };
     world.view.planned = Some(NewestPlan { spot: spot(9, 9), created: Time(9) });
@@ -54,7 +54,7 @@ impl World {
         self
     }
 
-    /// Adds further results, or replaces what is open.
+    /// Adds further results, or replaces the unfinished builds.
     fn add(&mut self, text: &str) {
         for line in text.split('|') {
             let mut words = line.split_whitespace();
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// Removes a lane from the plan.
+    /// Removes a lane, because no plan has it any more.
     fn without(&mut self, name: &str) {
         self.view.lanes.retain(|(job, _)| job != name);
     }
@@ -80,7 +80,8 @@ impl World {
         next(&self.view, &self.told, BORN, self.now)
     }
 
-    /// Reports and records all that is due. `test,lint-2` means failing, `+3` good again, and `(doc-3)` added.
+    /// Sends and remembers all notices that are due. Returns them as text: `test,lint-2` fail since update 2, `+3` is good again, and
+    /// `(doc-3)` is added to a range without a notice.
     fn tell(&mut self) -> String {
         let mut words = Vec::new();
         loop {
@@ -108,7 +109,7 @@ impl World {
         self.told.sort_by_key(|said| said.row.time);
     }
 
-    /// Records what version 0.1 reported: one lane, with an id of its own.
+    /// Adds a notice as version 0.1 sent it: about one lane, and with an id of its own.
     fn said_before(mut self, job: &str, turn: Transition, update: u32) -> World {
         let revision = format!("r{update}");
         let notice = notice::id(BRANCH.project, BRANCH.ref_name, job, turn, &revision);
@@ -136,9 +137,9 @@ fn what_is_told() {
         ("test 1+ 2- 3-", "test-2"),
         ("test 1+ 2- 3- 4+ 5+", "test-2 +4(test)"),
         ("test 1-", "test-1"),
-        // an errored result does not count
+        // a result that is neither good nor bad is passed over
         ("test 1+ 2~ 3- 4~ 5+", "test-3 +5(test)"),
-        // one notice for all lanes of the build, and none for a lane that fails later in the same range
+        // all lanes of a build share one notice, and a lane that fails later in the same range gets none
         ("test 1+ 2- | lint 1+ 2- | doc 1+ 2+", "test,lint-2"),
         ("test 1+ 2- | lint 1+ 2+ 3-", "test-2 (lint-3)"),
         ("test 1+ 2- 3+ | lint 1+ 2+ 3-", "test-2 (lint-3)"),
@@ -148,10 +149,10 @@ fn what_is_told() {
         ("test 1- 2+ 1@3-", "test-1 +2(test)"),
         ("test 1+ 2- 2@3+", ""),
         ("test 1+ 2- 3- 2@4+", "test-3"),
-        // the order in which builds finish does not matter
+        // the order in which builds end does not matter
         ("test 1+ 2+:90 3-:80", "test-3"),
         ("test 1+ 2-:13000 3+:12000 4-:11000", "test-2 +3(test) test-4"),
-        // an unfinished build could change the result
+        // an unfinished build could still change the result
         ("test 1+ 3- | open 2", ""),
         ("test 1+ 2- | open 2", ""),
         ("test 1+ 2- | open 3", "test-2"),
@@ -163,7 +164,7 @@ fn what_is_told() {
         ("test 1+ 3- 4- | lint 1+ 2+ 4- | open 3=lint", ""),
         ("test 1+ 4- | lint 1+ 3+ 4+ | open 2=lint", "test-4"),
         ("test 1+ 4- | lint 1+ 3+ 4+ | open 2", ""),
-        // failures from before the reporter began
+        // results from before the reporter began get no notice
         ("test 1+ 2-:900 3-", ""),
         ("test 1+ 2-:900 3+", ""),
         ("test 1+ 2-:900 3+ 4-", "test-4"),
@@ -177,20 +178,20 @@ fn what_is_told() {
 #[test]
 fn nothing_is_told_twice_whatever_comes_later() {
     for (text, told, later, then) in [
-        // the beginning moves to an earlier update, or to a later one that was red already
+        // the beginning of the range moves to an earlier update, or to a later one that was already red
         ("test 1+ 3- 4-", "test-3", "test 2-", ""),
         ("test 1+ 3- 4-", "test-3", "test 3@9+:99000", ""),
         ("test 1+ 3- 4-", "test-3", "test 3@9+:99000 5+", "+5(test)"),
-        // or the range has ended: the retry was good before anything else failed
+        // the range has ended, because the retry was good before anything else failed
         ("test 1+ 3-", "test-3", "test 3@9+:50000", "+3(test)"),
         ("test 1+ 3-", "test-3", "test 3@9+:50000 5-:60000", "+3(test) test-5"),
-        // a retry in a range that has ended changes nothing
+        // a retry of an update in a range that has ended changes nothing
         ("test 1+ 2- 3+", "test-2 +3(test)", "test 2@9-:99000", ""),
         ("test 1+ 2- 3+", "test-2 +3(test)", "test 2@9+:99000", ""),
         ("test 1+ 2+ 3+", "", "test 2@9-:99000", "test-2 +3(test)"),
-        // the same commit is red again
+        // the branch is good again by a retry of the commit that made it red
         ("test 1+ 2- | lint 1+", "test-2", "test 2@8+ | lint 2+", "+2(test)"),
-        // a late result counts, because the lane has no newer one
+        // a late result counts if the lane has no newer one
         ("test 1+ 2- 3+", "test-2 +3(test)", "lint 2-:200000", "lint-2"),
         ("test 1+ 2- 3+ 4-", "test-2 +3(test) test-4", "lint 2-:200000", "(lint-2)"),
     ] {
@@ -227,13 +228,13 @@ fn a_lane_that_the_plan_no_longer_has_does_not_count() {
     assert_eq!(it.tell(), "", "the build without it is not finished");
     it.view.open.clear();
     assert_eq!(it.tell(), "+9(test)");
-    // the lane is in the plan again, and its old results are not news
+    // the lane is in the plan again, and its old results get no notice
     it.now = Time(200_000);
     it.add("test 1+ 2-");
     assert_eq!(it.tell(), "");
     it.add("test 10-:150000");
     assert_eq!(it.tell(), "test-10");
-    // another lane fails at the update where this one leaves the plan, so the branch was never good
+    // another lane fails when this one leaves the plan, so the branch was never good
     let mut it = world("test 1+ 2- | lint 1+ 2+");
     assert_eq!(it.tell(), "test-2");
     it.without("test");
@@ -274,7 +275,7 @@ fn what_an_older_version_told_belongs_to_the_range_that_holds_it() {
     let Next::Tell(news) = it.next() else { panic!() };
     assert_eq!(news.failure, Some(failure));
     assert_eq!(it.tell(), "+4(test,lint)");
-    // one of the two lanes was reported as fixed
+    // version 0.1 also sent a notice that `test` is fixed
     let mut it = world("test 1+ 2- 3+ | lint 1+ 2- 3-")
         .said_before("test", NewlyFailing, 2)
         .said_before("lint", NewlyFailing, 2)
@@ -282,7 +283,7 @@ fn what_an_older_version_told_belongs_to_the_range_that_holds_it() {
     assert_eq!(it.tell(), "");
     it.add("lint 4+");
     assert_eq!(it.tell(), "+4(lint)");
-    // version 0.1 never reported the end of a lane that left the plan
+    // `test` failed and left the plan, so version 0.1 never sent a notice of its end; the failure of `lint` is new
     let mut it = world("lint 1+ 2+").said_before("test", NewlyFailing, 2);
     assert_eq!(it.tell(), "");
     it.add("lint 3-:50000");
@@ -321,7 +322,7 @@ fn a_long_range_is_remembered_beyond_what_is_kept() {
     assert_eq!(it.tell(), "");
     it.add(&format!("test {}+", 3 * kept));
     assert_eq!(it.tell(), format!("+{}(test)", 3 * kept));
-    // a range that was not reported, and that is longer than the results that are kept
+    // a range without a notice, which is longer than the results that are kept
     let mut it = world("test 1+");
     (2..3 * kept).for_each(|update| it.add(&format!("test {update}-")));
     assert_eq!(it.tell(), "test-2");

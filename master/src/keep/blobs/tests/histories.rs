@@ -1,5 +1,4 @@
-//! Random histories of uploads, with a crash between any two steps, compared with a simple model. Each seed replays its
-//! history.
+//! Random histories of uploads with crashes between any two steps, compared with a plain model. A seed repeats its history.
 
 use super::*;
 use crate::keep::store::tests::rows::Dice;
@@ -7,14 +6,14 @@ use crate::keep::store::tests::rows::Dice;
 const HISTORIES: u64 = 150;
 const STEPS: u64 = 60;
 
-/// A master's blobs, and the state that they must have after the steps so far.
+/// `Model` plays a history, and knows its right result.
 struct Model {
     disk: Disk,
     blobs: Blobs,
     dice: Dice,
-    /// The bytes that the worker sends in each upload. Several uploads send the same bytes.
+    /// The uploads, each with the bytes that its worker sends. Several send the same bytes.
     uploads: Vec<(UploadKey, Vec<u8>)>,
-    /// The number of bytes that each upload has received.
+    /// The number of bytes that were received, by the upload.
     received: BTreeMap<UploadKey, usize>,
     crashes: u32,
 }
@@ -86,7 +85,7 @@ impl Model {
         assert_eq!(received as usize, has.max(end));
     }
 
-    /// Seals an upload, perhaps with a crash of the master after the rename and before the commit of the reference.
+    /// Seals an upload. The master may crash after the file got its name, and before the reference is committed.
     async fn seal(&mut self, key: &UploadKey, bytes: &[u8]) {
         let is_whole = self.has(key) == bytes.len();
         if !is_whole && !self.is_sealed(key) {
@@ -97,7 +96,7 @@ impl Model {
         }
         let placed = self.blobs.place(key, seal_of(bytes)).await.unwrap();
         if !placed.is_recorded {
-            // the partial file has been renamed, so the bytes are sent again unless they were sealed
+            // the partial file has its final name now, so the worker sends the bytes again unless the upload was sealed
             self.received.insert(key.clone(), 0);
         }
         drop(placed);
@@ -119,7 +118,7 @@ impl Model {
         self.received.retain(|key, _| key.attempt != attempt || sealed.contains(key));
     }
 
-    /// Removes the reference of an upload, as retention does when its build is removed.
+    /// Plays retention that removes the build of an upload and its reference.
     async fn forget(&mut self, key: &UploadKey) {
         if self.is_sealed(key) {
             self.disk.committed.seals.borrow_mut().remove(key);
@@ -139,8 +138,7 @@ impl Model {
         }
     }
 
-    /// Ends the history. After one search through the folders, exactly the referenced hashes have a file, whatever crashed
-    /// before.
+    /// Ends the history. After one look through all folders, there is a file for each hash with a reference, and no other file.
     async fn end(&mut self, seed: u64) {
         for attempt in [1, 2] {
             self.end_attempt(attempt).await;

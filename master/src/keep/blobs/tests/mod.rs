@@ -1,5 +1,4 @@
-//! Tests of blobs with crashes, callers that go away, and uploads of the same bytes. In the end each referenced blob has its
-//! file, and no other file remains.
+//! Blobs with crashes, callers that go away, and uploads of the same bytes: each blob with a reference is there, and no other.
 
 mod histories;
 
@@ -12,18 +11,18 @@ use std::rc::Rc;
 
 const JOB: JobKey = JobKey { build: BuildId(7), index: 2 };
 
-/// The committed references, which a test keeps in place of the store.
+/// `Committed` plays the store: it has the seals that were committed.
 #[derive(Clone, Default)]
 struct Committed {
     seals: Rc<RefCell<BTreeMap<UploadKey, Seal>>>,
-    /// The sealed bytes of other uploads, as the store reports them.
+    /// The bytes that others have stored, according to the store.
     others: Rc<Cell<BlobUsage>>,
 }
 
 impl BlobIndex for Committed {
     fn sealed(&self, key: UploadKey) -> LocalBoxFuture<'_, Result<Option<Seal>, String>> {
         Box::pin(async move {
-            // a query of the store does not answer at once
+            // a real query does not answer at once
             tokio::task::yield_now().await;
             Ok(self.seals.borrow().get(&key).copied())
         })
@@ -42,10 +41,10 @@ impl BlobIndex for Committed {
     }
 }
 
-/// The number of bytes that all projects may store together.
+/// The limit for the bytes that all projects store together.
 const QUOTA: u64 = 200 << 30;
 
-/// A state directory with all that survives a crash of the master.
+/// `Disk` is what survives a crash of the master: the state directory and the committed seals.
 struct Disk {
     dir: tempfile::TempDir,
     committed: Committed,
@@ -60,7 +59,7 @@ impl Disk {
         Blobs::open(self.dir.path(), QUOTA, trusted, false, Box::new(self.committed.clone())).unwrap()
     }
 
-    /// Seals an upload as the interface does: renames its file, commits its reference, and then records the blob.
+    /// Seals an upload as the API does: its file gets its name, then its reference is committed, and then the blobs record it.
     async fn seal(&self, blobs: &Blobs, key: &UploadKey, bytes: &[u8]) -> Result<(), Refusal> {
         let placed = blobs.place(key, seal_of(bytes)).await?;
         if !placed.is_recorded {
@@ -70,7 +69,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Returns the names of all files of blobs below a folder.
+    /// Returns the names of all files below a folder of the blobs.
     fn files(&self, folder: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let mut open = vec![self.dir.path().join("blobs").join(folder)];
@@ -110,7 +109,7 @@ async fn write(blobs: &Blobs, key: &UploadKey, offset: usize, bytes: &[u8]) -> R
     blobs.write(key, offset as u64, BlobWrite { bytes: bytes.to_vec(), room }).await
 }
 
-/// Reads all bytes of a blob with a new reader.
+/// Returns all bytes of a blob, as a new reader reads them.
 async fn whole(blobs: &Blobs, seal: Seal) -> io::Result<Vec<u8>> {
     let (reader, mut bytes) = (blobs.reader(seal), Vec::new());
     loop {
@@ -146,7 +145,7 @@ fn what_is_sealed_can_be_read_by_its_hash() {
             disk.seal(&blobs, &key("a"), &bytes).await.unwrap();
             assert_eq!(whole(&blobs, seal_of(&bytes)).await.unwrap(), bytes);
             assert_eq!(blobs.received(&key("a")).await.unwrap(), (u64::from(length), true));
-            // after a lost answer, the same seal succeeds again, and another one is refused
+            // a worker that lost the answer gets it again, and another hash or length is refused
             disk.seal(&blobs, &key("a"), &bytes).await.unwrap();
             let (code, text) = refused(disk.seal(&blobs, &key("a"), b"another").await);
             assert_eq!(
@@ -193,7 +192,7 @@ fn the_same_bytes_are_stored_once() {
         let sealed = futures::join!(disk.seal(&blobs, &one, b"same"), disk.seal(&blobs, &two, b"same"));
         assert_eq!(sealed, (Ok(()), Ok(())));
         assert_eq!(disk.files("sealed").len(), 1);
-        // one reference is removed, and the other keeps the file
+        // one reference is removed, and the other keeps the blob
         disk.committed.seals.borrow_mut().remove(&key("a"));
         tidy(&blobs).await;
         assert!(disk.sealed(b"same"));
@@ -210,7 +209,7 @@ fn a_blob_that_is_being_sealed_is_not_removed() {
         let blobs = disk.open(true);
         write(&blobs, &key("a"), 0, b"x").await.unwrap();
         let placed = blobs.place(&key("a"), seal_of(b"x")).await.unwrap();
-        // the reference is not committed, so nothing refers to the file yet
+        // its reference is not committed yet, but the blob must stay while it is being sealed
         tidy(&blobs).await;
         assert!(disk.sealed(b"x"));
         disk.committed.seals.borrow_mut().insert(key("a"), placed.seal());
@@ -252,9 +251,9 @@ fn an_attempt_that_ends_leaves_what_it_sealed_and_nothing_else() {
             write(&blobs, &key(name), 0, name.as_bytes()).await.unwrap();
         }
         disk.seal(&blobs, &key("sealed"), b"sealed").await.unwrap();
-        // the commit of its reference was refused, because the lease was over
+        // the commit of its reference was refused, because the lease had ended
         drop(blobs.place(&key("placed"), seal_of(b"placed")).await.unwrap());
-        // a write that was begun before the end takes effect
+        // a write that has begun is finished before the end of the attempt
         let partial = key("partial");
         let (begun, ended) = futures::join!(write(&blobs, &partial, 7, b"begun"), blobs.end_attempt(JOB, 1));
         assert_eq!((begun, ended.is_ok()), (Ok(12), true));
@@ -276,7 +275,7 @@ fn an_upload_goes_on_after_a_restart_where_its_attempt_does() {
             blobs.end_attempt(JOB, 1).await.unwrap();
             assert!(disk.files("partial").is_empty());
         }
-        // after a restart, nobody asks for the upload before its attempt ends
+        // here no call asks for the upload after the restart
         let disk = Disk::new();
         write(&disk.open(true), &key("a"), 0, b"bytes").await.unwrap();
         disk.open(true).end_attempt(JOB, 1).await.unwrap();
@@ -406,7 +405,7 @@ fn a_full_disk_costs_nothing_that_was_received() {
         let disk = Disk::new();
         let blobs = disk.open(true);
         write(&blobs, &key("good"), 0, b"good").await.unwrap();
-        // a file that accepts no bytes replaces the partial file
+        // the partial file is replaced by a link to /dev/full, which takes no bytes
         let name = disk.files("partial").pop_first().unwrap();
         blobs.end_attempt(JOB, 1).await.unwrap();
         std::os::unix::fs::symlink("/dev/full", disk.dir.path().join("blobs/partial").join(&name)).unwrap();
@@ -416,7 +415,7 @@ fn a_full_disk_costs_nothing_that_was_received() {
             assert!(code == RefusalCode::Unavailable && text.contains("No space left on device"), "{text}");
             assert_eq!(blobs.received(&key("good")).await.unwrap(), (0, false));
         }
-        // the failed write did not count against the quota
+        // the failed writes did not count against the quota
         blobs.end_attempt(JOB, 1).await.unwrap();
         assert_eq!(write(&blobs, &key("good"), 0, b"good").await, Ok(4));
     });
@@ -432,14 +431,14 @@ fn a_write_whose_caller_is_gone_is_whole_or_not_there() {
         while received < sent.len() {
             let end = (received + 90_000).min(sent.len());
             let mut dropped = Box::pin(write(&blobs, &upload, received, &sent[received..end]));
-            // the write is dropped after up to three polls, wherever it is by then
+            // the write is dropped wherever it is after some polls
             for _ in 0..3 {
                 if dropped.as_mut().now_or_never().is_some() {
                     break;
                 }
             }
             drop(dropped);
-            // the next call waits until the dropped write has completed
+            // later calls wait until the dropped write has ended
             let (now, _) = blobs.received(&key("a")).await.unwrap();
             assert!(now == received as u64 || now == end as u64);
             received = write(&blobs, &key("a"), received, &sent[received..end]).await.unwrap() as usize;

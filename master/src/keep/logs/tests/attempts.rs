@@ -1,4 +1,4 @@
-//! Tests of the logs of one attempt together: how much memory they take, and which of them the attempt's end removes.
+//! All logs of one attempt: how much memory they take, and what is removed at the end of the attempt.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn many_small_logs_of_an_attempt_go_into_files() {
         let in_files = (0..100).filter(|index| file(&disk, *index, "log").exists()).count();
         println!("{in_files} of 100 logs of 60,000 bytes are files");
         assert_eq!(in_files, 100 - (1 << 20) / 60_000);
-        // the many logs of one attempt do not push the log of another attempt into a file
+        // the many logs of one attempt do not move the logs of another attempt into files
         let other = StepKey { attempt: 2, ..step(0) };
         logs.write(other, 0, vec![1; 60_000], Vec::new()).await.unwrap();
         assert!(!disk.dir.path().join("logs/4/4321/2.2.0.log").exists());
@@ -34,7 +34,7 @@ fn many_small_logs_of_an_attempt_go_into_files() {
             assert_eq!(logs.read(step(index), 0, 100_000).await.unwrap().bytes, sent);
             disk.commit(&logs, sealed.row);
         }
-        // a log that is done gives its room back
+        // logs that are sealed and committed give their room back
         logs.write(step(200), 0, vec![1; 60_000], Vec::new()).await.unwrap();
         assert!(!file(&disk, 200, "log").exists());
     });
@@ -75,7 +75,7 @@ fn logs_of_steps_that_never_ended_go_from_memory_and_from_the_disk() {
                 let row = logs.seal(step(index), 0, &[]).await.unwrap().row;
                 disk.commit(&logs, row);
             }
-            // a write that was begun before the removal takes effect first, and a later one is refused
+            // a write that has begun is finished first, and a later one is refused
             let (begun, dropped, late) = futures::join!(
                 logs.write(step(4), 100_000, vec![8; 1_000], Vec::new()),
                 logs.drop_others(KEY.job, KEY.attempt, &[1, 3]),
@@ -99,7 +99,7 @@ fn logs_of_steps_that_never_ended_go_from_memory_and_from_the_disk() {
     }
 }
 
-/// A reader that follows a discarded log learns that it has ended.
+/// A reader that follows a log learns that it has ended when the log is dropped.
 #[test]
 fn a_reader_of_a_log_that_goes_does_not_wait_for_ever() {
     run(async {

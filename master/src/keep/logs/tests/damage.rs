@@ -1,10 +1,10 @@
-//! Tests of logs on bad disks. A sealed log that was changed, cut or lost is reported as damaged (F16). A disk that takes no
-//! more bytes of growing logs is reported too (F12).
+//! Logs on a bad disk. Sealed logs that were changed, cut or lost are reported as damaged (F16 in `tests/cases.tsv`). A disk that
+//! takes no more bytes is reported as trouble (F12).
 
 use super::*;
 use std::io::ErrorKind;
 
-/// Writes, seals and commits a large log, and returns the path of its file.
+/// Writes a large log, and seals and commits it. Returns its file.
 async fn sealed(disk: &Disk, logs: &Logs) -> PathBuf {
     let sent = vec![b'x'; SMALL_MAX + 10];
     write(logs, 0, &sent).await;
@@ -39,7 +39,7 @@ fn a_sealed_log_that_is_cut_or_lost_is_damaged_and_not_removed() {
     });
 }
 
-/// A case like F16 for a small log, which lies in the store and has no file.
+/// A small log, which is in the store and not in a file, is damaged if its bytes do not fit its hash.
 #[test]
 fn a_small_log_that_was_changed_in_the_store_is_damaged() {
     run(async {
@@ -54,7 +54,8 @@ fn a_small_log_that_was_changed_in_the_store_is_damaged() {
     });
 }
 
-/// F12: the folder of the logs takes no bytes, even from root, because a file stands in its place.
+/// A disk that cannot be written is reported until it can. Here a file is in the place of the folder, so that even root cannot write
+/// logs (F12 in `tests/cases.tsv`).
 #[test]
 fn a_disk_that_takes_no_more_of_a_log_is_told_until_it_does() {
     run(async {
@@ -72,14 +73,14 @@ fn a_disk_that_takes_no_more_of_a_log_is_told_until_it_does() {
         let trouble = health.trouble().expect("it is told");
         assert_eq!(trouble.logs, 2);
         assert!(trouble.text.contains("the log cannot be written"), "{}", trouble.text);
-        // a write that fits into memory succeeds, and does not clear the trouble of the disk
+        // a log that fits into memory can be written, and does not tell whether the disk works
         logs.write(StepKey { step: 5, ..KEY }, 0, b"small".to_vec(), Vec::new()).await.unwrap();
         assert_eq!(health.trouble().map(|it| it.logs), Some(2));
         std::fs::remove_file(&folder).unwrap();
         std::fs::create_dir(&folder).unwrap();
         write(&logs, 0, &sent).await;
         assert_eq!(health.trouble().map(|it| it.logs), Some(1));
-        // an attempt that is over has no logs left to write
+        // when an attempt has ended, its logs no longer count as trouble
         logs.forget_attempt(KEY.job, KEY.attempt);
         assert_eq!(health.trouble(), None);
     });

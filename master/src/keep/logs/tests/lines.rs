@@ -1,4 +1,4 @@
-//! Compares the lines of a log with a plain split of its bytes.
+//! The lines of a log, compared with a plain split of its bytes.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn naive(text: &[u8], first: usize, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Returns the last lines that fit into 256 KiB, or the end of the last line if it is longer.
+/// Returns the last lines that fit into 256 KiB, or the end of the last line if that is longer.
 fn naive_last(text: &[u8], count: usize) -> (u64, Vec<u8>) {
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let mut bytes = Vec::new();
@@ -37,7 +37,7 @@ fn lines_are_those_of_a_plain_split() {
         run(async {
             let disk = Disk::new(LIMIT);
             let logs = disk.open();
-            // line ends are dense in some seeds and rare in others, and some lie on the borders of blocks
+            // line ends are dense or rare, and some are at the borders of blocks
             let rare = [1, 2, 40, 3_000, 200_000][below(&seed, 5)];
             let mut text: Vec<u8> = Vec::new();
             for part in 0..4 {
@@ -93,7 +93,7 @@ fn a_line_of_10_mib_is_cut_and_the_next_one_is_found() {
         assert_eq!((long.offset, long.bytes.len()), (6, 256 << 10));
         assert_eq!(lines(3).await.unwrap(), Lines { bytes: b"last".to_vec(), offset: text.len() as u64 - 4 });
         assert_eq!(lines(4).await.unwrap(), Lines { bytes: Vec::new(), offset: text.len() as u64 });
-        // syncs run beside the writes
+        // files are synced while later writes go on
         loop {
             let written = logs.write(KEY, text.len() as u64, Vec::new(), Vec::new()).await.unwrap();
             assert!(written.durable >= 4 << 20 && written.durable <= written.received, "{written:?}");

@@ -1,4 +1,4 @@
-//! Tests of logs with threads, crashes and callers that go away: the stored bytes are always a prefix of the sent ones.
+//! Logs with threads, crashes and callers that go away: the stored bytes are always a prefix of the sent bytes.
 
 mod attempts;
 mod damage;
@@ -18,7 +18,7 @@ use system::tail::TAIL_BYTES;
 const KEY: StepKey = StepKey { job: JobKey { build: BuildId(4_321), index: 2 }, attempt: 1, step: 3 };
 const LIMIT: u64 = 20 << 20;
 
-/// The committed seals, which a test keeps in place of the store.
+/// `Committed` plays the store: it has the seals that were committed, and whether the build was removed.
 #[derive(Clone, Default)]
 struct Committed(Rc<RefCell<BTreeMap<StepKey, SealRow>>>, Rc<Cell<bool>>);
 
@@ -26,7 +26,7 @@ impl Seals for Committed {
     fn find(&self, key: StepKey) -> LocalBoxFuture<'_, Result<Option<SealRow>, String>> {
         let committed = self.0.clone();
         Box::pin(async move {
-            // a query of the store does not answer at once
+            // a real query does not answer at once
             tokio::task::yield_now().await;
             Ok(committed.borrow().get(&key).cloned())
         })
@@ -41,7 +41,7 @@ impl Seals for Committed {
     }
 }
 
-/// A state directory with all that survives a crash of the master.
+/// `Disk` is what survives a crash of the master: the state directory and the committed seals.
 struct Disk {
     dir: tempfile::TempDir,
     committed: Committed,
@@ -63,7 +63,7 @@ impl Disk {
         logs.forget_sealed([key]);
     }
 
-    /// Removes the logs of the build in the order of retention: first from the store, then the files.
+    /// Removes the logs of the build as retention does: first from the store, and then the files.
     async fn remove(&self, logs: &Logs) {
         self.forget();
         logs.remove(vec![KEY.job.build]).await.unwrap();
@@ -181,14 +181,14 @@ fn a_write_whose_caller_is_gone_is_whole_or_not_there() {
         while received < sent.len() {
             let end = (received + 90_000).min(sent.len());
             let mut dropped = Box::pin(logs.write(KEY, received as u64, sent[received..end].to_vec(), Vec::new()));
-            // the write is dropped after up to three polls, wherever it is by then
+            // the write is dropped wherever it is after some polls
             for _ in 0..3 {
                 if dropped.as_mut().now_or_never().is_some() {
                     break;
                 }
             }
             drop(dropped);
-            // the next call waits until the dropped write has completed
+            // later calls wait until the dropped write has ended
             let (now, _) = logs.received(KEY).await.unwrap();
             assert!(now == received as u64 || now == end as u64);
             received = write(&logs, received, &sent[received..end]).await as usize;
@@ -207,7 +207,7 @@ fn lines_of_ours_are_not_taken_for_the_workers_after_a_crash() {
         assert_eq!(write(&logs, 0, &sent).await, 170_000);
         let first = seal(&logs, &sent).await;
         assert!(first.agrees);
-        // the master crashed before the seal was committed
+        // the master crashed before the commit of the seal
         let logs = disk.open();
         assert_eq!(logs.received(KEY).await.unwrap(), (100_000, false));
         assert_eq!(write(&logs, 99_000, &sent[99_000..]).await, 170_000);
@@ -222,7 +222,7 @@ fn lines_of_ours_are_not_taken_for_the_workers_after_a_crash() {
     });
 }
 
-/// C26: a log that reaches the limit keeps its beginning and its end, because errors stand at the end.
+/// A log that is too long keeps its beginning and its end, because the error is at the end (C26 in `tests/cases.tsv`).
 #[test]
 fn the_end_of_a_log_that_is_too_long_is_kept() {
     run(async {
@@ -254,7 +254,7 @@ fn the_end_of_a_log_that_is_too_long_is_kept() {
     });
 }
 
-/// A case like C26: a log that is only a little too long is kept whole, without a line about a gap.
+/// A log that is only a little too long is kept whole, and has no mark of a gap.
 #[test]
 fn a_log_that_is_a_little_too_long_is_whole() {
     run(async {
@@ -282,7 +282,7 @@ fn an_attempt_that_ended_twice_has_one_line_of_it() {
             assert_eq!(logs.end_attempt(KEY.job, 1, "[again]\n").await.unwrap(), first, "it was not recorded yet");
             let late = logs.write(KEY, length as u64, vec![b'y'], Vec::new()).await.unwrap_err();
             assert_eq!(late.code, RefusalCode::Stale);
-            // after a crash before the commit, the file exists and the bytes in memory are lost
+            // after a crash before the commit the file is there, and bytes that were in memory are lost
             let logs = disk.open();
             let again = logs.end_attempt(KEY.job, 1, "[lost]\n").await.unwrap();
             assert_eq!(again, if disk.path("log").exists() { first } else { Vec::new() });
@@ -299,7 +299,7 @@ fn a_file_of_another_boot_is_not_trusted() {
         let mut side = std::fs::read(disk.path("marks")).unwrap();
         side[3] ^= 1;
         std::fs::write(disk.path("marks"), side).unwrap();
-        // an untrusted file is not used even if the machine was not rebooted
+        // this also holds if the machine was not restarted since the last master
         let logs = disk.open();
         assert_eq!(logs.received(KEY).await.unwrap(), (0, false));
         write(&logs, 0, &sent).await;

@@ -1,4 +1,4 @@
-//! Tests of logs that are removed while somebody reads them.
+//! Logs that are removed, also while somebody reads them.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn why<T: std::fmt::Debug>(result: io::Result<T>) -> String {
     error.to_string()
 }
 
-/// Writes and seals a log of this many bytes, and commits the seal.
+/// Writes a log of this many bytes, seals it, and commits the seal.
 async fn sealed_log(disk: &Disk, length: usize) -> Logs {
     let logs = disk.open();
     let sent = vec![b'x'; length];
@@ -32,7 +32,7 @@ fn a_removed_log_is_not_found_and_no_empty_one() {
             assert_eq!(why(logs.read(KEY, 0, 10).await), "the logs were removed");
             assert_eq!(why(logs.lines(KEY, 1, 1).await), "the logs were removed");
             assert_eq!(why(logs.wait(KEY, 0).await), "the logs were removed");
-            // a repeated removal finds nothing, which is not an error
+            // a second removal finds nothing, and that is not an error
             logs.remove(vec![KEY.job.build]).await.unwrap();
         }
     });
@@ -74,7 +74,7 @@ fn a_file_that_goes_between_the_question_and_the_reading_was_removed() {
     run(async {
         let disk = Disk::new(LIMIT);
         let logs = sealed_log(&disk, 70_000).await;
-        // the file goes first, while the store still has the seal
+        // the file is gone while the store still has the seal
         std::fs::remove_file(disk.path("log")).unwrap();
         let missing = logs.read(KEY, 0, 10).await.unwrap_err();
         assert_ne!(missing.to_string(), "the logs were removed");

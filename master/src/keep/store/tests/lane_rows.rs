@@ -1,4 +1,4 @@
-//! Tests of lanes in the store: they are written with results, and read as the state of a ref.
+//! Lanes in the store, which are written with results and read as the state of a ref.
 
 use super::*;
 use crate::decide::coordinator::lane::{LaneResult, RefState};
@@ -54,8 +54,7 @@ fn result(number: u32, update: u32, name: &str, outcome: Outcome) -> Record {
     Record::Lane { project: "p".to_owned(), ref_name: MAIN.to_owned(), job: name.to_owned(), result }
 }
 
-/// Returns a history of five builds. Build 1 is good, 2 fails in job `b`, and 3 is a retry of 1 and fails. Build 4 errors, and
-/// 5 has a broken pipeline.
+/// Returns a history: build 1 is good, 2 fails in `b`, 3 is a retry of 1 and fails, 4 errors, and 5 has no plan.
 pub(crate) fn history() -> Vec<Record> {
     use Outcome::{Errored, Failed, Succeeded};
     let builds = [

@@ -1,4 +1,4 @@
-//! F4: a store that was lost, emptied or replaced is refused, and every store that belongs to its directory is accepted.
+//! A store that was lost, emptied or replaced is refused, and each valid store is opened (F4 in `tests/cases.tsv`).
 
 use super::wait;
 use crate::decide::coordinator::record::Record;
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Returns the directory of a master that ran, committed this many events and stopped.
+/// Makes the directory of a master that ran and stopped, with this many events.
 fn stopped(events: u64) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -17,7 +17,7 @@ fn stopped(events: u64) -> TempDir {
     wait(store.close());
     std::fs::create_dir_all(dir.path().join("mirrors/demo")).unwrap();
     drop(store);
-    // opening the store writes the mark, which the checkpoint thread would write a second after a commit
+    // this writes the mark, which the thread of the checkpoints would write a second after a commit
     let store = Store::open(dir.path()).unwrap();
     wait(store.close());
     dir
@@ -43,7 +43,7 @@ fn a_store_that_is_gone_is_refused_with_the_way_out() {
     assert!(text.contains("its store is missing") && text.contains("guild-master restore"), "{text}");
     assert!(text.contains("guild-master begin-anew"), "{text}");
     assert!(!dir.path().join("guild.db").exists(), "and none was made");
-    // this holds even if an older version left no mark
+    // this also holds if an older version left no mark
     remove(dir.path(), &[MARK_FILE]);
     assert!(refusal(dir.path()).contains("its store is missing"));
 }
@@ -81,7 +81,7 @@ fn an_older_store_and_one_of_another_master_are_refused() {
     assert_eq!(Store::open(dir.path()).unwrap().last_event().unwrap(), 9, "somebody said that it shall be so");
 }
 
-/// A case like F4: the write-ahead log was deleted after a kill, for example by a program that cleans up files.
+/// A store is refused if the log of its database was removed after a kill, for example by a person who cleans up.
 #[test]
 fn a_store_without_its_log_is_refused() {
     let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -91,7 +91,7 @@ fn a_store_without_its_log_is_refused() {
     while !is_marked() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    // the files that a kill leaves, except the log
+    // this is what a kill leaves, without the log
     for name in ["guild.db", MARK_FILE] {
         std::fs::copy(dir.path().join(name), killed.path().join(name)).unwrap();
     }
@@ -110,7 +110,7 @@ fn what_a_new_master_or_a_power_cut_leaves_is_taken() {
         drop(Store::open(dir.path()).unwrap());
         assert!(std::fs::read_to_string(dir.path().join(MARK_FILE)).unwrap().starts_with("guild-store-1 "));
     }
-    // a first start that ended before the database had its first page
+    // an empty file is left if the first start ends before the database has a page
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("guild.db"), "").unwrap();
     drop(Store::open(dir.path()).unwrap());

@@ -1,5 +1,5 @@
-//! Compares the store with a simple model: committed records are loaded, listed, read and copied. Another kind of store would
-//! have to pass these tests too.
+//! The store compared with a plain model: what is committed can be loaded, listed, read and copied. Another implementation of the
+//! store would have to pass these tests too.
 
 pub(crate) mod lane_rows;
 mod mark;
@@ -17,12 +17,12 @@ use rows::{Dice, build, change, event, plan};
 use schema::values::{Filter, State, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the reads as the master's own program uses them.
+/// Returns the reads of a store, on the account of the master itself.
 pub(super) fn reading(store: &Store) -> Reading {
     store.readers().of(crate::keep::turns::PROGRAM)
 }
 
-/// Returns the result of a future that needs no waiting: in memory, commits and reads run when they are called.
+/// Returns the result of a future that is ready at once, because a store in memory runs commits and queries inline.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("the store in memory runs inline")
 }
@@ -42,7 +42,7 @@ pub(super) fn audit(text: &str) -> Record {
     Record::Audit { time: Time(5), by: GrantId(1), text: text.to_owned() }
 }
 
-/// The state that `load` must return, kept in the simplest way.
+/// `Model` keeps what `load` must return, in the simplest way.
 #[derive(Default)]
 struct Model {
     builds: BTreeMap<BuildId, BuildRow>,
@@ -223,7 +223,7 @@ fn one_master_owns_a_state_directory_and_hands_it_on() {
     wait(store.commit(vec![Record::Build(build(1))])).unwrap();
     let Err(second) = Store::open(dir.path()) else { panic!("two masters") };
     assert!(second.to_string().ends_with("is used by another master: stop it, or use another state directory"));
-    // nobody waits for this commit any more, but the writer completes work that it has received
+    // a commit that the writer has got is written, even if nobody waits for it any more
     let mut unheard = Box::pin(store.commit(vec![Record::Build(build(2))]));
     assert!(unheard.as_mut().now_or_never().is_none_or(|done| done.is_ok()));
     drop(unheard);

@@ -1,4 +1,4 @@
-//! Tests of the rows that reporters read and write: branches, cursors, and sent notices.
+//! The rows that reporters read and write: branches, cursors, and notices that were sent.
 
 use super::*;
 use schema::values::{Cursor, Outcome, Trust};
@@ -58,7 +58,8 @@ fn reporters_that_are_gone_are_forgotten() {
     assert_eq!(now(reading(&store).reporter("s")).unwrap(), Some(moved));
 }
 
-/// Project p1 has builds 1, 3, 5 and so on, and every third build belongs to another branch.
+/// A look of a reporter shows the unfinished and the broken builds of its branch. The builds of p1 are 1, 3, 5 and so on, and every
+/// third build is of another branch.
 #[test]
 fn a_look_shows_what_is_open_and_what_was_broken() {
     let store = Store::in_memory("look").unwrap();
@@ -67,7 +68,7 @@ fn a_look_shows_what_is_open_and_what_was_broken() {
         (row.update, row.job_count, row.state, row.outcome) =
             (row.number, 1, State::Finished, Some(Outcome::Succeeded));
     }
-    // builds of the main branch have the ids 1, 5, 7, 11, 13, 17 and 19
+    // the builds of main are 1, 5, 7, 11, 13, 17 and 19
     let broken = |row: &mut BuildRow| {
         (row.job_count, row.outcome, row.cause) = (0, Some(Outcome::Failed), BuildCause::Change);
     };

@@ -1,4 +1,4 @@
-//! Makes random rows from a seed. Their keys come from small ranges, so that rows replace each other.
+//! Random rows from a seed. They have few different keys, so that some rows are written more than once.
 
 use crate::decide::coordinator::placed::{Because, Opening};
 use crate::decide::coordinator::record::*;
@@ -9,13 +9,13 @@ use schema::values::{
 };
 use std::time::Duration;
 
-/// Returns the record of a ref that was reported and exists.
+/// Returns the row of a ref that exists and was reported.
 pub(crate) fn head(project: &str, ref_name: &str, revision: &str) -> Record {
     let head = Head { revision: revision.to_owned(), is_told: true, ..Head::default() };
     Record::Head(HeadRow { project: project.to_owned(), ref_name: ref_name.to_owned(), head })
 }
 
-/// A generator of random numbers: splitmix64 (Steele, Lea, Flood 2014). The same seed gives the same rows everywhere.
+/// `Dice` is the generator splitmix64 (Steele, Lea, Flood 2014). The same seed gives the same rows on each machine.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -62,7 +62,7 @@ impl Dice {
         JobKey { build: BuildId(1 + self.below(4)), index: u32::from(self.small(3)) }
     }
 
-    /// Returns a build. Its fixed fields follow from its id, and its changing fields are random.
+    /// Returns a build. Its fixed fields follow from its id, and its state is random.
     pub(crate) fn build(&mut self) -> BuildRow {
         let id = 1 + self.below(6);
         BuildRow { state: self.state(), outcome: self.maybe(Dice::outcome), diagnosis: self.word(), ..build(id) }
@@ -163,7 +163,7 @@ impl Dice {
         }
     }
 
-    /// Returns the project and the name of a ref, and perhaps its head.
+    /// Returns the project, the name and the state of a ref.
     pub(crate) fn head(&mut self) -> (String, String, Option<Head>) {
         let head = Head {
             revision: format!("{:040x}", self.below(99)),
@@ -202,7 +202,7 @@ impl Dice {
         }
     }
 
-    /// Returns a step. Its name follows from its key, and its other fields are random.
+    /// Returns a step. Its name follows from its key, and its state is random.
     pub(crate) fn step(&mut self) -> StepRow {
         let key = StepKey { job: self.job_key(), attempt: 1 + self.small(2), step: self.small(2) };
         StepRow {

@@ -1,4 +1,4 @@
-//! Tests of several lanes of tests: young lanes that are compared with another ref, and lists of several lanes.
+//! Several lanes of tests: young lanes that are compared with another ref, and lists of tests from several lanes.
 
 use super::test_rows::{Drawn, MAIN, TESTS, filter, lane, record, row, store};
 use super::*;
@@ -21,7 +21,7 @@ fn run(store: &Store, ref_name: &str, order: (u32, u32), codes: &str) {
     record(store, TestPiece::Run(Box::new(row)));
 }
 
-/// Returns the state, the first bad and the last good build of each test of the topic branch, compared with the main branch.
+/// Returns the state, first bad and last good build of each test of the topic branch, compared with the main branch.
 fn topic(store: &Store) -> Vec<(TestState, u32, u32)> {
     let asked = TestFilter { ref_name: TOPIC.to_owned(), base_ref: MAIN.to_owned(), ..filter() };
     let mut lines = now(reading(store).tests_of_ref(asked)).unwrap().lines;
@@ -34,7 +34,7 @@ fn topic(store: &Store) -> Vec<(TestState, u32, u32)> {
     lines.iter().map(|line| (line.standing.state, line.standing.first_bad, line.standing.last_good)).collect()
 }
 
-/// Returns what the store knows about the failures of a build. It names at most two tests.
+/// Returns the failed tests of a build: the numbers of those that fail newly, and how many failed before or are flaky.
 fn failures(store: &Store, ref_name: &str, build: u32) -> FailuresOfRun {
     let lane = TestLane { ref_name: ref_name.to_owned(), ..lane() };
     let key = JobKey { build: BuildId(u64::from(build)), index: 0 };
@@ -60,7 +60,7 @@ fn the_failures_of_a_run_are_sorted() {
     assert_eq!(failures(&store, MAIN, 9), FailuresOfRun::Unknown);
 }
 
-/// A test that both passes and fails in one tree is flaky, and the change of a later tree is not to blame for it.
+/// A test that both passed and failed with one tree is flaky, and a later change is not blamed for its failures.
 #[test]
 fn a_flaky_test_that_fails_again_is_counted_apart() {
     let store = store("flaky failures");
@@ -88,19 +88,19 @@ fn a_young_lane_is_compared_with_that_of_another_ref() {
     assert_eq!(states, wanted, "what was red before is not theirs");
 }
 
-/// Runs of the main branch after a branch began do not change the results of that branch.
+/// A young branch is compared with the results of the main branch from before it began, and not with later ones.
 #[test]
 fn a_young_lane_is_compared_with_what_came_before_it() {
     use TestState::{NewlyFailing, Passing, StillFailing};
     let store = store("later base");
     run(&store, MAIN, (1, 1), "PPPF");
     run(&store, TOPIC, (1, 2), "FPFF");
-    // a push, and then a retry of the first commit
+    // later the main branch gets a push, and a retry of its first commit
     run(&store, MAIN, (2, 3), "FFPP");
     run(&store, MAIN, (1, 4), "PPFP");
     let wanted = [(NewlyFailing, 2, 1), (Passing, 0, 2), (NewlyFailing, 2, 1), (StillFailing, 1, 0)];
     assert_eq!(topic(&store), wanted);
-    // later runs of the branch count for the branch, and the base stays as it was
+    // the topic's later runs are compared with its own, and the base stays the same
     run(&store, TOPIC, (2, 5), "FFPF");
     let wanted = [(StillFailing, 2, 1), (NewlyFailing, 5, 2), (TestState::Fixed, 0, 5), (StillFailing, 1, 0)];
     assert_eq!(topic(&store), wanted);

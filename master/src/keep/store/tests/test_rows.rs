@@ -1,4 +1,4 @@
-//! Compares the history of tests in the store with a brute-force definition, in whatever order the lists of tests are read.
+//! The history of tests in the store, compared with a definition by brute force. The lists are read in any order.
 
 use super::*;
 use crate::decide::test_history::flakiness::Flakiness;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub(crate) const MAIN: &str = "refs/heads/main";
 pub(crate) const TESTS: u32 = 6;
 
-/// A random run of tests.
+/// `Drawn` is a random run.
 #[derive(Clone, Debug)]
 pub(crate) struct Drawn {
     pub(crate) order: RunOrder,
@@ -102,8 +102,7 @@ pub(crate) fn filter() -> TestFilter {
     TestFilter { project: "p".to_owned(), ref_name: MAIN.to_owned(), limit: 1_000, ..TestFilter::default() }
 }
 
-/// Returns the state, the first bad build, the last good build and the flakiness of each test. It reads all runs in order and
-/// forgets nothing.
+/// Returns the state, first bad and last good build and flakiness of each test, calculated from all runs, from the first one on.
 fn by_force(runs: &[Drawn]) -> Vec<(u32, TestState, u32, u32, Flakiness)> {
     let mut ordered: Vec<&Drawn> = runs.iter().collect();
     ordered.sort_by_key(|run| run.order);
@@ -187,7 +186,7 @@ pub(crate) fn store(name: &str) -> Store {
     store
 }
 
-/// Clears the flakiness of tests that are not flaky, because the store does not count the trees of such tests.
+/// Clears the numbers of trees of tests that are not flaky, because the store does not look for them there.
 fn without_trees(lines: Vec<(u32, TestState, u32, u32, Flakiness)>) -> Vec<(u32, TestState, u32, u32, Flakiness)> {
     let cleared = |flakiness: Flakiness| if flakiness.flaky == 0 { Flakiness::default() } else { flakiness };
     lines.into_iter().map(|(test, state, bad, good, flaky)| (test, state, bad, good, cleared(flaky))).collect()
@@ -207,7 +206,7 @@ fn the_order_in_which_lists_are_read_does_not_matter() {
                 let next = left.swap_remove(dice.below(left.len() as u64) as usize);
                 record(&store, piece(&next));
                 if dice.below(4) == 0 {
-                    // the run is read again, as after a crash between two pieces
+                    // a list is read again after a crash between two of its pieces
                     record(&store, piece(&next));
                 }
             }
@@ -278,7 +277,7 @@ fn a_list_is_searched_and_paged() {
     assert_eq!(now(reading(&store).test_history("p", 6, "")).unwrap(), None);
 }
 
-/// Acceptance 6: a build with 10,000 results grows the database by at most 40 KiB.
+/// A build with 10,000 results grows the database by at most 40 KiB.
 #[test]
 fn a_build_of_many_tests_takes_little_room() {
     const MANY: u32 = 10_000;
@@ -300,7 +299,7 @@ fn a_build_of_many_tests_takes_little_room() {
             is_whole: true,
             is_together: false,
             verdicts: (0..MANY).map(|_| if dice.below(200) == 0 { 2 } else { 1 }).collect(),
-            // durations like real ones: each test has its own, and it varies
+            // as in real runs, each test has its own duration, which varies a little
             durations: (0..MANY).map(|test| (test % 140) as u8 + 20 + dice.below(4) as u8).collect(),
         };
         record(&store, TestPiece::Run(Box::new(row)));

@@ -1,5 +1,4 @@
-//! Tests blobs and their references over random histories with crashes and full disks. A blob to which a kept build refers is there, and
-//! no other blob is.
+//! Blobs and their references over random histories with crashes and full disks: the blobs of kept builds are there, and no others.
 
 use super::history::World;
 use super::passes::{Place, now, pass_all};
@@ -10,7 +9,8 @@ use schema::values::Time;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// The number of contents that builds share: few enough that many have several references, and enough that some lose their last one.
+/// The number of different contents of blobs. It is small, so that many blobs have several references, and large enough that some
+/// lose their last reference.
 const CONTENTS: u64 = 80;
 
 #[test]
@@ -24,7 +24,7 @@ fn blobs_go_with_their_last_reference_and_only_then() {
         records.extend(refs.iter().cloned().map(Record::Blob));
         let place = Place::new(format!("retention-blobs-{seed}"), records);
         refs.iter().for_each(|row| write_blob(&place, row.hash));
-        // a crash between the rename and the commit leaves such files
+        // files that a crash between the rename and the commit left
         let orphans = dice.below(4);
         (0..orphans).for_each(|at| write_blob(&place, hash_of(1_000 + at)));
         let mut retention = place.start(retain());
@@ -47,7 +47,7 @@ fn blobs_go_with_their_last_reference_and_only_then() {
     assert!(went > 100 && stayed > 300, "the histories are too poor: {went} blobs went, {stayed} stayed");
 }
 
-/// Draws the files of attempts: a few of each build, whose contents other builds have as well.
+/// Returns a few files of each attempt, whose contents other attempts also have.
 fn draw_refs(dice: &mut Dice, world: &World) -> Vec<BlobRow> {
     let mut refs = Vec::new();
     for build in &world.builds {
@@ -87,7 +87,7 @@ fn files(place: &Place) -> BTreeSet<String> {
     files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Checks at any moment that each blob with a reference has its file, and that the counts agree with the rows.
+/// Checks what must hold at each moment: a blob with a reference has its file, and the counts fit the rows.
 fn check_kept(seed: u64, place: &Place) {
     for (sql, what) in [
         (
@@ -113,7 +113,7 @@ fn check_kept(seed: u64, place: &Place) {
     assert_eq!(missing.count(), 0, "seed {seed}: a blob that is referred to is gone");
 }
 
-/// Checks at the end that exactly the blobs of the builds that are left exist. Returns their number, and the number of all blobs.
+/// Checks the end: there are only blobs of the builds that are left. Returns the number of blobs, and how many there were before.
 fn check_end(seed: u64, place: &Place, refs: &[BlobRow]) -> (usize, usize) {
     let kept: BTreeSet<BuildId> = place.numbers("select id from builds");
     let names = |rows: &mut dyn Iterator<Item = &BlobRow>| rows.map(|row| name_of(row.hash)).collect::<BTreeSet<_>>();

@@ -1,4 +1,4 @@
-//! Makes histories from a seed, and says in the simplest way which of their builds must stay.
+//! Random histories from a seed, and the simplest definition of the builds that must stay.
 
 use super::NOW;
 use crate::decide::coordinator::record::*;
@@ -11,14 +11,14 @@ use std::time::Duration;
 pub(super) struct Past {
     pub(super) row: BuildRow,
     pub(super) jobs: Vec<JobRow>,
-    /// The logs, one for each job that was not carried.
+    /// One log of each job.
     pub(super) logs: Vec<SealRow>,
 }
 
-/// A `World` is a history: builds by rising id, and the refs that exist.
+/// `World` is a random history. Its builds are in the order of their ids.
 pub(super) struct World {
     pub(super) builds: Vec<Past>,
-    /// Refs that exist: (project, name).
+    /// The refs that exist, each as its project and its name.
     pub(super) heads: BTreeSet<(String, String)>,
 }
 
@@ -42,7 +42,7 @@ impl World {
         let project = format!("p{}", dice.below(2));
         let number = u32::try_from(self.of(&project).count()).unwrap() + 1;
         let mut row = build(id, &project, number, &format!("refs/heads/{}", dice.below(6)));
-        // builds end within 40 days, some less than an hour ago
+        // builds ended within 40 days, and some of them less than an hour ago
         row.finished = (dice.below(8) > 0).then(|| match dice.below(6) {
             0 => Time(NOW.0 - dice.below(GRACE.as_millis() as u64 + 2)),
             _ => Time(row.created.0 + dice.below(3_600_000)),
@@ -64,7 +64,7 @@ impl World {
         self.builds.iter().filter(move |build| build.row.project == project)
     }
 
-    /// Returns the builds that refer to jobs of the build `of`.
+    /// Returns the builds that refer to jobs of this build.
     pub(super) fn carriers<'a>(&'a self, of: &'a Past) -> impl Iterator<Item = &'a Past> + 'a {
         let carries = |build: &&Past| build.jobs.iter().any(|job| job.carried_from == of.row.number);
         self.of(&of.row.project).filter(carries)
@@ -80,7 +80,7 @@ impl World {
             && [newest, built].into_iter().flatten().any(|tip| tip.row.id == of.row.id)
     }
 
-    /// Returns the builds that must go: all but those that must stay, a set that grows until nothing more follows from it.
+    /// Returns the builds that must be removed: all but those that must stay. The set of those grows until no other build follows from it.
     pub(super) fn going(&self, project: &str, kept: u32) -> BTreeSet<BuildId> {
         let all: Vec<&Past> = self.of(project).collect();
         let newest = all.len().saturating_sub(kept as usize);
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    /// Returns the records that a store has of this history, with the logs, steps and attempts of its builds.
+    /// Returns the records of the history for a store, with the logs, steps and attempts of builds.
     pub(super) fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         for (project, ref_name) in &self.heads {
@@ -125,7 +125,7 @@ impl World {
     }
 }
 
-/// Makes a build. Builds are made in the order of their ids, a minute apart, from 40 days ago on.
+/// Returns a build. The times of builds follow their ids, over 40 days.
 pub(crate) fn build(id: u64, project: &str, number: u32, ref_name: &str) -> BuildRow {
     let source =
         SourceRevision { repository: project.to_owned(), ref_name: ref_name.to_owned(), ..SourceRevision::default() };
@@ -196,7 +196,7 @@ pub(super) fn step(key: StepKey) -> StepRow {
     }
 }
 
-/// Makes the seal of a log. Half of the logs are small and are stored in the database.
+/// Returns the seal of a random log. Half of the logs are small, so their bytes are in the store.
 fn seal(dice: &mut Dice, job: JobKey) -> SealRow {
     let key = StepKey { job, attempt: 1, step: 0 };
     match dice.below(2) {

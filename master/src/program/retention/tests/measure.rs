@@ -1,4 +1,4 @@
-//! Measures the cost of passes on a store with 100,000 builds in a file, and what they cost the commits beside them.
+//! Measures the time of retention's passes, and of commits beside them, on a store of 100,000 builds in a file.
 
 use super::history::{attempt, build, job, step};
 use super::{NOW, Retain};
@@ -17,9 +17,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 const BUILDS: u64 = 100_000;
-/// The bytes of a log that is stored in the database.
+/// The size of a small log in bytes. Its bytes are in the store.
 const LOG: usize = 8 << 10;
-/// One build in this many has a log that is a file.
+/// One of this many builds has a log that is a file.
 const FILES: u64 = 20;
 
 #[test]
@@ -52,7 +52,7 @@ async fn measure() {
     size(dir.path(), "after");
 }
 
-/// Does passes like `Retention::keep`, with shorter pauses, until nothing is left.
+/// Runs passes as `Retention::keep` does, but without its pauses (`BREATH`).
 async fn pass_all(retention: &mut Retention) {
     let (begin, mut took) = (Instant::now(), Vec::new());
     loop {
@@ -67,7 +67,7 @@ async fn pass_all(retention: &mut Retention) {
     println!("{} passes in {:?}: {}", took.len(), begin.elapsed(), spread(took));
 }
 
-/// Makes small commits, 2 ms apart, until `done`, or 2,000 of them.
+/// Makes small commits, 2 ms apart, until `done` is set, or 2,000 of them. Prints their times.
 async fn commits(driver: &Driver, what: &str, done: &Cell<bool>) {
     let mut took = Vec::new();
     while !done.get() && (what == "beside passes" || took.len() < 2_000) {
@@ -96,7 +96,7 @@ async fn fill(dir: &Path) -> (Store, crate::keep::store::Readers) {
     (store, readers)
 }
 
-/// Makes the records of one build: ten rows of its own, and two in other tables of the store.
+/// Returns the records of one build: 10 rows, and 2 rows in other tables of the store.
 fn rows(dir: &Path, id: u64) -> Vec<Record> {
     let row = build(id, &format!("p{}", id % 4), u32::try_from(id / 4 + 1).unwrap(), "refs/heads/main");
     let plan = schema::values::Plan { version: 1, jobs: Vec::new(), trust: schema::values::Trust::Trusted };

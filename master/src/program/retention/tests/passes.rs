@@ -1,4 +1,4 @@
-//! Tests whole passes on a store in memory and files on disk, with crashes and full disks between them.
+//! Whole passes of retention, on a store in memory and files on disk, with crashes and full disks between them.
 
 use super::history::{World, build, job};
 use super::{NOW, retain};
@@ -24,11 +24,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 
-/// A `Place` is the state directory of a master that may crash.
+/// `Place` is a state directory whose master may crash.
 pub(super) struct Place {
     name: String,
     pub(super) dir: tempfile::TempDir,
-    /// The readers, which keep the database in memory.
+    /// Readers of the store, which keep the database in memory alive.
     readers: Readers,
     pub(super) full: Rc<Cell<bool>>,
 }
@@ -45,7 +45,7 @@ impl Weather for Sky {
     }
 }
 
-/// Runs a future that must not wait, because everything here runs on the calling thread.
+/// Returns the result of a future that is ready at once, because everything runs inline here.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing to wait for")
 }
@@ -64,7 +64,7 @@ impl Place {
         Place { name, dir, readers, full: Rc::default() }
     }
 
-    /// Opens the store as a master does when it starts.
+    /// Starts a master, and returns its retention.
     pub(super) fn start(&self, retain: Retain) -> Retention {
         let store = Store::in_memory(&self.name).unwrap().under(Sky(self.full.clone()));
         let it = Coordinator::load(NOW, Terms::default(), store.load().unwrap(), [0; 32]);
@@ -107,7 +107,7 @@ pub(super) fn write_log(state: &Path, key: StepKey, size: u64) {
     file.set_len(size).unwrap();
 }
 
-/// Does passes until nothing is left, and returns their number. Each pass may remove a bounded number of rows.
+/// Runs passes until nothing is left to do, and returns their number. Checks that each pass removes a bounded number of rows.
 pub(super) fn pass_all(place: &Place, retention: &mut Retention) -> u32 {
     for passes in 1..10_000 {
         let (builds, rows) = (place.count("select count(*) from builds"), place.count(ROWS_OF_BUILDS));
@@ -134,7 +134,7 @@ fn random_histories_keep_what_must_stay_and_nothing_else() {
         let place = Place::new(format!("retention-{seed}"), world.records());
         let mut retention = place.start(retain());
         for _ in 0..dice.below(12) {
-            // a crash between any two steps, or a full disk during one
+            // the master crashes between two passes, or the disk is full during one
             place.full.set(dice.below(3) == 0);
             now(retention.pass()).unwrap();
             if dice.below(3) == 0 {
@@ -143,7 +143,7 @@ fn random_histories_keep_what_must_stay_and_nothing_else() {
         }
         place.full.set(false);
         pass_all(&place, &mut retention);
-        // again from the beginning, because a look may have been under way when a carrier went
+        // once more from the beginning, because a build to which another referred may have been passed before that was removed
         pass_all(&place, &mut retention);
         went += check(seed, &place, &world);
     }
@@ -179,7 +179,7 @@ fn check(seed: u64, place: &Place, world: &World) -> usize {
     going.len()
 }
 
-/// Returns the builds whose logs stay: logs go by age, and then the oldest until the rest is small enough.
+/// Returns the builds whose logs stay: old logs are removed, and then the oldest until the rest fits the limit.
 fn logs_that_stay(world: &World, stay: &BTreeSet<BuildId>) -> BTreeSet<BuildId> {
     let kept = world.builds.iter().filter(|build| stay.contains(&build.row.id) && !build.logs.is_empty());
     let bytes = |build: &super::history::Past| build.logs.iter().map(|log| log.size).sum::<u64>();
@@ -196,7 +196,7 @@ fn logs_that_stay(world: &World, stay: &BTreeSet<BuildId>) -> BTreeSet<BuildId> 
     left
 }
 
-/// Makes a project with this many finished builds of one ref, each with three jobs.
+/// Returns the records of this many finished builds of one ref, each with three jobs.
 fn many(count: u64) -> Vec<Record> {
     let rows = (1..=count).map(|id| build(id, "p", u32::try_from(id).unwrap(), "refs/heads/main"));
     let with_jobs = rows.flat_map(|row| {
@@ -214,7 +214,7 @@ fn a_pass_is_bounded_and_passes_come_to_an_end() {
     assert!(passes > 6, "595 builds and 1,785 jobs went in {passes} passes");
     assert_eq!(place.numbers("select id from builds"), (596..=600).map(BuildId).collect());
     assert_eq!(place.count("select count(*) from jobs"), 15);
-    // the last number is kept, whatever goes
+    // the last number stays, so it is never given again
     assert_eq!(place.count("select number from numbers"), 600);
     assert_eq!(pass_all(&place, &mut retention), 2, "nothing is left to do");
 }
@@ -252,7 +252,7 @@ fn while_a_retry_is_not_committed_no_build_goes() {
     let plan = Plan { version: 1, jobs: vec![JobPlan::default()], trust: Trust::Trusted };
     let past = Past { row: build(3, "p", 3, "refs/heads/main"), plan, jobs: Vec::new(), removals: 0 };
     let request = Request { id: RequestId([1; 16]), by: GrantId(1), body: [0; 32] };
-    // a driver that was not started commits nothing
+    // this driver was not started, so it never commits the retry
     retention.driver.note(|it, now| {
         it.retry(now, request, "somebody", past, &[0]).unwrap();
     });

@@ -1,4 +1,4 @@
-//! Tests where requests may go, and what happens to answers that are too long.
+//! The addresses to which requests may go, and answers that are too large, too slow or broken.
 
 use super::*;
 use std::io::{Read as _, Write as _};
@@ -45,7 +45,7 @@ fn a_name_leads_into_a_private_network_only_where_the_file_says_so() {
     assert!(allowed("chat.example", false, &[]).is_err());
 }
 
-/// A runtime waits for its blocking threads when it ends, so a lookup must not use one.
+/// A look-up of a name must not use a blocking thread, because a runtime waits for those when it ends.
 #[test]
 fn a_name_is_looked_up_without_a_blocking_thread() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
@@ -94,7 +94,7 @@ async fn an_address_that_swallows_everything_leaves_time_for_the_next() {
     assert_eq!(swallowed, Err("2600::1 gave no answer within 5 s".to_owned()));
 }
 
-/// Sends one request to a server that replies with these bytes, and returns the answer.
+/// Serves these bytes as the answer to one request. Returns the answer as the product reads it.
 async fn answered(reply: impl Into<Vec<u8>>) -> Result<PostAnswer, String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/in?x=1", listener.local_addr().unwrap()).parse().unwrap();
@@ -126,16 +126,16 @@ async fn an_answer_is_bounded_and_no_redirect_is_followed() {
     assert!(answered("").await.is_err());
 }
 
-/// Sends one request to a server that replies with these bytes, and keeps the connection open until the client closes it.
+/// Serves a head and a part of the body, and keeps the connection open until the client closes it. Returns the answer.
 async fn answered_in_part(reply: &'static str) -> PostAnswer {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let server = std::thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        // an answer before its request would end the connection
+        // the request must be read first, because an earlier answer would end the connection
         assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
         stream.write_all(reply.as_bytes()).unwrap();
-        // reads the rest of the request, until the client closes the connection
+        // reads the rest of the request until the end of the connection
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let answer = post(&PostTarget { uri, may_be_private: false }, &[], b"{}").await.unwrap();

@@ -1,4 +1,4 @@
-//! Tests what a message looks like and who gets it, whatever author a commit claims.
+//! The form and the recipients of mails, whatever the authors of commits are.
 
 use super::*;
 use crate::decide::coordinator::record::Transition;
@@ -172,7 +172,7 @@ fn a_message_of_several_lanes_names_each() {
     assert!(text.contains(head), "{text}");
 }
 
-/// C48: the address of a program that commits for people gets no mail.
+/// Mail goes to the author of a commit before its committer, which may be a program (C48 in `tests/cases.tsv`).
 #[test]
 fn who_made_a_commit_is_named_before_who_put_it_there() {
     let commit = |by: &str, put: &str| NoticeCommit {

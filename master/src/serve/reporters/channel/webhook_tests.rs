@@ -1,4 +1,4 @@
-//! Tests what a receiver sees: the signature of the specification, the same id for each try, and protection against replay.
+//! Webhooks as a receiver sees them: the signature fits the specification, each try has the same id, and a replay is refused.
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +8,13 @@ use std::net::TcpListener;
 /// A secret from the tests of the specification's own libraries.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
-/// The most seconds between the time of a try and the receiver's clock, as the specification's libraries allow.
+/// The limit for the difference between the time of a try and the receiver's clock, in seconds. The libraries of the specification
+/// allow the same.
 const TOLERANCE: u64 = 5 * 60;
 
 type Headers = BTreeMap<String, String>;
 
-/// A receiver as `docs/notices.md` describes it.
+/// `Receiver` is a receiver as `docs/notices.md` describes it.
 struct Receiver {
     secret: Vec<u8>,
     seen: BTreeSet<String>,
@@ -77,10 +78,10 @@ fn a_receiver_takes_what_is_signed_once_and_nothing_else() {
     assert_eq!(Receiver::new(SECRET).check(&stranger, b"{}", NOW), Err("the signature"));
 }
 
-/// A request as it arrived: its headers and its body.
+/// `Received` is a request as it arrived: its headers and its body.
 type Received = (Headers, Vec<u8>);
 
-/// Starts a receiver that takes one request for each of these statuses. Its thread returns the requests.
+/// Starts a receiver that answers one request with each of these statuses. Returns its URL, and the thread that returns the requests.
 fn receiver(answers: &'static [u16]) -> (String, std::thread::JoinHandle<Vec<Received>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hooks/guild", listener.local_addr().unwrap());
@@ -148,7 +149,7 @@ fn a_file_of_secrets_is_read_strictly() {
     assert!(secrets(&dir.path().join("none")).unwrap_err().starts_with("failed to read "));
 }
 
-/// Nobody writes into the FIFO, so a plain open would wait for ever.
+/// The file of a secret must be a regular file. Reading a FIFO into which nobody writes would never end.
 #[test]
 fn only_a_regular_file_is_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,4 @@
-//! Tests of the checkpoint beside the commits: the write-ahead log stays small, a reader only delays that, and a stop leaves
-//! one file.
+//! Checkpoints run beside the commits: the log of the database stays small, a reader only delays that, and a stop leaves one file.
 
 use super::*;
 use crate::decide::coordinator::record::Record;
@@ -8,7 +7,7 @@ use crate::keep::store::sqlite::tests::sql;
 use crate::keep::store::tests::rows::event;
 use crate::keep::store::tests::{audit, wait};
 
-/// The time limit of a test. It is far longer than a checkpoint takes, so it ends a hang and not a slow run.
+/// The longest wait of a test. It is far longer than a checkpoint takes on a slow machine, so only a test that hangs reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Commits some pages of new rows.
@@ -28,7 +27,7 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// C16 of the section 6: the log is restarted although commits never pause.
+/// The log of the database begins again at its start, even if commits never pause.
 #[test]
 fn the_log_of_the_database_stays_small_under_load() {
     let dir = tempfile::tempdir().unwrap();
@@ -38,12 +37,12 @@ fn the_log_of_the_database_stays_small_under_load() {
         commit(&store, number);
         most = pages_of(&store).all.max(most);
     }
-    // 15,000 pages were written, and the log never had nearly that many
+    // 15,000 pages were written, and the log was always much shorter
     assert!(most < 12_000, "{most} pages");
     wait_until(|| pages_of(&store).left() < PAGES_DUE);
 }
 
-/// A case like C16: a reader prevents the restart of the log, which happens once the reader ends.
+/// While a reader reads, the log cannot begin again at its start, and it does as soon as the reader has ended.
 #[test]
 fn a_read_that_lasts_delays_the_checkpoint_and_holds_no_commit_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -64,7 +63,7 @@ fn a_read_that_lasts_delays_the_checkpoint_and_holds_no_commit_up() {
     });
 }
 
-/// F4: after a stop, the file of the database has the whole store.
+/// After a stop, the database file alone is the whole store (F4 in `tests/cases.tsv`).
 #[test]
 fn a_stop_leaves_the_whole_store_in_one_file() {
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -75,11 +74,11 @@ fn a_stop_leaves_the_whole_store_in_one_file() {
     assert_eq!(std::fs::metadata(&files[1]).map_or(0, |wal| wal.len()), 0);
     std::fs::copy(&files[0], other.path().join("guild.db")).unwrap();
     assert_eq!(Store::open(other.path()).unwrap().last_event().unwrap(), 20);
-    // the store still works after a stop that was given up
+    // if the master does not stop after all, the store can still be used
     commit(&store, 21);
 }
 
-/// A case like F4: a stop waits only briefly for a reader, and loses nothing.
+/// A stop beside a reader waits for a moment only, and loses nothing (F4 in `tests/cases.tsv`).
 #[test]
 fn a_stop_beside_a_reader_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -92,7 +91,7 @@ fn a_stop_beside_a_reader_loses_nothing() {
     assert_eq!(Store::open(dir.path()).unwrap().last_event().unwrap(), 20);
 }
 
-/// Measures by hand how long commits take, with the checkpoint beside the commits and with SQLite's own within them.
+/// A measurement to run by hand: the time of commits, with checkpoints beside the commits and with SQLite's own within them.
 #[test]
 #[ignore = "measures"]
 fn measure_commits() {

@@ -1,4 +1,4 @@
-//! Tests of grants in the store of an older version.
+//! Grants in the store of an older version.
 
 use super::*;
 

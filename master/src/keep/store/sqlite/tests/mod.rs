@@ -1,4 +1,4 @@
-//! Tests of what is special to SQLite: steps of its schema, full disks, statements, and rows that were changed from outside.
+//! Tests of what only SQLite has: the steps of its schema, full disks, statements, and rows that were changed behind the store.
 
 mod grant_rows;
 mod old_lanes;
@@ -16,20 +16,20 @@ use schema::values::Time;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// The time limit of a test. It is far longer than a read takes, so it ends a hang and not a slow run.
+/// The longest wait of a test. It is far longer than a read takes on a slow machine, so only a test that hangs reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Changes a store from outside, with SQL.
+/// Changes the rows of an open store behind its back.
 pub(super) fn sql(store: &Store, text: &'static str) {
     store.database.writer.run_now(move |connection| connection.execute_batch(text)).unwrap().unwrap();
 }
 
-/// Changes a database file of any kind, with SQL.
+/// Changes a database file of any kind.
 pub(crate) fn alter(file: &Path, text: &str) {
     Connection::open(file).unwrap().execute_batch(text).unwrap();
 }
 
-/// Returns the first column of all rows of a statement.
+/// Returns the first column of all rows that a query has.
 pub(crate) async fn numbers(readers: &Reading, sql: &'static str) -> Vec<i64> {
     let read = readers.ask(move |store| {
         let mut statement = store.0.prepare(sql)?;
@@ -38,7 +38,7 @@ pub(crate) async fn numbers(readers: &Reading, sql: &'static str) -> Vec<i64> {
     read.await.unwrap()
 }
 
-/// Returns SQLite's plan for a statement.
+/// Returns the plan by which SQLite would run a query.
 pub(super) fn steps_of(store: &Connection, sql: &str) -> String {
     let mut statement = store.prepare(&format!("explain query plan {sql}")).unwrap();
     let unbound = statement.parameter_count();
@@ -139,7 +139,7 @@ fn a_store_that_did_not_note_what_it_saw_goes_on() {
     assert_eq!(loaded.followed, ["p", "q"].map(followed));
 }
 
-/// A master of version 0.1 had no limits for the texts of its peers.
+/// A store of version 0.1 may have texts of any length, because that master had no limits. Its texts are cut when it is opened.
 #[test]
 fn a_store_that_holds_too_long_texts_is_cut() {
     let mut connection = Connection::open_in_memory().unwrap();
@@ -189,7 +189,7 @@ fn a_store_that_holds_too_long_texts_is_cut() {
 fn a_step_that_fails_leaves_the_store_as_it_was() {
     let mut connection = Connection::open_in_memory().unwrap();
     migrate::migrate_to(&mut connection, 1).unwrap();
-    // a table of the same name makes the second step fail near its end
+    // the second step fails near its end, because a table has the name of an index
     connection.execute_batch("drop index requests_time; create table requests_time (x)").unwrap();
     migrate::migrate(&mut connection).unwrap_err();
     let step: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of the lanes that are made for an older store.
+//! Lanes that are calculated for the store of an older version, which has none.
 
 use super::*;
 use crate::keep::store::tests::lane_rows::{MAIN, history};
@@ -29,7 +29,7 @@ fn an_older_store_gets_the_lanes_that_it_would_have_had() {
         connection.execute(&sql, []).unwrap();
     }
     let jobs = history().into_iter().filter(|record| matches!(record, Record::Job(_)));
-    // today's rows have a column that this old store does not have yet
+    // today's rows have a column that this store does not have yet
     connection.execute_batch("alter table jobs add column isolation text not null default ''").unwrap();
     commit::commit(&mut connection, jobs.collect()).unwrap();
     connection.execute_batch("alter table jobs drop column isolation").unwrap();

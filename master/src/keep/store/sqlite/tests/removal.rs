@@ -1,4 +1,4 @@
-//! Tests of what a removal leaves, and that a removal can free a full disk.
+//! Removals from the store: which rows they leave, and that they can free a full disk.
 
 use super::numbers;
 use crate::decide::coordinator::record::*;
@@ -45,7 +45,7 @@ fn a_full_disk_is_freed_by_what_goes() {
     let store = Store::open(dir.path()).unwrap();
     let old = (1..=40).flat_map(|id| [finished(id), seal(id, 0, 50_000)]);
     wait(store.commit(old.collect())).unwrap();
-    // the database may not grow by a single page
+    // the database may not get another page
     let pages = |it: &mut Connection| it.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
     let pages = store.database.writer.run_now(pages).unwrap().unwrap();
     let limit = move |it: &mut Connection| it.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
@@ -114,7 +114,7 @@ fn logs_that_went_are_told_with_their_reason_until_the_build_goes() {
 fn logs_are_taken_out_of_the_total_once() {
     let store = Store::in_memory("removal-once").unwrap();
     wait(store.commit(vec![finished(1), seal(1, 0, 100), finished(2), seal(2, 0, 1_000)])).unwrap();
-    // the build is removed while its logs are not swept yet
+    // the build is removed before its logs are swept
     wait(store.remove(removal(&[], &[1]))).unwrap();
     wait(store.remove(removal(&[], &[1]))).unwrap();
     wait(store.remove(removal(&[1], &[]))).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of the numbers of tests, and of what happens to their history when builds are removed.
+//! The numbers of tests, and which parts of their history are removed with builds.
 
 use super::{numbers, sql};
 use crate::decide::coordinator::record::BuildId;
@@ -51,7 +51,7 @@ fn a_project_keeps_its_next_number_until_all_its_tests_went() {
     assert_eq!(first(&store, "select max(number) from tests"), TESTS - 1, "it begins anew");
 }
 
-/// The row of the project is missing or wrong, as if it had been deleted too early.
+/// A number of a test is never given again, even if the store lost the project's row with the next number.
 #[test]
 fn the_numbers_that_are_taken_are_not_given_again() {
     let damages = [("lost", "delete from test_projects"), ("zero", "update test_projects set next = 0")];
@@ -90,7 +90,7 @@ fn the_run_of_a_build_that_is_gone_is_not_kept() {
     wait(store.commit(vec![build_of(&run(1)), build_of(&run(2))])).unwrap();
     remove(&store, 1);
     sweep(&store, &[1], 100);
-    // the lists of both builds were read before the removal
+    // the lists of both builds have been read before
     for number in [1, 2] {
         wait(store.record_tests(TestPiece::Run(Box::new(run(number))))).unwrap();
     }

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some(worker::SUPERVISE) => return worker::supervise_main(&arguments[2..]),
-        Some(up::WORKER) => return worker::cli(arguments[1..].to_vec()),
+        Some(up::WORKER) => return up::work(arguments[1..].to_vec()),
         Some(_) | None => {}
     }
     heap::share();

@@ -4,7 +4,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 struct Place {
     directory: tempfile::TempDir,
@@ -54,6 +55,14 @@ impl Place {
     fn up(&self) -> Output {
         let words = self.words();
         self.command(&words[0]).args(&words[1..]).output().unwrap()
+    }
+
+    /// Starts `up`, which builds each commit until it is stopped. Its output goes to `log`.
+    fn start_following(&self, log: &Path) -> Child {
+        let log = std::fs::File::create(log).unwrap();
+        let words: Vec<String> = self.words().into_iter().filter(|word| word != "--once").collect();
+        let mut command = self.command(&words[0]);
+        command.args(&words[1..]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
     }
 
     /// Runs `up --once` on a terminal, and returns both streams as the terminal gets them.
@@ -175,4 +184,42 @@ fn workspaces_elsewhere_are_closed_one_by_one() {
     let ran = PathBuf::from(String::from_utf8(output.stdout.clone()).unwrap().trim());
     assert!(ran.starts_with(disk.canonicalize().unwrap()), "{}", ran.display());
     assert_eq!((mode(&ran), mode(ran.parent().unwrap())), (0o755, 0o700));
+}
+
+/// Waits until a program has written `words` to its log, and returns the log.
+fn await_words(log: &Path, words: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let text = std::fs::read_to_string(log).unwrap();
+        if text.contains(words) {
+            return text;
+        }
+        assert!(Instant::now() < end, "{words:?} is not in {text}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Stops a program as Ctrl-C does, and waits for its end.
+fn interrupt(child: &mut Child) {
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    child.wait().unwrap();
+}
+
+#[test]
+fn an_open_build_is_shown_again_and_an_ended_one_is_not() {
+    let place = Place::new("version = 1\n[job.a]\nrun = \"test ! -e wait || sleep 5\"\n");
+    assert_eq!(place.up().status.code(), Some(0));
+    std::fs::write(place.repository().join("wait"), "").unwrap();
+    place.git(&["add", "-A"]);
+    place.git(&["commit", "-qm", "second"]);
+    let [first, second] = ["first.log", "second.log"].map(|name| place.directory.path().join(name));
+    let mut stopped = place.start_following(&first);
+    await_words(&first, "▸ a");
+    stopped.kill().unwrap();
+    stopped.wait().unwrap();
+    let mut again = place.start_following(&second);
+    let text = await_words(&second, "demo/2 succeeded");
+    interrupt(&mut again);
+    assert!(!text.contains("demo/1"), "the ended build is shown again: {text}");
 }

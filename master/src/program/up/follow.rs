@@ -2,6 +2,7 @@
 
 use super::checkout::Checkout;
 use super::target::{self, Target};
+use super::unshown::Unshown;
 use super::{FollowEnd, UpError, tell};
 use crate::explain::Explainer;
 use crate::keep::turns::PROGRAM;
@@ -10,7 +11,7 @@ use client::painted::{Paint, PaintedLine};
 use client::screen::Screened;
 use client::{Follow, Guild, Progress, Summary, summary};
 use schema::shown;
-use schema::values::{Cursor, Event, Fact, JobPlan, Outcome};
+use schema::values::{Cursor, JobPlan, Outcome};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::rc::Rc;
@@ -40,9 +41,9 @@ async fn follow_branch(parts: &Rc<MasterParts>, guild: &Guild, checkout: &Checko
     tell(
         "builds each commit, and each new tag that [trigger] asks for; stop it with ctrl-c. `guild status` and `guild logs -f` work here now.",
     );
-    let mut next = resume_point(parts, &checkout.name).await;
+    let mut unshown = Unshown::begin(parts, &checkout.name).await;
     loop {
-        let Some(number) = next_build(parts, &checkout.name, &mut next).await else {
+        let Some(number) = unshown.next(parts, &checkout.name).await else {
             return Ok(FollowEnd::Stopped);
         };
         let uncommitted = Checkout::look(&checkout.top).map_or(0, |now| now.uncommitted);
@@ -169,26 +170,4 @@ async fn build_id(
 ) -> Option<crate::decide::coordinator::record::BuildId> {
     let row = parts.readers.of(PROGRAM).build(project, number).await.ok()??;
     Some(row.id)
-}
-
-/// Returns where to begin: at the oldest event if the newest build is still open, otherwise after the last event.
-async fn resume_point(parts: &MasterParts, project: &str) -> Cursor {
-    let latest = Cursor { incarnation: parts.incarnation, after: parts.feed.last() };
-    let newest = parts.readers.of(PROGRAM).newest_build(project).await.ok().flatten();
-    match newest {
-        Some(row) if row.outcome.is_none() => Cursor { after: 0, ..latest },
-        Some(_) | None => latest,
-    }
-}
-
-/// Returns the next build of the project that was created after the cursor.
-async fn next_build(parts: &MasterParts, project: &str, cursor: &mut Cursor) -> Option<u32> {
-    loop {
-        let batch = parts.feed.next(PROGRAM, *cursor, 1).await.ok()?;
-        *cursor = batch.end(parts.incarnation);
-        let created = |event: &&Rc<Event>| event.project == project && matches!(event.fact, Fact::BuildCreated { .. });
-        if let Some(event) = batch.events().iter().find(created) {
-            return Some(event.build);
-        }
-    }
 }

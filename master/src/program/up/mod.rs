@@ -4,9 +4,10 @@
 mod checkout;
 mod follow;
 mod target;
+mod unshown;
 mod worker;
 
-pub use worker::WORKER;
+pub use worker::{WORKER, work};
 
 use crate::config::{Config, ProjectConfig};
 use crate::keep::installation::{self, InstallError};

@@ -2,7 +2,7 @@
 
 use super::{Credentials, UpError};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
@@ -11,6 +11,25 @@ pub const WORKER: &str = "worker";
 
 /// The longest time that a worker gets to end its steps after the second SIGTERM. Then it is killed.
 const STOP: Duration = Duration::from_secs(15);
+
+/// Runs this program as the worker of an `up`. If the `up` is killed, its worker hands its steps over and ends, so that the next `up`
+/// can start one.
+pub fn work(arguments: Vec<String>) -> ExitCode {
+    end_with_parent();
+    worker::cli(arguments)
+}
+
+#[cfg(target_os = "linux")]
+fn end_with_parent() {
+    use rustix::process::{Signal, set_parent_process_death_signal};
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
+        tracing::warn!("this worker outlives a killed `up`, because the system refuses its end: {error}");
+    }
+}
+
+/// Other systems have no such signal, so the worker of a killed `up` must be ended by hand there.
+#[cfg(not(target_os = "linux"))]
+fn end_with_parent() {}
 
 pub(super) struct Worker {
     child: Child,

@@ -19,7 +19,8 @@ const WORKERS: usize = 3;
 const MOVES: usize = 100;
 /// The lengths of leases that the master file may name, in seconds: the general one, and the one of the pool.
 const LEASES: [(u64, Option<u64>); 5] = [(60, None), (20, None), (60, Some(5)), (20, Some(40)), (5, None)];
-/// The index of a worker of version 0.1. It lives by the term that it got when it attached, and does not tell on which machine it is.
+/// The index of the worker of version 0.1. Such a worker obeys the term of leases that it got when it attached, and does not report its
+/// machine.
 const OLD: usize = 2;
 
 #[test]

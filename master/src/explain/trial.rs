@@ -134,7 +134,7 @@ impl Explainer<'_> {
     /// The remedy that gets the job placed on this worker, if there is one.
     fn with(&self, mine: &QueuePosition<'_>, seen: &WorkerFit<'_>) -> Option<Remedy> {
         let session = &*seen.session;
-        // Nobody can shorten the time in which a worker comes last, and the master asks it again after that.
+        // A worker that comes last gets offers again by itself, so there is no remedy with it.
         if self.it.resting(session).is_some() {
             return None;
         }

@@ -74,7 +74,7 @@ pub enum Command {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// Save also if logs or stored files are damaged, and say which; without this option, nothing is written then
+        /// Save even if logs or stored files are damaged, and say which; without this option, damage prevents the backup
         #[arg(long)]
         accept_damage: bool,
         /// The file to write; keep it as safe as the master's own key

@@ -129,7 +129,7 @@ const TOP: &[Key] = &[
         Form::Table("[defaults]"),
         Means("nothing"),
         "{ on = \"linux-x86_64\" }",
-        "keys for all jobs that do not have them",
+        "keys for all jobs; a job's own keys go before, and `want` and `env` are merged",
     ),
     Key::new(
         "axis",
@@ -261,7 +261,7 @@ pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
     Entry::new(
         "on",
         Form::Text,
-        Means("the platform of the job"),
+        Means("`on` of the job, or of `[defaults]`"),
         "\"linux-x86_64\"",
         "the platform of the job; only one axis of a matrix may have this key",
         |value, to| to.on = settings::on(value),

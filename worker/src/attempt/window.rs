@@ -21,7 +21,8 @@ const FIRST_BYTES: usize = 64 << 10;
 /// lowers it. The second is also the longest that a `renew` waits behind logs on a steady line. It is well below the shortest lease.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
-/// The longest latency of a link, with the master's disk. A `renew` waits at most for this and [`LATE`] together.
+/// The longest latency that a link may have, including the time that the master's disk takes. Behind logs on a steady line, a `renew`
+/// waits at most for this time and [`LATE`] together.
 const WAY_MAX: Duration = Duration::from_secs(5);
 
 /// The room of one connection for bytes in flight, which its logs share.

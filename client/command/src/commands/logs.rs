@@ -28,8 +28,8 @@ pub(crate) struct Logs {
     /// Show only the steps that failed
     #[arg(long, conflicts_with = "follow")]
     failed: bool,
-    /// Write the test reports of a step to this file, as its tools wrote them: a tar archive, compressed with
-    /// zstd. The selector names the step
+    /// Write the original test reports of a step to this file, in a tar archive that is compressed with zstd. The
+    /// selector must match only one step with reports
     #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "failed", "raw"])]
     reports: Option<PathBuf>,
     /// Show attempt N of each job instead of the latest (the first is 1)

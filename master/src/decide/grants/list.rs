@@ -30,7 +30,7 @@ pub struct GrantPage {
 }
 
 impl Grants {
-    /// A page of the caller's own grant and all grants below it. It begins after the grant `after`, and has at most `limit` grants. A
+    /// A page of the grants that the caller sees, as in `below`. It begins after the grant `after`, and has at most `limit` grants. A
     /// `limit` of 0 means as many as a page holds. `with_ended` also includes grants that were revoked or have expired.
     pub fn page(&self, now: Time, caller: GrantId, after: GrantId, limit: u32, with_ended: bool) -> GrantPage {
         let most = if limit == 0 { PAGE_ROWS } else { PAGE_ROWS.min(limit as usize) };

@@ -1,6 +1,6 @@
-//! The rules by which a worker comes last for a while. It does if it did not accept an offer, lost its connection while it had one, or
-//! failed work for reasons of its own. In the first two cases it gets no work at all, and in the last one it does not get that work.
-//! `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the master.
+//! The rules by which a worker is passed over for a while. A worker that let an offer expire, gave back several offers in a row, or lost
+//! its connection while it had an offer gets no work at all. A worker that failed some work for reasons of its own does not get that
+//! work. `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the master.
 
 use super::lease::{Lease, LeaseState};
 use super::session::Session;
@@ -32,7 +32,8 @@ impl<O: OwnerKey> Placement<O> {
         self.come_last(now, &worker, fault, Some(offered), has_another);
     }
 
-    /// Notes the end of a session. If offers were given back in it just before, its broken connection did that, so the worker comes last.
+    /// Notes the end of a session. If the worker gave offers back just before, the cause was its broken connection, so the worker comes
+    /// last.
     pub(super) fn note_broken(&mut self, now: Steady, session: &Session) {
         if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
             let worker = &session.worker;

@@ -26,7 +26,7 @@ pub(super) fn judge(health: &DeliveryHealth, now: Time) -> Finding {
         };
     };
     let failing = now.since(trouble.since);
-    let seen = format!("{what}: failing for {}: {}", rough(failing), line(&trouble.text));
+    let seen = format!("{what}: not delivered for {}: {}", rough(failing), line(&trouble.text));
     match failing < GRACE {
         true => Finding::warned(subject, seen, health.by.remedy()),
         false => Finding::bad(subject, seen, health.by.remedy()),

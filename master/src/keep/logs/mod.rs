@@ -312,7 +312,7 @@ impl Logs {
         Ok(lines)
     }
 
-    /// Seals a log. `size` and `hash` are its worker's claim. A log that is a file is durable then. The call may be repeated.
+    /// Seals a log. `size` and `hash` are what its worker claims. A log that is a file is durable when this returns. Calls may be repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {
         let sealed = match self.resume(key).await {
             Ok((live, turn)) => live.seal(turn, size, hash).await,

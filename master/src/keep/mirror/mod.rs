@@ -204,7 +204,7 @@ impl Mirror {
             Err(GitError::Failed { text, .. }) if text.contains("couldn't find remote ref") => {
                 self.forget_ref(ref_name).await?;
             }
-            // for example a stale branch `a` in the way of `a/b`, which only pruning removes
+            // a stale branch `a` may be in the way of `a/b`; only a fetch of all refs prunes `a`
             Err(GitError::Failed { .. }) => self.fetch_refs(&mut fetching, &ALL).await?,
             Err(other) => return Err(other),
         }

@@ -73,7 +73,7 @@ impl Door {
         self.access.driver().look_up(name).await
     }
 
-    /// Logs a cookie in with the join of a login address, which works once. Returns the name of the holder.
+    /// Logs in the browser that has this cookie. `join` is the secret of a login address, and works once. Returns the name of the holder.
     pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
         self.check_login(join)?;

@@ -65,7 +65,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Text,
         Means("the checkout"),
         "\"src\"",
-        "the directory in the checkout in which steps begin, with `/` and without `..`",
+        "the directory in which steps begin, relative to the checkout; its parts are separated by `/`, and none is `..`",
         |value, to| to.dir = settings::dir(value),
     ),
     Entry::new(
@@ -199,7 +199,7 @@ pub(crate) const JOB: &[Entry<Settings>] = &[
         Form::Array(&Form::Table("[[job.NAME.step]]")),
         Means("`run`"),
         "[{ run = \"make\" }]",
-        "the steps, from 1 to 100",
+        "the steps, at least 1 and at most 100",
     )),
 ];
 

@@ -180,7 +180,8 @@ table! {
     ];
     /// The text may be as long as the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
-    /// This is a sentence about a disk or a machine. It is cut, because the worker sends it so that people can help.
+    /// This is a sentence about a disk or a machine, and people need it to help the worker. A longer one is cut, because a refusal
+    /// would lose it.
     LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
     /// A job has at most 100 steps, so one report needs far fewer entries.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];

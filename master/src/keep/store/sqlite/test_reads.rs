@@ -15,8 +15,7 @@ use crate::keep::store::test_rows::{
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-/// The number of newest runs of a project that decide whether a test is flaky. A test that was flaky before is long mended, or
-/// forgotten.
+/// The number of newest runs of a project that decide whether a test is flaky. Older runs say little about the tests of today.
 const FLAKY_RUNS: usize = 500;
 /// The number of newest results of a test that a list shows. As many durations are kept.
 const POINTS_SHOWN: usize = DURATIONS_KEPT;

@@ -159,7 +159,7 @@ impl Letter {
         match handed.is_taken {
             false => Delivery::None(why),
             true => {
-                tracing::warn!("a notice waits for {} of its recipients: {why}", self.to.len());
+                tracing::warn!("a notice has not yet reached {} of its recipients: {why}", self.to.len());
                 Delivery::Some(self.clone())
             }
         }

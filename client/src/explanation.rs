@@ -131,8 +131,8 @@ impl Explanation {
         self.attempts.last().map_or("", |attempt| &attempt.isolation)
     }
 
-    /// Whether the job waits only for other jobs, and a connected worker can take it then. Another worker could take it sooner, but
-    /// nobody needs to add one.
+    /// Whether the job waits only for other jobs, and a connected worker can take it when they have ended. Another worker could take
+    /// it sooner, but nobody needs to add one.
     fn comes_by_itself(&self) -> bool {
         let is_able = |worker: &Candidate| matches!(worker.standing.as_str(), "free" | "busy" | "offered");
         let only_waits = |remedy: &Remedy| remedy.steps.iter().all(|step| matches!(step.act, Act::Wait | Act::Join));

@@ -34,7 +34,7 @@ fn random_moves_keep_every_promise() {
     });
 }
 
-/// A job waits for its workers while they are not connected. "No worker can take it" is said only if that is true.
+/// A job waits for its workers while they are not connected. The coordinator says "no worker can take it" only if that is true.
 #[test]
 fn workers_that_are_away_are_waited_for() {
     let mut model = Model::new(1);
@@ -232,7 +232,7 @@ impl Model {
         }
     }
 
-    /// Returns the term by which a worker lives, if the master told it the term `told` with a lease.
+    /// Returns the term that a worker obeys, if the master sent it the term `told` with a lease.
     fn lived(&self, index: usize, told: Duration) -> Duration {
         if index == OLD { self.workers[index].told } else { told }
     }

@@ -97,14 +97,14 @@ impl TestResult {
 /// The state of a test in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TestState {
-    /// The test fails, and did not fail when it last ran before.
+    /// The test fails, and did not fail in its previous run.
     NewlyFailing,
     StillFailing,
-    /// The test passes, and failed when it last ran before.
+    /// The test passes, and failed in its previous run.
     Fixed,
-    /// The test passes, and the runs before did not have it.
+    /// The test passes, and the earlier runs did not have it.
     New,
-    /// The test passes, and did not fail when it last ran before.
+    /// The test passes, and did not fail in its previous run.
     Passing,
     Skipped,
     /// The newest run no longer has the test.

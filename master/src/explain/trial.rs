@@ -153,7 +153,7 @@ impl Explainer<'_> {
             | Availability::Drained
             | Availability::Held => {
                 let waits = self.until_room(mine, session, session.waiting, remedy.steps.len())?;
-                // A worker asks for work after it has ended something. If nothing is to end, it must ask already.
+                // A worker asks for work after it has ended something. If no job is to end there, the worker must be asking already.
                 let mut leases = self.leases_beside(&session.worker, mine.key);
                 let has_ending = leases.any(|lease| mine.ended.contains(&lease.job));
                 if waits.steps.is_empty() && session.waiting.is_none() && !has_ending {

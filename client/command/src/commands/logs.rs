@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct Logs {
-    /// A build, a job, a step or lines of it: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the build
-    /// of HEAD's commit, else the latest of the branch here]
+    /// A build, a job, a step or lines of a step's log: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the
+    /// build of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
     /// Follow the logs live until the build (or the job) ends, and exit with its outcome. If there are several jobs,
     /// each line begins with the name of its job

@@ -109,7 +109,7 @@ impl<O: OwnerKey> Placement<O> {
         }
         let session = *ready.first()?;
         if self.is_behind(session, owner) {
-            // The ticket has its turn after the ticket before it.
+            // Another ticket goes first on this session. This ticket gets its turn by the timer.
             self.timers.arm_by(PlacementTimer::Rest(owner), now);
             return self.place_on(now, session);
         }

@@ -1,6 +1,6 @@
-//! The rules by which a worker is passed over for a while. A worker that let an offer expire, gave back several offers in a row, or lost
-//! its connection while it had an offer gets no work at all. A worker that failed some work for reasons of its own does not get that
-//! work. `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the master.
+//! The rules by which a worker is passed over for a while. A worker that let an offer expire, lost its connection while it had one, or
+//! gave back several in a row gets no work. A worker that failed some work for reasons of its own does not get that work.
+//! `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the master.
 
 use super::lease::{Lease, LeaseState};
 use super::session::Session;
@@ -11,8 +11,8 @@ use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
 
 impl<O: OwnerKey> Placement<O> {
-    /// Passes the worker of this lease over for a while, for the work of the lease's owner. The lease is over because of its worker, and
-    /// is the `times`-th such failure of the owner.
+    /// Passes the worker of this lease over for a while, for the work of the lease's owner. The worker has caused the end of the lease.
+    /// `times` is the number of such failures of the work, including this one.
     pub fn pass_over(&mut self, now: Steady, lease: &Lease<O>, times: u32) {
         let rest = pause(times, self.has_another(lease.owner, &lease.need, &lease.worker));
         let until = now.after(rest);
@@ -55,7 +55,7 @@ impl<O: OwnerKey> Placement<O> {
         self.is_resting(&session.worker) || self.rests.of(owner).any(|worker| worker == session.worker)
     }
 
-    /// Whether this worker is passed over for all work. A worker that did not accept an offer gets one at a time until it does.
+    /// Whether this worker is passed over for all work. A worker that did not accept an offer gets one at a time until it accepts.
     pub(super) fn is_resting(&self, worker: &str) -> bool {
         let Some(unaccepted) = self.rests.unaccepted(worker) else { return false };
         unaccepted.until.is_some() || self.rests.is_doubted(worker) && self.has_offer(worker)

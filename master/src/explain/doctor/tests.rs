@@ -255,7 +255,7 @@ fn reporters_get_rid_of_what_they_tell_or_not() {
     let found = [&mail(), &refused, &command, &given_up].map(|health| notices::judge(health, NOW));
     assert_eq!(
         text(&found),
-        "good notices by mail: fixed: no notice waits\n\
+        "good notices by mail: fixed: no notice is undelivered\n\
          warned notices by mail: fixed: not delivered for 1m: connection refused\n  \
          check `smtp`, `user` and `password_file` in [mail] of the master file; notices that wait are tried again\n\
          bad notices by /bin/tell: fixed: not delivered for 2h: tell failed (exit status: 1)\n  \

@@ -332,8 +332,8 @@ impl Logs {
         self.changed.notify_waiters();
     }
 
-    /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. It may be repeated until
-    /// then. Sealed logs are included, because their callers may have failed before the commit.
+    /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. Until the commit, the
+    /// call may be repeated. Sealed logs are included, because their callers may have failed before the commit.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
@@ -370,7 +370,7 @@ impl Logs {
         if let Some(row) = self.find(key).await? {
             return Ok(LogLocation::Sealed(row));
         }
-        // the log may have begun while the store was asked
+        // the log may have begun while the store was searched for it
         if let Some(live) = self.open_log(key) {
             return Ok(LogLocation::Live(live));
         }

@@ -170,7 +170,7 @@ fn register(checkout: &Checkout, caps: &Credentials) -> Option<client::context::
     }
 }
 
-/// Serves what was built before. Nothing runs, because there is no worker.
+/// Serves the builds of earlier runs. Nothing runs, because there is no worker.
 async fn look(
     checkout: &Checkout,
     caps: &Credentials,

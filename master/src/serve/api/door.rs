@@ -61,8 +61,8 @@ impl Door {
         })
     }
 
-    /// Returns the name of the person for whom a login address is, if a browser may still use it. Looking does not use it up. An address
-    /// that is not a login is refused without waiting.
+    /// Returns the name of the person for whom a login address was made, if a browser may still use it. Looking does not use it up. An
+    /// address that is not a login is refused without waiting.
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;

@@ -27,7 +27,7 @@ struct OpenLane {
     lane: TestLane,
     /// The runs of the lane, the newest first.
     runs: Vec<TestRunRow>,
-    /// The runs of the lane with which this one is compared, as far as they came before it, the newest first.
+    /// The runs of the lane with which this young lane is compared, the newest first: only those that came before this lane began.
     base: Vec<TestRunRow>,
     /// The tests that failed at the end of all earlier runs, each with the build in which that began.
     failing: BTreeMap<u32, u32>,
@@ -140,7 +140,7 @@ impl Tables<'_> {
         Ok(Some(TestHistory { number, name, lanes }))
     }
 
-    /// Sorts the failures of a run by the lane as it was when the run was the newest one.
+    /// Sorts the failed tests of a run by their states in the lane, as these were when the run was the newest one.
     pub(crate) fn failures_of_run(
         self,
         (lane, key): (TestLane, JobKey),

@@ -76,7 +76,7 @@ struct StepBlock {
     lines: Vec<LogLine>,
     /// The number of lines before those that are shown.
     before: u64,
-    /// Whether the step has a log of which nothing is on this page.
+    /// Whether the step has a log, and this page shows no line of it.
     is_elsewhere: bool,
 }
 

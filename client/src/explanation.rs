@@ -139,7 +139,7 @@ impl Explanation {
         self.kind == "needs" && self.workers.iter().any(is_able) && self.remedies.iter().all(only_waits)
     }
 
-    /// Returns the text for a person, in lines with a label and a text. A line that continues the line before it has the label "".
+    /// Returns the text for a person, in lines with a label and a text. A line that continues the previous line has the label "".
     /// `when` writes a time, for example as "5m ago".
     pub fn lines(
         &self,

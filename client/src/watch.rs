@@ -188,7 +188,7 @@ impl Events {
 struct Outgrown(u32);
 
 impl Outgrown {
-    /// Notes that something arrived, so the next message that is too large is another one.
+    /// Notes that a message arrived. A message that is too large after it is not the one that was too large before.
     fn reset(&mut self) {
         self.0 = 0;
     }

@@ -231,7 +231,7 @@ pub fn fails_together(verdicts: &[u8]) -> bool {
     bad >= TOGETHER_MIN && bad * 100 > ran * TOGETHER_PERCENT
 }
 
-/// The number of codes for each doubling of a duration. Each code is about 9 % more than the one before, so that one byte reaches from a
+/// The number of codes for each doubling of a duration. Each code is about 9 % more than the last one, so that one byte reaches from a
 /// microsecond to an hour.
 const DURATION_STEPS: f64 = 8.0;
 

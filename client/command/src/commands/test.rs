@@ -35,7 +35,7 @@ pub(crate) struct TestList {
     /// Show only the tests that fail
     #[arg(long, group = "shown")]
     failing: bool,
-    /// Show only the tests that fail and did not fail in the run before
+    /// Show only the tests that fail and did not fail in their previous run
     #[arg(long, group = "shown")]
     new: bool,
     /// Show only the tests that passed and failed in the same source tree, the flakiest first

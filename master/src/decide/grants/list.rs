@@ -73,8 +73,8 @@ impl Grants {
         self.rows.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
     }
 
-    /// The caller's own grant and all grants below it. An operator of everything that is directly below the root sees the root's whole
-    /// tree. So one such operator can take the place of another whose credential is lost.
+    /// The caller's own grant and all grants below it. An operator of everything, whose grant is directly below the root, sees the whole
+    /// tree of the root. So one such operator can take the place of another whose credential is lost.
     pub fn below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
         let top = self.top_of(caller);
         self.rows.values().filter(move |row| self.is_listed(row, top))

@@ -407,7 +407,7 @@ impl Logs {
         self.or_removed(key, held).await
     }
 
-    /// Explains a missing file: retention may have unlinked it since the store was asked. Otherwise it is damage.
+    /// Explains a missing file: retention may have unlinked it after the store was searched. Otherwise it is damage.
     async fn or_removed<T>(&self, key: StepKey, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.removed(key).await? {

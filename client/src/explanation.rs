@@ -131,15 +131,15 @@ impl Explanation {
         self.attempts.last().map_or("", |attempt| &attempt.isolation)
     }
 
-    /// Whether the job waits only for other jobs, and a connected worker can take it then. Another worker could take it sooner, but
-    /// nobody needs to add one.
+    /// Whether the job waits only for other jobs, and a connected worker can take it when they have ended. Another worker could take
+    /// it sooner, but nobody needs to add one.
     fn comes_by_itself(&self) -> bool {
         let is_able = |worker: &Candidate| matches!(worker.standing.as_str(), "free" | "busy" | "offered");
         let only_waits = |remedy: &Remedy| remedy.steps.iter().all(|step| matches!(step.act, Act::Wait | Act::Join));
         self.kind == "needs" && self.workers.iter().any(is_able) && self.remedies.iter().all(only_waits)
     }
 
-    /// Returns the text for a person, in lines with a label and a text. A line that continues the line before it has the label "".
+    /// Returns the text for a person, in lines with a label and a text. A line that continues the previous line has the label "".
     /// `when` writes a time, for example as "5m ago".
     pub fn lines(
         &self,

@@ -1,5 +1,5 @@
-//! The last screen of a build: its jobs with their times, and the ends of the logs that say why it is not good. It also says since when
-//! that is so, and what to do next. [`Summary::of`] asks the master for these, and [`Summary::lines`] only writes them.
+//! The last screen of a build: its jobs with their times, and the ends of the logs that say why it is not good. It also says in
+//! which build that began, and what to do next. [`Summary::of`] asks the master for these, and [`Summary::lines`] only writes them.
 
 use crate::error::Error;
 use crate::guild::Guild;
@@ -124,7 +124,7 @@ impl Summary {
         lines
     }
 
-    /// Returns since when a lane fails, and whose commit made it fail.
+    /// Says since which build a lane fails, and whose commit made it fail.
     fn begun(&self, lane: &LaneView) -> String {
         let project = &self.build.project;
         match (lane.since == self.build.number, lane.last_good, self.since.get(&lane.since)) {

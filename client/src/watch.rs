@@ -25,7 +25,7 @@ const OUTGROWN_APART: Duration = Duration::from_secs(600);
 /// The news that a [`Watch`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The builds as they are now. Forget what you knew before. A snapshot comes first, and again after a lost link or a gap.
+    /// The builds as they are now, which replace all that you knew. A snapshot comes first, and again after a lost link or a gap.
     Snapshot(Vec<BuildView>),
     /// The events after the last snapshot or the last batch of events, in order.
     Events(Vec<Event>),
@@ -188,7 +188,7 @@ impl Events {
 struct Outgrown(u32);
 
 impl Outgrown {
-    /// Notes that something arrived, so the next message that is too large is another one.
+    /// Notes that a message arrived. A message that is too large after it is not the one that was too large before.
     fn reset(&mut self) {
         self.0 = 0;
     }

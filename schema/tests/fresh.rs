@@ -1,4 +1,4 @@
-//! The compiled schema from which the bindings are made is that of the committed schema files.
+//! The bindings are made from a compiled schema that fits the committed schema files.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without ends it")]
 

@@ -108,7 +108,7 @@ impl Lab {
         self.workers = states.map(|state| start_worker(&self.programs, &state)).collect();
     }
 
-    /// Starts the master and waits until it serves. Returns the seconds from its start until then.
+    /// Starts the master and waits until it serves. Returns the number of seconds that this took.
     pub async fn start_master(&mut self) -> f64 {
         let began = Instant::now();
         self.master = Some(start_master(&self.programs, self.dir.path()));

@@ -98,7 +98,7 @@ fn push_a_fault(repo: &Repo) -> String {
     commit
 }
 
-/// Subscribes to all events from the first one on. Checks line 7: an event that is told is already in the store.
+/// Subscribes to all events from the first one on. Checks line 7: an event that a subscriber gets is already in the store.
 fn subscribe(house: &House) -> watch::Receiver<Vec<Event>> {
     let (sender, told) = watch::channel(Vec::new());
     let mut events = Events::new(&house.guild, Filter::default(), Cursor::default());
@@ -176,7 +176,7 @@ fn change_of(repo: &Repo, commit: &str) -> Fact {
 }
 
 /// Checks lines 1 to 6 and 13: the decisions about the push came in this order, between events of workers and grants. Line 14:
-/// the numbers of events have no gap, and each event is told once.
+/// the numbers of events have no gap, and each event comes once.
 fn the_events_are(told: &[Event], change: Fact) {
     let numbers: Vec<u64> = told.iter().map(|event| event.sequence).collect();
     assert_eq!(numbers, (1..=told.len() as u64).collect::<Vec<_>>());
@@ -208,7 +208,7 @@ fn the_events_are(told: &[Event], change: Fact) {
     let after_the_first = told.iter().skip_while(|event| event.build != 1 || event.fact.kind() != "buildFinished");
     let of_the_push = after_the_first.skip(1).filter(|event| event.project == "demo");
     let facts: Vec<Fact> = of_the_push.map(|event| event.fact.clone()).collect();
-    // the end of a step is told when its whole log has arrived, and the next step may have begun before
+    // the event of a step's end comes when its whole log has arrived, so the next step may begin earlier
     let (step_ends, others): (Vec<Fact>, _) = facts.iter().cloned().partition(|fact| fact.kind() == "stepFinished");
     assert_eq!(others, expected);
     assert_eq!(step_ends, [ends(1, Outcome::Succeeded, ""), ends(2, Outcome::Failed, "exit code 3")]);

@@ -160,7 +160,7 @@ fn logs_are_of_steps_of_the_plan() {
         let (one, two) = (log(&lease, 0), log(&lease, 0));
         assert_eq!(write(&one, 0, b"first\n").await, Ok(6));
         assert_eq!(write(&two, 0, b"first\nsecond\n").await, Ok(13));
-        // the log of a step that never ends: it is large, so the master stores it as a file
+        // the log of a step that the worker never reports; the log is large, so the master stores it as a file
         let stray = log(&lease, 1);
         assert_eq!(write(&stray, 0, &vec![b'y'; 200_000]).await, Ok(200_000));
         let files = || {

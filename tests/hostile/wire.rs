@@ -77,7 +77,7 @@ fn unasked() -> Vec<u8> {
     answer(77, |mut answer| answer.set_take_from_other_question(FREE))
 }
 
-/// Returns messages with a chain of calls. Each is made on the answer of the one before, and the first one stays pending.
+/// Returns messages with a chain of calls. Each is made on the answer of the previous call, and the first one stays pending.
 fn chain(calls: u32) -> Vec<Vec<u8>> {
     let next = |at| call_on(Target::First(FIRST + at - 1), FIRST + at, BUILD_TYPE, 1, |_| ());
     [open_build(), pending(FIRST)].into_iter().chain((1..calls).map(next)).collect()
@@ -244,7 +244,7 @@ fn deep_in_pending(question: u32) -> Vec<u8> {
     }
 }
 
-/// A call on the answer of the call before, which waits too. Every 30th call begins a new chain.
+/// A call on the answer of the previous call, which waits too. Every 30th call begins a new chain.
 fn chained(question: u32) -> Vec<u8> {
     match question % 30 == FIRST {
         true => pending(question),
@@ -252,7 +252,7 @@ fn chained(question: u32) -> Vec<u8> {
     }
 }
 
-/// A call on the answer of the call before, in a single chain that never ends.
+/// A call on the answer of the previous call, in a single chain that never ends.
 fn endless(question: u32) -> Vec<u8> {
     match question {
         FIRST => pending(question),

@@ -25,7 +25,7 @@ fn a_chain_of_refused_jobs_that_may_fail_ends_without_recursion() {
     assert_eq!(build, Some(Outcome::Warned), "a failure of a job that may fail is a warning for its build");
 }
 
-/// Returns the longest chain of jobs, each of which needs the one before it.
+/// Returns the longest chain of jobs, each of which needs the previous one.
 fn chain() -> Vec<JobPlan> {
     let job = |index: u32| JobPlan {
         name: format!("j{index}"),

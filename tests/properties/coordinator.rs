@@ -19,7 +19,8 @@ const WORKERS: usize = 3;
 const MOVES: usize = 100;
 /// The lengths of leases that the master file may name, in seconds: the general one, and the one of the pool.
 const LEASES: [(u64, Option<u64>); 5] = [(60, None), (20, None), (60, Some(5)), (20, Some(40)), (5, None)];
-/// The index of a worker of version 0.1. It lives by the term that it got when it attached, and does not tell on which machine it is.
+/// The index of the worker of version 0.1. Such a worker obeys the term of leases that it got when it attached, and does not report its
+/// machine.
 const OLD: usize = 2;
 
 #[test]
@@ -33,7 +34,7 @@ fn random_moves_keep_every_promise() {
     });
 }
 
-/// A job waits for its workers while they are not connected. "No worker can take it" is said only if that is true.
+/// A job waits for its workers while they are not connected. The coordinator says "no worker can take it" only if that is true.
 #[test]
 fn workers_that_are_away_are_waited_for() {
     let mut model = Model::new(1);
@@ -231,7 +232,7 @@ impl Model {
         }
     }
 
-    /// Returns the term by which a worker lives, if the master told it the term `told` with a lease.
+    /// Returns the term that a worker obeys, if the master sent it the term `told` with a lease.
     fn lived(&self, index: usize, told: Duration) -> Duration {
         if index == OLD { self.workers[index].told } else { told }
     }

@@ -27,7 +27,7 @@ impl Relay {
         Relay { address, links }
     }
 
-    /// Ends every link. New links are carried again.
+    /// Ends every link that is open now. The relay still accepts new links.
     pub fn cut(&self) {
         self.links.borrow().iter().for_each(JoinHandle::abort);
     }

@@ -237,7 +237,7 @@ fn what_waits_for_a_build_ends_with_its_last_screen() {
     });
 }
 
-/// The command says that the commit here is not built yet or not pushed, instead of just showing or running the one before.
+/// The command says that the commit here is not built yet or not pushed, instead of just showing or running the previous commit.
 #[test]
 fn what_is_not_built_or_not_pushed_is_said() {
     on_one_thread(async {

@@ -222,8 +222,8 @@ impl Driver {
         receiver
     }
 
-    /// Resolves when a commit failed for another reason than a full disk, or when the driver itself failed. Memory can no longer
-    /// be trusted then, and the process must end.
+    /// Resolves when a commit failed for another reason than a full disk, or when the driver itself failed. The process must end
+    /// after that, because its memory can no longer be trusted.
     pub async fn failure(&self) -> String {
         let mut failed = self.failed.subscribe();
         let seen = failed.wait_for(Option::is_some).await;

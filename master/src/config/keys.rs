@@ -403,9 +403,9 @@ const POOL: &[Key] = &[
     Key::new(
         "isolation",
         TIER,
-        Means("`\"guard\"`, or what the job says"),
+        Means("`\"guard\"`, or the tier that the job names"),
         "\"plain\"",
-        "the weakest [tier](../master.md#tiers) in which jobs that are placed through the pool run; a job can ask for a stronger one. \
+        "the weakest [tier](../master.md#tiers) in which jobs that are placed through the pool run; a job can ask for a stronger one; \
          with `\"plain\"` they also run on a worker that has no other tier",
     ),
 ];

@@ -61,7 +61,10 @@ impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
         let counted: usize = self.keys.values().map(BTreeSet::len).sum();
         assert_eq!(counted, self.all.len(), "what belongs to workers is miscounted");
         for (worker, keys) in &self.keys {
-            assert!(keys.iter().all(|key| self.all[key].worker() == worker), "something of {worker} is another's");
+            assert!(
+                keys.iter().all(|key| self.all[key].worker() == worker),
+                "something of {worker} belongs to another worker"
+            );
         }
     }
 }

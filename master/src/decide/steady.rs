@@ -21,7 +21,7 @@ impl Steady {
 }
 
 /// The number of milliseconds by which the wall clock is ahead of the steady one. It changes when somebody sets the wall clock and when
-/// the machine was suspended. It also changes a little all the time, while the wall clock is corrected.
+/// the machine was suspended. It may also change by a millisecond, because both times are rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ahead(i64);
 

@@ -97,14 +97,14 @@ impl TestResult {
 /// The state of a test in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TestState {
-    /// The test fails, and did not fail when it last ran before.
+    /// The test fails, and did not fail in its previous run.
     NewlyFailing,
     StillFailing,
-    /// The test passes, and failed when it last ran before.
+    /// The test passes, and failed in its previous run.
     Fixed,
-    /// The test passes, and the runs before did not have it.
+    /// The test passes, and the earlier runs did not have it.
     New,
-    /// The test passes, and did not fail when it last ran before.
+    /// The test passes, and did not fail in its previous run.
     Passing,
     Skipped,
     /// The newest run no longer has the test.
@@ -231,7 +231,7 @@ pub fn fails_together(verdicts: &[u8]) -> bool {
     bad >= TOGETHER_MIN && bad * 100 > ran * TOGETHER_PERCENT
 }
 
-/// The number of codes for each doubling of a duration. Each code is about 9 % more than the one before, so that one byte reaches from a
+/// The number of codes for each doubling of a duration. Each code is about 9 % more than the last one, so that one byte reaches from a
 /// microsecond to an hour.
 const DURATION_STEPS: f64 = 8.0;
 

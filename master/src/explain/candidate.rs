@@ -40,7 +40,7 @@ pub struct Candidate {
     /// The selectors of the jobs that the worker runs or was offered, the oldest first. A selector is "" if the caller may not see its
     /// project.
     pub jobs: Vec<String>,
-    /// The time since when the worker is drained, held or away. Otherwise, the time since when it runs the oldest of its jobs.
+    /// The time since which the worker is drained, held or away. Otherwise, the time since which it runs the oldest of its jobs.
     pub since: Option<Time>,
 }
 

@@ -7,7 +7,7 @@ use schema::values::Time;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     pub why: Why,
-    /// The time since when the job is in its state.
+    /// The time since which the job is in its state.
     pub since: Option<Time>,
     /// The number of queued jobs that go first and compete for the same workers. At most 1,000 are counted.
     pub ahead: usize,

@@ -134,7 +134,7 @@ impl Explainer<'_> {
     /// The remedy that gets the job placed on this worker, if there is one.
     fn with(&self, mine: &QueuePosition<'_>, seen: &WorkerFit<'_>) -> Option<Remedy> {
         let session = &*seen.session;
-        // Nobody can shorten the time in which a worker comes last, and the master asks it again after that.
+        // A worker that comes last gets offers again by itself, so there is no remedy with it.
         if self.it.resting(session).is_some() {
             return None;
         }
@@ -153,7 +153,7 @@ impl Explainer<'_> {
             | Availability::Drained
             | Availability::Held => {
                 let waits = self.until_room(mine, session, session.waiting, remedy.steps.len())?;
-                // A worker asks for work after it has ended something. If nothing is to end, it must ask already.
+                // A worker asks for work after it has ended something. If no job is to end there, the worker must be asking already.
                 let mut leases = self.leases_beside(&session.worker, mine.key);
                 let has_ending = leases.any(|lease| mine.ended.contains(&lease.job));
                 if waits.steps.is_empty() && session.waiting.is_none() && !has_ending {

@@ -116,7 +116,10 @@ impl Why {
             Why::Away(workers) => match workers.as_slice() {
                 [worker] => format!("waiting for worker {worker} to connect: no other worker can run this job"),
                 workers => {
-                    format!("waiting for one of workers {} to connect: no other worker can run this job", few(workers))
+                    format!(
+                        "waiting for one of the workers {} to connect: no other worker can run this job",
+                        few(workers)
+                    )
                 }
             },
             Why::Room(asked) => format!("no worker is large enough for {}", room(asked)),

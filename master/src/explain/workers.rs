@@ -32,9 +32,9 @@ pub struct WorkerStatus {
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineStatus {
     pub worker: String,
-    /// How far its clock is ahead of the master's. Zero means that the clock is about right or behind.
+    /// How far its clock is ahead of the master's clock. Zero means that the clock is about right or behind.
     pub ahead: Duration,
-    /// How far its clock is behind the master's. Zero means that the clock is about right or ahead.
+    /// How far its clock is behind the master's clock. Zero means that the clock is about right or ahead.
     pub behind: Duration,
     /// Why the worker cannot hold a step to its limits. `None` means that it can, or that it is of an earlier version.
     pub unbounded: Option<String>,

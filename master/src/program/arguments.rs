@@ -74,13 +74,13 @@ pub enum Command {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// Save also if logs or stored files are damaged, and say which; without this option, nothing is written then
+        /// Save even if logs or stored files are damaged, and say which; without this option, damage prevents the backup
         #[arg(long)]
         accept_damage: bool,
         /// The file to write; keep it as safe as the master's own key
         file: PathBuf,
     },
-    /// Make the state directory that the master file names from a backup, on this machine or another one
+    /// Restore a backup into the state directory that the master file names, on this machine or another one
     Restore {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
@@ -93,7 +93,7 @@ pub enum Command {
         /// The master file
         #[arg(long, value_name = "FILE", default_value = "master.toml")]
         config: PathBuf,
-        /// Go on with the store in the state directory, as after a restore, although it is an older one or another master's
+        /// Go on with the store in the state directory, as after a restore, although it is older or belongs to another master
         #[arg(long)]
         keep_store: bool,
     },

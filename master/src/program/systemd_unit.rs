@@ -1,5 +1,5 @@
-//! The unit with which systemd runs a master. `guild-master init` makes it: its text, the user that the master runs as, and the directory
-//! of its credentials.
+//! The unit with which systemd runs a master: its text, the user that the master runs as, and the directory of its credentials.
+//! `guild-master init --unit` writes it.
 
 use crate::config::CREDENTIALS;
 use crate::keep::installation::create_private;
@@ -84,8 +84,10 @@ impl Prepared {
     pub fn told(&self) -> String {
         let user = match (self.instance, &self.owner) {
             (Instance::User, _) => String::new(),
-            (Instance::System, Some(owner)) => format!("it runs as    {}, whose directory this is\n", owner.name),
-            (Instance::System, None) => "it runs as    root, whose directory this is\n".to_owned(),
+            (Instance::System, Some(owner)) => {
+                format!("it runs as    {}, who owns the master's directory\n", owner.name)
+            }
+            (Instance::System, None) => "it runs as    root, who owns the master's directory\n".to_owned(),
         };
         format!(
             "unit          {}\n{user}secrets       {}\nnext          {}",

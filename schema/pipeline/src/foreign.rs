@@ -1,7 +1,7 @@
 //! Advice for words of other systems (GitHub Actions, GitLab CI, BuildBot). It names the words of Guild that mean the same. If only a
 //! later version will have the feature, it says what to do until then.
 
-/// Returns advice on what to write instead of this key. `None` for other words: for them the nearest known key is suggested.
+/// Returns advice on what to write instead of this key. `None` means that the reader suggests the nearest known key.
 pub(super) fn advice(key: &str) -> Option<&'static str> {
     let found = WORDS.iter().find(|(keys, _)| keys.contains(&key));
     found.map(|(_, advice)| *advice)

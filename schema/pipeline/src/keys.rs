@@ -82,7 +82,7 @@ pub static GUILD_TOML: Reference = Reference {
         Section {
             title: "[defaults]",
             places: &["[defaults]"],
-            about: "Keys for all jobs. A key of the job goes before that of its axis values, and that before these. `want` and `env` are merged.",
+            about: "Keys for all jobs. A job's own key goes before the key of an axis value, which goes before the key here. `want` and `env` are merged.",
             keys: &[&SETTING_KEYS],
             later: &[DEFAULTS_LATER],
         },
@@ -129,7 +129,7 @@ const TOP: &[Key] = &[
         Form::Table("[defaults]"),
         Means("nothing"),
         "{ on = \"linux-x86_64\" }",
-        "keys for all jobs that do not have them",
+        "keys for all jobs; a job's own keys go before, and `want` and `env` are merged",
     ),
     Key::new(
         "axis",
@@ -254,14 +254,14 @@ const RETRY: &[Key] = &[Key::new(
     Form::Whole(0, RETRY_INFRA_MAX),
     Is("2"),
     "5",
-    "how many further attempts follow a lost worker",
+    "how many further attempts a job gets if its worker is lost",
 )];
 
 pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
     Entry::new(
         "on",
         Form::Text,
-        Means("the platform of the job"),
+        Means("`on` of the job, or of `[defaults]`"),
         "\"linux-x86_64\"",
         "the platform of the job; only one axis of a matrix may have this key",
         |value, to| to.on = settings::on(value),
@@ -279,7 +279,7 @@ pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
         ENV,
         Is("{}"),
         "{ CC = \"clang\" }",
-        "environment variables; those of the job go before",
+        "environment variables; the job's own go before",
         |value, to| to.env = settings::env(value),
     ),
     Entry::new(
@@ -287,7 +287,7 @@ pub(super) const AXIS_VALUE: &[Entry<AxisValue>] = &[
         SHELL,
         Means("the shell of `[defaults]`"),
         "\"bash\"",
-        "the [shell](../pipeline.md#steps) of the steps; that of the job goes before",
+        "the [shell](../pipeline.md#steps) of the steps; the job's own goes before",
         |value, to| to.shell = settings::shell(value),
     ),
 ];

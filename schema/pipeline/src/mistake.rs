@@ -94,12 +94,14 @@ fn of_ref(text: &str) -> Option<Mistake> {
     // the rules of git-check-ref-format(1) about characters that are not special in a glob
     let odd = text.chars().find(|c| c.is_control() || " ~^:".contains(*c)).map(String::from);
     let odd = odd.or_else(|| ["..", "@{", "/."].into_iter().find(|odd| text.contains(odd)).map(str::to_owned));
-    let odd = odd.or_else(|| [".lock", "."].into_iter().find(|odd| text.ends_with(odd)).map(str::to_owned));
-    let odd = odd?;
-    mistake(
-        format!("git allows no branch or tag with `{}` there", odd.escape_debug()),
-        "look at `git branch -a` and `git tag`",
-    )
+    let why = match odd {
+        Some(odd) => format!("no branch or tag has `{}` in its name", odd.escape_debug()),
+        None => {
+            let end = [".lock", "."].into_iter().find(|end| text.ends_with(end))?;
+            format!("no branch or tag ends with `{end}`")
+        }
+    };
+    mistake(why, "look at `git branch -a` and `git tag`")
 }
 
 /// Finds a `\` that was meant as a separator. A `\` before a character that is special in a glob is not one, because it escapes that

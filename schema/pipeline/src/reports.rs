@@ -41,7 +41,7 @@ pub(super) fn read(value: &Value<'_>, format: ReportFormat, to: &mut Vec<ReportK
     to.extend(patterns.into_iter().map(|pattern| ReportKey { format, pattern: Some(pattern) }));
 }
 
-/// Returns the reason why a pattern matches no file, with a suggestion. A worker knows only `*`, `?` and `**`.
+/// Returns why a pattern of reports is refused, with a suggestion. `None` means that it is fine. A worker knows only `*`, `?` and `**`.
 pub(super) fn mistake(pattern: &str) -> Option<(String, String)> {
     let of_report = |why: String, help: &str| Some((why, help.to_owned()));
     if pattern.chars().count() > PATTERN_MAX {

@@ -15,7 +15,7 @@ pub(super) type Env = Vec<(At<String>, At<String>)>;
 /// job is expanded.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// The plan with the values that the table sets directly. A key that the table does not have keeps the value of the plan before.
+    /// The plan with the values that the table sets directly. A key that the table lacks keeps the value that the plan has at first.
     pub plan: JobPlan,
     pub on: Option<At<String>>,
     pub want: Vec<At<String>>,
@@ -112,7 +112,11 @@ fn is_variable(name: &str) -> bool {
 pub(super) fn dir(value: &Value<'_>) -> Option<At<String>> {
     let dir = value.text()?;
     if !is_inside(&dir.value) {
-        value.refuse("leaves the checkout", "", "it is relative to the checkout, with `/` and without `..`");
+        value.refuse(
+            "leaves the checkout",
+            "",
+            "write it relative to the checkout, without `..` and with `/` between its parts",
+        );
         return None;
     }
     Some(dir)

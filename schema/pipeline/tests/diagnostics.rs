@@ -126,7 +126,7 @@ fn what_is_said() {
         ),
         (
             "dir = '../x'",
-            "4:7 `dir` of job `a` leaves the checkout | it is relative to the checkout, with `/` and without `..`",
+            "4:7 `dir` of job `a` leaves the checkout | write it relative to the checkout, without `..` and with `/` between its parts",
         ),
         (
             "env.GUILD_X = '1'",

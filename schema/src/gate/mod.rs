@@ -86,8 +86,8 @@ impl Gate {
         C::new(membrane::wrap(self, capability.into_client_hook(), Direction::Outward))
     }
 
-    /// Returns the holder's own capability behind one that came in through this gate. Calls on it still work after [`Gate::revoke`],
-    /// when the wrapped one refuses, but it must be taken before.
+    /// Returns the holder's own capability behind one that came in through this gate. Take it before
+    /// [`Gate::revoke`]. Calls on it still work afterwards, while the wrapped one refuses them.
     pub fn behind<C: FromClientHook>(&self, capability: &C) -> Option<C> {
         membrane::behind(self, capability.as_client_hook()).map(C::new)
     }

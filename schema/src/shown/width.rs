@@ -51,7 +51,7 @@ const WIDE: [(char, char); 46] = [
     ('\u{20000}', '\u{3fffd}'),
 ];
 
-/// The characters that are drawn over the one before them and take no column, as ranges. Rarer ones count as one column, so that a
+/// The characters that are drawn over the previous character and take no column, as ranges. Rarer ones count as one column, so that a
 /// text may seem too wide but never too narrow.
 const OVER: [(char, char); 5] = [
     ('\u{300}', '\u{36f}'),

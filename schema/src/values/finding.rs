@@ -9,9 +9,9 @@ pub enum Health {
     /// There is nothing to do.
     #[default]
     Good,
-    /// It works now, but will soon stop working.
+    /// The examined thing works now, but will soon stop working.
     Warned,
-    /// It does not work now.
+    /// The examined thing does not work now.
     Bad,
 }
 

@@ -133,7 +133,7 @@ impl Link {
         self.wake_driver();
     }
 
-    /// Ends the connection. The reason counts only if no other was given before.
+    /// Ends the connection. The reason counts only if it is the first.
     pub(super) fn fail(&self, reason: CloseReason) {
         self.note_reason(reason);
         self.wake_reader();

@@ -26,9 +26,9 @@ pub(super) enum Entered {
     Goes,
     /// The message goes on to the library. It ends the connection, and the text is the peer's reason.
     GivesUp(String),
-    /// The library reads this message in place of the peer's.
+    /// The library reads this message in place of the peer's message.
     Instead(Message),
-    /// This message answers the peer's at once, and the library never sees the peer's.
+    /// This message answers the peer's message at once, and the library never sees the peer's message.
     Answered(Builder<HeapAllocator>),
 }
 

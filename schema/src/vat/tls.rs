@@ -106,7 +106,7 @@ pub async fn dial(reference: &SturdyRef, identity: Option<&Identity>) -> Result<
 
 /// Answers a TLS handshake. A client certificate is optional, but a client that shows one must prove its key.
 ///
-/// This function sets no options on the stream, so set `TCP_NODELAY` before.
+/// This function sets no options on the stream, so set `TCP_NODELAY` before you call it.
 pub async fn accept<S>(stream: S, identity: &Identity) -> Result<Secured<S>, VatError>
 where
     S: AsyncRead + AsyncWrite + Unpin,

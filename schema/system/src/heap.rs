@@ -1,7 +1,7 @@
 //! Gives the memory that this process has freed back to the machine. An allocator keeps freed memory, in pieces between the used
-//! ones. So after a peer that needed much, the process would stay as large as it was then.
+//! ones. So after a peer that needed much memory, the process would stay as large as that made it.
 
-#![expect(unsafe_code, reason = "the allocator of glibc is asked by a function of C")]
+#![expect(unsafe_code, reason = "glibc's allocator is controlled only through C functions")]
 
 use std::fs;
 

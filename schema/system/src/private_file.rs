@@ -37,8 +37,8 @@ fn create_by(path: &Path, bytes: &[u8], link: impl Fn(&Path, &Path) -> io::Resul
     sync_folder(path)
 }
 
-/// Whether a file system reports with this error that it has no hard links. It is not a missing permission for the directory, because
-/// that would have refused the draft before.
+/// Whether a file system reports with this error that it has no hard links. The error does not mean a missing permission for the
+/// directory, because without it the draft could not have been made.
 fn has_no_links(error: &io::Error) -> bool {
     let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported, io::ErrorKind::TooManyLinks];
     kinds.contains(&error.kind())

@@ -28,7 +28,7 @@ impl Tail {
         Tail { max, bytes: VecDeque::new(), came: 0 }
     }
 
-    /// Takes the next bytes. Only the last bytes of these and the earlier ones stay.
+    /// Takes the next bytes. Of all bytes so far, only the last `max` are kept.
     pub fn push(&mut self, bytes: &[u8]) {
         self.came += bytes.len() as u64;
         let kept = &bytes[bytes.len().saturating_sub(self.max)..];

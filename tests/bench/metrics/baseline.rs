@@ -1,4 +1,5 @@
-//! The speed of the machine at this moment, to compare the other figures with: starting a process, and syncing a file.
+//! The speed of the machine at this moment, with which the other figures are compared: how long it takes to start a process and to
+//! sync a file.
 
 use crate::figures::Figures;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The metrics. Each file measures one in laboratories of its own.
+//! The metrics. Each file measures one or two, and most files start laboratories of their own for that.
 
 mod baseline;
 mod build;

@@ -278,7 +278,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Returns the marks in a range of bytes. Each range follows the one before, except after a refusal.
+    /// Returns the marks in a range of bytes. Each range follows the previous one, except after a refusal.
     fn marks(&mut self, from: u64, to: u64) -> io::Result<Vec<(u64, Time)>> {
         let files = self.files()?;
         if from < self.marked {

@@ -18,10 +18,11 @@ pub(super) const WINDOW_BYTES: usize = 2 << 20;
 /// The limit for bytes in flight at first. Over a link of 64 kbit/s they take 8 s. On a fast link the number doubles with each answer.
 const FIRST_BYTES: usize = 64 << 10;
 /// The times that change the bound. An answer that came sooner than the first raises it, and one that took longer than the second
-/// lowers it. The second is also the longest that a `renew` waits behind logs on a steady line. It is well below the shortest lease.
+/// lowers it. The second also bounds how long logs delay a `renew` on a steady line. It is well below the shortest lease.
 const SOON: Duration = Duration::from_millis(500);
 const LATE: Duration = Duration::from_secs(1);
-/// The longest latency of a link, with the master's disk. A `renew` waits at most for this and [`LATE`] together.
+/// The longest latency that a link may have, including the time that the master's disk takes. Behind logs on a steady line, a `renew`
+/// waits at most for this time and [`LATE`] together.
 const WAY_MAX: Duration = Duration::from_secs(5);
 
 /// The room of one connection for bytes in flight, which its logs share.
@@ -67,7 +68,7 @@ impl Window {
         Window { free: Arc::new(Semaphore::new(units)), units: Rc::new(Cell::new(units)), pace: Rc::default() }
     }
 
-    /// Waits in turn for room. Takes as much as is free then, up to this many bytes.
+    /// Waits in turn until some room is free. Takes all free room, up to this many bytes.
     pub(crate) async fn room(&self, bytes: usize) -> Room {
         let mut taken = self.free.clone().acquire_owned().await.expect("the window is never closed");
         let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(1).min(self.free.available_permits());
@@ -94,8 +95,8 @@ impl Window {
         took - pace.way
     }
 
-    /// Whether an answer is late because of a long latency. Then it came no sooner than an earlier answer for which twice as much was
-    /// in flight. An answer to bytes that were sent before the bound was lowered does not count. Notes the latency.
+    /// Whether a long latency makes an answer late. Such an answer took about as long as an earlier one for which twice as much was in
+    /// flight. An answer to bytes that were sent before the bound was lowered does not count. Notes the latency.
     fn is_far(&self, since: Instant, took: Duration) -> bool {
         let mut pace = self.pace.get();
         let Some(late) = pace.late.filter(|late| late.at <= since && self.units.get() * 2 <= late.units) else {
@@ -173,7 +174,7 @@ mod tests {
         last
     }
 
-    /// F15, a relative: over a satellite, or to a master with a slow disk, each answer is late although the line is not slow.
+    /// A variant of F15: over a satellite, or to a master with a slow disk, each answer is late although the line is not slow.
     #[tokio::test(start_paused = true)]
     async fn a_long_way_is_no_slow_line() {
         for way in [1_500, 2_500, 4_500].map(Duration::from_millis) {

@@ -1,18 +1,18 @@
-//! A mark in the state directory that exists while a worker serves. If the next process finds it, the process before was killed, or
-//! the machine went off.
+//! A mark in the state directory that exists while a worker serves. If the next process finds the mark, the previous process was
+//! killed, or the machine went off.
 
 use std::path::{Path, PathBuf};
 
 /// The name of the mark's file. The file holds the id of the machine's boot in which the worker serves.
 const FILE: &str = "serving";
 
-/// The mark of this process. Dropping it removes it, which happens whenever the worker ends by itself.
+/// The mark of this process. Dropping this value removes the mark, which happens whenever the worker ends by itself.
 #[derive(Debug)]
 pub(crate) struct ServingMark(PathBuf);
 
 impl ServingMark {
-    /// Sets the mark. Returns whether the process before was killed since the machine booted. If the mark cannot be written, the
-    /// next process takes this one for ended.
+    /// Sets the mark. Returns whether the previous process was killed after the machine booted. If the mark cannot be written, the
+    /// next process cannot know how this one ended.
     pub(crate) fn set(state: &Path, boot: &str) -> (ServingMark, bool) {
         let path = state.join(FILE);
         let was_killed = std::fs::read_to_string(&path).is_ok_and(|found| found == boot && !boot.is_empty());

@@ -42,7 +42,7 @@ pub(crate) fn serve(worker: &Rc<WorkerShared>) -> io::Result<Control> {
             let worker = worker.clone();
             tokio::task::spawn_local(async move {
                 if let Err(error) = answer(&worker, stream).await {
-                    tracing::debug!(%error, "a caller of the control socket left before its answer");
+                    tracing::debug!(%error, "a caller of the control socket did not get its whole answer");
                 }
             });
         }

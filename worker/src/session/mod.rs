@@ -328,7 +328,7 @@ impl Session {
         }
     }
 
-    /// Reports why the worker takes no job. Then waits until old files were removed, or for the next look.
+    /// Reports why the worker takes no job. After that, waits until old files were removed, or for the next look.
     async fn wait_for_room(&self, why: &str) {
         tracing::warn!(%why, "no job is taken");
         let mut request = self.session.lacks_request();

@@ -93,8 +93,8 @@ fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result
     pipeline.expand(&context).map(|plan| (pipeline, plan))
 }
 
-/// Returns the full name of a ref. A name that is neither a branch nor a tag yet is a tag if [trigger] names it as one, and else a
-/// branch.
+/// Returns the full name of a ref. If no branch or tag has this name yet, it means a tag if [trigger] has a pattern of tags for it, and
+/// otherwise a branch.
 fn full_ref(connected: &Connected, pipeline: &Pipeline, name: &str) -> String {
     if name.starts_with("refs/") {
         return name.to_owned();

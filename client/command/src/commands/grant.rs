@@ -253,7 +253,7 @@ fn default_rights(kind: GrantKind) -> BTreeSet<Right> {
         GrantKind::Changes => BTreeSet::from([Right::Changes]),
         GrantKind::Events => BTreeSet::from([Right::Events]),
         GrantKind::Operator => Right::ALL.into_iter().collect(),
-        // A worker's rights are those of its desk, which needs no right of a perspective.
+        // A worker has the rights of its desk, which needs no right of a perspective.
         GrantKind::Worker | GrantKind::Unknown => BTreeSet::new(),
     }
 }

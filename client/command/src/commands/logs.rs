@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct Logs {
-    /// A build, a job, a step or lines of it: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the build
-    /// of HEAD's commit, else the latest of the branch here]
+    /// A build, a job, a step or lines of a step's log: pyfoo/412/test@linux,3.14/2:L120-L140 [default: the
+    /// build of HEAD's commit, else the latest of the branch here]
     selector: Option<String>,
     /// Follow the logs live until the build (or the job) ends, and exit with its outcome. If there are several jobs,
     /// each line begins with the name of its job
@@ -28,8 +28,8 @@ pub(crate) struct Logs {
     /// Show only the steps that failed
     #[arg(long, conflicts_with = "follow")]
     failed: bool,
-    /// Write the test reports of a step to this file, as its tools wrote them: a tar archive, compressed with
-    /// zstd. The selector names the step
+    /// Write the original test reports of a step to this file, in a tar archive that is compressed with zstd. The
+    /// selector must match only one step with reports
     #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "failed", "raw"])]
     reports: Option<PathBuf>,
     /// Show attempt N of each job instead of the latest (the first is 1)

@@ -80,7 +80,7 @@ enum Command {
     Retry(retry::Retry),
     /// Cancel a build or a job
     ///
-    /// A running step is told to end, and has a few seconds for that. Then the steps with `always` run within their own time. A
+    /// A running step gets a signal to end, and a few seconds to do so. Then the steps with `always` run within their own time. A
     /// second cancel ends those steps too, and no other step begins.
     Cancel(cancel::Cancel),
     /// Say what is wrong with a pipeline file, or which jobs it makes

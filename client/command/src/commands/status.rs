@@ -39,7 +39,7 @@ impl Status {
                 printer.say_whole(&Shown::join(pictures, "\n"))?;
             }
             (false, false) => {
-                // A caller that chooses columns wants those of jobs, so the line of the build is left out.
+                // A caller that chooses columns wants the columns of jobs, so the line of the build is left out.
                 let has_head = printer.chosen_columns().is_empty();
                 let head = |shown: &TipView| has_head.then(|| shown.head());
                 let rows = shown.iter().flat_map(|shown| head(shown).into_iter().chain(shown.rows()));

@@ -24,7 +24,7 @@ pub(crate) enum Test {
     List(TestList),
     /// Show one test, with its newest results on each branch and in each job
     Show(TestShow),
-    /// List the flaky tests, the flakiest first: those that passed and failed in the same source tree
+    /// List the flaky tests, which passed and failed in the same source tree, the flakiest first
     Flaky(Flaky),
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct TestList {
     /// Show only the tests that fail
     #[arg(long, group = "shown")]
     failing: bool,
-    /// Show only the tests that fail and did not fail in the run before
+    /// Show only the tests that fail and did not fail in their previous run
     #[arg(long, group = "shown")]
     new: bool,
     /// Show only the tests that passed and failed in the same source tree, the flakiest first

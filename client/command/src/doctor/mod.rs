@@ -1,7 +1,7 @@
 //! Finds what is wrong between a person and the master, and what to do about it. Each check becomes a [`Finding`]. Prints nothing and
 //! changes nothing. The master checks itself ([`client::Guild::examine`]).
 //!
-//! The checks, in an order in which each needs the one before: [`credential`], [`address`], [`link`], [`grant`].
+//! The checks, in an order in which each needs the previous one: [`credential`], [`address`], [`link`], [`grant`].
 
 mod credential;
 mod link;

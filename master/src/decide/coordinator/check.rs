@@ -19,7 +19,7 @@ impl Coordinator {
         }
         for (token, lease) in self.placement.leases() {
             let attempt = self.attempt(lease.owner).map(|attempt| attempt.row.token);
-            assert_eq!(attempt, Some(token), "{token:?} is not its job's");
+            assert_eq!(attempt, Some(token), "{token:?} is not the lease that its job has");
         }
         assert!(self.connections.keys().all(|id| self.placement.session(*id).is_some()), "a connection has no session");
         assert_eq!(self.connections.len(), self.placement.sessions().count(), "a session has no connection");

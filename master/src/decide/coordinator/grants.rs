@@ -69,7 +69,7 @@ impl Coordinator {
             .help("a credential works only with the identity.key beside which it was redeemed"))
     }
 
-    /// Revokes a grant and all grants below it. Returns the grants that were not revoked before.
+    /// Revokes a grant and all grants below it. Returns the grants that were not revoked already.
     pub fn revoke(&mut self, now: Time, request: Request, id: GrantId, reason: &str) -> Result<Vec<GrantId>, Refusal> {
         let answer = self.once(now, request, |this| {
             if !this.grants.lists(request.by, id) {
@@ -127,7 +127,7 @@ impl Coordinator {
         }
     }
 
-    /// Revokes a grant and all grants below it. Returns the grants that were not revoked before.
+    /// Revokes a grant and all grants below it. Returns the grants that were not revoked already.
     pub(super) fn end_grants(&mut self, now: Time, top: GrantId, reason: &str) -> Vec<GrantId> {
         let ended = self.grants.unrevoked_tree(top);
         ended.iter().for_each(|id| self.end_grant(now, *id, reason));

@@ -20,7 +20,7 @@ impl Coordinator {
         held.map(|project| HeldProject { project: project.clone(), open: self.builds_of(project).count() }).collect()
     }
 
-    /// Notes that a source begins to follow a repository. Returns how the repository was followed before.
+    /// Notes that a source begins to follow a repository. Returns how the repository was followed until now.
     pub fn begin_following(&mut self, project: &str, scope: &RefScope) -> Before {
         self.following.begin(project, scope, &mut self.effects)
     }

@@ -30,7 +30,7 @@ pub struct GrantPage {
 }
 
 impl Grants {
-    /// A page of the caller's own grant and all grants below it. It begins after the grant `after`, and has at most `limit` grants. A
+    /// A page of the grants that the caller sees, as in `below`. It begins after the grant `after`, and has at most `limit` grants. A
     /// `limit` of 0 means as many as a page holds. `with_ended` also includes grants that were revoked or have expired.
     pub fn page(&self, now: Time, caller: GrantId, after: GrantId, limit: u32, with_ended: bool) -> GrantPage {
         let most = if limit == 0 { PAGE_ROWS } else { PAGE_ROWS.min(limit as usize) };
@@ -73,8 +73,8 @@ impl Grants {
         self.rows.get(&id).is_some_and(|row| self.is_listed(row, self.top_of(caller)))
     }
 
-    /// The caller's own grant and all grants below it. An operator of everything that is directly below the root sees the root's whole
-    /// tree. So one such operator can take the place of another whose credential is lost.
+    /// The caller's own grant and all grants below it. An operator of everything, whose grant is directly below the root, sees the whole
+    /// tree of the root. So one such operator can take the place of another whose credential is lost.
     pub fn below(&self, caller: GrantId) -> impl Iterator<Item = &GrantRow> + '_ {
         let top = self.top_of(caller);
         self.rows.values().filter(move |row| self.is_listed(row, top))

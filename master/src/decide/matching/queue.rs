@@ -157,7 +157,7 @@ impl<O: OwnerKey> Queue<O> {
         self.places.get(&owner).map(|place| &place.need)
     }
 
-    /// The time since when the owner's work waits.
+    /// The time since which the owner's work waits.
     pub(in crate::decide) fn queued(&self, owner: O) -> Option<Steady> {
         self.places.get(&owner).map(|place| place.queued)
     }

@@ -19,7 +19,7 @@ pub struct Ticket<O> {
     pub class: Class,
     /// The priority of the work. Within a class, work with a higher priority is first.
     pub priority: i32,
-    /// The time since when the work waits.
+    /// The time since which the work waits.
     pub queued: Steady,
     /// The length of its lease, if no pool that the ticket and the worker share has its own.
     pub term: Duration,

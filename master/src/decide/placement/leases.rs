@@ -212,7 +212,7 @@ impl<O: OwnerKey> Placement<O> {
     pub(super) fn check_leases(&self) {
         assert_eq!(self.owners.len(), self.leases.len(), "owners and leases differ");
         for (token, lease) in self.leases.iter() {
-            assert_eq!(self.owners.get(&lease.owner), Some(&token), "{token:?} is not its owner's");
+            assert_eq!(self.owners.get(&lease.owner), Some(&token), "{token:?} is not the lease that its owner has");
             let is_timed = self.timers.at(&PlacementTimer::Lease(token)) == Some(lease.until);
             assert!(is_timed || lease.state == LeaseState::Lapsed, "{token:?} has no deadline");
             match lease.overdue.at() {

@@ -109,7 +109,7 @@ impl<O: OwnerKey> Placement<O> {
         }
         let session = *ready.first()?;
         if self.is_behind(session, owner) {
-            // The ticket has its turn after the ticket before it.
+            // Another ticket goes first on this session. This ticket gets its turn by the timer.
             self.timers.arm_by(PlacementTimer::Rest(owner), now);
             return self.place_on(now, session);
         }
@@ -129,8 +129,8 @@ impl<O: OwnerKey> Placement<O> {
         is_doubted && self.first_for(id) != Some(owner)
     }
 
-    /// Offers an idle ticket to a session that waits. A normal ticket left the queue, which may have kept idle work from that session.
-    /// The next tick goes on with the other sessions.
+    /// Offers an idle ticket to a session that waits. It is called after a normal ticket left the queue, because that ticket may have
+    /// kept idle work from the session. The next tick goes on with the other sessions.
     pub(super) fn place_idle(&mut self, now: Steady) -> Option<Offer<O>> {
         let sessions = self.queue.able_for_idle(&self.ready);
         let offer = sessions.into_iter().find_map(|id| self.place_on(now, id))?;

@@ -1,5 +1,5 @@
-//! The rules by which a worker comes last for a while. It does if it did not accept an offer, lost its connection while it had one, or
-//! failed work for reasons of its own. In the first two cases it gets no work at all, and in the last one it does not get that work.
+//! The rules by which a worker is passed over for a while. A worker that let an offer expire, lost its connection while it had one, or
+//! gave back several in a row gets no work. A worker that failed some work for reasons of its own does not get that work.
 //! `decide/rests.rs` keeps the list of these workers. Nothing is recorded, so all workers are equal after a restart of the master.
 
 use super::lease::{Lease, LeaseState};
@@ -11,8 +11,8 @@ use crate::decide::steady::Steady;
 use crate::decide::tokens::LeaseToken;
 
 impl<O: OwnerKey> Placement<O> {
-    /// Passes the worker of this lease over for a while, for the work of the lease's owner. The lease is over because of its worker, and
-    /// is the `times`-th such failure of the owner.
+    /// Passes the worker of this lease over for a while, for the work of the lease's owner. The worker has caused the end of the lease.
+    /// `times` is the number of such failures of the work, including this one.
     pub fn pass_over(&mut self, now: Steady, lease: &Lease<O>, times: u32) {
         let rest = pause(times, self.has_another(lease.owner, &lease.need, &lease.worker));
         let until = now.after(rest);
@@ -32,7 +32,8 @@ impl<O: OwnerKey> Placement<O> {
         self.come_last(now, &worker, fault, Some(offered), has_another);
     }
 
-    /// Notes the end of a session. If offers were given back in it just before, its broken connection did that, so the worker comes last.
+    /// Notes the end of a session. If the worker gave offers back just before, the cause was its broken connection, so the worker comes
+    /// last.
     pub(super) fn note_broken(&mut self, now: Steady, session: &Session) {
         if session.declined.is_some_and(|at| now.since(at) < AT_ONCE) {
             let worker = &session.worker;
@@ -54,7 +55,7 @@ impl<O: OwnerKey> Placement<O> {
         self.is_resting(&session.worker) || self.rests.of(owner).any(|worker| worker == session.worker)
     }
 
-    /// Whether this worker is passed over for all work. A worker that did not accept an offer gets one at a time until it does.
+    /// Whether this worker is passed over for all work. A worker that did not accept an offer gets one at a time until it accepts.
     pub(super) fn is_resting(&self, worker: &str) -> bool {
         let Some(unaccepted) = self.rests.unaccepted(worker) else { return false };
         unaccepted.until.is_some() || self.rests.is_doubted(worker) && self.has_offer(worker)

@@ -337,7 +337,7 @@ pub struct ReporterRow {
     /// The name of the reporter, which follows from its section in the master file.
     pub name: String,
     pub cursor: Cursor,
-    /// The time at which the reporter began. It does not report what ended before.
+    /// The time at which the reporter began. It reports only what ended later.
     pub born: Time,
 }
 

@@ -13,7 +13,7 @@ const SCOPES_MAX: usize = 16;
 /// The first incarnation of a store. In it, the store cannot have been restored.
 const FIRST: u64 = 1;
 
-/// How a repository was followed before.
+/// How a repository was followed until a source began to follow it anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Before {
     /// The row of the repository. `None` means that nobody ever looked at all its refs.
@@ -77,7 +77,7 @@ impl Followed {
         self.held.remove(project)
     }
 
-    /// Notes that a source begins to follow a repository. Returns how the repository was followed before.
+    /// Notes that a source begins to follow a repository. Returns how the repository was followed until now.
     pub(in crate::decide) fn begin(&mut self, project: &str, scope: &RefScope, to: &mut impl Recorder) -> Before {
         let row = self.rows.get(project).cloned();
         let is_restored = row.as_ref().is_some_and(|row| row.looked_in != self.incarnation);

@@ -18,7 +18,7 @@ pub(super) fn judge(health: &DeliveryHealth, now: Time) -> Finding {
     let what = &health.what;
     let Some(trouble) = health.trouble() else {
         return match health.given_up(now) {
-            None => Finding::good(subject, format!("{what}: no notice waits")),
+            None => Finding::good(subject, format!("{what}: no notice is undelivered")),
             Some(given_up) => {
                 let seen = format!("{what}: {}", line(&given_up));
                 Finding::warned(subject, seen, health.by.remedy_given_up())
@@ -26,7 +26,7 @@ pub(super) fn judge(health: &DeliveryHealth, now: Time) -> Finding {
         };
     };
     let failing = now.since(trouble.since);
-    let seen = format!("{what}: failing for {}: {}", rough(failing), line(&trouble.text));
+    let seen = format!("{what}: not delivered for {}: {}", rough(failing), line(&trouble.text));
     match failing < GRACE {
         true => Finding::warned(subject, seen, health.by.remedy()),
         false => Finding::bad(subject, seen, health.by.remedy()),

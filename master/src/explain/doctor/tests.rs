@@ -255,10 +255,10 @@ fn reporters_get_rid_of_what_they_tell_or_not() {
     let found = [&mail(), &refused, &command, &given_up].map(|health| notices::judge(health, NOW));
     assert_eq!(
         text(&found),
-        "good notices by mail: fixed: no notice waits\n\
-         warned notices by mail: fixed: failing for 1m: connection refused\n  \
+        "good notices by mail: fixed: no notice is undelivered\n\
+         warned notices by mail: fixed: not delivered for 1m: connection refused\n  \
          check `smtp`, `user` and `password_file` in [mail] of the master file; notices that wait are tried again\n\
-         bad notices by /bin/tell: fixed: failing for 2h: tell failed (exit status: 1)\n  \
+         bad notices by /bin/tell: fixed: not delivered for 2h: tell failed (exit status: 1)\n  \
          try to run /bin/tell as the master's user; check `run` in [[notice]] of the master file\n\
          warned notices by mail: fixed: eve@example.org did not get \"[p] test failing\": full\n  \
          correct the mailbox, or remove its address from `to`; this mail is not sent again\n"

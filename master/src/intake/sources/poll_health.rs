@@ -14,7 +14,7 @@ pub struct PollHealth(RefCell<Looks>);
 /// `Looks` is the result of the looks so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looks {
-    /// The time since when the repository is followed; `None` means that it is not followed.
+    /// The time since which the repository is followed; `None` means that it is not followed.
     pub began: Option<Time>,
     /// The time between two looks.
     pub poll: Duration,

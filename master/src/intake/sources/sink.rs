@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 /// A `ChangeSink` takes the reports of change sources. Each call returns after the store has committed the report.
 pub trait ChangeSink {
-    /// Following begins. Returns how the repository was followed before.
+    /// The source begins to follow the repository. Returns how the repository was followed until now.
     fn begin(&self) -> LocalBoxFuture<'_, Result<Before, Refusal>>;
     /// A ref was pushed or deleted. Returns what is known of the ref from now on.
     fn submit(&self, change: Change) -> LocalBoxFuture<'_, Result<Option<Head>, Refusal>>;

@@ -134,7 +134,7 @@ fn source_of(scene: &Scene, seen: &Seen, poll: Duration) -> GitSource {
     }
 }
 
-/// Runs a source from the start of a master to its end, with what it knew at the end of the run before.
+/// Runs a source from the start of a master to its end, with what it knew at the end of its previous run.
 async fn live<F: Future<Output = ()>>(scene: &Scene, seen: &Seen, poll: Duration, script: impl FnOnce(Poke) -> F) {
     let (poke, receiver) = pokes();
     let shutdown = CancellationToken::new();

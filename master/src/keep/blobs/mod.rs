@@ -273,7 +273,7 @@ impl Blobs {
         if claimed.is_empty() {
             return Ok(RemovedBlobs::default());
         }
-        // asked after the claim: a reference that appears later belongs to an upload that was sealed after it
+        // a reference that appears after this question belongs to an upload that was sealed after the claim
         let asked = claimed.iter().map(Removing::hash).collect();
         let referenced = self.index.referenced(asked).await.map_err(io::Error::other)?;
         claimed.retain(|claim| !referenced.contains(&claim.hash()));

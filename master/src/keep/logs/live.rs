@@ -295,7 +295,8 @@ impl LiveLog {
         Ok(())
     }
 
-    /// Stores bytes in memory. Returns `false` if the log would get too large for that.
+    /// Stores bytes in memory. Returns `false` if the log is a file already, if it would get too large, or if its attempt may take no
+    /// more memory.
     fn store_small(&self, bytes: &[u8]) -> bool {
         let source = &mut self.view().source;
         let end = source.size + bytes.len() as u64;

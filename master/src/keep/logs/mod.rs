@@ -312,7 +312,7 @@ impl Logs {
         Ok(lines)
     }
 
-    /// Seals a log. `size` and `hash` are its worker's claim. A log that is a file is durable then. The call may be repeated.
+    /// Seals a log. `size` and `hash` are what its worker claims. A log that is a file is durable when this returns. Calls may be repeated.
     pub async fn seal(&self, key: StepKey, size: u64, hash: &[u8]) -> io::Result<Sealed> {
         let sealed = match self.resume(key).await {
             Ok((live, turn)) => live.seal(turn, size, hash).await,
@@ -332,8 +332,8 @@ impl Logs {
         self.changed.notify_waiters();
     }
 
-    /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. It may be repeated until
-    /// then. Sealed logs are included, because their callers may have failed before the commit.
+    /// Seals every open log of an attempt with a line that says why, and returns the rows to commit. Until the commit, the
+    /// call may be repeated. Sealed logs are included, because their callers may have failed before the commit.
     pub async fn end_attempt(&self, job: JobKey, attempt: u16, marker: &str) -> io::Result<Vec<SealRow>> {
         let mut rows = Vec::new();
         for key in self.open_logs(job, attempt).await? {
@@ -370,7 +370,7 @@ impl Logs {
         if let Some(row) = self.find(key).await? {
             return Ok(LogLocation::Sealed(row));
         }
-        // the log may have begun while the store was asked
+        // the log may have begun while the store was searched for it
         if let Some(live) = self.open_log(key) {
             return Ok(LogLocation::Live(live));
         }
@@ -407,7 +407,7 @@ impl Logs {
         self.or_removed(key, held).await
     }
 
-    /// Explains a missing file: retention may have unlinked it since the store was asked. Otherwise it is damage.
+    /// Explains a missing file: retention may have unlinked it after the store was searched. Otherwise it is damage.
     async fn or_removed<T>(&self, key: StepKey, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.removed(key).await? {

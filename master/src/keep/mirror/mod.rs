@@ -54,8 +54,8 @@ use schema::values::branch_or_tag;
 
 const FETCH_SILENCE: Duration = Duration::from_secs(120);
 const GC_DEADLINE: Duration = Duration::from_secs(3600);
-/// How long unchanged files of a remote on this machine mean an unchanged remote. Then git is asked again, because the files do
-/// not show everything, such as a lost object or a changed file that their configuration includes. That is rare.
+/// How long unchanged files of a remote on this machine count as an unchanged remote. After that, git is asked again. The files
+/// do not show a few rare changes, such as a lost object or a change of a file that the remote's configuration includes.
 const MARK_LASTS: Duration = Duration::from_secs(3600);
 const REFUSED_MAX: usize = 100;
 /// The number of refs that are read before other tasks of the thread have a turn.
@@ -103,7 +103,7 @@ struct Fetching {
 #[derive(Debug)]
 struct LastAnswer {
     listing: Vec<u8>,
-    /// The mark of the remote's files before it was asked, and the time of that.
+    /// The mark that the remote's files had before git listed its refs, and the time at which the mark was taken.
     mark: Option<(RefsMark, Instant)>,
 }
 
@@ -204,7 +204,7 @@ impl Mirror {
             Err(GitError::Failed { text, .. }) if text.contains("couldn't find remote ref") => {
                 self.forget_ref(ref_name).await?;
             }
-            // for example a stale branch `a` in the way of `a/b`, which only pruning removes
+            // a stale branch `a` may be in the way of `a/b`; only a fetch of all refs prunes `a`
             Err(GitError::Failed { .. }) => self.fetch_refs(&mut fetching, &ALL).await?,
             Err(other) => return Err(other),
         }
@@ -270,7 +270,7 @@ impl Mirror {
     }
 
     /// Packs the objects that many small fetches left. This takes minutes in a large mirror, so it is called now and then when
-    /// nothing waits. Other runs may go on meanwhile, and no object is lost.
+    /// no other work is queued. Other runs may go on meanwhile, and no object is lost.
     pub async fn tidy(&self) -> Result<(), GitError> {
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
         run.deadline(Deadline::Total(GC_DEADLINE)).pace(RunKind::Tidying).bytes().await?;

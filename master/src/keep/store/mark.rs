@@ -92,7 +92,7 @@ pub(super) fn take_up(state: &Path, found: &StoreMark) -> Result<MarkFile, Store
         if mark.event > found.event {
             let (found, marked) = (found.event, mark.event);
             return Err(lost(format!(
-                "is older than this directory: it ends with event {found}, but event {marked} was here"
+                "is too old: it ends with event {found}, but this master had already written event {marked}"
             )));
         }
     }

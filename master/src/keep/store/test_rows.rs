@@ -85,7 +85,7 @@ pub enum TestsShown {
     #[default]
     All,
     Failing,
-    /// Tests that fail now and did not fail before.
+    /// Tests that fail now and did not fail in their previous run.
     New,
     /// Flaky tests, the flakiest first.
     Flaky,
@@ -192,7 +192,7 @@ pub struct SortedFailures {
     pub new: Vec<(u32, TestName)>,
     /// The number of tests that newly fail and are not flaky.
     pub new_count: u32,
-    /// The number of failing tests that also failed before.
+    /// The number of failing tests that also failed in their previous run.
     pub known_count: u32,
     /// The number of tests that newly fail and are flaky.
     pub flaky_count: u32,

@@ -171,7 +171,7 @@ fn register(checkout: &Checkout, caps: &Credentials) -> Option<client::context::
     }
 }
 
-/// Serves what was built before. Nothing runs, because there is no worker.
+/// Serves the builds of earlier runs. Nothing runs, because there is no worker.
 async fn look(
     checkout: &Checkout,
     caps: &Credentials,
@@ -205,8 +205,8 @@ fn serving_ended(result: Result<Result<(), RunError>, tokio::task::JoinError>) -
     }
 }
 
-/// Returns the configuration with one project. With `--once` no ref is polled, because HEAD is ordered. The pipeline decides which of the
-/// new tags are built.
+/// Returns the configuration with one project. With `--once` no ref is polled, because `up` itself asks for a build of HEAD. The pipeline
+/// decides which of the new tags are built.
 fn config(checkout: &Checkout, state: &Path, address: &str, inferred: Option<String>, once: bool) -> Config {
     let mut config = Config::standalone(state, address);
     let (branches, tags) = match (&checkout.branch, once) {

@@ -61,8 +61,8 @@ impl Door {
         })
     }
 
-    /// Returns the name of the person for whom a login address is, if a browser may still use it. Looking does not use it up. An address
-    /// that is not a login is refused without waiting.
+    /// Returns the name of the person for whom a login address was made, if a browser may still use it. Looking does not use it up. An
+    /// address that is not a login is refused without waiting.
     pub async fn open_login(&self, join: &Token) -> Result<String, Refusal> {
         let join = join.digest();
         self.check_login(join)?;
@@ -73,7 +73,7 @@ impl Door {
         self.access.driver().look_up(name).await
     }
 
-    /// Logs a cookie in with the join of a login address, which works once. Returns the name of the holder.
+    /// Logs in the browser that has this cookie. `join` is the secret of a login address, and works once. Returns the name of the holder.
     pub async fn log_in(&self, join: &Token, cookie: &Token) -> Result<String, Refusal> {
         let (join, hash, key) = (join.digest(), cookie.digest(), key_of(cookie));
         self.check_login(join)?;

@@ -20,7 +20,7 @@ pub struct Measured {
     /// Whether the newest write of some log failed.
     pub logs_fail: bool,
     pub counted: Counted,
-    /// The time since when the oldest queued job waits; `None` means that the queue is empty.
+    /// The time since which the oldest queued job waits; `None` means that the queue is empty.
     pub oldest_queued: Option<Time>,
     /// The number of queued jobs that no worker can take.
     pub unplaceable: u64,

@@ -10,7 +10,7 @@ pub struct NoticeTests {
     pub newly_failing: Vec<NoticeTest>,
     /// The number of tests that fail newly and are not flaky.
     pub newly_failing_count: u32,
-    /// The number of tests that failed before.
+    /// The number of failing tests that also failed in their previous run.
     pub still_failing_count: u32,
     /// The number of tests that fail newly and are left out, because they are flaky.
     pub flaky_count: u32,

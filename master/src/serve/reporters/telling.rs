@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// The most deliveries of one reporter that are under way at a time. One that hangs until its deadline holds back only its own project.
 const AT_ONCE: usize = 8;
-/// The first and the longest pause between tries to deliver a notice; each pause is twice the one before.
+/// The first and the longest pause between tries to deliver a notice; each pause is twice as long as the previous one.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 

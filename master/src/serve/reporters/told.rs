@@ -22,8 +22,8 @@ pub fn id_of(branch: Branch<'_>, news: &News, told: &[Said]) -> String {
     notice::id(branch.project, branch.ref_name, before.unwrap_or_default(), news.turn, &news.at.revision)
 }
 
-/// Returns the time at which the news of a look counts as reported. That is the time of the look, because later events were not seen, but
-/// always after the news that was reported before.
+/// Returns the time at which the news of a look counts as reported. That is the time of the look, because the look saw no later events. If
+/// the newest reported news has a later time, it is right after that.
 pub fn time_of(told: &[Said], looked: Time) -> Time {
     told.last().map_or(looked, |last| looked.max(Time(last.row.time.0 + 1)))
 }

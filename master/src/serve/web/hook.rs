@@ -58,7 +58,7 @@ impl Default for Hooks {
     }
 }
 
-/// The number of deliveries without a signature since the log last gave it.
+/// The number of deliveries without a signature since this number was last logged.
 #[derive(Debug, Default)]
 struct Unsigned {
     told: Option<Instant>,

@@ -96,7 +96,7 @@ impl Left {
     }
 }
 
-/// Returns a body in parts. Each part is asked for when the reader has taken the one before.
+/// Returns a body in parts. Each part is read when the client has taken the previous one.
 fn body(site: Arc<Site>, cookie: Option<Token>, (left_by, address): (Left, LogAddress), wanted: Range<u64>) -> Body {
     let parts = stream::try_unfold(wanted, move |left: Range<u64>| {
         let (site, cookie, address) = (site.clone(), cookie.clone(), address.clone());

@@ -65,7 +65,7 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::Text,
         Means("the checkout"),
         "\"src\"",
-        "the directory in the checkout in which steps begin, with `/` and without `..`",
+        "the directory in which steps begin, relative to the checkout; its parts are separated by `/`, and none is `..`",
         |value, to| to.dir = settings::dir(value),
     ),
     Entry::new(
@@ -121,15 +121,15 @@ pub(crate) const SETTINGS: &[Entry<Settings>] = &[
         Form::OneOf(&["fresh", "clean", "kept"]),
         Is("\"fresh\""),
         "\"kept\"",
-        "the files that the job finds: with `\"fresh\"` only a new checkout, with `\"clean\"` also ignored files of the build before, with `\"kept\"` all its untracked files",
+        "the files that the job finds: with `\"fresh\"` only a new checkout, with `\"clean\"` also ignored files of the previous build, with `\"kept\"` all its untracked files",
         |value, to| set(&mut to.plan.workspace, value.choice(&settings::WORKSPACES)),
     ),
     Entry::new(
         "isolation",
         Form::OneOf(&[Tier::ALL[0].word(), Tier::ALL[1].word()]),
-        Means("`\"guard\"`, or what its pool says"),
+        Means("`\"guard\"`, or the tier that its pool names"),
         "\"guard\"",
-        "the weakest [tier](../pipeline.md#tiers) in which it may run; a pool can ask for a stronger one",
+        "the weakest [tier](../pipeline.md#tiers) in which the job may run; a pool can ask for a stronger one",
         |value, to| set(&mut to.plan.isolation, value.tier().map(|tier| Some(tier.into()))),
     ),
     Entry::new(
@@ -199,7 +199,7 @@ pub(crate) const JOB: &[Entry<Settings>] = &[
         Form::Array(&Form::Table("[[job.NAME.step]]")),
         Means("`run`"),
         "[{ run = \"make\" }]",
-        "the steps, from 1 to 100",
+        "the steps, at least 1 and at most 100",
     )),
 ];
 

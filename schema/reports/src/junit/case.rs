@@ -146,7 +146,7 @@ impl Case {
         }
     }
 
-    /// Adds one result for each attempt. If the test case itself passed, it was the last attempt, and otherwise the first.
+    /// Adds one result for each attempt. A test case that passed was the last attempt, and one that failed was the first.
     pub(super) fn finish(self, to: &mut Collection) -> Result<(), String> {
         let Case { id, file, line, own, others, .. } = self;
         let passed_at_last = own.outcome == TestOutcome::Passed;

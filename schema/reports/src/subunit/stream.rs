@@ -113,7 +113,7 @@ impl<R: Read> Packets<R> {
         self.passed += count as u64;
     }
 
-    /// Returns the next `count` bytes, or fewer if the stream ends before.
+    /// Returns the next `count` bytes, or fewer if the stream ends earlier.
     fn ahead(&mut self, count: usize) -> Result<&[u8], String> {
         while self.bytes.len() - self.start < count && self.fill()? {}
         let left = &self.bytes[self.start..];

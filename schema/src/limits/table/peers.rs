@@ -159,9 +159,9 @@ table! {
     ];
     /// This version has 2 tiers, and later versions will have some more.
     TIERS: "list of tiers", 16, Elements, Cut, ["worker.Description.isolation", "worker.Description.probes"];
-    /// A person reads no more about one machine. The list is cut, because the worker sends it so that people can help.
+    /// A person reads no more about one machine. A longer list is cut, because a refusal would lose it.
     TROUBLES: "list of troubles", 16, Elements, Cut, ["worker.Session.troubles(what)"];
-    /// This is a sentence about a machine. It is cut, because the worker sends it so that people can help.
+    /// This is a sentence about a machine, and people need it to help. A longer one is cut, because a refusal would lose it.
     TIER_LACK: "lack of a tier", 1024, Bytes, Cut, ["worker.TierProbe.lack", "worker.StepBounds.lack"];
     /// A label has a name and a value. A cut label would be another label, so a longer one is refused, and its worker with it.
     LABEL: "label", 256, Bytes, Refused, [
@@ -180,7 +180,8 @@ table! {
     ];
     /// The text may be as long as the reason of an attempt.
     EXIT: "text of the exit", 4096, Bytes, Cut, ["worker.Exit.lost"];
-    /// This is a sentence about a disk or a machine. It is cut, because the worker sends it so that people can help.
+    /// This is a sentence about a disk or a machine, and people need it to help the worker. A longer one is cut, because a refusal
+    /// would lose it.
     LACK: "lack", 1024, Bytes, Cut, ["worker.Session.lacks(what)", "worker.Session.troubles(what)[]"];
     /// A job has at most 100 steps, so one report needs far fewer entries.
     PROGRESS: "list of progress", 4096, Elements, Refused, ["worker.Lease.report(progress)"];

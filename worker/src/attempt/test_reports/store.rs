@@ -167,7 +167,7 @@ async fn size(sink: &byte_sink::Client) -> Result<(u64, bool), Unstored> {
     }
 }
 
-/// Sends the next bytes, and returns how many bytes the master has then.
+/// Sends the next bytes, and returns how many bytes the master has received in all.
 async fn write(
     sink: &byte_sink::Client,
     file: &File,

@@ -13,7 +13,7 @@ use schema::values::{Bytes, Exit, Tier};
 
 /// The least time between two checks, in milliseconds. A check costs about 50 µs while the whole machine is below the limits.
 const LOOK_EVERY_MS: u64 = 100;
-/// The pause after a check, as a multiple of the check's own duration. So checking takes about a twentieth of a core, unless
+/// The pause after a check, as a multiple of the check's own duration. So checking takes at most about a twentieth of a core, unless
 /// [`LOOK_LATEST_MS`] shortens the pause.
 const PAUSE_FACTOR: u64 = 20;
 /// The longest pause, in milliseconds. Without it, a step that forks all the time would make the pauses ever longer.

@@ -51,8 +51,8 @@ impl SupervisorForker {
         SupervisorForker::run_by(Command::new(program))
     }
 
-    /// Like [`SupervisorForker::command`], but in a scope of its own. Call [`SupervisorForker::wait`] then, because making the
-    /// scope may fail.
+    /// Like [`SupervisorForker::command`], but in a scope of its own. Call [`SupervisorForker::wait`] after the start, because
+    /// making the scope may fail.
     pub fn command_in(manager: ServiceManager, program: &Path) -> io::Result<(Command, SupervisorForker)> {
         SupervisorForker::run_by(manager.command(program))
     }

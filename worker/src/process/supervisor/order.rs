@@ -59,7 +59,7 @@ pub struct Limits {
     pub orphan_ms: u64,
     /// How long the step has to end by itself, from TERM to KILL.
     pub grace_ms: u64,
-    /// How many bytes of output are kept.
+    /// The most bytes of output that are kept.
     pub output_max: u64,
     /// How many processes the step may have at a time. 0 means no limit, as an earlier worker orders it.
     #[serde(default)]

@@ -41,7 +41,7 @@ pub(crate) fn probe(program: &Path, tier: Tier, patience: Duration) -> Result<()
 }
 
 /// Tries in a process of its own whether this machine shows how many processes and how much memory a step takes. An error says why not.
-/// Then no step is held to its limits.
+/// In that case, no step is held to its limits.
 pub(crate) fn probe_bounds(program: &Path, patience: Duration) -> Result<(), String> {
     ask(program, &[BOUNDS], patience)
 }

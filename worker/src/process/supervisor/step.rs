@@ -155,7 +155,7 @@ impl<'a> Supervision<'a> {
             Phase::Killing { .. } => {
                 self.kill_round();
             }
-            // A shell that has ended may have left a process that forks all the time. A shell that is told to end may begin to fork.
+            // A shell that has ended may have left a process that forks all the time. A shell that gets a signal to end may begin to fork.
             Phase::Stopping { .. } | Phase::Lingering { .. } | Phase::Leaving { .. } => self.end_excess(now),
         }
     }

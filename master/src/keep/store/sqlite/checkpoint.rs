@@ -25,8 +25,8 @@ const PAGES_DUE: u64 = 1_000;
 /// The number of pages that the writer may copy between two commits. They take about a millisecond, and a checkpoint that runs
 /// beside the commits leaves fewer.
 const PAGES_LEFT: u64 = 128;
-/// The number of passes beside the commits before the writer copies all that is left. If they do not suffice, commits write
-/// faster than a checkpoint copies, so commits have to wait for it.
+/// The most passes that run beside the commits. After them, commits wait until the writer has copied all pages that are left. If
+/// this many passes leave too much, commits write faster than a checkpoint copies.
 const PASSES_MAX: u32 = 8;
 /// The number of pages in the write-ahead log, 256 MiB of them, from which on the master logs that a reader prevents its
 /// restart.

@@ -16,7 +16,7 @@ impl Tables<'_> {
         self.all("select name from sqlite_schema where type = 'table' order by name", |row| row.get(0))
     }
 
-    /// Returns what is wrong with a table and its indexes; `None` means that nothing is. Costs a read of all its pages.
+    /// Returns what is wrong with a table and its indexes; `None` means that nothing is. Reads all its pages.
     pub(crate) fn damage_of(self, table: &str) -> Result<Option<String>, StoreError> {
         damage(self.0, &format!("pragma quick_check('{}')", table.replace('\'', "''")))
     }

@@ -15,8 +15,7 @@ use crate::keep::store::test_rows::{
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-/// The number of newest runs of a project that decide whether a test is flaky. A test that was flaky before is long mended, or
-/// forgotten.
+/// The number of newest runs of a project that decide whether a test is flaky. Older runs say little about the tests of today.
 const FLAKY_RUNS: usize = 500;
 /// The number of newest results of a test that a list shows. As many durations are kept.
 const POINTS_SHOWN: usize = DURATIONS_KEPT;
@@ -28,7 +27,7 @@ struct OpenLane {
     lane: TestLane,
     /// The runs of the lane, the newest first.
     runs: Vec<TestRunRow>,
-    /// The runs of the lane with which this one is compared, as far as they came before it, the newest first.
+    /// The runs of the lane with which this young lane is compared, the newest first: only those that came before this lane began.
     base: Vec<TestRunRow>,
     /// The tests that failed at the end of all earlier runs, each with the build in which that began.
     failing: BTreeMap<u32, u32>,
@@ -141,7 +140,7 @@ impl Tables<'_> {
         Ok(Some(TestHistory { number, name, lanes }))
     }
 
-    /// Sorts the failures of a run by the lane as it was when the run was the newest one.
+    /// Sorts the failed tests of a run by their states in the lane, as these were when the run was the newest one.
     pub(crate) fn failures_of_run(
         self,
         (lane, key): (TestLane, JobKey),

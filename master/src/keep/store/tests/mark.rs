@@ -74,7 +74,9 @@ fn an_older_store_and_one_of_another_master_are_refused() {
     drop(Store::open(dir.path()).unwrap());
     std::fs::write(dir.path().join("guild.db"), older).unwrap();
     remove(dir.path(), &["guild.db-wal", "guild.db-shm"]);
-    assert!(refusal(dir.path()).contains("is older than this directory: it ends with event 3, but event 4 was here"));
+    assert!(
+        refusal(dir.path()).contains("is too old: it ends with event 3, but this master had already written event 4")
+    );
     std::fs::copy(stopped(9).path().join("guild.db"), dir.path().join("guild.db")).unwrap();
     assert!(refusal(dir.path()).contains("belongs to another master"));
     mark::forget(dir.path()).unwrap();

@@ -113,7 +113,7 @@ fn check_kept(seed: u64, place: &Place) {
     assert_eq!(missing.count(), 0, "seed {seed}: a blob that is referred to is gone");
 }
 
-/// Checks the end: there are only blobs of the builds that are left. Returns the number of blobs, and how many there were before.
+/// Checks the end: there are only blobs of the builds that are left. Returns the number of blobs, and how many there were at first.
 fn check_end(seed: u64, place: &Place, refs: &[BlobRow]) -> (usize, usize) {
     let kept: BTreeSet<BuildId> = place.numbers("select id from builds");
     let names = |rows: &mut dyn Iterator<Item = &BlobRow>| rows.map(|row| name_of(row.hash)).collect::<BTreeSet<_>>();

@@ -17,14 +17,14 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-/// The time for which a mailbox that temporarily refuses mail is tried. RFC 5321, 4.5.4.1, tells mail servers to try four or five days.
+/// How long a letter to a mailbox that temporarily refuses mail is tried. RFC 5321, 4.5.4.1, tells mail servers to try four or five days.
 const GIVE_UP: Duration = Duration::from_secs(5 * 24 * 3600);
-/// The first and the longest pause between tries of a mailbox that temporarily refuses mail. Each pause is twice the one before. A
+/// The first and the longest pause between tries of a mailbox that temporarily refuses mail. Each pause doubles the last one. A
 /// greylist accepts mail after minutes, and a full mailbox is emptied after hours.
 const TARDY_PAUSE_MIN: Duration = Duration::from_secs(30);
 const TARDY_PAUSE_MAX: Duration = Duration::from_secs(30 * 60);
 
-/// The most letters of one channel that wait for some of their recipients. More would mean that a mail server refuses nearly everything.
+/// The most letters of one channel that still have to reach some recipients. More would mean that a mail server refuses nearly everything.
 const TARDY_MAX: usize = 1_000;
 
 /// The most addresses of one message. RFC 5321 requires servers to accept 100.
@@ -37,7 +37,7 @@ pub(super) struct MailChannel {
     to: Vec<Recipient>,
     health: Rc<DeliveryHealth>,
     clock: Clock,
-    /// A counter: one reference for each letter that waits for some of its recipients.
+    /// Its references count the letters that have not yet reached some of their recipients.
     tardy: Rc<()>,
 }
 
@@ -141,7 +141,7 @@ impl Letter {
         Ok(Some(Letter { message, subject: notice.subject(), from: from.email, to: addresses }))
     }
 
-    /// Delivers the letter once. An error means that the server took it for nobody. Afterwards `to` has the recipients that are left.
+    /// Delivers the letter once. An error means that the server took it for nobody. `to` keeps the recipients that are left.
     async fn hand_over(&mut self, mail: &MailConfig) -> Result<Delivery, String> {
         let (letter, mail) = (self.clone(), mail.clone());
         let work = move || smtp::hand_over(&mail, &letter.from, &letter.to, &letter.message);
@@ -159,7 +159,7 @@ impl Letter {
         match handed.is_taken {
             false => Delivery::None(why),
             true => {
-                tracing::warn!("a notice waits for {} of its recipients: {why}", self.to.len());
+                tracing::warn!("a notice has not yet reached {} of its recipients: {why}", self.to.len());
                 Delivery::Some(self.clone())
             }
         }

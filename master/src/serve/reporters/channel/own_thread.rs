@@ -1,4 +1,4 @@
-//! Runs work that may hang on a thread of its own.
+//! Runs work on a thread of its own, because it may hang.
 
 use std::thread;
 use tokio::sync::oneshot;

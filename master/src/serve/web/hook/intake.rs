@@ -177,7 +177,7 @@ mod tests {
         assert!(next.await.is_ok_and(|taken| taken.size == 2));
     }
 
-    /// Makes a body that sends one byte each 0.9 s.
+    /// Makes a body that sends one byte every 0.9 s.
     fn trickling() -> Body {
         let bytes = futures::stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_millis(900)).await;

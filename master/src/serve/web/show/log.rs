@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 /// The most lines of a log on its own page, so that a browser can show the page at once.
 pub(crate) const LINES: u32 = 500;
 
-/// The last lines of each log on a job's page that are not folded away. An error and its cause fit on one screen.
+/// The number of lines at the end of each log that a job's page does not fold away. They show an error and its cause, and fit on one
+/// screen.
 const JOB_LINES_SHOWN: usize = 40;
 
 #[derive(Template)]
@@ -75,7 +76,7 @@ struct StepBlock {
     lines: Vec<LogLine>,
     /// The number of lines before those that are shown.
     before: u64,
-    /// Whether the step has a log of which nothing is on this page.
+    /// Whether the step has a log, and this page shows no line of it.
     is_elsewhere: bool,
 }
 

@@ -90,7 +90,7 @@ fn the_run_of_a_build_that_is_gone_is_not_kept() {
     wait(store.commit(vec![build_of(&run(1)), build_of(&run(2))])).unwrap();
     remove(&store, 1);
     sweep(&store, &[1], 100);
-    // the lists of both builds have been read before
+    // the lists of both builds were read before build 1 was removed
     for number in [1, 2] {
         wait(store.record_tests(TestPiece::Run(Box::new(run(number))))).unwrap();
     }

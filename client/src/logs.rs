@@ -7,7 +7,7 @@ use crate::link::Link;
 use futures::StreamExt as _;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesOrdered;
-use schema::limits::{self, PART};
+use schema::limits::{self, BLAKE3, PART};
 use schema::log_capnp::log_reader;
 use schema::wire::refusal;
 use std::ops::Range;
@@ -195,7 +195,7 @@ impl Reading {
         let answer = self.reader.size_request().send().promise.await?;
         let answer = answer.get()?;
         (self.size, self.sealed) = (answer.get_size(), answer.get_sealed());
-        self.hash = answer.get_hash()?.to_vec();
+        self.hash = limits::data(answer.get_hash(), &BLAKE3)?.to_vec();
         Ok(())
     }
 

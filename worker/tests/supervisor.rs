@@ -308,7 +308,8 @@ fn a_program_that_is_not_found_is_told_with_its_path() {
     let journal = step.run();
     let text = step.text();
     assert!(
-        text.contains("`no-such-program`") && text.contains("PATH, which is `$HOME/bin:$PATH`: no variable"),
+        text.contains("`no-such-program`")
+            && text.contains("PATH, which is `$HOME/bin:$PATH`: variables in it are not expanded"),
         "{text}"
     );
     assert!(matches!(journal.cause, KillCause::Impossible(_)));

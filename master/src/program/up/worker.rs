@@ -1,10 +1,13 @@
 //! The worker process of `up`, which is this program under its other name.
 
 use super::{Credentials, UpError};
+use rustix::fs::FileType;
+use rustix::process::{Signal, getpid, kill_process};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 /// The first argument that makes this program a worker.
 pub const WORKER: &str = "worker";
@@ -15,24 +18,27 @@ const STOP: Duration = Duration::from_secs(15);
 /// Runs this program as the worker of an `up`. If the `up` is killed, its worker hands its steps over and ends, so that the next `up`
 /// can start one.
 pub fn work(arguments: Vec<String>) -> ExitCode {
-    end_with_parent();
+    if is_pipe(&std::io::stdin()) {
+        std::thread::spawn(end_with_up);
+    }
     worker::cli(arguments)
 }
 
-#[cfg(target_os = "linux")]
-fn end_with_parent() {
-    use rustix::process::{Signal, set_parent_process_death_signal};
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
-        tracing::warn!("this worker outlives a killed `up`, because the system refuses its end: {error}");
-    }
+fn is_pipe(input: &impl AsFd) -> bool {
+    rustix::fs::fstat(input).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
-/// Other systems have no such signal, so the worker of a killed `up` must be ended by hand there.
-#[cfg(not(target_os = "linux"))]
-fn end_with_parent() {}
+/// Waits until nobody has the other end of the standard input, and then ends this worker in order. A signal at the death of the
+/// parent would not do, because it can come more than once if the parent has threads, and a second SIGTERM cancels the steps.
+fn end_with_up() {
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    let _ = kill_process(getpid(), Signal::TERM);
+}
 
 pub(super) struct Worker {
     child: Child,
+    /// The other end of the worker's standard input, by whose end the worker sees that this program was killed.
+    _life: Option<ChildStdin>,
 }
 
 impl Worker {
@@ -49,8 +55,10 @@ impl Worker {
                 return Err(UpError::Worker(format!("failed to join: {}: {said}", joined.status)));
             }
         }
-        let child = command(&dir, &["run"])?.spawn().map_err(UpError::io("the worker"))?;
-        Ok(Worker { child })
+        let mut child = command(&dir, &["run"])?.stdin(Stdio::piped()).spawn().map_err(UpError::io("the worker"))?;
+        // waiting for the process would close it
+        let life = child.stdin.take();
+        Ok(Worker { child, _life: life })
     }
 
     /// Returns how the process ended, when it ends by itself.
@@ -74,7 +82,7 @@ impl Worker {
     fn signal(&self) {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = kill_process(pid, Signal::TERM);
         }
     }
 }

@@ -33,22 +33,29 @@ const TURN: Duration = Duration::from_millis(1);
 /// woken by one that a ping has put off.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 
-/// Runs the connection until it ends.
-pub(super) async fn drive(system: RpcSystem<Side>, side: Side, link: Rc<Link>) {
-    // Declared first, dropped last: whoever waits for the end sees everything else gone.
-    let _end = End(link.clone());
+/// Runs the connection until it ends. The future is small, because a connection holds it for its whole life.
+pub(super) fn drive(system: RpcSystem<Side>, side: Side, link: Rc<Link>) -> impl Future<Output = ()> {
     let mut driven = Driven::new(system, side, link.clone());
-    // A panic in an object that has no gate ends its connection and no other.
-    if AssertUnwindSafe(driven.run()).catch_unwind().await.is_err() {
-        tracing::error!("a panic while a connection was served; it is closed");
-        link.fail(CloseReason::Panicked);
+    async move {
+        // Declared first, dropped last: whoever waits for the end sees everything else gone.
+        let end = End(link);
+        // A panic in an object that has no gate ends its connection and no other.
+        if AssertUnwindSafe(driven.run()).catch_unwind().await.is_err() {
+            tracing::error!("a panic while a connection was served; it is closed");
+            end.0.fail(CloseReason::Panicked);
+        }
+        drop(driven);
+        Box::pin(leave(&end.0)).await;
     }
-    drop(driven);
-    let leave = async {
+}
+
+/// Sends the last messages, as far as the peer takes them soon, and closes the stream.
+async fn leave(link: &Link) {
+    let last = async {
         std::future::poll_fn(|cx| link.poll_write(cx)).await;
         link.shutdown().await;
     };
-    let _ = timeout(link.limits.get().linger, leave).await;
+    let _ = timeout(link.limits.get().linger, last).await;
 }
 
 struct End(Rc<Link>);

@@ -45,8 +45,8 @@ pub(super) struct Revoked {
 pub(super) struct Connection {
     pub(super) vat: RefCell<Option<Rc<Vat>>>,
     grants: RefCell<BTreeSet<GrantId>>,
-    /// The connection's seat for each of its grants, of which a grant may have a limited number.
-    seats: RefCell<BTreeMap<GrantId, Seat>>,
+    /// The connection's seat for each of its grants, which are few. The policy limits the seats of a grant.
+    seats: RefCell<Vec<(GrantId, Seat)>>,
     /// Fires when the first grant was restored.
     known: Notify,
 }
@@ -178,14 +178,16 @@ impl Connection {
 
     /// Counts this connection as one of `account`, of which there may be `most`.
     pub(super) fn sit(&self, seats: &ConnectionCounts, account: GrantId, most: usize) -> Result<(), Refusal> {
-        if self.seats.borrow().contains_key(&account) {
+        if self.seats.borrow().iter().any(|(seated, _)| *seated == account) {
             return Ok(());
         }
         let seat = seats.take(account, most)?;
         if let Some(vat) = self.vat.borrow().as_ref() {
             vat.share(&seat.budget);
         }
-        self.seats.borrow_mut().insert(account, seat);
+        let mut seated = self.seats.borrow_mut();
+        seated.reserve_exact(1);
+        seated.push((account, seat));
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! SQLite looks at a page only when it needs it, and serves what it finds. So a store whose other pages are damaged goes on for
 //! weeks, and every backup is damaged too.
 
+use super::executor::let_pages_go;
 use super::tables::Tables;
 use crate::keep::store::StoreError;
 use rusqlite::{Connection, ErrorCode};
@@ -31,7 +32,10 @@ pub(super) fn refuse(connection: &Connection) -> Result<(), StoreError> {
 }
 
 fn damage(connection: &Connection, check: &str) -> Result<Option<String>, StoreError> {
-    seen(lines(connection, check))
+    let found = seen(lines(connection, check));
+    // the check read every page, and the next reader needs few of them
+    let_pages_go(connection)?;
+    found
 }
 
 /// What a check that ended like this has seen. A disk that does not read a page is damage as well.

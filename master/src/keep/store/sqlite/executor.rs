@@ -30,6 +30,11 @@ pub(super) fn keep_pages(connection: &Connection, kib: i64) -> Result<(), StoreE
     Ok(connection.pragma_update(None, "cache_size", -kib)?)
 }
 
+/// Frees the pages that a connection keeps in memory, because what comes next reads others.
+pub(super) fn let_pages_go(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection.execute_batch("pragma shrink_memory")?)
+}
+
 /// Says where the database is.
 #[derive(Clone, Debug)]
 pub(super) enum Connector {

@@ -9,7 +9,8 @@ pub(in crate::decide) trait OfWorker {
 
 #[derive(Debug)]
 pub(in crate::decide) struct ByWorker<K, V> {
-    all: BTreeMap<K, V>,
+    /// The values, each in a box, because a node of the tree has room for eleven and is usually half empty.
+    all: BTreeMap<K, Box<V>>,
     /// The keys of each worker's values, by the worker's name. A worker without values has no entry.
     keys: BTreeMap<String, BTreeSet<K>>,
 }
@@ -22,7 +23,7 @@ impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
     pub(in crate::decide) fn insert(&mut self, key: K, value: V) {
         self.remove(key);
         self.keys.entry(value.worker().to_owned()).or_default().insert(key);
-        self.all.insert(key, value);
+        self.all.insert(key, Box::new(value));
     }
 
     pub(in crate::decide) fn remove(&mut self, key: K) -> Option<V> {
@@ -33,19 +34,19 @@ impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
                 self.keys.remove(value.worker());
             }
         }
-        Some(value)
+        Some(*value)
     }
 
     pub(in crate::decide) fn get(&self, key: K) -> Option<&V> {
-        self.all.get(&key)
+        self.all.get(&key).map(Box::as_ref)
     }
 
     pub(in crate::decide) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        self.all.get_mut(&key)
+        self.all.get_mut(&key).map(Box::as_mut)
     }
 
     pub(in crate::decide) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
-        self.all.iter().map(|(key, value)| (*key, value))
+        self.all.iter().map(|(key, value)| (*key, value.as_ref()))
     }
 
     pub(in crate::decide) fn len(&self) -> usize {
@@ -54,7 +55,7 @@ impl<K: Ord + Copy, V: OfWorker> ByWorker<K, V> {
 
     /// The values of one worker, in the order of their keys.
     pub(in crate::decide) fn of(&self, worker: &str) -> impl Iterator<Item = (K, &V)> {
-        self.keys.get(worker).into_iter().flatten().map(|key| (*key, &self.all[key]))
+        self.keys.get(worker).into_iter().flatten().map(|key| (*key, self.all[key].as_ref()))
     }
 
     pub(in crate::decide) fn check(&self) {

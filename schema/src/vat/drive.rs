@@ -34,22 +34,27 @@ const TURN: Duration = Duration::from_millis(1);
 /// early. It is moved after a ping, so that an idle connection is not woken in vain.
 const EARLY_MAX: Duration = Duration::from_secs(5);
 
-/// Runs the connection until it ends.
-pub(super) async fn drive(system: RpcSystem<Side>, side: Side, link: Rc<Link>) {
-    // It is declared first and so dropped last: a task that waits for the end then sees that everything else is dropped.
-    let _end = End(link.clone());
-    let mut driven = Driven::new(system, side, link.clone());
-    // A panic in an object that has no gate ends its connection and no other.
-    if AssertUnwindSafe(driven.run()).catch_unwind().await.is_err() {
-        tracing::error!("a panic while a connection was served; it is closed");
-        link.fail(CloseReason::Panicked);
+/// Runs the connection until it ends. The future is small, because a connection holds it for its whole life.
+pub(super) fn drive(system: RpcSystem<Side>, side: Side, link: Rc<Link>) -> impl Future<Output = ()> {
+    let mut driven = Driven::new(system, side, link);
+    async move {
+        // A panic in an object that has no gate ends its connection and no other.
+        if AssertUnwindSafe(driven.run()).catch_unwind().await.is_err() {
+            tracing::error!("a panic while a connection was served; it is closed");
+            driven.link.fail(CloseReason::Panicked);
+        }
+        Box::pin(leave(driven.let_go())).await;
     }
-    drop(driven);
-    let leave = async {
+}
+
+/// Sends the last messages, as far as the peer takes them soon, and closes the stream.
+async fn leave(end: Option<End>) {
+    let Some(End(link)) = &end else { return };
+    let last = async {
         std::future::poll_fn(|cx| link.poll_write(cx)).await;
         link.shutdown().await;
     };
-    let _ = timeout(link.limits.get().linger, leave).await;
+    let _ = timeout(link.limits.get().linger, last).await;
 }
 
 struct End(Rc<Link>);
@@ -71,6 +76,8 @@ struct Driven {
     ping: Option<Ping>,
     pinged: Instant,
     alarm: Pin<Box<Sleep>>,
+    /// The last field, so it is dropped last: a task that waits for the end then sees that everything else is dropped.
+    end: Option<End>,
 }
 
 type Ping = Promise<capnp::capability::Response<pulse::ping_results::Owned>, capnp::Error>;
@@ -79,6 +86,7 @@ impl Driven {
     fn new(system: RpcSystem<Side>, side: Side, link: Rc<Link>) -> Self {
         let disconnector = system.get_disconnector();
         let now = Instant::now();
+        let end = End(link.clone());
         Self {
             system,
             disconnector,
@@ -89,7 +97,13 @@ impl Driven {
             ping: None,
             pinged: now,
             alarm: Box::pin(sleep_until(now)),
+            end: Some(end),
         }
+    }
+
+    /// Drops everything except for the end, which it returns.
+    fn let_go(mut self) -> Option<End> {
+        self.end.take()
     }
 
     async fn run(&mut self) {

@@ -63,7 +63,11 @@ fn description(from: description::Reader<'_>, labels: &Limit, label: &Limit) -> 
         host: limits::text(from.get_host(), &ABOUT)?,
         version: limits::text(from.get_version(), &ABOUT)?,
         isolation: limits::texts(from.get_isolation(), &TIERS, &ABOUT)?.into_iter().map(TierName::from).collect(),
-        probes: limits::structs(from.get_probes(), &TIERS)?.map(read_probe).collect::<capnp::Result<_>>()?,
+        // exactly as many as there are, because a master keeps them for each worker
+        probes: limits::structs(from.get_probes(), &TIERS)?
+            .map(read_probe)
+            .collect::<capnp::Result<Box<[_]>>>()?
+            .into_vec(),
         bounds: from.has_bounds().then(|| read_bounds(from.get_bounds()?)).transpose()?,
     })
 }

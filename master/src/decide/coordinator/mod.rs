@@ -91,7 +91,7 @@ pub struct Coordinator {
     builds: BTreeMap<BuildId, Build>,
     placement: Placement<JobKey>,
     /// The facts about each session that placement does not need.
-    connections: BTreeMap<SessionId, WorkerLink>,
+    connections: BTreeMap<SessionId, Box<WorkerLink>>,
     /// The highest build number that each project ever used.
     numbers: BTreeMap<String, u32>,
     heads: Heads,

@@ -83,7 +83,7 @@ impl Coordinator {
 
     pub(super) fn connection_of(&self, worker: &str) -> Option<&WorkerLink> {
         let (id, _) = self.placement.session_of(worker)?;
-        self.connections.get(&id)
+        self.connections.get(&id).map(Box::as_ref)
     }
 
     pub fn drain(&mut self, now: Time, request: Request, worker: &str, on: bool) -> Result<(), Refusal> {
@@ -152,7 +152,7 @@ impl Coordinator {
             machine: MachineNotes::begin(arrival.clock, now),
             freed: String::new(),
         };
-        self.connections.insert(id, connection);
+        self.connections.insert(id, Box::new(connection));
         id
     }
 

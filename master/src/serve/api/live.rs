@@ -45,8 +45,9 @@ pub(super) struct Revoked {
 pub(super) struct Connection {
     pub(super) vat: RefCell<Option<Rc<Vat>>>,
     grants: RefCell<BTreeSet<GrantId>>,
-    /// The seats of the connection, by account. A seat counts it as one of the account's limited number.
-    seats: RefCell<BTreeMap<GrantId, Seat>>,
+    /// The seats of the connection, by account. A seat counts it as one of the account's limited number. A connection has few
+    /// seats, so a list takes the least memory.
+    seats: RefCell<Vec<(GrantId, Seat)>>,
     /// The signal that a first grant was restored.
     known: Notify,
 }
@@ -178,14 +179,16 @@ impl Connection {
 
     /// Counts this connection as one of `account`, which may have at most `most`.
     pub(super) fn sit(&self, seats: &ConnectionCounts, account: GrantId, most: usize) -> Result<(), Refusal> {
-        if self.seats.borrow().contains_key(&account) {
+        if self.seats.borrow().iter().any(|(seated, _)| *seated == account) {
             return Ok(());
         }
         let seat = seats.take(account, most)?;
         if let Some(vat) = self.vat.borrow().as_ref() {
             vat.share(&seat.budget);
         }
-        self.seats.borrow_mut().insert(account, seat);
+        let mut seated = self.seats.borrow_mut();
+        seated.reserve_exact(1);
+        seated.push((account, seat));
         Ok(())
     }
 

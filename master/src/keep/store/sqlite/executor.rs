@@ -30,6 +30,11 @@ pub(super) fn keep_pages(connection: &Connection, kib: i64) -> Result<(), StoreE
     Ok(connection.pragma_update(None, "cache_size", -kib)?)
 }
 
+/// Frees the pages that a connection keeps in memory. It is called after work that read many pages which the next work does not need.
+pub(super) fn let_pages_go(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection.execute_batch("pragma shrink_memory")?)
+}
+
 /// The place of the database: a file, or memory.
 #[derive(Clone, Debug)]
 pub(super) enum Connector {

@@ -28,7 +28,7 @@ use super::mark::{self, StoreMark};
 use super::{CommitError, Removal, RemoveError, SealedFiles, StoreError, Sweep, TestPiece};
 use crate::decide::coordinator::record::{Loaded, Record};
 use checkpoint::{Checkpointer, Signal};
-use executor::Connector;
+use executor::{Connector, let_pages_go};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io;
@@ -106,7 +106,9 @@ impl Database {
     }
 
     pub(super) fn load(&self) -> Result<Loaded, StoreError> {
-        self.writer.run_now(|connection| load::load(Tables(connection)))?
+        let loaded = self.writer.run_now(|connection| load::load(Tables(connection)))??;
+        self.writer.run_now(|connection| let_pages_go(connection))??;
+        Ok(loaded)
     }
 
     pub(super) fn incarnation(&self) -> Result<u64, StoreError> {

@@ -322,7 +322,7 @@ mod tests {
         }
     }
 
-    /// L7.4: the last screen of `up`, `watch`, `logs -f` and `run --wait`.
+    /// The last screen of `up`, `watch`, `logs -f` and `run --wait`.
     #[test]
     fn the_last_screen_has_times_failures_blame_and_what_is_next() {
         assert_eq!(

@@ -213,7 +213,7 @@ mod tests {
         lines.iter().map(|line| line.written(false).trim_end().to_owned()).collect()
     }
 
-    /// L7.5, T3.2: jobs, steps, elapsed and usual times, and what each job waits for now.
+    /// Jobs, steps, elapsed and usual times, and what each job waits for now.
     #[test]
     fn a_tree_has_jobs_steps_and_times() {
         assert_eq!(

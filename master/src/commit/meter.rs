@@ -161,7 +161,7 @@ mod tests {
         Event { sequence: time, time: Time(time), origin: None, project: "p".to_owned(), build, fact }
     }
 
-    /// Case T11.1: finished builds and jobs are counted by outcome, and the meter keeps nothing else of them.
+    /// Finished builds and jobs are counted by outcome, and the meter keeps nothing else of them.
     #[test]
     fn outcomes_and_lengths_are_counted() {
         let meter = Meter::default();

@@ -89,7 +89,7 @@ fn a_cursor_that_is_not_of_this_life_gets_a_gap() {
     assert_eq!(numbers(&now(feed.next(crate::keep::turns::PROGRAM, Cursor::default(), 2)).unwrap()), [1, 2]);
 }
 
-/// Case L9 of the hostile peers: a subscriber sends a cursor that is beyond the newest event.
+/// A subscriber sends a cursor that is beyond the newest event.
 #[test]
 fn a_cursor_beyond_the_newest_event_waits_for_what_follows_it() {
     let (_store, feed) = feed("feed-beyond", 9);

@@ -109,7 +109,7 @@ fn killed(what: std::fmt::Arguments<'_>) -> String {
 mod tests {
     use super::*;
 
-    /// L12: the message about a step that exceeds a limit names the limit.
+    /// The message about a step that exceeds a limit names the limit.
     #[test]
     fn a_step_beyond_a_limit_is_told_which() {
         let bounds = Bounds { processes: 4, memory: 2 << 30, next: Moment(0) };

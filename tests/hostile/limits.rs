@@ -22,7 +22,8 @@ async fn viewer(house: &House, name: &str) -> Guild {
     Guild::connect(reference, Rc::new(identity)).await.unwrap()
 }
 
-/// Reads everything that a viewer can read. Returns the events and the newest build.
+/// Reads builds, workers, projects, the queue, a branch, an explanation, a watch and all events. Returns the events and the newest
+/// build.
 async fn reads_everything(guild: &Guild) -> (Vec<Event>, client::views::BuildView) {
     // the first build comes soon after the house is opened, when it first looks at its repository
     let mut build = guild.build("demo", 0).await;

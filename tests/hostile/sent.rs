@@ -27,7 +27,7 @@ const ELSEWHERE: [(&str, &str); 10] = [
     ("log.LogReader.read -> bytes", "as the bytes of a source"),
     ("log.LogReader.lines -> bytes", "as the bytes of a source"),
     ("log.LogReader.lastLines -> bytes", "as the bytes of a source"),
-    ("log.LogReader.size -> hash", "no client of ours reads it"),
+    ("log.LogReader.size -> hash", "as the bytes of a source"),
     ("gateway.Gateway.redeem -> name", "a login, whose answer is not shown"),
     ("gateway.Gateway.redeem -> kind", "a login, whose answer is not shown"),
     ("event.Event.origin", "it is a key of exactly 32 bytes"),

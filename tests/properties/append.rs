@@ -1,4 +1,5 @@
-//! Jobs that are added to a running build: a job that cannot be added changes nothing, and events tell subscribers of the others.
+//! Jobs that are added to a running build. If one job of a request cannot be added, nothing changes; otherwise events tell
+//! subscribers of all.
 
 use crate::world::{World, one};
 use master::decide::coordinator::AddedJob;

@@ -282,7 +282,7 @@ impl World {
         panic!("it never ends: {self:#?}");
     }
 
-    /// Records what was reported, as the store does.
+    /// Records news as the store does, whether or not a notice was sent.
     fn note(&mut self, news: &News) {
         let id = id_of(BRANCH, news, &self.told);
         for row in rows("r", BRANCH, news, &id, time_of(&self.told, self.now)) {

@@ -101,7 +101,7 @@ impl RetryGuard {
         Ok(())
     }
 
-    /// The number of retries since the start of the master.
+    /// The number of times that a finished build was retried since the start of the master.
     pub(in crate::decide) fn retries(&self) -> u64 {
         self.retries
     }

@@ -229,7 +229,7 @@ impl Run<'_> {
         self
     }
 
-    /// Sets what the run takes its time for; the default is a quick run.
+    /// Sets the kind of the run, which decides in which queues it waits for its turn. The default is a quick run.
     pub(super) fn pace(mut self, pace: RunKind) -> Self {
         self.pace = pace;
         self

@@ -1,5 +1,5 @@
-//! Reads the refs of a repository on this machine from its files, so that checking for changes needs no process. The answer is
-//! always certain: if a repository keeps its refs in another way, git is asked instead.
+//! Makes a mark of the refs of a repository on this machine from its files, so that checking for changes needs no process. If the
+//! files leave a doubt, git is asked instead.
 
 use std::fs::{self, Metadata};
 use std::io::Read as _;

@@ -82,7 +82,7 @@ impl Mirror {
         match doubt(&self.dir, failure) {
             None => return Ok(false),
             Some(Doubt::Locked) => {
-                // the next fetch removes locks that no git of this master holds
+                // the next fetch removes the locks, unless a tidying runs
                 self.fetching.lock().await.interrupted = true;
                 return Ok(true);
             }

@@ -74,6 +74,8 @@ pub struct Mirror {
     fetch_silence: Duration,
     /// The state of fetching, which a task locks while it changes refs.
     fetching: Arc<tokio::sync::Mutex<Fetching>>,
+    /// Locked while a tidying runs, whose own locks on refs a fetch must not remove.
+    tidying: tokio::sync::Mutex<()>,
     /// The refs of the mirror; `None` until they are read for the first time.
     refs: Mutex<Option<Fetched>>,
     head: Mutex<head::MainBranch>,
@@ -135,6 +137,7 @@ impl Mirror {
             packs: pack::Packs::default(),
             fetch_silence: FETCH_SILENCE,
             fetching: Arc::default(),
+            tidying: tokio::sync::Mutex::default(),
             refs: Mutex::default(),
             head: Mutex::new(head::MainBranch::open(dir)),
             checked: Mutex::default(),
@@ -272,6 +275,7 @@ impl Mirror {
     /// Packs the objects that many small fetches left. This takes minutes in a large mirror, so it is called now and then when
     /// no other work is queued. Other runs may go on meanwhile, and no object is lost.
     pub async fn tidy(&self) -> Result<(), GitError> {
+        let _running = self.tidying.lock().await;
         let run = self.git.run("gc").args(["--auto", "--quiet", "--no-detach"]);
         run.deadline(Deadline::Total(GC_DEADLINE)).pace(RunKind::Tidying).bytes().await?;
         self.objects.forget().await;
@@ -326,7 +330,10 @@ impl Mirror {
     }
 
     async fn fetch_refs(&self, fetching: &mut Fetching, specs: &[&str]) -> Result<(), GitError> {
-        if fetching.interrupted {
+        // during a tidying, locks may be in use; a fetch after it removes those that are left
+        if fetching.interrupted
+            && let Ok(_alone) = self.tidying.try_lock()
+        {
             clear_locks(&self.dir).map_err(|cause| GitError::io(self.dir.display().to_string(), cause))?;
         }
         let access = self.remote.access()?;

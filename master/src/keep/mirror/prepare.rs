@@ -67,8 +67,8 @@ pub(super) fn initialize(mut init: Command, format: &str) -> io::Result<()> {
     Err(io::Error::other(format!("git init failed: {}", text.trim())))
 }
 
-/// Removes git's locks on refs. The master is the only user of the mirror, so a lock that is left belongs to a git that was
-/// killed. No ref has a name that ends in `.lock`.
+/// Removes git's locks on refs, `config` and `shallow`. The master is the only user of the mirror, so a lock belongs to a git that was
+/// killed, unless a git runs now. No ref has a name that ends in `.lock`.
 pub(super) fn clear_locks(dir: &Path) -> io::Result<()> {
     let mut places = vec![dir.join("refs")];
     let mut names: Vec<PathBuf> =

@@ -374,6 +374,15 @@ async fn what_an_interrupted_fetch_left_is_in_nobodys_way() {
     }
     litter();
     assert_eq!(mirror.fetch_ref("refs/heads/main").await.unwrap(), Some(second));
+    let third = scene.commit("a", "3");
+    let tidying = mirror.tidying.lock().await;
+    mirror.fetching.lock().await.interrupted = true;
+    litter();
+    assert!(mirror.fetch_ref("refs/heads/main").await.is_err());
+    assert!(dir.join("packed-refs.lock").exists(), "the lock may be the tidying's");
+    drop(tidying);
+    mirror.fetching.lock().await.interrupted = true;
+    assert_eq!(mirror.fetch_ref("refs/heads/main").await.unwrap(), Some(third));
 }
 
 #[tokio::test]

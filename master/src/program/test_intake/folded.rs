@@ -99,7 +99,7 @@ impl FoldedTests {
         unknown.map(|(identity, test)| name_of(*identity, test)).collect()
     }
 
-    /// Returns the numbered tests whose file is not the recorded one.
+    /// Returns the numbered tests that name a file other than the recorded one.
     pub(super) fn moved(
         &self,
         numbers: &BTreeMap<TestIdentity, u32>,

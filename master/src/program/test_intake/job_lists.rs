@@ -125,7 +125,9 @@ fn may_pass(error: &io::Error) -> bool {
 
 /// Runs slow work on a thread of its own. If it panics, returns a text that says why.
 pub(super) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| format!("reading it failed, which is a bug: {error}"))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| format!("working on the tests failed, which is a bug: {error}"))
 }
 
 #[cfg(test)]

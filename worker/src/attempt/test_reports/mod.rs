@@ -117,7 +117,7 @@ fn has_run(cause: &KillCause) -> bool {
     }
 }
 
-/// Returns the notes of an earlier process. `None` means that there are none or that they are cut short, so the reports are read again.
+/// Returns the notes of an earlier process. `None` means that there are none that can be read, so the reports are read again.
 fn noted(files: &StepFiles) -> Option<ReadTests> {
     let bytes = atomic_file::read(&files.named(NOTE)).ok()??;
     serde_json::from_slice(&bytes).ok()

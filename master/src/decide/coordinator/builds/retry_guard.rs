@@ -4,7 +4,7 @@ use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::record::BuildId;
 
 impl Coordinator {
-    /// The number of retries since the start of the master.
+    /// The number of times that a finished build was retried since the start of the master.
     pub fn retries(&self) -> u64 {
         self.retry_guard.retries()
     }

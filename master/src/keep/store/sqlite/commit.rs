@@ -44,7 +44,7 @@ fn write(connection: &mut Connection, batch: &[Record]) -> Result<(), WriteError
     Ok(transaction.commit()?)
 }
 
-/// Returns the records of a batch that have to be written. If a batch has a row more than once, only the last one counts,
+/// Returns the records of a batch that have to be written. Of the records of one build, job, attempt or step, only the last counts,
 /// because each is whole.
 fn latest(batch: &[Record]) -> impl Iterator<Item = &Record> {
     let mut seen = BTreeSet::new();

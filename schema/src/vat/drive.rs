@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use capnp::capability::{Client, Promise};
+use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
-use capnp_rpc::{Disconnector, RpcSystem};
 use futures::FutureExt as _;
 use futures::task::AtomicWaker;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -68,12 +68,12 @@ impl Drop for End {
 /// The RPC system of one connection. Dropping it disconnects the system first, because otherwise open calls would wait for ever.
 struct Driven {
     system: RpcSystem<Side>,
-    disconnector: Disconnector<Side>,
     side: Side,
     link: Rc<Link>,
     again: Arc<Again>,
     peer: Option<pulse::Client>,
-    ping: Option<Ping>,
+    /// The ping that is not answered yet, in a box because it is rare.
+    ping: Option<Box<Ping>>,
     pinged: Instant,
     alarm: Pin<Box<Sleep>>,
     /// The last field, so it is dropped last: a task that waits for the end then sees that everything else is dropped.
@@ -84,12 +84,10 @@ type Ping = Promise<capnp::capability::Response<pulse::ping_results::Owned>, cap
 
 impl Driven {
     fn new(system: RpcSystem<Side>, side: Side, link: Rc<Link>) -> Self {
-        let disconnector = system.get_disconnector();
         let now = Instant::now();
         let end = End(link.clone());
         Self {
             system,
-            disconnector,
             side,
             link,
             again: Arc::default(),
@@ -195,7 +193,7 @@ impl Driven {
         }
         let (system, side) = (&mut self.system, other(self.side));
         let peer = self.peer.get_or_insert_with(|| system.bootstrap(side));
-        self.ping = Some(peer.ping_request().send().promise);
+        self.ping = Some(Box::new(peer.ping_request().send().promise));
         self.again.wake_by_ref();
     }
 
@@ -204,7 +202,7 @@ impl Driven {
         self.ping = None;
         self.peer = None;
         let disconnector = AssertUnwindSafe(|| {
-            let _ = (&mut self.disconnector).now_or_never();
+            let _ = self.system.get_disconnector().now_or_never();
         });
         if std::panic::catch_unwind(disconnector).is_err() {
             tracing::error!("a panic while a connection was closed");

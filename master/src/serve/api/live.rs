@@ -9,7 +9,7 @@ use schema::values::Refusal;
 use schema::vat::Vat;
 use schema::worker_capnp::worker;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -44,7 +44,8 @@ pub(super) struct Revoked {
 /// A `Connection` is one connection, with the grants that were restored on it.
 pub(super) struct Connection {
     pub(super) vat: RefCell<Option<Rc<Vat>>>,
-    grants: RefCell<BTreeSet<GrantId>>,
+    /// The grants that were restored on the connection, each once. They are few, so a list takes the least memory.
+    grants: RefCell<Vec<GrantId>>,
     /// The seats of the connection, by account. A seat counts it as one of the account's limited number. A connection has few
     /// seats, so a list takes the least memory.
     seats: RefCell<Vec<(GrantId, Seat)>>,
@@ -193,7 +194,7 @@ impl Connection {
     }
 
     pub(super) fn add_grant(&self, grant: GrantId) {
-        self.grants.borrow_mut().insert(grant);
+        add_once(&mut self.grants.borrow_mut(), grant);
         self.known.notify_one();
     }
 
@@ -224,5 +225,13 @@ impl Connection {
         let before = grants.len();
         grants.retain(|grant| !revoked.contains(grant));
         grants.is_empty() && before > 0
+    }
+}
+
+/// Adds a grant to a list that has few, if it is not there yet.
+fn add_once(grants: &mut Vec<GrantId>, grant: GrantId) {
+    if !grants.contains(&grant) {
+        grants.reserve_exact(1);
+        grants.push(grant);
     }
 }

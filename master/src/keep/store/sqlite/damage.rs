@@ -3,7 +3,6 @@
 //! SQLite checks a page only when it needs the page, and serves what it finds. So a store with damage in other pages goes on
 //! for weeks, and every backup is damaged too.
 
-use super::executor::let_pages_go;
 use super::tables::Tables;
 use crate::keep::store::StoreError;
 use rusqlite::{Connection, ErrorCode};
@@ -32,10 +31,7 @@ pub(super) fn refuse(connection: &Connection) -> Result<(), StoreError> {
 }
 
 fn damage(connection: &Connection, check: &str) -> Result<Option<String>, StoreError> {
-    let found = seen(lines(connection, check));
-    // the check read every page, and the next reader needs few of them
-    let_pages_go(connection)?;
-    found
+    seen(lines(connection, check))
 }
 
 /// Returns the damage that a check found. It counts as damage if the disk cannot read a page.

@@ -28,7 +28,7 @@ use super::mark::{self, StoreMark};
 use super::{CommitError, Removal, RemoveError, SealedFiles, StoreError, Sweep, TestPiece};
 use crate::decide::coordinator::record::{Loaded, Record};
 use checkpoint::{Checkpointer, Signal};
-use executor::{Connector, let_pages_go};
+use executor::Connector;
 use rusqlite::Connection;
 use std::fs::File;
 use std::io;
@@ -106,9 +106,7 @@ impl Database {
     }
 
     pub(super) fn load(&self) -> Result<Loaded, StoreError> {
-        let loaded = self.writer.run_now(|connection| load::load(Tables(connection)))??;
-        self.writer.run_now(|connection| let_pages_go(connection))??;
-        Ok(loaded)
+        self.writer.run_now(|connection| load::load(Tables(connection)))?
     }
 
     pub(super) fn incarnation(&self) -> Result<u64, StoreError> {

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
+use super::incoming::INCOMING;
 
 /// The file of Guild's git configuration in the mirror's directory. Git itself has no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
@@ -53,6 +54,7 @@ fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
         initialize(init, "sha1")?;
     }
     clear_locks(dir)?;
+    remove_tree(&dir.join(INCOMING))?;
     clear_halves(dir)
 }
 

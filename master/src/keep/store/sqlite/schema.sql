@@ -439,3 +439,5 @@ create table test_lanes (
     earlier text not null,          -- JSON
     primary key (project, ref, job)
 ) strict, without rowid;
+
+-- step 16: builds of files that nobody pushed; from here on the cause of a build may be a try, which older versions cannot read

@@ -8,7 +8,7 @@ use clap::Args;
 use client::{BuildQuery, Error};
 use schema::values::full_refs;
 
-const COLUMNS: [&str; 7] = ["selector", "status", "ref", "revision", "subject", "created", "duration"];
+const COLUMNS: [&str; 8] = ["selector", "status", "ref", "revision", "subject", "created", "duration", "cause"];
 
 #[derive(Args)]
 pub(crate) struct List {

@@ -10,7 +10,7 @@ pub(super) enum Interrupt {
     Detach,
     /// The build of this project with this number is cancelled, and the command waits for its end.
     Cancel(String, u32),
-    /// Nothing changes.
+    /// The command goes on as if nothing had happened.
     GoOn,
 }
 

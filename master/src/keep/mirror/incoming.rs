@@ -3,7 +3,7 @@
 
 use super::Mirror;
 use super::git::GitError;
-use super::prepare::remove_tree;
+use super::prepare::{INCOMING, remove_tree};
 use crate::keep::bytes::sum::Sum;
 use schema::limits::borders::{TRY_OBJECTS, TRY_PACK};
 use std::fs::File;
@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// The folder of packs that are being received. Each has a folder of its own there.
-pub(super) const INCOMING: &str = "guild.incoming";
 /// The name of the pack in its folder.
 const PACK: &str = "pack";
 

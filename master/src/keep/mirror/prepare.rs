@@ -7,10 +7,12 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::gate::Pass;
-use super::incoming::INCOMING;
 
 /// The file of Guild's git configuration in the mirror's directory. Git itself has no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
+
+/// The folder of packs that are being received. Each has a folder of its own there. Whatever an earlier master left is removed.
+pub(super) const INCOMING: &str = "guild.incoming";
 
 /// The preparation of a mirror's directory, and whether it is done.
 #[derive(Debug)]

@@ -62,7 +62,7 @@ impl TryPacks {
         pack
     }
 
-    /// Throws a pack away.
+    /// Throws a pack away, with the bytes that have come.
     pub(super) fn remove(&self, key: TryKey) {
         self.0.borrow_mut().remove(&key);
     }

@@ -3,13 +3,14 @@
 
 use client::{Error, Guild, Tried};
 use master::program::try_retention::TryRetention;
-use schema::values::{GrantKind, Outcome, RefusalCode, Right, What};
+use schema::values::{Assignment, GrantKind, Outcome, RefusalCode, Right, What};
+use schema::worker_capnp::lease;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use support::guild::{House, Repo, run, work};
+use support::guild::{House, Played, Repo, run, work};
 use support::relay::Relay;
 
 const PIPELINE: &str = "version = 1\n[job.t]\nrun = \"true\"\n[job.out]\nside_effects = true\nrun = \"false\"\n\
@@ -61,6 +62,13 @@ fn refusal(error: Error) -> schema::values::Refusal {
     }
 }
 
+/// Takes the next job of a worker, and accepts it.
+async fn accepted(worker: &Played) -> (Assignment, lease::Client) {
+    let (assignment, lease) = worker.take().await;
+    lease.accept_request().send().promise.await.unwrap();
+    (assignment, lease)
+}
+
 /// Returns the names of all files below the master's mirrors.
 fn mirrored(house: &House) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = contents(&house.state().join("mirrors")).into_keys().collect();
@@ -94,16 +102,16 @@ fn a_try_is_a_build_of_no_lane_without_effects() {
     run(async {
         let house = House::open(PIPELINE).await;
         let worker = house.worker("anvil").await;
-        let (assignment, lease) = worker.take().await;
+        let (assignment, lease) = accepted(&worker).await;
         assert!(assignment.job.env.contains(&("GUILD_CAUSE".to_owned(), "change".to_owned())));
         work(&lease, b"", Outcome::Succeeded).await;
-        let (_, lease) = worker.take().await;
+        let (_, lease) = accepted(&worker).await;
         work(&lease, b"", Outcome::Failed).await;
         house.guild.outcome("demo", 1).await.unwrap();
         let clone = Clone::of(&house);
         let before = house.guild.branch("demo", "refs/heads/main").await.unwrap();
         let number = send(&house.guild, &clone).await.unwrap();
-        let (assignment, lease) = worker.take().await;
+        let (assignment, lease) = accepted(&worker).await;
         assert!(assignment.job.env.contains(&("GUILD_CAUSE".to_owned(), "try".to_owned())));
         work(&lease, b"", Outcome::Failed).await;
         assert_eq!(house.guild.outcome("demo", number).await.unwrap(), Outcome::Failed);
@@ -117,7 +125,7 @@ fn a_try_is_a_build_of_no_lane_without_effects() {
 
         // a repeated try is a try, and needs nothing to be sent
         let again = house.guild.retry("demo", number, &client::Again::Failed).await.unwrap();
-        let (assignment, lease) = worker.take().await;
+        let (assignment, lease) = accepted(&worker).await;
         assert!(assignment.job.env.contains(&("GUILD_CAUSE".to_owned(), "try".to_owned())));
         work(&lease, b"", Outcome::Succeeded).await;
         assert_eq!(house.guild.outcome("demo", again).await.unwrap(), Outcome::Succeeded);

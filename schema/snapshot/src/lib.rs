@@ -84,7 +84,7 @@ pub fn take(top: &Path, place: &Path, untracked_max: u64) -> Result<Snapshot, Sn
         base,
         changed: status.changed,
         left_out: status.submodules.clone(),
-        new: status.new(top),
+        new: status.sizes(top),
     })
 }
 

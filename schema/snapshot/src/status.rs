@@ -43,7 +43,7 @@ impl Status {
     }
 
     /// Returns the files that git does not know, each with its size in bytes.
-    pub(super) fn new(&self, top: &Path) -> Vec<(String, u64)> {
+    pub(super) fn sizes(&self, top: &Path) -> Vec<(String, u64)> {
         let size = |path: &String| top.join(path).symlink_metadata().map_or(0, |found| found.len());
         self.untracked.iter().map(|path| (path.clone(), size(path))).collect()
     }
@@ -52,7 +52,7 @@ impl Status {
         if let Some(path) = &self.unmerged {
             return Err(SnapshotError::Unmerged { path: path.clone() });
         }
-        let new = self.new(top);
+        let new = self.sizes(top);
         let bytes = new.iter().map(|(_, size)| size).sum();
         let largest = new.iter().max_by_key(|(_, size)| *size);
         match largest {

@@ -66,7 +66,9 @@ impl BuildCause {
             BuildCause::Try { jobs, platform, .. } => {
                 BuildCause::Try { by, jobs: jobs.clone(), platform: platform.clone(), again: number }
             }
-            _ => BuildCause::Retry { number, by },
+            BuildCause::Change | BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Cron { .. } => {
+                BuildCause::Retry { number, by }
+            }
         }
     }
 

@@ -127,10 +127,10 @@ fn amount(bytes: u64) -> String {
 
 /// Turns the refusal of a checkout into an error of usage, because the caller has to change the checkout.
 fn refused(error: SnapshotError) -> Error {
-    match error {
-        SnapshotError::Io { place, cause } => Error::file(place, cause),
-        other => Error::usage(other.to_string()),
+    if let SnapshotError::Io { place, cause } = error {
+        return Error::file(place, cause);
     }
+    Error::usage(error.to_string())
 }
 
 #[cfg(test)]

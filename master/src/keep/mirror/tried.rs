@@ -225,10 +225,10 @@ fn digest(listed: &[u8]) -> String {
 
 /// Tells a fault of the pack from a fault of the master.
 fn fault(error: GitError, what: &str) -> TryError {
-    match error {
-        GitError::Failed { text, is_disk_full: false, .. } => TryError::Refused(format!("{what}: {text}")),
-        other => TryError::Git(other),
+    if let GitError::Failed { text, is_disk_full: false, .. } = &error {
+        return TryError::Refused(format!("{what}: {text}"));
     }
+    TryError::Git(error)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ async fn a_thin_pack_is_taken_and_its_commit_is_held_until_it_is_forgotten() {
         drop(pack);
         assert_eq!(clone.files(), taken);
         let forget = async |all: Vec<String>| {
-            assert_eq!(all, [clone.commit.clone()]);
+            assert_eq!(all, std::slice::from_ref(&clone.commit));
             Ok::<_, super::GitError>(all)
         };
         mirror.forget_tries(forget).await.unwrap();

@@ -40,12 +40,10 @@ impl TrySink {
             self.access.tries().remove(self.key);
         }
         let refusal = Refusal::new(code, error.to_string());
-        match error {
-            PackError::TooLarge => {
-                refusal.help(format!("ignore large files, or push first: only {} may be new", TRY_PACK.text()))
-            }
-            _ => refusal,
+        if matches!(error, PackError::TooLarge) {
+            return refusal.help(format!("ignore large files, or push first: only {} may be new", TRY_PACK.text()));
         }
+        refusal
     }
 }
 

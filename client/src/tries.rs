@@ -85,7 +85,7 @@ impl Try {
         let answer = request.send().promise.await?;
         let answer = answer.get()?;
         done(answer.has_refusal(), answer.get_refusal())?;
-        *self.sink.borrow_mut() = Some((link.clone(), answer.get_pack()?));
+        *self.sink.borrow_mut() = if answer.has_pack() { Some((link.clone(), answer.get_pack()?)) } else { None };
         Ok(limits::text(answer.get_base(), &COMMIT.told())?)
     }
 
@@ -99,7 +99,7 @@ impl Try {
             return Ok(sink);
         }
         self.begin(link).await?;
-        held().ok_or_else(|| Error::Lost("the link was replaced".to_owned()))
+        held().ok_or_else(|| Error::Protocol("it has no place for the pack of a try".to_owned()))
     }
 
     async fn send(&self, pack: &Path, sent: &impl Fn(u64, u64)) -> Result<(), Error> {

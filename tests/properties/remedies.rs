@@ -49,7 +49,7 @@ fn what_nobody_can_have_has_no_remedy() {
     floor.submit(vec![JobPlan { want: vec!["licences>=3".to_owned()], ..plan("odd") }]);
     let (_, told) = floor.waiting().pop().expect("it waits");
     assert_eq!(told.remedies, []);
-    assert!(told.hints.iter().any(|hint| hint.contains("only for memory and cpus")), "{:?}", told.hints);
+    assert!(told.hints.iter().any(|hint| hint.contains("only for `memory` and `cpus`")), "{:?}", told.hints);
     floor.submit(vec![JobPlan { want: vec!["gpu=old".to_owned(), "gpu=new".to_owned()], ..plan("torn") }]);
     let (_, told) = floor.waiting().pop().expect("it waits");
     assert_eq!(told.remedies, []);

@@ -75,7 +75,7 @@ impl Try {
         let commits = snapshot::ancestors(top, TRY_COMMITS.most).map_err(refused)?;
         let sending = connected.guild().await?.new_try(project, commits);
         let base = sending.base().await.map_err(|error| match error.is_unimplemented() {
-            true => Error::Protocol("it is of a version without `guild try`: upgrade the master".to_owned()),
+            true => Error::Protocol("its version has no tries; upgrade the master".to_owned()),
             false => error,
         })?;
         let pack = place.join("pack");

@@ -178,3 +178,19 @@ async fn bytes_are_taken_in_order_once_and_with_their_hash() {
     assert!(matches!(pack.write(4, b"e").await, Err(PackError::Sealed)));
     assert_eq!(pack.size().await, (4, true));
 }
+
+#[tokio::test]
+async fn a_pack_beyond_the_limit_is_refused_and_leaves_nothing() {
+    let clone = Clone::new(&[]).await;
+    let before = clone.files();
+    let pack = clone.scene.mirror.incoming("1").await.unwrap();
+    let part = vec![0; 8 << 20];
+    let most = schema::limits::borders::TRY_PACK.most;
+    for offset in (0..most).step_by(part.len()) {
+        pack.write(offset, &part).await.unwrap();
+    }
+    assert!(matches!(pack.write(most, b"x").await, Err(PackError::TooLarge)));
+    assert_eq!(pack.size().await, (most, false));
+    drop(pack);
+    assert_eq!(clone.files(), before);
+}

@@ -97,12 +97,12 @@ impl Link {
     /// Returns the capability to ask for builds, and to repeat and cancel them.
     ///
     /// # Errors
-    /// [`Error::NotHeld`] without one of the rights `run`, `retry` and `cancel`; [`Error::Lost`] if the link ends.
+    /// [`Error::NotHeld`] without one of the rights `run`, `retry`, `cancel` and `try`; [`Error::Lost`] if the link ends.
     pub async fn submitter(&self) -> Result<submitter::Client, Error> {
         let answer = self.perspective()?.submitter_request().send().promise.await?;
         match answer.get()?.has_submitter() {
             true => Ok(answer.get()?.get_submitter()?),
-            false => Err(Error::NotHeld("steer builds (`run`, `retry`, `cancel`)")),
+            false => Err(Error::NotHeld("steer builds (`run`, `retry`, `cancel`, `try`)")),
         }
     }
 

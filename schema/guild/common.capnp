@@ -121,15 +121,16 @@ interface ByteSource {
 interface ByteSink {
   # Authority: to store the bytes of one file. It is the other direction of `ByteSource`.
   # Holder: the caller of the method that gave it out. A worker gets one for each file of its attempt, from `Lease.artifact`.
+  # A person who tries a change gets one for its pack, from `Submitter.beginTry`, which has a bound of its own.
   # Drop: nothing happens. Bytes that are not sealed when the attempt ends are thrown away.
-  # Disconnect: it dies, and the bytes stay. Take it again from the same lease, ask `size`, and go on from there.
+  # Disconnect: it dies, and the bytes stay. Take it again from where it came, ask `size`, and go on from there.
   # Repeat: every call may be repeated.
   # Cost: a call waits for the disk. Bytes count against three quotas when they are written. An attempt may store 8 GiB, and all
   # attempts of a project 100 GiB. All projects together may store what `limits.blob_bytes_total` of the master file says, by
   # default 200 GiB. Keep the bytes until they are sealed, and at most 1 MiB in flight on a connection. Within a project, and in
   # all, sealed bytes of one hash count once.
   #
-  # Every method is refused as `stale` after the end of the attempt.
+  # Every method is refused as `stale` after the end of the attempt, or when the pack of a try was used or thrown away.
 
   write @0 (offset :UInt64, bytes :Data) -> (received :UInt64, refusal :Refusal);
   # Appends `bytes`, at most 1 MiB, at `offset`. Bytes that were received before must be the same, and are dropped.

@@ -20,7 +20,7 @@ struct What {
   # The authority of a grant. A child never has more rights, projects, pools, labels or time than its parent, nor a kind with
   # more authority.
   may @0 :List(Text);
-  # Rights, each one of "view", "run", "retry", "cancel", "changes", "events", "operate". A worker's grant has none.
+  # Rights, each one of "view", "run", "retry", "cancel", "try", "changes", "events", "operate". A worker's grant has none.
   projects @1 :List(Text);       # Names of at most 1,000 projects, each of 1 to 100 bytes; "*" means all.
   pools @2 :List(Text);
   # Names of at most 1,000 pools, each of 1 to 100 bytes. For a worker: the pools that it serves; none means the default pool.

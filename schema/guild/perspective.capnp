@@ -24,7 +24,7 @@ interface Perspective {
   viewer @1 () -> (viewer :Viewer);
   # The authority to look. It needs the right "view".
   submitter @2 () -> (submitter :Submitter);
-  # The authority to steer builds. It needs one of the rights "run", "retry" and "cancel".
+  # The authority to steer builds. It needs one of the rights "run", "retry", "cancel" and "try".
   changes @3 () -> (sink :Change.ChangeSink);
   # The authority to report changes. It needs the right "changes".
   events @4 () -> (source :Event.EventSource);
@@ -105,7 +105,7 @@ struct BuildView {
   revision @5 :Text;             # The commit that it builds.
   subject @6 :Text;              # The first line of that commit's message.
   author @7 :Text;               # The author of that commit, "Name <mail>".
-  cause @8 :Text;                # "change", "run by NAME", "retry of 411 by NAME", "cron NAME"; more may be added.
+  cause @8 :Text;                # "change", "run by NAME", "retry of 411 by NAME", "cron NAME", "try by NAME"; more may be added.
   created @9 :Int64;             # When the build was made, in milliseconds since 1970.
   started @10 :Int64;            # When its first job began, in milliseconds since 1970; 0 means not yet.
   finished @11 :Int64;           # When the build finished, in milliseconds since 1970; 0 means not yet.
@@ -403,7 +403,7 @@ struct TestPoint {
 
 interface Submitter {
   # Authority: to ask for builds, and to stop them, in the projects that the grant names. Each method needs a right of its own.
-  # Holder: the holder of a grant with one of the rights "run", "retry" and "cancel", from `Perspective.submitter`.
+  # Holder: the holder of a grant with one of the rights "run", "retry", "cancel" and "try", from `Perspective.submitter`.
   # Drop: nothing happens. Builds go on.
   # Disconnect: it dies. A call in flight may have been done or not: restore the credential, and repeat it with its request.
   # Repeat: every call may be repeated under the same `request`, and then makes no second build.
@@ -425,4 +425,21 @@ interface Submitter {
   # Cancels the build, or one job if `job` is not empty. `reason` has at most 4 KiB, and is shown. Running steps get TERM, and
   # KILL 3 s later. Needs the right "cancel". Refused as `notFound` if there is no such job, and as `conflict` if it is
   # finished already.
+  beginTry @3 (request :Data, project :Text, commits :List(Text))
+      -> (base :Text, pack :Common.ByteSink, refusal :Common.Refusal);
+  # Begins a try: a build of files that nobody pushed. `request` is the one of the `runTry` that follows. `commits` are ids in
+  # full, the newest first, at most 200; send the commit below the files and its first parents. `base` is the first of them
+  # that the master has; empty means that it has none, also after a fetch. `pack` takes a pack in the format of git: `runTry`'s
+  # commit and what it needs, without what `base` has. The pack may be thin. It has at most 256 MiB and 1,000,000 objects. It
+  # is thrown away after 10 minutes without a byte. A repeated call answers with the same pack, which may have bytes already.
+  # Needs the right "try". Refused as `conflict` if the grant sends 4 packs already, and as `unavailable` if all grants
+  # together send 16. A master of version 0.3 or older fails with "unimplemented" here.
+  runTry @4 (request :Data, project :Text, commit :Text, jobs :List(Text), platform :Text)
+      -> (build :Build, number :UInt32, refusal :Common.Refusal);
+  # Makes a build of `commit`, which is in the sealed pack of the same `request`. The build belongs to no branch and no lane.
+  # Its cause is "try by NAME", and `$GUILD_CAUSE` is "try" in its steps. `jobs`: runs these, named with or without their
+  # cells, and the jobs that they need; empty means all. `platform`: runs only jobs of this platform, and those that they need;
+  # a job that names no platform runs there. Empty means each job's own. Jobs with `side_effects`, and jobs that need them, are
+  # left out. Needs the right "try". Refused as `offset` if the pack is not sealed or was thrown away: begin again. Refused as
+  # `invalid` if the pack is damaged, has too many objects, or lacks some that the commit needs: then it is thrown away.
 }

@@ -11,7 +11,7 @@ mod sent;
 use client::views::JobView;
 use master::decide::coordinator::record::{JobKey, StepKey};
 use master::keep::store::{DATABASE_FILE, Removal, Store, Sweep};
-use schema::values::{Fact, Outcome, State};
+use schema::values::{Fact, Outcome, Right, State};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -77,6 +77,9 @@ fn the_store_of_0_2_0_opens() {
         let grants: Vec<_> = loaded.grants.iter().map(|grant| (grant.name.as_str(), grant.revoked.is_some())).collect();
         let names = [("root", false), ("operator", false), ("anvil", false), ("ann", false), ("bob", true)];
         assert!(names.iter().all(|name| grants.contains(name)), "{grants:?}");
+        let may_try = loaded.grants.iter().filter(|grant| grant.what.may.contains(&Right::Try));
+        let may_try: Vec<&str> = may_try.map(|grant| grant.name.as_str()).collect();
+        assert_eq!(may_try, ["root", "operator"], "the right of a newer version is an operator's of all rights");
         let readers = store.readers().of(master::keep::turns::PROGRAM);
         let events = readers.events_after(0, 1_000).await.unwrap();
         assert_eq!(events.len() as u64, loaded.last_event);

@@ -259,6 +259,38 @@ async fn steer(it: &Hands, field: &str, n: usize) -> Option<Said> {
             to.set_request(&fresh());
             to.set_reason(text(n));
         }),
+        _ => return try_files(it, field, n).await,
+    })
+}
+
+async fn try_files(it: &Hands, field: &str, n: usize) -> Option<Said> {
+    let begin = || {
+        let mut request = it.submitter.begin_try_request();
+        request.get().set_request(&REQUEST);
+        request.get().set_project("demo");
+        request
+    };
+    let tried = || {
+        let mut request = it.submitter.run_try_request();
+        request.get().set_request(&fresh());
+        request.get().set_project("demo");
+        request
+    };
+    Some(match field {
+        "perspective.Submitter.beginTry(request)" => call!(begin(), |to| to.set_request(&vec![6; n])),
+        "perspective.Submitter.beginTry(project)" => call!(begin(), |to| to.set_project(text(n))),
+        "perspective.Submitter.beginTry(commits)" => call!(begin(), |to| {
+            to.init_commits(elements(n));
+        }),
+        "perspective.Submitter.beginTry(commits)[]" => call!(begin(), |to| to.init_commits(1).set(0, text(n))),
+        "perspective.Submitter.runTry(request)" => call!(tried(), |to| to.set_request(&vec![7; n])),
+        "perspective.Submitter.runTry(project)" => call!(tried(), |to| to.set_project(text(n))),
+        "perspective.Submitter.runTry(commit)" => call!(tried(), |to| to.set_commit(text(n))),
+        "perspective.Submitter.runTry(jobs)" => call!(tried(), |to| {
+            to.init_jobs(elements(n));
+        }),
+        "perspective.Submitter.runTry(jobs)[]" => call!(tried(), |to| to.init_jobs(1).set(0, text(n))),
+        "perspective.Submitter.runTry(platform)" => call!(tried(), |to| to.set_platform(text(n))),
         _ => return None,
     })
 }

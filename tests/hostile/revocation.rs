@@ -4,6 +4,7 @@
 
 use crate::schema_walk::{capabilities_of_the_schema, methods_of_the_schema};
 use capnp::capability::{Client, FromClientHook, Promise};
+use schema::common_capnp::byte_sink;
 use schema::event_capnp::observer;
 use schema::gateway_capnp::gateway;
 use schema::identity::Identity;
@@ -32,7 +33,7 @@ enum Holder {
 }
 
 /// The ways to a capability: the result field of the schema that has it, the holder who gets it, and its interface.
-const WAYS: [(&str, Holder, &str); 24] = [
+const WAYS: [(&str, Holder, &str); 26] = [
     ("gateway.Gateway.restore -> capability", Holder::Operator, "perspective.Perspective"),
     ("perspective.Perspective.viewer -> viewer", Holder::Operator, "perspective.Viewer"),
     ("perspective.Perspective.submitter -> submitter", Holder::Operator, "perspective.Submitter"),
@@ -42,6 +43,8 @@ const WAYS: [(&str, Holder, &str); 24] = [
     ("perspective.Viewer.build -> build", Holder::Operator, "perspective.Build"),
     ("perspective.Submitter.run -> build", Holder::Operator, "perspective.Build"),
     ("perspective.Submitter.retry -> build", Holder::Operator, "perspective.Build"),
+    ("perspective.Submitter.beginTry -> pack", Holder::Operator, "common.ByteSink"),
+    ("perspective.Submitter.runTry -> build", Holder::Operator, "perspective.Build"),
     ("perspective.Viewer.watch -> subscription", Holder::Operator, "event.Subscription"),
     ("event.EventSource.subscribe -> subscription", Holder::Operator, "event.Subscription"),
     ("perspective.Build.log -> reader", Holder::Operator, "log.LogReader"),
@@ -218,6 +221,26 @@ async fn of_operator(victim: &Victim, way: &str, blob: &[u8; 32]) -> Client {
             request.get().set_number(1);
             plain(request.send().promise.await.unwrap().get().unwrap().get_build().unwrap())
         }
+        "perspective.Submitter.beginTry -> pack" => plain(begin_try(&top, id()).await),
+        "perspective.Submitter.runTry -> build" => {
+            let request = id();
+            let commit = first_revision(&viewer).await;
+            // the master has the commit, so a pack without objects is enough
+            let bytes = b"PACK\0\0\0\x02\0\0\0\0";
+            let pack = begin_try(&top, request).await;
+            let mut write = pack.write_request();
+            write.get().set_bytes(bytes);
+            write.send().promise.await.unwrap();
+            let mut seal = pack.seal_request();
+            seal.get().set_length(bytes.len() as u64);
+            seal.get().set_blake3(blake3::hash(bytes).as_bytes());
+            seal.send().promise.await.unwrap();
+            let mut run = top.submitter_request().send().pipeline.get_submitter().run_try_request();
+            run.get().set_request(&request);
+            run.get().set_project("demo");
+            run.get().set_commit(commit);
+            plain(run.send().promise.await.unwrap().get().unwrap().get_build().unwrap())
+        }
         "perspective.Viewer.watch -> subscription" => {
             let mut request = viewer.watch_request();
             request.get().set_observer(observer());
@@ -247,6 +270,19 @@ async fn of_operator(victim: &Victim, way: &str, blob: &[u8; 32]) -> Client {
         }
         way => panic!("an operator is not given {way}"),
     }
+}
+
+/// Begins a try, and returns the sink for its pack.
+async fn begin_try(top: &perspective::Client, request: [u8; 16]) -> byte_sink::Client {
+    let mut begin = top.submitter_request().send().pipeline.get_submitter().begin_try_request();
+    begin.get().set_request(&request);
+    begin.get().set_project("demo");
+    begin.send().promise.await.unwrap().get().unwrap().get_pack().unwrap()
+}
+
+async fn first_revision(viewer: &viewer::Client) -> String {
+    let answer = first_build(viewer).await.view_request().send().promise.await.unwrap();
+    answer.get().unwrap().get_view().unwrap().get_revision().unwrap().to_string().unwrap()
 }
 
 async fn first_build(viewer: &viewer::Client) -> build::Client {

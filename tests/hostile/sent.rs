@@ -11,7 +11,7 @@ use schema::gateway_capnp::gateway;
 use schema::grant_capnp::operator;
 use schema::identity::Identity;
 use schema::limits::{Beyond, DIAGNOSIS, Limit, Unit, rows};
-use schema::perspective_capnp::{build, perspective, viewer};
+use schema::perspective_capnp::{build, perspective, submitter, viewer};
 use schema::sturdy_ref::{SturdyRef, Token};
 use schema::values::{Cursor, Filter};
 use schema::vat::{self, Limits, Side};
@@ -171,6 +171,7 @@ fn answer<'a>(
         "perspective.Perspective.viewer" => given!(perspective::viewer_results, set_viewer),
         "perspective.Perspective.events" => given!(perspective::events_results, set_source),
         "perspective.Perspective.operator" => given!(perspective::operator_results, set_operator),
+        "perspective.Perspective.submitter" => given!(perspective::submitter_results, set_submitter),
         "perspective.Perspective.whoami" => plain!(perspective::whoami_results),
         "perspective.Perspective.browse" => plain!(perspective::browse_results),
         "perspective.Viewer.build" => given!(viewer::build_results, set_build),
@@ -184,6 +185,7 @@ fn answer<'a>(
         "perspective.Viewer.tests" => plain!(viewer::tests_results),
         "perspective.Viewer.test" => plain!(viewer::test_results),
         "perspective.Build.tests" => plain!(build::tests_results),
+        "perspective.Submitter.beginTry" => plain!(submitter::begin_try_results),
         "perspective.Build.view" => plain!(build::view_results),
         "perspective.Build.change" => plain!(build::change_results),
         "perspective.Build.explain" => plain!(build::explain_results),
@@ -301,6 +303,7 @@ async fn read(guild: &Guild, method: &str) -> Option<Result<Value, String>> {
         "perspective.Viewer.tests" => told(guild.tests(&client::TestQuery::default()).await.map(|page| page.tests)),
         "perspective.Viewer.test" => told(guild.test("demo", 1).await),
         "perspective.Build.tests" => told(guild.failed_tests("demo", 1, "a", 0).await.map(|(tests, _)| tests)),
+        "perspective.Submitter.beginTry" => told(guild.new_try("demo", Vec::new()).base().await),
         "perspective.Build.view" => told(guild.build("demo", 1).await),
         "perspective.Build.change" => told(guild.change("demo", 1).await),
         "perspective.Build.explain" => told(guild.explain("demo", 1, "a").await),

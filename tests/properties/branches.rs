@@ -142,7 +142,11 @@ impl History {
             origin,
         };
         let request = self.world.request();
-        let build = self.world.it.run(self.world.now, request, "somebody", order).expect("a run is taken");
+        let build = self
+            .world
+            .it
+            .run(self.world.now, request, BuildCause::Run { by: "somebody".to_owned() }, order)
+            .expect("a run is taken");
         self.known.insert(build, Known { ref_name: at, push });
     }
 
@@ -380,7 +384,10 @@ fn runs_of_a_ref_that_is_not_followed_follow_each_other() {
     };
     let updates = ["a", "b", "a"].map(|revision| {
         let request = world.request();
-        let build = world.it.run(world.now, request, "somebody", order(revision)).expect("a run is taken");
+        let build = world
+            .it
+            .run(world.now, request, BuildCause::Run { by: "somebody".to_owned() }, order(revision))
+            .expect("a run is taken");
         world.settle();
         assert!(matches!(world.ledger.builds[&build].cause, BuildCause::Run { .. }));
         world.ledger.builds[&build].update

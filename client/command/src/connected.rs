@@ -12,7 +12,7 @@ use client::context::{self, Context, Contexts};
 use client::views::{BuildView, ProjectView};
 use client::{BuildQuery, Error, Guild, LinkNews, Summary, Tail};
 use schema::values::{Outcome, ShortCommit, Time, TimeSpan};
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(crate) struct Connected {
     copy: OnceCell<Option<WorkingCopy>>,
     guild: AsyncOnceCell<Guild>,
     projects: AsyncOnceCell<Vec<ProjectView>>,
+    /// The project and the number of the build about which an interrupt asks.
+    followed: RefCell<Option<(String, u32)>>,
 }
 
 impl Connected {
@@ -46,7 +48,18 @@ impl Connected {
             copy: OnceCell::new(),
             guild: AsyncOnceCell::new(),
             projects: AsyncOnceCell::new(),
+            followed: RefCell::default(),
         }
+    }
+
+    /// Makes an interrupt ask whether to cancel this build, because only the caller needs it.
+    pub(crate) fn follow_until_interrupt(&self, project: &str, number: u32) {
+        self.followed.replace(Some((project.to_owned(), number)));
+    }
+
+    /// Returns the build about which an interrupt asks.
+    pub(crate) fn followed(&self) -> Option<(String, u32)> {
+        self.followed.borrow().clone()
     }
 
     pub(crate) fn context(&self) -> Result<Context, Error> {
@@ -366,7 +379,7 @@ async fn look_up(guild: &Guild, question: &Question) -> Result<Vec<Found>, Error
     Ok(guild.builds(&query).await?.iter().map(Found::of).collect())
 }
 
-fn can_be_asked() -> bool {
+pub(crate) fn can_be_asked() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 

@@ -228,6 +228,28 @@ fn what_changes_something_says_first_what_it_resolved_to() {
     });
 }
 
+/// The fake master knows no tries, like a master of version 0.3.
+#[test]
+fn a_try_at_an_older_master_says_which_side_to_upgrade() {
+    on_one_thread(async {
+        let place = Place::logged_in().await;
+        let output = place.run(&["try"]).await;
+        assert_eq!(output.status.code(), Some(2), "there is no checkout here: {}", stderr(&output));
+        let copy = place.copy("main");
+        let output = place.at(&copy, &["try"]).await;
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("there is no commit yet"), "{}", stderr(&output));
+        std::fs::write(copy.join("file"), "x").unwrap();
+        let who = ["-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x"];
+        for arguments in [&["add", "-A"][..], &who] {
+            assert!(std::process::Command::new("git").arg("-C").arg(&copy).args(arguments).status().unwrap().success());
+        }
+        let output = place.at(&copy, &["try"]).await;
+        assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+        assert!(stderr(&output).contains("upgrade the master"), "{}", stderr(&output));
+    });
+}
+
 /// If the branch here has no build, the command never acts on a build of another branch (C69 in `tests/cases.tsv`).
 #[test]
 fn a_branch_without_a_build_reaches_no_other_branch() {

@@ -237,7 +237,7 @@ const WHEN: &[Key] = &[
         Form::Either(&[CAUSE, Form::Array(&CAUSE)]),
         Means("all"),
         "\"run\"",
-        "what made the build: `\"change\"` is a push, `\"run\"` is `guild run`, `\"retry\"` is `guild retry`, and `\"cron\"` is the \
+        "what made the build: `\"change\"` is a push, `\"run\"` is `guild run`, `\"retry\"` is `guild retry`, `\"try\"` is `guild try`, and `\"cron\"` is the \
          clock",
     ),
     Key::new(

@@ -24,12 +24,14 @@ mod placeholder;
 mod reports;
 mod settings;
 mod step;
+mod tried;
 mod when;
 
 pub use cron::{CronEntry, CronMistake, CronTimes};
 pub use doubts::doubts;
 pub use infer::{Inferred, infer};
 pub use toml_file::{Diagnostic, Diagnostics};
+pub use tried::tried;
 
 use schema::limits::SKIPPED;
 use schema::values::{BuildCause, JobPlan, Plan, Trust};

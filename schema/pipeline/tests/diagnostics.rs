@@ -171,7 +171,7 @@ fn what_is_said() {
         ("when.cron = 'x'", "4:13 `when` of job `a` names the cron `x`, which is not defined | no such cron"),
         (
             "when.cause = 'push'",
-            "4:14 `cause` of `when` of job `a` is not known | it must be one of \"change\", \"run\", \"retry\", \"cron\"",
+            "4:14 `cause` of `when` of job `a` is not known | it must be one of \"change\", \"run\", \"retry\", \"cron\", \"try\"",
         ),
         (
             "matrix.x = '*'",

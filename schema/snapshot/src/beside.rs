@@ -36,6 +36,11 @@ impl Beside {
         let format = if is_sha256 { "[extensions]\n\tobjectformat = sha256\n" } else { "" };
         fs::write(self.dir.join("config"), core + format)?;
         fs::write(self.dir.join("HEAD"), format!("ref: {REF}\n"))?;
+        // a shallow clone lacks the parents of some commits, and says so in this file
+        match fs::copy(common.join("shallow"), self.dir.join("shallow")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
         copy_index(&git_dir.join("index"), &self.dir.join("index"))
     }
 

@@ -3,6 +3,7 @@
 
 use super::SnapshotError;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -34,13 +35,7 @@ impl Git {
 
     /// Runs git and returns its output. Fails if git fails.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<Vec<u8>, SnapshotError> {
-        let output = self.output(arguments)?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let verb = arguments.iter().find(|word| !word.starts_with('-') && !word.contains('=')).copied();
-        let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(SnapshotError::Git { verb: verb.unwrap_or_default().to_owned(), text })
+        succeeded(self.output(arguments)?, arguments)
     }
 
     /// Runs git and returns the one line that it prints, trimmed.
@@ -54,14 +49,33 @@ impl Git {
         Ok(output.status.success().then(|| text_of(&output.stdout).trim().to_owned()))
     }
 
+    /// Runs git with files as its input and output. Fails if git fails.
+    pub(super) fn copy(&self, arguments: &[&str], input: File, output: File) -> Result<(), SnapshotError> {
+        let output = self.command(arguments).stdin(input).stdout(output).stderr(Stdio::piped()).output();
+        succeeded(output.map_err(SnapshotError::Start)?, arguments).map(drop)
+    }
+
     fn output(&self, arguments: &[&str]) -> Result<Output, SnapshotError> {
+        self.command(arguments).output().map_err(SnapshotError::Start)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.top).args(QUIET.iter().flat_map(|setting| ["-c", setting])).args(arguments);
         // without optional locks, git does not refresh the user's index as a side effect
         command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").stdin(Stdio::null());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.output().map_err(SnapshotError::Start)
+        command
     }
+}
+
+fn succeeded(output: Output, arguments: &[&str]) -> Result<Vec<u8>, SnapshotError> {
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let verb = arguments.iter().find(|word| !word.starts_with('-') && !word.contains('=')).copied();
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(SnapshotError::Git { verb: verb.unwrap_or_default().to_owned(), text })
 }
 
 pub(super) fn text_of(bytes: &[u8]) -> String {

@@ -10,6 +10,7 @@ mod status;
 use beside::Beside;
 use git::{Git, text_of};
 use status::Status;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The reasons for which there is no snapshot.
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub changed: usize,
     /// The paths of submodules with changes of their own, which a commit of this repository cannot hold.
     pub left_out: Vec<String>,
+    /// The files that git does not know, each with its size in bytes.
+    pub new: Vec<(String, u64)>,
 }
 
 /// The ref of the commit in the snapshot's repository.
@@ -80,8 +83,44 @@ pub fn take(top: &Path, place: &Path, untracked_max: u64) -> Result<Snapshot, Sn
         tree,
         base,
         changed: status.changed,
-        left_out: status.submodules,
+        left_out: status.submodules.clone(),
+        new: status.sizes(top),
     })
+}
+
+/// Returns the commit of HEAD and its first parents, the newest first, at most `most` of them.
+///
+/// # Errors
+/// Fails if git fails, for example because there is no commit yet.
+pub fn ancestors(top: &Path, most: usize) -> Result<Vec<String>, SnapshotError> {
+    let most = format!("--max-count={most}");
+    let lines = Git::of(top).run(&["rev-list", "--first-parent", &most, "HEAD"])?;
+    Ok(text_of(&lines).lines().map(str::to_owned).collect())
+}
+
+impl Snapshot {
+    /// Returns the commit that has the files: the commit of HEAD if no file differs from it.
+    pub fn tip(&self) -> &str {
+        if self.changed == 0 { &self.base } else { &self.commit }
+    }
+
+    /// Writes a pack with [`Snapshot::tip`] and all that it needs to the file `to`. It leaves out what the commit `known` has; an empty
+    /// `known` leaves out nothing. The pack is thin: its objects may be differences from objects of `known`.
+    ///
+    /// # Errors
+    /// Fails if git or the disk fails.
+    pub fn pack(&self, known: &str, to: &Path) -> Result<(), SnapshotError> {
+        let failed = |cause| SnapshotError::Io { place: to.display().to_string(), cause };
+        let mut wanted = format!("{}\n", self.tip());
+        if !known.is_empty() {
+            wanted += &format!("^{known}\n");
+        }
+        let list = to.with_extension("list");
+        std::fs::write(&list, wanted).map_err(failed)?;
+        let (input, output) = (File::open(&list).map_err(failed)?, File::create(to).map_err(failed)?);
+        let arguments = ["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "--quiet"];
+        Git::of(&self.repository).copy(&arguments, input, output)
+    }
 }
 
 /// Makes a commit with the user that git knows as its author, and with the date of its parent.

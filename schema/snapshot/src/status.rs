@@ -42,16 +42,21 @@ impl Status {
         self.changed += 1;
     }
 
+    /// Returns the files that git does not know, each with its size in bytes.
+    pub(super) fn sizes(&self, top: &Path) -> Vec<(String, u64)> {
+        let size = |path: &String| top.join(path).symlink_metadata().map_or(0, |found| found.len());
+        self.untracked.iter().map(|path| (path.clone(), size(path))).collect()
+    }
+
     pub(super) fn check(&self, top: &Path, untracked_max: u64) -> Result<(), SnapshotError> {
         if let Some(path) = &self.unmerged {
             return Err(SnapshotError::Unmerged { path: path.clone() });
         }
-        let size = |path: &String| top.join(path).symlink_metadata().map_or(0, |found| found.len());
-        let sizes: Vec<u64> = self.untracked.iter().map(size).collect();
-        let bytes = sizes.iter().sum();
-        let largest = sizes.iter().zip(&self.untracked).max();
+        let new = self.sizes(top);
+        let bytes = new.iter().map(|(_, size)| size).sum();
+        let largest = new.iter().max_by_key(|(_, size)| *size);
         match largest {
-            Some((_, path)) if bytes > untracked_max => {
+            Some((path, _)) if bytes > untracked_max => {
                 Err(SnapshotError::TooLarge { path: path.clone(), bytes, limit: untracked_max })
             }
             Some(_) | None => Ok(()),

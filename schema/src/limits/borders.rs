@@ -181,6 +181,20 @@ bounds! {
         /// A lease needs one pack for each source, and a source stamp has few sources.
         PACKS_HELD: "packs that a lease holds", 16, Count;
     }
+    "a try" {
+        /// The pack has only what nobody pushed. A larger change has files that do not belong into a repository.
+        TRY_PACK: "its pack", 256 << 20, Bytes;
+        /// A large repository as a whole has about this many objects.
+        TRY_OBJECTS: "objects in its pack", 1_000_000, Count;
+        /// A person has a few checkouts, and tries one or two of them at a time.
+        TRIES_EACH: "packs that one grant sends at once", 4, Count;
+        /// All of them together take at most 4 GiB of the disk, and once more as much while git indexes them.
+        TRIES_ALL: "packs that are sent at once", 16, Count;
+        /// A client that lost its link comes back within this time.
+        TRY_IDLE: "the time without a byte until a pack is thrown away", 600, Seconds;
+        /// Git indexes and checks a pack of the largest size within a few minutes.
+        TRY_CHECK: "each run of git that checks it", 600, Seconds;
+    }
     "`guild.toml`" {
         /// This is ten times the size of the largest `guild.toml` of a known project.
         PIPELINE_FILE: "the file", super::FILE_MAX as u64, Bytes;

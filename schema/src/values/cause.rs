@@ -26,6 +26,20 @@ pub enum BuildCause {
         /// The name of the entry of `[trigger.cron]`.
         name: String,
     },
+    /// Somebody sent the files of a checkout, which belong to no branch and to no lane.
+    Try {
+        /// The name of the holder who sent them.
+        by: String,
+        /// The jobs that were asked for, each with or without its cell. An empty list means all jobs.
+        #[serde(default)]
+        jobs: Vec<String>,
+        /// The platform that was asked for; empty means each job's own.
+        #[serde(default)]
+        platform: String,
+        /// The number of the try that it repeats; 0 means none.
+        #[serde(default)]
+        again: u32,
+    },
 }
 
 impl BuildCause {
@@ -33,12 +47,38 @@ impl BuildCause {
     pub fn cron(&self) -> &str {
         match self {
             BuildCause::Cron { name } => name,
-            BuildCause::Change | BuildCause::Run { .. } | BuildCause::Retry { .. } => "",
+            BuildCause::Change | BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Try { .. } => "",
         }
     }
 
+    /// Returns the number of the build that the build repeats; 0 means none.
+    pub fn repeats(&self) -> u32 {
+        match self {
+            BuildCause::Retry { number, .. } | BuildCause::Try { again: number, .. } => *number,
+            BuildCause::Change | BuildCause::Run { .. } | BuildCause::Cron { .. } => 0,
+        }
+    }
+
+    /// Returns the cause of a build that repeats the build `number` of this cause. A repeated try remains a try.
+    pub fn again(&self, number: u32, by: &str) -> BuildCause {
+        let by = by.to_owned();
+        match self {
+            BuildCause::Try { jobs, platform, .. } => {
+                BuildCause::Try { by, jobs: jobs.clone(), platform: platform.clone(), again: number }
+            }
+            BuildCause::Change | BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Cron { .. } => {
+                BuildCause::Retry { number, by }
+            }
+        }
+    }
+
+    /// Whether the build is a try, which belongs to no lane and has no effects outside.
+    pub fn is_try(&self) -> bool {
+        matches!(self, BuildCause::Try { .. })
+    }
+
     /// The words for the kinds, as `cause` in the `when` of a job names them.
-    pub const KINDS: [&str; 4] = ["change", "run", BuildCause::RETRY, "cron"];
+    pub const KINDS: [&str; 5] = ["change", "run", BuildCause::RETRY, "cron", "try"];
     /// The word for the kind of a build that repeats another one.
     pub const RETRY: &str = "retry";
 
@@ -49,6 +89,7 @@ impl BuildCause {
             BuildCause::Run { .. } => BuildCause::KINDS[1],
             BuildCause::Retry { .. } => BuildCause::KINDS[2],
             BuildCause::Cron { .. } => BuildCause::KINDS[3],
+            BuildCause::Try { .. } => BuildCause::KINDS[4],
         }
     }
 }
@@ -61,6 +102,8 @@ impl fmt::Display for BuildCause {
             BuildCause::Run { by } => write!(f, " by {by}"),
             BuildCause::Retry { number, by } => write!(f, " of {number} by {by}"),
             BuildCause::Cron { name } => write!(f, " {name}"),
+            BuildCause::Try { by, again: 0, .. } => write!(f, " by {by}"),
+            BuildCause::Try { by, again, .. } => write!(f, " again of {again} by {by}"),
         }
     }
 }
@@ -73,9 +116,22 @@ mod tests {
     fn a_cause_reads_as_words() {
         let by = || "ann".to_owned();
         let cron = BuildCause::Cron { name: "nightly".to_owned() };
-        let all = [BuildCause::Change, BuildCause::Run { by: by() }, BuildCause::Retry { number: 7, by: by() }, cron];
-        let words = ["change", "run by ann", "retry of 7 by ann", "cron nightly"];
+        let tried = BuildCause::Try { by: by(), jobs: Vec::new(), platform: String::new(), again: 0 };
+        let run = BuildCause::Run { by: by() };
+        let all = [BuildCause::Change, run, BuildCause::Retry { number: 7, by: by() }, cron, tried];
+        let words = ["change", "run by ann", "retry of 7 by ann", "cron nightly", "try by ann"];
         assert_eq!(all.each_ref().map(BuildCause::to_string), words);
         assert_eq!(all.each_ref().map(BuildCause::kind), BuildCause::KINDS);
+    }
+
+    #[test]
+    fn a_repeated_try_remains_a_try() {
+        let again = |cause: &BuildCause| cause.again(7, "bob");
+        let jobs = vec!["test".to_owned()];
+        let tried = BuildCause::Try { by: "ann".to_owned(), jobs, platform: "linux-x86_64".to_owned(), again: 0 };
+        let repeated = again(&tried);
+        assert_eq!((repeated.to_string(), repeated.repeats()), ("try again of 7 by bob".to_owned(), 7));
+        assert_eq!(again(&repeated).kind(), "try");
+        assert_eq!(again(&BuildCause::Change).to_string(), "retry of 7 by bob");
     }
 }

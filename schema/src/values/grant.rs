@@ -38,6 +38,8 @@ pub enum Right {
     Retry,
     /// The right to cancel a build, or one of its jobs.
     Cancel,
+    /// The right to build the files of a checkout that nobody pushed.
+    Try,
     /// The right to report that a repository has changed.
     Changes,
     /// The right to follow events, without looking at builds.
@@ -89,8 +91,16 @@ impl What {
 
 impl Right {
     /// The rights of this version.
-    pub const ALL: [Right; 7] =
-        [Right::View, Right::Run, Right::Retry, Right::Cancel, Right::Changes, Right::Events, Right::Operate];
+    pub const ALL: [Right; 8] = [
+        Right::View,
+        Right::Run,
+        Right::Retry,
+        Right::Cancel,
+        Right::Try,
+        Right::Changes,
+        Right::Events,
+        Right::Operate,
+    ];
 
     /// The words for the rights of this version, in the same order.
     pub const WORDS: [&str; Right::ALL.len()] = {
@@ -110,6 +120,7 @@ impl Right {
             Right::Run => "run",
             Right::Retry => "retry",
             Right::Cancel => "cancel",
+            Right::Try => "try",
             Right::Changes => "changes",
             Right::Events => "events",
             Right::Operate => "operate",

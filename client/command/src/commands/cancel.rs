@@ -39,3 +39,8 @@ impl Cancel {
         Ok(0)
     }
 }
+
+/// Cancels the build that this command follows.
+pub(super) async fn by_interrupt(connected: &Connected, project: &str, number: u32) -> Result<(), Error> {
+    connected.guild().await?.cancel(project, number, "", "interrupted at the terminal").await
+}

@@ -76,6 +76,14 @@ fn planned(connected: &Connected, file: &Path, text: &[u8]) -> Result<(Pipeline,
     pipeline.expand(&context).map(|plan| (pipeline, plan))
 }
 
+/// Refuses jobs and a platform that a try of this pipeline would not have. A file that is missing or has errors is left to the master,
+/// which may be of another version.
+pub(super) fn plan_of_try(connected: &Connected, file: &Path, jobs: &[String], platform: &str) -> Result<(), Error> {
+    let Ok(text) = std::fs::read(file) else { return Ok(()) };
+    let Ok(plan) = plan(connected, file, &text) else { return Ok(()) };
+    pipeline::tried(plan, jobs, platform).map(drop).map_err(Error::usage)
+}
+
 /// Returns the plan of a push of a branch or a tag. Prints which of the two it is, and whether such a push makes a build.
 fn pushed(connected: &Connected, file: &Path, text: &[u8], name: &str) -> Result<(Pipeline, Plan), Diagnostics> {
     let pipeline = pipeline::load(&file.to_string_lossy(), text)?;

@@ -249,7 +249,7 @@ async fn find(connected: &Connected, wanted: &str) -> Result<GrantView, Error> {
 
 fn default_rights(kind: GrantKind) -> BTreeSet<Right> {
     match kind {
-        GrantKind::User => BTreeSet::from([Right::View, Right::Run, Right::Retry, Right::Cancel]),
+        GrantKind::User => BTreeSet::from([Right::View, Right::Run, Right::Retry, Right::Cancel, Right::Try]),
         GrantKind::Changes => BTreeSet::from([Right::Changes]),
         GrantKind::Events => BTreeSet::from([Right::Events]),
         GrantKind::Operator => Right::ALL.into_iter().collect(),

@@ -8,7 +8,7 @@ use clap::Args;
 use client::{BuildQuery, Error};
 use schema::values::full_refs;
 
-const COLUMNS: [&str; 7] = ["selector", "status", "ref", "revision", "subject", "created", "duration"];
+const COLUMNS: [&str; 8] = ["selector", "status", "ref", "revision", "subject", "created", "duration", "cause"];
 
 #[derive(Args)]
 pub(crate) struct List {
@@ -41,8 +41,15 @@ impl List {
                 break;
             }
         }
-        let rows: Vec<_> = builds.iter().map(build_row).collect();
-        connected.printer.say_rows(&rows, &COLUMNS)?;
+        let is_for_person = connected.printer.look.terminal && !connected.printer.wants_json();
+        let mut rows: Vec<_> = builds.iter().map(build_row).collect();
+        let mut columns = &COLUMNS[..];
+        if is_for_person {
+            // a person sees the cause only where it matters, which leaves more room for the subject
+            columns = &COLUMNS[..COLUMNS.len() - 1];
+            rows.iter_mut().filter(|row| row["ref"] == "").for_each(|row| row["ref"] = row["cause"].clone());
+        }
+        connected.printer.say_rows(&rows, columns)?;
         match builds.first().and_then(|build| build.outcome) {
             Some(outcome) if connected.options.exit_status => Ok(crate::connected::exit_status(outcome)),
             _ => Ok(0),

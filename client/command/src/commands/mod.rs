@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod grant;
 mod init;
+mod interrupt;
 mod list;
 mod login;
 mod logs;
@@ -23,6 +24,7 @@ mod schema;
 mod show;
 mod status;
 mod test;
+mod try_files;
 mod watch;
 mod worker;
 
@@ -30,6 +32,7 @@ use crate::connected::Connected;
 use crate::options::Options;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use client::Error;
+use interrupt::Interrupt;
 use std::time::Duration;
 
 /// The exit status after an interrupt by the user. The followed build goes on.
@@ -76,6 +79,11 @@ enum Command {
     Open(open::Open),
     /// Ask for a build
     Run(run::Run),
+    /// Build the files here as they are, without a commit or a push
+    ///
+    /// Untracked files go along, and ignored ones do not. The build belongs to no branch: it changes no state, tells nobody, and has no
+    /// side effects. The checkout stays as it is.
+    Try(try_files::Try),
     /// Make a new build that repeats an old one
     Retry(retry::Retry),
     /// Cancel a build or a job
@@ -121,13 +129,23 @@ pub(crate) async fn run(cli: Cli) -> u8 {
         ::system::private_file::keep_to_owner();
     }
     let connected = Connected::new(cli.options);
-    let work = dispatch(cli.command, &connected);
-    let result = tokio::select! {
-        result = work => result,
-        () = elapse(deadline) => Err(Error::Timeout(deadline.unwrap_or_default())),
-        _ = tokio::signal::ctrl_c() => {
-            connected.printer.note("detached: your request goes on");
-            Ok(DETACHED)
+    let mut work = std::pin::pin!(dispatch(cli.command, &connected));
+    let mut over = std::pin::pin!(elapse(deadline));
+    let result = loop {
+        tokio::select! {
+            result = &mut work => break result,
+            () = &mut over => break Err(Error::Timeout(deadline.unwrap_or_default())),
+            _ = tokio::signal::ctrl_c() => match interrupt::answer(&connected).await {
+                Interrupt::GoOn => {}
+                Interrupt::Detach => {
+                    connected.printer.note("detached: your request goes on");
+                    break Ok(DETACHED);
+                }
+                Interrupt::Cancel(project, number) => match cancel::by_interrupt(&connected, &project, number).await {
+                    Ok(()) => connected.printer.note("cancelled: waiting for its end"),
+                    Err(error) => break Err(error),
+                },
+            },
         }
     };
     match result {
@@ -157,6 +175,7 @@ async fn dispatch(command: Command, connected: &Connected) -> Result<u8, Error> 
         Command::Logs(command) => command.run(connected).await,
         Command::Open(command) => command.run(connected).await,
         Command::Run(command) => command.run(connected).await,
+        Command::Try(command) => command.run(connected).await,
         Command::Retry(command) => command.run(connected).await,
         Command::Cancel(command) => command.run(connected).await,
         Command::Check(command) => command.run(connected),

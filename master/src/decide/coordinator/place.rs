@@ -176,6 +176,7 @@ impl Coordinator {
         let limit = u64::try_from(self.terms.job_timeout.as_millis()).unwrap_or(u64::MAX);
         plan.timeout_ms = plan.timeout_ms.min(limit);
         plan.always_timeout_ms = plan.always_timeout_ms.min(limit);
+        plan.env.push(("GUILD_CAUSE".to_owned(), build.row.cause.kind().to_owned()));
         let ref_name = build.row.stamp.sources.first().map(|source| source.ref_name.as_str()).unwrap_or_default();
         Assignment {
             token: attempt.token.0,

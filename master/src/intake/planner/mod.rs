@@ -98,8 +98,20 @@ impl Planner {
             BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Cron { .. } => {
                 draft.expand(Changed::default()).await
             }
+            BuildCause::Try { ref jobs, ref platform, .. } => {
+                narrowed(draft.expand(Changed::default()).await, jobs, platform)
+            }
         };
         PlanRead { planned, crons }
+    }
+}
+
+/// Leaves out what a try does not run.
+fn narrowed(planned: Planned, jobs: &[String], platform: &str) -> Planned {
+    let Planned::Plan(plan) = planned else { return planned };
+    match pipeline::tried(plan, jobs, platform) {
+        Ok(plan) => Planned::Plan(plan),
+        Err(why) => Planned::Broken(format!("  x {why}")),
     }
 }
 
@@ -199,7 +211,7 @@ async fn no_file(repository: &Repository, row: &BuildRow, source: &SourceRevisio
     }
     match row.cause {
         BuildCause::Change | BuildCause::Cron { .. } => Planned::Skip(format!("{NO_FILE} {revision} of {name}")),
-        BuildCause::Run { .. } | BuildCause::Retry { .. } => Planned::Broken(format!(
+        BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Try { .. } => Planned::Broken(format!(
             "  x {NO_FILE} {revision} of {name}\n  help: run `guild init` in the repository to write a first one\n"
         )),
     }

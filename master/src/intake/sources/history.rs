@@ -33,6 +33,10 @@ pub trait History {
     fn range<'a>(&'a self, tip: &'a str, without: &'a [String], limit: u32) -> GitFuture<'a, CommitRange>;
     /// Returns a pack with what a worker that has the commits `have` needs for a revision.
     fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> GitFuture<'a, SharedPack>;
+    /// Returns the mirror that takes commits which nobody pushed. A history that is not a mirror takes none.
+    fn taking(&self) -> Option<&Mirror> {
+        None
+    }
 }
 
 impl History for Mirror {
@@ -86,5 +90,9 @@ impl History for Mirror {
 
     fn pack<'a>(&'a self, revision: &'a str, have: &'a [String]) -> GitFuture<'a, SharedPack> {
         Box::pin(self.mended(move || Box::pin(Mirror::pack(self, revision, have))))
+    }
+
+    fn taking(&self) -> Option<&Mirror> {
+        Some(self)
     }
 }

@@ -4,7 +4,7 @@ use super::sight::Scope;
 use super::{History, Poke, PollHealth};
 use crate::decide::coordinator::record::{GrantId, RefScope};
 use crate::decide::coordinator::{Order, Origin};
-use crate::keep::mirror::{GitError, GitGate};
+use crate::keep::mirror::{GitError, GitGate, Mirror};
 use schema::values::{Commit, Refusal, RefusalCode, SourceRevision, SourceStamp, full_refs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -98,6 +98,45 @@ impl Repository {
         })
     }
 
+    /// Returns the order for a build of a commit that nobody pushed, and that the mirror has taken. It belongs to no ref.
+    pub async fn order_of_try(&self, commit: &str, by: GrantId) -> Result<Order, Refusal> {
+        let tip = self.mirror.commit(commit).await.map_err(|error| self.unreachable(&error))?;
+        let (repository, revision) = (self.project.clone(), commit.to_owned());
+        let source = SourceRevision { repository, revision, ..SourceRevision::default() };
+        Ok(Order {
+            project: self.project.clone(),
+            stamp: SourceStamp { sources: vec![source] },
+            tip: tip.unwrap_or_else(Commit::default),
+            by,
+            origin: Origin::Named,
+        })
+    }
+
+    /// Returns the first of these commits that the mirror has. If it has none, it fetches, and looks again. `None` means that it
+    /// still has none.
+    pub async fn first_known(&self, commits: &[String]) -> Result<Option<String>, Refusal> {
+        if let Some(known) = self.first_here(commits).await? {
+            return Ok(Some(known));
+        }
+        self.mirror.fetch().await.map_err(|error| self.unreachable(&error))?;
+        self.first_here(commits).await
+    }
+
+    async fn first_here(&self, commits: &[String]) -> Result<Option<String>, Refusal> {
+        for commit in commits {
+            if self.mirror.tree(commit).await.map_err(|error| self.unreachable(&error))?.is_some() {
+                return Ok(Some(commit.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the mirror that takes commits which nobody pushed.
+    pub fn taking(&self) -> Result<&Mirror, Refusal> {
+        let text = format!("the repository of {} takes no tries", self.project);
+        self.mirror.taking().ok_or_else(|| Refusal::new(RefusalCode::Unavailable, text))
+    }
+
     async fn resolve(&self, ref_name: &str, revision: &str) -> Result<(String, String), Refusal> {
         if !revision.is_empty() {
             return self.resolve_revision(ref_name, revision).await;
@@ -137,7 +176,7 @@ impl Repository {
         head.ok_or_else(|| Refusal::new(RefusalCode::NotFound, text).help("name one with `--ref`"))
     }
 
-    fn unreachable(&self, error: &GitError) -> Refusal {
+    pub fn unreachable(&self, error: &GitError) -> Refusal {
         if error.is_disk_full() {
             let text = format!("disk full: the new commits of {} cannot be fetched: {error}", self.project);
             return Refusal::new(RefusalCode::Unavailable, text).help("free some space, and try again");

@@ -136,6 +136,7 @@ impl Git {
             env: Vec::new(),
             secrets: Vec::new(),
             stdin: Vec::new(),
+            stdin_file: None,
             stdout: None,
             limit: OUTPUT_BYTES_MAX,
             deadline: Deadline::Total(DEADLINE),
@@ -176,6 +177,7 @@ pub(super) struct Run<'a> {
     env: Vec<(String, OsString)>,
     secrets: Vec<String>,
     stdin: Vec<u8>,
+    stdin_file: Option<std::fs::File>,
     stdout: Option<std::fs::File>,
     limit: usize,
     deadline: Deadline,
@@ -210,6 +212,12 @@ impl Run<'_> {
 
     pub(super) fn stdin(mut self, bytes: Vec<u8>) -> Self {
         self.stdin = bytes;
+        self
+    }
+
+    /// Reads the input from a file instead of memory.
+    pub(super) fn stdin_from(mut self, file: std::fs::File) -> Self {
+        self.stdin_file = Some(file);
         self
     }
 
@@ -255,7 +263,11 @@ impl Run<'_> {
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+            .stdin(match self.stdin_file {
+                Some(file) => Stdio::from(file),
+                None if self.stdin.is_empty() => Stdio::null(),
+                None => Stdio::piped(),
+            })
             .stdout(self.stdout.map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped());
         let mut group = ProcessGroup::spawn(command).map_err(failed)?;

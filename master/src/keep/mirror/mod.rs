@@ -13,6 +13,7 @@ pub mod fuzz;
 mod gate;
 mod git;
 mod head;
+mod incoming;
 mod local;
 mod mend;
 mod objects;
@@ -25,6 +26,7 @@ mod remote;
 mod reversal;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tried;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,10 +39,12 @@ pub use ancestry::{Authored, CommitRange, Person};
 pub use change::Difference;
 pub use gate::GitGate;
 pub use git::GitError;
+pub use incoming::{IncomingPack, PackError};
 pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id};
 pub use remote::Remote;
 pub use reversal::Reversal;
+pub use tried::{TakenTry, TryError};
 
 use gate::{Passage, RunKind};
 use git::Git;
@@ -79,6 +83,8 @@ pub struct Mirror {
     /// The refs of the mirror; `None` until they are read for the first time.
     refs: Mutex<Option<Fetched>>,
     head: Mutex<head::MainBranch>,
+    /// Held for reading while a commit is taken from a pack, and for writing while such commits are forgotten.
+    tries: Arc<tokio::sync::RwLock<()>>,
     /// The last check of the mirror; `None` means that no failure has asked for one yet.
     checked: Mutex<Option<mend::MirrorCheck>>,
 }
@@ -140,6 +146,7 @@ impl Mirror {
             tidying: tokio::sync::Mutex::default(),
             refs: Mutex::default(),
             head: Mutex::new(head::MainBranch::open(dir)),
+            tries: Arc::default(),
             checked: Mutex::default(),
             dir: dir.to_owned(),
             remote,

@@ -11,6 +11,9 @@ use super::gate::Pass;
 /// The file of Guild's git configuration in the mirror's directory. Git itself has no file of this name.
 pub(super) const CONFIG_FILE: &str = "guild.config";
 
+/// The folder of packs that are being received. Each has a folder of its own there. Whatever an earlier master left is removed.
+pub(super) const INCOMING: &str = "guild.incoming";
+
 /// The preparation of a mirror's directory, and whether it is done.
 #[derive(Debug)]
 pub(super) struct Preparation {
@@ -53,6 +56,7 @@ fn prepare(dir: &Path, init: Command, protocol: &str) -> io::Result<()> {
         initialize(init, "sha1")?;
     }
     clear_locks(dir)?;
+    remove_tree(&dir.join(INCOMING))?;
     clear_halves(dir)
 }
 

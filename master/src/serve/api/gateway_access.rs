@@ -174,7 +174,7 @@ impl GatewayAccess {
 
     pub(super) fn submitter(&self, holder: &Holder) -> Option<submitter::Client> {
         let submitter = || Submitter { access: self.submitter.clone(), holder: holder.clone() };
-        has(holder, &[Right::Run, Right::Retry, Right::Cancel]).then(|| capnp_rpc::new_client(submitter()))
+        has(holder, &[Right::Run, Right::Retry, Right::Cancel, Right::Try]).then(|| capnp_rpc::new_client(submitter()))
     }
 
     pub(super) fn changes(&self, holder: &Holder) -> Option<change_sink::Client> {

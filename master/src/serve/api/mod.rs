@@ -49,6 +49,8 @@ mod source;
 mod submitter;
 mod submitter_access;
 mod test_view;
+mod try_packs;
+mod try_sink;
 mod view;
 mod viewer;
 mod viewer_access;

@@ -2,11 +2,12 @@
 
 use super::build::BuildCapability;
 use super::submitter_access::SubmitterAccess;
+use super::try_sink::TrySink;
 use super::{Holder, accept, broken, no_build, refuse};
-use crate::decide::coordinator::record::{Answer, BuildId, BuildRow};
+use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow};
 use crate::decide::coordinator::{Past, chosen};
 use crate::keep::store::PlannedBuild;
-use schema::limits::{self, JOB, JOBS, PROJECT, REF, REVISION, WHY};
+use schema::limits::{self, COMMIT, JOB, JOBS, PROJECT, REF, REVISION, TRY_COMMITS, TRY_PLATFORM, WHY};
 use schema::perspective_capnp::{build, submitter};
 use schema::values::{Refusal, RefusalCode, Right, State};
 use std::rc::Rc;
@@ -30,8 +31,8 @@ impl submitter::Server for Submitter {
         let body: [&[u8]; 4] = [b"submitter.run", project.as_bytes(), ref_name.as_bytes(), revision.as_bytes()];
         let request = self.holder.request(params.get_request(), &body)?;
         let order = accept!(results, self.access.order(&self.holder, &project, &ref_name, &revision).await);
-        let name = self.holder.name.clone();
-        let run = self.access.driver().call(|it, now| it.run(now, request, &name, order)).await;
+        let cause = BuildCause::Run { by: self.holder.name.clone() };
+        let run = self.access.driver().call(|it, now| it.run(now, request, cause, order)).await;
         let id = accept!(results, run);
         let number = accept!(results, self.number(id).await?);
         results.get().set_number(number);
@@ -95,6 +96,58 @@ impl submitter::Server for Submitter {
         let only = (!job.is_empty()).then_some(job.as_str());
         let cancelled = self.access.driver().call(|it, now| it.cancel(now, request, row.id, only, &why)).await;
         accept!(results, cancelled);
+        Ok(())
+    }
+
+    async fn begin_try(
+        self: Rc<Self>,
+        params: submitter::BeginTryParams,
+        mut results: submitter::BeginTryResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let commits = limits::texts(params.get_commits(), &TRY_COMMITS, &COMMIT)?;
+        accept!(results, self.holder.may(Right::Try, &project));
+        let request = self.holder.request(params.get_request(), &[])?;
+        let base = accept!(results, self.access.begin_try(&self.holder, request.id, &project, &commits).await);
+        let mut results = results.get();
+        results.set_base(base.unwrap_or_default());
+        let key = (self.holder.grant, request.id);
+        results.set_pack(capnp_rpc::new_client(TrySink { access: self.access.clone(), key }));
+        Ok(())
+    }
+
+    async fn run_try(
+        self: Rc<Self>,
+        params: submitter::RunTryParams,
+        mut results: submitter::RunTryResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let commit = limits::text(params.get_commit(), &COMMIT)?;
+        let jobs = limits::texts(params.get_jobs(), &JOBS, &JOB)?;
+        let platform = limits::text(params.get_platform(), &TRY_PLATFORM)?;
+        accept!(results, self.holder.may(Right::Try, &project));
+        let mut body: Vec<&[u8]> =
+            vec![b"submitter.runTry", project.as_bytes(), commit.as_bytes(), platform.as_bytes()];
+        body.extend(jobs.iter().map(String::as_bytes));
+        let request = self.holder.request(params.get_request(), &body)?;
+        let key = (self.holder.grant, request.id);
+        // A request that was answered before needs no pack.
+        let answered = accept!(results, self.access.driver().call(|it, _| it.answered(&request)).await);
+        let id = match answered {
+            Some(Answer::Build(id)) => id,
+            _ => {
+                let taken = self.access.take_try(&self.holder, key, &project, &commit).await;
+                let (order, _taken) = accept!(results, taken);
+                let cause = BuildCause::Try { by: self.holder.name.clone(), jobs, platform, again: 0 };
+                accept!(results, self.access.driver().call(|it, now| it.run(now, request, cause, order)).await)
+            }
+        };
+        self.access.tries().remove(key);
+        let number = accept!(results, self.number(id).await?);
+        results.get().set_number(number);
+        results.get().set_build(self.build(id));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::detail::JobDetail;
 use super::room::RUNNING_SHOWN;
-use crate::decide::coordinator::record::{BuildCause, BuildRow, GrantRow, StepRow};
+use crate::decide::coordinator::record::{BuildRow, GrantRow, StepRow};
 use crate::explain::{QueueStatus, WorkerStatus};
 use capnp::struct_list;
 use schema::grant_capnp::{grant, worker_view};
@@ -27,7 +27,7 @@ pub(super) fn write_build(mut to: build_view::Builder<'_>, row: &BuildRow, diagn
     to.set_started(maybe(row.started));
     to.set_finished(maybe(row.finished));
     to.set_diagnosis(diagnosis);
-    to.set_retry_of(retried(&row.cause));
+    to.set_retry_of(row.cause.repeats());
     to.set_job_count(row.job_count);
 }
 
@@ -118,13 +118,6 @@ fn write_step(mut to: step_view::Builder<'_>, row: &StepRow) {
     to.set_log_size(row.log_size);
     if let Some(tests) = &row.tests {
         wire::write_tests(to.init_tests(), tests);
-    }
-}
-
-fn retried(cause: &BuildCause) -> u32 {
-    match cause {
-        BuildCause::Retry { number, .. } => *number,
-        BuildCause::Change | BuildCause::Run { .. } | BuildCause::Cron { .. } => 0,
     }
 }
 

@@ -17,6 +17,7 @@ table! {
         "grant.Operator.reload(request)", "grant.Operator.addProject(request)",
         "perspective.Perspective.browse(request)", "perspective.Submitter.run(request)",
         "perspective.Submitter.retry(request)", "perspective.Submitter.cancel(request)",
+        "perspective.Submitter.beginTry(request)", "perspective.Submitter.runTry(request)",
     ];
     /// The hash is a SHA-256, which its reader checks.
     JOIN_HASH: "hash of the join", 32, Bytes, Refused, [
@@ -31,7 +32,8 @@ table! {
         "perspective.Viewer.build(project)", "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)",
         "perspective.Viewer.tests(project)", "perspective.Viewer.test(project)",
         "perspective.Submitter.run(project)",
-        "perspective.Submitter.retry(project)", "perspective.Submitter.cancel(project)", "event.Filter.projects[]",
+        "perspective.Submitter.retry(project)", "perspective.Submitter.cancel(project)",
+        "perspective.Submitter.beginTry(project)", "perspective.Submitter.runTry(project)", "event.Filter.projects[]",
         "grant.What.projects[]", "grant.NewProject.name", "event.Event.project", "perspective.ProjectView.name",
         "perspective.BuildView.project", "perspective.QueueItem.project", "change.Change.project",
         "worker.Assignment.project",
@@ -48,10 +50,14 @@ table! {
     REVISION: "revision", 1024, Bytes, Refused, [
         "perspective.Viewer.builds(revision)", "perspective.Submitter.run(revision)",
     ];
+    /// A branch that nobody pushed rarely has more commits. If the master knows none of these, the whole history is sent.
+    TRY_COMMITS: "list of commits", 200, Elements, Refused, ["perspective.Submitter.beginTry(commits)"];
+    /// A worker's platform is a label, with the same limit.
+    TRY_PLATFORM: "platform", NAME_MAX, Bytes, Refused, ["perspective.Submitter.runTry(platform)"];
     /// The name of a job with its cell consists of up to 17 names of 100 bytes and their separators.
     JOB: "name of the job", 2048, Bytes, Refused, [
         "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Build.tests(job)", "perspective.Build.reports(job)", "perspective.Viewer.tests(job)",
-        "perspective.TestView.job", "perspective.TestLane.job", "perspective.Submitter.retry(jobs)[]",
+        "perspective.TestView.job", "perspective.TestLane.job", "perspective.Submitter.retry(jobs)[]", "perspective.Submitter.runTry(jobs)[]",
         "perspective.Submitter.cancel(job)", "event.Event.buildPlanned.jobs[]", "event.Event.jobQueued.job",
         "event.Event.jobStarted.job", "event.Event.attemptLost.job", "event.Event.stepStarted.job",
         "event.Event.stepFinished.job", "event.Event.jobFinished.job", "perspective.LaneView.job",
@@ -59,7 +65,7 @@ table! {
     ];
     /// A pipeline has at most this many jobs.
     JOBS: "list of jobs", 1000, Elements, Refused, [
-        "perspective.Submitter.retry(jobs)", "event.Event.buildPlanned.jobs", "perspective.BuildView.jobs",
+        "perspective.Submitter.retry(jobs)", "perspective.Submitter.runTry(jobs)", "event.Event.buildPlanned.jobs", "perspective.BuildView.jobs",
         "perspective.JobView.needs", "perspective.BranchView.lanes",
     ];
     /// This is room for a few sentences. A longer reason is refused, because a person can write a shorter one.
@@ -80,9 +86,9 @@ table! {
     KIND: "kind of event", 64, Bytes, Refused, ["event.Filter.kinds[]", "event.Event.kind"];
     /// There are fewer than 20 kinds.
     KINDS: "list of kinds", 100, Elements, Refused, ["event.Filter.kinds"];
-    /// There are 7 rights, and the longest has 7 letters.
+    /// There are 8 rights, and the longest has 7 letters.
     RIGHT: "right", 64, Bytes, Refused, ["grant.What.may[]"];
-    /// There are 7 rights, and there may be more.
+    /// There are 8 rights, and there may be more.
     RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may"];
     /// This is more than the name of a person or a machine needs.
     HOLDER: "name of the holder", 256, Bytes, Refused, [
@@ -211,6 +217,8 @@ table! {
     HAVE: "list of commits", 256, Elements, Refused, ["worker.SourcePack.pack(have)"];
     /// A commit has 40 or 64 digits.
     COMMIT: "commit", 64, Bytes, Refused, [
+        "perspective.Submitter.beginTry(commits)[]", "perspective.Submitter.beginTry -> base",
+        "perspective.Submitter.runTry(commit)",
         "worker.SourcePack.pack(have)[]", "event.Event.changeSubmitted.revision", "event.Event.buildCreated.revision",
         "perspective.LaneView.revision", "perspective.LaneView.sinceRevision", "perspective.LaneView.lastGoodRevision",
         "perspective.BranchView.tipRevision", "perspective.BuildView.revision", "change.Source.revision",

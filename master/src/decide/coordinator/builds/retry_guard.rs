@@ -107,7 +107,7 @@ mod tests {
             by: GrantId(1),
             origin: Origin::Tip { since: u32::MAX },
         };
-        let open = it.run(NOW, request(1), "somebody", order).unwrap();
+        let open = it.run(NOW, request(1), BuildCause::Run { by: "somebody".to_owned() }, order).unwrap();
         assert_eq!(it.begin_removal(it.retries(), vec![open, BuildId(99)]), [BuildId(99)]);
     }
 }

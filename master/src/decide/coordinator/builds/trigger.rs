@@ -39,10 +39,11 @@ impl Coordinator {
         Some(build)
     }
 
-    /// Makes a build because somebody asked for it.
-    pub fn run(&mut self, now: Time, request: Request, by: &str, order: Order) -> Result<BuildId, Refusal> {
+    /// Makes a build because somebody asked for it. `cause` names that person.
+    pub fn run(&mut self, now: Time, request: Request, cause: BuildCause, order: Order) -> Result<BuildId, Refusal> {
         self.once(now, request, |this| {
-            let id = this.open_build(now, order, BuildCause::Run { by: by.to_owned() }, Trigger::Asked);
+            let trigger = Trigger::of_person(&cause);
+            let id = this.open_build(now, order, cause, trigger);
             this.note_update(id);
             Ok(Answer::Build(id))
         })
@@ -65,7 +66,7 @@ impl Coordinator {
                 return Err(Refusal::new(RefusalCode::Conflict, "the build has no job to repeat"));
             }
             this.retry_guard.retry(&past)?;
-            let cause = BuildCause::Retry { number: past.row.number, by: by.to_owned() };
+            let cause = past.row.cause.again(past.row.number, by);
             let id = this.insert_build(now, Order::again(&past.row, grant), cause, Trigger::Again(past.row.trust));
             let Retried { plan, carried } = past.retried(again, id);
             this.adopt(now, id, plan, carried);

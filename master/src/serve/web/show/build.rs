@@ -7,6 +7,8 @@ use client::views::{BranchView, BuildView, ChangeView, CommitView, CronView, Job
 use client::words::tests_of;
 use schema::values::{Outcome, Selector, ShortCommit, ShortRef};
 
+/// The most tries that the page of a project lists. Older ones matter only to their senders, who have their numbers.
+const TRIES_SHOWN: usize = 5;
 /// The most branches that a page offers for choice.
 const BRANCHES_SHOWN: usize = 40;
 
@@ -198,6 +200,8 @@ pub(crate) struct ProjectPage {
     /// The builds of the lanes' columns, newest first.
     heads: Vec<LaneHead>,
     builds: Vec<BuildLine>,
+    /// The newest tries, which belong to no branch.
+    tries: Vec<BuildLine>,
     crons: Vec<CronLine>,
     /// The full name of the ref.
     reference: String,
@@ -279,6 +283,7 @@ impl ProjectPage {
             builds: builds.iter().map(BuildLine::new).collect(),
             reference: reference.unwrap_or_default(),
             older,
+            tries: among.iter().filter(|build| is_try(build)).take(TRIES_SHOWN).map(BuildLine::new).collect(),
             crons: Vec::new(),
         }
     }
@@ -317,8 +322,14 @@ fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
     failing.collect()
 }
 
+/// Whether the build is a try, which no branch's list has.
+fn is_try(build: &BuildView) -> bool {
+    build.ref_name.is_empty() && build.cause.starts_with("try ")
+}
+
 fn branches(among: &[BuildView], shown: &str) -> Vec<BranchChoice> {
-    let names = distinct(among.iter().map(|build| build.ref_name.clone()));
+    let named = among.iter().filter(|build| !build.ref_name.is_empty());
+    let names = distinct(named.map(|build| build.ref_name.clone()));
     let branches = names.into_iter().take(BRANCHES_SHOWN).map(|ref_name| {
         let name = tidy(ShortRef::of(&ref_name).name());
         BranchChoice { is_shown: name == shown, reference: ref_name, name }

@@ -3,8 +3,10 @@
 //!
 //! The JSON of these values is part of the command's interface, so fields are only added. It has times in the form of RFC 3339.
 
+mod blame_views;
 mod test_views;
 
+pub use blame_views::{RedRange, SuspectView};
 pub use test_views::{FailedTest, PointOutcome, StepTests, TestLane, TestPoint, TestView};
 
 use schema::values::{Description, Exit, GrantKind, Outcome, Selector, ShortRef, State, TierName, Time, What};

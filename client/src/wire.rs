@@ -292,6 +292,6 @@ pub fn read_as_any_view(from: capnp::any_pointer::Reader<'_>) -> usize {
 }
 
 /// Reads a time. Zero on the wire means "not yet" or "never".
-fn moment(time: i64) -> Option<Time> {
+pub(crate) fn moment(time: i64) -> Option<Time> {
     Some(read_time(time)).filter(|time| time.0 > 0)
 }

@@ -148,6 +148,15 @@ async fn look(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "perspective.Build.tests(job)" => call!(it.build.tests_request(), |to| to.set_job(text(n))),
         "perspective.Viewer.tests(project)" => call!(it.viewer.tests_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.test(project)" => call!(it.viewer.test_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.suspects(project)" => call!(it.viewer.suspects_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.suspects(ref)" => call!(it.viewer.suspects_request(), |to| {
+            to.set_project("demo");
+            to.set_ref(text(n));
+        }),
+        "perspective.Viewer.suspects(job)" => call!(it.viewer.suspects_request(), |to| {
+            to.set_project("demo");
+            to.set_job(text(n));
+        }),
         "perspective.Viewer.tests(ref)" => call!(it.viewer.tests_request(), |to| {
             to.set_project("demo");
             to.set_ref(text(n));

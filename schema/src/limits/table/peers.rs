@@ -29,7 +29,7 @@ table! {
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
         "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)",
         "perspective.Viewer.build(project)", "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)",
-        "perspective.Viewer.tests(project)", "perspective.Viewer.test(project)",
+        "perspective.Viewer.tests(project)", "perspective.Viewer.test(project)", "perspective.Viewer.suspects(project)",
         "perspective.Submitter.run(project)",
         "perspective.Submitter.retry(project)", "perspective.Submitter.cancel(project)", "event.Filter.projects[]",
         "grant.What.projects[]", "grant.NewProject.name", "event.Event.project", "perspective.ProjectView.name",
@@ -39,6 +39,7 @@ table! {
     /// A part of a ref has at most 255 bytes on the usual file systems, and the mirror takes refs of 512 bytes.
     REF: "name of the ref", 1024, Bytes, Refused, [
         "change.ChangeSink.submit(ref)", "perspective.Viewer.builds(ref)", "perspective.Viewer.branch(ref)", "perspective.Viewer.tests(ref)", "perspective.TestLane.ref",
+        "perspective.Viewer.suspects(ref)", "perspective.RedRange.ref",
         "perspective.Submitter.run(ref)", "event.Event.changeSubmitted.ref", "event.Event.refDeleted.ref",
         "event.Event.buildCreated.ref", "perspective.ProjectView.mainBranch", "perspective.BranchView.ref",
         "perspective.BuildView.ref", "change.Source.ref", "event.Event.cronSkipped.ref",
@@ -52,6 +53,7 @@ table! {
     JOB: "name of the job", 2048, Bytes, Refused, [
         "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Build.tests(job)", "perspective.Build.reports(job)", "perspective.Viewer.tests(job)",
         "perspective.TestView.job", "perspective.TestLane.job", "perspective.Submitter.retry(jobs)[]",
+        "perspective.Viewer.suspects(job)", "perspective.RedRange.jobs[]",
         "perspective.Submitter.cancel(job)", "event.Event.buildPlanned.jobs[]", "event.Event.jobQueued.job",
         "event.Event.jobStarted.job", "event.Event.attemptLost.job", "event.Event.stepStarted.job",
         "event.Event.stepFinished.job", "event.Event.jobFinished.job", "perspective.LaneView.job",
@@ -60,7 +62,7 @@ table! {
     /// A pipeline has at most this many jobs.
     JOBS: "list of jobs", 1000, Elements, Refused, [
         "perspective.Submitter.retry(jobs)", "event.Event.buildPlanned.jobs", "perspective.BuildView.jobs",
-        "perspective.JobView.needs", "perspective.BranchView.lanes",
+        "perspective.JobView.needs", "perspective.BranchView.lanes", "perspective.RedRange.jobs",
     ];
     /// This is room for a few sentences. A longer reason is refused, because a person can write a shorter one.
     WHY: "reason", 4096, Bytes, Refused, ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
@@ -214,7 +216,8 @@ table! {
         "perspective.LaneView.revision", "perspective.LaneView.sinceRevision", "perspective.LaneView.lastGoodRevision",
         "perspective.BranchView.tipRevision", "perspective.BuildView.revision", "change.Source.revision",
         "change.Source.base", "change.Commit.revision", "change.Change.revision", "change.Change.before",
-        "worker.SourcePack.pack -> refs[].value",
+        "worker.SourcePack.pack -> refs[].value", "perspective.RedRange.firstBadRevision",
+        "perspective.RedRange.lastGoodRevision", "perspective.Suspect.revision", "perspective.Suspect.undoneWith",
     ];
 
     // values that the pipeline makes

@@ -1,9 +1,10 @@
 //! Makes the page of a build, and the page of a project with its builds side by side.
 
+use super::red_range::RangeBlock;
 use super::{BuildLine, Frame, Piece, StatusMark, When, build_href, duration, name_of, pieces, tidy};
 use askama::Template;
 use client::cells::{Grid, distinct};
-use client::views::{BranchView, BuildView, ChangeView, CommitView, CronView, JobView};
+use client::views::{BranchView, BuildView, ChangeView, CommitView, CronView, JobView, RedRange};
 use client::words::tests_of;
 use schema::values::{Outcome, Selector, ShortCommit, ShortRef};
 
@@ -31,6 +32,8 @@ pub(crate) struct BuildPage {
     commits: Vec<CommitLine>,
     /// The short id that a forced ref named before. Empty means that the ref was not forced.
     forced_from: String,
+    /// Where the failed jobs broke, and who may have broken them.
+    ranges: Vec<RangeBlock>,
 }
 
 /// A `CommitLine` is one commit of a build's change.
@@ -117,6 +120,7 @@ impl BuildPage {
             jobs: lines.collect(),
             commits: Vec::new(),
             forced_from: String::new(),
+            ranges: Vec::new(),
         }
     }
 
@@ -128,6 +132,14 @@ impl BuildPage {
         if change.forced {
             self.forced_from = ShortCommit::of(&change.before).to_string();
         }
+        self
+    }
+}
+
+impl BuildPage {
+    /// Adds where the failed jobs broke.
+    pub(crate) fn with_suspects(mut self, build: &BuildView, ranges: &[RedRange]) -> BuildPage {
+        self.ranges = ranges.iter().map(|range| RangeBlock::new(build, range)).collect();
         self
     }
 }

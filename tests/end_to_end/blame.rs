@@ -1,0 +1,177 @@
+//! Who may have broken a branch, a build and a test, as people and programs see it. The repositories and pushes are real, and a played
+//! worker ends each job as the test says.
+
+use client::views::RedRange;
+use client::{SuspectQuery, TestQuery};
+use reports::{TestId, TestList, TestOutcome, TestResult};
+use schema::values::Outcome;
+use std::collections::BTreeMap;
+use support::guild::{House, Played, run, work};
+use support::http::get;
+use support::tested;
+
+const PIPELINE: &str =
+    "version = 1\n[job.lint]\nsource = \"none\"\nrun = \"true\"\n[job.test]\nsource = \"none\"\nrun = \"true\"\n";
+
+async fn open(pipeline: &str) -> (House, Played) {
+    let house = House::open_with(pipeline, |config| {
+        config.listen.web = Some("127.0.0.1:0".to_owned());
+        config.projects.get_mut("demo").unwrap().public = true;
+    })
+    .await;
+    let worker = house.worker("anvil").await;
+    (house, worker)
+}
+
+/// Makes a commit of this author on top of another one. No ref has it yet, so that several can be pushed at once.
+fn made(house: &House, parent: &str, author: &str, message: &str) -> String {
+    let email = format!("user.email={}@example.org", author.to_lowercase());
+    let name = format!("user.name={author}");
+    house.repo.git(&["-c", &name, "-c", &email, "commit-tree", "HEAD^{tree}", "-p", parent, "-m", message])
+}
+
+fn push(house: &House, branch: &str, commit: &str) {
+    house.repo.git(&["update-ref", &format!("refs/heads/{branch}"), commit]);
+}
+
+/// Pushes one commit to the main branch.
+fn commit(house: &House, author: &str, subject: &str) {
+    push(house, "main", &made(house, "HEAD", author, subject));
+}
+
+type Leases = BTreeMap<(u32, String), schema::worker_capnp::lease::Client>;
+
+/// Takes the jobs of the next build, without ending them.
+async fn take(worker: &Played, jobs: usize) -> Leases {
+    let mut leases = Leases::new();
+    for _ in 0..jobs {
+        let (assignment, lease) = worker.take().await;
+        lease.accept_request().send().promise.await.unwrap();
+        leases.insert((assignment.build, assignment.job.name.clone()), lease);
+    }
+    leases
+}
+
+async fn suspects(house: &House, query: SuspectQuery) -> Vec<RedRange> {
+    let query = SuspectQuery { project: "demo".to_owned(), ..query };
+    house.guild.suspects(&query).await.unwrap().0
+}
+
+async fn end(house: &House, leases: Leases, bad: &[(u32, &str)]) {
+    let builds: Vec<u32> = leases.keys().map(|(build, _)| *build).collect();
+    for ((build, job), lease) in leases.into_iter().rev() {
+        let is_bad = bad.contains(&(build, job.as_str()));
+        work(&lease, b"", if is_bad { Outcome::Failed } else { Outcome::Succeeded }).await;
+    }
+    for build in builds {
+        house.guild.outcome("demo", build).await.unwrap();
+    }
+}
+
+fn subjects(range: &RedRange) -> Vec<(&str, &str)> {
+    range.suspects.iter().map(|suspect| (suspect.subject.as_str(), suspect.kind.as_str())).collect()
+}
+
+/// Builds finish in the reverse order, two commits are pushed together, and a commit and its revert cancel each other.
+#[test]
+fn suspects_are_the_commits_between_good_and_bad() {
+    run(async {
+        let (house, worker) = open(PIPELINE).await;
+        end(&house, take(&worker, 2).await, &[]).await;
+        assert!(suspects(&house, SuspectQuery::default()).await.is_empty(), "nothing fails");
+        let wrong = made(&house, "HEAD", "Ann", "a wrong turn");
+        let message = format!("Revert \"a wrong turn\"\n\nThis reverts commit {wrong}.");
+        let revert = made(&house, &wrong, "Ann", &message);
+        let breaks = made(&house, &revert, "Bob", "breaks it");
+        push(&house, "main", &made(&house, &breaks, "Cat", "is pushed with it"));
+        let mut leases = take(&worker, 2).await;
+        commit(&house, "Dan", "comes too late");
+        leases.extend(take(&worker, 2).await);
+        end(&house, leases, &[(2, "test"), (2, "lint"), (3, "test")]).await;
+
+        let now = suspects(&house, SuspectQuery::default()).await;
+        assert_eq!(now.len(), 1, "the lint is good again: {now:?}");
+        let range = &now[0];
+        assert_eq!((range.jobs.as_slice(), range.first_bad, range.last_good), (["test".to_owned()].as_slice(), 2, 1));
+        assert_eq!((range.kind.as_str(), range.ref_name.as_str()), ("exact", "refs/heads/main"));
+        let wanted = [
+            ("is pushed with it", "between"),
+            ("breaks it", "between"),
+            ("Revert \"a wrong turn\"", "undone"),
+            ("a wrong turn", "undone"),
+        ];
+        assert_eq!(subjects(range), wanted);
+        assert_eq!(range.suspects[1].author, "Bob <bob@example.org>");
+        let then = suspects(&house, SuspectQuery { build: 2, ..SuspectQuery::default() }).await;
+        assert_eq!((then.len(), then[0].jobs.join(" ")), (1, "lint test".to_owned()), "both broke in the same build");
+        let of_job = suspects(&house, SuspectQuery { job: "lint".to_owned(), ..SuspectQuery::default() }).await;
+        assert!(of_job.is_empty(), "it is good now");
+
+        let page = get(&format!("http://{}", house.web), "/p/demo/2", &[]).await.text();
+        for text in ["Who may have broken it", "breaks it", "Bob", "last good", "undoes them"] {
+            assert!(page.contains(text), "{text} is not in {page}");
+        }
+        let good = get(&format!("http://{}", house.web), "/p/demo/1", &[]).await.text();
+        assert!(!good.contains("Who may have broken it"), "{good}");
+    });
+}
+
+/// A branch from a red main branch broke nothing. A branch from a good one has its own commits as suspects, whatever main does later.
+#[test]
+fn what_was_red_before_a_branch_is_not_its_fault() {
+    run(async {
+        let (house, worker) = open(PIPELINE).await;
+        end(&house, take(&worker, 2).await, &[]).await;
+        let good = house.repo.git(&["rev-parse", "HEAD"]);
+        commit(&house, "Ann", "breaks main");
+        end(&house, take(&worker, 2).await, &[(2, "test")]).await;
+        push(&house, "late", &made(&house, "HEAD", "Eve", "on a red main"));
+        end(&house, take(&worker, 2).await, &[(3, "test")]).await;
+        push(&house, "early", &made(&house, &good, "Eve", "on a good main"));
+        end(&house, take(&worker, 2).await, &[(4, "test")]).await;
+
+        let of = async |name: &str| {
+            suspects(&house, SuspectQuery { ref_name: name.to_owned(), ..SuspectQuery::default() }).await
+        };
+        let late = of("late").await;
+        assert_eq!((late[0].kind.as_str(), late[0].red_before, late[0].suspects.len()), ("inherited", 2, 0));
+        let early = of("early").await;
+        assert_eq!((early[0].kind.as_str(), early[0].last_good), ("exact", 1));
+        assert_eq!(subjects(&early[0]), [("on a good main", "only")]);
+        let query = SuspectQuery { project: "demo".to_owned(), build: 99, ..SuspectQuery::default() };
+        assert!(house.guild.suspects(&query).await.unwrap_err().is_not_found());
+    });
+}
+
+fn list(passed: bool) -> TestList {
+    let outcome = if passed { TestOutcome::Passed } else { TestOutcome::Failed };
+    let id = TestId { suite: "a.B".to_owned(), name: "wavers".to_owned(), parameters: String::new() };
+    TestList { results: vec![TestResult { id, outcome, ..TestResult::default() }], trouble: String::new() }
+}
+
+/// A test that fails later than its job has suspects of its own.
+#[test]
+fn a_test_has_suspects_of_its_own() {
+    run(async {
+        let (house, worker) = open("version = 1\n[job.t]\nrun = \"true\"\njunit = \"t.xml\"\n").await;
+        tested::work(&worker, &list(true)).await;
+        for (subject, passed) in [("is good", true), ("breaks the test", false), ("comes too late", false)] {
+            commit(&house, "Ann", subject);
+            tested::work(&worker, &list(passed)).await;
+        }
+        house.guild.outcome("demo", 4).await.unwrap();
+        let tests = TestQuery { project: "demo".to_owned(), ..TestQuery::default() };
+        let mut found = house.guild.tests(&tests).await.unwrap().tests;
+        while found.first().and_then(|test| test.results.first()).is_none_or(|point| point.build < 4) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            found = house.guild.tests(&tests).await.unwrap().tests;
+        }
+        let query = SuspectQuery { job: "t".to_owned(), test: found[0].number, ..SuspectQuery::default() };
+        let ranges = suspects(&house, query.clone()).await;
+        assert_eq!((ranges[0].first_bad, ranges[0].last_good), (3, 2));
+        assert_eq!(subjects(&ranges[0]), [("breaks the test", "only")]);
+        let without = SuspectQuery { project: "demo".to_owned(), job: String::new(), ..query };
+        let refused = house.guild.suspects(&without).await.unwrap_err().to_string();
+        assert!(refused.contains("without a job"), "{refused}");
+    });
+}

@@ -81,6 +81,10 @@ struct LaneView {
   lastGood @6 :UInt32;           # The newest build in which it was good; 0 means none.
   lastGoodRevision @7 :Text;     # The commit of that build; empty means none.
   errored @8 :UInt32;            # The build in which its newest run errored; 0 means that this run did not error.
+  claimedBy @9 :Text;            # The name of the person who looks after it; empty means nobody.
+  claimed @10 :Int64;            # When that person claimed it, in milliseconds since 1970; 0 means nobody did.
+  claimUntil @11 :Int64;         # When the claim ends, in milliseconds since 1970; 0 means that there is none.
+  claimReason @12 :Text;         # What the person says about it; empty means nothing.
 }
 
 struct BranchView {
@@ -469,4 +473,13 @@ interface Submitter {
   # Cancels the build, or one job if `job` is not empty. `reason` has at most 4 KiB, and is shown. Running steps get TERM, and
   # KILL 3 s later. Needs the right "cancel". Refused as `notFound` if there is no such job, and as `conflict` if it is
   # finished already.
+  claim @3 (request :Data, project :Text, ref :Text, job :Text, until :Int64, reason :Text) -> (refusal :Common.Refusal);
+  # Says that the holder looks after a red job of a branch or tag. Everybody sees the holder's name and `reason`, which has at
+  # most 500 bytes. `ref` is as in `Viewer.branch`, and `job` is a name with its cell. The claim ends when the job is good again, and at
+  # `until` at the latest, in milliseconds since 1970. 0 means 90 days from now, and no claim is longer. An earlier claim of the job is
+  # replaced. Needs the right "retry". Refused as `notFound` if there is no such branch or job. Refused as `conflict` if the job is
+  # not red, or the project has 1,000 claims. Older masters do not know this method.
+  releaseClaim @4 (request :Data, project :Text, ref :Text, job :Text) -> (refusal :Common.Refusal);
+  # Ends the claim of a job, whoever made it. `ref` and `job` are as in `claim`. Needs the right "retry". Refused as `notFound`
+  # if nobody claimed the job. Older masters do not know this method.
 }

@@ -2,10 +2,11 @@
 //! worker ends each job as the test says.
 
 use client::views::RedRange;
-use client::{SuspectQuery, TestQuery};
+use client::{Events, SuspectQuery, TestQuery, Told};
 use reports::{TestId, TestList, TestOutcome, TestResult};
-use schema::values::Outcome;
-use std::collections::BTreeMap;
+use schema::values::{Cursor, Fact, Filter, GrantKind, Outcome, Right, Time, What};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use support::guild::{House, Played, run, work};
 use support::http::get;
 use support::tested;
@@ -174,4 +175,103 @@ fn a_test_has_suspects_of_its_own() {
         let refused = house.guild.suspects(&without).await.unwrap_err().to_string();
         assert!(refused.contains("without a job"), "{refused}");
     });
+}
+
+/// Returns the claim of the job `test` of the main branch: who made it, and what that person says.
+async fn claim(house: &House) -> Option<(String, String)> {
+    let branch = house.guild.branch("demo", "").await.unwrap();
+    let lane = branch.lanes.into_iter().find(|lane| lane.job == "test")?;
+    lane.claim.map(|claim| (claim.name, claim.reason))
+}
+
+/// The events about claims, in their order.
+struct Claims {
+    events: Events,
+    heard: VecDeque<Fact>,
+}
+
+impl Claims {
+    fn of(house: &House) -> Claims {
+        let kinds = vec!["claimed".to_owned(), "claimReleased".to_owned()];
+        let filter = Filter { kinds, ..Filter::default() };
+        Claims { events: Events::new(&house.guild, filter, Cursor::default()), heard: VecDeque::new() }
+    }
+
+    /// Waits for the next event, and returns whether it is the end of a claim, and its reason.
+    async fn next(&mut self) -> (bool, String) {
+        loop {
+            match self.heard.pop_front() {
+                Some(Fact::Claimed { reason, .. }) => return (false, reason),
+                Some(Fact::ClaimReleased { reason, .. }) => return (true, reason),
+                Some(_) => {}
+                None => match self.events.next().await.unwrap() {
+                    Told::Events { events, .. } => self.heard.extend(events.into_iter().map(|event| event.fact)),
+                    Told::Gap { .. } => {}
+                },
+            }
+        }
+    }
+}
+
+/// A claim is shown wherever the branch is, survives a crash of the master, and ends when the job is good again. It needs a right.
+#[test]
+fn a_person_looks_after_a_red_job_until_it_is_good() {
+    let ruins = RefCell::new(None);
+    run(async {
+        let (house, worker) = open(PIPELINE).await;
+        end(&house, take(&worker, 2).await, &[]).await;
+        let early = house.guild.claim("demo", "", "test", None, "too early").await.unwrap_err().to_string();
+        assert!(early.contains("is not red"), "{early}");
+        commit(&house, "Ann", "breaks it");
+        end(&house, take(&worker, 2).await, &[(2, "test")]).await;
+        let late = Some(Time(1));
+        assert!(house.guild.claim("demo", "", "test", late, "").await.unwrap_err().to_string().contains("the future"));
+        assert!(house.guild.claim("demo", "", "none", None, "").await.unwrap_err().is_not_found());
+        assert!(house.guild.release_claim("demo", "main", "test").await.unwrap_err().is_not_found());
+        assert_eq!(claim(&house).await, None);
+
+        let what =
+            What { may: [Right::View].into(), projects: ["demo".to_owned()].into_iter().collect(), ..What::default() };
+        let (reference, identity) = house.enroll(GrantKind::User, "eve", what).await;
+        let eve = client::Guild::connect(reference, std::rc::Rc::new(identity)).await.unwrap();
+        let refused = eve.claim("demo", "main", "test", None, "I look").await.unwrap_err().to_string();
+        assert!(refused.contains("not"), "{refused}");
+
+        house.guild.claim("demo", "main", "test", None, "it is the parser").await.unwrap();
+        let (name, reason) = claim(&house).await.unwrap();
+        assert_eq!(reason, "it is the parser");
+        let page = get(&format!("http://{}", house.web), "/p/demo", &[]).await.text();
+        assert!(page.contains(&format!("{name} looks after it: it is the parser")), "{page}");
+        ruins.replace(Some(house.ruins()));
+    });
+    run(async {
+        let house = House::open_again(ruins.take().unwrap(), |_| {}).await;
+        assert!(claim(&house).await.is_some(), "it was kept");
+        let mut claims = Claims::of(&house);
+        assert_eq!(claims.next().await, (false, "it is the parser".to_owned()));
+        let worker = house.worker("bellows").await;
+        commit(&house, "Ann", "is still bad");
+        end(&house, take(&worker, 2).await, &[(3, "test")]).await;
+        assert!(claim(&house).await.is_some());
+        commit(&house, "Ann", "mends it");
+        end(&house, take(&worker, 2).await, &[]).await;
+        assert_eq!(claims.next().await, (true, "build 4 is good".to_owned()));
+        assert_eq!(claim(&house).await, None);
+        commit(&house, "Ann", "breaks it again");
+        end(&house, take(&worker, 2).await, &[(5, "test")]).await;
+        house.guild.claim("demo", "main", "test", None, "again").await.unwrap();
+        house.guild.release_claim("demo", "main", "test").await.unwrap();
+        assert_eq!(claims.next().await, (false, "again".to_owned()));
+        assert!(claims.next().await.1.ends_with("released it"));
+        let soon = Time(now().0 + 1_500);
+        house.guild.claim("demo", "main", "test", Some(soon), "until soon").await.unwrap();
+        assert_eq!(claims.next().await, (false, "until soon".to_owned()));
+        assert!(claims.next().await.1.contains("time is over"));
+        assert_eq!(claim(&house).await, None);
+    });
+}
+
+fn now() -> Time {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Time(u64::try_from(now.as_millis()).unwrap())
 }

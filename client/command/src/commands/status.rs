@@ -126,6 +126,7 @@ impl TipView {
             if let Some(lane) = self.lane(&job.name) {
                 row["lane"] = lane.outcome.map(Outcome::word).into();
                 row["lane_since"] = lane.since.into();
+                row["claim"] = serde_json::to_value(&lane.claim).unwrap_or_default();
             }
             row["suspects"] = blame::of_job(&self.ranges, &job.name);
             row
@@ -143,8 +144,10 @@ impl TipView {
         let (symbol, paint) = symbol(State::Finished, branch.outcome);
         let word = status_word(State::Finished, branch.outcome);
         let failing = branch.lanes.iter().filter(|lane| lane.since > 0);
-        let failing =
-            failing.map(|lane| Shown::line(&format!("{} since {}/{}", lane.job, self.build.project, lane.since)));
+        let failing = failing.map(|lane| {
+            let claim = lane.claim.as_ref().map_or_else(String::new, |claim| format!(" ({})", claim.line()));
+            Shown::line(&format!("{} since {}/{}{claim}", lane.job, self.build.project, lane.since))
+        });
         let name = Shown::line(&format!("branch {}", ShortRef::of(&branch.ref_name)));
         let mut words = vec![name, printer.look.painted(&format!("{symbol} {word}"), paint)];
         words.extend(failing);

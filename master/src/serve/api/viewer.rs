@@ -146,7 +146,10 @@ impl viewer::Server for Viewer {
         let repository = self.access.repository(&project).filter(|_| self.holder.what.sees(&project));
         let Some(repository) = repository else { refuse!(results, no_project(&project)) };
         match branch::look(&self.access.history(&self.holder), &repository, &name).await.map_err(broken)? {
-            Ok(found) => branch::write_branch(results.get().init_branch(), &found),
+            Ok(found) => {
+                let claims = self.access.look(&self.holder, |it, _| branch::claims(it, &project, &found)).await;
+                branch::write_branch(results.get().init_branch(), &found, &claims.map_err(unavailable)?);
+            }
             Err(refusal) => refuse!(results, refusal),
         }
         Ok(())

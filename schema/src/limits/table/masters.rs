@@ -15,7 +15,7 @@ table! {
     ];
     /// This is room for a few sentences. Nobody reads more than 4 KiB, and an answer has room for hundreds of such texts.
     SENTENCE: "sentence", 4096, Bytes, Cut, [
-        "event.Event.alarm.text", "event.Event.cronSkipped.reason", "perspective.CronView.skipped", "grant.WorkerView.held", "grant.WorkerView.waits", "perspective.QueueItem.reason",
+        "event.Event.alarm.text", "event.Event.cronSkipped.reason", "event.Event.claimReleased.reason", "perspective.CronView.skipped", "grant.WorkerView.held", "grant.WorkerView.waits", "perspective.QueueItem.reason",
         "perspective.QueueItem.remedy", "perspective.Explanation.text", "perspective.Explanation.hints[]",
         "perspective.Candidate.text", "perspective.Remedy.text", "perspective.AttemptView.placed",
         "perspective.AttemptView.waitedFor", "grant.Finding.seen", "grant.Finding.remedy", "grant.Difference.before",

@@ -439,3 +439,14 @@ create table test_lanes (
     earlier text not null,          -- JSON
     primary key (project, ref, job)
 ) strict, without rowid;
+
+-- step 16: left free for another feature
+
+-- step 17: the claims of red lanes; `decide/claims.rs` explains them
+create table claims (
+    project text not null,
+    ref text not null,
+    job text not null,
+    claim text not null,            -- JSON
+    primary key (project, ref, job)
+) strict, without rowid;

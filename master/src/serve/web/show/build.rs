@@ -316,6 +316,12 @@ struct Failing {
     /// The build in which the lane began to fail.
     since: u32,
     since_href: String,
+    /// Who looks after the lane, and what that person says. Empty means nobody.
+    claim: String,
+    /// The time of the claim.
+    claimed: Option<When>,
+    /// The time at which the claim ends.
+    claim_until: Option<When>,
 }
 
 fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
@@ -325,6 +331,9 @@ fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
         href: format!("/p/{}", Selector::build(project, lane.build).job(&lane.job)),
         since: lane.since,
         since_href: format!("/p/{}", Selector::build(project, lane.since)),
+        claim: lane.claim.as_ref().map_or_else(String::new, |claim| tidy(&claim.line())),
+        claimed: lane.claim.as_ref().and_then(|claim| When::new(claim.since)),
+        claim_until: lane.claim.as_ref().and_then(|claim| When::new(claim.until)),
     });
     failing.collect()
 }

@@ -3,11 +3,16 @@
 
 use client::views::RedRange;
 use client::{Events, SuspectQuery, TestQuery, Told};
+use master::config::{Config, Means, NoticeConfig};
+use master::decide::coordinator::record::Transition;
 use reports::{TestId, TestList, TestOutcome, TestResult};
 use schema::values::{Cursor, Fact, Filter, GrantKind, Outcome, Right, Time, What};
+use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use support::guild::{House, Played, run, work};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+use support::guild::{House, Played, eventually, run, work};
 use support::http::get;
 use support::tested;
 
@@ -274,4 +279,65 @@ fn a_person_looks_after_a_red_job_until_it_is_good() {
 fn now() -> Time {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Time(u64::try_from(now.as_millis()).unwrap())
+}
+
+/// The time between two reminders of the test.
+const EVERY: Duration = Duration::from_millis(1_500);
+
+fn remind(config: &mut Config) {
+    // The program has the same path after a restart, because its path is a part of the name of the reporter.
+    let program = config.state.parent().unwrap().join("tell");
+    std::fs::write(&program, "#!/bin/sh\ncat >> told\necho >> told\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let all = || vec!["*".to_owned()];
+    config.notices = vec![NoticeConfig {
+        events: vec![Transition::NewlyFailing, Transition::Fixed],
+        by: Means::Command(vec![program.to_str().unwrap().to_owned()]),
+        projects: all(),
+        branches: all(),
+        remind: Some(EVERY),
+    }];
+}
+
+/// Returns the notices that were sent so far.
+fn sent(house: &House) -> Vec<Value> {
+    let text = std::fs::read_to_string(house.state().join("told")).unwrap_or_default();
+    text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// People are reminded of a red branch once in each span, also over a restart, and not while somebody looks after it.
+#[test]
+fn people_are_reminded_until_it_is_claimed_or_good() {
+    let ruins = RefCell::new(None);
+    run(async {
+        let house = House::open_with(PIPELINE, remind).await;
+        let worker = house.worker("anvil").await;
+        end(&house, take(&worker, 2).await, &[]).await;
+        commit(&house, "Bob", "breaks it");
+        end(&house, take(&worker, 2).await, &[(2, "test")]).await;
+        eventually("a reminder was sent", || sent(&house).len() == 2).await;
+        let told = sent(&house);
+        assert_eq!((&told[0]["reminds"], &told[1]["reminds"]), (&Value::Null, &told[0]["id"]));
+        assert_eq!((&told[1]["kind"], &told[1]["authors"]), (&Value::from("newly-failing"), &told[0]["authors"]));
+        assert_ne!(told[0]["id"], told[1]["id"]);
+        ruins.replace(Some(house.ruins()));
+    });
+    run(async {
+        let house = House::open_again(ruins.take().unwrap(), remind).await;
+        eventually("another reminder was sent", || sent(&house).len() == 3).await;
+        house.guild.claim("demo", "main", "test", None, "I look").await.unwrap();
+        tokio::time::sleep(3 * EVERY).await;
+        let ids: BTreeSet<String> = sent(&house).iter().map(|notice| notice["id"].to_string()).collect();
+        assert_eq!((sent(&house).len(), ids.len()), (3, 3), "nobody is reminded twice, or of what is claimed");
+        house.guild.release_claim("demo", "main", "test").await.unwrap();
+        eventually("the reminders go on", || sent(&house).len() == 4).await;
+        let worker = house.worker("bellows").await;
+        commit(&house, "Bob", "mends it");
+        end(&house, take(&worker, 2).await, &[]).await;
+        eventually("the fix is told", || sent(&house).last().unwrap()["kind"] == "fixed").await;
+        let count = sent(&house).len();
+        tokio::time::sleep(2 * EVERY).await;
+        assert_eq!(sent(&house).len(), count, "it is good");
+        assert_eq!(sent(&house)[count - 1]["fixes"], sent(&house)[0]["id"]);
+    });
 }

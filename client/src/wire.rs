@@ -109,7 +109,7 @@ fn read_claim(from: perspective_capnp::lane_view::Reader<'_>) -> Result<Option<C
         until: moment(from.get_claim_until()),
         reason: limits::text(from.get_claim_reason(), &CLAIM_REASON.told())?,
     };
-    Ok(Some(claim).filter(|claim| !claim.name.is_empty()))
+    Ok(Some(claim).filter(|claim| !claim.name.is_empty() || !claim.reason.is_empty()))
 }
 
 pub(crate) fn read_build(from: perspective_capnp::build_view::Reader<'_>) -> Result<BuildView, Error> {

@@ -32,6 +32,7 @@
 #![warn(missing_docs)]
 
 mod backoff;
+mod blame;
 pub mod cells;
 pub mod context;
 pub mod dial;
@@ -65,6 +66,7 @@ pub mod fuzz {
     pub use crate::wire::read_as_any_view;
 }
 
+pub use blame::SuspectQuery;
 pub use error::Error;
 pub use explanation::Explanation;
 pub use follow::{Follow, Progress};

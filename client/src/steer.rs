@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::guild::{Guild, new_request};
-use schema::wire::{length, refusal, write_texts};
+use schema::values::Time;
+use schema::wire::{length, refusal, time, write_texts};
 
 /// The jobs of a build that a retry repeats. The others are carried over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,52 @@ impl Guild {
             done(answer.has_refusal(), answer.get_refusal())
         })
         .await
+    }
+
+    /// Says that the holder of the credential looks after a red job of a branch, with a reason. The claim ends when the job is good again,
+    /// and at `until` at the latest. `None` means in 90 days.
+    pub async fn claim(
+        &self,
+        project: &str,
+        ref_name: &str,
+        job: &str,
+        until: Option<Time>,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let id = new_request();
+        self.call(async |link| {
+            let mut request = link.submitter().await?.claim_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_project(project);
+            ask.set_ref(ref_name);
+            ask.set_job(job);
+            ask.set_until(until.map_or(0, time));
+            ask.set_reason(reason);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())
+        })
+        .await
+        .map_err(|error| error.about("the claim"))
+    }
+
+    /// Ends the claim of a job of a branch, whoever made it.
+    pub async fn release_claim(&self, project: &str, ref_name: &str, job: &str) -> Result<(), Error> {
+        let id = new_request();
+        self.call(async |link| {
+            let mut request = link.submitter().await?.release_claim_request();
+            let mut ask = request.get();
+            ask.set_request(&id);
+            ask.set_project(project);
+            ask.set_ref(ref_name);
+            ask.set_job(job);
+            let answer = request.send().promise.await?;
+            let answer = answer.get()?;
+            done(answer.has_refusal(), answer.get_refusal())
+        })
+        .await
+        .map_err(|error| error.about("the claim"))
     }
 
     /// Makes the master look at a ref now, or at all refs if `ref_name` is empty. Returns the number of the build for the ref's tip, or

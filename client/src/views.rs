@@ -3,8 +3,10 @@
 //!
 //! The JSON of these values is part of the command's interface, so fields are only added. It has times in the form of RFC 3339.
 
+mod blame_views;
 mod test_views;
 
+pub use blame_views::{RedRange, SuspectView};
 pub use test_views::{FailedTest, PointOutcome, StepTests, TestLane, TestPoint, TestView};
 
 use schema::values::{Description, Exit, GrantKind, Outcome, Selector, ShortRef, State, TierName, Time, What};
@@ -146,6 +148,31 @@ pub struct LaneView {
     pub last_good_revision: String,
     /// The number of the build in which the lane's newest run errored, or 0 if that run did not error.
     pub errored: u32,
+    /// The claim of the lane. `None` means that nobody looks after it.
+    pub claim: Option<ClaimView>,
+}
+
+/// A claim: a person looks after a red lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClaimView {
+    /// The name of the person.
+    pub name: String,
+    /// The time of the claim.
+    #[serde(serialize_with = "rfc3339")]
+    pub since: Option<Time>,
+    /// The time at which the claim ends, if the lane is still red.
+    #[serde(serialize_with = "rfc3339")]
+    pub until: Option<Time>,
+    /// What the person says about it.
+    pub reason: String,
+}
+
+impl ClaimView {
+    /// Returns who looks after the lane, and what that person says.
+    pub fn line(&self) -> String {
+        let reason = if self.reason.is_empty() { String::new() } else { format!(": {}", self.reason) };
+        format!("{} looks after it{reason}", self.name)
+    }
 }
 
 /// A build: one run of a pipeline, for one commit.

@@ -3,14 +3,14 @@
 use crate::error::Error;
 use crate::explanation::{Act, AttemptView, Candidate, Explanation, Remedy, RemedyStep};
 use crate::views::{
-    BranchView, BuildView, ChangeView, CommitView, CronView, GrantView, JobView, LaneView, ProjectView, QueueItem,
-    StepTests, StepView, WorkerView,
+    BranchView, BuildView, ChangeView, ClaimView, CommitView, CronView, GrantView, JobView, LaneView, ProjectView,
+    QueueItem, StepTests, StepView, WorkerView,
 };
 use schema::limits::{
-    self, ABOUT, ADDRESS, ATTEMPTS, CANDIDATE_JOBS, CANDIDATES, CAUSE, COMMAND, COMMIT, COMMIT_LINE, CRON_TEXT,
-    CRON_TIME, DIAGNOSIS, FINGERPRINT, HINTS, HOLDER, JOB, JOBS, LABEL, LABELS, LABELS_IN_FORCE, Limit, PAGES,
-    PATTERNS, POOL, POOLS, PROJECT, REASON, REF, REMEDIES, REMEDY_STEPS, REVOCATION, RUNNING, SELECTOR, SENTENCE,
-    SKIPPED, STEP_NAME, STEPS, WORD_TOLD, WORKER,
+    self, ABOUT, ADDRESS, ATTEMPTS, CANDIDATE_JOBS, CANDIDATES, CAUSE, CLAIM_REASON, COMMAND, COMMIT, COMMIT_LINE,
+    CRON_TEXT, CRON_TIME, DIAGNOSIS, FINGERPRINT, HINTS, HOLDER, JOB, JOBS, LABEL, LABELS, LABELS_IN_FORCE, Limit,
+    PAGES, PATTERNS, POOL, POOLS, PROJECT, REASON, REF, REMEDIES, REMEDY_STEPS, REVOCATION, RUNNING, SELECTOR,
+    SENTENCE, SKIPPED, STEP_NAME, STEPS, WORD_TOLD, WORKER,
 };
 use schema::values::{TestsReported, Time};
 use schema::wire::{
@@ -98,7 +98,18 @@ fn read_lane(from: perspective_capnp::lane_view::Reader<'_>) -> Result<LaneView,
         last_good: from.get_last_good(),
         last_good_revision: limits::text(from.get_last_good_revision(), &COMMIT.told())?,
         errored: from.get_errored(),
+        claim: read_claim(from)?,
     })
+}
+
+fn read_claim(from: perspective_capnp::lane_view::Reader<'_>) -> Result<Option<ClaimView>, Error> {
+    let claim = ClaimView {
+        name: limits::text(from.get_claimed_by(), &HOLDER.told())?,
+        since: moment(from.get_claimed()),
+        until: moment(from.get_claim_until()),
+        reason: limits::text(from.get_claim_reason(), &CLAIM_REASON.told())?,
+    };
+    Ok(Some(claim).filter(|claim| !claim.name.is_empty() || !claim.reason.is_empty()))
 }
 
 pub(crate) fn read_build(from: perspective_capnp::build_view::Reader<'_>) -> Result<BuildView, Error> {
@@ -292,6 +303,6 @@ pub fn read_as_any_view(from: capnp::any_pointer::Reader<'_>) -> usize {
 }
 
 /// Reads a time. Zero on the wire means "not yet" or "never".
-fn moment(time: i64) -> Option<Time> {
+pub(crate) fn moment(time: i64) -> Option<Time> {
     Some(read_time(time)).filter(|time| time.0 > 0)
 }

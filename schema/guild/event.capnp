@@ -96,6 +96,21 @@ struct Event {
       ref @53 :Text;             # The branch that the entry builds.
       reason @54 :Text;          # Why no build was made.
     }
+    claimed :group {
+      # A person looks after a red job of a branch. A second claim of the same job replaces the first. The event names no build.
+      ref @57 :Text;             # The branch or tag, in full.
+      job @58 :Text;             # The job with its cell.
+      name @59 :Text;            # The holder of the grant that made the claim.
+      until @60 :Int64;          # When the claim ends, in milliseconds since 1970.
+      reason @61 :Text;          # What the person says about it, at most 500 bytes.
+    }
+    claimReleased :group {
+      # A claim ended: the job is good again, the time is over, or somebody released it. The event names the build that is good.
+      ref @62 :Text;             # The branch or tag, in full.
+      job @63 :Text;             # The job with its cell.
+      name @64 :Text;            # The person who looked after it.
+      reason @65 :Text;          # Why the claim ended, in a sentence.
+    }
   }
 }
 

@@ -81,6 +81,10 @@ struct LaneView {
   lastGood @6 :UInt32;           # The newest build in which it was good; 0 means none.
   lastGoodRevision @7 :Text;     # The commit of that build; empty means none.
   errored @8 :UInt32;            # The build in which its newest run errored; 0 means that this run did not error.
+  claimedBy @9 :Text;            # The name of the person who looks after it; empty means nobody.
+  claimed @10 :Int64;            # When that person claimed it, in milliseconds since 1970; 0 means nobody did.
+  claimUntil @11 :Int64;         # When the claim ends, in milliseconds since 1970; 0 means that there is none.
+  claimReason @12 :Text;         # What the person says about it; empty means nothing.
 }
 
 struct BranchView {
@@ -348,6 +352,50 @@ interface Viewer {
   # One test in the lanes that ran last, at most 40, with the newest 100 results of each. If there are more lanes, those whose
   # newest runs have the test come before the others. `test` has only its names. Refused as `notFound` if the project has no such
   # test. The cost and the other refusals are as in `tests`.
+  suspects @10 (project :Text, ref :Text, build :UInt32, job :Text, test :UInt32)
+      -> (ranges :List(RedRange), more :Bool, refusal :Common.Refusal);
+  # Who may have broken a branch or tag: one range for the jobs that fail since the same build. `ref`: as in `branch`. `build`:
+  # the failed jobs of this build, as they were then, whatever `ref` says; 0 means those that fail now. `job`: only this job, with
+  # its cell; empty means all. `test`: since when this test fails in the job, by its number in the project; 0 means the jobs
+  # themselves. It asks for a job. At most 20 ranges are answered, and `more` says whether there are others. The list is empty if
+  # nothing fails. A job of a build is left out if its result is not among the newest 12 of its lane. Waits for nothing. Costs a few
+  # runs of git for each range. Refused as `notFound` if the project, the ref, the build or the test does not exist. Refused as
+  # `invalid` if `test` is given without a job. Older masters do not know this method.
+}
+
+struct RedRange {
+  # Jobs of one branch that fail since the same build, and the commits that may have broken them.
+  ref @0 :Text;                  # The full name of the branch or tag.
+  jobs @1 :List(Text);           # The jobs, with their cells. "guild.toml" stands for a pipeline that cannot be read.
+  firstBad @2 :UInt32;           # The build in which they began to fail.
+  firstBadRevision @3 :Text;     # The commit of that build.
+  lastGood @4 :UInt32;           # The newest build before it in which they were good; 0 means that none is known.
+  lastGoodRevision @5 :Text;     # The commit of that build; empty means that none is known.
+  kind @6 :Text;
+  # How well the suspects are known, in a word for programs. "exact": all commits between the two builds are listed. "cut": there
+  # are more commits than are listed. "open": no good build is known, so older commits may be the cause. "same": a good build has
+  # all of the commits, so none of them is the cause. "inherited": the jobs were red on the main branch where this branch began,
+  # so nobody on this branch broke them. More words may be added.
+  text @7 :Text;                 # The same in a sentence.
+  suspects @8 :List(Suspect);    # The commits that may be the cause, the newest first.
+  leftOut @9 :UInt32;            # How many further commits are not listed.
+  redBefore @10 :UInt32;         # If `kind` is "inherited", the build of the main branch in which they were red; 0 otherwise.
+}
+
+struct Suspect {
+  # A commit that may have broken a job. People are named as the `.mailmap` of the first bad commit says.
+  revision @0 :Text;             # The commit.
+  author @1 :Text;               # The author of the commit, "Name <mail>".
+  committer @2 :Text;            # The committer, "Name <mail>"; empty means the author.
+  coAuthors @3 :List(Text);      # The people that its message names with "Co-authored-by:", at most 10.
+  time @4 :Int64;                # The time of the commit, in milliseconds since 1970; 0 means not known.
+  subject @5 :Text;              # The first line of its message.
+  kind @6 :Text;
+  # Why it is a suspect, in a word for programs. "only": no other commit in the range is in effect. "between": it is in effect,
+  # as others are. "partial": it reverts a commit, and perhaps more than is known. "undone": it was reverted, or it reverts another
+  # commit of the range, so that it is not in effect. More words may be added.
+  text @7 :Text;                 # The same in a sentence.
+  undoneWith @8 :Text;           # The commit with which it was undone; empty means that it is in effect.
 }
 
 struct TestView {
@@ -442,4 +490,13 @@ interface Submitter {
   # a job that names no platform runs there. Empty means each job's own. Jobs with `side_effects`, and jobs that need them, are
   # left out. Needs the right "try". Refused as `offset` if the pack is not sealed or was thrown away: begin again. Refused as
   # `invalid` if the pack is damaged, has too many objects, or lacks some that the commit needs: then it is thrown away.
+  claim @5 (request :Data, project :Text, ref :Text, job :Text, until :Int64, reason :Text) -> (refusal :Common.Refusal);
+  # Says that the holder looks after a red job of a branch or tag. Everybody sees the holder's name and `reason`, which has at
+  # most 500 bytes. `ref` is as in `Viewer.branch`, and `job` is a name with its cell. The claim ends when the job is good again, and at
+  # `until` at the latest, in milliseconds since 1970. 0 means 90 days from now, and no claim is longer. An earlier claim of the job is
+  # replaced. Needs the right "retry". Refused as `notFound` if there is no such branch or job. Refused as `conflict` if the job is
+  # not red, or the project has 1,000 claims. Older masters do not know this method.
+  releaseClaim @6 (request :Data, project :Text, ref :Text, job :Text) -> (refusal :Common.Refusal);
+  # Ends the claim of a job, whoever made it. `ref` and `job` are as in `claim`. Needs the right "retry". Refused as `notFound`
+  # if nobody claimed the job. Older masters do not know this method.
 }

@@ -64,6 +64,8 @@ fn facts(text: &str, number: u16, count: usize) -> Vec<Fact> {
         Fact::GrantRevoked { grant, name: word(), reason: word() },
         Fact::Alarm { text: word() },
         Fact::CronSkipped { name: word(), ref_name: word(), reason: word() },
+        Fact::Claimed { ref_name: word(), job: word(), name: word(), until: 7, reason: word() },
+        Fact::ClaimReleased { ref_name: word(), job: word(), name: word(), reason: word() },
         Fact::Unknown { kind: word() },
     ]
 }

@@ -83,8 +83,13 @@ fn configure(config: &mut Config) {
     std::fs::set_permissions(&tell, std::fs::Permissions::from_mode(0o755)).unwrap();
     let all = || vec!["*".to_owned()];
     let by = Means::Command(vec![tell.to_string_lossy().into_owned()]);
-    config.notices =
-        vec![NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all(), branches: all() }];
+    config.notices = vec![NoticeConfig {
+        events: vec![Transition::NewlyFailing],
+        by,
+        projects: all(),
+        branches: all(),
+        remind: None,
+    }];
 }
 
 /// Commits a fault in a clone of the repository, and pushes it. Returns the commit.

@@ -139,6 +139,7 @@ fn tell(program: &str) -> NoticeConfig {
         by: Means::Command(vec![program.to_owned()]),
         projects: vec!["*".to_owned()],
         branches: vec!["*".to_owned()],
+        remind: None,
     }
 }
 

@@ -407,7 +407,13 @@ fn tell(config: &mut Config, port: u16) {
 
 fn of_all(by: Means) -> NoticeConfig {
     let all = || vec!["*".to_owned()];
-    NoticeConfig { events: vec![Transition::NewlyFailing, Transition::Fixed], by, projects: all(), branches: all() }
+    NoticeConfig {
+        events: vec![Transition::NewlyFailing, Transition::Fixed],
+        by,
+        projects: all(),
+        branches: all(),
+        remind: None,
+    }
 }
 
 /// Configures a command as the reporter. It keeps each notice, except for those that the shell command `refused` refuses.

@@ -72,7 +72,7 @@ fn notify(config: &mut Config) {
     let program = program(&dir.join("tell"), &tell);
     let all = || vec!["*".to_owned()];
     let (events, by) = (vec![Transition::NewlyFailing], Means::Command(vec![program]));
-    config.notices = vec![NoticeConfig { events, by, projects: all(), branches: all() }];
+    config.notices = vec![NoticeConfig { events, by, projects: all(), branches: all(), remind: None }];
 }
 
 fn program(path: &Path, text: &str) -> String {

@@ -322,8 +322,13 @@ fn keep_notices(config: &mut Config) {
     std::fs::set_permissions(&tell, std::fs::Permissions::from_mode(0o755)).unwrap();
     let all = || vec!["*".to_owned()];
     let by = Means::Command(vec![tell.to_string_lossy().into_owned()]);
-    config.notices =
-        vec![NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all(), branches: all() }];
+    config.notices = vec![NoticeConfig {
+        events: vec![Transition::NewlyFailing],
+        by,
+        projects: all(),
+        branches: all(),
+        remind: None,
+    }];
 }
 
 /// Waits for the first notice, and returns it.

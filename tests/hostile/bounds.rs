@@ -148,6 +148,15 @@ async fn look(it: &Hands, field: &str, n: usize) -> Option<Said> {
         "perspective.Build.tests(job)" => call!(it.build.tests_request(), |to| to.set_job(text(n))),
         "perspective.Viewer.tests(project)" => call!(it.viewer.tests_request(), |to| to.set_project(text(n))),
         "perspective.Viewer.test(project)" => call!(it.viewer.test_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.suspects(project)" => call!(it.viewer.suspects_request(), |to| to.set_project(text(n))),
+        "perspective.Viewer.suspects(ref)" => call!(it.viewer.suspects_request(), |to| {
+            to.set_project("demo");
+            to.set_ref(text(n));
+        }),
+        "perspective.Viewer.suspects(job)" => call!(it.viewer.suspects_request(), |to| {
+            to.set_project("demo");
+            to.set_job(text(n));
+        }),
         "perspective.Viewer.tests(ref)" => call!(it.viewer.tests_request(), |to| {
             to.set_project("demo");
             to.set_ref(text(n));
@@ -203,6 +212,8 @@ async fn steer(it: &Hands, field: &str, n: usize) -> Option<Said> {
     let run = || it.submitter.run_request();
     let retry = || it.submitter.retry_request();
     let cancel = || it.submitter.cancel_request();
+    let claim = || it.submitter.claim_request();
+    let release = || it.submitter.release_claim_request();
     Some(match field {
         "perspective.Submitter.run(request)" => call!(run(), |to| {
             to.set_project("demo");
@@ -239,6 +250,47 @@ async fn steer(it: &Hands, field: &str, n: usize) -> Option<Said> {
             to.set_project("demo");
             to.set_request(&fresh());
             to.init_jobs(1).set(0, text(n));
+        }),
+        "perspective.Submitter.claim(request)" => call!(claim(), |to| {
+            to.set_project("demo");
+            to.set_request(&vec![5; n]);
+        }),
+        "perspective.Submitter.claim(project)" => call!(claim(), |to| {
+            to.set_request(&fresh());
+            to.set_project(text(n));
+        }),
+        "perspective.Submitter.claim(ref)" => call!(claim(), |to| {
+            to.set_project("demo");
+            to.set_request(&fresh());
+            to.set_ref(text(n));
+        }),
+        "perspective.Submitter.claim(job)" => call!(claim(), |to| {
+            to.set_project("demo");
+            to.set_request(&fresh());
+            to.set_job(text(n));
+        }),
+        "perspective.Submitter.claim(reason)" => call!(claim(), |to| {
+            to.set_project("demo");
+            to.set_request(&fresh());
+            to.set_reason(text(n));
+        }),
+        "perspective.Submitter.releaseClaim(request)" => call!(release(), |to| {
+            to.set_project("demo");
+            to.set_request(&vec![6; n]);
+        }),
+        "perspective.Submitter.releaseClaim(project)" => call!(release(), |to| {
+            to.set_request(&fresh());
+            to.set_project(text(n));
+        }),
+        "perspective.Submitter.releaseClaim(ref)" => call!(release(), |to| {
+            to.set_project("demo");
+            to.set_request(&fresh());
+            to.set_ref(text(n));
+        }),
+        "perspective.Submitter.releaseClaim(job)" => call!(release(), |to| {
+            to.set_project("demo");
+            to.set_request(&fresh());
+            to.set_job(text(n));
         }),
         "perspective.Submitter.cancel(request)" => call!(cancel(), |to| {
             to.set_project("demo");

@@ -224,7 +224,7 @@ fn logins_that_an_earlier_master_kept_are_gone_soon() {
         let mut store = rusqlite::Connection::open(house.state().join("guild.db")).unwrap();
         let parent: i64 = store.query_row("select id from grants where name = 'ada'", [], |row| row.get(0)).unwrap();
         let change = store.transaction().unwrap();
-        let older = "alter table grants drop column browser; drop table crons; alter table jobs drop column isolation; drop table blobs; drop table blob_refs; \
+        let older = "alter table grants drop column browser; drop table crons; drop table claims; alter table jobs drop column isolation; drop table blobs; drop table blob_refs; \
                      drop table blob_projects; alter table steps drop column tests; drop table tests_unread; drop table test_projects; \
                      drop table tests; drop table test_runs; drop table test_lanes; delete from counters where name = 'blob-bytes'; \
                      pragma user_version = 8";

@@ -184,6 +184,7 @@ fn answer<'a>(
         "perspective.Viewer.branch" => plain!(viewer::branch_results),
         "perspective.Viewer.tests" => plain!(viewer::tests_results),
         "perspective.Viewer.test" => plain!(viewer::test_results),
+        "perspective.Viewer.suspects" => plain!(viewer::suspects_results),
         "perspective.Build.tests" => plain!(build::tests_results),
         "perspective.Submitter.beginTry" => plain!(submitter::begin_try_results),
         "perspective.Build.view" => plain!(build::view_results),
@@ -302,6 +303,9 @@ async fn read(guild: &Guild, method: &str) -> Option<Result<Value, String>> {
         "perspective.Viewer.watch" => told(snapshot(guild).await),
         "perspective.Viewer.tests" => told(guild.tests(&client::TestQuery::default()).await.map(|page| page.tests)),
         "perspective.Viewer.test" => told(guild.test("demo", 1).await),
+        "perspective.Viewer.suspects" => {
+            told(guild.suspects(&client::SuspectQuery::default()).await.map(|(ranges, _)| ranges))
+        }
         "perspective.Build.tests" => told(guild.failed_tests("demo", 1, "a", 0).await.map(|(tests, _)| tests)),
         "perspective.Submitter.beginTry" => told(guild.new_try("demo", Vec::new()).base().await),
         "perspective.Build.view" => told(guild.build("demo", 1).await),

@@ -127,6 +127,11 @@ async def tour(reference, key, certificate, token, project):
     print("log", text)
     assert text == b"hello from guild\n"
 
+    # the newest build is good, so nobody is a suspect
+    ranges = done(await viewer.suspects(project, "", builds[0].number, "", 0)).ranges
+    print("red ranges", [(list(one.jobs), one.kind, [who.author for who in one.suspects]) for one in ranges])
+    assert (len(ranges) > 0) == (str(builds[0].outcome) == "failed")
+
     source = (await mine.events()).source
     cursor = (await source.latest()).cursor
     observer = Observer()

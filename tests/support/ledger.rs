@@ -2,8 +2,8 @@
 //! starts. It also checks promises about records: finished builds and jobs never change, and events have no gaps.
 
 use master::decide::coordinator::record::{
-    AttemptRow, BuildId, BuildRow, CronKey, CronRow, FollowedRow, GrantRow, HeadRow, JobKey, JobRow, Loaded, Record,
-    RequestRow, StepKey, StepRow, WorkerRow,
+    AttemptRow, BuildId, BuildRow, ClaimKey, ClaimRow, CronKey, CronRow, FollowedRow, GrantRow, HeadRow, JobKey,
+    JobRow, Loaded, Record, RequestRow, StepKey, StepRow, WorkerRow,
 };
 use schema::values::{Event, Fact, Plan, State};
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ pub struct Ledger {
     pub heads: BTreeMap<(String, String), HeadRow>,
     pub followed: BTreeMap<String, FollowedRow>,
     pub crons: BTreeMap<CronKey, CronRow>,
+    pub claims: BTreeMap<ClaimKey, ClaimRow>,
     pub requests: Vec<RequestRow>,
     pub events: Vec<Event>,
 }
@@ -50,6 +51,12 @@ impl Ledger {
             }
             Record::CronForgotten(key) => {
                 self.crons.remove(&key);
+            }
+            Record::Claim(row) => {
+                self.claims.insert(row.key.clone(), row);
+            }
+            Record::ClaimForgotten(key) => {
+                self.claims.remove(&key);
             }
             Record::Grant(row) => {
                 self.grants.insert(row.id.0, row);
@@ -100,6 +107,7 @@ impl Ledger {
             heads: self.heads.values().cloned().collect(),
             followed: self.followed.values().cloned().collect(),
             crons: self.crons.values().cloned().collect(),
+            claims: self.claims.values().cloned().collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().next_back().map_or(0, |id| id.0),

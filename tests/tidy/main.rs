@@ -222,7 +222,7 @@ fn the_objects_of_an_audience_reach_no_other() {
     let rooms = [
         (
             "ViewerAccess",
-            "viewer viewer_access blob build branch cron detail event explain log room view",
+            "viewer viewer_access blob build branch cron detail event explain log room suspects view",
             "crate::commit::driver",
         ),
         ("SubmitterAccess ViewerAccess", "submitter submitter_access changes", "Readers"),

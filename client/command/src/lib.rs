@@ -7,6 +7,7 @@
 //! - `printer` prints what a command says, `render`, `matrix` and `live` draw values, and `output` is the only way out;
 //! - `doctor` finds what is wrong between this machine and a master, and what to do about it.
 
+mod blame;
 mod commands;
 mod connected;
 mod doctor;

@@ -456,4 +456,11 @@ const NOTICE: &[Key] = &[
     ),
     Key::new("projects", Form::LIST, Is("\"*\""), "[\"pyfoo\"]", "the projects, by names or patterns"),
     Key::new("branches", Form::LIST, Is("\"*\""), "[\"main\", \"release/*\"]", "the branches, by patterns"),
+    Key::new(
+        "remind",
+        Form::Duration,
+        Means("no reminders"),
+        "\"1d\"",
+        "how often people are reminded of a branch that is still red, until it is good again or somebody claims its jobs",
+    ),
 ];

@@ -4,6 +4,7 @@ use super::Means;
 use crate::decide::coordinator::record::Transition;
 use serde::Serialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A `MailConfig` says how to send mail: the server, the sender and the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,4 +26,7 @@ pub struct NoticeConfig {
     pub projects: Vec<String>,
     /// The patterns of the short names of the branches that the notice is about.
     pub branches: Vec<String>,
+    /// The time between two reminders of a branch that is still red. `None` means that nobody is reminded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remind: Option<Duration>,
 }

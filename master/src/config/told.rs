@@ -133,11 +133,14 @@ fn tell_mail(tell: &mut dyn FnMut(&str, String), mail: &MailConfig) {
 }
 
 fn tell_notice(tell: &mut dyn FnMut(&str, String), entry: &NoticeConfig) {
-    let NoticeConfig { events, by, projects, branches } = entry;
+    let NoticeConfig { events, by, projects, branches, remind } = entry;
     tell("events", texts(events.iter().map(|turn| turn_word(*turn))));
     by.tell(tell);
     tell("projects", texts(projects));
     tell("branches", texts(branches));
+    if let Some(remind) = remind {
+        tell("remind", duration(*remind));
+    }
 }
 
 pub(super) fn text(text: &str) -> String {

@@ -2,12 +2,14 @@
 //!
 //! Each of these modules may use the modules before it in this list, and none after it: `steady`, `time_limits`, `schedule`,
 //! `machine_notes`, `tokens`, `by_worker`, `matching`, `rests`, `placement`, `terms`, `records`, `refs`, `requests`, `alarms`,
-//! `authority`, `grants`, `builds`, `crons`, `coordinator`. The module `test_history` uses none of them.
+//! `authority`, `grants`, `builds`, `crons`, `claims`, `coordinator`, `claim_commands`. The module `test_history` uses none of them.
 
 mod alarms;
 pub mod authority;
 pub mod builds;
 mod by_worker;
+mod claim_commands;
+mod claims;
 pub mod coordinator;
 mod crons;
 pub mod grants;

@@ -8,6 +8,7 @@ mod explanation;
 mod hint;
 mod kept;
 mod lack;
+mod lane_break;
 mod past;
 mod placed;
 mod pools;
@@ -23,6 +24,7 @@ mod workers;
 
 pub use candidate::{Availability, Candidate};
 pub use explanation::Explanation;
+pub use lane_break::LaneBreak;
 pub use past::explain_past;
 pub use placed::{hide_placed, placed_text, waited_text};
 pub use pools::{Member, PoolStatus, Presence};

@@ -1,6 +1,7 @@
 //! The objects through which others use the master: capabilities for connections, pages for browsers, and notices for everybody else.
 
 pub mod api;
+mod blame;
 pub mod config_calls;
 pub(crate) mod places;
 pub mod reporters;

@@ -247,6 +247,32 @@ facts! {
         /// The reason why no build was made, in a sentence.
         reason: String,
     },
+    /// A person looks after a red job of a branch.
+    "claimed" => Claimed {
+        /// The full name of the branch or tag.
+        #[serde(rename = "ref")]
+        ref_name: String,
+        /// The job with its cell.
+        job: String,
+        /// The name of the person.
+        name: String,
+        /// The time at which the claim ends, in milliseconds since 1970.
+        until: u64,
+        /// What the person says about it.
+        reason: String,
+    },
+    /// A person no longer looks after a job of a branch.
+    "claimReleased" => ClaimReleased {
+        /// The full name of the branch or tag.
+        #[serde(rename = "ref")]
+        ref_name: String,
+        /// The job with its cell.
+        job: String,
+        /// The name of the person.
+        name: String,
+        /// The reason why the claim ended, in a sentence.
+        reason: String,
+    },
 }
 
 /// One field of a fact, reduced to the values on which its size depends.

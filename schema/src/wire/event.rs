@@ -6,12 +6,12 @@ use crate::change_capnp::{change, commit};
 use crate::common_capnp;
 use crate::event_capnp::{cursor, event, filter, test_counts};
 use crate::limits::{
-    self, CAUSE, COMMIT, COMMIT_LINE, COMMITS, CRON_TEXT, EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT, FOLLOWED, HOLDER,
-    JOB, JOBS, KIND, KINDS, Limit, ORIGIN, PATHS, PROJECT, REASON, REF, REVOCATION, SENTENCE, STEP_NAME, WORD_TOLD,
-    WORKER,
+    self, CAUSE, CLAIM_REASON, COMMIT, COMMIT_LINE, COMMITS, CRON_TEXT, EVENT_COMMITS, EVENT_PATHS, EVENT_TEXT,
+    FOLLOWED, HOLDER, JOB, JOBS, KIND, KINDS, Limit, ORIGIN, PATHS, PROJECT, REASON, REF, REVOCATION, SENTENCE,
+    STEP_NAME, WORD_TOLD, WORKER,
 };
 use crate::sturdy_ref::Fingerprint;
-use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome, TestCounts};
+use crate::values::{Change, Commit, Cursor, Event, Fact, Filter, Outcome, TestCounts, Time};
 use capnp::struct_list;
 
 /// The version of the form of an event, which each written event carries.
@@ -213,6 +213,21 @@ fn write_fact(mut to: event::Builder<'_>, fact: &Fact) {
             to.set_ref(ref_name);
             to.set_reason(reason);
         }
+        Fact::Claimed { ref_name, job, name, until, reason } => {
+            let mut to = to.init_claimed();
+            to.set_ref(ref_name);
+            to.set_job(job);
+            to.set_name(name);
+            to.set_until(super::time(Time(*until)));
+            to.set_reason(reason);
+        }
+        Fact::ClaimReleased { ref_name, job, name, reason } => {
+            let mut to = to.init_claim_released();
+            to.set_ref(ref_name);
+            to.set_job(job);
+            to.set_name(name);
+            to.set_reason(reason);
+        }
         Fact::Unknown { .. } => to.set_unknown(()),
     }
 }
@@ -299,6 +314,19 @@ fn read_fact(from: event::Reader<'_>) -> capnp::Result<Fact> {
         event::CronSkipped(from) => Fact::CronSkipped {
             name: limits::text(from.get_name(), &CRON_TEXT)?,
             ref_name: limits::text(from.get_ref(), &REF.told())?,
+            reason: limits::text(from.get_reason(), &SENTENCE)?,
+        },
+        event::Claimed(from) => Fact::Claimed {
+            ref_name: limits::text(from.get_ref(), &REF.told())?,
+            job: limits::text(from.get_job(), &JOB.told())?,
+            name: limits::text(from.get_name(), &HOLDER.told())?,
+            until: super::read_time(from.get_until()).0,
+            reason: limits::text(from.get_reason(), &CLAIM_REASON.told())?,
+        },
+        event::ClaimReleased(from) => Fact::ClaimReleased {
+            ref_name: limits::text(from.get_ref(), &REF.told())?,
+            job: limits::text(from.get_job(), &JOB.told())?,
+            name: limits::text(from.get_name(), &HOLDER.told())?,
             reason: limits::text(from.get_reason(), &SENTENCE)?,
         },
     })

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod check;
+mod claim;
 mod completions;
 mod config;
 mod context;
@@ -91,6 +92,8 @@ enum Command {
     /// A running step gets a signal to end, and a few seconds to do so. Then the steps with `always` run within their own time. A
     /// second cancel ends those steps too, and no other step begins.
     Cancel(cancel::Cancel),
+    /// Say that you look after a red job, so that others need not
+    Claim(claim::ClaimJob),
     /// Say what is wrong with a pipeline file, or which jobs it makes
     Check(check::Check),
     /// Write a first guild.toml, guessed from the files of the repository
@@ -178,6 +181,7 @@ async fn dispatch(command: Command, connected: &Connected) -> Result<u8, Error> 
         Command::Try(command) => command.run(connected).await,
         Command::Retry(command) => command.run(connected).await,
         Command::Cancel(command) => command.run(connected).await,
+        Command::Claim(command) => command.run(connected).await,
         Command::Check(command) => command.run(connected),
         Command::Init(command) => command.run(connected),
         Command::Worker(command) => command.run(connected).await,

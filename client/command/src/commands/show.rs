@@ -1,5 +1,6 @@
 //! `guild show` shows one build with its jobs, or one job with its steps.
 
+use crate::blame;
 use crate::connected::{Connected, exit_status};
 use crate::output::Shown;
 use crate::printer::Printer;
@@ -28,8 +29,10 @@ impl Show {
         match (&meant.job, connected.printer.wants_json()) {
             (None, true) => connected.printer.say_json(&changed_row(connected, &build).await?)?,
             (Some(_), true) => {
+                let ranges = blame::of_build(connected, &build).await?;
                 for job in &jobs {
                     let mut row = job_row(&build, job);
+                    row["suspects"] = blame::of_job(&ranges, &job.name);
                     row["reports"] = kept_reports(connected, &build, job).await?.iter().map(report_row).collect();
                     connected.printer.say_json(&row)?;
                 }
@@ -37,10 +40,14 @@ impl Show {
             (None, false) => {
                 let change = connected.guild().await?.change(&build.project, build.number).await?;
                 show_build(&connected.printer, &build, change.as_ref())?;
+                blame::say(&connected.printer, &blame::of_build(connected, &build).await?)?;
             }
             (Some(_), false) => {
+                let ranges = blame::of_build(connected, &build).await?;
                 for job in &jobs {
                     show_job(&connected.printer, &build, job)?;
+                    let of_job = ranges.iter().filter(|range| range.jobs.contains(&job.name));
+                    blame::say(&connected.printer, of_job)?;
                     let kept = kept_reports(connected, &build, job).await?;
                     kept.iter().try_for_each(|kept| say_reports(&connected.printer, &build, job, *kept))?;
                 }
@@ -75,11 +82,13 @@ fn say_reports(printer: &Printer, build: &BuildView, job: &JobView, (step, size)
     printer.say_field("reports", &format!("step {step}: {}, for {command}", Bytes(size)))
 }
 
-/// Returns a build as a row, with the change that made it, which is null if a person or the clock asked for the build.
+/// Returns a build as a row, with who may have broken it, and with the change that made it. The change is null if a person or the clock
+/// asked for the build.
 async fn changed_row(connected: &Connected, build: &BuildView) -> Result<Value, Error> {
     let change = connected.guild().await?.change(&build.project, build.number).await?;
     let mut row = build_row(build);
     row["change"] = serde_json::to_value(change).unwrap_or_default();
+    row["suspects"] = serde_json::to_value(blame::of_build(connected, build).await?).unwrap_or_default();
     Ok(row)
 }
 

@@ -1,5 +1,6 @@
 //! `guild status` shows the latest build of this branch, or of each project.
 
+use crate::blame;
 use crate::connected::{Connected, exit_status};
 use crate::matrix;
 use crate::output::Shown;
@@ -8,8 +9,8 @@ use crate::render::{build_row, job_row, one_line, status_word, symbol};
 use crate::resolve::By;
 use crate::terminal_size::TerminalSize;
 use clap::Args;
-use client::views::{BranchView, BuildView, LaneView};
-use client::{BuildQuery, Error};
+use client::views::{BranchView, BuildView, LaneView, RedRange};
+use client::{BuildQuery, Error, SuspectQuery};
 use schema::values::{Outcome, ShortRef, State};
 use serde_json::Value;
 
@@ -26,6 +27,8 @@ struct TipView {
     build: BuildView,
     /// The branch. `None` means that the selector named the build itself, or that the build is not the tip of a branch.
     branch: Option<BranchView>,
+    /// The ranges of commits that may have broken the failing jobs.
+    ranges: Vec<RedRange>,
 }
 
 impl Status {
@@ -47,6 +50,10 @@ impl Status {
             }
         }
         for shown in &shown {
+            // A program reads the lines of a pipe as rows, and finds the suspects with --json.
+            if !printer.wants_json() && printer.look.terminal && printer.chosen_columns().is_empty() {
+                blame::say(printer, &shown.ranges)?;
+            }
             hint(&connected.printer, &shown.build);
         }
         let worst = shown.iter().filter_map(TipView::outcome).max();
@@ -79,12 +86,22 @@ impl Status {
 impl TipView {
     async fn of(connected: &Connected, build: BuildView, is_named: bool) -> Result<TipView, Error> {
         if is_named || build.ref_name.is_empty() {
-            return Ok(TipView { build, branch: None });
+            let ranges = blame::of_build(connected, &build).await?;
+            return Ok(TipView { build, branch: None, ranges });
         }
         // A master of 0.1 does not know branches.
         let branch = connected.guild().await?.branch(&build.project, &build.ref_name).await.ok();
         let branch = branch.filter(|branch| branch.tip_revision == build.revision);
-        Ok(TipView { build, branch })
+        let ranges = match &branch {
+            Some(branch) if branch.outcome == Some(Outcome::Failed) => {
+                let (project, ref_name) = (build.project.clone(), branch.ref_name.clone());
+                let query = SuspectQuery { project, ref_name, ..SuspectQuery::default() };
+                connected.guild().await?.suspects(&query).await?.0
+            }
+            Some(_) => Vec::new(),
+            None => blame::of_build(connected, &build).await?,
+        };
+        Ok(TipView { build, branch, ranges })
     }
 
     /// Returns the outcome of the branch if it is shown, or else of the build. A job of the tip that was skipped, cancelled or lost
@@ -109,7 +126,9 @@ impl TipView {
             if let Some(lane) = self.lane(&job.name) {
                 row["lane"] = lane.outcome.map(Outcome::word).into();
                 row["lane_since"] = lane.since.into();
+                row["claim"] = serde_json::to_value(&lane.claim).unwrap_or_default();
             }
+            row["suspects"] = blame::of_job(&self.ranges, &job.name);
             row
         });
         rows.collect()
@@ -125,8 +144,10 @@ impl TipView {
         let (symbol, paint) = symbol(State::Finished, branch.outcome);
         let word = status_word(State::Finished, branch.outcome);
         let failing = branch.lanes.iter().filter(|lane| lane.since > 0);
-        let failing =
-            failing.map(|lane| Shown::line(&format!("{} since {}/{}", lane.job, self.build.project, lane.since)));
+        let failing = failing.map(|lane| {
+            let claim = lane.claim.as_ref().map_or_else(String::new, |claim| format!(" ({})", claim.line()));
+            Shown::line(&format!("{} since {}/{}{claim}", lane.job, self.build.project, lane.since))
+        });
         let name = Shown::line(&format!("branch {}", ShortRef::of(&branch.ref_name)));
         let mut words = vec![name, printer.look.painted(&format!("{symbol} {word}"), paint)];
         words.extend(failing);

@@ -1,10 +1,11 @@
 //! `guild test` shows the tests of a branch, and one test with its history.
 
+use crate::blame;
 use crate::connected::Connected;
 use crate::printer::Printer;
 use clap::{Args, Subcommand};
-use client::views::{TestLane, TestPoint, TestView};
-use client::{Error, TestQuery};
+use client::views::{RedRange, TestLane, TestPoint, TestView};
+use client::{Error, SuspectQuery, TestQuery};
 use schema::limits::TEST_SEARCH;
 use schema::values::{Selector, ShortRef, TimeSpan};
 use serde_json::Value;
@@ -17,6 +18,8 @@ const LANE_COLUMNS: [&str; 7] = ["ref", "job", "status", "since", "last_good", "
 const STRIP: usize = 40;
 /// The number of tests that are listed if a name means several. A person can read this many at once.
 const NAMED_MAX: usize = 10;
+/// The most lanes of a test whose suspects are shown. Each costs the master some runs of git.
+const BLAMED_MAX: usize = 5;
 
 #[derive(Subcommand)]
 pub(crate) enum Test {
@@ -149,14 +152,21 @@ impl TestShow {
             Err(_) => self.found(connected, query.clone()).await?,
         };
         let (test, lanes) = connected.guild().await?.test(&query.project, number).await?;
+        let ranges = suspects(connected, &query.project, number, &lanes).await?;
         if connected.printer.wants_json() {
             let mut row = serde_json::to_value(&test).unwrap_or_default();
             row["project"] = query.project.clone().into();
             row["test"] = test.title().into();
-            row["lanes"] = lanes.iter().map(|lane| lane_row(&query.project, lane)).collect();
+            let with_suspects = |(lane, ranges): (&TestLane, &Vec<RedRange>)| {
+                let mut row = lane_row(&query.project, lane);
+                row["suspects"] = blame::of_job(ranges, &lane.job);
+                row
+            };
+            row["lanes"] = lanes.iter().zip(&ranges).map(with_suspects).collect();
             connected.printer.say_json(&row)?;
         } else {
             say_test(&connected.printer, &query.project, &test, &lanes)?;
+            blame::say(&connected.printer, ranges.iter().flatten())?;
         }
         Ok(0)
     }
@@ -169,6 +179,27 @@ impl TestShow {
         let (tests, _) = up_to(connected, query, u32::MAX).await?;
         chosen(&self.name, &tests)
     }
+}
+
+/// Returns who may have broken a test, for each of its lanes. The first lanes that fail are asked for.
+async fn suspects(
+    connected: &Connected,
+    project: &str,
+    test: u32,
+    lanes: &[TestLane],
+) -> Result<Vec<Vec<RedRange>>, Error> {
+    let (mut all, mut asked) = (Vec::new(), 0);
+    for lane in lanes {
+        if lane.first_bad == 0 || asked == BLAMED_MAX {
+            all.push(Vec::new());
+            continue;
+        }
+        asked += 1;
+        let (ref_name, job) = (lane.ref_name.clone(), lane.job.clone());
+        let query = SuspectQuery { project: project.to_owned(), ref_name, build: 0, job, test };
+        all.push(connected.guild().await?.suspects(&query).await?.0);
+    }
+    Ok(all)
 }
 
 /// Returns the number of the test that a name means. Tests whose whole title is the name come first, then tests whose whole name it is,

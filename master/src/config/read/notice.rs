@@ -1,6 +1,6 @@
 //! Reads `[mail]` and `[[notice]]` of a master file.
 
-use super::{Part, names, port, required, values};
+use super::{Part, duration, names, port, required, values};
 use crate::config::secret::secret;
 use crate::config::{MailConfig, NoticeConfig, ProjectConfig, channel};
 use crate::decide::coordinator::record::Transition;
@@ -78,6 +78,7 @@ fn entry(table: &Table<'_>, main: &Part<'_>, projects: &BTreeMap<String, Project
     let named = table.get("projects").and_then(|value| value.one_or_more());
     let branches = names(table, "branches");
     check_projects(table, named.as_deref().unwrap_or_default(), projects);
+    let remind = duration(table, "remind");
     table.close(&[]);
     let all = || vec!["*".to_owned()];
     Some(NoticeConfig {
@@ -85,6 +86,7 @@ fn entry(table: &Table<'_>, main: &Part<'_>, projects: &BTreeMap<String, Project
         by: by?,
         projects: named.map_or_else(all, values),
         branches: branches.unwrap_or_else(all),
+        remind,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::decide::alarms::Alarms;
 use crate::decide::builds::{Build, OpenAttempt, RetryGuard};
+use crate::decide::claims::LaneClaims;
 use crate::decide::coordinator::model::Effects;
 use crate::decide::coordinator::place::placement_terms;
 use crate::decide::coordinator::record::{BuildRow, JobKey, JobRow, Loaded, LoadedAttempt, LoadedBuild, StoredPlan};
@@ -35,6 +36,7 @@ impl Coordinator {
             numbers: loaded.numbers.into_iter().collect(),
             heads: Heads::load(loaded.heads),
             crons: Crons::load(loaded.crons),
+            claims: LaneClaims::load(loaded.claims),
             following,
             workers: Rows::loaded(loaded.workers, |row| row.name.clone()),
             grants: Grants::load(now, loaded.grants, loaded.last_grant, &mut effects),

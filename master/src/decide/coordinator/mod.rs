@@ -29,6 +29,7 @@ mod worker;
 
 pub use super::authority;
 pub use super::builds::{AddedJob, Order, Past, Planned, chosen};
+pub use super::claims::CLAIM_LASTS;
 pub use super::crons::FiringBranches;
 pub use super::grants::{GrantOrder, GrantPage, Grants, ROOT, account_of, valid_name};
 pub use super::records::{self as record, lane, placed};
@@ -41,6 +42,7 @@ pub use report::OpenLog;
 
 use super::alarms::Alarms;
 use super::builds::{Build, RetryGuard};
+use super::claims::LaneClaims;
 use super::crons::Crons;
 use super::records::Rows;
 use super::refs::{Followed, Heads};
@@ -49,8 +51,8 @@ use crate::decide::placement::Placement;
 use crate::decide::steady::{Ahead, NextTimers};
 use absence::RevokedWorker;
 use model::{Effects, WorkerLink};
-use record::{Answer, BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerRow};
-use schema::values::{Event, Fact, Refusal, Time};
+use record::{BuildId, BuildRow, GrantId, JobKey, JobRow, Record, WorkerRow};
+use schema::values::{Event, Fact, Time};
 use std::collections::BTreeMap;
 
 /// `Coordinator` holds the state of the whole guild, and every rule by which the state changes. It performs nothing itself: a driver
@@ -96,6 +98,7 @@ pub struct Coordinator {
     numbers: BTreeMap<String, u32>,
     heads: Heads,
     crons: Crons,
+    pub(in crate::decide) claims: LaneClaims,
     following: Followed,
     workers: Rows<String, WorkerRow>,
     grants: Grants,
@@ -104,7 +107,7 @@ pub struct Coordinator {
     /// The revoked workers that the master has asked whether everything they ran has ended.
     answering: BTreeMap<GrantId, RevokedWorker>,
     alarms: Alarms,
-    effects: Effects,
+    pub(in crate::decide) effects: Effects,
     last_build: u64,
     last_event: u64,
     /// The difference between the clocks. Rows have times of the wall clock, and leases have times of the steady clock.
@@ -125,15 +128,6 @@ impl Coordinator {
         waiting.into_iter().for_each(|job| self.enqueue(now, job));
     }
 
-    /// Notes that an operator changed the master file.
-    pub fn note_file(&mut self, now: Time, request: Request, what: String) -> Result<(), Refusal> {
-        self.once(now, request, |this| {
-            this.audit(now, request.by, what);
-            Ok(Answer::Done)
-        })?;
-        Ok(())
-    }
-
     /// Takes out the next effect that the driver must perform.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
@@ -146,7 +140,8 @@ impl Coordinator {
 
     /// The times at which [`Coordinator::handle_timeout`] next has something to do, one by each clock.
     pub fn next_timers(&self) -> NextTimers {
-        NextTimers::of([self.placement.next_timeout(), self.alarms.next_timeout()], self.grants.next_timeout())
+        let wall = [self.grants.next_timeout(), self.claims.next_timeout()].into_iter().flatten().min();
+        NextTimers::of([self.placement.next_timeout(), self.alarms.next_timeout()], wall)
     }
 
     pub fn handle_timeout(&mut self, now: Time) {
@@ -156,6 +151,9 @@ impl Coordinator {
                 decision.into_iter().for_each(|decision| self.follow(now, decision));
             } else if self.grants.next_timeout().is_some_and(|at| at <= time) {
                 self.grants_timeout(now);
+            } else if self.claims.next_timeout().is_some_and(|at| at <= time) {
+                let ended = self.claims.tick(now, &mut self.effects);
+                ended.into_iter().for_each(|(project, fact)| self.tell_of(now, &project, 0, fact));
             } else {
                 self.alarms_timeout(now);
             }
@@ -200,14 +198,14 @@ impl Coordinator {
         self.tell_of(now, &project, number, fact);
     }
 
-    fn tell_of(&mut self, now: Time, project: &str, build: u32, fact: Fact) {
+    pub(in crate::decide) fn tell_of(&mut self, now: Time, project: &str, build: u32, fact: Fact) {
         self.last_event += 1;
         let event =
             Event { sequence: self.last_event, time: now, origin: None, project: project.to_owned(), build, fact };
         self.record(Record::Event(event));
     }
 
-    fn audit(&mut self, now: Time, by: GrantId, text: String) {
+    pub(in crate::decide) fn audit(&mut self, now: Time, by: GrantId, text: String) {
         self.record(Record::Audit { time: now, by, text });
     }
 }

@@ -4,7 +4,7 @@
 use super::Coordinator;
 use super::lane::LaneResult;
 use super::model::Effect;
-use super::record::{BuildCause, BuildId, BuildRow, Head, JobKey, Record, RefScope};
+use super::record::{BuildCause, BuildId, BuildRow, ClaimKey, Head, JobKey, Record, RefScope};
 use crate::decide::builds::Build;
 use crate::decide::refs::{Before, HeldProject};
 use schema::values::{Change, Outcome, SourceRevision, State, Time, Trust};
@@ -93,8 +93,11 @@ impl Coordinator {
         }
         let (update, number) = (build.row.update, build.row.number);
         let result = LaneResult { update, build: number, outcome, finished: now, revision: source.revision };
-        let (project, job) = (build.row.project.clone(), job.name.clone());
-        self.record(Record::Lane { project, ref_name: source.ref_name, job, result });
+        let key = ClaimKey { project: build.row.project.clone(), ref_name: source.ref_name, job: job.name.clone() };
+        let ended = self.claims.note_result(&key, &result, &mut self.effects);
+        ended.into_iter().for_each(|fact| self.tell_of(now, &key.project, number, fact));
+        let ClaimKey { project, ref_name, job } = key;
+        self.record(Record::Lane { project, ref_name, job, result });
     }
 
     pub(super) fn holds(&self, build: BuildId) -> bool {

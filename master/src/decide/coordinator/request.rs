@@ -7,7 +7,7 @@ use schema::values::{Refusal, Time};
 
 impl Coordinator {
     /// Runs `command`, unless this request was answered before. In that case, returns the same answer. A refusal is not kept.
-    pub(super) fn once(
+    pub(in crate::decide) fn once(
         &mut self,
         now: Time,
         request: Request,
@@ -19,11 +19,6 @@ impl Coordinator {
         let answer = command(self)?;
         self.requests.keep(now, request, answer.clone(), &mut self.effects);
         Ok(answer)
-    }
-
-    /// Notes that the master has looked at a repository because of this delivery from a forge.
-    pub fn note_delivery(&mut self, now: Time, request: Request) -> Result<(), Refusal> {
-        self.once(now, request, |_| Ok(Answer::Done)).map(|_| ())
     }
 
     /// The earlier answer to this request, if there was one.

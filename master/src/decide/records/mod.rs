@@ -1,12 +1,14 @@
 //! The rows that the coordinator records. It must find some of them again after a crash, and history shows the others. The store writes
 //! each row as it is, as an upsert by its key.
 
+mod claim;
 mod cron;
 pub mod lane;
 pub mod placed;
 mod rows;
 
 pub use crate::decide::placement::LeaseToken;
+pub use claim::{ClaimKey, ClaimRow, LaneClaim};
 pub use cron::{Cron, CronKey, CronRow, CronTip};
 pub use lane::{Lane, LaneResult};
 pub use placed::Placed;
@@ -387,6 +389,9 @@ pub enum Record {
     Cron(CronRow),
     /// The pipeline no longer has this entry, so its row is removed.
     CronForgotten(CronKey),
+    Claim(ClaimRow),
+    /// The claim has ended, and its row is removed.
+    ClaimForgotten(ClaimKey),
     Change {
         build: Option<BuildId>,
         change: Change,
@@ -430,6 +435,7 @@ pub struct Loaded {
     pub heads: Vec<HeadRow>,
     pub followed: Vec<FollowedRow>,
     pub crons: Vec<CronRow>,
+    pub claims: Vec<ClaimRow>,
     /// The answered requests of the last 7 days, at most 100,000.
     pub requests: Vec<RequestRow>,
     /// Each project, with the highest build number that it ever used.

@@ -3,7 +3,8 @@
 //! that the store held at the start.
 
 use super::{
-    AttemptRow, BuildRow, CronKey, CronRow, FollowedRow, GrantId, GrantRow, JobRow, Record, StepRow, WorkerRow,
+    AttemptRow, BuildRow, ClaimKey, ClaimRow, CronKey, CronRow, FollowedRow, GrantId, GrantRow, JobRow, Record,
+    StepRow, WorkerRow,
 };
 use schema::values::{Outcome, State, Time};
 use std::borrow::Borrow;
@@ -142,6 +143,15 @@ impl Rows<CronKey, CronRow> {
     }
 }
 
+impl Rows<ClaimKey, ClaimRow> {
+    /// Removes a row, here and in the store.
+    pub(in crate::decide) fn forget(&mut self, to: &mut impl Recorder, key: ClaimKey) {
+        if self.0.remove(&key).is_some() {
+            to.record(Record::ClaimForgotten(key));
+        }
+    }
+}
+
 /// The steps of an attempt that its worker has reported so far, in order of their index.
 #[derive(Debug, Default)]
 pub struct Steps(Vec<StepRow>);
@@ -231,6 +241,12 @@ impl From<WorkerRow> for Record {
 impl From<CronRow> for Record {
     fn from(row: CronRow) -> Record {
         Record::Cron(row)
+    }
+}
+
+impl From<ClaimRow> for Record {
+    fn from(row: ClaimRow) -> Record {
+        Record::Claim(row)
     }
 }
 

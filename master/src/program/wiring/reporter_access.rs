@@ -4,12 +4,15 @@ use crate::commit::driver::Driver;
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::lane::{Lane, is_bad};
-use crate::decide::coordinator::record::{BuildRow, JobRow, ReporterRow, StepKey, StepRow, ToldRow};
+use crate::decide::coordinator::record::{
+    BuildRow, ClaimKey, JobRow, LaneClaim, ReporterRow, StepKey, StepRow, ToldRow,
+};
 use crate::intake::sources::{History, Repositories};
 use crate::keep::logs::Logs;
 use crate::keep::store::{FailuresOfRun, Reading, StoreError, TestLane, TestName, WatchedBranch};
 use crate::serve::reporters::episodes::{NewestPlan, ObservedBranch, PIPELINE, Said, Spot};
 use crate::serve::reporters::failed_tests::{FailedTests, NoticeTest, NoticeTests};
+use crate::serve::reporters::notice::NoticeClaim;
 use crate::serve::reporters::{DeliverySink, Later, ProjectRef, ReportedBuild, ReporterReads};
 use reports::TestId;
 use schema::values::{Refusal, TestsReported};
@@ -36,6 +39,17 @@ impl ReporterReads for StoredReads {
 
     fn is_held(&self, project: &str) -> bool {
         self.state.peek(|it, _| it.is_held(project))
+    }
+
+    fn is_gone(&self, project: &str, ref_name: &str) -> bool {
+        self.state.peek(|it, _| it.head(project, ref_name)).is_none_or(|head| head.gone.is_some())
+    }
+
+    fn claim(&self, project: &str, ref_name: &str, job: &str) -> Option<NoticeClaim> {
+        let key = ClaimKey { project: project.to_owned(), ref_name: ref_name.to_owned(), job: job.to_owned() };
+        let claim = self.state.peek(|it, _| it.claim_of(&key).cloned())?;
+        let LaneClaim { name, since, until, reason, .. } = claim;
+        Some(NoticeClaim { job: key.job, name, since, until, reason })
     }
 
     fn reporter_names(&self) -> Later<'_, Vec<String>> {

@@ -1,12 +1,15 @@
 //! Writes the state of a branch, with its lanes, to the wire.
 
 use super::viewer_access::ViewedRepository;
+use crate::decide::coordinator::Coordinator;
 use crate::decide::coordinator::lane::{Lane, Mark, RefState};
+use crate::decide::coordinator::record::{ClaimKey, LaneClaim};
 use crate::keep::store::{Reading, StoreError};
 use schema::limits;
 use schema::perspective_capnp::{branch_view, lane_view};
 use schema::values::{Refusal, RefusalCode, State, full_refs};
 use schema::wire;
+use std::collections::BTreeMap;
 
 /// The bytes of a lane on the wire, without its job's name: its numbers, and three revisions of at most 64 digits.
 const LANE_BYTES: usize = 384;
@@ -36,7 +39,21 @@ fn unbuilt(project: &str, name: &str) -> Refusal {
     Refusal::new(RefusalCode::NotFound, text).help("`guild list` shows the builds")
 }
 
-pub(super) fn write_branch(mut to: branch_view::Builder<'_>, (ref_name, state): &NamedState) {
+/// Returns the claims of the lanes of a ref, by their jobs.
+pub(super) fn claims(it: &Coordinator, project: &str, (ref_name, state): &NamedState) -> BTreeMap<String, LaneClaim> {
+    let mut key = ClaimKey { project: project.to_owned(), ref_name: ref_name.clone(), job: String::new() };
+    let found = state.lanes.iter().filter_map(|(job, _)| {
+        key.job.clone_from(job);
+        Some((job.clone(), it.claim_of(&key)?.clone()))
+    });
+    found.collect()
+}
+
+pub(super) fn write_branch(
+    mut to: branch_view::Builder<'_>,
+    (ref_name, state): &NamedState,
+    claims: &BTreeMap<String, LaneClaim>,
+) {
     to.set_ref(ref_name);
     to.set_outcome(wire::outcome_to_wire(state.outcome()));
     to.set_errored(state.is_errored());
@@ -47,12 +64,23 @@ pub(super) fn write_branch(mut to: branch_view::Builder<'_>, (ref_name, state): 
     }
     to.set_broken(state.broken.as_ref().map_or(0, |build| build.number));
     // Besides the name of its job and its revisions, a lane has few bytes.
-    let lane_bytes = |job: &String| limits::text_bytes(job) + LANE_BYTES;
+    let claim_bytes = |claim: &LaneClaim| limits::text_bytes(&claim.name) + limits::text_bytes(&claim.reason);
+    let lane_bytes = |job: &String| limits::text_bytes(job) + LANE_BYTES + claims.get(job).map_or(0, claim_bytes);
     let shown = limits::fitting(0, state.lanes.iter().map(|(job, _)| lane_bytes(job)));
     let mut list = to.init_lanes(wire::length(shown));
     for (index, (job, lane)) in (0..).zip(state.lanes.iter().take(shown)) {
         write_lane(list.reborrow().get(index), job, lane);
+        if let Some(claim) = claims.get(job) {
+            write_claim(list.reborrow().get(index), claim);
+        }
     }
+}
+
+fn write_claim(mut to: lane_view::Builder<'_>, claim: &LaneClaim) {
+    to.set_claimed_by(&claim.name);
+    to.set_claimed(wire::time(claim.since));
+    to.set_claim_until(wire::time(claim.until));
+    to.set_claim_reason(&claim.reason);
 }
 
 fn write_lane(mut to: lane_view::Builder<'_>, job: &str, lane: &Lane) {

@@ -48,6 +48,7 @@ mod sink;
 mod source;
 mod submitter;
 mod submitter_access;
+mod suspects;
 mod test_view;
 mod try_packs;
 mod try_sink;

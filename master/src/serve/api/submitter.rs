@@ -3,13 +3,15 @@
 use super::build::BuildCapability;
 use super::submitter_access::SubmitterAccess;
 use super::try_sink::TrySink;
-use super::{Holder, accept, broken, no_build, refuse};
-use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow};
-use crate::decide::coordinator::{Past, chosen};
+use super::{Holder, accept, branch, broken, no_build, no_project, refuse};
+use crate::decide::coordinator::lane::{Lane, is_bad};
+use crate::decide::coordinator::record::{Answer, BuildCause, BuildId, BuildRow, ClaimKey, ClaimRow, LaneClaim};
+use crate::decide::coordinator::{CLAIM_LASTS, Past, chosen};
 use crate::keep::store::PlannedBuild;
-use schema::limits::{self, COMMIT, JOB, JOBS, PROJECT, REF, REVISION, TRY_COMMITS, TRY_PLATFORM, WHY};
+use schema::limits::{self, CLAIM_REASON, COMMIT, JOB, JOBS, PROJECT, REF, REVISION, TRY_COMMITS, TRY_PLATFORM, WHY};
 use schema::perspective_capnp::{build, submitter};
-use schema::values::{Refusal, RefusalCode, Right, State};
+use schema::values::{Refusal, RefusalCode, Right, ShortRef, State};
+use schema::wire;
 use std::rc::Rc;
 
 pub(super) struct Submitter {
@@ -150,9 +152,91 @@ impl submitter::Server for Submitter {
         results.get().set_build(self.build(id));
         Ok(())
     }
+
+    async fn claim(
+        self: Rc<Self>,
+        params: submitter::ClaimParams,
+        mut results: submitter::ClaimResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let (ref_name, job) = (limits::text(params.get_ref(), &REF)?, limits::text(params.get_job(), &JOB)?);
+        let (until, reason) = (params.get_until(), limits::text(params.get_reason(), &CLAIM_REASON)?);
+        accept!(results, self.holder.may(Right::Retry, &project));
+        let until_bytes = until.to_le_bytes();
+        let place = [project.as_bytes(), ref_name.as_bytes(), job.as_bytes()];
+        let body = [b"submitter.claim".as_slice(), place[0], place[1], place[2], &until_bytes, reason.as_bytes()];
+        let request = self.holder.request(params.get_request(), &body)?;
+        // A request that was answered before is not judged again, because the job may be good meanwhile.
+        if accept!(results, self.access.driver().call(|it, _| it.answered(&request)).await).is_some() {
+            return Ok(());
+        }
+        let (key, red) = accept!(results, self.red_lane(&project, &ref_name, &job).await?);
+        let name = self.holder.name.clone();
+        let claimed = self.access.driver().call(|it, now| {
+            let until = if until == 0 { now.after(CLAIM_LASTS) } else { wire::read_time(until) };
+            it.claim(now, request, ClaimRow { key, claim: LaneClaim { name, since: now, until, reason, red } })
+        });
+        accept!(results, claimed.await);
+        Ok(())
+    }
+
+    async fn release_claim(
+        self: Rc<Self>,
+        params: submitter::ReleaseClaimParams,
+        mut results: submitter::ReleaseClaimResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let (ref_name, job) = (limits::text(params.get_ref(), &REF)?, limits::text(params.get_job(), &JOB)?);
+        accept!(results, self.holder.may(Right::Retry, &project));
+        let place = [project.as_bytes(), ref_name.as_bytes(), job.as_bytes()];
+        let body = [b"submitter.releaseClaim".as_slice(), place[0], place[1], place[2]];
+        let request = self.holder.request(params.get_request(), &body)?;
+        let (key, _) = accept!(results, self.lane(&project, &ref_name, &job).await?);
+        let name = self.holder.name.clone();
+        let released = self.access.driver().call(|it, now| it.release_claim(now, request, &key, &name)).await;
+        accept!(results, released);
+        Ok(())
+    }
 }
 
 impl Submitter {
+    /// Returns the key of a lane, and the newest update for which its present failure is known. Refuses a lane that is not red.
+    async fn red_lane(
+        &self,
+        project: &str,
+        ref_name: &str,
+        job: &str,
+    ) -> capnp::Result<Result<(ClaimKey, u32), Refusal>> {
+        let (key, lane) = match self.lane(project, ref_name, job).await? {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let red = lane.results.iter().filter(|result| is_bad(result.outcome)).map(|result| result.update).max();
+        Ok(match lane.first_bad() {
+            Some(_) => Ok((key, red.unwrap_or(lane.earlier.until.0))),
+            None => {
+                let text = format!("{job} of {} is not red", ShortRef::of(&key.ref_name).name());
+                Err(Refusal::new(RefusalCode::Conflict, text).help("`guild status` shows what fails"))
+            }
+        })
+    }
+
+    /// Returns the lane of a job of the newest plan of a ref.
+    async fn lane(&self, project: &str, ref_name: &str, job: &str) -> capnp::Result<Result<(ClaimKey, Lane), Refusal>> {
+        let Some(repository) = self.access.viewer().repository(project) else { return Ok(Err(no_project(project))) };
+        let reading = self.access.viewer().history(&self.holder);
+        let (ref_name, state) = match branch::look(&reading, &repository, ref_name).await.map_err(broken)? {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let missing = format!("{} of {project} has no job `{job}`", ShortRef::of(&ref_name).name());
+        let lane = state.lanes.into_iter().find(|(name, _)| name == job).map(|(_, lane)| lane);
+        let key = ClaimKey { project: project.to_owned(), ref_name, job: job.to_owned() };
+        Ok(lane.map(|lane| (key, lane)).ok_or_else(|| Refusal::new(RefusalCode::NotFound, missing)))
+    }
+
     fn build(&self, id: BuildId) -> build::Client {
         capnp_rpc::new_client(BuildCapability { access: self.access.viewer().clone(), holder: self.holder.clone(), id })
     }

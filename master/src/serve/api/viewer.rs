@@ -6,6 +6,7 @@ use super::cron::{cron_bytes, write_cron};
 use super::detail::{JobDetail, detail};
 use super::event::Subscriber;
 use super::room::{ProjectRow, build_bytes, fit_all, queue_bytes, shorten_worker, worker_bytes};
+use super::suspects::{self, SuspectQuery};
 use super::test_view;
 use super::view::{write_build, write_jobs, write_queue_item, write_workers};
 use super::viewer_access::{ViewedRepository, ViewerAccess};
@@ -13,7 +14,7 @@ use super::{Holder, accept, broken, no_build, no_project, refuse};
 use crate::decide::coordinator::record::BuildRow;
 use crate::explain::Explainer;
 use crate::keep::store::BuildFilter;
-use schema::limits::{self, DIAGNOSIS_LISTED, PROJECT, REF, REVISION, ROWS_TOLD, WORKER};
+use schema::limits::{self, DIAGNOSIS_LISTED, JOB, PROJECT, REF, REVISION, ROWS_TOLD, WORKER};
 use schema::perspective_capnp::viewer;
 use schema::values::{Filter, Refusal, RefusalCode};
 use schema::wire;
@@ -145,7 +146,10 @@ impl viewer::Server for Viewer {
         let repository = self.access.repository(&project).filter(|_| self.holder.what.sees(&project));
         let Some(repository) = repository else { refuse!(results, no_project(&project)) };
         match branch::look(&self.access.history(&self.holder), &repository, &name).await.map_err(broken)? {
-            Ok(found) => branch::write_branch(results.get().init_branch(), &found),
+            Ok(found) => {
+                let claims = self.access.look(&self.holder, |it, _| branch::claims(it, &project, &found)).await;
+                branch::write_branch(results.get().init_branch(), &found, &claims.map_err(unavailable)?);
+            }
             Err(refusal) => refuse!(results, refusal),
         }
         Ok(())
@@ -203,6 +207,33 @@ impl viewer::Server for Viewer {
         let mut to = results.get();
         test_view::write_name(to.reborrow().init_test(), found.number, &found.name);
         test_view::write_lanes(to.init_lanes(wire::length(found.lanes.len())), &found.lanes);
+        Ok(())
+    }
+
+    async fn suspects(
+        self: Rc<Self>,
+        params: viewer::SuspectsParams,
+        mut results: viewer::SuspectsResults,
+    ) -> capnp::Result<()> {
+        let params = params.get()?;
+        let project = limits::text(params.get_project(), &PROJECT)?;
+        let repository = self.access.repository(&project).filter(|_| self.holder.what.sees(&project));
+        let Some(repository) = repository else { refuse!(results, no_project(&project)) };
+        let query = SuspectQuery {
+            ref_name: limits::text(params.get_ref(), &REF)?,
+            build: params.get_build(),
+            job: limits::text(params.get_job(), &JOB)?,
+            test: params.get_test(),
+        };
+        let found = suspects::find(&self.access, &self.holder, &repository, &query).await?;
+        let (ranges, has_more) = accept!(results, found);
+        let shown = suspects::fitting(&ranges);
+        let mut to = results.get();
+        to.set_more(has_more || shown < ranges.len());
+        let mut list = to.init_ranges(wire::length(shown));
+        for (index, range) in (0..).zip(&ranges[..shown]) {
+            suspects::write_range(list.reborrow().get(index), &project, range);
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::intake::sources::{Repositories, Repository};
 use crate::keep::blobs::Blobs;
 use crate::keep::bytes::Seal;
 use crate::keep::logs::{Grip, Logs};
+use crate::keep::mirror::CommitRange;
 use crate::keep::store::{Readers, Reading};
 use schema::common_capnp::byte_source;
 use schema::gate::Gate;
@@ -170,6 +171,16 @@ impl ViewedRepository {
 
     pub(super) fn main_branch(&self) -> Option<String> {
         self.0.mirror.main_branch()
+    }
+
+    /// Whether `ancestor` is reachable from `revision` or is the same commit. False if one of them is unknown.
+    pub(super) async fn is_ancestor(&self, ancestor: &str, revision: &str) -> Result<bool, String> {
+        self.0.mirror.is_ancestor(ancestor, revision).await.map_err(|error| error.to_string())
+    }
+
+    /// Returns the commits that `tip` has and `without` have not, at most `limit`, the newest first.
+    pub(super) async fn range(&self, tip: &str, without: &[String], limit: u32) -> Result<CommitRange, String> {
+        self.0.mirror.range(tip, without, limit).await.map_err(|error| error.to_string())
     }
 
     /// Returns the health of the repository, for monitoring.

@@ -3,6 +3,7 @@
 
 use super::episodes::{ObservedBranch, Said};
 use super::failed_tests::FailedTests;
+use super::notice::NoticeClaim;
 use crate::commit::events::Subscription;
 use crate::config::MailConfig;
 use crate::config::clock::Clock;
@@ -42,6 +43,10 @@ pub trait ReporterReads {
     fn history(&self, project: &str) -> Option<Rc<dyn History>>;
     /// Whether the builds of a project are held back after a restore.
     fn is_held(&self, project: &str) -> bool;
+    /// Whether a ref was deleted, so that nobody can mend it.
+    fn is_gone(&self, project: &str, ref_name: &str) -> bool;
+    /// Returns who looks after a job of a branch. `None` means nobody.
+    fn claim(&self, project: &str, ref_name: &str, job: &str) -> Option<NoticeClaim>;
     /// Returns the names of the recorded reporters.
     fn reporter_names(&self) -> Later<'_, Vec<String>>;
     /// Returns how far a reporter has come. `None` means that it is new.

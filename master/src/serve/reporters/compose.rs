@@ -52,6 +52,8 @@ pub(super) async fn compose(
         last_good: first.last_good,
         last_bad: news.last_bad.as_ref().map(result_of),
         fixes: news.failure.clone().filter(|_| news.turn == Transition::Fixed),
+        reminds: news.failure.clone().filter(|_| news.turn == Transition::NewlyFailing),
+        claims: Vec::new(),
         authors: notice::authors(&commits),
         commits,
         commits_left_out: range.left_out,

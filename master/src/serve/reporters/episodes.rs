@@ -95,6 +95,18 @@ pub enum Next {
     Add(News),
 }
 
+/// Returns the lanes that were reported as failing and are still red, each with the row of its report.
+pub fn still_red<'a>(view: &ObservedBranch, told: &'a [Said]) -> Vec<(NewsLane, &'a Said)> {
+    let red = ToldSummary::of(view, told).open.into_iter().filter_map(|said| {
+        let (_, lane) = view.lanes.iter().find(|(job, _)| *job == said.row.job)?;
+        lane.first_bad()?;
+        let since = spot_of(said);
+        let last_good = good_before(lane, since.update);
+        Some((NewsLane { job: said.row.job.clone(), since, last_good }, said))
+    });
+    red.collect()
+}
+
 /// Decides the next thing to do about a branch. A failure from before `born` is not reported.
 pub fn next(view: &ObservedBranch, told: &[Said], born: Time, now: Time) -> Next {
     let record = ToldSummary::of(view, told);

@@ -13,6 +13,7 @@ pub mod failed_tests;
 mod inherited;
 mod lines;
 pub mod notice;
+mod reminders;
 mod reporter;
 mod reproduce;
 mod telling;
@@ -101,7 +102,13 @@ mod tests {
 
     fn name(by: Means) -> String {
         let all = vec!["*".to_owned()];
-        let entry = NoticeConfig { events: vec![Transition::NewlyFailing], by, projects: all.clone(), branches: all };
+        let entry = NoticeConfig {
+            events: vec![Transition::NewlyFailing],
+            by,
+            projects: all.clone(),
+            branches: all,
+            remind: None,
+        };
         unused_name(&entry, &mut BTreeSet::new())
     }
 

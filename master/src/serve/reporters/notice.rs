@@ -35,6 +35,10 @@ pub struct Notice {
     pub last_bad: Option<CommitResult>,
     /// For a fix: the id of the notice that reported the failure.
     pub fixes: Option<String>,
+    /// The id of the notice that reported the failure, if this is a reminder of it.
+    pub reminds: Option<String>,
+    /// The people who look after other jobs of the branch. Only a reminder has them.
+    pub claims: Vec<NoticeClaim>,
     /// The commits that the change brought, newest first: since the last good result of a lane or, for a fix, since the last bad one.
     pub commits: Vec<NoticeCommit>,
     /// The number of further commits that are left out.
@@ -70,6 +74,21 @@ pub struct NoticeJob {
     pub log: String,
     /// The failed tests, sorted by the history of the job. `None` means that there is no history of them.
     pub tests: Option<NoticeTests>,
+}
+
+/// A `NoticeClaim` says who looks after a red job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NoticeClaim {
+    pub job: String,
+    /// The name of the person.
+    pub name: String,
+    #[serde(serialize_with = "as_rfc_3339")]
+    pub since: Time,
+    /// The time at which the claim ends, if the job is still red.
+    #[serde(serialize_with = "as_rfc_3339")]
+    pub until: Time,
+    /// What the person says about it.
+    pub reason: String,
 }
 
 /// A `CommitResult` is a commit, and the build that showed its result.
@@ -165,6 +184,7 @@ impl Notice {
     pub fn subject(&self) -> String {
         let (jobs, at) = (self.named(), ShortCommit::of(&self.commit));
         let what = match self.kind {
+            Transition::NewlyFailing if self.reminds.is_some() => format!("{jobs} still failing since {at}"),
             Transition::NewlyFailing => format!("{jobs} failing since {at}"),
             Transition::Fixed => format!("{jobs} fixed by {at}"),
         };
@@ -208,6 +228,11 @@ impl Notice {
         let names: Vec<&str> = self.jobs.iter().map(|job| job.job.as_str()).collect();
         let (names, is_one) = (names.join(", "), self.jobs.len() == 1);
         let mut text = match (self.kind, is_one) {
+            (Transition::NewlyFailing, _) if self.reminds.is_some() => format!(
+                "A reminder: {branch} of {project} is still red since {at}, in {names}, and nobody looks after it.\n\n\
+                 To stop these reminders, say that you do: guild claim {} -m WHY\n\n",
+                self.selector
+            ),
             (Transition::NewlyFailing, true) => format!("{names} of {project} has failed on {branch} since {at}.\n\n"),
             (Transition::NewlyFailing, false) => {
                 format!("{names} of {project} have failed on {branch} since {at}.\n\n")
@@ -219,6 +244,19 @@ impl Notice {
         line(&mut text, "commit", &format!("{at}  {}", self.commit_subject));
         if let Some(bad) = &self.last_bad {
             line(&mut text, "last bad", &format!("{} ({}/{})", ShortCommit::of(&bad.commit), self.project, bad.build));
+        }
+        for claim in &self.claims {
+            let since = rfc_3339(claim.since);
+            line(
+                &mut text,
+                "claimed",
+                &format!(
+                    "{}: {} looks after it since {since}: {}",
+                    claim.job,
+                    on_one_line(&claim.name),
+                    on_one_line(&claim.reason)
+                ),
+            );
         }
         text
     }
@@ -292,7 +330,10 @@ impl NoticeStep {
 }
 
 fn as_rfc_3339<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&rfc_3339(*time))
+}
+
+fn rfc_3339(time: Time) -> String {
     let milliseconds = i64::try_from(time.0).unwrap_or(i64::MAX);
-    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX);
-    to.serialize_str(&time.to_string())
+    jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX).to_string()
 }

@@ -4,7 +4,8 @@ use super::channel::{self, Channel, Handed, Parcel, PutOff};
 use super::compose;
 use super::episodes::{self, News, NewsLane, Next, ObservedBranch, Said};
 use super::inherited::{self, LaneAtFork};
-use super::notice::Notice;
+use super::notice::{Notice, NoticeClaim};
+use super::reminders::{self, Reminder};
 use super::told::{self, Branch};
 use super::{LATER, ProjectRef, ReporterAccess};
 use crate::config::NoticeConfig;
@@ -87,7 +88,13 @@ impl Teller {
             let time = told::time_of(&told, looked);
             let next = episodes::next(&view, &told, self.born, looked);
             let (news, is_told) = match next {
-                Next::Nothing => return Ok(None),
+                Next::Nothing => match self.remind(branch, (&view, &told), looked).await? {
+                    Reminded::Sent => {
+                        *has_told = true;
+                        continue;
+                    }
+                    Reminded::Later(again) => return Ok(again),
+                },
                 Next::Wait(again) => return Ok(Some(again)),
                 Next::Add(news) => (news, false),
                 Next::Tell(news) => (news, true),
@@ -97,13 +104,37 @@ impl Teller {
                 Compared::News(news) => {
                     let id = told::id_of(branch, &news, &told);
                     if is_told {
-                        self.tell(branch, &news, &id).await?;
+                        self.tell(branch, &news, &id, Vec::new()).await?;
                     }
                     told::rows(&self.name, branch, &news, &id, time)
                 }
             };
             self.remember(project, rows).await;
             *has_told = true;
+        }
+    }
+
+    /// Reminds people of a branch that is still red, if that is due.
+    async fn remind(
+        &self,
+        branch: Branch<'_>,
+        (view, told): (&ObservedBranch, &[Said]),
+        looked: Time,
+    ) -> Result<Reminded, String> {
+        let is_gone = || self.access.reads.is_gone(branch.project, branch.ref_name);
+        let Some(every) = self.config.remind.filter(|_| !is_gone()) else { return Ok(Reminded::Later(None)) };
+        let claim = |job: &str| self.access.reads.claim(branch.project, branch.ref_name, job);
+        match reminders::next(branch, (view, told), every, |job| claim(job).is_some(), looked) {
+            Reminder::Nothing => Ok(Reminded::Later(None)),
+            Reminder::Wait(again) => Ok(Reminded::Later(Some(again))),
+            Reminder::Send(news, id) => {
+                let claims = view.lanes.iter().filter_map(|(job, _)| claim(job)).collect();
+                self.tell(branch, &news, &id, claims).await?;
+                let failure = news.failure.clone().unwrap_or_default();
+                let rows = told::rows(&self.name, branch, &news, &failure, told::time_of(told, looked));
+                self.remember(branch.project, rows).await;
+                Ok(Reminded::Sent)
+            }
         }
     }
 
@@ -128,12 +159,12 @@ impl Teller {
     }
 
     /// Composes and delivers the news, which may take long.
-    async fn tell(&self, branch: Branch<'_>, news: &News, id: &str) -> Result<(), String> {
+    async fn tell(&self, branch: Branch<'_>, news: &News, id: &str, claims: Vec<NoticeClaim>) -> Result<(), String> {
         if !self.config.events.contains(&news.turn) {
             return Ok(());
         }
         match compose::compose(&self.access, branch, news, id.to_owned()).await? {
-            Some(notice) => self.deliver(&notice).await,
+            Some(notice) => self.deliver(&Notice { claims, ..notice }).await,
             None => Ok(()),
         }
     }
@@ -194,6 +225,13 @@ impl Teller {
     fn now(&self) -> Time {
         self.access.clock.now()
     }
+}
+
+/// The result of a look at the reminders of a branch.
+enum Reminded {
+    Sent,
+    /// Nothing is due now, and this is when to look again.
+    Later(Option<Time>),
 }
 
 /// The result of the comparison with the main branch.

@@ -4,8 +4,9 @@ use super::bridge::Visit;
 use super::reply::Miss;
 use super::show::{JobTests, steps_by_interest};
 use client::logs::{self, LogAddress};
-use client::views::{BranchView, BuildView, JobView, WorkerView};
-use client::{BuildQuery, Error, Guild, TestQuery};
+use client::views::{BranchView, BuildView, JobView, RedRange, WorkerView};
+use client::{BuildQuery, Error, Guild, SuspectQuery, TestQuery};
+use schema::values::Outcome;
 use std::collections::BTreeMap;
 
 /// The newest builds whose branches a page offers for choice.
@@ -20,6 +21,15 @@ pub(super) async fn workers_of(visit: &Visit) -> Result<Option<Vec<WorkerView>>,
         true => visit.guild.workers().await.map(Some),
         false => Ok(None),
     }
+}
+
+/// Returns where the failed jobs of a build broke. If that cannot be found out, a page without it is better than no page.
+pub(super) async fn red_ranges(guild: &Guild, build: &BuildView) -> Vec<RedRange> {
+    if !build.jobs.iter().any(|job| job.outcome == Some(Outcome::Failed)) && build.outcome != Some(Outcome::Failed) {
+        return Vec::new();
+    }
+    let query = SuspectQuery { project: build.project.clone(), build: build.number, ..SuspectQuery::default() };
+    guild.suspects(&query).await.map(|(ranges, _)| ranges).unwrap_or_default()
 }
 
 /// Returns a build and its job with that name.

@@ -3,6 +3,7 @@
 mod build;
 mod failing_tests;
 mod log;
+mod red_range;
 mod test_marks;
 
 pub(super) use build::{BuildPage, ProjectPage};

@@ -11,15 +11,16 @@ table! {
     WORD_TOLD: "word", 64, Bytes, Cut, [
         "gateway.Gateway.redeem -> kind", "event.Event.grantIssued.kind", "perspective.QueueItem.kind",
         "perspective.Explanation.kind", "perspective.Candidate.standing", "perspective.AttemptView.because",
-        "perspective.TestView.state", "perspective.TestLane.state",
+        "perspective.TestView.state", "perspective.TestLane.state", "perspective.RedRange.kind", "perspective.Suspect.kind",
     ];
     /// This is room for a few sentences. Nobody reads more than 4 KiB, and an answer has room for hundreds of such texts.
     SENTENCE: "sentence", 4096, Bytes, Cut, [
-        "event.Event.alarm.text", "event.Event.cronSkipped.reason", "perspective.CronView.skipped", "grant.WorkerView.held", "grant.WorkerView.waits", "perspective.QueueItem.reason",
+        "event.Event.alarm.text", "event.Event.cronSkipped.reason", "event.Event.claimReleased.reason", "perspective.CronView.skipped", "grant.WorkerView.held", "grant.WorkerView.waits", "perspective.QueueItem.reason",
         "perspective.QueueItem.remedy", "perspective.Explanation.text", "perspective.Explanation.hints[]",
         "perspective.Candidate.text", "perspective.Remedy.text", "perspective.AttemptView.placed",
         "perspective.AttemptView.waitedFor", "grant.Finding.seen", "grant.Finding.remedy", "grant.Difference.before",
         "grant.Difference.after", "worker.Worker.cancel(reason)", "worker.Worker.revoked(reason)",
+        "perspective.RedRange.text", "perspective.Suspect.text",
     ];
     /// The subject names a project, a worker, a folder, or a key of the master file.
     SUBJECT: "subject", 1024, Bytes, Cut, ["grant.Finding.subject", "grant.Difference.key"];
@@ -34,7 +35,11 @@ table! {
     /// The master cuts an author and a subject after 300 characters, and a character has at most 4 bytes.
     COMMIT_LINE: "line of the commit", 1204, Bytes, Cut, [
         "change.Commit.author", "change.Commit.subject", "perspective.BuildView.subject",
-        "perspective.BuildView.author",
+        "perspective.BuildView.author", "perspective.Suspect.subject",
+    ];
+    /// The master cuts a name and a mail address after 300 characters each, and a character has at most 4 bytes.
+    PERSON: "person", 2412, Bytes, Cut, [
+        "perspective.Suspect.author", "perspective.Suspect.committer", "perspective.Suspect.coAuthors[]",
     ];
     /// A fingerprint is "sha-256:" and the 43 letters of a SHA-256.
     FINGERPRINT: "fingerprint", 64, Bytes, Cut, ["grant.Grant.holder", "grant.Operator.issue -> fingerprint"];
@@ -83,6 +88,13 @@ table! {
     TEST_LANES: "list of lanes of the test", 40, Elements, Cut, ["perspective.Viewer.test -> lanes"];
     /// A lane keeps this many results of each test.
     TEST_POINTS: "list of results", 100, Elements, Cut, ["perspective.TestView.results", "perspective.TestLane.results"];
+
+    /// Nobody asks more people than this, and a mail that names more helps nobody. Each takes some hundred bytes.
+    SUSPECTS: "list of suspects", 100, Elements, Cut, ["perspective.RedRange.suspects"];
+    /// The master reads at most this many co-authors of a commit.
+    CO_AUTHORS: "list of co-authors", 10, Elements, Cut, ["perspective.Suspect.coAuthors"];
+    /// Jobs that fail since the same build share a range, so this many show what is broken. Each costs a run of git.
+    RED_RANGES: "list of red ranges", 20, Elements, Cut, ["perspective.Viewer.suspects -> ranges"];
 
     /// A page ends when its rows have 3 MiB, and the smallest row has 320 bytes. This is the next round number of rows.
     PAGE: "page of a list", 10_000, Elements, Cut, [

@@ -18,6 +18,7 @@ table! {
         "perspective.Perspective.browse(request)", "perspective.Submitter.run(request)",
         "perspective.Submitter.retry(request)", "perspective.Submitter.cancel(request)",
         "perspective.Submitter.beginTry(request)", "perspective.Submitter.runTry(request)",
+        "perspective.Submitter.claim(request)", "perspective.Submitter.releaseClaim(request)",
     ];
     /// The hash is a SHA-256, which its reader checks.
     JOIN_HASH: "hash of the join", 32, Bytes, Refused, [
@@ -30,7 +31,8 @@ table! {
     PROJECT: "name of the project", NAME_MAX, Bytes, Refused, [
         "change.ChangeSink.submit(project)", "perspective.Viewer.builds(project)", "perspective.Viewer.projects(after)",
         "perspective.Viewer.build(project)", "perspective.Viewer.branch(project)", "perspective.Viewer.crons(project)",
-        "perspective.Viewer.tests(project)", "perspective.Viewer.test(project)",
+        "perspective.Viewer.tests(project)", "perspective.Viewer.test(project)", "perspective.Viewer.suspects(project)",
+        "perspective.Submitter.claim(project)", "perspective.Submitter.releaseClaim(project)",
         "perspective.Submitter.run(project)",
         "perspective.Submitter.retry(project)", "perspective.Submitter.cancel(project)",
         "perspective.Submitter.beginTry(project)", "perspective.Submitter.runTry(project)", "event.Filter.projects[]",
@@ -41,6 +43,8 @@ table! {
     /// A part of a ref has at most 255 bytes on the usual file systems, and the mirror takes refs of 512 bytes.
     REF: "name of the ref", 1024, Bytes, Refused, [
         "change.ChangeSink.submit(ref)", "perspective.Viewer.builds(ref)", "perspective.Viewer.branch(ref)", "perspective.Viewer.tests(ref)", "perspective.TestLane.ref",
+        "perspective.Submitter.claim(ref)", "perspective.Submitter.releaseClaim(ref)", "event.Event.claimed.ref",
+        "event.Event.claimReleased.ref", "perspective.Viewer.suspects(ref)", "perspective.RedRange.ref",
         "perspective.Submitter.run(ref)", "event.Event.changeSubmitted.ref", "event.Event.refDeleted.ref",
         "event.Event.buildCreated.ref", "perspective.ProjectView.mainBranch", "perspective.BranchView.ref",
         "perspective.BuildView.ref", "change.Source.ref", "event.Event.cronSkipped.ref",
@@ -58,6 +62,8 @@ table! {
     JOB: "name of the job", 2048, Bytes, Refused, [
         "perspective.Build.log(job)", "perspective.Build.explain(job)", "perspective.Build.tests(job)", "perspective.Build.reports(job)", "perspective.Viewer.tests(job)",
         "perspective.TestView.job", "perspective.TestLane.job", "perspective.Submitter.retry(jobs)[]", "perspective.Submitter.runTry(jobs)[]",
+        "perspective.Submitter.claim(job)", "perspective.Submitter.releaseClaim(job)", "event.Event.claimed.job",
+        "event.Event.claimReleased.job", "perspective.Viewer.suspects(job)", "perspective.RedRange.jobs[]",
         "perspective.Submitter.cancel(job)", "event.Event.buildPlanned.jobs[]", "event.Event.jobQueued.job",
         "event.Event.jobStarted.job", "event.Event.attemptLost.job", "event.Event.stepStarted.job",
         "event.Event.stepFinished.job", "event.Event.jobFinished.job", "perspective.LaneView.job",
@@ -66,10 +72,14 @@ table! {
     /// A pipeline has at most this many jobs.
     JOBS: "list of jobs", 1000, Elements, Refused, [
         "perspective.Submitter.retry(jobs)", "perspective.Submitter.runTry(jobs)", "event.Event.buildPlanned.jobs", "perspective.BuildView.jobs",
-        "perspective.JobView.needs", "perspective.BranchView.lanes",
+        "perspective.JobView.needs", "perspective.BranchView.lanes", "perspective.RedRange.jobs",
     ];
     /// This is room for a few sentences. A longer reason is refused, because a person can write a shorter one.
     WHY: "reason", 4096, Bytes, Refused, ["perspective.Submitter.cancel(reason)", "grant.Operator.hold(reason)"];
+    /// This is room for two sentences. Each claim is in memory, and is shown with its job.
+    CLAIM_REASON: "reason of the claim", 500, Bytes, Refused, [
+        "perspective.Submitter.claim(reason)", "event.Event.claimed.reason", "perspective.LaneView.claimReason",
+    ];
     /// This is room for a few sentences. The reason is stored with each grant below the revoked one, and each subscriber gets it.
     REVOCATION: "reason of the revocation", 1000, Bytes, Refused, [
         "grant.Operator.revoke(reason)", "event.Event.grantRevoked.reason", "grant.Grant.reason", "grant.WorkerView.revoked",
@@ -93,7 +103,8 @@ table! {
     /// This is more than the name of a person or a machine needs.
     HOLDER: "name of the holder", 256, Bytes, Refused, [
         "grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)", "event.Event.grantIssued.name",
-        "event.Event.grantRedeemed.name", "event.Event.grantRevoked.name", "grant.Grant.name",
+        "event.Event.grantRedeemed.name", "event.Event.claimed.name", "event.Event.claimReleased.name",
+        "perspective.LaneView.claimedBy", "event.Event.grantRevoked.name", "grant.Grant.name",
         "gateway.Gateway.redeem -> name",
     ];
     /// The master file allows as many bytes for the name of a pool.
@@ -223,7 +234,8 @@ table! {
         "perspective.LaneView.revision", "perspective.LaneView.sinceRevision", "perspective.LaneView.lastGoodRevision",
         "perspective.BranchView.tipRevision", "perspective.BuildView.revision", "change.Source.revision",
         "change.Source.base", "change.Commit.revision", "change.Change.revision", "change.Change.before",
-        "worker.SourcePack.pack -> refs[].value",
+        "worker.SourcePack.pack -> refs[].value", "perspective.RedRange.firstBadRevision",
+        "perspective.RedRange.lastGoodRevision", "perspective.Suspect.revision", "perspective.Suspect.undoneWith",
     ];
 
     // values that the pipeline makes

@@ -1,8 +1,8 @@
 //! Writes batches of records, each in one transaction.
 
 use super::tables::{
-    Tables, attempts, audit, blobs, builds, changes, counters, crons, events, grants, heads, jobs, lanes, logs, plans,
-    reporters, requests, steps, workers,
+    Tables, attempts, audit, blobs, builds, changes, claims, counters, crons, events, grants, heads, jobs, lanes, logs,
+    plans, reporters, requests, steps, workers,
 };
 use crate::decide::coordinator::record::{BuildId, Record};
 use crate::keep::store::CommitError;
@@ -75,6 +75,8 @@ fn row_of(record: &Record) -> Option<RowKey> {
         | Record::Followed(_)
         | Record::Cron(_)
         | Record::CronForgotten(_)
+        | Record::Claim(_)
+        | Record::ClaimForgotten(_)
         | Record::Change { .. }
         | Record::Grant(_)
         | Record::GrantForgotten(_)
@@ -156,6 +158,8 @@ fn write_record(to: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
         Record::Followed(row) => heads::write_followed(to, row),
         Record::Cron(row) => crons::write(to, row),
         Record::CronForgotten(key) => crons::forget(to, key),
+        Record::Claim(row) => claims::write(to, row),
+        Record::ClaimForgotten(key) => claims::forget(to, key),
         Record::Change { build, change, time } => changes::write(to, *build, change, *time),
         Record::Grant(row) => grants::write(to, row),
         Record::GrantForgotten(grant) => grants::forget(to, *grant),

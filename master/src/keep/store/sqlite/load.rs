@@ -13,6 +13,7 @@ pub(super) fn load(store: Tables<'_>) -> Result<Loaded, StoreError> {
         heads: store.heads()?,
         followed: store.followed()?,
         crons: store.crons()?,
+        claims: store.claims()?,
         requests: store.requests()?,
         numbers: store.numbers()?,
         last_build: store.counter("build")?,

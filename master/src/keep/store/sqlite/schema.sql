@@ -446,3 +446,12 @@ update grants set what = json_insert(what, '$.may[#]', 'try') where kind = 'oper
     and (select count(distinct value) from json_each(what, '$.may')
          where value in ('view', 'run', 'retry', 'cancel', 'changes', 'events', 'operate')) = 7
     and not exists (select 1 from json_each(what, '$.may') where value = 'try');
+
+-- step 17: the claims of red lanes; `decide/claims.rs` explains them
+create table claims (
+    project text not null,
+    ref text not null,
+    job text not null,
+    claim text not null,            -- JSON
+    primary key (project, ref, job)
+) strict, without rowid;

@@ -55,6 +55,7 @@ struct Model {
     heads: BTreeMap<(String, String), Head>,
     followed: BTreeMap<String, FollowedRow>,
     crons: BTreeMap<CronKey, CronRow>,
+    claims: BTreeMap<ClaimKey, ClaimRow>,
     requests: Vec<RequestRow>,
     last_grant: u64,
     last_event: u64,
@@ -62,7 +63,7 @@ struct Model {
 
 impl Model {
     fn draw(&mut self, dice: &mut Dice) -> Record {
-        match dice.below(13) {
+        match dice.below(14) {
             0 => {
                 let row = dice.build();
                 self.builds.insert(row.id, row.clone());
@@ -141,6 +142,14 @@ impl Model {
                 self.crons.insert(row.key.clone(), row.clone());
                 Record::Cron(row)
             }
+            12 => {
+                let row = dice.claim();
+                if dice.below(3) == 0 && self.claims.remove(&row.key).is_some() {
+                    return Record::ClaimForgotten(row.key);
+                }
+                self.claims.insert(row.key.clone(), row.clone());
+                Record::Claim(row)
+            }
             _ => audit("it happened"),
         }
     }
@@ -160,6 +169,7 @@ impl Model {
             heads: self.heads.iter().map(head_row).collect(),
             followed: self.followed.values().cloned().collect(),
             crons: self.crons.values().cloned().collect(),
+            claims: self.claims.values().cloned().collect(),
             requests: self.requests.clone(),
             numbers: numbers.into_iter().collect(),
             last_build: self.builds.keys().max().map_or(0, |id| id.0),

@@ -183,6 +183,13 @@ impl Dice {
         CronRow { key, next: self.maybe(Dice::time), cron }
     }
 
+    pub(crate) fn claim(&mut self) -> ClaimRow {
+        let (project, ref_name) = (format!("p{}", self.below(2)), format!("refs/heads/{}", self.below(2)));
+        let key = ClaimKey { project, ref_name, job: format!("j{}", self.below(3)) };
+        let claim = LaneClaim { name: self.word(), reason: self.word(), until: self.time(), ..LaneClaim::default() };
+        ClaimRow { key, claim }
+    }
+
     pub(crate) fn followed(&mut self) -> FollowedRow {
         let scope = RefScope { branches: vec!["main".to_owned()], tags: Vec::new() };
         FollowedRow {

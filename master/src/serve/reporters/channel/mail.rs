@@ -132,7 +132,7 @@ impl Letter {
         for mailbox in mailboxes {
             message = message.to(mailbox);
         }
-        if let Some(failure) = &notice.fixes {
+        if let Some(failure) = notice.fixes.as_ref().or(notice.reminds.as_ref()) {
             message = message.in_reply_to(message_id(failure)).references(message_id(failure));
         }
         let text = schema::shown::page(&notice.text()).into_owned();

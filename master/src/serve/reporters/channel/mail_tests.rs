@@ -39,6 +39,8 @@ fn notice(authors: Vec<Author>) -> Notice {
         last_good: job.last_good.clone(),
         last_bad: None,
         fixes: None,
+        reminds: None,
+        claims: Vec::new(),
         commits: authors.iter().map(commit).collect(),
         commits_left_out: 2,
         authors,

@@ -3,7 +3,7 @@
 use super::{REFRESH, SiteState};
 use crate::serve::web::Site;
 use crate::serve::web::bridge::Visit;
-use crate::serve::web::questions::{builds, numbered};
+use crate::serve::web::questions::{builds, numbered, red_ranges};
 use crate::serve::web::reply::{Miss, Reply, page};
 use crate::serve::web::request::cookie;
 use crate::serve::web::show::{self, Frame, StatusMark};
@@ -28,11 +28,12 @@ async fn build(
         let build = visit.guild.build(&project, number).await?;
         let previous = builds(&visit.guild, &project, &build.ref_name, number, 1).await?;
         let change = visit.guild.change(&project, number).await?;
-        Ok::<_, Error>((build, previous, change, visit.name))
+        let ranges = red_ranges(&visit.guild, &build).await;
+        Ok::<_, Error>((build, previous, change, ranges, visit.name))
     });
-    let (build, previous, change, who) = looked.await??;
+    let (build, previous, change, ranges, who) = looked.await??;
     let refresh = (!build.is_finished()).then_some(REFRESH);
     let frame = Frame::new(&build.selector(), who).marked(&StatusMark::of(&build));
     let shown = show::BuildPage::new(frame, &build, previous.first());
-    page(&shown.with_change(&build, change.as_ref()), &headers, refresh)
+    page(&shown.with_change(&build, change.as_ref()).with_suspects(&build, &ranges), &headers, refresh)
 }

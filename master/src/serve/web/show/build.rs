@@ -1,9 +1,10 @@
 //! Makes the page of a build, and the page of a project with its builds side by side.
 
+use super::red_range::RangeBlock;
 use super::{BuildLine, Frame, Piece, StatusMark, When, build_href, duration, name_of, pieces, tidy};
 use askama::Template;
 use client::cells::{Grid, distinct};
-use client::views::{BranchView, BuildView, ChangeView, CommitView, CronView, JobView};
+use client::views::{BranchView, BuildView, ChangeView, CommitView, CronView, JobView, RedRange};
 use client::words::tests_of;
 use schema::values::{Outcome, Selector, ShortCommit, ShortRef};
 
@@ -33,6 +34,8 @@ pub(crate) struct BuildPage {
     commits: Vec<CommitLine>,
     /// The short id that a forced ref named before. Empty means that the ref was not forced.
     forced_from: String,
+    /// Where the failed jobs broke, and who may have broken them.
+    ranges: Vec<RangeBlock>,
 }
 
 /// A `CommitLine` is one commit of a build's change.
@@ -119,6 +122,7 @@ impl BuildPage {
             jobs: lines.collect(),
             commits: Vec::new(),
             forced_from: String::new(),
+            ranges: Vec::new(),
         }
     }
 
@@ -130,6 +134,14 @@ impl BuildPage {
         if change.forced {
             self.forced_from = ShortCommit::of(&change.before).to_string();
         }
+        self
+    }
+}
+
+impl BuildPage {
+    /// Adds where the failed jobs broke.
+    pub(crate) fn with_suspects(mut self, build: &BuildView, ranges: &[RedRange]) -> BuildPage {
+        self.ranges = ranges.iter().map(|range| RangeBlock::new(build, range)).collect();
         self
     }
 }
@@ -309,6 +321,12 @@ struct Failing {
     /// The build in which the lane began to fail.
     since: u32,
     since_href: String,
+    /// Who looks after the lane, and what that person says. Empty means nobody.
+    claim: String,
+    /// The time of the claim.
+    claimed: Option<When>,
+    /// The time at which the claim ends.
+    claim_until: Option<When>,
 }
 
 fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
@@ -318,6 +336,9 @@ fn failing(project: &str, state: &BranchView) -> Vec<Failing> {
         href: format!("/p/{}", Selector::build(project, lane.build).job(&lane.job)),
         since: lane.since,
         since_href: format!("/p/{}", Selector::build(project, lane.since)),
+        claim: lane.claim.as_ref().map_or_else(String::new, |claim| tidy(&claim.line())),
+        claimed: lane.claim.as_ref().and_then(|claim| When::new(claim.since)),
+        claim_until: lane.claim.as_ref().and_then(|claim| When::new(claim.until)),
     });
     failing.collect()
 }

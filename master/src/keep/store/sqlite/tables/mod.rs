@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod blobs;
 pub(crate) mod builds;
 pub(crate) mod changes;
+pub(crate) mod claims;
 pub(crate) mod counters;
 pub(crate) mod crons;
 pub(crate) mod events;

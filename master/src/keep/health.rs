@@ -71,7 +71,7 @@ impl DeliveryHealth {
         Some(Trouble { since: oldest.since, text })
     }
 
-    /// Returns the newest notice that could not be delivered, while it is younger than [`SHOWN`].
+    /// Returns the newest notice that could not be delivered, while it is younger than four days.
     pub fn given_up(&self, now: Time) -> Option<String> {
         let given_up = self.given_up.borrow();
         given_up.back().filter(|(time, _)| now.since(*time) < SHOWN).map(|(_, what)| what.clone())

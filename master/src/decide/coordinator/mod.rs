@@ -64,8 +64,8 @@ use std::collections::BTreeMap;
 /// - **Begin.** [`Coordinator::load`] makes a coordinator from the contents of the store, after a clean stop and after a crash alike. A
 ///   store with no grants needs [`Coordinator::found`] once. [`Coordinator::set_terms`] takes a changed master file.
 /// - **Commands** take `&mut self` and return an answer: [`Coordinator::submit_change`], [`Coordinator::run`], [`Coordinator::accept`],
-///   [`Coordinator::issue`] and others. A command that returns a [`Refusal`] has changed nothing, except that it may note the refusal,
-///   and that the calling worker is alive. A command with a [`Request`] may be repeated, and then returns the same answer.
+///   [`Coordinator::issue`] and others. A command that returns a [`schema::values::Refusal`] has changed nothing, except that it may
+///   note the refusal, and that the calling worker is alive. A command with a [`Request`] may be repeated, with the same answer.
 /// - **Inputs** take `&mut self` and report what happened outside. [`Coordinator::plan_ready`] answers [`Effect::Plan`].
 ///   [`Coordinator::worker_ready`] and [`Coordinator::worker_unready`] report that a `take` waits or was dropped, and
 ///   [`Coordinator::give_back`] that nobody took an [`Effect::Offer`]. After [`Coordinator::log_grew`] there is nothing to poll,

@@ -114,8 +114,9 @@ bounds! {
         KNOWN_UNFINISHED: "calls and answers that are not done", 8 << 20, Bytes;
         /// A worker with hundreds of attempts has some thousand calls at once.
         KNOWN_CALLS: "calls at once", 4096, Count;
-        /// All allowed calls at once need this much if no answer is held. Beyond it, calls are read only while few are under way.
-        KNOWN_WEIGHT: "memory for its calls, answers and capabilities", 9 << 20, Bytes;
+        /// A thousand held answers with an open call on each need nine tenths of this. Beyond it, calls are read only while few are
+        /// under way.
+        KNOWN_WEIGHT: "memory for its calls, answers and capabilities", 10 << 20, Bytes;
         /// Each call may bring one capability.
         KNOWN_EXPORTS: "capabilities that it holds", 4096, Count;
         /// There is one for each kind of work in which a holder has turns. Further long answers begin later.

@@ -20,7 +20,8 @@ struct What {
   # The authority of a grant. A child never has more rights, projects, pools, labels or time than its parent, nor a kind with
   # more authority.
   may @0 :List(Text);
-  # Rights, each one of "view", "run", "retry", "cancel", "try", "changes", "events", "operate". A worker's grant has none.
+  # Rights, each one of "view", "run", "retry", "cancel", "changes", "events", "operate". A worker's grant has none. Further rights
+  # are in `mayAlso`. A reader takes both lists together, and may find any right in either.
   projects @1 :List(Text);       # Names of at most 1,000 projects, each of 1 to 100 bytes; "*" means all.
   pools @2 :List(Text);
   # Names of at most 1,000 pools, each of 1 to 100 bytes. For a worker: the pools that it serves; none means the default pool.
@@ -32,6 +33,9 @@ struct What {
   # Workers belong to no project. An operator issues, holds, drains and forgets those workers whose pools and labels are all
   # among its own; pool "*" is all pools. An operator of all projects that names neither pools nor labels has all of both.
   # Only such an operator can use what belongs to no project: the master file, and the addition of projects.
+  mayAlso @4 :List(Text);
+  # Rights that version 0.2.0 does not know: "try". They are apart, because its programs fail on a word in `may` that they do not
+  # know. A master that does not know this field gives none of them.
 }
 
 struct Role {

@@ -203,7 +203,7 @@ fn a_field_that_is_not_known_is_passed_over() {
     passes_over(Description::default());
     passes_over(Home::default());
     passes_over(Cursor::default());
-    passes_over(What { may: [Right::View].into(), ..What::everything() });
+    passes_over(What { may: [Right::View, Right::Try].into(), ..What::everything() });
     passes_over(event_of(Fact::Alarm { text: "t".to_owned() }, Some(TELLER)));
 }
 

@@ -2,7 +2,6 @@
 //! real where the checkout matters; the test plays the worker where only the master matters.
 
 use client::{Error, Guild, Tried};
-use master::program::try_retention::TryRetention;
 use schema::values::{Assignment, GrantKind, Outcome, RefusalCode, Right, What};
 use schema::worker_capnp::lease;
 use std::collections::BTreeMap;
@@ -227,28 +226,17 @@ fn what_is_not_allowed_or_not_whole_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn the_commit_goes_with_the_last_build_that_names_it() {
+fn only_a_try_builds_the_commit_of_a_try() {
     run(async {
         let house = House::open(PIPELINE).await;
         let clone = Clone::of(&house);
-        let before = {
-            let sending = house.guild.new_try("demo", clone.commits());
-            sending.base().await.unwrap();
-            mirrored(&house)
-        };
         let number = send(&house.guild, &clone).await.unwrap();
-        let taken = mirrored(&house);
-        assert!(taken.len() > before.len());
-        let sweep = TryRetention::new(&house.parts);
-        sweep.pass().await;
-        assert_eq!(mirrored(&house), taken, "its build is kept");
-        house.guild.cancel("demo", number, "", "").await.unwrap();
-        let retries = house.parts.driver.retries().unwrap();
-        let row = house.parts.readers.of(master::keep::turns::Principal::Own(master::keep::turns::Own::Retention));
-        let row = row.build("demo", number).await.unwrap().unwrap();
-        let removal = master::keep::store::Removal { builds: vec![row.id], logs: Vec::new() };
-        assert_eq!(house.parts.driver.remove(retries, removal).await.builds.len(), 1);
-        sweep.pass().await;
-        assert_eq!(mirrored(&house), before);
+        let revision = house.guild.build("demo", number).await.unwrap().revision;
+        for ref_name in ["", "refs/heads/main"] {
+            let refused = refusal(house.guild.run("demo", ref_name, &revision).await.unwrap_err());
+            assert_eq!(refused.code, RefusalCode::NotFound, "{}", refused.text);
+        }
+        let base = &clone.commits()[0];
+        house.guild.run("demo", "", base).await.unwrap();
     });
 }

@@ -387,6 +387,14 @@ async fn grant(it: &Hands, field: &str, n: usize) -> Option<Said> {
             })
             .await
         }
+        "grant.What.mayAlso" => {
+            allow(it, |to| {
+                let mut list = to.init_may_also(elements(n));
+                (0..list.len()).for_each(|index| list.set(index, "view"));
+            })
+            .await
+        }
+        "grant.What.mayAlso[]" => allow(it, |to| to.init_may_also(1).set(0, text(n))).await,
         "grant.What.may[]" => allow(it, |to| to.init_may(1).set(0, text(n))).await,
         "grant.What.projects" => {
             allow(it, |to| {

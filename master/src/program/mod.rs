@@ -10,6 +10,5 @@ pub(crate) mod serving;
 pub mod soundness;
 pub mod systemd_unit;
 pub mod test_intake;
-pub mod try_retention;
 pub mod up;
 pub(crate) mod wiring;

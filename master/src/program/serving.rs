@@ -12,7 +12,6 @@ use crate::program::reload::Reloader;
 use crate::program::retention::Retention;
 use crate::program::soundness::SoundnessWatch;
 use crate::program::test_intake::TestIntake;
-use crate::program::try_retention::TryRetention;
 use crate::program::wiring::{Base, MasterParts, RunError, establish, hooks, open_repositories};
 use crate::serve::api::{self, Api};
 use crate::serve::config_calls::ConfigCalls;
@@ -115,7 +114,6 @@ impl Master {
         tasks.spawn_local(self.reloader.keep(self.sources));
         tasks.spawn_local(self.retention.keep());
         tasks.spawn_local(self.test_intake.keep());
-        tasks.spawn_local(TryRetention::new(&self.parts).keep());
         tasks.spawn_local(self.soundness.keep());
         tasks.spawn_local(keep_heap_small());
         let _pages = self.pages.map(|pages| pages.serve(&mut tasks)).transpose()?;

@@ -43,6 +43,17 @@ pub enum BuildCause {
 }
 
 impl BuildCause {
+    /// Returns the part of a workspace's name that keeps builds apart: the ref of the build. A try has the name of its sender instead, so
+    /// that nobody finds what the files of another person left.
+    pub fn place(&self, ref_name: &str) -> String {
+        match self {
+            BuildCause::Try { by, .. } => format!("try by {by}"),
+            BuildCause::Change | BuildCause::Run { .. } | BuildCause::Retry { .. } | BuildCause::Cron { .. } => {
+                ref_name.to_owned()
+            }
+        }
+    }
+
     /// Returns the name of the entry of `[trigger.cron]` that made the build. Empty means that none did.
     pub fn cron(&self) -> &str {
         match self {

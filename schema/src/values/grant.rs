@@ -113,6 +113,11 @@ impl Right {
         words
     };
 
+    /// Whether version 0.2.0 knows this right.
+    pub const fn is_old(self) -> bool {
+        !matches!(self, Right::Try)
+    }
+
     /// Returns the word for the right in files and on the wire.
     pub const fn word(self) -> &'static str {
         match self {

@@ -150,7 +150,9 @@ pub fn read_home(from: home::Reader<'_>) -> capnp::Result<Home> {
 
 /// Writes the authority of a grant in its form on the wire.
 pub fn write_what(mut to: what::Builder<'_>, what: &What) {
-    write_texts(to.reborrow().init_may(length(what.may.len())), what.may.iter().map(|right| right.word()));
+    let (old, new): (Vec<Right>, Vec<Right>) = what.may.iter().partition(|right| right.is_old());
+    write_texts(to.reborrow().init_may(length(old.len())), old.iter().map(|right| right.word()));
+    write_texts(to.reborrow().init_may_also(length(new.len())), new.iter().map(|right| right.word()));
     write_texts(to.reborrow().init_projects(length(what.projects.len())), &what.projects);
     write_texts(to.reborrow().init_pools(length(what.pools.len())), &what.pools);
     write_pairs(to.init_labels(length(what.labels.len())), &what.labels);
@@ -159,7 +161,7 @@ pub fn write_what(mut to: what::Builder<'_>, what: &What) {
 /// Reads the authority of a requested grant. Fails for a right that this version does not know, because a grant with less than the
 /// caller asked for would be a surprise.
 pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
-    let may = limits::texts(from.get_may(), &RIGHTS, &RIGHT)?;
+    let may = rights(from, &RIGHTS, &RIGHT)?;
     let may = may.iter().map(|word| word.parse().map_err(capnp::Error::failed));
     what(from, may.collect::<capnp::Result<_>>()?, |limit| *limit)
 }
@@ -167,8 +169,14 @@ pub fn read_what(from: what::Reader<'_>) -> capnp::Result<What> {
 /// Reads the authority of a grant from a master. An older master has no limits, and rights that only a newer one knows are left
 /// out.
 pub fn told_what(from: what::Reader<'_>) -> capnp::Result<What> {
-    let may = limits::texts(from.get_may(), &RIGHTS.told(), &RIGHT.told())?;
+    let may = rights(from, &RIGHTS.told(), &RIGHT.told())?;
     what(from, may.iter().filter_map(|word| word.parse().ok()).collect(), Limit::told)
+}
+
+/// Reads the words of both lists of rights.
+fn rights(from: what::Reader<'_>, list: &Limit, each: &Limit) -> capnp::Result<Vec<String>> {
+    let also = limits::texts(from.get_may_also(), list, each)?;
+    Ok([limits::texts(from.get_may(), list, each)?, also].concat())
 }
 
 fn what(from: what::Reader<'_>, may: BTreeSet<Right>, of: fn(&Limit) -> Limit) -> capnp::Result<What> {

@@ -42,8 +42,8 @@ pub(crate) struct Issue {
     /// Make one credential for each of these names, in a file NAME.cap of the directory --output
     #[arg(long, value_delimiter = ',', conflicts_with = "name", value_name = "NAMES")]
     names: Vec<String>,
-    /// The rights that it gives: any of view run retry cancel changes events operate [default: by kind; a user's are
-    /// view,run,retry,cancel]
+    /// The rights that it gives: any of view run retry cancel try changes events operate [default: by kind; a user's
+    /// are view,run,retry,cancel,try]
     #[arg(long, value_delimiter = ',')]
     may: Vec<Right>,
     /// A project that the grant covers [default: all projects of your own grant]

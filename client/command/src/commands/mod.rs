@@ -82,8 +82,8 @@ enum Command {
     Run(run::Run),
     /// Build the files here as they are, without a commit or a push
     ///
-    /// Untracked files go along, and ignored ones do not. The build belongs to no branch: it changes no state, tells nobody, and has no
-    /// side effects. The checkout stays as it is.
+    /// Untracked files go along, and ignored ones do not. The build belongs to no branch: it changes no state, tells nobody, and
+    /// leaves out jobs with `side_effects`. The checkout stays as it is.
     Try(try_files::Try),
     /// Make a new build that repeats an old one
     Retry(retry::Retry),

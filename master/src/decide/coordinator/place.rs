@@ -183,7 +183,7 @@ impl Coordinator {
             project: build.row.project.clone(),
             build: build.row.number,
             attempt: attempt.number,
-            lane: format!("{}/{}/{}", build.row.project, ref_name, plan.name),
+            lane: format!("{}/{}/{}", build.row.project, build.row.cause.place(ref_name), plan.name),
             job: plan,
             stamp: build.row.stamp.clone(),
             trust: build.row.trust,

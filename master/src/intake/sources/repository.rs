@@ -167,7 +167,14 @@ impl Repository {
         let text = format!("{} has no commit `{revision}` on any branch or tag", self.project);
         let refusal =
             Refusal::new(RefusalCode::NotFound, text).help("push it first: the master builds what it can fetch");
-        found.map(|revision| (ref_name.to_owned(), revision)).ok_or(refusal)
+        let Some(revision) = found else { return Err(refusal) };
+        // a try has no side effects, and a build of its commit by another way would have them
+        if let Some(mirror) = self.mirror.taking()
+            && mirror.is_only_tried(&revision).await.map_err(unreachable)?
+        {
+            return Err(refusal);
+        }
+        Ok((ref_name.to_owned(), revision))
     }
 
     async fn default_branch(&self) -> Result<String, Refusal> {

@@ -44,7 +44,7 @@ pub use pack::{Pack, SharedPack};
 pub use refs::{RefusedRef, check_ref, is_object_id};
 pub use remote::Remote;
 pub use reversal::Reversal;
-pub use tried::{TakenTry, TryError};
+pub use tried::TryError;
 
 use gate::{Passage, RunKind};
 use git::Git;
@@ -83,8 +83,6 @@ pub struct Mirror {
     /// The refs of the mirror; `None` until they are read for the first time.
     refs: Mutex<Option<Fetched>>,
     head: Mutex<head::MainBranch>,
-    /// Held for reading while a commit is taken from a pack, and for writing while such commits are forgotten.
-    tries: Arc<tokio::sync::RwLock<()>>,
     /// The last check of the mirror; `None` means that no failure has asked for one yet.
     checked: Mutex<Option<mend::MirrorCheck>>,
 }
@@ -146,7 +144,6 @@ impl Mirror {
             tidying: tokio::sync::Mutex::default(),
             refs: Mutex::default(),
             head: Mutex::new(head::MainBranch::open(dir)),
-            tries: Arc::default(),
             checked: Mutex::default(),
             dir: dir.to_owned(),
             remote,

@@ -1,8 +1,8 @@
 //! Takes commits that nobody pushed, from a pack that somebody sent. Git indexes and checks the pack in a quarantine of its own, which
 //! borrows the objects of the mirror. Only a complete commit gets into the mirror, where a ref holds it until it is forgotten.
 //!
-//! A file of Guild's own says which commits were taken, so that nobody has to ask git for them. The pack of such a commit gets a `.keep`
-//! file, so that git does not mix it with others. Together with the ref it is deleted, unless another ref has come to need it.
+//! The ref and the objects stay until the mirror is fetched anew, because other commits may come to need the same objects. By the ref the
+//! mirror knows later that nobody pushed the commit.
 
 use super::git::{Git, GitError, Run};
 use super::incoming::{IncomingPack, blocking, objects_in};
@@ -11,20 +11,13 @@ use super::{Mirror, is_object_id};
 use schema::limits::borders::{TRY_CHECK, TRY_PACK};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
-use tokio::sync::OwnedRwLockReadGuard;
 
 /// The folder of the refs that hold the commits. The last part of a ref's name is the commit.
 const TRIED: &str = "refs/guild/try";
-/// The folder with a file for each commit that was taken. A file has the name of the commit's pack, and the digest of the commits
-/// that only this commit's ref reached. It is empty if the mirror had the commit before.
-const TAKEN: &str = "guild.tried";
 /// The most memory that git may allocate at once for an object: 2 GiB. A small pack can claim to have objects of any size.
 const ALLOCATION_MAX: u64 = 2 << 30;
-/// The most bytes of a list of new commits that are read. There are 41 or 65 bytes for each.
-const LIST_BYTES_MAX: usize = 64 << 20;
-
 /// The reasons for which a pack or its commit is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum TryError {
@@ -38,14 +31,9 @@ pub enum TryError {
     Git(#[from] GitError),
 }
 
-/// The proof that a commit was taken. While it is held, no commit is forgotten.
-#[must_use]
-#[derive(Debug)]
-pub struct TakenTry(#[expect(dead_code, reason = "it is only held")] OwnedRwLockReadGuard<()>);
-
 impl Mirror {
     /// Takes `commit` and what it needs from a pack. If this fails, the mirror is as it was.
-    pub async fn take_try(&self, pack: &IncomingPack, commit: &str) -> Result<TakenTry, TryError> {
+    pub async fn take_try(&self, pack: &IncomingPack, commit: &str) -> Result<(), TryError> {
         let _turn = pack.turn().await.ok_or(TryError::NotSealed)?;
         if !is_object_id(commit) {
             return Err(TryError::Refused(format!("{commit} is not the full id of a commit")));
@@ -56,62 +44,21 @@ impl Mirror {
             quarantine.index(&pack.pack()).await?;
         }
         quarantine.check(commit).await?;
-        let held = self.tries.clone().read_owned().await;
-        let only = quarantine.only(commit).await?;
-        let (from, dir, name) = (quarantine.objects.clone(), self.dir.clone(), commit.to_owned());
-        blocking(move || admit(&from, &dir, &name, &only)).await.map_err(|cause| self.failed(cause))?;
+        let (from, dir) = (quarantine.objects.clone(), self.dir.clone());
+        blocking(move || admit(&from, &dir)).await.map_err(|cause| self.failed(cause))?;
         let args = [&format!("{TRIED}/{commit}"), commit];
         self.git.run("update-ref").args(args).bytes().await?;
-        Ok(TakenTry(held))
-    }
-
-    /// Forgets the commits that were taken and that `unneeded` returns from a list of all.
-    pub async fn forget_tries<E: From<GitError>>(
-        &self,
-        unneeded: impl AsyncFnOnce(Vec<String>) -> Result<Vec<String>, E>,
-    ) -> Result<(), E> {
-        let taken = self.dir.join(TAKEN);
-        if !taken.is_dir() {
-            return Ok(());
-        }
-        // nobody takes or fetches a commit meanwhile, so nothing new comes to need these
-        let _alone = self.tries.clone().write_owned().await;
-        let _fetching = self.fetching.lock().await;
-        let all = names_in(&taken).map_err(|cause| self.failed(cause))?;
-        if all.is_empty() {
-            return Ok(());
-        }
-        for commit in unneeded(all).await? {
-            self.forget_try(&commit).await?;
-        }
-        self.objects.forget().await;
         Ok(())
     }
 
-    async fn forget_try(&self, commit: &str) -> Result<(), GitError> {
-        let record = self.dir.join(TAKEN).join(commit);
-        let text = fs::read_to_string(&record).map_err(|cause| self.failed(cause))?;
-        let held = format!("{TRIED}/{commit}");
-        let pack = match text.trim().split_once(' ') {
-            Some((pack, only)) => {
-                let others = [commit, "--not", "--exclude", &held, "--all"];
-                let listed = self.git.run("rev-list").args(others).limit(LIST_BYTES_MAX).bytes().await;
-                // if another ref has come to need the commits, the pack becomes a pack like the others
-                let is_free = listed.is_ok_and(|listed| digest(&listed) == only);
-                Some((pack.to_owned(), is_free))
-            }
-            None => None,
-        };
-        self.git.run("update-ref").args(["--stdin"]).stdin(format!("delete {held}\n").into_bytes()).bytes().await?;
-        let packs = self.dir.join("objects/pack");
-        let drop_files = move || {
-            if let Some((pack, is_free)) = pack {
-                let endings: &[&str] = if is_free { &["idx", "rev", "pack", "keep"] } else { &["keep"] };
-                endings.iter().try_for_each(|ending| remove(&packs.join(format!("{pack}.{ending}"))))?;
-            }
-            remove(&record)
-        };
-        blocking(drop_files).await.map_err(|cause| self.failed(cause))
+    /// Whether a commit is known only from a try, because no branch, tag or other ref of the mirror reaches it.
+    pub async fn is_only_tried(&self, commit: &str) -> Result<bool, GitError> {
+        let others = ["-1", commit, "--not", "--exclude", "refs/guild/try/*", "--all"];
+        if self.git.run("rev-list").args(others).bytes().await?.is_empty() {
+            return Ok(false);
+        }
+        let holding = ["--count=1", "--contains", commit, TRIED];
+        Ok(!self.git.run("for-each-ref").args(holding).bytes().await?.is_empty())
     }
 
     fn failed(&self, cause: io::Error) -> GitError {
@@ -152,7 +99,8 @@ impl Quarantine<'_> {
     async fn index(&self, pack: &Path) -> Result<(), TryError> {
         let file = File::open(pack).map_err(|cause| GitError::io(pack.display().to_string(), cause))?;
         let most = format!("--max-input-size={}", TRY_PACK.most);
-        let run = self.run("index-pack").args(["--stdin", "--fix-thin", "--strict", &most]).stdin_from(file);
+        let run =
+            self.run("index-pack").args(["--stdin", "--fix-thin", "--strict", "--threads=1", &most]).stdin_from(file);
         run.bytes().await.map(drop).map_err(|error| fault(error, "the pack is damaged or lacks objects"))
     }
 
@@ -166,61 +114,22 @@ impl Quarantine<'_> {
         let args = ["--objects", "--quiet", commit, "--not", "--all"];
         self.run("rev-list").args(args).bytes().await.map(drop).map_err(lacks)
     }
-
-    /// Returns the digest of the commits that no ref reaches so far. `None` means that the mirror has them all.
-    async fn only(&self, commit: &str) -> Result<Option<String>, GitError> {
-        let listed = self.run("rev-list").args([commit, "--not", "--all"]).limit(LIST_BYTES_MAX).bytes().await?;
-        Ok((!listed.is_empty()).then(|| digest(&listed)))
-    }
 }
 
-/// Moves the pack from the quarantine into the mirror, and writes down the commit. The index of the pack comes last, because git
-/// looks for it.
-fn admit(from: &Path, mirror: &Path, commit: &str, only: &Option<String>) -> io::Result<()> {
+/// Moves the pack from the quarantine into the mirror. The index of the pack comes last, because git looks for it. A pack of the same name
+/// has the same content.
+fn admit(from: &Path, mirror: &Path) -> io::Result<()> {
     let packs = mirror.join("objects/pack");
-    let files = names_in(&from.join("pack"))?;
-    let pack = files.iter().find_map(|name| name.strip_suffix(".pack"));
-    let (Some(pack), Some(only)) = (pack, only) else { return record(mirror, commit, "") };
-    if packs.join(format!("{pack}.pack")).exists() {
-        return record(mirror, commit, "");
-    }
-    fs::write(packs.join(format!("{pack}.keep")), "guild try\n")?;
-    record(mirror, commit, &format!("{pack} {only}\n"))?;
-    for ending in ["rev", "pack", "idx"] {
-        let name = format!("{pack}.{ending}");
-        match fs::rename(from.join("pack").join(&name), packs.join(&name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound || ending != "rev" => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
+    let mut files = names_in(&from.join("pack"))?;
+    files.sort_by_key(|name| name.ends_with(".idx"));
+    for name in &files {
+        fs::rename(from.join("pack").join(name), packs.join(name))?;
     }
     File::open(&packs)?.sync_all()
 }
 
-/// Writes the file of a commit that was taken, unless an earlier try of the same commit wrote it.
-fn record(mirror: &Path, commit: &str, text: &str) -> io::Result<()> {
-    let dir = mirror.join(TAKEN);
-    fs::create_dir_all(&dir)?;
-    let place = dir.join(commit);
-    if place.exists() {
-        return Ok(());
-    }
-    let new = dir.join(format!("{commit}.new"));
-    fs::write(&new, text)?;
-    File::open(&new)?.sync_all()?;
-    fs::rename(new, place)
-}
-
 fn names_in(dir: &Path) -> io::Result<Vec<String>> {
-    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    Ok(names.collect::<io::Result<Vec<String>>>()?.into_iter().filter(|name| !name.ends_with(".new")).collect())
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    super::prepare::remove_file(path)
-}
-
-fn digest(listed: &[u8]) -> String {
-    blake3::hash(listed).to_hex().to_string()
+    fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// Tells a fault of the pack from a fault of the master.

@@ -2,7 +2,7 @@
 
 use super::super::tests::Scene;
 use super::super::{IncomingPack, PackError};
-use super::{TAKEN, TRIED, TryError};
+use super::{TRIED, TryError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -77,14 +77,15 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_thin_pack_is_taken_and_its_commit_is_held_until_it_is_forgotten() {
+async fn a_thin_pack_is_taken_and_its_commit_stays() {
     for init in [&[][..], &["--object-format=sha256"]] {
         let clone = Clone::new(init).await;
         let mirror = &clone.scene.mirror;
-        let before = clone.files();
         let pack = clone.received(&clone.thin()).await;
-        drop(mirror.take_try(&pack, &clone.commit).await.unwrap());
+        mirror.take_try(&pack, &clone.commit).await.unwrap();
         drop(pack);
+        assert!(mirror.is_only_tried(&clone.commit).await.unwrap());
+        assert!(!mirror.is_only_tried(&clone.base).await.unwrap());
         assert_eq!(mirror.read(&clone.commit, "new", 9).await.unwrap().as_deref(), Some(&b"3"[..]));
         assert_eq!(mirror.refs().await.unwrap().refs.len(), 1, "it is neither a branch nor a tag");
         // a fetch that prunes and a collection keep it
@@ -92,37 +93,24 @@ async fn a_thin_pack_is_taken_and_its_commit_is_held_until_it_is_forgotten() {
         mirror.fetch().await.unwrap();
         mirror.tidy().await.unwrap();
         assert!(mirror.pack(&clone.commit, &[]).await.unwrap().size > 0);
-        // the same once more changes nothing
-        let taken = clone.files();
+        // the same may come once more
         let pack = clone.received(&clone.thin()).await;
-        drop(mirror.take_try(&pack, &clone.commit).await.unwrap());
-        drop(pack);
-        assert_eq!(clone.files(), taken);
-        let forget = async |all: Vec<String>| {
-            assert_eq!(all, std::slice::from_ref(&clone.commit));
-            Ok::<_, super::GitError>(all)
-        };
-        mirror.forget_tries(forget).await.unwrap();
-        assert_eq!(mirror.resolve(&clone.commit).await.unwrap(), None, "its objects are gone");
-        clone.scene.git(&["branch", "-D", "more"]);
-        mirror.fetch().await.unwrap();
-        assert_eq!(clone.files(), before);
+        mirror.take_try(&pack, &clone.commit).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_commit_that_was_pushed_later_stays_when_the_try_is_forgotten() {
+async fn a_commit_that_was_pushed_later_is_as_any_other() {
     let clone = Clone::new(&[]).await;
     let mirror = &clone.scene.mirror;
     let pack = clone.received(&clone.thin()).await;
-    drop(mirror.take_try(&pack, &clone.commit).await.unwrap());
+    mirror.take_try(&pack, &clone.commit).await.unwrap();
     // git does not fetch what is here already
     clone.scene.git(&["branch", "pushed"]);
     mirror.fetch().await.unwrap();
-    mirror.forget_tries(async |all| Ok::<_, super::GitError>(all)).await.unwrap();
-    assert_eq!(mirror.read(&clone.commit, "new", 9).await.unwrap().as_deref(), Some(&b"3"[..]));
+    assert!(!mirror.is_only_tried(&clone.commit).await.unwrap());
+    mirror.tidy().await.unwrap();
     mirror.git.run("fsck").args(["--connectivity-only"]).bytes().await.unwrap();
-    assert!(std::fs::read_dir(clone.mirror().join(TAKEN)).unwrap().next().is_none());
 }
 
 #[tokio::test]
@@ -130,11 +118,10 @@ async fn a_commit_that_the_mirror_has_needs_an_empty_pack_only() {
     let clone = Clone::new(&[]).await;
     let empty = clone.pack(&["--revs"], &format!("{0}\n^{0}\n", clone.base));
     let pack = clone.received(&empty).await;
-    drop(clone.scene.mirror.take_try(&pack, &clone.base).await.unwrap());
+    clone.scene.mirror.take_try(&pack, &clone.base).await.unwrap();
     let held = format!("{TRIED}/{}", clone.base);
     clone.scene.mirror.git.run("rev-parse").args(["--verify", &held]).bytes().await.unwrap();
-    clone.scene.mirror.forget_tries(async |all| Ok::<_, super::GitError>(all)).await.unwrap();
-    assert_eq!(clone.scene.mirror.resolve(&clone.base).await.unwrap(), Some(clone.base.clone()));
+    assert!(!clone.scene.mirror.is_only_tried(&clone.base).await.unwrap());
 }
 
 #[tokio::test]

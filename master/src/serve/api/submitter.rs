@@ -140,8 +140,7 @@ impl submitter::Server for Submitter {
         let id = match answered {
             Some(Answer::Build(id)) => id,
             _ => {
-                let taken = self.access.take_try(&self.holder, key, &project, &commit).await;
-                let (order, _taken) = accept!(results, taken);
+                let order = accept!(results, self.access.take_try(&self.holder, key, &project, &commit).await);
                 let cause = BuildCause::Try { by: self.holder.name.clone(), jobs, platform, again: 0 };
                 accept!(results, self.access.driver().call(|it, now| it.run(now, request, cause, order)).await)
             }

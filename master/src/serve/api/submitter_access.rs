@@ -8,7 +8,7 @@ use crate::commit::driver::Driver;
 use crate::decide::coordinator::Order;
 use crate::decide::coordinator::record::RequestId;
 use crate::intake::sources::{Repositories, Repository};
-use crate::keep::mirror::{TakenTry, TryError};
+use crate::keep::mirror::TryError;
 use schema::values::{Refusal, RefusalCode};
 use std::rc::Rc;
 
@@ -77,15 +77,14 @@ impl SubmitterAccess {
         Ok(base)
     }
 
-    /// Takes the commit of a try from its pack into the mirror. Returns the order for its build, and the proof that the mirror has
-    /// it, which must be held until the build is committed.
+    /// Takes the commit of a try from its pack into the mirror, and returns the order for its build.
     pub(super) async fn take_try(
         &self,
         holder: &Holder,
         key: TryKey,
         project: &str,
         commit: &str,
-    ) -> Result<(Order, TakenTry), Refusal> {
+    ) -> Result<Order, Refusal> {
         let repository = self.repository(project)?;
         self.driver.admit()?;
         let gone = || {
@@ -94,8 +93,8 @@ impl SubmitterAccess {
         };
         let pack = self.tries.get(key).filter(|pack| pack.project == project).ok_or_else(gone)?;
         let _turn = self.served.orders.turn(holder.principal).await;
-        let taken = match repository.taking()?.take_try(&pack.pack, commit).await {
-            Ok(taken) => taken,
+        match repository.taking()?.take_try(&pack.pack, commit).await {
+            Ok(()) => {}
             Err(TryError::NotSealed) => return Err(gone()),
             Err(TryError::Git(error)) => return Err(repository.unreachable(&error)),
             Err(TryError::Refused(why)) => {
@@ -104,8 +103,8 @@ impl SubmitterAccess {
                     "run `git fsck` in the checkout; in a shallow clone, run `git fetch --unshallow` or push first";
                 return Err(Refusal::new(RefusalCode::Invalid, why).help(help));
             }
-        };
-        Ok((repository.order_of_try(commit, holder.grant).await?, taken))
+        }
+        repository.order_of_try(commit, holder.grant).await
     }
 
     /// Returns the order for a build, in its holder's turn. On a full disk it refuses before it fetches anything into the mirror.

@@ -97,9 +97,9 @@ table! {
     /// There are fewer than 20 kinds.
     KINDS: "list of kinds", 100, Elements, Refused, ["event.Filter.kinds"];
     /// There are 8 rights, and the longest has 7 letters.
-    RIGHT: "right", 64, Bytes, Refused, ["grant.What.may[]"];
+    RIGHT: "right", 64, Bytes, Refused, ["grant.What.may[]", "grant.What.mayAlso[]"];
     /// There are 8 rights, and there may be more.
-    RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may"];
+    RIGHTS: "list of rights", 100, Elements, Refused, ["grant.What.may", "grant.What.mayAlso"];
     /// This is more than the name of a person or a machine needs.
     HOLDER: "name of the holder", 256, Bytes, Refused, [
         "grant.Operator.issue(name)", "grant.Operator.findGrants(wanted)", "event.Event.grantIssued.name",

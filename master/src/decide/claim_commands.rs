@@ -140,6 +140,19 @@ mod tests {
         assert!(it.claim_of(&key("p", "dev")).is_none(), "the new branch is another one");
     }
 
+    /// A short name may mean a branch or a tag, and its job may be gone from every plan.
+    #[test]
+    fn a_claim_is_released_by_a_name_alone() {
+        let mut it = coordinator();
+        let request = |id| Request { id: RequestId([id; 16]), by: GrantId(1), body: [0; 32] };
+        let keys = [key("p", "none"), key("p", "dev")];
+        it.release_claim(Time(1), request(1), &keys, "ann").unwrap();
+        assert_eq!(ended(&mut it), [("refs/heads/dev".to_owned(), "ann released it".to_owned())]);
+        let refused = it.release_claim(Time(1), request(2), &keys, "ann").unwrap_err();
+        assert!(refused.code == RefusalCode::NotFound && refused.text.contains("heads/none"), "{refused:?}");
+        it.release_claim(Time(1), request(1), &keys, "ann").expect("it was answered before");
+    }
+
     #[test]
     fn a_claim_ends_when_its_project_leaves_the_master_file() {
         let mut it = coordinator();

@@ -1,6 +1,7 @@
 //! The commands about claims, and the commands that only note something which was done elsewhere.
 
 use super::coordinator::{Coordinator, Request};
+use super::records::lane::LaneResult;
 use super::records::{Answer, ClaimKey, ClaimRow, LaneClaim};
 use schema::values::{Refusal, RefusalCode, Time};
 
@@ -27,6 +28,12 @@ impl Coordinator {
             }
             false => Ok(()),
         }
+    }
+
+    /// Takes the newest result of a lane that has just been claimed. It may have come after the claimant looked at the lane.
+    pub fn note_claimed(&mut self, now: Time, key: &ClaimKey, newest: &LaneResult) {
+        let ended = self.claims.note_result(key, newest, &mut self.effects);
+        ended.into_iter().for_each(|fact| self.tell_of(now, &key.project, newest.build, fact));
     }
 
     /// Ends the claims of a ref that was deleted.
@@ -89,7 +96,7 @@ mod tests {
     use super::*;
     use crate::decide::coordinator::record::{GrantId, Head, HeadRow, Loaded, Record, RequestId};
     use crate::decide::coordinator::{Effect, Terms};
-    use schema::values::{Change, Fact};
+    use schema::values::{Change, Fact, Outcome};
 
     fn key(project: &str, branch: &str) -> ClaimKey {
         let ref_name = format!("refs/heads/{branch}");
@@ -138,6 +145,18 @@ mod tests {
         assert_eq!(refused.unwrap_err().code, RefusalCode::NotFound);
         it.submit_change(Time(3), GrantId(1), Change { revision: "b".to_owned(), ..change });
         assert!(it.claim_of(&key("p", "dev")).is_none(), "the new branch is another one");
+    }
+
+    /// The lane became good after the claimant looked at it, and before the claim was committed.
+    #[test]
+    fn a_claim_of_a_lane_that_is_good_already_ends_at_once() {
+        let mut it = coordinator();
+        let result =
+            |update, outcome| LaneResult { update, build: update, outcome, finished: Time(0), revision: String::new() };
+        it.note_claimed(Time(1), &key("p", "dev"), &result(5, Outcome::Failed));
+        assert_eq!(ended(&mut it), []);
+        it.note_claimed(Time(1), &key("p", "dev"), &result(6, Outcome::Succeeded));
+        assert_eq!(ended(&mut it), [("refs/heads/dev".to_owned(), "build 6 is good".to_owned())]);
     }
 
     /// A short name may mean a branch or a tag, and its job may be gone from every plan.

@@ -172,12 +172,13 @@ impl submitter::Server for Submitter {
             return Ok(());
         }
         let (key, red) = accept!(results, self.red_lane(&project, &ref_name, &job).await?);
-        let name = self.holder.name.clone();
+        let (name, lane) = (self.holder.name.clone(), key.clone());
         let claimed = self.access.driver().call(|it, now| {
             let until = if until == 0 { now.after(CLAIM_LASTS) } else { wire::read_time(until) };
             it.claim(now, request, ClaimRow { key, claim: LaneClaim { name, since: now, until, reason, red } })
         });
         accept!(results, claimed.await);
+        accept!(results, self.look_again(&lane).await?);
         Ok(())
     }
 
@@ -221,6 +222,15 @@ impl Submitter {
                 Err(Refusal::new(RefusalCode::Conflict, text).help("`guild status` shows what fails"))
             }
         })
+    }
+
+    /// Ends a claim whose lane became good after the look at it, because no later result need come that would end it.
+    async fn look_again(&self, key: &ClaimKey) -> capnp::Result<Result<(), Refusal>> {
+        let found = self.lane(&key.project, &key.ref_name, &key.job).await?;
+        match found.ok().and_then(|(_, lane)| lane.last().cloned()) {
+            Some(newest) => Ok(self.access.driver().apply(|it, now| it.note_claimed(now, key, &newest)).await),
+            None => Ok(Ok(())),
+        }
     }
 
     /// Returns the keys that a claim may have, in the order in which they are looked for. The job may be gone from the plan, and the builds

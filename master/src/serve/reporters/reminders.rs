@@ -33,16 +33,21 @@ pub(super) fn next(
     let red = still_red(view, told);
     let (lanes, said): (Vec<NewsLane>, Vec<&Said>) =
         red.iter().filter(|(lane, _)| !is_claimed(&lane.job)).cloned().unzip();
-    let Some(newest) = said.iter().map(|said| said.row.time).max() else {
-        return if red.is_empty() { Reminder::Nothing } else { Reminder::Wait(now.after(every.min(CLAIMS_AGAIN))) };
+    let claims_again = now.after(every.min(CLAIMS_AGAIN));
+    // A lane whose claim has ended has the oldest row. It waits for no other lane.
+    let Some(oldest) = said.iter().map(|said| said.row.time).min() else {
+        return if red.is_empty() { Reminder::Nothing } else { Reminder::Wait(claims_again) };
     };
-    let due = newest.after(every);
+    let due = oldest.after(every);
     let (Some(first), Some(at)) = (said.first(), lanes.iter().map(|lane| lane.since.clone()).min()) else {
         return Reminder::Nothing;
     };
     if due > now {
-        return Reminder::Wait(due);
+        let has_claims = lanes.len() < red.len();
+        return Reminder::Wait(if has_claims { due.min(claims_again) } else { due });
     }
+    // Each reminder moves the newest time, so that each has an id of its own.
+    let newest = told.iter().map(|said| said.row.time).max().unwrap_or(oldest);
     let failure = first.row.notice.clone();
     let which = format!("reminder {}", newest.0);
     let id = notice::id(branch.project, branch.ref_name, &which, Transition::NewlyFailing, &failure);
@@ -130,5 +135,20 @@ mod tests {
         assert_eq!(news.lanes[0].job, "b");
         assert_eq!(asked(&view(Outcome::Failed), &told, &["a", "b"], late), Reminder::Wait(late.after(CLAIMS_AGAIN)));
         assert_eq!(asked(&view(Outcome::Failed), &[], &[], late), Reminder::Nothing, "nothing was reported");
+    }
+
+    /// A claim of one of two red jobs ends. Its job is told of within an hour, whenever people were reminded of the other one.
+    #[test]
+    fn a_job_whose_claim_has_ended_does_not_wait_for_the_others() {
+        let (start, view) = (Time(1_000), view(Outcome::Failed));
+        let told = [said("a", start), said("b", start)];
+        let Reminder::Send(_, first) = asked(&view, &told, &["b"], start.after(DAY)) else { panic!("a is due") };
+        let (told, later) = ([said("b", start), said("a", start.after(DAY))], start.after(DAY + CLAIMS_AGAIN));
+        assert_eq!(asked(&view, &told, &["b"], later), Reminder::Wait(later.after(CLAIMS_AGAIN)));
+        let Reminder::Send(news, both) = asked(&view, &told, &[], later) else { panic!("b is due") };
+        assert_eq!(news.lanes.len(), 2, "one notice for both, so that they come together from now on");
+        let Reminder::Send(news, only) = asked(&view, &told, &["a"], later) else { panic!("b is due") };
+        assert_eq!(news.lanes[0].job, "b");
+        assert!(first != both && first != only, "no id comes twice");
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! A reminder moves the time of the rows that say what was reported. So a restart neither repeats nor forgets one.
 
-use super::episodes::{News, NewsLane, ObservedBranch, Said, still_red};
+use super::episodes::{News, NewsLane, ObservedBranch, Said, Spot, still_red};
 use super::notice;
 use super::told::Branch;
+use crate::decide::coordinator::lane::LaneResult;
 use crate::decide::coordinator::record::Transition;
 use schema::values::Time;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The time after which claims are looked at again if somebody looks after all red jobs. No event of a build says that a claim ended.
@@ -55,10 +57,22 @@ pub(super) fn next(
     Reminder::Send(news, id)
 }
 
+/// Returns the news with the newest failure of each lane whose first bad build is `gone`. A notice shows a build that is kept.
+pub(super) fn with_kept_builds(mut news: News, view: &ObservedBranch, gone: &BTreeSet<u32>) -> News {
+    for lane in news.lanes.iter_mut().filter(|lane| gone.contains(&lane.since.build)) {
+        let known = view.lanes.iter().find(|(job, _)| *job == lane.job);
+        if let Some(LaneResult { update, build, revision, .. }) = known.and_then(|(_, known)| known.last()).cloned() {
+            lane.since = Spot { update, build, revision };
+        }
+    }
+    news.at = news.lanes.iter().map(|lane| lane.since.clone()).min().unwrap_or(news.at);
+    news
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::coordinator::lane::{Lane, LaneResult};
+    use crate::decide::coordinator::lane::Lane;
     use crate::decide::coordinator::record::ToldRow;
     use schema::values::Outcome;
 
@@ -135,6 +149,18 @@ mod tests {
         assert_eq!(news.lanes[0].job, "b");
         assert_eq!(asked(&view(Outcome::Failed), &told, &["a", "b"], late), Reminder::Wait(late.after(CLAIMS_AGAIN)));
         assert_eq!(asked(&view(Outcome::Failed), &[], &[], late), Reminder::Nothing, "nothing was reported");
+    }
+
+    /// Retention removes builds while a branch is red.
+    #[test]
+    fn a_reminder_shows_a_build_that_is_kept() {
+        let (start, view) = (Time(1_000), view(Outcome::Failed));
+        let told = [said("a", start), said("b", start)];
+        let Reminder::Send(news, _) = asked(&view, &told, &[], start.after(DAY)) else { panic!("it is due") };
+        assert_eq!(with_kept_builds(news.clone(), &view, &[1].into()), news);
+        let shown = with_kept_builds(news, &view, &[2].into());
+        assert_eq!((shown.at.build, shown.at.revision.as_str()), (3, "r3"));
+        assert!(shown.lanes.iter().all(|lane| lane.since == shown.at), "{shown:?}");
     }
 
     /// A claim of one of two red jobs ends. Its job is told of within an hour, whenever people were reminded of the other one.

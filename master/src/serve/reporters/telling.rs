@@ -13,6 +13,7 @@ use crate::decide::coordinator::record::{ToldRow, Transition};
 use crate::keep::health::DeliveryHealth;
 use futures::future::LocalBoxFuture;
 use schema::values::Time;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -131,7 +132,14 @@ impl Teller {
                 // The first notice went to the people whom this comparison suspects. What the main branch says later changes nothing.
                 self.look_at_fork(branch, &mut news).await?;
                 let claims = view.lanes.iter().filter_map(|(job, _)| claim(job)).collect();
-                self.tell(branch, &news, &id, claims).await?;
+                let mut gone = BTreeSet::new();
+                for build in news.lanes.iter().map(|lane| lane.since.build) {
+                    if self.access.reads.build(branch.project, build).await?.is_none() {
+                        gone.insert(build);
+                    }
+                }
+                let shown = reminders::with_kept_builds(news.clone(), view, &gone);
+                self.tell(branch, &shown, &id, claims).await?;
                 let failure = news.failure.clone().unwrap_or_default();
                 let rows = told::rows(&self.name, branch, &news, &failure, told::time_of(told, looked));
                 self.remember(branch.project, rows).await;

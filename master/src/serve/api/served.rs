@@ -1,5 +1,5 @@
-//! The queues of work that is done in turns beside the reads of the store: long answers, reads of files, packs for workers, and questions
-//! about commits.
+//! The queues of work that is done in turns beside the reads of the store: long answers, reads of files, and packs for workers. Questions
+//! about commits have one too.
 
 use super::broken;
 use crate::commit::state_reader::StateReader;

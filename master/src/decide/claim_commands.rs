@@ -119,16 +119,15 @@ mod tests {
 
     /// Returns the refs and reasons of the claims that ended since the last call.
     fn ended(it: &mut Coordinator) -> Vec<(String, String)> {
-        let effects = std::iter::from_fn(|| it.poll_effect());
-        let facts = effects.filter_map(|effect| match effect {
-            Effect::Record(Record::Event(event)) => Some(event.fact),
-            _ => None,
-        });
-        let ends = facts.filter_map(|fact| match fact {
-            Fact::ClaimReleased { ref_name, reason, .. } => Some((ref_name, reason)),
-            _ => None,
-        });
-        ends.collect()
+        let mut ends = Vec::new();
+        while let Some(effect) = it.poll_effect() {
+            if let Effect::Record(Record::Event(event)) = effect
+                && let Fact::ClaimReleased { ref_name, reason, .. } = event.fact
+            {
+                ends.push((ref_name, reason));
+            }
+        }
+        ends
     }
 
     #[test]

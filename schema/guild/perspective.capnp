@@ -358,9 +358,10 @@ interface Viewer {
   # the failed jobs of this build, as they were then, whatever `ref` says; 0 means those that fail now. `job`: only this job, with
   # its cell; empty means all. `test`: since when this test fails in the job, by its number in the project; 0 means the jobs
   # themselves. It asks for a job. At most 20 ranges are answered, and `more` says whether there are others. The list is empty if
-  # nothing fails. A job of a build is left out if its result is not among the newest 12 of its lane. Waits for nothing. Costs a few
-  # runs of git for each range. Refused as `notFound` if the project, the ref, the build or the test does not exist. Refused as
-  # `invalid` if `test` is given without a job. Older masters do not know this method.
+  # nothing fails. A job of a build is left out if its result is not among the newest 12 of its lane. Costs runs of git, one
+  # after another, in the caller's turn. After about 200 of them no further job is looked at, and `more` is true. Refused as
+  # `notFound` if the project, the ref, the build or the test does not exist. Refused as `invalid` if `test` is given without a
+  # job. Older masters do not know this method.
 }
 
 struct RedRange {

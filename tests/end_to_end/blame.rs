@@ -341,3 +341,21 @@ fn people_are_reminded_until_it_is_claimed_or_good() {
         assert_eq!(sent(&house)[count - 1]["fixes"], sent(&house)[0]["id"]);
     });
 }
+
+/// A reminder of a branch that was never good goes to the people of the first notice, whom the main branch helps to find.
+#[test]
+fn a_reminder_goes_to_the_people_of_the_first_notice() {
+    run(async {
+        let house = House::open_with(PIPELINE, remind).await;
+        let worker = house.worker("anvil").await;
+        end(&house, take(&worker, 2).await, &[]).await;
+        let first = made(&house, "HEAD", "Cid", "breaks it");
+        push(&house, "dev", &made(&house, &first, "Dan", "goes on"));
+        end(&house, take(&worker, 2).await, &[(2, "test")]).await;
+        eventually("a reminder was sent", || sent(&house).len() == 2).await;
+        let told = sent(&house);
+        assert_eq!(told[0]["authors"].as_array().map(Vec::len), Some(2), "{}", told[0]);
+        assert_eq!(told[1]["reminds"], told[0]["id"]);
+        assert_eq!(told[1]["authors"], told[0]["authors"]);
+    });
+}

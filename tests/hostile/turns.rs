@@ -2,6 +2,7 @@
 
 mod hooks;
 mod refs;
+mod suspects;
 
 use client::BuildQuery;
 use client::views::BuildView;

@@ -1,5 +1,5 @@
-//! Claims: a person says "I look after it" about a red lane. A claim ends when the lane is good again, at its date, or when somebody
-//! releases it. The master tells each end as an event, so that no claim ends unseen.
+//! Claims: a person says "I look after it" about a red lane. A claim ends when the lane is good again, at its date, when somebody releases
+//! it, or when its ref or project is gone. The master tells each end as an event, so that no claim ends unseen.
 
 use super::records::lane::{LaneResult, is_bad};
 use super::records::{ClaimKey, ClaimRow, LaneClaim, Recorder, Rows};
@@ -84,10 +84,21 @@ impl LaneClaims {
         Some(Fact::ClaimReleased { ref_name, job, name, reason: reason.to_owned() })
     }
 
+    /// Ends the claims of the lanes that are gone. Returns their projects and what happened.
+    pub(in crate::decide) fn end_gone(
+        &mut self,
+        is_gone: impl Fn(&ClaimKey) -> bool,
+        reason: &str,
+        to: &mut impl Recorder,
+    ) -> Vec<(String, Fact)> {
+        let gone: Vec<ClaimKey> = self.rows.values().map(|row| &row.key).filter(|key| is_gone(key)).cloned().collect();
+        gone.into_iter().filter_map(|key| Some((key.project.clone(), self.end(&key, reason, to)?))).collect()
+    }
+
     /// Ends the first claim whose time is over. Returns its project and what happened.
     pub(in crate::decide) fn tick(&mut self, now: Time, to: &mut impl Recorder) -> Option<(String, Fact)> {
         let key = self.timers.due(now)?;
-        let fact = self.end(&key, "its time is over, and the job is still red", to)?;
+        let fact = self.end(&key, "its time is over", to)?;
         Some((key.project, fact))
     }
 

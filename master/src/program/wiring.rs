@@ -102,6 +102,7 @@ pub async fn establish(
     let Base { fingerprint, store, clock, seed, open_logs } = base;
     let mut coordinator = installation::load(&store, terms(config), &clock, seed).await?;
     coordinator.stop_following_others();
+    coordinator.end_claims_of_others(clock.now());
     let (readers, incarnation) = (store.readers(), store.incarnation()?);
     // events that the coordinator made while it was loaded are not committed yet; they are published after their commit
     let feed = Rc::new(Feed::new(readers.clone(), incarnation, store.last_event()?));

@@ -89,7 +89,7 @@ use std::collections::BTreeMap;
 /// for good, memory is ahead of the store, so the driver drops the coordinator and loads another.
 #[derive(Debug)]
 pub struct Coordinator {
-    terms: Terms,
+    pub(in crate::decide) terms: Terms,
     builds: BTreeMap<BuildId, Build>,
     placement: Placement<JobKey>,
     /// The facts about each session that placement does not need.
@@ -124,6 +124,7 @@ impl Coordinator {
     pub fn set_terms(&mut self, now: Time, terms: Terms) {
         self.terms = terms;
         self.stop_following_others();
+        self.end_claims_of_others(now);
         let waiting = self.placement.set_terms(place::placement_terms(&self.terms));
         waiting.into_iter().for_each(|job| self.enqueue(now, job));
     }

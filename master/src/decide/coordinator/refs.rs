@@ -60,6 +60,7 @@ impl Coordinator {
     /// Notes that a ref was deleted. If its build had not begun, the ref is forgotten, so that it is built when it comes back.
     pub(super) fn leave_head(&mut self, now: Time, change: &Change, head: Head) {
         let (project, ref_name) = (&change.project, &change.ref_name);
+        self.end_claims_of_ref(now, project, ref_name);
         if self.open_builds_of(project, ref_name).any(|build| has_yet_to_build(&build.row, &head)) {
             self.heads.forget(project, ref_name, &mut self.effects);
         } else {

@@ -183,6 +183,12 @@ impl Reading {
         self.ask(move |store| store.recent_refs(&project, builds)).await
     }
 
+    /// Returns the refs of a project of which this reporter reported a failure. Reads all its rows of the project.
+    pub async fn failing_told_refs(&self, reporter: &str, project: &str) -> Result<Vec<String>, StoreError> {
+        let (reporter, project) = (reporter.to_owned(), project.to_owned());
+        self.ask(move |store| store.failing_told_refs(&reporter, &project)).await
+    }
+
     /// Returns the refs of builds, which are given by project and number, each with its project. Builds that no longer exist
     /// are left out. Reads one row for each build.
     pub async fn refs_of(&self, builds: BTreeSet<(String, u32)>) -> Result<BTreeSet<(String, String)>, StoreError> {

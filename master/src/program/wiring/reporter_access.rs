@@ -68,6 +68,10 @@ impl ReporterReads for StoredReads {
         in_words(self.readers.recent_refs(project, builds))
     }
 
+    fn told_refs<'a>(&'a self, reporter: &'a str, project: &'a str) -> Later<'a, Vec<String>> {
+        in_words(self.readers.failing_told_refs(reporter, project))
+    }
+
     fn look<'a>(
         &'a self,
         reporter: &'a str,

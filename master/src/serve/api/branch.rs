@@ -23,12 +23,16 @@ pub(super) async fn look(
     repository: &ViewedRepository,
     name: &str,
 ) -> Result<Result<NamedState, Refusal>, StoreError> {
-    let candidates = match name {
+    let found = readers.first_built(repository.project(), candidates(repository, name)).await?;
+    Ok(found.ok_or_else(|| unbuilt(repository.project(), name)))
+}
+
+/// Returns the refs that a full or short name may mean, the most likely first. An empty name means the main branch.
+pub(super) fn candidates(repository: &ViewedRepository, name: &str) -> Vec<String> {
+    match name {
         "" => repository.main_branch().into_iter().collect(),
         name => full_refs(name),
-    };
-    let found = readers.first_built(repository.project(), candidates).await?;
-    Ok(found.ok_or_else(|| unbuilt(repository.project(), name)))
+    }
 }
 
 fn unbuilt(project: &str, name: &str) -> Refusal {

@@ -1,9 +1,10 @@
-//! The queues of work that is done in turns beside the reads of the store: long answers, reads of files, and packs for workers.
+//! The queues of work that is done in turns beside the reads of the store: long answers, reads of files, and packs for workers. Questions
+//! about commits have one too.
 
 use super::broken;
 use crate::commit::state_reader::StateReader;
 use crate::decide::coordinator::Coordinator;
-use crate::keep::turns::{Bounds, Principal, QueueLoad, TurnQueue};
+use crate::keep::turns::{Bounds, Principal, QueueLoad, Turn, TurnQueue};
 use schema::limits::borders::{PACKS_ALL, PACKS_EACH};
 use schema::values::{Refusal, Time};
 use tokio::time::Instant;
@@ -20,24 +21,36 @@ const PACKS: Bounds = Bounds { in_all: PACKS_ALL.count(), each: PACKS_EACH.count
 /// a grant gets a few. The total leaves room for lookups that wait for a repository that does not answer.
 const ORDERS: Bounds = Bounds { in_all: 64, each: 4 };
 
+/// The limits for answers about commits, in all and for each principal. Each runs git many times, one run after another, and pipelines,
+/// packs and fetches of the same repository wait beside it.
+const COMMITS: Bounds = Bounds { in_all: 2, each: 1 };
+
 /// `Served` holds the queues in which principals wait for costly answers.
 pub(super) struct Served {
     answers: TurnQueue<Principal>,
     files: TurnQueue<Principal>,
     pub(super) packs: TurnQueue<Principal>,
     pub(super) orders: TurnQueue<Principal>,
+    commits: TurnQueue<Principal>,
 }
 
 impl Default for Served {
     fn default() -> Served {
         let (answers, files) = (TurnQueue::new(ANSWERS), TurnQueue::new(FILES));
-        Served { answers, files, packs: TurnQueue::new(PACKS), orders: TurnQueue::new(ORDERS) }
+        let (packs, orders) = (TurnQueue::new(PACKS), TurnQueue::new(ORDERS));
+        Served { answers, files, packs, orders, commits: TurnQueue::new(COMMITS) }
     }
 }
 
 impl Served {
     pub(super) fn packs(&self) -> QueueLoad {
         self.packs.counts()
+    }
+
+    /// Makes an answer about commits when it is this principal's turn. An answer that nobody waits for any more ends, and its time counts.
+    pub(super) async fn about_commits<T>(&self, who: Principal, answer: impl Future<Output = T>) -> T {
+        let _timed = Timed { turn: self.commits.turn(who).await, began: Instant::now() };
+        answer.await
     }
 
     /// Reads a file when it is this principal's turn. The read keeps its turn until it is done, even if nobody waits for it any more.
@@ -76,5 +89,17 @@ impl Served {
             answer
         });
         looked.await
+    }
+}
+
+/// A `Timed` is a turn that is charged for its time, even if its caller goes away.
+struct Timed {
+    turn: Turn<Principal>,
+    began: Instant,
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        self.turn.charge(self.began.elapsed());
     }
 }

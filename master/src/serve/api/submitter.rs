@@ -171,12 +171,13 @@ impl submitter::Server for Submitter {
             return Ok(());
         }
         let (key, red) = accept!(results, self.red_lane(&project, &ref_name, &job).await?);
-        let name = self.holder.name.clone();
+        let (name, lane) = (self.holder.name.clone(), key.clone());
         let claimed = self.access.driver().call(|it, now| {
             let until = if until == 0 { now.after(CLAIM_LASTS) } else { wire::read_time(until) };
             it.claim(now, request, ClaimRow { key, claim: LaneClaim { name, since: now, until, reason, red } })
         });
         accept!(results, claimed.await);
+        accept!(results, self.look_again(&lane).await?);
         Ok(())
     }
 
@@ -192,9 +193,9 @@ impl submitter::Server for Submitter {
         let place = [project.as_bytes(), ref_name.as_bytes(), job.as_bytes()];
         let body = [b"submitter.releaseClaim".as_slice(), place[0], place[1], place[2]];
         let request = self.holder.request(params.get_request(), &body)?;
-        let (key, _) = accept!(results, self.lane(&project, &ref_name, &job).await?);
+        let keys = accept!(results, self.claim_keys(&project, &ref_name, &job));
         let name = self.holder.name.clone();
-        let released = self.access.driver().call(|it, now| it.release_claim(now, request, &key, &name)).await;
+        let released = self.access.driver().call(|it, now| it.release_claim(now, request, &keys, &name)).await;
         accept!(results, released);
         Ok(())
     }
@@ -220,6 +221,24 @@ impl Submitter {
                 Err(Refusal::new(RefusalCode::Conflict, text).help("`guild status` shows what fails"))
             }
         })
+    }
+
+    /// Ends a claim whose lane became good after the look at it, because no later result need come that would end it.
+    async fn look_again(&self, key: &ClaimKey) -> capnp::Result<Result<(), Refusal>> {
+        let found = self.lane(&key.project, &key.ref_name, &key.job).await?;
+        match found.ok().and_then(|(_, lane)| lane.last().cloned()) {
+            Some(newest) => Ok(self.access.driver().apply(|it, now| it.note_claimed(now, key, &newest)).await),
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// Returns the keys that a claim may have, in the order in which they are looked for. The job may be gone from the plan, and the builds
+    /// of the branch from the store.
+    fn claim_keys(&self, project: &str, ref_name: &str, job: &str) -> Result<Vec<ClaimKey>, Refusal> {
+        let repository = self.access.viewer().repository(project).ok_or_else(|| no_project(project))?;
+        let refs = branch::candidates(&repository, ref_name).into_iter();
+        let key = |ref_name| ClaimKey { project: project.to_owned(), ref_name, job: job.to_owned() };
+        Ok(refs.map(key).collect())
     }
 
     /// Returns the lane of a job of the newest plan of a ref.

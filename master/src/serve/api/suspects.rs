@@ -1,7 +1,7 @@
 //! Finds the red ranges of a branch, and writes them to the wire. `blame` says who is a suspect.
 
-use super::viewer_access::{ViewedRepository, ViewerAccess};
-use super::{Holder, branch, broken, no_build};
+use super::viewer_access::ViewedRepository;
+use super::{branch, broken, no_build};
 use crate::decide::coordinator::lane::{Earlier, Lane, LaneResult, Mark, RefState};
 use crate::decide::coordinator::record::JobRow;
 use crate::decide::test_history::Verdict;
@@ -14,11 +14,13 @@ use schema::limits::{self, CO_AUTHORS, COMMIT_LINE, PERSON, RED_RANGES};
 use schema::perspective_capnp::{red_range, suspect};
 use schema::values::{Outcome, Refusal, RefusalCode, Selector, ShortCommit, Time};
 use schema::wire;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// The most results of a test that are looked at. Each costs the row of its build.
 const POINTS_MAX: usize = 20;
+/// The runs of git after which no further lane is looked at. Lanes that broke together ask the same questions, so they cost no more.
+const RUNS_MAX: usize = 200;
 /// The bytes of a range and of a suspect on the wire, without their texts, and with the short ones.
 const FIXED_BYTES: usize = 768;
 
@@ -42,12 +44,10 @@ type Ranges = (Vec<BrokenJobs>, bool);
 
 /// Returns the red ranges that the caller asks for.
 pub(super) async fn find(
-    access: &ViewerAccess,
-    holder: &Holder,
+    reading: Reading,
     repository: &ViewedRepository,
     query: &SuspectQuery,
 ) -> capnp::Result<Result<Ranges, Refusal>> {
-    let reading = access.history(holder);
     let lanes = match query.test {
         0 => of_jobs(&reading, repository, query).await?,
         _ => of_test(&reading, repository, query).await?,
@@ -56,8 +56,8 @@ pub(super) async fn find(
         Ok(lanes) => lanes,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let commits = KnownCommits { repository, reading, answers: RefCell::default(), ranges: RefCell::default() };
-    let ranges = in_ranges(&commits, lanes).await;
+    let commits = KnownCommits::new(repository, reading);
+    let ranges = in_ranges(&commits, lanes, || commits.runs.get() >= RUNS_MAX).await;
     let project = repository.project();
     ranges.map(Ok).map_err(|error| capnp::Error::failed(format!("failed to read the commits of {project}: {error}")))
 }
@@ -68,10 +68,13 @@ struct BrokenLanes {
     lanes: Vec<(String, LaneBreak, Option<Lane>)>,
 }
 
-/// Finds the suspects of each lane, and joins the lanes that broke together.
-async fn in_ranges(commits: &impl Ancestry, asked: BrokenLanes) -> Result<Ranges, String> {
+/// Finds the suspects of each lane, and joins the lanes that broke together. It stops once `is_spent` says that the answer costs enough.
+async fn in_ranges(commits: &impl Ancestry, asked: BrokenLanes, is_spent: impl Fn() -> bool) -> Result<Ranges, String> {
     let mut ranges: Vec<BrokenJobs> = Vec::new();
     for (job, lane, main) in asked.lanes {
+        if is_spent() {
+            return Ok((ranges, true));
+        }
         let Some(broken) = blame::find(commits, lane, main.as_ref()).await? else { continue };
         match ranges.iter().position(|range| range.broken.is_with(&broken)) {
             Some(at) => ranges[at].jobs.push(job),
@@ -243,6 +246,15 @@ struct KnownCommits<'a> {
     reading: Reading,
     answers: RefCell<BTreeMap<(String, String), bool>>,
     ranges: RefCell<BTreeMap<(String, Vec<String>), CommitRange>>,
+    /// The runs of git until now.
+    runs: Cell<usize>,
+}
+
+impl KnownCommits<'_> {
+    fn new(repository: &ViewedRepository, reading: Reading) -> KnownCommits<'_> {
+        let (answers, ranges) = (RefCell::default(), RefCell::default());
+        KnownCommits { repository, reading, answers, ranges, runs: Cell::default() }
+    }
 }
 
 impl Ancestry for KnownCommits<'_> {
@@ -252,6 +264,7 @@ impl Ancestry for KnownCommits<'_> {
             if let Some(known) = self.answers.borrow().get(&key) {
                 return Ok(*known);
             }
+            self.runs.set(self.runs.get() + 1);
             let found = self.repository.is_ancestor(ancestor, revision).await?;
             self.answers.borrow_mut().insert(key, found);
             Ok(found)
@@ -264,6 +277,7 @@ impl Ancestry for KnownCommits<'_> {
             if let Some(known) = self.ranges.borrow().get(&key) {
                 return Ok(known.clone());
             }
+            self.runs.set(self.runs.get() + 1);
             let found = self.repository.range(tip, without, limit).await?;
             self.ranges.borrow_mut().insert(key, found.clone());
             Ok(found)
@@ -385,5 +399,55 @@ fn named(person: &Person) -> String {
     match person.email.as_str() {
         "" => person.name.clone(),
         email => format!("{} <{email}>", person.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A history in which each good build has everything, so that all lanes share one range.
+    #[derive(Default)]
+    struct Counted(Cell<usize>);
+
+    impl Ancestry for Counted {
+        fn is_ancestor<'a>(&'a self, _: &'a str, _: &'a str) -> Found<'a, bool> {
+            self.0.set(self.0.get() + 1);
+            Box::pin(async { Ok(true) })
+        }
+
+        fn range<'a>(&'a self, _: &'a str, _: &'a [String], _: u32) -> Found<'a, CommitRange> {
+            self.0.set(self.0.get() + 1);
+            Box::pin(async { Ok(CommitRange::default()) })
+        }
+
+        fn base(&self, _: u32) -> Found<'_, Option<String>> {
+            Box::pin(async { Ok(None) })
+        }
+    }
+
+    fn mark(build: u32, revision: String) -> Mark {
+        Mark { build, revision, finished: Time(0) }
+    }
+
+    /// The bound of the ranges does not bound the cost, because jobs with other good builds may make the same range.
+    #[tokio::test]
+    async fn an_answer_stops_at_its_runs_of_git() {
+        let lanes = |count: usize| BrokenLanes {
+            ref_name: "refs/heads/main".to_owned(),
+            lanes: (0..count)
+                .map(|at| {
+                    let good = vec![mark(1, format!("other{at}")), mark(2, "good".to_owned())];
+                    (format!("job{at}"), LaneBreak { failures: vec![mark(3, "bad".to_owned())], good }, None)
+                })
+                .collect(),
+        };
+        let commits = Counted::default();
+        let (ranges, has_more) = in_ranges(&commits, lanes(1_000), || commits.0.get() >= RUNS_MAX).await.unwrap();
+        assert!(has_more && ranges.len() == 1, "{}", ranges.len());
+        assert!(ranges[0].jobs.len() < 1_000 && commits.0.get() < RUNS_MAX + 50, "{}", commits.0.get());
+        let commits = Counted::default();
+        let (ranges, has_more) = in_ranges(&commits, lanes(20), || commits.0.get() >= RUNS_MAX).await.unwrap();
+        assert!(!has_more && ranges[0].jobs.len() == 20);
     }
 }

@@ -225,7 +225,9 @@ impl viewer::Server for Viewer {
             job: limits::text(params.get_job(), &JOB)?,
             test: params.get_test(),
         };
-        let found = suspects::find(&self.access, &self.holder, &repository, &query).await?;
+        let found =
+            self.access.about_commits(&self.holder, async |history| suspects::find(history, &repository, &query).await);
+        let found = found.await?;
         let (ranges, has_more) = accept!(results, found);
         let shown = suspects::fitting(&ranges);
         let mut to = results.get();

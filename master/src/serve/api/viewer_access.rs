@@ -70,6 +70,13 @@ impl ViewerAccess {
         self.served.look(holder.principal, &self.state, look).await
     }
 
+    /// Makes an answer that runs git, when it is the holder's turn. Its reads do not wait for the outlet again, so that a peer which reads
+    /// nothing keeps no turn.
+    pub(super) async fn about_commits<T>(&self, holder: &Holder, answer: impl AsyncFnOnce(Reading) -> T) -> T {
+        let _place = holder.outlet.turn().await;
+        self.served.about_commits(holder.principal, answer(self.readers.of(holder.principal))).await
+    }
+
     pub(super) fn history(&self, holder: &Holder) -> Reading {
         self.readers.of(holder.principal).through(&holder.outlet)
     }

@@ -55,6 +55,8 @@ pub trait ReporterReads {
     fn refs(&self, builds: BTreeSet<(String, u32)>) -> Later<'_, BTreeSet<ProjectRef>>;
     /// Returns the refs of the newest builds of a project.
     fn recent_refs<'a>(&'a self, project: &'a str, builds: u32) -> Later<'a, Vec<String>>;
+    /// Returns the refs of a project of which this reporter reported a failure.
+    fn told_refs<'a>(&'a self, reporter: &'a str, project: &'a str) -> Later<'a, Vec<String>>;
     /// Returns the state of a ref, and what this reporter reported about it.
     fn look<'a>(
         &'a self,

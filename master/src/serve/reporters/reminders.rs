@@ -2,11 +2,13 @@
 //!
 //! A reminder moves the time of the rows that say what was reported. So a restart neither repeats nor forgets one.
 
-use super::episodes::{News, NewsLane, ObservedBranch, Said, still_red};
+use super::episodes::{News, NewsLane, ObservedBranch, Said, Spot, still_red};
 use super::notice;
 use super::told::Branch;
+use crate::decide::coordinator::lane::LaneResult;
 use crate::decide::coordinator::record::Transition;
 use schema::values::Time;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The time after which claims are looked at again if somebody looks after all red jobs. No event of a build says that a claim ended.
@@ -33,16 +35,21 @@ pub(super) fn next(
     let red = still_red(view, told);
     let (lanes, said): (Vec<NewsLane>, Vec<&Said>) =
         red.iter().filter(|(lane, _)| !is_claimed(&lane.job)).cloned().unzip();
-    let Some(newest) = said.iter().map(|said| said.row.time).max() else {
-        return if red.is_empty() { Reminder::Nothing } else { Reminder::Wait(now.after(every.min(CLAIMS_AGAIN))) };
+    let claims_again = now.after(every.min(CLAIMS_AGAIN));
+    // A lane whose claim has ended has the oldest row. It waits for no other lane.
+    let Some(oldest) = said.iter().map(|said| said.row.time).min() else {
+        return if red.is_empty() { Reminder::Nothing } else { Reminder::Wait(claims_again) };
     };
-    let due = newest.after(every);
+    let due = oldest.after(every);
     let (Some(first), Some(at)) = (said.first(), lanes.iter().map(|lane| lane.since.clone()).min()) else {
         return Reminder::Nothing;
     };
     if due > now {
-        return Reminder::Wait(due);
+        let has_claims = lanes.len() < red.len();
+        return Reminder::Wait(if has_claims { due.min(claims_again) } else { due });
     }
+    // Each reminder moves the newest time, so that each has an id of its own.
+    let newest = told.iter().map(|said| said.row.time).max().unwrap_or(oldest);
     let failure = first.row.notice.clone();
     let which = format!("reminder {}", newest.0);
     let id = notice::id(branch.project, branch.ref_name, &which, Transition::NewlyFailing, &failure);
@@ -50,10 +57,22 @@ pub(super) fn next(
     Reminder::Send(news, id)
 }
 
+/// Returns the news with the newest failure of each lane whose first bad build is `gone`. A notice shows a build that is kept.
+pub(super) fn with_kept_builds(mut news: News, view: &ObservedBranch, gone: &BTreeSet<u32>) -> News {
+    for lane in news.lanes.iter_mut().filter(|lane| gone.contains(&lane.since.build)) {
+        let known = view.lanes.iter().find(|(job, _)| *job == lane.job);
+        if let Some(LaneResult { update, build, revision, .. }) = known.and_then(|(_, known)| known.last()).cloned() {
+            lane.since = Spot { update, build, revision };
+        }
+    }
+    news.at = news.lanes.iter().map(|lane| lane.since.clone()).min().unwrap_or(news.at);
+    news
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::coordinator::lane::{Lane, LaneResult};
+    use crate::decide::coordinator::lane::Lane;
     use crate::decide::coordinator::record::ToldRow;
     use schema::values::Outcome;
 
@@ -130,5 +149,32 @@ mod tests {
         assert_eq!(news.lanes[0].job, "b");
         assert_eq!(asked(&view(Outcome::Failed), &told, &["a", "b"], late), Reminder::Wait(late.after(CLAIMS_AGAIN)));
         assert_eq!(asked(&view(Outcome::Failed), &[], &[], late), Reminder::Nothing, "nothing was reported");
+    }
+
+    /// Retention removes builds while a branch is red.
+    #[test]
+    fn a_reminder_shows_a_build_that_is_kept() {
+        let (start, view) = (Time(1_000), view(Outcome::Failed));
+        let told = [said("a", start), said("b", start)];
+        let Reminder::Send(news, _) = asked(&view, &told, &[], start.after(DAY)) else { panic!("it is due") };
+        assert_eq!(with_kept_builds(news.clone(), &view, &[1].into()), news);
+        let shown = with_kept_builds(news, &view, &[2].into());
+        assert_eq!((shown.at.build, shown.at.revision.as_str()), (3, "r3"));
+        assert!(shown.lanes.iter().all(|lane| lane.since == shown.at), "{shown:?}");
+    }
+
+    /// A claim of one of two red jobs ends. Its job is told of within an hour, whenever people were reminded of the other one.
+    #[test]
+    fn a_job_whose_claim_has_ended_does_not_wait_for_the_others() {
+        let (start, view) = (Time(1_000), view(Outcome::Failed));
+        let told = [said("a", start), said("b", start)];
+        let Reminder::Send(_, first) = asked(&view, &told, &["b"], start.after(DAY)) else { panic!("a is due") };
+        let (told, later) = ([said("b", start), said("a", start.after(DAY))], start.after(DAY + CLAIMS_AGAIN));
+        assert_eq!(asked(&view, &told, &["b"], later), Reminder::Wait(later.after(CLAIMS_AGAIN)));
+        let Reminder::Send(news, both) = asked(&view, &told, &[], later) else { panic!("b is due") };
+        assert_eq!(news.lanes.len(), 2, "one notice for both, so that they come together from now on");
+        let Reminder::Send(news, only) = asked(&view, &told, &["a"], later) else { panic!("b is due") };
+        assert_eq!(news.lanes[0].job, "b");
+        assert!(first != both && first != only, "no id comes twice");
     }
 }

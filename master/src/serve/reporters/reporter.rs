@@ -188,7 +188,11 @@ impl Reporter {
     /// Looks at all branches: after a start, and when events were missed.
     async fn look_everywhere(&mut self) -> Result<(), String> {
         for project in self.access.reads.projects() {
-            let refs = self.access.reads.recent_refs(&project, RECENT).await?;
+            let mut refs = self.access.reads.recent_refs(&project, RECENT).await?;
+            if self.config.remind.is_some() {
+                // people are reminded of a branch that is red for long, however many builds other branches have had
+                refs.extend(self.access.reads.told_refs(&self.row.name, &project).await?);
+            }
             self.look_at(refs.into_iter().map(|ref_name| (project.clone(), ref_name)));
         }
         Ok(())

@@ -13,6 +13,7 @@ use crate::decide::coordinator::record::{ToldRow, Transition};
 use crate::keep::health::DeliveryHealth;
 use futures::future::LocalBoxFuture;
 use schema::values::Time;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -127,9 +128,18 @@ impl Teller {
         match reminders::next(branch, (view, told), every, |job| claim(job).is_some(), looked) {
             Reminder::Nothing => Ok(Reminded::Later(None)),
             Reminder::Wait(again) => Ok(Reminded::Later(Some(again))),
-            Reminder::Send(news, id) => {
+            Reminder::Send(mut news, id) => {
+                // The first notice went to the people whom this comparison suspects. What the main branch says later changes nothing.
+                self.look_at_fork(branch, &mut news).await?;
                 let claims = view.lanes.iter().filter_map(|(job, _)| claim(job)).collect();
-                self.tell(branch, &news, &id, claims).await?;
+                let mut gone = BTreeSet::new();
+                for build in news.lanes.iter().map(|lane| lane.since.build) {
+                    if self.access.reads.build(branch.project, build).await?.is_none() {
+                        gone.insert(build);
+                    }
+                }
+                let shown = reminders::with_kept_builds(news.clone(), view, &gone);
+                self.tell(branch, &shown, &id, claims).await?;
                 let failure = news.failure.clone().unwrap_or_default();
                 let rows = told::rows(&self.name, branch, &news, &failure, told::time_of(told, looked));
                 self.remember(branch.project, rows).await;
@@ -144,18 +154,24 @@ impl Teller {
 
     /// Compares lanes that were never good on their branch with the main branch.
     async fn compare(&self, branch: Branch<'_>, mut news: News) -> Result<Compared, String> {
+        let inherited = match news.turn {
+            Transition::NewlyFailing => self.look_at_fork(branch, &mut news).await?,
+            Transition::Fixed => Vec::new(),
+        };
+        Ok(if inherited.is_empty() { Compared::News(news) } else { Compared::Inherited(inherited) })
+    }
+
+    /// Finds where lanes that were never good on their branch were good on the main branch. Returns the lanes that were red there.
+    async fn look_at_fork(&self, branch: Branch<'_>, news: &mut News) -> Result<Vec<NewsLane>, String> {
         let mut inherited = Vec::new();
-        let is_new = |lane: &&mut NewsLane| lane.last_good.is_none();
-        if news.turn == Transition::NewlyFailing {
-            for lane in news.lanes.iter_mut().filter(is_new) {
-                match inherited::before(&*self.access.reads, branch, lane).await? {
-                    LaneAtFork::Good(mark) => lane.last_good = Some(mark),
-                    LaneAtFork::Bad => inherited.push(lane.clone()),
-                    LaneAtFork::Unknown => {}
-                }
+        for lane in news.lanes.iter_mut().filter(|lane| lane.last_good.is_none()) {
+            match inherited::before(&*self.access.reads, branch, lane).await? {
+                LaneAtFork::Good(mark) => lane.last_good = Some(mark),
+                LaneAtFork::Bad => inherited.push(lane.clone()),
+                LaneAtFork::Unknown => {}
             }
         }
-        Ok(if inherited.is_empty() { Compared::News(news) } else { Compared::Inherited(inherited) })
+        Ok(inherited)
     }
 
     /// Composes and delivers the news, which may take long.

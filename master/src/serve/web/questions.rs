@@ -8,6 +8,7 @@ use client::views::{BranchView, BuildView, JobView, RedRange, WorkerView};
 use client::{BuildQuery, Error, Guild, SuspectQuery, TestQuery};
 use schema::values::Outcome;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The newest builds whose branches a page offers for choice.
 const BRANCHES_AMONG: u32 = 200;
@@ -16,6 +17,9 @@ const JOB_LINES: u32 = 200;
 /// The most bytes of all logs on a job's page together.
 const JOB_BYTES: usize = 192 << 10;
 
+/// The longest wait for what a page can do without. It is much shorter than the wait for the page.
+const SOON: Duration = Duration::from_secs(2);
+
 pub(super) async fn workers_of(visit: &Visit) -> Result<Option<Vec<WorkerView>>, Error> {
     match visit.sees_workers {
         true => visit.guild.workers().await.map(Some),
@@ -23,13 +27,18 @@ pub(super) async fn workers_of(visit: &Visit) -> Result<Option<Vec<WorkerView>>,
     }
 }
 
-/// Returns where the failed jobs of a build broke. If that cannot be found out, a page without it is better than no page.
+/// Returns where the failed jobs of a build broke. If that cannot be found out soon, a page without it is better than no page.
 pub(super) async fn red_ranges(guild: &Guild, build: &BuildView) -> Vec<RedRange> {
     if !build.jobs.iter().any(|job| job.outcome == Some(Outcome::Failed)) && build.outcome != Some(Outcome::Failed) {
         return Vec::new();
     }
     let query = SuspectQuery { project: build.project.clone(), build: build.number, ..SuspectQuery::default() };
-    guild.suspects(&query).await.map(|(ranges, _)| ranges).unwrap_or_default()
+    soon(async { guild.suspects(&query).await.map(|(ranges, _)| ranges) }).await
+}
+
+/// Returns an answer that a page can do without, or nothing if it does not come soon. Meanwhile other pages wait for this one.
+async fn soon<T: Default>(answer: impl Future<Output = Result<T, Error>>) -> T {
+    tokio::time::timeout(SOON, answer).await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Returns a build and its job with that name.
@@ -154,4 +163,18 @@ pub(super) async fn job_logs(
 
 pub(super) fn numbered(text: &str) -> Result<u32, Miss> {
     text.parse().ok().filter(|number| *number > 0).ok_or(Miss::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_does_not_wait_for_what_it_can_do_without() {
+        let began = tokio::time::Instant::now();
+        let none: Vec<u32> = soon(std::future::pending()).await;
+        assert!(none.is_empty() && began.elapsed().as_secs() == SOON.as_secs());
+        assert_eq!(soon(async { Ok(1) }).await, 1);
+        assert_eq!(soon(async { Err::<u32, Error>(Error::not_found("gone")) }).await, 0);
+    }
 }

@@ -82,9 +82,9 @@ fn a_look_shows_what_is_open_and_what_was_broken() {
         Record::Job(JobRow { key, name: name.to_owned(), state, ..Dice(9).job() })
     };
     let jobs = [job(0, "open", State::Running), job(1, "done", State::Finished)];
-    let told = told("r", "a", Transition::Fixed, 1);
+    let fixed = told("r", "a", Transition::Fixed, 1);
     let builds_rows = builds.iter().cloned().map(Record::Build);
-    now(store.commit(builds_rows.chain(jobs).chain([Record::Told(told)]).collect())).unwrap();
+    now(store.commit(builds_rows.chain(jobs).chain([Record::Told(fixed)]).collect())).unwrap();
     let looked = now(reading(&store).watched_branch("r", "p1", "refs/heads/main")).unwrap();
     use Outcome::{Failed, Succeeded};
     let read: Vec<(u32, Outcome)> =
@@ -96,6 +96,11 @@ fn a_look_shows_what_is_open_and_what_was_broken() {
     assert_eq!(looked.told.len(), 1);
     let refs = now(reading(&store).recent_refs("p1", 4)).unwrap();
     assert_eq!(refs.len(), 2);
+    let failing = told("r", "a", Transition::NewlyFailing, 2);
+    let others = [told("r", "b", Transition::NewlyFailing, 2), told("other", "a", Transition::NewlyFailing, 2)];
+    assert!(now(reading(&store).failing_told_refs("r", "p1")).unwrap().is_empty(), "a fix is no failure");
+    now(store.commit(others.into_iter().chain([failing]).map(Record::Told).collect())).unwrap();
+    assert_eq!(now(reading(&store).failing_told_refs("r", "p1")).unwrap(), ["refs/heads/main"]);
     let asked = BTreeSet::from([("p1".to_owned(), 2), ("p1".to_owned(), 99)]);
     let found = now(reading(&store).refs_of(asked)).unwrap();
     assert_eq!(found, BTreeSet::from([("p1".to_owned(), "refs/heads/topic".to_owned())]));

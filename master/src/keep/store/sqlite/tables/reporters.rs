@@ -1,7 +1,7 @@
 //! The tables of reporters: how far each has read the events, and which notices it sent about each lane.
 
 use super::{Tables, run};
-use crate::decide::coordinator::record::{ReporterRow, ToldRow};
+use crate::decide::coordinator::record::{ReporterRow, ToldRow, Transition};
 use crate::keep::store::sqlite::columns::{id, json, read_id, read_time, read_word, time};
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use schema::values::Cursor;
@@ -18,6 +18,12 @@ impl Tables<'_> {
     pub(crate) fn reporter(self, name: &str) -> rusqlite::Result<Option<ReporterRow>> {
         let sql = "select name, incarnation, after, born from reporters where name = ?1";
         self.0.prepare_cached(sql)?.query_row([name], read).optional()
+    }
+
+    pub(crate) fn failing_told_refs(self, reporter: &str, project: &str) -> rusqlite::Result<Vec<String>> {
+        let sql = "select distinct ref from told where reporter = ?1 and project = ?2 and turn = ?3";
+        let turn = Transition::NewlyFailing.word();
+        self.0.prepare_cached(sql)?.query_map(params![reporter, project, turn], |row| row.get(0))?.collect()
     }
 
     pub(crate) fn reporter_names(self) -> rusqlite::Result<Vec<String>> {

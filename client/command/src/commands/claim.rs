@@ -1,9 +1,10 @@
 //! `guild claim` says that you look after a red job.
 
 use crate::connected::Connected;
+use crate::selector::chooses;
 use clap::Args;
 use client::Error;
-use client::views::timestamp;
+use client::views::{BuildView, LaneView, timestamp};
 use schema::limits::CLAIM_REASON;
 use schema::values::{Outcome, ShortRef, Time};
 
@@ -36,45 +37,69 @@ impl ClaimJob {
         }
         let guild = connected.guild().await?;
         let branch = guild.branch(&build.project, &build.ref_name).await?;
-        let is_meant = |job: &str, is_red: bool, is_claimed: bool| match (&meant.job, self.release) {
-            (Some(_), _) => meant.chooses(job),
-            (None, true) => is_claimed,
-            (None, false) => is_red,
-        };
-        let lanes = branch.lanes.iter();
-        let lanes: Vec<_> = lanes
-            .filter(|lane| is_meant(&lane.job, lane.outcome == Some(Outcome::Failed), lane.claim.is_some()))
-            .collect();
         let name = ShortRef::of(&build.ref_name).name().to_owned();
-        if lanes.is_empty() {
+        let jobs = chosen(&branch.lanes, meant.job.as_deref(), self.release);
+        if jobs.is_empty() {
             let what = if self.release { "is claimed" } else { "fails" };
             return Err(Error::usage(format!("no such job of {} {name} {what}", build.project))
                 .help("`guild status` shows the jobs"));
         }
-        for lane in &lanes {
-            match self.release {
-                true => guild.release_claim(&build.project, &build.ref_name, &lane.job).await?,
-                false => guild.claim(&build.project, &build.ref_name, &lane.job, self.until, &reason).await?,
-            }
-        }
-        let after = guild.branch(&build.project, &build.ref_name).await?;
-        for lane in after.lanes.iter().filter(|lane| lanes.iter().any(|it| it.job == lane.job)) {
-            let end = lane.claim.as_ref().and_then(|claim| claim.until).map(timestamp).unwrap_or_default();
-            match (connected.printer.wants_json(), &lane.claim) {
-                (true, _) => connected.printer.say_json(&serde_json::to_value(lane).unwrap_or_default())?,
-                (false, Some(claim)) => {
-                    connected.printer.say(format!(
-                        "{} {name} {}: {} until {end}",
-                        build.project,
-                        lane.job,
-                        claim.line()
-                    ))?;
-                }
-                (false, None) => connected.printer.say(format!("{} {name} {}: released", build.project, lane.job))?,
-            }
-        }
-        Ok(0)
+        let (done, stopped) = until_error(&jobs, async |job| match self.release {
+            true => guild.release_claim(&build.project, &build.ref_name, job).await,
+            false => guild.claim(&build.project, &build.ref_name, job, self.until, &reason).await,
+        })
+        .await;
+        // Some jobs may have been done before an error, so they are printed first.
+        let said = if done.is_empty() { Ok(()) } else { say(connected, &build, &done).await };
+        stopped.and(said).map(|()| 0)
     }
+}
+
+/// Returns the jobs that a name means. A name without a cell, and the name of a build or a branch, mean only jobs that fail or, for a
+/// release, that are claimed. A name with a cell means its job, and the master says why it refuses one.
+fn chosen<'a>(lanes: &'a [LaneView], wanted: Option<&str>, is_release: bool) -> Vec<&'a str> {
+    let has_state = |lane: &LaneView| match is_release {
+        true => lane.claim.is_some(),
+        false => lane.outcome == Some(Outcome::Failed),
+    };
+    let is_meant = |lane: &&LaneView| match wanted {
+        Some(wanted) if wanted.contains('@') => wanted == lane.job,
+        Some(wanted) => chooses(wanted, &lane.job) && has_state(lane),
+        None => has_state(lane),
+    };
+    lanes.iter().filter(is_meant).map(|lane| lane.job.as_str()).collect()
+}
+
+/// Acts on each job until an error. Returns the jobs that were done, and the error.
+async fn until_error<'a>(
+    jobs: &[&'a str],
+    act: impl AsyncFn(&str) -> Result<(), Error>,
+) -> (Vec<&'a str>, Result<(), Error>) {
+    let mut done = Vec::new();
+    for job in jobs {
+        match act(job).await {
+            Ok(()) => done.push(*job),
+            Err(error) => return (done, Err(error)),
+        }
+    }
+    (done, Ok(()))
+}
+
+/// Prints who looks after these jobs of a branch now.
+async fn say(connected: &Connected, build: &BuildView, jobs: &[&str]) -> Result<(), Error> {
+    let printer = &connected.printer;
+    let name = ShortRef::of(&build.ref_name).name().to_owned();
+    let after = connected.guild().await?.branch(&build.project, &build.ref_name).await?;
+    for lane in after.lanes.iter().filter(|lane| jobs.contains(&lane.job.as_str())) {
+        let end = lane.claim.as_ref().and_then(|claim| claim.until).map(timestamp).unwrap_or_default();
+        let job = format!("{} {name} {}", build.project, lane.job);
+        match (printer.wants_json(), &lane.claim) {
+            (true, _) => printer.say_json(&serde_json::to_value(lane).unwrap_or_default())?,
+            (false, Some(claim)) => printer.say(format!("{job}: {} until {end}", claim.line()))?,
+            (false, None) => printer.say(format!("{job}: released"))?,
+        }
+    }
+    Ok(())
 }
 
 /// Reads the end of a claim. A day ends with its last moment here.
@@ -94,6 +119,38 @@ fn parse_end(text: &str) -> Result<Time, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use client::views::ClaimView;
+
+    #[test]
+    fn a_name_without_a_cell_means_the_jobs_that_fail() {
+        let lane = |job: &str, outcome, is_claimed: bool| LaneView {
+            job: job.to_owned(),
+            outcome: Some(outcome),
+            claim: is_claimed.then(ClaimView::default),
+            ..LaneView::default()
+        };
+        let lanes = [
+            lane("test@linux", Outcome::Succeeded, false),
+            lane("test@mac", Outcome::Failed, false),
+            lane("test@win", Outcome::Failed, true),
+            lane("lint", Outcome::Failed, false),
+        ];
+        assert_eq!(chosen(&lanes, Some("test"), false), ["test@mac", "test@win"]);
+        assert_eq!(chosen(&lanes, Some("test"), true), ["test@win"]);
+        assert_eq!(chosen(&lanes, Some("test@linux"), false), ["test@linux"], "the master says why it is refused");
+        assert_eq!(chosen(&lanes, None, false), ["test@mac", "test@win", "lint"]);
+        assert_eq!(chosen(&lanes, None, true), ["test@win"]);
+        assert!(chosen(&lanes, Some("doc"), false).is_empty());
+    }
+
+    #[test]
+    fn what_was_done_before_an_error_is_known() {
+        let act = async |job: &str| if job == "c" { Err(Error::usage("no")) } else { Ok(()) };
+        let (done, stopped) = futures::executor::block_on(until_error(&["a", "b", "c", "d"], act));
+        assert_eq!((done, stopped.unwrap_err().to_string()), (vec!["a", "b"], "no".to_owned()));
+        let (done, stopped) = futures::executor::block_on(until_error(&["a", "b"], act));
+        assert_eq!((done.len(), stopped.is_ok()), (2, true));
+    }
 
     #[test]
     fn a_day_ends_with_its_last_moment() {

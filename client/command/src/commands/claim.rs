@@ -1,6 +1,7 @@
 //! `guild claim` says that you look after a red job.
 
 use crate::connected::Connected;
+use crate::render::now;
 use crate::selector::chooses;
 use clap::Args;
 use client::Error;
@@ -102,8 +103,13 @@ async fn say(connected: &Connected, build: &BuildView, jobs: &[&str]) -> Result<
     Ok(())
 }
 
-/// Reads the end of a claim. A day ends with its last moment here.
+/// Reads the end of a claim, which must be in the future.
 fn parse_end(text: &str) -> Result<Time, String> {
+    Some(end_of(text)?).filter(|end| *end > now()).ok_or_else(|| "it must be in the future".to_owned())
+}
+
+/// Returns the time that a text means. A day means its last moment here.
+fn end_of(text: &str) -> Result<Time, String> {
     let wrong = || "write a day as 2026-12-24, or a time as 2026-12-24T12:00:00Z".to_owned();
     let time = match text.parse::<jiff::Timestamp>() {
         Ok(time) => time,
@@ -113,7 +119,7 @@ fn parse_end(text: &str) -> Result<Time, String> {
             next.to_zoned_datetime(jiff::tz::TimeZone::system()).map_err(|_| wrong())?.timestamp()
         }
     };
-    u64::try_from(time.as_millisecond()).map(Time).map_err(|_| wrong())
+    Ok(Time(u64::try_from(time.as_millisecond()).unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -154,12 +160,20 @@ mod tests {
 
     #[test]
     fn a_day_ends_with_its_last_moment() {
-        let noon = parse_end("2026-12-24T12:00:00Z").unwrap();
+        let noon = end_of("2026-12-24T12:00:00Z").unwrap();
         assert_eq!(noon, Time(1_798_113_600_000));
-        let day = parse_end("2026-12-24").unwrap();
+        let day = end_of("2026-12-24").unwrap();
         assert!(day > noon && day.since(noon) <= std::time::Duration::from_secs(36 * 3600), "{day:?}");
-        for wrong in ["", "soon", "24.12.2026", "1901-01-01T00:00:00Z"] {
-            parse_end(wrong).unwrap_err();
+        for wrong in ["", "soon", "24.12.2026"] {
+            assert!(parse_end(wrong).unwrap_err().starts_with("write a day"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_claim_ends_in_the_future() {
+        for past in ["1901-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01", "2020-02-02"] {
+            assert_eq!(parse_end(past).unwrap_err(), "it must be in the future", "{past}");
+        }
+        assert!(parse_end("9000-01-01").is_ok(), "the master knows the latest end");
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct ClaimJob {
     /// The last day of the claim, as 2026-12-24, or its end, as 2026-12-24T12:00:00Z [default: in 90 days]; a job that is good again ends it
     #[arg(long, value_name = "DATE", value_parser = parse_end)]
     until: Option<Time>,
-    /// Release the job, whoever looks after it
+    /// Release the job that you name, whoever looks after it; for a build or a branch, all of its claimed jobs
     #[arg(long, conflicts_with_all = ["message", "until"])]
     release: bool,
 }
@@ -31,6 +31,7 @@ impl ClaimJob {
         if reason.len() > CLAIM_REASON.most {
             return Err(Error::usage(format!("-m must have at most {} bytes", CLAIM_REASON.most)));
         }
+        check_release(self.release, self.selector.as_deref())?;
         let (meant, build) = connected.build(self.selector.as_deref()).await?;
         if build.ref_name.is_empty() {
             let text = format!("{} belongs to no branch, so nobody can look after its jobs", build.selector());
@@ -54,6 +55,15 @@ impl ClaimJob {
         let said = if done.is_empty() { Ok(()) } else { say(connected, &build, &done).await };
         stopped.and(said).map(|()| 0)
     }
+}
+
+/// Demands a name for a release, because a release without one would take the claims of everybody on the branch here.
+fn check_release(is_release: bool, selector: Option<&str>) -> Result<(), Error> {
+    if is_release && selector.is_none() {
+        return Err(Error::usage("which job do you want to release?")
+            .help("name it, or name the branch to release all of its jobs"));
+    }
+    Ok(())
 }
 
 /// Returns the jobs that a name means. A name without a cell, and the name of a build or a branch, mean only jobs that fail or, for a
@@ -147,6 +157,14 @@ mod tests {
         assert_eq!(chosen(&lanes, None, false), ["test@mac", "test@win", "lint"]);
         assert_eq!(chosen(&lanes, None, true), ["test@win"]);
         assert!(chosen(&lanes, Some("doc"), false).is_empty());
+    }
+
+    #[test]
+    fn a_release_needs_a_name() {
+        let error = check_release(true, None).unwrap_err();
+        assert_eq!((error.exit_code(), error.way_out().is_empty()), (2, false));
+        check_release(true, Some("main")).unwrap();
+        check_release(false, None).unwrap();
     }
 
     #[test]

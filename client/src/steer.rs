@@ -93,7 +93,7 @@ impl Guild {
             ask.set_project(project);
             ask.set_ref(ref_name);
             ask.set_job(job);
-            ask.set_until(until.map_or(0, time));
+            ask.set_until(until.map_or(0, end));
             ask.set_reason(reason);
             let answer = request.send().promise.await?;
             let answer = answer.get()?;
@@ -140,10 +140,25 @@ impl Guild {
     }
 }
 
+/// Returns the end of a claim as it is sent. 0 would mean no end, so that the master would not refuse a claim that ended in 1970.
+fn end(until: Time) -> i64 {
+    time(until).max(1)
+}
+
 /// Returns the refusal of an answer as an error, if there is one.
 pub(crate) fn done(present: bool, from: capnp::Result<schema::common_capnp::refusal::Reader<'_>>) -> Result<(), Error> {
     match refusal(present, from)? {
         Some(refusal) => Err(refusal.into()),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_in_1970_is_an_end() {
+        assert_eq!((end(Time(0)), end(Time(7)), end(Time(u64::MAX))), (1, 7, i64::MAX));
     }
 }

@@ -10,15 +10,38 @@ use serde_json::Value;
 /// The most suspects of a range that are shown. A person can ask this many people.
 const SHOWN: usize = 10;
 
-/// Returns where the failed jobs of a build broke. Asks nothing if no job failed.
-pub(crate) async fn of_build(connected: &Connected, build: &BuildView) -> Result<Vec<RedRange>, Error> {
-    let has_failed =
-        build.outcome == Some(Outcome::Failed) || build.jobs.iter().any(|job| job.outcome == Some(Outcome::Failed));
-    if !has_failed {
-        return Ok(Vec::new());
+/// Returns where the failed jobs of a build broke, or one job of it; "" means all. Asks nothing if no job failed.
+pub(crate) async fn of_build(connected: &Connected, build: &BuildView, job: &str) -> Vec<RedRange> {
+    let mut jobs = build.jobs.iter().filter(|it| job.is_empty() || it.name == job);
+    let is_whole_red = job.is_empty() && build.outcome == Some(Outcome::Failed);
+    if !is_whole_red && !jobs.any(|job| job.outcome == Some(Outcome::Failed)) {
+        return Vec::new();
     }
-    let query = SuspectQuery { project: build.project.clone(), build: build.number, ..SuspectQuery::default() };
-    Ok(connected.guild().await?.suspects(&query).await?.0)
+    let (project, job) = (build.project.clone(), job.to_owned());
+    asked(connected, &SuspectQuery { project, build: build.number, job, ..SuspectQuery::default() }).await
+}
+
+/// Asks for the ranges. The rest of an answer is worth more than them, so an error is only a note, and there are no ranges.
+pub(crate) async fn asked(connected: &Connected, query: &SuspectQuery) -> Vec<RedRange> {
+    let answer = match connected.guild().await {
+        Ok(guild) => guild.suspects(query).await,
+        Err(error) => Err(error),
+    };
+    let (ranges, note) = ranges_and_note(answer);
+    note.into_iter().for_each(|note| connected.printer.note(note));
+    ranges
+}
+
+fn ranges_and_note(answer: Result<(Vec<RedRange>, bool), Error>) -> (Vec<RedRange>, Option<String>) {
+    match answer {
+        Ok((ranges, false)) => (ranges, None),
+        Ok((ranges, true)) => {
+            let note =
+                format!("more jobs broke in other places than these {}: `guild show JOB` shows one", ranges.len());
+            (ranges, Some(note))
+        }
+        Err(error) => (Vec::new(), Some(format!("who broke it is not known: {error}"))),
+    }
 }
 
 /// Returns the range of a job as JSON. It is null if no range is known.
@@ -84,6 +107,17 @@ mod tests {
         assert_eq!(told[2].1, "2 of the commits undo each other, which --json lists");
         assert_eq!(of_job(std::slice::from_ref(&range), "b")["text"], "why");
         assert!(of_job(&[range], "c").is_null());
+    }
+
+    #[test]
+    fn an_answer_that_failed_or_is_not_whole_is_a_note() {
+        let ranges = vec![RedRange::default()];
+        assert_eq!(ranges_and_note(Ok((ranges.clone(), false))), (ranges.clone(), None));
+        let (shown, note) = ranges_and_note(Ok((ranges.clone(), true)));
+        assert_eq!(shown, ranges);
+        assert!(note.unwrap().contains("than these 1"));
+        let (shown, note) = ranges_and_note(Err(Error::not_found("the commit is gone")));
+        assert_eq!((shown.len(), note.as_deref()), (0, Some("who broke it is not known: the commit is gone")));
     }
 
     #[test]

@@ -254,6 +254,11 @@ fn what_is_said_of_notices() {
              7:1 [[notice]] has no `by`",
         ),
         (
+            "[[notice]]\nby = 'command'\nevents = 'fixed'\nrun = 'x'\nremind = '1d'",
+            "7:1 [[notice]] has `remind` without the event \"newly-failing\" | nobody would be reminded | \
+             add \"newly-failing\" to `events`",
+        ),
+        (
             "[mail]\nsmtp = 'h:25'\nfrom = 'g@h.example'\n[project.demo]\nrepo = 'x'\n[[notice]]\nby = 'mail'\nevents = 'fixed'\n\
              to = ['blame', 'team']\nprojects = ['dem', 'x*']\nrun = 'x'",
             "11:16 `to` of [[notice]] has `team`, which is not a mail address | write it like \"team@example.org\"; \"blame\" means the authors\n\

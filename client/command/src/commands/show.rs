@@ -26,10 +26,15 @@ impl Show {
     pub(crate) async fn run(self, connected: &Connected) -> Result<u8, Error> {
         let (meant, build) = connected.build(self.selector.as_deref()).await?;
         let jobs: Vec<&JobView> = build.jobs.iter().filter(|job| meant.chooses(&job.name)).collect();
+        // The answer has at most 20 ranges, so a single job is asked for by its name.
+        let asked = match jobs.as_slice() {
+            [job] if meant.job.is_some() => job.name.as_str(),
+            _ => "",
+        };
         match (&meant.job, connected.printer.wants_json()) {
             (None, true) => connected.printer.say_json(&changed_row(connected, &build).await?)?,
             (Some(_), true) => {
-                let ranges = blame::of_build(connected, &build).await?;
+                let ranges = blame::of_build(connected, &build, asked).await;
                 for job in &jobs {
                     let mut row = job_row(&build, job);
                     row["suspects"] = blame::of_job(&ranges, &job.name);
@@ -40,10 +45,10 @@ impl Show {
             (None, false) => {
                 let change = connected.guild().await?.change(&build.project, build.number).await?;
                 show_build(&connected.printer, &build, change.as_ref())?;
-                blame::say(&connected.printer, &blame::of_build(connected, &build).await?)?;
+                blame::say(&connected.printer, &blame::of_build(connected, &build, "").await)?;
             }
             (Some(_), false) => {
-                let ranges = blame::of_build(connected, &build).await?;
+                let ranges = blame::of_build(connected, &build, asked).await;
                 for job in &jobs {
                     show_job(&connected.printer, &build, job)?;
                     let of_job = ranges.iter().filter(|range| range.jobs.contains(&job.name));
@@ -88,7 +93,7 @@ async fn changed_row(connected: &Connected, build: &BuildView) -> Result<Value, 
     let change = connected.guild().await?.change(&build.project, build.number).await?;
     let mut row = build_row(build);
     row["change"] = serde_json::to_value(change).unwrap_or_default();
-    row["suspects"] = serde_json::to_value(blame::of_build(connected, build).await?).unwrap_or_default();
+    row["suspects"] = serde_json::to_value(blame::of_build(connected, build, "").await).unwrap_or_default();
     Ok(row)
 }
 

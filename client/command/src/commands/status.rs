@@ -50,8 +50,7 @@ impl Status {
             }
         }
         for shown in &shown {
-            // A program reads the lines of a pipe as rows, and finds the suspects with --json.
-            if !printer.wants_json() && printer.look.terminal && printer.chosen_columns().is_empty() {
+            if !printer.wants_json() && shows_ranges(printer) {
                 blame::say(printer, &shown.ranges)?;
             }
             hint(&connected.printer, &shown.build);
@@ -86,22 +85,29 @@ impl Status {
 impl TipView {
     async fn of(connected: &Connected, build: BuildView, is_named: bool) -> Result<TipView, Error> {
         if is_named || build.ref_name.is_empty() {
-            let ranges = blame::of_build(connected, &build).await?;
+            let ranges = TipView::ranges_of(connected, &build, None).await;
             return Ok(TipView { build, branch: None, ranges });
         }
         // A master of 0.1 does not know branches.
         let branch = connected.guild().await?.branch(&build.project, &build.ref_name).await.ok();
         let branch = branch.filter(|branch| branch.tip_revision == build.revision);
-        let ranges = match &branch {
+        let ranges = TipView::ranges_of(connected, &build, branch.as_ref()).await;
+        Ok(TipView { build, branch, ranges })
+    }
+
+    /// Returns where the failing jobs of the branch or the build broke. Asks nothing if the output has no room for it.
+    async fn ranges_of(connected: &Connected, build: &BuildView, branch: Option<&BranchView>) -> Vec<RedRange> {
+        if !shows_ranges(&connected.printer) {
+            return Vec::new();
+        }
+        match branch {
+            None => blame::of_build(connected, build, "").await,
             Some(branch) if branch.outcome == Some(Outcome::Failed) => {
                 let (project, ref_name) = (build.project.clone(), branch.ref_name.clone());
-                let query = SuspectQuery { project, ref_name, ..SuspectQuery::default() };
-                connected.guild().await?.suspects(&query).await?.0
+                blame::asked(connected, &SuspectQuery { project, ref_name, ..SuspectQuery::default() }).await
             }
             Some(_) => Vec::new(),
-            None => blame::of_build(connected, &build).await?,
-        };
-        Ok(TipView { build, branch, ranges })
+        }
     }
 
     /// Returns the outcome of the branch if it is shown, or else of the build. A job of the tip that was skipped, cancelled or lost
@@ -156,6 +162,11 @@ impl TipView {
         }
         text.and(Shown::join(words, "  ")).and_literal("\n")
     }
+}
+
+/// Whether the output says who may have broken a job. A program reads the lines of a pipe as rows, and finds the suspects with --json.
+fn shows_ranges(printer: &Printer) -> bool {
+    printer.wants_json() || (printer.look.terminal && printer.chosen_columns().is_empty())
 }
 
 fn hint(printer: &Printer, build: &BuildView) {

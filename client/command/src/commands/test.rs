@@ -152,7 +152,7 @@ impl TestShow {
             Err(_) => self.found(connected, query.clone()).await?,
         };
         let (test, lanes) = connected.guild().await?.test(&query.project, number).await?;
-        let ranges = suspects(connected, &query.project, number, &lanes).await?;
+        let ranges = suspects(connected, &query.project, number, &lanes).await;
         if connected.printer.wants_json() {
             let mut row = serde_json::to_value(&test).unwrap_or_default();
             row["project"] = query.project.clone().into();
@@ -182,12 +182,7 @@ impl TestShow {
 }
 
 /// Returns who may have broken a test, for each of its lanes. The first lanes that fail are asked for.
-async fn suspects(
-    connected: &Connected,
-    project: &str,
-    test: u32,
-    lanes: &[TestLane],
-) -> Result<Vec<Vec<RedRange>>, Error> {
+async fn suspects(connected: &Connected, project: &str, test: u32, lanes: &[TestLane]) -> Vec<Vec<RedRange>> {
     let (mut all, mut asked) = (Vec::new(), 0);
     for lane in lanes {
         if lane.first_bad == 0 || asked == BLAMED_MAX {
@@ -197,9 +192,9 @@ async fn suspects(
         asked += 1;
         let (ref_name, job) = (lane.ref_name.clone(), lane.job.clone());
         let query = SuspectQuery { project: project.to_owned(), ref_name, build: 0, job, test };
-        all.push(connected.guild().await?.suspects(&query).await?.0);
+        all.push(blame::asked(connected, &query).await);
     }
-    Ok(all)
+    all
 }
 
 /// Returns the number of the test that a name means. Tests whose whole title is the name come first, then tests whose whole name it is,

@@ -79,6 +79,7 @@ fn entry(table: &Table<'_>, main: &Part<'_>, projects: &BTreeMap<String, Project
     let branches = names(table, "branches");
     check_projects(table, named.as_deref().unwrap_or_default(), projects);
     let remind = duration(table, "remind");
+    check_remind(table, events.as_deref());
     table.close(&[]);
     let all = || vec!["*".to_owned()];
     Some(NoticeConfig {
@@ -100,6 +101,15 @@ fn events(value: &Value<'_>) -> Option<Vec<Transition>> {
     turns.sort();
     turns.dedup();
     Some(turns)
+}
+
+/// Refuses reminders without the news that a branch fails, because people are reminded only of what they were told.
+fn check_remind(table: &Table<'_>, events: Option<&[Transition]>) {
+    let is_told = events.is_none_or(|events| events.is_empty() || events.contains(&Transition::NewlyFailing));
+    if let Some(span) = table.key_span("remind").filter(|_| !is_told) {
+        let message = format!("{} has `remind` without the event \"newly-failing\"", table.place());
+        table.page().error(span, message, "nobody would be reminded", "add \"newly-failing\" to `events`");
+    }
 }
 
 /// Refuses a project that does not exist, because it is a typing error and no notice would ever be sent.

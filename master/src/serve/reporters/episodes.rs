@@ -5,6 +5,8 @@
 //! lane that counts is bad there. A red range begins at the first such update, and ends at the first update at which no lane is bad. The
 //! beginning and the end of each range are reported once.
 
+pub use super::notice::PIPELINE;
+
 use super::notice;
 use crate::decide::coordinator::lane::{Lane, LaneResult, Mark, is_bad};
 use crate::decide::coordinator::record::{ToldRow, Transition};
@@ -15,9 +17,6 @@ use std::time::Duration;
 /// The time for which a result is held back because a build before it is unfinished. Most builds end within an hour, and a build that
 /// waits for a worker for days must not hold back what is known.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
-
-/// The name of the lane that stands for a pipeline which cannot be read.
-pub const PIPELINE: &str = "guild.toml";
 
 /// A `Spot` is the place of a result in the history of a branch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

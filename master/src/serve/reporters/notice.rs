@@ -1,7 +1,7 @@
 //! A notice: the news of one change of a branch, as JSON and as text. Pure.
 
 use super::failed_tests::NoticeTests;
-use super::lines::{line, on_one_line};
+use super::lines::{line, on_one_line, quoted};
 use crate::decide::coordinator::record::Transition;
 use schema::values::{ShortCommit, Time};
 use serde::{Serialize, Serializer};
@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 const NAMED_MAX: usize = 3;
 /// The beginning of the address of a program that commits for people, such as a forge that merges.
 const NO_REPLY: &str = "noreply@";
+
+/// The name of the lane that stands for a pipeline which cannot be read.
+pub const PIPELINE: &str = "guild.toml";
 
 /// The content of a notice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -223,15 +226,24 @@ impl Notice {
         if self.jobs.len() > 1 { format!(" of {}", job.job) } else { String::new() }
     }
 
+    /// Returns the words that say how to stop reminders. A claim of the branch takes all of its red jobs. There is no claim for a
+    /// pipeline that cannot be read, so the words are empty then.
+    fn way_to_stop(&self) -> String {
+        if self.jobs.iter().any(|job| job.job == PIPELINE) {
+            return String::new();
+        }
+        let branch = quoted(&format!("{}/{}", self.project, self.branch));
+        format!("To stop these reminders, say that you do: guild claim {branch} -m WHY\n\n")
+    }
+
     fn head(&self) -> String {
         let (project, branch, at) = (&self.project, &self.branch, ShortCommit::of(&self.commit));
         let names: Vec<&str> = self.jobs.iter().map(|job| job.job.as_str()).collect();
         let (names, is_one) = (names.join(", "), self.jobs.len() == 1);
         let mut text = match (self.kind, is_one) {
             (Transition::NewlyFailing, _) if self.reminds.is_some() => format!(
-                "A reminder: {branch} of {project} is still red since {at}, in {names}, and nobody looks after it.\n\n\
-                 To stop these reminders, say that you do: guild claim {} -m WHY\n\n",
-                self.selector
+                "A reminder: {branch} of {project} is still red since {at}, in {names}, and nobody looks after it.\n\n{}",
+                self.way_to_stop()
             ),
             (Transition::NewlyFailing, true) => format!("{names} of {project} has failed on {branch} since {at}.\n\n"),
             (Transition::NewlyFailing, false) => {

@@ -1,6 +1,7 @@
 //! Writes the commands of a notice, which show more of a failure or repeat it. Pure.
 
 use super::episodes::News;
+use super::lines::quoted;
 use super::notice::NoticeJob;
 use crate::decide::coordinator::record::Transition;
 use schema::values::{Command, Selector, StepPlan};
@@ -36,15 +37,6 @@ pub(super) fn command(step: &StepPlan) -> String {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text,
     }
-}
-
-/// Quotes a word if necessary, so that a shell takes it as one word.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

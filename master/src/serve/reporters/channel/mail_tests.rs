@@ -218,6 +218,20 @@ fn a_revert_that_was_not_read_to_its_end_says_so() {
 }
 
 #[test]
+fn a_reminder_says_how_to_stop_it() {
+    let mut notice = notice(vec![author("ann", "ann@x.example")]);
+    assert!(!notice.text().contains("guild claim"), "the first notice reminds of nothing");
+    notice.reminds = Some("0007".to_owned());
+    notice.jobs.push(job("lint", ""));
+    let said = "looks after it.\n\nTo stop these reminders, say that you do: guild claim pyfoo/main -m WHY\n\n";
+    assert!(notice.text().contains(said), "one command is for all jobs: {}", notice.text());
+    notice.branch = "it's;mine".to_owned();
+    assert!(notice.text().contains(r"guild claim 'pyfoo/it'\''s;mine' -m WHY"), "{}", notice.text());
+    notice.jobs.push(job("guild.toml", ""));
+    assert!(!notice.text().contains("guild claim"), "a pipeline that cannot be read has no claim: {}", notice.text());
+}
+
+#[test]
 fn a_fix_answers_the_failure() {
     let notice = Notice { kind: Transition::Fixed, fixes: Some("0007".to_owned()), ..notice(Vec::new()) };
     let (text, _) = write(&[Recipient::Address("team@example.org".to_owned())], &notice);
